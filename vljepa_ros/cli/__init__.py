@@ -1,0 +1,1 @@
+"""The `vljepa` command."""

@@ -1,0 +1,1 @@
+"""How a model is run: ONNX Runtime, torch, TensorRT behind one protocol."""

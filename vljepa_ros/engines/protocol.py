@@ -1,0 +1,103 @@
+"""What perception may ask of a model, whatever its family and whatever runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vljepa_ros.models.config import ModelConfig
+
+__all__ = ["Clip", "EncodedClip", "Engine", "EngineInfo", "Generated"]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A short stretch of one camera's stream, as the model wants it.
+
+    frames: [T, H, W, 3] uint8 RGB at the model's input size, oldest first.
+    stamps: nanoseconds, one for each frame, ascending; they key the cache of a streaming X-Encoder, so two
+        frames with the same stamp within one stream must be the same image.
+    """
+
+    frames: NDArray[np.uint8]
+    stamps: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class EncodedClip:
+    """One clip after the X-Encoder.
+
+    tokens: [N, D] float32 visual tokens.
+    state: opaque; give it back with the next clip of the same stream.
+    """
+
+    tokens: NDArray[np.float32]
+    state: Any
+
+
+@dataclass(frozen=True)
+class Generated:
+    """A text for an embedding.
+
+    decoded: True if the Y-Decoder wrote it, False if it is the nearest known text.
+    confidence: 0..1; for decoded text the product of token probabilities, else the calibrated similarity.
+    """
+
+    text: str
+    confidence: float
+    decoded: bool
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What actually runs.
+
+    engine: onnxruntime, torch or tensorrt; device: cpu, cuda:0; precision: fp32, fp16, bf16, int8.
+    """
+
+    engine: str
+    device: str
+    precision: str
+
+
+class Engine(Protocol):
+    """A loaded model.
+
+    One thread at a time may use it. After loading it touches neither files nor the network.
+    """
+
+    @property
+    def config(self) -> ModelConfig:
+        """The model's configuration: `model_id`, `dim`, `clip_frames`, `frame_interval` ..."""
+
+    @property
+    def info(self) -> EngineInfo:
+        """Engine, device and precision actually in use."""
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """Of: `embed`, `encode_text`, `score`, `generate`, `streaming`."""
+
+    def encode(self, clips: Sequence[Clip], states: Sequence[Any]) -> list[EncodedClip]:
+        """X-Encoder on clips of different streams; `states`: the last ones returned, or None."""
+
+    def embed(self, tokens: Sequence[NDArray[np.float32]], query: str) -> NDArray[np.float32]:
+        """Predictor: [B, D] float32, L2 norm 1: the answer to `query` for each clip, embedded."""
+
+    def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Y-Encoder: [len(texts), D] float32, L2 norm 1."""
+
+    def score(
+        self, tokens: NDArray[np.float32], question: str, candidates: Sequence[str]
+    ) -> NDArray[np.float32]:
+        """Cosine of each candidate with the predicted answer: [len(candidates)] float32, -1..1."""
+
+    def generate(self, embeddings: NDArray[np.float32]) -> list[Generated]:
+        """Y-Decoder: a text for each of [B, D] embeddings; nearest known text where its confidence is low."""
+
+    def close(self) -> None:
+        """Free sessions and device memory; the engine must not be used afterwards."""

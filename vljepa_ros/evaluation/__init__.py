@@ -1,0 +1,1 @@
+"""Quality (`vljepa eval`) and speed (`vljepa bench`), measured."""

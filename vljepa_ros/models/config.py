@@ -1,0 +1,134 @@
+"""A model folder's `config.json` as frozen dataclasses: architecture, preprocessing, prompts, calibration."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Calibration", "ModelConfig", "ModelError", "load_config"]
+
+FAMILIES = ("vl_jepa", "dual_encoder", "token_vlm")
+
+
+class ModelError(ValueError):
+    """A model folder that cannot be used: the message says what was found and what is allowed."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Turns similarities into probabilities.
+
+    p_i = exp(a * s_i) / (exp(a * n) + sum_j exp(a * s_j)), a = logit_scale, n = none_similarity, both
+    fitted on validation data.
+    """
+
+    logit_scale: float = 20.0
+    none_similarity: float = -1.0
+    abstain_below: float = 0.0
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Everything the runtime must know of a model; `architecture` is read by the family's own code only.
+
+    clip_frames frames, frame_interval seconds apart, each resized to input_size x input_size pixels.
+    files: name of each part (weights, tokenizer, graphs, known texts) -> path relative to `folder`.
+    sha256: file name -> digest, checked at load.
+    """
+
+    folder: Path
+    name: str
+    family: str
+    model_id: str
+    dim: int
+    clip_frames: int
+    frame_interval: float
+    input_size: int
+    default_query: str
+    vocabulary: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    calibration: Calibration = Calibration()
+    files: dict[str, str] = field(default_factory=dict)
+    sha256: dict[str, str] = field(default_factory=dict)
+    architecture: dict[str, Any] = field(default_factory=dict)
+    preprocessing: dict[str, Any] = field(default_factory=dict)
+    licence: str = ""
+
+    def path(self, part: str) -> Path:
+        """Path of a part.
+
+        :raises ModelError: the folder has no such part.
+        """
+        if part not in self.files:
+            raise ModelError(
+                f"model '{self.name}' has no part '{part}'; it has: {', '.join(sorted(self.files)) or 'none'}"
+            )
+        return self.folder / self.files[part]
+
+    def verify(self) -> None:
+        """Compare every listed file with its SHA-256.
+
+        :raises ModelError: a file is missing, truncated or corrupted.
+        """
+        for name, expected in self.sha256.items():
+            path = self.folder / name
+            if not path.is_file():
+                raise ModelError(f"model file {path} is missing")
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            if digest != expected:
+                raise ModelError(
+                    f"model file {path} is damaged: SHA-256 is {digest[:12]}..., expected {expected[:12]}... "
+                    f"({path.stat().st_size} bytes); fetch it again"
+                )
+
+
+def load_config(folder: Path) -> ModelConfig:
+    """Read `folder/config.json`.
+
+    :raises ModelError: no such folder, no or invalid config, unknown family, missing field.
+    """
+    file = folder / "config.json"
+    if not folder.is_dir():
+        raise ModelError(f"no model folder at '{folder}'")
+    if not file.is_file():
+        raise ModelError(f"'{folder}' is not a model folder: it has no config.json")
+    try:
+        raw = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise ModelError(f"'{file}' is not valid JSON: {error}") from error
+    if not isinstance(raw, dict):
+        raise ModelError(f"'{file}' must hold a JSON object, not {type(raw).__name__}")
+    if raw.get("family") not in FAMILIES:
+        raise ModelError(
+            f"'{file}': family is {raw.get('family')!r}, allowed: {', '.join(FAMILIES)}"
+        )
+    try:
+        vocabulary = {prompt: tuple(labels) for prompt, labels in raw.get("vocabulary", {}).items()}
+        return ModelConfig(
+            folder=folder,
+            **{
+                **{key: raw[key] for key in _REQUIRED},
+                **{key: raw[key] for key in _OPTIONAL if key in raw},
+                "vocabulary": vocabulary,
+                "calibration": Calibration(**raw.get("calibration", {})),
+            },
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"'{file}': missing or wrong field {error}; required: {', '.join(_REQUIRED)}"
+        ) from error
+
+
+_REQUIRED = (
+    "name",
+    "family",
+    "model_id",
+    "dim",
+    "clip_frames",
+    "frame_interval",
+    "input_size",
+    "default_query",
+)
+_OPTIONAL = ("files", "sha256", "architecture", "preprocessing", "licence")

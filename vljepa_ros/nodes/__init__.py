@@ -1,0 +1,1 @@
+"""The ROS nodes: parameters, topics and services over `perception`, nothing else."""

@@ -1,0 +1,1 @@
+"""The one place that knows which ROS this is: real rclpy, or the built-in runtime."""

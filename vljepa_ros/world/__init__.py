@@ -1,0 +1,1 @@
+"""The simulated robot-camera world: training data, test streams, a live camera."""
