@@ -1,0 +1,48 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# torch, mujoco and the linters are for the tests only: the demo installs the light package.
+LIGHT := $(VENV)/light.stamp
+FULL := $(VENV)/test.stamp
+SOURCES := vljepa_ros scripts launch test setup.py
+
+CONSTRAINTS = $(shell $(BIN)/python -c 'import sys; print("constraints-3.10.txt" if sys.version_info < (3, 11) else "constraints.txt")')
+
+.PHONY: demo test lint clean help
+
+help:
+	@echo "make demo    camera, perception and decoder on the shipped clip, about a minute"
+	@echo "make test    linters, types and all tests"
+	@echo "make lint    linters and types only"
+	@echo "make clean   remove what the other targets made"
+
+demo: $(LIGHT)
+	$(BIN)/vljepa demo
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(FULL)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build dist demo_out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 14) else f"Python {v[0]}.{v[1]} found, 3.10 to 3.14 needed; set PYTHON=python3.11, for example")'
+	$(PYTHON) -m venv $(VENV)
+
+$(LIGHT): pyproject.toml setup.py constraints.txt constraints-3.10.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e . -c $(CONSTRAINTS)
+	touch $@
+
+$(FULL): pyproject.toml setup.py constraints.txt constraints-3.10.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e '.[eval,test,train,world]' -c $(CONSTRAINTS)
+	touch $@
+	touch $(LIGHT)
