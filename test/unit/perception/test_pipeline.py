@@ -1,0 +1,199 @@
+"""The pipeline on a small engine that works: batches, rates, laziness, questions, jumps in time."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from colour_engine import ColourEngine, painted
+
+from vljepa_ros.perception.answer import checked_question
+from vljepa_ros.perception.frames import FrameError, model_input
+from vljepa_ros.perception.pipeline import (
+    CameraFeed,
+    Observation,
+    PerceptionError,
+    Pipeline,
+    Wanted,
+)
+from vljepa_ros.perception.ring import ClipRing
+from vljepa_ros.perception.vocabulary import from_groups
+from vljepa_ros.perception.vocabulary_encoder import EncodedVocabulary
+
+SECOND = 1_000_000_000
+
+
+def decode(message) -> np.ndarray:
+    if isinstance(message, str):
+        return model_input(painted(message), 8)
+    raise FrameError("not a colour")
+
+
+class Setup:
+    def __init__(self, names: str = "ab", max_rate: float = 1e6) -> None:
+        self.engine = ColourEngine()
+        self.seen: list[Observation] = []
+        self.ready: list[EncodedVocabulary] = []
+        self.wanted = {name: Wanted(True, True) for name in names}
+        self.feeds = {
+            name: CameraFeed(
+                name, ClipRing(4, 0.5, decode), lambda n=name: self.wanted[n], max_rate
+            )
+            for name in names
+        }
+        self.pipeline = Pipeline(
+            self.engine, list(self.feeds.values()), self.seen.append, self.ready.append
+        )
+        self.pipeline.watching = True
+
+    def show(self, name: str, colour, start: float, seconds: float = 2.0) -> None:
+        for i in range(int(seconds * 10)):
+            stamp = round((start + i / 10) * SECOND)
+            self.feeds[name].ring.push(stamp, colour, f"{name}_optical", time.monotonic())
+
+    def label(self, **groups) -> None:
+        self.pipeline.labels.replace(1, from_groups(groups))
+        while self.pipeline.labels.pending:
+            self.pipeline.step()
+
+
+def test_cameras_with_something_new_are_one_batch_each_with_its_own_stamps() -> None:
+    s = Setup()
+    s.label(**{"what colour is it now?": ["red", "green"], "first colour?": ["blue", "red"]})
+    s.show("a", "red", 100.0)
+    s.show("b", "green", 7.0)
+    s.pipeline.step()
+    assert s.engine.batches == [2]
+    a, b = s.seen
+    assert (a.camera, b.camera) == ("a", "b")
+    assert a.stamp == round(101.9 * SECOND)
+    assert a.clip_start == round(100.4 * SECOND)
+    assert b.tag == "b_optical"
+    assert [g.labels[0] for g in a.groups] == ["red", "red"]
+    assert b.groups[0].labels[0] == "green"
+    assert a.vocabulary_version == 1
+    s.show("b", "blue", 9.0, 0.1)
+    s.pipeline.step()
+    assert s.engine.batches == [2, 1], "a has nothing new"
+
+
+def test_the_newest_images_count_and_the_rate_is_bounded() -> None:
+    s = Setup("a", max_rate=10.0)
+    s.show("a", "red", 0.0)
+    begin = time.monotonic()
+    stamp = 2.0
+    while time.monotonic() < begin + 1.0:
+        s.show("a", "red", stamp, 0.1)
+        stamp += 0.1
+        pause = s.pipeline.step()
+        assert pause is None or 0.0 <= pause <= 0.1
+        time.sleep(0.002)
+    assert 8 <= len(s.seen) <= 12
+    assert s.feeds["a"].ring.counts.dropped > 0
+
+
+def test_nothing_is_encoded_while_nobody_listens_or_the_node_is_inactive() -> None:
+    s = Setup("a")
+    s.wanted["a"] = Wanted(False, False)
+    s.show("a", "red", 0.0)
+    s.pipeline.step()
+    s.wanted["a"] = Wanted(True, False)
+    s.pipeline.watching = False
+    s.pipeline.step()
+    assert s.engine.batches == []
+    s.pipeline.watching = True
+    s.label(q=["red"])
+    assert s.engine.batches == [1]
+    assert s.seen[-1].groups == (), "nobody wants labels"
+
+
+def test_a_question_uses_what_was_encoded_or_encodes_on_demand() -> None:
+    s = Setup("a", max_rate=1.0)
+    question = checked_question("which?", ["green", "red", "blue"])
+    s.show("a", "red", 0.0)
+    s.pipeline.step()
+    got, stamp = s.pipeline.ask("a", question, 0.5, None, lambda: None)
+    assert (got.text, got.index, stamp) == ("red", 1, round(1.9 * SECOND))
+    assert s.engine.batches == [1]
+    s.show("a", "blue", 2.0, 1.5)
+    got, stamp = s.pipeline.ask("a", question, 0.5, None, lambda: None)
+    assert (got.text, stamp) == ("blue", round(3.4 * SECOND))
+    assert s.engine.batches == [1, 1]
+
+
+def test_a_question_does_not_wait_for_a_young_stream() -> None:
+    s = Setup("a")
+    s.feeds["a"].ring.push(SECOND, "green", "", time.monotonic())
+    got, stamp = s.pipeline.ask("a", checked_question("?", ["red", "green"]), 0.5, None, int)
+    assert (got.text, stamp) == ("green", SECOND)
+
+
+def test_a_question_about_an_image() -> None:
+    s = Setup("a")
+    question = checked_question("?", ["red", "green"])
+    got = s.pipeline.ask_about(decode("green"), question, 0.5, lambda: None)
+    assert got.text == "green"
+
+
+def test_questions_that_cannot_be_answered_say_why() -> None:
+    s = Setup("a")
+    question = checked_question("?", ["red"])
+    with pytest.raises(PerceptionError, match=r"'a' has sent no usable image yet$"):
+        s.pipeline.ask("a", question, 0.5, None, lambda: None)
+    s.feeds["a"].ring.push(SECOND, 1, "", 0.0)
+    with pytest.raises(PerceptionError, match="the last one was refused: not a colour"):
+        s.pipeline.ask("a", question, 0.5, None, lambda: None)
+    s.show("a", "red", 2.0)
+    with pytest.raises(PerceptionError, match=r"6\.10 s older than max_age allows"):
+        s.pipeline.ask("a", question, 0.5, 10 * SECOND, lambda: None)
+
+
+def test_a_new_vocabulary_does_not_stop_the_stream() -> None:
+    s = Setup("a")
+    s.pipeline.labels.replace(1, from_groups({"q": [f"red {i}" for i in range(200)]}))
+    stamp = 0.0
+    while s.pipeline.labels.pending:
+        s.show("a", "red", stamp, 2.0 if stamp == 0.0 else 0.1)
+        stamp += 2.0 if stamp == 0.0 else 0.1
+        s.pipeline.step()
+    assert len(s.seen) >= 4
+    assert [v.version for v in s.ready] == [1]
+
+
+def test_after_a_jump_back_the_cached_features_are_not_used() -> None:
+    s = Setup("a")
+    s.show("a", "red", 100.0)
+    s.pipeline.step()
+    s.show("a", "red", 102.0, 0.1)
+    s.pipeline.step()
+    s.show("a", "green", 100.0)
+    s.pipeline.step()
+    assert [state is not None for state in s.engine.states] == [False, True, False]
+    assert s.seen[-1].embedding.argmax() == 1
+
+
+def test_stages_are_timed() -> None:
+    s = Setup("a")
+    s.show("a", "red", 0.0)
+    s.pipeline.step()
+    times = s.pipeline.stages.milliseconds()
+    assert set(times) == {"preprocess", "x_encoder", "predictor", "compare", "publish"}
+    assert all(0 <= median <= p99 for median, p99 in times.values())
+
+
+def test_ten_thousand_candidates_can_be_interrupted() -> None:
+    s = Setup("a")
+    s.show("a", "red", 0.0)
+    calls = 0
+
+    def patience() -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 5:
+            raise TimeoutError
+
+    question = checked_question("?", [f"green {i}" for i in range(9999)] + ["red"])
+    with pytest.raises(TimeoutError):
+        s.pipeline.ask("a", question, 0.5, None, patience)
+    assert s.pipeline.ask("a", question, 0.5, None, lambda: None)[0].index == 9999

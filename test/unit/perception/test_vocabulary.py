@@ -1,0 +1,74 @@
+"""The vocabulary and its form as a parameter: round trip, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vljepa_ros.perception.vocabulary import (
+    MAX_LABELS,
+    VocabularyError,
+    checked_texts,
+    from_groups,
+    parse,
+)
+
+TEXT = st.text(
+    st.characters(exclude_characters="|", exclude_categories=["Cc", "Cs", "Z"]),
+    min_size=1,
+    max_size=20,
+)
+
+
+@given(st.dictionaries(TEXT, st.lists(TEXT, min_size=1, max_size=6, unique=True), min_size=1))
+@settings(max_examples=50, deadline=None)
+def test_the_parameter_form_survives_a_round_trip(groups) -> None:
+    made = from_groups(groups)
+    assert parse(made.as_strings(), "default") == made
+    assert made.size == sum(map(len, groups.values()))
+
+
+def test_entries_without_a_bar_are_labels_of_the_default_prompt() -> None:
+    made = parse(["a cat", "where? | left | right", "a dog"], "what?")
+    assert made == from_groups({"what?": ["a cat", "a dog"], "where?": ["left", "right"]})
+
+
+def test_one_group_can_be_replaced() -> None:
+    made = from_groups({"what?": ["a", "b"], "where?": ["c"]}).with_group("what?", ["d"])
+    assert made == from_groups({"what?": ["d"], "where?": ["c"]})
+
+
+@pytest.mark.parametrize(
+    ("entries", "reason"),
+    [
+        ([], "label list is empty, allowed: 1 to 10000"),
+        (["what? |"], r"text 0 .* has 0 characters"),
+        (["what? | a | a | b | b"], "'a', 'b'; allowed: each label once"),
+        (["a", "b", "a"], "appear twice: 'a'"),
+        (["what? | a", "what? | b"], "prompt 'what\\?' has two groups"),
+        (["what? | " + "x" * 513], "has 513 characters, allowed: 1 to 512"),
+        ([" | a"], "has 0 characters"),
+        ([""], "has 0 characters, allowed: 1 to 512"),
+        ([str(i) for i in range(MAX_LABELS + 1)], "10001 labels .*, allowed: 1 to 10000"),
+        ([f"{p} | " + " | ".join(map(str, range(6000))) for p in "ab"], "12000 labels in all"),
+    ],
+)
+def test_refusals_name_what_is_allowed(entries: list[str], reason: str) -> None:
+    with pytest.raises(VocabularyError, match=reason):
+        parse(entries, "default")
+
+
+def test_a_bar_in_a_label_is_refused() -> None:
+    with pytest.raises(VocabularyError, match="separates labels"):
+        from_groups({"what?": ["a|b"]})
+
+
+def test_ten_thousand_labels_are_allowed() -> None:
+    assert parse([str(i) for i in range(MAX_LABELS)], "what?").size == MAX_LABELS
+
+
+def test_texts_are_stripped_and_limited() -> None:
+    assert checked_texts([" a ", "b"], "texts", 2) == ("a", "b")
+    with pytest.raises(VocabularyError, match="3 texts, allowed: 1 to 2"):
+        checked_texts(["a", "b", "c"], "texts", 2)

@@ -1,0 +1,193 @@
+"""The newest images of one camera, undecoded, and the clip that is taken from them by stamp.
+
+Rules, so that a clip depends on the stream alone and never on how fast the model runs:
+
+- A clip ends at the newest image; the others are the nearest to 1, 2, ... `interval` seconds before
+it. Where none is near (a slow camera), the last one before that time stands in: it is what could be
+seen then. - Time that jumps back by more than half an interval empties the ring; less is an image
+out of order, left out. A gap longer than a clip starts a new one. - A young ring waits until it
+spans a clip. A stream that does not grow (one still image, a very slow camera) is given its first
+clip once a clip's length has passed on the caller's clock: the oldest image is repeated. - Between
+the newest image and the one before it, images nearer than an eighth of an interval are thinned out,
+so that memory does not grow with the camera's rate.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vljepa_ros.engines.protocol import Clip
+from vljepa_ros.perception.frames import FrameError
+
+__all__ = ["ClipRing", "RingCounts", "TakenClip"]
+
+M = TypeVar("M")
+_THINNING = 8
+
+
+@dataclass(frozen=True)
+class TakenClip:
+    """A clip and what its newest image was tagged with (its frame_id)."""
+
+    clip: Clip
+    tag: str
+
+
+@dataclass
+class RingCounts:
+    """received: images pushed. dropped: of these, never part of a clip. broken: could not be
+    decoded. restarts: times the ring was emptied because time jumped back or paused. error: the
+    last FrameError."""
+
+    received: int = 0
+    dropped: int = 0
+    broken: int = 0
+    restarts: int = 0
+    error: str = ""
+
+
+@dataclass
+class _Entry(Generic[M]):
+    stamp: int
+    message: M | None
+    tag: str
+    frame: NDArray[np.uint8] | None = field(default=None)
+
+
+class ClipRing(Generic[M]):
+    """Thread-safe: one thread pushes, another takes clips; decoding happens in the one that takes.
+
+    :param frames: T, images in a clip, at least 1. interval: seconds between two of them, above 0.
+    :param decode: makes [S, S, 3] uint8 RGB of a message or raises FrameError.
+    """
+
+    def __init__(
+        self, frames: int, interval: float, decode: Callable[[M], NDArray[np.uint8]]
+    ) -> None:
+        if frames < 1 or interval <= 0:
+            raise ValueError(
+                f"a clip of {frames} frames, {interval} s apart; allowed: at least 1 and above 0 s"
+            )
+        self._frames = frames
+        self._interval = round(interval * 1e9)
+        self._span = self._interval * (frames - 1)
+        self._decode = decode
+        self._lock = threading.Lock()
+        self._entries: list[_Entry[M]] = []
+        self._began = 0.0
+        self._counts = RingCounts()
+
+    @property
+    def counts(self) -> RingCounts:
+        """What happened to the images so far; a live object, read only."""
+        return self._counts
+
+    @property
+    def newest(self) -> int | None:
+        """Stamp of the newest image, nanoseconds; None where there is none."""
+        with self._lock:
+            return self._entries[-1].stamp if self._entries else None
+
+    def push(self, stamp: int, message: M, tag: str = "", now: float = 0.0) -> bool:
+        """Keep one image.
+
+        :param stamp: nanoseconds, the camera's own.
+        :param now: seconds on any steady clock, the one `take` is asked with.
+        :return: False where it was left out (out of order or a repeated stamp).
+        """
+        with self._lock:
+            self._counts.received += 1
+            if self._entries:
+                step = stamp - self._entries[-1].stamp
+                if -self._interval // 2 <= step <= 0:
+                    self._counts.dropped += 1
+                    return False
+                if step < 0 or step > self._span + self._interval:
+                    self._counts.restarts += 1
+                    self._clear()
+            if not self._entries:
+                self._began = now
+            self._entries.append(_Entry(stamp, message, tag))
+            self._forget()
+            return True
+
+    def clear(self) -> None:
+        """Forget all images."""
+        with self._lock:
+            self._clear()
+
+    def take(self, now: float, after: int | None = None) -> TakenClip | None:
+        """The newest clip; images that cannot be decoded are left out and counted.
+
+        :param now: seconds, the clock of `push`.
+        :param after: nanoseconds; a clip that does not end after it is not wanted.
+        :return: None where there is no clip (yet).
+        """
+        while True:
+            with self._lock:
+                chosen = self._choose(now)
+            if not chosen or (after is not None and chosen[-1].stamp <= after):
+                return None
+            broken = self._decode_all(chosen)
+            if broken is None:
+                frames = np.stack([entry.frame for entry in chosen if entry.frame is not None])
+                stamps = tuple(entry.stamp for entry in chosen)
+                return TakenClip(Clip(frames, stamps), chosen[-1].tag)
+            with self._lock:
+                self._entries = [entry for entry in self._entries if entry is not broken]
+
+    def _choose(self, now: float) -> list[_Entry[M]]:
+        entries = self._entries
+        if not entries:
+            return []
+        head = entries[-1].stamp
+        complete = entries[0].stamp <= head - self._span + self._interval // 2
+        if not complete and now - self._began < self._span / 1e9:
+            return []
+        return [self._at(head - back * self._interval) for back in range(self._frames)][::-1]
+
+    def _at(self, wanted: int) -> _Entry[M]:
+        near = min(self._entries, key=lambda entry: abs(entry.stamp - wanted))
+        if abs(near.stamp - wanted) <= self._interval // 2:
+            return near
+        before = [entry for entry in self._entries if entry.stamp <= wanted]
+        return before[-1] if before else self._entries[0]
+
+    def _decode_all(self, chosen: list[_Entry[M]]) -> _Entry[M] | None:
+        """Decode what is not decoded yet; the entry that could not be, newest first, or None."""
+        for entry in reversed(chosen):
+            message = entry.message
+            if entry.frame is not None or message is None:
+                continue
+            try:
+                entry.frame = self._decode(message)
+            except FrameError as error:
+                self._counts.broken += 1
+                self._counts.error = str(error)
+                return entry
+            entry.message = None  # frees the full-size image; the small one is enough
+        return None
+
+    def _forget(self) -> None:
+        """Drop what no clip can need any more."""
+        entries = self._entries
+        spacing = self._interval // _THINNING
+        if len(entries) > 2 and entries[-2].stamp - entries[-3].stamp < spacing:
+            self._drop(len(entries) - 2)
+        oldest = entries[-1].stamp - self._span
+        while len(entries) > 1 and entries[1].stamp <= oldest - self._interval // 2:
+            self._drop(0)
+
+    def _drop(self, index: int) -> None:
+        if self._entries.pop(index).frame is None:
+            self._counts.dropped += 1
+
+    def _clear(self) -> None:
+        self._counts.dropped += sum(entry.frame is None for entry in self._entries)
+        self._entries.clear()
