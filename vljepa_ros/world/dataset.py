@@ -1,0 +1,186 @@
+"""Make a data set: scenes at 2 Hz in shards, deterministic, resumable, in several processes.
+
+A shard is `shard_00000.npy`, uint8 [scenes, FRAMES, size, size, 3] RGB, and `shard_00000.jsonl`, one
+object per scene: seed, split, textures, stamps [FRAMES] (seconds), events (kind, object, start, end),
+states [FRAMES] (`State.as_dict`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vljepa_ros.world.renderer import Renderer
+from vljepa_ros.world.scene import Scene
+from vljepa_ros.world.state import SPLITS
+
+__all__ = [
+    "FRAMES",
+    "INTERVAL",
+    "Plan",
+    "generate",
+    "main",
+    "make_scene",
+    "open_shards",
+    "write_shard",
+]
+
+FRAMES = 24
+INTERVAL = 0.5  # seconds between frames: the frame interval of nano's clip
+SHARD = 100
+_SETS_PER_SHARD = 2
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to make. size: pixels; textures: scenes of a shard take turns in so many texture sets."""
+
+    split: str
+    scenes: int
+    out: Path
+    size: int = 128
+    shard: int = SHARD
+    frames: int = FRAMES
+
+    def shards(self) -> list[tuple[int, int]]:
+        """(number, scenes) of each shard."""
+        full, rest = divmod(self.scenes, self.shard)
+        return [(i, self.shard) for i in range(full)] + ([(full, rest)] if rest else [])
+
+
+def texture_seed(split: str, scene: int) -> int:
+    """Seed of the texture set of a scene: no two splits share one."""
+    return SPLITS.index(split) * 1_000_000 + scene // (SHARD // _SETS_PER_SHARD)
+
+
+def make_scene(
+    renderer: Renderer, seed: int, split: str, frames: int = FRAMES
+) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
+    """One scene at 2 Hz from a random phase: frames [T, size, size, 3] and its record."""
+    scene = Scene(renderer, seed, split)
+    phase = float(np.random.default_rng([seed, 2]).uniform(0, INTERVAL))
+    images, states = [], []
+    for i in range(frames):
+        scene.advance(phase + i * INTERVAL)
+        images.append(scene.render())
+        states.append(scene.state().as_dict())
+    record = scene.record()
+    record["stamps"] = [s["stamp"] for s in states]
+    record["states"] = states
+    return np.stack(images), record
+
+
+def shard_paths(out: Path, number: int) -> tuple[Path, Path]:
+    """The array and the records of a shard."""
+    return out / f"shard_{number:05d}.npy", out / f"shard_{number:05d}.jsonl"
+
+
+def write_shard(plan: Plan, number: int, scenes: int) -> Path:
+    """Write one shard, or leave it where it is finished; a half-written one is made again."""
+    array_path, records_path = shard_paths(plan.out, number)
+    if array_path.exists() and records_path.exists():
+        return array_path
+    plan.out.mkdir(parents=True, exist_ok=True)
+    array = np.empty((scenes, plan.frames, plan.size, plan.size, 3), np.uint8)
+    lines: list[str] = []
+    renderer: Renderer | None = None
+    textures = -1
+    for i in range(scenes):
+        seed = number * plan.shard + i
+        wanted = texture_seed(plan.split, seed)
+        if renderer is None or wanted != textures:
+            if renderer is not None:
+                renderer.close()
+            textures = wanted
+            renderer = Renderer(plan.size, plan.size, textures=textures)
+        array[i], record = make_scene(renderer, seed, plan.split, plan.frames)
+        lines.append(json.dumps({**record, "textures": textures}, separators=(",", ":")))
+    if renderer is not None:
+        renderer.close()
+    # the array comes last: a shard counts as finished once both names exist
+    for path, write in ((records_path, None), (array_path, array)):
+        part = path.with_suffix(path.suffix + f".{os.getpid()}.part")
+        if write is None:
+            part.write_text("\n".join(lines) + "\n")
+        else:
+            with part.open("wb") as f:
+                np.save(f, write)
+        part.replace(path)
+    return array_path
+
+
+def generate(plan: Plan, workers: int = 1) -> None:
+    """Write all shards of a plan, `workers` at a time, with a line of progress for each.
+
+    Raises:
+        WorldError: mujoco is missing or cannot render.
+    """
+    jobs = plan.shards()
+    start, done = time.monotonic(), 0
+    total = sum(n for _, n in jobs)
+
+    def report(scenes: int) -> None:
+        nonlocal done
+        done += scenes
+        spent = time.monotonic() - start
+        left = spent / done * (total - done)
+        rate = done * plan.frames / max(spent, 1e-9)
+        print(
+            f"{plan.split}: {done}/{total} scenes, {rate:.0f} frames/s, about {left:.0f} s left",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    if workers <= 1:
+        for number, scenes in jobs:
+            write_shard(plan, number, scenes)
+            report(scenes)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        futures = {pool.submit(write_shard, plan, k, n): n for k, n in jobs}
+        for future in as_completed(futures):
+            future.result()
+            report(futures[future])
+
+
+def open_shards(
+    folder: Path,
+) -> Iterator[tuple[npt.NDArray[np.uint8], list[dict[str, Any]]]]:
+    """The finished shards of a folder, in order: array (memory-mapped) and records."""
+    for array_path in sorted(folder.glob("shard_*.npy")):
+        records = array_path.with_suffix(".jsonl")
+        if records.exists():
+            with records.open() as f:
+                yield np.load(array_path, mmap_mode="r"), [json.loads(line) for line in f]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`python -m vljepa_ros.world.dataset`."""
+    parser = argparse.ArgumentParser(prog="vljepa_ros.world.dataset", description=__doc__)
+    parser.add_argument("--split", choices=SPLITS, required=True)
+    parser.add_argument("--scenes", type=int, required=True, help="how many, from seed 0 on")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the shards")
+    parser.add_argument("--size", type=int, default=128, help="pixels (default 128)")
+    parser.add_argument("--workers", type=int, default=1, help="processes (default 1)")
+    args = parser.parse_args(argv)
+    if args.scenes < 1 or args.size < 16 or args.workers < 1:
+        parser.error("allowed are --scenes >= 1, --size >= 16 and --workers >= 1")
+    generate(Plan(args.split, args.scenes, args.out, args.size), args.workers)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,356 @@
+"""A scene of the simulated world in continuous time: advance it, look at it, ask what is true."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from vljepa_ros.world.animation import apply, go_home
+from vljepa_ros.world.cast import Cast, Thing
+from vljepa_ros.world.events import Motion, plan
+from vljepa_ros.world.layout import Room, furnish
+from vljepa_ros.world.model_xml import BLOBS, DOOR_HEIGHT, DOOR_WIDTH, SLOTS, TABLE_Z, slot_name
+from vljepa_ros.world.renderer import Array, Renderer, quat_multiply, quat_x, quat_y, quat_z
+from vljepa_ros.world.state import (
+    COLORS,
+    NEVER_TRAINED,
+    SHAPES,
+    SPLITS,
+    Event,
+    ObjectState,
+    State,
+    trained_pairs,
+)
+
+__all__ = ["Scene"]
+
+_SPLIT_NUMBER = {name: i for i, name in enumerate(SPLITS)}
+_PERSON_Y = 1.1
+
+
+class Scene:
+    """One room with its story, deterministic from (seed, split, gap).
+
+    What happens does not depend on how often it is looked at. The renderer is borrowed: only the newest
+    scene made on it may be advanced.
+
+    Args:
+        renderer: where it is drawn; decides the image size and the texture set.
+        seed: any non-negative integer.
+        split: train, val (trained pairs, trained kinds of room), test_a (trained pairs, held-out kinds
+            of room), test_b (as test_a, half of the objects of never-trained pairs).
+        gap: mean seconds between the end of an event and the next one.
+        first: the first event starts so many seconds in at most.
+
+    Raises:
+        ValueError: an unknown split, or a gap that is not positive.
+    """
+
+    def __init__(
+        self,
+        renderer: Renderer,
+        seed: int,
+        split: str = "train",
+        gap: float = 2.2,
+        first: float = 2.0,
+    ) -> None:
+        if split not in SPLITS:
+            raise ValueError(f"split {split!r} is unknown; allowed are {', '.join(SPLITS)}")
+        if not gap > 0:
+            raise ValueError(f"gap must be positive seconds, got {gap}")
+        self.renderer, self.seed, self.split, self.gap = renderer, seed, split, gap
+        self.events: list[Event] = []
+        self.time = 0.0
+        self._rng = rng = np.random.default_rng([seed, _SPLIT_NUMBER[split]])
+        self.room: Room = furnish(renderer, rng, held_out=split.startswith("test"))
+        side = -self.room.door_side
+        home = np.array([0.50 * side, 0.30, 1.22])
+        self._elbow = np.array([0.85 * side, 0.75, 1.95])
+        self._shoulder = np.array([1.25 * side, 1.0, 0.6])
+        self._hinge_left = bool(rng.random() < 0.5)
+        self.cast = Cast(
+            home=home, door_side=self.room.door_side, grip=home.copy(), grip_width=0.13
+        )
+        self._fill(rng)
+        self._motion: Motion | None = None
+        self._last: Motion | None = None
+        self._rest = (self.cast.grip.copy(), self.cast.grip_yaw, self.cast.grip_width)
+        self._next = float(rng.uniform(0.0, first))
+        self._look = _Look(self.room, renderer.width * renderer.height * 3, seed)
+
+    # ------------------------------------------------------------------ setting up
+
+    def _pair(self, rng: np.random.Generator) -> tuple[str, str]:
+        if self.split == "test_b" and rng.random() < 0.5:
+            pairs = sorted(NEVER_TRAINED)
+        else:
+            pairs = trained_pairs()
+        return pairs[int(rng.integers(len(pairs)))]
+
+    def _add(self, rng: np.random.Generator, pair: tuple[str, str]) -> Thing | None:
+        things = self.cast.things
+        color, shape = pair
+        same = [o for o in things if o.shape == shape]
+        position = self.cast.free_position(rng)
+        if position is None or len(same) >= SLOTS or any(o.color == color for o in same):
+            return None
+        body = slot_name(shape, len(same))
+        tone = np.array(COLORS[color]) * rng.uniform(0.88, 1.1) + rng.normal(0, 0.02, 3)
+        self.renderer.paint_body(body, tone.clip(0, 1))
+        lying = shape == "can" and bool(rng.random() < 0.5)
+        yaw = 0.0 if lying else float(rng.uniform(-math.pi, math.pi))
+        thing = Thing(color, shape, body, position, yaw, lying)
+        things.append(thing)
+        return thing
+
+    def _fill(self, rng: np.random.Generator) -> None:
+        cast, renderer = self.cast, self.renderer
+        for shape in SHAPES:
+            for k in range(SLOTS):
+                renderer.show(slot_name(shape, k), False)
+        wanted = int(rng.integers(1, 6))
+        rolling = bool(rng.random() < 0.4)  # else hardly anything would ever roll
+        for _ in range(60):
+            pair = self._pair(rng)
+            if rolling and not cast.things and pair[1] not in ("ball", "can"):
+                continue
+            if len(cast.things) < wanted:
+                self._add(rng, pair)
+        if not cast.things:
+            self._add(rng, trained_pairs()[int(rng.integers(len(trained_pairs())))])
+        for thing in cast.things:
+            renderer.show(thing.body, True)
+        cast.door = float(rng.random() < 0.5)
+        cast.lights = float(rng.random() < 0.65)
+        cast.person = float(rng.random() < 0.5)
+        cast.person_from = 1.9 * int(rng.choice([-1, 1]))
+        cast.person_stay = -cast.door_side * float(rng.uniform(0.05, 0.75))
+        if cast.things and rng.random() < 0.3:
+            thing = cast.things[int(rng.integers(len(cast.things)))]
+            cast.held, thing.place = thing, "gripper"
+            cast.grip_yaw, cast.grip_width = thing.yaw % math.pi, thing.grip_width + 0.012
+            cast.grip = thing.position + np.array([0.0, 0.0, thing.grip_height + 0.27])
+            thing.position = thing.position + np.array([0.0, 0.0, 0.27])
+
+    # ------------------------------------------------------------------ time
+
+    @property
+    def present(self) -> Event | None:
+        """The event that is going on now; its end is known beforehand."""
+        m = self._motion
+        if m is None:
+            return None
+        return Event(m.kind, m.thing.name if m.thing else "", m.start, m.end)
+
+    def all_events(self) -> list[Event]:
+        """The events that ended, and the present one."""
+        present = self.present
+        return [*self.events, present] if present else list(self.events)
+
+    def advance(self, t: float) -> None:
+        """Go on to scene time `t`, seconds.
+
+        Raises:
+            ValueError: `t` lies in the past.
+        """
+        if t < self.time:
+            raise ValueError(f"a scene cannot go back: at {self.time:.3f} s, asked for {t:.3f} s")
+        while True:
+            m = self._motion
+            if m is None:
+                if t < self._next:
+                    self._idle(t)
+                    break
+                self._idle(self._next)
+                last = self._last.kind if self._last else ""
+                self._motion = plan(self.cast, self._rng, self._next, last)
+                if self._motion is None:
+                    self._next += 0.5
+            elif t >= m.end:
+                apply(m, self.cast, 1.0)
+                self.events.append(Event(m.kind, m.thing.name if m.thing else "", m.start, m.end))
+                self._motion, self._last = None, m
+                self._rest = (self.cast.grip.copy(), self.cast.grip_yaw, self.cast.grip_width)
+                self._next = m.end + self.gap * float(self._rng.uniform(0.35, 1.65))
+            else:
+                apply(m, self.cast, (t - m.start) / m.duration)
+                break
+        self.time = t
+
+    def _idle(self, t: float) -> None:
+        if self._last is not None:
+            go_home(self._last, self.cast, t - self._last.end, self._rest)
+
+    # ------------------------------------------------------------------ looking
+
+    def render(self) -> npt.NDArray[np.uint8]:
+        """The picture now, RGB uint8 [height, width, 3]."""
+        self._settle()
+        return self._look(self.renderer.picture(), self.time)
+
+    def _settle(self) -> None:
+        r, cast, room = self.renderer, self.cast, self.room
+        for o in cast.things:
+            quat, position = quat_z(o.yaw), o.position
+            if o.lying:
+                quat = quat_multiply(quat_y(o.tilt), quat_x(math.pi / 2))
+                position = position + np.array([0.0, 0.135, o.height / 2])
+            elif o.tilt:
+                quat = quat_multiply(quat_y(o.tilt), quat)
+            r.pose(o.body, position, quat)
+        self._settle_blobs()
+        turned = quat_z(cast.grip_yaw)
+        across = np.array([-math.sin(cast.grip_yaw), math.cos(cast.grip_yaw), 0.0])
+        r.pose("palm", cast.grip, turned)
+        for side, sign in (("left", 1), ("right", -1)):
+            offset = sign * (cast.grip_width + 0.014) * across
+            r.pose(f"finger_{side}", cast.grip + offset, turned)
+        wrist = cast.grip + np.array([0.0, 0.0, 0.32])
+        r.link("forearm", wrist, self._elbow)
+        r.link("upper_arm", self._elbow, self._shoulder)
+        half, y = DOOR_WIDTH / 2, room.wall_y - 0.08
+        if self._hinge_left:
+            r.pose("door", (room.door_x - half, y, 0), quat_z(-1.5 * cast.door))
+        else:
+            r.pose("door", (room.door_x + half, y, 0), quat_z(math.pi + 1.5 * cast.door))
+        r.pose("lamp", room.lamp)
+        self._settle_person()
+        self._settle_light()
+        shake = np.random.default_rng([self.seed, round(self.time * 1000)]).normal(
+            0, room.vibration, 5
+        )
+        position = room.camera + np.array([0.0, cast.forward, 0.0]) + shake[:3]
+        r.view(position, room.yaw + cast.yaw + shake[3], room.pitch + shake[4], room.fovy)
+        r.cast_shadows(room.shadows)
+        r.settle()
+
+    def _settle_blobs(self) -> None:
+        """Put a soft disc on the table under each object that is on or above it."""
+        r = self.renderer
+        for k in range(BLOBS):
+            o = self.cast.things[k] if k < len(self.cast.things) else None
+            on = o is not None and o.place != "floor" and not self.room.shadows
+            r.show(f"blob_{k}", on)
+            if o is None or not on:
+                continue
+            radius = o.half_extent_x() * 1.2
+            r.resize(f"blob_{k}", (radius, min(radius, o.grip_width * 1.4 + 0.02), 0.001))
+            r.pose(f"blob_{k}", (o.position[0], o.position[1] - 0.01, TABLE_Z + 0.001))
+
+    def _settle_person(self) -> None:
+        r, cast = self.renderer, self.cast
+        on = cast.person > 0.001
+        for body in ("person", "leg_left", "leg_right", "arm_left", "arm_right"):
+            r.show(body, on)
+        if not on:
+            return
+        base = np.array([cast.person_x, _PERSON_Y, 0.0])
+        r.pose("person", base)
+        stride = 0.5 * math.sin(2 * math.pi * cast.walked / 2) * (0.02 < cast.person < 0.98)
+        for side, sign in (("left", -1), ("right", 1)):
+            r.pose(f"leg_{side}", base + [0.07 * sign, 0, 0.87], quat_y(sign * stride))
+            r.pose(f"arm_{side}", base + [0.22 * sign, 0, 1.36], quat_y(-sign * stride))
+
+    def _settle_light(self) -> None:
+        m, room = self.renderer.model, self.room
+        k = room.dark + (1 - room.dark) * self.cast.lights
+        m.light_pos[0] = room.light_position
+        m.light_diffuse[0] = room.key_light * k * (0.3 + 0.7 * self.cast.lights)
+        m.light_diffuse[1] = room.fill_light * k
+        m.vis.headlight.ambient[:] = room.ambient * k
+        m.vis.headlight.diffuse[:] = 0.15 * k
+        on = self.cast.lights > 0.5
+        self.renderer.paint("lamp_bulb", (1, 0.95, 0.7) if on else (0.2, 0.19, 0.18))
+        self.renderer.paint("window", (0.75, 0.85, 0.95) if on else (0.16, 0.19, 0.26))
+
+    # ------------------------------------------------------------------ truth
+
+    def state(self) -> State:
+        """What is true now, with the places of things in the image; call it after `render`."""
+        r, cast = self.renderer, self.cast
+        bodies = r.bodies()
+        objects = []
+        for o in cast.things:
+            uv, size, visible = self._seen(bodies, o.body)
+            x, y, z = (round(float(v), 3) for v in o.position)
+            objects.append(ObjectState(o.color, o.shape, o.place, (x, y, z), uv, size, visible))
+        door = np.array([[self.room.door_x, self.room.wall_y, DOOR_HEIGHT / 2]])
+        door_uv = _pair(r.project(door)[0])
+        grip_uv = _pair(r.project(cast.grip[None] + [[0, 0, 0.1]])[0])
+        person_uv, person_visible = (9.0, 9.0), 0.0
+        if cast.person > 0.001:
+            person_uv, _, person_visible = self._seen(bodies, "person")
+        return State(
+            stamp=round(self.time, 4),
+            objects=tuple(objects),
+            held=cast.held.name if cast.held else "",
+            door=round(cast.door, 3),
+            door_uv=door_uv,
+            door_visible=abs(door_uv[0]) < 0.92,
+            lights=cast.lights > 0.5,
+            person=round(cast.person, 3),
+            person_uv=person_uv,
+            person_visible=person_visible,
+            gripper_uv=grip_uv,
+            gripper_visible=abs(grip_uv[0]) < 0.95 and abs(grip_uv[1]) < 0.95,
+            yaw=round(cast.yaw, 3),
+            forward=round(cast.forward, 3),
+        )
+
+    def _seen(
+        self, bodies: npt.NDArray[np.int32], body: str
+    ) -> tuple[tuple[float, float], tuple[float, float], float]:
+        """Centre and size of a body's box in the image, and the share of it that can be seen.
+
+        The share compares the box of the pixels that show the body, cut to the centre square, with the
+        box of its projection.
+        """
+        r = self.renderer
+        corners = r.project(r.outline(body))
+        low, high = corners.min(0), corners.max(0)
+        size = high - low
+        height, width = bodies.shape
+        mask = bodies == r.body_number(body)
+        columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
+        share = 0.0
+        if len(columns) and size[0] > 0:
+            scale = 2 / height
+            u0, u1 = (columns[0] - width / 2) * scale, (columns[-1] + 1 - width / 2) * scale
+            v0, v1 = rows[0] * scale - 1, (rows[-1] + 1) * scale - 1
+            inside = max(0.0, min(u1, 1.0) - max(u0, -1.0)) * max(0.0, v1 - v0)
+            share = min(1.0, inside / float(size[0] * size[1]))
+        centre = (low + high) / 2
+        return _pair(centre), _pair(size), round(float(share), 2)
+
+    def record(self) -> dict[str, Any]:
+        """What identifies the scene, and its events so far, as JSON types."""
+        return {
+            "seed": self.seed,
+            "split": self.split,
+            "events": [vars(e) for e in self.all_events()],
+        }
+
+
+def _pair(v: Array) -> tuple[float, float]:
+    return round(float(v[0]), 3), round(float(v[1]), 3)
+
+
+class _Look:
+    """Exposure, white balance and sensor noise of one camera, as a table and a bank of noise."""
+
+    def __init__(self, room: Room, pixels: int, seed: int) -> None:
+        levels = np.arange(256)[:, None] * room.exposure * room.white_balance[None]
+        self._table = np.clip(levels, 0, 255).astype(np.uint8)[:, None, :]
+        rng = np.random.default_rng([seed, 1])
+        self._bank = np.rint(rng.normal(0, room.noise, pixels + 8191)).astype(np.int16)
+        self._seed = seed
+
+    def __call__(self, image: npt.NDArray[np.uint8], t: float) -> npt.NDArray[np.uint8]:
+        offset = (round(t * 1000) * 7919 + self._seed) % 8191
+        noise = self._bank[offset : offset + image.size].reshape(image.shape)
+        lit = cv2.LUT(image, self._table).astype(np.int16)
+        return np.clip(lit + noise, 0, 255).astype(np.uint8)

@@ -1,0 +1,158 @@
+"""What the simulated world knows of itself: its words, and the record of one instant.
+
+Importable without mujoco: the records of a data set and of the shipped clip are read with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = [
+    "ACTIONS",
+    "COLORS",
+    "CONTACT_ACTIONS",
+    "NEVER_TRAINED",
+    "OBJECT_ACTIONS",
+    "SHAPES",
+    "SPLITS",
+    "Event",
+    "ObjectState",
+    "State",
+    "named",
+    "trained_pairs",
+]
+
+COLORS: dict[str, tuple[float, float, float]] = {
+    "red": (0.85, 0.07, 0.07),
+    "green": (0.10, 0.62, 0.16),
+    "blue": (0.08, 0.22, 0.88),
+    "yellow": (0.98, 0.86, 0.06),
+    "orange": (1.00, 0.45, 0.02),
+    "purple": (0.52, 0.12, 0.68),
+    "white": (0.96, 0.96, 0.95),
+    "black": (0.06, 0.06, 0.07),
+}
+SHAPES = ("box", "ball", "can", "mug", "bottle", "bowl", "cone", "banana", "book", "toy car")
+# Each colour and each shape is trained; these pairs of them never are (test_b asks for them).
+NEVER_TRAINED = frozenset(
+    {
+        ("red", "mug"),
+        ("blue", "cone"),
+        ("green", "ball"),
+        ("yellow", "book"),
+        ("orange", "can"),
+        ("purple", "bottle"),
+        ("white", "toy car"),
+        ("black", "bowl"),
+        ("yellow", "banana"),
+        ("green", "box"),
+    }
+)
+OBJECT_ACTIONS = ("pick up", "put down", "drop", "push left", "push right", "fall off", "roll")
+# the gripper goes home after these: a moment of motion without an event
+CONTACT_ACTIONS = ("put down", "drop", "push left", "push right")
+ACTIONS = (
+    "nothing",
+    *OBJECT_ACTIONS,
+    "door opens",
+    "door closes",
+    "lights off",
+    "lights on",
+    "person enters",
+    "person leaves",
+    "turn left",
+    "turn right",
+    "move forward",
+    "move back",
+)
+SPLITS = ("train", "val", "test_a", "test_b")
+
+
+def named(color: str, shape: str) -> str:
+    """'red', 'mug' -> 'red mug'."""
+    return f"{color} {shape}"
+
+
+def trained_pairs() -> list[tuple[str, str]]:
+    """All (color, shape) pairs but the never-trained ones, in a fixed order."""
+    return [(c, s) for c in COLORS for s in SHAPES if (c, s) not in NEVER_TRAINED]
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happens from `start` to `end` (seconds of scene time).
+
+    kind: one of ACTIONS; object: `color shape`, empty where the event has none.
+    """
+
+    kind: str
+    object: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class ObjectState:
+    """One object at one instant.
+
+    place: table, gripper or floor. position: metres, world frame. uv: its centre in the image, in units
+    of half the image height from the image centre (u right, v down; +-1 is the edge of the centre
+    square). size_uv: its extent in the same units. visible: share of its box inside the centre square
+    and not hidden by what stands before it, 0..1.
+    """
+
+    color: str
+    shape: str
+    place: str
+    position: tuple[float, float, float]
+    uv: tuple[float, float]
+    size_uv: tuple[float, float]
+    visible: float
+
+    @property
+    def name(self) -> str:
+        """`color shape`."""
+        return named(self.color, self.shape)
+
+
+@dataclass(frozen=True)
+class State:
+    """The whole world at one instant; uv and visible as in ObjectState.
+
+    stamp: seconds of scene time. door: 0 closed .. 1 open. person: 0 out .. 1 at the place where they
+    stay. yaw: radians, left positive; forward: metres towards the table.
+    """
+
+    stamp: float
+    objects: tuple[ObjectState, ...]
+    held: str
+    door: float
+    door_uv: tuple[float, float]
+    door_visible: bool
+    lights: bool
+    person: float
+    person_uv: tuple[float, float]
+    person_visible: float
+    gripper_uv: tuple[float, float]
+    gripper_visible: bool
+    yaw: float
+    forward: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> State:
+        """The inverse of `as_dict`, lists read as tuples.
+
+        Raises:
+            TypeError: a field is missing or unknown.
+        """
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        values["objects"] = tuple(
+            ObjectState(**{k: tuple(v) if isinstance(v, list) else v for k, v in o.items()})
+            for o in data["objects"]
+        )
+        return cls(**values)
