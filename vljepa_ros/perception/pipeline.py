@@ -20,7 +20,6 @@ from vljepa_ros.perception.answer import Answer, Question, answer
 from vljepa_ros.perception.labels import ScoredGroup, score_group
 from vljepa_ros.perception.ring import ClipRing, TakenClip
 from vljepa_ros.perception.stages import StageTimes
-from vljepa_ros.perception.text_cache import TextCache
 from vljepa_ros.perception.vocabulary_encoder import EncodedVocabulary, VocabularyEncoder
 
 __all__ = ["CameraFeed", "Observation", "PerceptionError", "Pipeline", "Wanted"]
@@ -96,8 +95,7 @@ class Pipeline:
     ) -> None:
         self.engine = engine
         self.cameras = {feed.name: feed for feed in cameras}
-        self.texts = TextCache(engine)
-        self.labels = VocabularyEncoder(self.texts, vocabulary_ready)
+        self.labels = VocabularyEncoder(engine, vocabulary_ready)
         self.stages = StageTimes()
         self.clips = 0
         self.watching = False

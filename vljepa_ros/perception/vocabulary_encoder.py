@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from vljepa_ros.engines.protocol import Engine
+from vljepa_ros.perception.encode_texts import PIECE
 from vljepa_ros.perception.labels import EncodedGroup
-from vljepa_ros.perception.text_cache import TextCache
 from vljepa_ros.perception.vocabulary import Vocabulary
 
 __all__ = ["EncodedVocabulary", "VocabularyEncoder"]
-
-_PIECE = 32
 
 
 @dataclass(frozen=True)
@@ -29,8 +28,8 @@ class VocabularyEncoder:
     :param ready: told of each vocabulary that came into use, in the engine's thread.
     """
 
-    def __init__(self, cache: TextCache, ready: Callable[[EncodedVocabulary], None]) -> None:
-        self._cache = cache
+    def __init__(self, engine: Engine, ready: Callable[[EncodedVocabulary], None]) -> None:
+        self._engine = engine
         self._ready = ready
         self._wanted: tuple[int, Vocabulary] | None = None
         self._begun: tuple[int, Vocabulary] | None = None
@@ -55,11 +54,13 @@ class VocabularyEncoder:
             self._begun, self._next = wanted, 0
         version, vocabulary = wanted
         texts = [label for group in vocabulary.groups for label in group.labels]
-        self._cache.encode(texts[self._next : self._next + _PIECE])
-        self._next += _PIECE
+        self._engine.encode_text(texts[self._next : self._next + PIECE])
+        self._next += PIECE
         if self._next < len(texts):
             return
-        groups = tuple(EncodedGroup(g, self._cache.encode(g.labels)) for g in vocabulary.groups)
+        groups = tuple(
+            EncodedGroup(g, self._engine.encode_text(g.labels)) for g in vocabulary.groups
+        )
         self.current = EncodedVocabulary(version, vocabulary, groups)
         if self._wanted is wanted:
             self._wanted = None

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from vljepa_ros.models.config import Calibration
 from vljepa_ros.perception.answer import answer, checked_question
+from vljepa_ros.perception.encode_texts import encode_texts
 from vljepa_ros.perception.labels import EncodedGroup, calibrated, score_group
-from vljepa_ros.perception.text_cache import TextCache
 from vljepa_ros.perception.vocabulary import Group, VocabularyError, from_groups
 from vljepa_ros.perception.vocabulary_encoder import VocabularyEncoder
 
@@ -84,23 +84,9 @@ def test_questions_that_cannot_be_asked(question, candidates, reason) -> None:
         checked_question(question, candidates)
 
 
-def test_texts_are_encoded_once_and_the_oldest_forgotten() -> None:
+def test_encoding_many_texts_can_be_interrupted() -> None:
     engine = ColourEngine()
-    cache = TextCache(engine, capacity=3)
-    first = cache.encode(["red", "blue", "red"])
-    assert engine.texts == ["red", "blue"]
-    assert np.array_equal(first[0], first[2])
-    cache.encode(["red", "green", "cyan"])
-    assert engine.texts == ["red", "blue", "green", "cyan"]
-    cache.encode(["red", "blue"])
-    assert engine.texts[-1] == "blue", "blue was the least recently used"
-    assert cache.encode([]).shape == (0, len(COLOURS))
-
-
-def test_encoding_can_be_interrupted_and_goes_on_where_it_was() -> None:
-    engine = ColourEngine()
-    cache = TextCache(engine)
-    texts = [f"text {i}" for i in range(100)]
+    texts = [f"{colour} {i}" for i in range(20) for colour in COLOURS]
     calls = 0
 
     def patience() -> None:
@@ -110,15 +96,16 @@ def test_encoding_can_be_interrupted_and_goes_on_where_it_was() -> None:
             raise TimeoutError
 
     with pytest.raises(TimeoutError):
-        cache.encode(texts, patience)
-    assert 0 < len(engine.texts) < 100
-    cache.encode(texts)
-    assert sorted(engine.texts) == sorted(texts)
+        encode_texts(engine, texts, patience)
+    assert 0 < len(engine.texts) < len(texts)
+    whole = encode_texts(engine, texts, lambda: None)
+    assert np.array_equal(whole, ColourEngine().encode_text(texts))
+    assert encode_texts(engine, [], lambda: None).shape == (0, len(COLOURS))
 
 
 def test_a_vocabulary_comes_into_use_when_all_of_it_is_encoded_and_the_newest_wins() -> None:
     ready: list[int] = []
-    encoder = VocabularyEncoder(TextCache(ColourEngine()), lambda v: ready.append(v.version))
+    encoder = VocabularyEncoder(ColourEngine(), lambda v: ready.append(v.version))
     encoder.replace(1, from_groups({"what?": [f"red {i}" for i in range(100)]}))
     encoder.advance()
     assert encoder.current is None
