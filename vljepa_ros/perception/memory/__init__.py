@@ -1,0 +1,1 @@
+"""Episodic memory: what the cameras saw, kept as embeddings, found by text."""

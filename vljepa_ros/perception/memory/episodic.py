@@ -1,0 +1,139 @@
+"""The robot's episodic memory: rows in, moments out, whatever the disk does."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vljepa_ros.models.config import Calibration
+from vljepa_ros.perception.memory.failure import MemoryMissingError
+from vljepa_ros.perception.memory.moments import Moment
+from vljepa_ros.perception.memory.retention import Retention
+from vljepa_ros.perception.memory.row import Row, check_row
+from vljepa_ros.perception.memory.search import MomentQuery, find_moments
+from vljepa_ros.perception.memory.store import MemoryStore, open_store
+from vljepa_ros.perception.memory.upkeep import Upkeep, tidy
+from vljepa_ros.perception.memory.writer import BatchWriter, WriterStatus
+
+__all__ = ["EpisodicMemory", "MemorySettings"]
+
+
+@dataclass(frozen=True)
+class MemorySettings:
+    """Where and how the memory is kept.
+
+    location: directory or object storage address. batch_rows, batch_seconds: a batch is written
+    when either is reached, and a crash loses at most this. upkeep_period: seconds between two
+    rounds of forgetting and compaction.
+    """
+
+    location: str
+    model_id: str
+    dim: int
+    batch_rows: int = 128
+    batch_seconds: float = 10.0
+    max_pending: int = 4096
+    upkeep_period: float = 600.0
+    retention: Retention = field(default_factory=Retention)
+    storage_options: dict[str, str] | None = None
+
+
+class EpisodicMemory:
+    """Writes and searches one store; may be used by several threads at once.
+
+    The store is opened on the writer's thread with the first batch, and again after a failure: a
+    disk that is missing at start may be mounted later.
+    """
+
+    def __init__(
+        self, settings: MemorySettings, on_problem: Callable[[str], None] | None = None
+    ) -> None:
+        """Start the threads.
+
+        :param on_problem: called on one of them when writing or upkeep begins to fail, and with an
+            empty text when it works again.
+        """
+        self.settings = settings
+        self.refused = 0
+        self._lock = threading.Lock()
+        self._store: MemoryStore | None = None
+        self._writer = BatchWriter(
+            self._append,
+            batch_rows=settings.batch_rows,
+            batch_seconds=settings.batch_seconds,
+            max_pending=settings.max_pending,
+            on_problem=on_problem,
+        )
+        self._upkeep = Upkeep(self.tidy, settings.upkeep_period, on_problem)
+
+    def remember(self, row: Row) -> str | None:
+        """Hand over a row; returns why it was refused, None where it was taken. Never blocks."""
+        wrong = check_row(row, self.settings.dim)
+        if wrong is not None:
+            self.refused += 1
+            return wrong
+        self._writer.put(row)
+        return None
+
+    def find(
+        self,
+        query: MomentQuery,
+        vector: NDArray[np.float32],
+        calibration: Calibration,
+        *,
+        thumbnails: bool = False,
+    ) -> list[Moment]:
+        """Moments that fit, best first; see `find_moments`. What is not on the disk is not found.
+
+        :raises QueryError: the query makes no sense.
+        :raises MemoryStoreError: the store cannot be read, or nothing was remembered yet.
+        """
+        return find_moments(
+            self._opened(create=False), query, vector, calibration, thumbnails=thumbnails
+        )
+
+    def status(self) -> WriterStatus:
+        """State of the writer, for diagnostics."""
+        return self._writer.status()
+
+    def flush(self, timeout: float = 10.0) -> bool:
+        """Write what is pending now; False: it failed or took longer."""
+        return self._writer.flush(timeout)
+
+    def tidy(self) -> None:
+        """One round of upkeep now."""
+        try:
+            store = self._opened(create=False)
+        except MemoryMissingError:
+            return
+        tidy(store, self.settings.retention)
+
+    def close(self, timeout: float = 10.0) -> bool:
+        """Write what is pending, end the threads; False: rows were lost or a thread still runs."""
+        written = self._writer.close(timeout)
+        return self._upkeep.close(timeout) and written
+
+    def _append(self, rows: Sequence[Row]) -> None:
+        store = self._opened(create=True)
+        try:
+            store.append(rows)
+        except Exception:
+            with self._lock:
+                self._store = None
+            raise
+
+    def _opened(self, *, create: bool) -> MemoryStore:
+        with self._lock:
+            if self._store is None:
+                self._store = open_store(
+                    self.settings.location,
+                    self.settings.model_id,
+                    self.settings.dim,
+                    create=create,
+                    storage_options=self.settings.storage_options,
+                )
+            return self._store
