@@ -1,0 +1,30 @@
+"""Checkpoints that several tests share, made once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+import torch
+from tiny_hub import tiny_clip, tiny_siglip
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_clip(tmp_path_factory.mktemp("hub") / "tiny-clip")
+
+
+@pytest.fixture(scope="session")
+def siglip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_siglip(tmp_path_factory.mktemp("hub") / "tiny-siglip")
+
+
+@pytest.fixture(scope="session")
+def naflex_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_siglip(tmp_path_factory.mktemp("hub") / "tiny-siglip2", naflex=True)

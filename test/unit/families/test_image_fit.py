@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import transformers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from tiny_hub import image
+
+from vljepa_ros.models.config import ModelError, load_config
+from vljepa_ros.models.dual_encoder.parts import pixel_inputs
+from vljepa_ros.models.image_fit import fit_image, resize_antialiased
+
+FILTERS = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(3, 90),
+    st.integers(3, 90),
+    st.integers(3, 60),
+    st.integers(3, 60),
+    st.sampled_from(sorted(FILTERS)),
+)
+def test_resize_equals_pillow(h: int, w: int, height: int, width: int, name: str) -> None:
+    source = image(h, w, seed=h * 100 + w)
+    expected = np.asarray(Image.fromarray(source).resize((width, height), FILTERS[name]))
+    seen = resize_antialiased(source, height, width, name)
+    assert np.abs(expected.astype(int) - seen.astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize("size", [(48, 64), (64, 48), (37, 91), (32, 32), (120, 47)])
+@pytest.mark.parametrize("fixture", ["clip_folder", "siglip_folder"])
+def test_input_equals_the_hub_processor(
+    fixture: str, size: tuple[int, int], request: pytest.FixtureRequest
+) -> None:
+    folder: Path = request.getfixturevalue(fixture)
+    config = load_config(folder)
+    processor = transformers.AutoImageProcessor.from_pretrained(folder, use_fast=False)
+    source = image(*size)
+    expected = processor(images=Image.fromarray(source), return_tensors="np")["pixel_values"]
+    seen = pixel_inputs(config, fit_image(source, config.preprocessing)[None])
+    # In units of the image's own 0..1, that is before the division by the standard deviation.
+    std = np.asarray(config.preprocessing["std"])[:, None, None]
+    assert np.abs((seen - expected) * std).max() <= 1.0 / 255.0 + 1e-6
+
+
+def test_patches_equal_the_hub_processor(naflex_folder: Path) -> None:
+    config = load_config(naflex_folder)
+    processor = transformers.AutoImageProcessor.from_pretrained(naflex_folder, use_fast=False)
+    source = image(75, 75)
+    expected = processor(images=Image.fromarray(source), return_tensors="np")
+    assert expected["spatial_shapes"].tolist() == [[4, 4]]
+    seen = pixel_inputs(config, fit_image(source, config.preprocessing)[None])
+    assert np.abs(seen - expected["pixel_values"]).max() * 0.5 <= 1.0 / 255.0 + 1e-6
+
+
+def test_wrong_images_are_named() -> None:
+    spec = {"resize": "exact", "size": 8}
+    with pytest.raises(ModelError, match=r"\[H, W, 3\] uint8"):
+        fit_image(np.zeros((8, 8), np.uint8), spec)
+    with pytest.raises(ModelError, match="allowed: bilinear, bicubic, lanczos"):
+        fit_image(image(9, 9), {**spec, "interpolation": "nearest"})
+    with pytest.raises(ModelError, match="allowed: shortest_edge, exact, none"):
+        fit_image(image(9, 9), {**spec, "resize": "longest"})
+    with pytest.raises(ModelError, match="does not fit"):
+        fit_image(image(9, 9), {"resize": "none", "size": 9, "crop": 10})

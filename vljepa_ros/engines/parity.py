@@ -1,0 +1,104 @@
+"""The gate between a reference and a faster engine: same inputs, nearly the same outputs, or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vljepa_ros.engines.part_runner import Array, PartRunner
+from vljepa_ros.models.config import ModelError
+from vljepa_ros.models.parts import Part
+
+__all__ = ["THRESHOLDS", "Parity", "compare_runners", "compare_values", "example_inputs", "gate"]
+
+# Least cosine between rows of outputs, by precision. fp32 differs only by the order of sums.
+THRESHOLDS = {"fp32": 0.99999, "bf16": 0.99, "fp16": 0.995, "int8": 0.98}
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How near the outputs of a part are.
+
+    cosine: the least over all rows; difference: the greatest absolute one.
+    """
+
+    part: str
+    cosine: float
+    difference: float
+
+
+def example_inputs(part: Part, sizes: Mapping[str, int], seed: int = 0) -> dict[str, Array]:
+    """Fixed inputs of given axis sizes: floats from N(0, 1), ids in 1..15, masks of ones.
+
+    :raises ModelError: an axis without a size.
+    """
+    rng = np.random.default_rng(seed)
+    inputs: dict[str, Array] = {}
+    for tensor in part.inputs:
+        missing = [dim for dim in tensor.dims if isinstance(dim, str) and dim not in sizes]
+        if missing:
+            raise ModelError(f"part '{part.name}' needs a size for {', '.join(missing)}")
+        shape = tuple(sizes[dim] if isinstance(dim, str) else dim for dim in tensor.dims)
+        if "mask" in tensor.name:
+            inputs[tensor.name] = np.ones(shape, tensor.dtype)
+        elif tensor.dtype == "int64":
+            inputs[tensor.name] = rng.integers(1, 16, shape)
+        else:
+            inputs[tensor.name] = rng.standard_normal(shape).astype(np.float32)
+    return inputs
+
+
+def compare_values(part: str, reference: Array, other: Array) -> Parity:
+    """Compare two outputs row by row; not-a-number counts as cosine -1.
+
+    :raises ModelError: different shapes.
+    """
+    if reference.shape != other.shape:
+        raise ModelError(
+            f"part '{part}': output is {list(other.shape)}, the reference's {list(reference.shape)}"
+        )
+    a = np.asarray(reference, np.float64).reshape(-1, reference.shape[-1])
+    b = np.asarray(other, np.float64).reshape(-1, other.shape[-1])
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return Parity(part, -1.0, float("inf"))
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    cosine = (a * b).sum(axis=1) / np.maximum(norms, 1e-30)
+    return Parity(part, float(cosine.min()), float(np.abs(a - b).max()))
+
+
+def compare_runners(
+    parts: Sequence[Part],
+    reference: PartRunner,
+    other: PartRunner,
+    sizes: Mapping[str, int],
+) -> list[Parity]:
+    """Run both on the same fixed inputs; one result for each output of each part."""
+    results = []
+    for part in parts:
+        inputs = example_inputs(part, sizes)
+        expected, seen = reference.run(part.name, inputs), other.run(part.name, inputs)
+        results += [
+            compare_values(part.name, expected[tensor.name], seen[tensor.name])
+            for tensor in part.outputs
+        ]
+    return results
+
+
+def gate(results: Sequence[Parity], precision: str, threshold: float | None = None) -> None:
+    """Refuse an engine that does not compute what the reference computes.
+
+    :raises ModelError: a part below the threshold of its precision, or an unknown precision.
+    """
+    if threshold is None:
+        if precision not in THRESHOLDS:
+            raise ModelError(f"precision is {precision!r}, allowed: {', '.join(THRESHOLDS)}")
+        threshold = THRESHOLDS[precision]
+    failed = [r for r in results if not r.cosine >= threshold]
+    if failed:
+        seen = ", ".join(f"{r.part} {r.cosine:.6f}" for r in failed)
+        raise ModelError(
+            f"refused: cosine to the fp32 reference is {seen}; allowed for {precision}: "
+            f"at least {threshold}"
+        )

@@ -1,0 +1,185 @@
+"""Parts as torch modules: eager, compiled, and as CUDA graphs."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from vljepa_ros.engines.part_runner import Array, OutOfMemoryError, run_in_batches, stack
+from vljepa_ros.engines.protocol import EngineInfo
+from vljepa_ros.models.config import ModelError
+from vljepa_ros.models.parts import Part, check_inputs
+
+__all__ = ["PRECISIONS", "TorchRunner", "torch_device"]
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def torch_device(device: str) -> torch.device:
+    """The device of `auto`, `cpu`, `cuda` or `cuda:N`.
+
+    :raises ModelError: no such device here.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda":
+        device = "cuda:0"
+    count = torch.cuda.device_count()
+    allowed = ["auto", "cpu", *(f"cuda:{i}" for i in range(count))]
+    if device not in allowed:
+        raise ModelError(f"device is {device!r}, allowed here: {', '.join(allowed)}")
+    return torch.device(device)
+
+
+class TorchRunner:
+    """Modules on one device in one precision.
+
+    Outputs come back as numpy arrays; where they were made on a GPU, the tensor stays there as long as the
+    array lives, so visual tokens that are asked about again are not sent back and forth.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        modules: Mapping[str, nn.Module],
+        *,
+        device: str = "auto",
+        precision: str = "fp32",
+        compiled: bool = False,
+        cuda_graphs: bool = False,
+        fp32_parts: frozenset[str] = frozenset(),
+    ) -> None:
+        """Move the modules to the device.
+
+        :param fp32_parts: parts that stay in fp32 whatever the precision.
+        :raises ModelError: unknown device or precision, or CUDA graphs without CUDA.
+        """
+        if precision not in PRECISIONS:
+            raise ModelError(f"precision is {precision!r}, allowed: {', '.join(PRECISIONS)}")
+        self._device = torch_device(device)
+        if cuda_graphs and self._device.type != "cuda":
+            raise ModelError(f"CUDA graphs need a CUDA device, this is {self._device}")
+        self._dtypes = {
+            part.name: torch.float32 if part.name in fp32_parts else PRECISIONS[precision]
+            for part in parts
+        }
+        self._parts = {part.name: part for part in parts}
+        self._modules: dict[str, Any] = {}
+        for part in parts:
+            module = modules[part.name].to(device=self._device, dtype=self._dtypes[part.name])
+            module.eval()
+            self._modules[part.name] = torch.compile(module, dynamic=False) if compiled else module
+        self._graphs: dict[tuple[Any, ...], _Captured] = {}
+        self._use_graphs = cuda_graphs
+        self._kept: dict[int, tuple[weakref.ref[Any], torch.Tensor]] = {}
+        self._info = EngineInfo("torch", str(self._device), precision)
+
+    @property
+    def info(self) -> EngineInfo:
+        """What runs."""
+        return self._info
+
+    def run(self, part: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Run one part."""
+        if not any(isinstance(value, torch.Tensor) for value in inputs.values()):
+            check_inputs(self._parts[part], inputs)
+        return run_in_batches(lambda batch: self._run(part, batch), inputs)
+
+    def stack(self, rows: Sequence[NDArray[np.float32]]) -> Array:
+        """One tensor of kept rows on the device if all are kept, else one numpy array."""
+        found = [self._kept.get(id(row)) for row in rows]
+        if all(
+            entry is not None and entry[0]() is row for entry, row in zip(found, rows, strict=True)
+        ):
+            return torch.stack([entry[1] for entry in found if entry is not None])  # type: ignore[return-value]
+        return stack(rows)
+
+    def keep(self, outputs: Array, rows: Sequence[NDArray[np.float32]]) -> None:
+        """Remember that `rows` (numpy) are the rows of the last output `outputs` of `run`."""
+        entry = self._kept.pop(id(outputs), None)
+        if entry is None:
+            return
+        for row, tensor in zip(rows, entry[1], strict=True):
+            self._remember(row, tensor)
+
+    def close(self) -> None:
+        """Free modules, graphs and kept tensors."""
+        self._modules.clear()
+        self._graphs.clear()
+        self._kept.clear()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _run(self, part: str, inputs: Mapping[str, Any]) -> dict[str, Array]:
+        dtype = self._dtypes[part]
+        try:
+            with torch.inference_mode():
+                tensors = {name: self._to_device(value, dtype) for name, value in inputs.items()}
+                if self._use_graphs:
+                    result = self._replay(part, tensors)
+                else:
+                    result = self._modules[part](**tensors)
+                outputs = (result,) if isinstance(result, torch.Tensor) else tuple(result)
+                arrays: dict[str, Array] = {}
+                for tensor, value in zip(self._parts[part].outputs, outputs, strict=True):
+                    array = value.float().cpu().numpy()
+                    if self._device.type == "cuda":
+                        self._remember(array, value.clone() if self._use_graphs else value)
+                    arrays[tensor.name] = array
+                return arrays
+        except torch.cuda.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            raise OutOfMemoryError(str(error).split("\n")[0][:200]) from error
+
+    def _to_device(self, value: Any, dtype: torch.dtype) -> torch.Tensor:
+        tensor = (
+            value
+            if isinstance(value, torch.Tensor)
+            else torch.from_numpy(np.ascontiguousarray(value))
+        )
+        if tensor.is_floating_point():
+            return tensor.to(self._device, dtype)
+        return tensor.to(self._device)
+
+    def _remember(self, array: NDArray[Any], tensor: torch.Tensor) -> None:
+        key = id(array)
+        kept = self._kept
+
+        def forget(_: Any) -> None:
+            kept.pop(key, None)
+
+        kept[key] = (weakref.ref(array, forget), tensor)
+
+    def _replay(self, part: str, tensors: dict[str, torch.Tensor]) -> Any:
+        key = (part, *((name, tuple(t.shape)) for name, t in sorted(tensors.items())))
+        if key not in self._graphs:
+            self._graphs[key] = _Captured(self._modules[part], tensors)
+        return self._graphs[key](tensors)
+
+
+class _Captured:
+    """A module recorded once for fixed shapes; replaying it costs one launch."""
+
+    def __init__(self, module: Any, example: Mapping[str, torch.Tensor]) -> None:
+        self._inputs = {name: tensor.clone() for name, tensor in example.items()}
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):  # lazy initialisation must not be recorded
+                module(**self._inputs)
+        torch.cuda.current_stream().wait_stream(side)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):
+            self._output = module(**self._inputs)
+
+    def __call__(self, tensors: Mapping[str, torch.Tensor]) -> Any:
+        for name, tensor in tensors.items():
+            self._inputs[name].copy_(tensor)
+        self._graph.replay()
+        return self._output

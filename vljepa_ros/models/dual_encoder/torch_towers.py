@@ -1,0 +1,91 @@
+"""The towers of a dual encoder as torch modules, from a folder in hub format."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from vljepa_ros.models.config import ModelConfig, ModelError
+from vljepa_ros.models.dual_encoder.parts import patch_size
+from vljepa_ros.models.hub_weights import load_hub_model
+
+__all__ = ["load_towers"]
+
+
+def load_towers(config: ModelConfig, parts: frozenset[str]) -> dict[str, nn.Module]:
+    """Modules `vision` and `text` (those of `parts`), in fp32, ready for inference.
+
+    :raises ModelError: the weights do not match the configuration; the message names the tensors.
+    """
+    import transformers
+
+    kind = config.architecture["model_type"]
+    classes = {"clip": "CLIPModel", "siglip": "SiglipModel", "siglip2": "Siglip2Model"}
+    if kind not in classes:
+        raise ModelError(f"a dual encoder's model_type is {kind!r}, allowed: {', '.join(classes)}")
+    model = load_hub_model(getattr(transformers, classes[kind]), config.folder)
+    towers: dict[str, nn.Module] = {}
+    if "vision" in parts:
+        towers["vision"] = (
+            _PatchTower(model.vision_model, config.input_size // patch_size(config))
+            if kind == "siglip2"
+            else _ImageTower(model.vision_model, getattr(model, "visual_projection", None))
+        )
+    if "text" in parts:
+        towers["text"] = _TextTower(model.text_model, getattr(model, "text_projection", None))
+    return towers
+
+
+class _ImageTower(nn.Module):
+    """[B, 3, S, S] float32 pixels to [B, D] features."""
+
+    def __init__(self, model: nn.Module, projection: nn.Module | None) -> None:
+        super().__init__()
+        self.model = model
+        self.projection = projection or nn.Identity()
+
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        pooled: Tensor = self.projection(self.model(pixel_values=pixel_values).pooler_output)
+        return pooled
+
+
+class _PatchTower(nn.Module):
+    """[B, N, 3 * P * P] float32 patches of a square image to [B, D] features.
+
+    transformers resizes the position table in a loop over the images, which cannot be exported; all
+    our images are square and of one size, so the table is resized once, by its own function.
+    """
+
+    def __init__(self, model: nn.Module, side: int) -> None:
+        super().__init__()
+        self.model = model
+        embeddings = model.embeddings
+        table = embeddings.position_embedding.weight.detach()
+        edge = embeddings.position_embedding_size
+        with torch.no_grad():
+            positions = embeddings.resize_positional_embeddings(
+                table.reshape(edge, edge, -1), torch.tensor([[side, side]]), max_length=side * side
+            )
+        self.register_buffer("positions", positions, persistent=False)
+
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        model = self.model
+        patches = pixel_values.to(self.positions.dtype)
+        hidden = model.embeddings.patch_embedding(patches) + self.positions
+        hidden = model.encoder(inputs_embeds=hidden).last_hidden_state
+        pooled: Tensor = model.head(model.post_layernorm(hidden))
+        return pooled
+
+
+class _TextTower(nn.Module):
+    """[B, L] ids to [B, D] features."""
+
+    def __init__(self, model: nn.Module, projection: nn.Module | None) -> None:
+        super().__init__()
+        self.model = model
+        self.projection = projection or nn.Identity()
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        out = self.model(input_ids=input_ids, attention_mask=attention_mask)
+        pooled: Tensor = self.projection(out.pooler_output)
+        return pooled

@@ -1,0 +1,225 @@
+"""A folder in the hub's format, read as one of our model folders.
+
+Such a folder (`config.json` with `model_type`, `*.safetensors`, `tokenizer.json`,
+`preprocessor_config.json`) needs no conversion. What the hub's files do not say (how many frames make
+a clip, which labels, which prompt templates) has defaults here and may be set in a file `vljepa.json`
+beside them, with the fields of our own `config.json`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vljepa_ros.models.config import ModelError
+
+__all__ = ["HUB_FAMILIES", "hub_config", "read_scalar", "weights_files", "weights_hash"]
+
+HUB_FAMILIES = {
+    "clip": "dual_encoder",
+    "siglip": "dual_encoder",
+    "siglip2": "dual_encoder",
+    "qwen2_5_vl": "token_vlm",
+    "instructblip": "token_vlm",
+}
+OVERRIDES = "vljepa.json"
+# What a robot's camera often sees; a vocabulary of one's own belongs into `vljepa.json`.
+DEFAULT_LABELS = (
+    "an empty room",
+    "a person standing in a room",
+    "a person walking",
+    "a person sitting",
+    "a hand reaching for an object",
+    "a hand holding an object",
+    "a robot arm moving",
+    "a robot gripper holding an object",
+    "objects on a table",
+    "an empty table",
+    "an open door",
+    "a closed door",
+    "a corridor",
+    "a kitchen",
+    "an office desk with a computer",
+    "shelves in a warehouse",
+    "a street with cars",
+    "a dark room",
+    "a screen showing text",
+    "an animal",
+)
+_INTERPOLATIONS = {1: "lanczos", 2: "bilinear", 3: "bicubic"}
+_SAMPLE_EVERY, _SAMPLE = 16 << 20, 64 << 10
+
+
+def hub_config(folder: Path, raw: dict[str, Any]) -> dict[str, Any]:
+    """Fields of our `config.json` for a folder in hub format.
+
+    :param raw: the folder's `config.json`, with `model_type`.
+    :raises ModelError: a model type that no family takes, missing weights, or a broken `vljepa.json`.
+    """
+    kind = raw.get("model_type")
+    if kind not in HUB_FAMILIES:
+        raise ModelError(
+            f"'{folder / 'config.json'}': model_type is {kind!r}, which no family takes; "
+            f"allowed: {', '.join(sorted(HUB_FAMILIES))}"
+        )
+    family = HUB_FAMILIES[kind]
+    fields = {
+        "name": folder.resolve().name,
+        "family": family,
+        "model_id": f"{folder.resolve().name}-{weights_hash(folder)[:8]}",
+        "clip_frames": 4,
+        "frame_interval": 0.5,
+        "default_query": "",
+        "vocabulary": {"what is happening?": list(DEFAULT_LABELS)},
+        "files": {"weights": weights_files(folder)[0].name, "tokenizer": "tokenizer.json"},
+        "architecture": raw,
+        "licence": "see the model's card on the hub",
+    }
+    fields |= _dual_encoder(folder, raw) if family == "dual_encoder" else _token_vlm(folder, raw)
+    overrides = _read_json(folder / OVERRIDES) if (folder / OVERRIDES).is_file() else {}
+    if "templates" in overrides:
+        fields["architecture"] = {**raw, "templates": overrides.pop("templates")}
+    unknown = set(overrides) - set(fields) - {"calibration"}
+    if unknown:
+        raise ModelError(
+            f"'{folder / OVERRIDES}': unknown fields {', '.join(sorted(unknown))}; allowed: "
+            f"{', '.join(sorted({*fields, 'calibration', 'templates'}))}"
+        )
+    return fields | overrides
+
+
+def weights_files(folder: Path) -> list[Path]:
+    """The safetensors files of a hub folder.
+
+    :raises ModelError: none; pickles are never read.
+    """
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        names = sorted(set(_read_json(index).get("weight_map", {}).values()))
+        missing = [name for name in names if not (folder / name).is_file()]
+        if missing or not names:
+            raise ModelError(f"'{folder}': weight files are missing: {', '.join(missing) or 'all'}")
+        return [folder / name for name in names]
+    if (folder / "model.safetensors").is_file():
+        return [folder / "model.safetensors"]
+    pickles = sorted(path.name for path in folder.glob("*.bin"))
+    found = f"; {', '.join(pickles)} is a pickle, which is never read" if pickles else ""
+    raise ModelError(f"'{folder}' holds no model.safetensors{found}")
+
+
+def weights_hash(folder: Path) -> str:
+    """SHA-256 over sizes, headers and samples of the weight files.
+
+    A file of several GiB takes too long to read at every start, so 64 KiB out of every 16 MiB are
+    read: enough to tell two trainings apart, not a guard against damage.
+    """
+    digest = hashlib.sha256()
+    for path in weights_files(folder):
+        size = path.stat().st_size
+        digest.update(struct.pack("<Q", size))
+        with path.open("rb") as file:
+            for start in range(0, size, _SAMPLE_EVERY):
+                file.seek(start)
+                digest.update(file.read(_SAMPLE))
+            file.seek(max(0, size - _SAMPLE))
+            digest.update(file.read(_SAMPLE))
+    return digest.hexdigest()
+
+
+def read_scalar(folder: Path, name: str) -> float | None:
+    """One number out of the weights, None if there is no tensor of that name."""
+    from safetensors import safe_open
+
+    for path in weights_files(folder):
+        with safe_open(path, framework="np") as file:
+            if name in file.keys():  # noqa: SIM118  (not a mapping)
+                return float(np.asarray(file.get_tensor(name), np.float64).reshape(-1)[0])
+    return None
+
+
+def _dual_encoder(folder: Path, raw: dict[str, Any]) -> dict[str, Any]:
+    vision = raw.get("vision_config", {})
+    if raw["model_type"] == "clip":
+        dim = raw.get("projection_dim", 512)
+        size = vision.get("image_size", 224)
+        preprocessing = _preprocessing(folder, "shortest_edge", size, "bicubic")
+    else:
+        text = raw.get("text_config", {})
+        dim = text.get("projection_size") or text.get("hidden_size", 768)
+        if raw["model_type"] == "siglip2":
+            size = vision.get("patch_size", 16) * math.isqrt(vision.get("num_patches", 256))
+        else:
+            size = vision.get("image_size", 224)
+        preprocessing = _preprocessing(folder, "exact", size, "bicubic")
+    scale = math.exp(read_scalar(folder, "logit_scale") or math.log(1 / 0.07))
+    bias = read_scalar(folder, "logit_bias")
+    # With p = exp(a s) / (exp(a n) + exp(a s)) one label alone gets sigmoid(a s + bias): SigLIP's own
+    # reading. CLIP has no bias and always chooses: "none" lies at the bottom of the scale.
+    none = -1.0 if bias is None else -bias / scale
+    return {
+        "dim": int(dim),
+        "input_size": int(size),
+        "preprocessing": preprocessing,
+        "calibration": {"logit_scale": scale, "none_similarity": none},
+    }
+
+
+def _token_vlm(folder: Path, raw: dict[str, Any]) -> dict[str, Any]:
+    text = raw.get("text_config", raw)
+    vision = raw.get("vision_config", {})
+    size = vision.get("image_size", 224) if raw["model_type"] == "instructblip" else 336
+    return {
+        "dim": int(text.get("hidden_size") or text.get("d_model") or 0),
+        "input_size": int(size),
+        "default_query": "Describe what is happening in one short sentence.",
+        "preprocessing": _preprocessing(folder, "exact", size, "bicubic"),
+        # Scores are log-likelihoods: scale 1 and no "none" make the calibrated value their softmax.
+        "calibration": {"logit_scale": 1.0, "none_similarity": -1e4},
+    }
+
+
+def _preprocessing(folder: Path, resize: str, size: int, interpolation: str) -> dict[str, Any]:
+    raw: dict[str, Any] = {}
+    for name in ("processor_config.json", "preprocessor_config.json"):
+        if (folder / name).is_file():
+            found = _read_json(folder / name)
+            raw |= found.get("image_processor", found)
+    crop = raw.get("crop_size", size)
+    edge = raw.get("size", size)
+    if isinstance(edge, dict):
+        resize = "shortest_edge" if "shortest_edge" in edge else resize
+        edge = edge.get("shortest_edge", edge.get("height", size))
+    if isinstance(crop, dict):
+        crop = crop.get("height", size)
+    if "resample" in raw and raw["resample"] not in _INTERPOLATIONS:
+        raise ModelError(
+            f"'{folder}': resample is {raw['resample']!r}, allowed: 1 (Lanczos), 2 (bilinear), 3 (bicubic)"
+        )
+    clip = interpolation == "bicubic" and resize == "shortest_edge"
+    default_mean = (0.48145466, 0.4578275, 0.40821073) if clip else (0.5, 0.5, 0.5)
+    default_std = (0.26862954, 0.26130258, 0.27577711) if clip else (0.5, 0.5, 0.5)
+    return {
+        "resize": resize,
+        "size": int(edge),
+        "crop": int(crop) if resize == "shortest_edge" and raw.get("do_center_crop", True) else 0,
+        "interpolation": _INTERPOLATIONS.get(raw.get("resample", 0), interpolation),
+        "scale": raw.get("rescale_factor", 1.0 / 255.0),
+        "mean": list(raw.get("image_mean") or default_mean),
+        "std": list(raw.get("image_std") or default_std),
+    }
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"'{path}' cannot be read as JSON: {error}") from error
+    if not isinstance(raw, dict):
+        raise ModelError(f"'{path}' must hold a JSON object, not {type(raw).__name__}")
+    return raw

@@ -1,0 +1,52 @@
+"""A transformers model from a local folder, with every tensor accounted for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from vljepa_ros.models.config import ModelError
+from vljepa_ros.models.hub_folder import weights_files
+
+__all__ = ["load_hub_model"]
+
+
+def load_hub_model(model_class: Any, folder: Path, ignore: tuple[str, ...] = ()) -> Any:
+    """Load `model_class` from `folder` in fp32, from safetensors only, never from the network.
+
+    transformers fills tensors that are missing with random numbers and only logs it; a robot must not
+    run on those.
+
+    :param ignore: prefixes of tensors that the model has but the file need not.
+    :raises ModelError: a tensor is missing, unexpected or of another shape: the message names it.
+    """
+    import torch
+
+    weights_files(folder)
+    try:
+        model, report = model_class.from_pretrained(
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+            dtype=torch.float32,
+            ignore_mismatched_sizes=True,
+        )
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise ModelError(f"'{folder}' cannot be loaded: {error}") from error
+    missing = sorted(n for n in report["missing_keys"] if not n.startswith(ignore or ("\0",)))
+    wrong = [f"{n} (file {tuple(a)}, config {tuple(b)})" for n, a, b in report["mismatched_keys"]]
+    extra = sorted(report["unexpected_keys"])
+    problems = [
+        f"{what}: {', '.join(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}"
+        for what, names in (("missing", missing), ("wrong shape", wrong), ("not in it", extra))
+        if names
+    ]
+    if problems:
+        raise ModelError(
+            f"the weights in '{folder}' do not match its config.json; {'; '.join(problems)}"
+        )
+    model.eval()
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    return model

@@ -1,0 +1,72 @@
+"""The parts of a model as graphs: names, shapes and dtypes of what goes in and what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vljepa_ros.models.config import ModelError
+
+__all__ = ["Part", "Tensor", "check_inputs"]
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One input or output.
+
+    dims: a number is fixed, a word is a dynamic axis (`batch`, `length`): equal words, equal sizes.
+    dtype: `float32`, `int64`.
+    """
+
+    name: str
+    dims: tuple[int | str, ...]
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A graph of a model, for example its X-Encoder (`vision`)."""
+
+    name: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+    def axes(self) -> tuple[str, ...]:
+        """Names of the dynamic axes, in order of appearance in the inputs."""
+        return tuple(
+            dict.fromkeys(dim for t in self.inputs for dim in t.dims if isinstance(dim, str))
+        )
+
+
+def check_inputs(part: Part, inputs: Mapping[str, NDArray[np.generic]]) -> dict[str, int]:
+    """Compare arrays with a part's declaration.
+
+    :returns: size of each dynamic axis.
+    :raises ModelError: a missing or unknown input, a wrong shape or dtype.
+    """
+    expected = {tensor.name for tensor in part.inputs}
+    if set(inputs) != expected:
+        raise ModelError(
+            f"part '{part.name}' takes {', '.join(sorted(expected))}; got {', '.join(sorted(inputs))}"
+        )
+    sizes: dict[str, int] = {}
+    for tensor in part.inputs:
+        shape = inputs[tensor.name].shape
+        allowed = " x ".join(str(dim) for dim in tensor.dims)
+        seen = " x ".join(str(size) for size in shape)
+        if len(shape) != len(tensor.dims) or any(
+            size != (sizes.setdefault(dim, size) if isinstance(dim, str) else dim)
+            for dim, size in zip(tensor.dims, shape, strict=True)
+        ):
+            raise ModelError(
+                f"part '{part.name}': '{tensor.name}' has shape {seen}, allowed: {allowed}"
+            )
+        if str(inputs[tensor.name].dtype) != tensor.dtype:
+            raise ModelError(
+                f"part '{part.name}': '{tensor.name}' is {inputs[tensor.name].dtype}, "
+                f"allowed: {tensor.dtype}"
+            )
+    return sizes
