@@ -1,0 +1,191 @@
+"""The arguments between ``--ros-args`` and ``--``: remapping, parameters, log levels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .names import check_namespace, expand, join
+
+
+class RosArgumentError(ValueError):
+    """A ROS argument that cannot be read."""
+
+
+@dataclass(frozen=True)
+class Remap:
+    """``[node:]match:=replacement``."""
+
+    node: str  # empty: every node
+    match: str
+    replacement: str
+
+
+@dataclass
+class Arguments:
+    """What stands after ``--ros-args``."""
+
+    remaps: list[Remap] = field(default_factory=list)
+    # (pattern of the node's full name, parameter, value), later ones win
+    parameters: list[tuple[str, str, Any]] = field(default_factory=list)
+    log_levels: dict[str, str] = field(default_factory=dict)  # logger name; empty: all
+    rosout: bool = True
+    stdout_logs: bool = True
+
+    def node_name(self, default: str) -> str:
+        """The node's name after ``__node:=``."""
+        return self._special("__node", "__name", node=default) or default
+
+    def namespace(self, node: str, default: str) -> str:
+        """The node's namespace after ``__ns:=``. Raises InvalidNameError."""
+        return check_namespace(self._special("__ns", node=node) or default)
+
+    def _special(self, *matches: str, node: str) -> str | None:
+        for remap in self.remaps:
+            if remap.match in matches and remap.node in ("", node):
+                return remap.replacement
+        return None
+
+    def remap(self, name: str, node_name: str, namespace: str) -> str:
+        """Absolute name after the first rule that fits. `name` is absolute."""
+        for rule in self.remaps:
+            if rule.match.startswith("__") or rule.node not in ("", node_name):
+                continue
+            match = rule.match.removeprefix("rostopic://").removeprefix("rosservice://")
+            if expand(match, node_name, namespace) == name:
+                return expand(rule.replacement, node_name, namespace)
+        return name
+
+    def parameters_for(self, node_name: str, namespace: str) -> dict[str, Any]:
+        """Parameter values meant for a node."""
+        full = join(namespace, node_name)
+        return {
+            name: value for pattern, name, value in self.parameters if _node_fits(pattern, full)
+        }
+
+
+def _node_fits(pattern: str, full_name: str) -> bool:
+    """Whether a node pattern (``*``: one part, ``**``: any number of parts) fits ``/ns/node``."""
+    pattern = pattern if pattern.startswith("/") else "/" + pattern
+    expression = "".join(
+        r"(?:/[^/]+)*" if part == "**" else "/" + ("[^/]+" if part == "*" else re.escape(part))
+        for part in pattern.strip("/").split("/")
+    )
+    return re.fullmatch(expression, full_name) is not None
+
+
+def _flatten(prefix: str, node: Any, into: list[tuple[str, Any]]) -> None:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            _flatten(f"{prefix}.{key}" if prefix else str(key), value, into)
+    elif node is not None:
+        into.append((prefix, node))
+
+
+def read_parameter_file(path: str | Path) -> list[tuple[str, str, Any]]:
+    """(node pattern, parameter, value) of a ROS parameter file. Raises RosArgumentError."""
+    try:
+        document = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RosArgumentError(f"parameter file {path}: {error}") from error
+    found: list[tuple[str, str, Any]] = []
+
+    def walk(prefix: str, node: Any) -> None:
+        if not isinstance(node, dict):
+            raise RosArgumentError(
+                f"parameter file {path}: under {prefix or 'the top'!r} stands {node!r}; expected"
+                " node names, then 'ros__parameters:', then parameters"
+            )
+        for key, value in node.items():
+            if key == "ros__parameters":
+                flat: list[tuple[str, Any]] = []
+                _flatten("", value, flat)
+                found.extend((prefix, name, item) for name, item in flat)
+            else:
+                walk(f"{prefix}/{str(key).strip('/')}", value)
+
+    walk("", document)
+    return found
+
+
+def _parameter(text: str) -> tuple[str, str, Any]:
+    name, assign, value = text.partition(":=")
+    if not assign or not name:
+        raise RosArgumentError(f"-p {text}: expected name:=value")
+    node, colon, parameter = name.partition(":")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise RosArgumentError(f"-p {text}: {error}") from error
+    return (f"/**/{node}" if colon else "/**", parameter if colon else node, parsed)
+
+
+def _remap(text: str) -> Remap:
+    match, assign, replacement = text.partition(":=")
+    if not assign or not match or not replacement:
+        raise RosArgumentError(f"-r {text}: expected from:=to")
+    node = ""
+    if "://" not in match and ":" in match:
+        node, _, match = match.partition(":")
+    return Remap(node, match, replacement)
+
+
+def split(args: Sequence[str]) -> tuple[list[str], list[str]]:
+    """(ROS arguments, all others); ``--ros-args`` ends at ``--`` or the end."""
+    ros: list[str] = []
+    other: list[str] = []
+    inside = False
+    for arg in args:
+        if arg == "--ros-args":
+            inside = True
+        elif inside and arg == "--":
+            inside = False
+        else:
+            (ros if inside else other).append(arg)
+    return ros, other
+
+
+def parse(args: Sequence[str]) -> Arguments:
+    """Read the ROS arguments among `args`. Raises RosArgumentError, naming the argument."""
+    result = Arguments()
+    rest = iter(split(args)[0])
+
+    def value(of: str) -> str:
+        try:
+            return next(rest)
+        except StopIteration:
+            raise RosArgumentError(f"{of} needs a value") from None
+
+    for arg in rest:
+        if arg in ("-r", "--remap"):
+            result.remaps.append(_remap(value(arg)))
+        elif arg in ("-p", "--param"):
+            result.parameters.append(_parameter(value(arg)))
+        elif arg == "--params-file":
+            result.parameters.extend(read_parameter_file(value(arg)))
+        elif arg == "--log-level":
+            name, assign, level = value(arg).rpartition(":=")
+            result.log_levels[name if assign else ""] = level
+        elif arg in ("--enable-rosout-logs", "--disable-rosout-logs"):
+            result.rosout = arg.startswith("--enable")
+        elif arg in ("--enable-stdout-logs", "--disable-stdout-logs"):
+            result.stdout_logs = arg.startswith("--enable")
+        elif arg in ("--enable-external-lib-logs", "--disable-external-lib-logs"):
+            pass  # there is no external logging library here
+        elif arg in ("-e", "--enclave", "--log-file-name", "--log-config-file"):
+            value(arg)  # accepted for launch files; no SROS2 and no log files here
+        elif ":=" in arg:
+            result.remaps.append(_remap(arg))
+        else:
+            raise RosArgumentError(f"unknown ROS argument {arg!r}")
+    return result
+
+
+def remove_ros_args(args: Sequence[str]) -> list[str]:
+    """`args` without ``--ros-args ... --``."""
+    return split(args)[1]

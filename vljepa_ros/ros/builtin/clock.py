@@ -1,0 +1,182 @@
+"""Time, Duration and Clock as in rclpy."""
+
+from __future__ import annotations
+
+import enum
+import time
+from functools import total_ordering
+from typing import Any
+
+from .message import message_class
+
+_SECOND = 1_000_000_000
+
+
+class ClockType(enum.IntEnum):
+    """What a clock shows."""
+
+    UNINITIALIZED = 0
+    ROS_TIME = 1
+    SYSTEM_TIME = 2
+    STEADY_TIME = 3
+
+
+def _nanoseconds(seconds: float, nanoseconds: float) -> int:
+    total = int(seconds * _SECOND) + int(nanoseconds)
+    if not -(2**63) <= total < 2**63:
+        raise OverflowError(f"{seconds} s + {nanoseconds} ns does not fit 64 bits of nanoseconds")
+    return total
+
+
+@total_ordering
+class Duration:
+    """A span of time, in whole nanoseconds."""
+
+    def __init__(self, *, seconds: float = 0, nanoseconds: float = 0) -> None:
+        self._nanoseconds = _nanoseconds(seconds, nanoseconds)
+
+    @property
+    def nanoseconds(self) -> int:
+        """Length in nanoseconds."""
+        return self._nanoseconds
+
+    def to_msg(self) -> Any:
+        """As ``builtin_interfaces/msg/Duration``."""
+        seconds, nanoseconds = divmod(self._nanoseconds, _SECOND)
+        return message_class("builtin_interfaces/msg/Duration")(sec=seconds, nanosec=nanoseconds)
+
+    @classmethod
+    def from_msg(cls, message: Any) -> Duration:
+        """From ``builtin_interfaces/msg/Duration``."""
+        return cls(seconds=message.sec, nanoseconds=message.nanosec)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Duration) and self._nanoseconds == other._nanoseconds
+
+    def __lt__(self, other: Duration) -> bool:
+        if not isinstance(other, Duration):
+            return NotImplemented
+        return self._nanoseconds < other._nanoseconds
+
+    def __hash__(self) -> int:
+        return hash(self._nanoseconds)
+
+    def __repr__(self) -> str:
+        return f"Duration(nanoseconds={self._nanoseconds})"
+
+
+@total_ordering
+class Time:
+    """A moment, in whole nanoseconds on a kind of clock; kinds do not mix."""
+
+    def __init__(
+        self,
+        *,
+        seconds: float = 0,
+        nanoseconds: float = 0,
+        clock_type: ClockType = ClockType.SYSTEM_TIME,
+    ) -> None:
+        if seconds < 0 or nanoseconds < 0:
+            raise ValueError("a Time is not negative")
+        self._nanoseconds = _nanoseconds(seconds, nanoseconds)
+        self._clock_type = clock_type
+
+    @property
+    def nanoseconds(self) -> int:
+        """Nanoseconds since the clock's epoch."""
+        return self._nanoseconds
+
+    @property
+    def clock_type(self) -> ClockType:
+        """The kind of clock that this is a time of."""
+        return self._clock_type
+
+    def seconds_nanoseconds(self) -> tuple[int, int]:
+        """Whole seconds, and the nanoseconds beyond."""
+        return divmod(self._nanoseconds, _SECOND)
+
+    def to_msg(self) -> Any:
+        """As ``builtin_interfaces/msg/Time``."""
+        seconds, nanoseconds = self.seconds_nanoseconds()
+        return message_class("builtin_interfaces/msg/Time")(sec=seconds, nanosec=nanoseconds)
+
+    @classmethod
+    def from_msg(cls, message: Any, clock_type: ClockType = ClockType.ROS_TIME) -> Time:
+        """From ``builtin_interfaces/msg/Time``."""
+        return cls(seconds=message.sec, nanoseconds=message.nanosec, clock_type=clock_type)
+
+    def _same(self, other: Time) -> None:
+        if self._clock_type != other._clock_type:
+            raise TypeError(
+                f"times of different clocks: {self._clock_type.name}, {other._clock_type.name}"
+            )
+
+    def __add__(self, other: Duration) -> Time:
+        if not isinstance(other, Duration):
+            return NotImplemented
+        return Time(nanoseconds=self._nanoseconds + other.nanoseconds, clock_type=self._clock_type)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Any:
+        if isinstance(other, Time):
+            self._same(other)
+            return Duration(nanoseconds=self._nanoseconds - other._nanoseconds)
+        if isinstance(other, Duration):
+            return Time(
+                nanoseconds=self._nanoseconds - other.nanoseconds, clock_type=self._clock_type
+            )
+        return NotImplemented
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Time):
+            return NotImplemented
+        self._same(other)
+        return self._nanoseconds == other._nanoseconds
+
+    def __lt__(self, other: Time) -> bool:
+        if not isinstance(other, Time):
+            return NotImplemented
+        self._same(other)
+        return self._nanoseconds < other._nanoseconds
+
+    def __hash__(self) -> int:
+        return hash((self._nanoseconds, self._clock_type))
+
+    def __repr__(self) -> str:
+        return f"Time(nanoseconds={self._nanoseconds}, clock_type={self._clock_type.name})"
+
+
+class Clock:
+    """Shows the time of one kind; a ROS_TIME clock can be driven from ``/clock``."""
+
+    def __init__(self, *, clock_type: ClockType = ClockType.SYSTEM_TIME) -> None:
+        self._clock_type = clock_type
+        self._override: int | None = None  # nanoseconds, while simulated time is active
+
+    @property
+    def clock_type(self) -> ClockType:
+        """What this clock shows."""
+        return self._clock_type
+
+    @property
+    def ros_time_is_active(self) -> bool:
+        """Whether the time comes from ``/clock``."""
+        return self._override is not None
+
+    def nanoseconds(self) -> int:
+        """The present time in nanoseconds."""
+        if self._override is not None:
+            return self._override
+        steady = self._clock_type == ClockType.STEADY_TIME
+        return time.monotonic_ns() if steady else time.time_ns()
+
+    def now(self) -> Time:
+        """The present time."""
+        return Time(nanoseconds=self.nanoseconds(), clock_type=self._clock_type)
+
+    def set_ros_time_override(self, nanoseconds: int | None) -> None:
+        """Show this time until the next call; None returns to the system's clock."""
+        if self._clock_type != ClockType.ROS_TIME:
+            raise TypeError("only a ROS_TIME clock can be driven")
+        self._override = nanoseconds

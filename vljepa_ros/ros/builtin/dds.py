@@ -1,0 +1,430 @@
+"""Bytes in, bytes out over Cyclone DDS: the one file that imports `cyclonedds`.
+
+Only its public Python API is used. Samples are raw CDR: the IDL classes made here override
+`serialize` and `deserialize`, which saves Cyclone's own Python (de)serialisers (115 ms for one
+640x480 image). Cyclone still needs the true structure of every type, because it checks incoming
+CDR against it.
+
+Two things follow from that API. `DataWriter.write` holds the GIL, so a write must not block: the
+limit for unacknowledged data (`WhcHigh`) is far above what a keep-last history can hold, and what
+blocking remains is bounded by `MAX_BLOCKING`. An entity is deleted when its last Python reference
+goes, so a reader that is destroyed while another thread takes from it lives until that is done.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+from xml.sax.saxutils import quoteattr
+
+from cyclonedds import idl
+from cyclonedds.builtin import (
+    BuiltinDataReader,
+    BuiltinTopicDcpsPublication,
+    BuiltinTopicDcpsSubscription,
+)
+from cyclonedds.core import (
+    DDSException,
+    GuardCondition,
+    InstanceState,
+    Policy,
+    Qos,
+    ReadCondition,
+    SampleState,
+    ViewState,
+)
+from cyclonedds.core import WaitSet as CycloneWaitSet
+from cyclonedds.domain import Domain, DomainParticipant
+from cyclonedds.idl import types as idl_types
+from cyclonedds.pub import DataWriter
+from cyclonedds.sub import DataReader
+from cyclonedds.topic import Topic
+from cyclonedds.util import duration
+
+from .definitions import FieldType, definition
+from .qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+MAX_BLOCKING = 0.1  # seconds that a reliable write may wait for slow readers
+RECEIVE_BUFFER = 8 * 2**20  # bytes asked of the kernel
+DISCOVERY_VARIABLE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
+_ANY = SampleState.Any | ViewState.Any | InstanceState.Any
+
+
+class DdsError(RuntimeError):
+    """Cyclone DDS refused an operation."""
+
+
+def discovery_range() -> str:
+    """LOCALHOST unless the environment opens it (ROS 2's variable, whose default is SUBNET)."""
+    value = os.environ.get(DISCOVERY_VARIABLE, "").upper() or "LOCALHOST"
+    if value == "SYSTEM_DEFAULT":
+        value = "SUBNET"
+    if value not in ("LOCALHOST", "SUBNET"):
+        raise DdsError(f"{DISCOVERY_VARIABLE}={value}: allowed are LOCALHOST (default) and SUBNET")
+    return value
+
+
+def configuration() -> str:
+    """Cyclone's configuration as XML, for the discovery range of the environment."""
+    local = discovery_range() == "LOCALHOST"
+    peers = ["localhost"] if local else []
+    peers += [p for p in os.environ.get("ROS_STATIC_PEERS", "").split(";") if p.strip()]
+    peer_xml = "".join(f"<Peer Address={quoteattr(p.strip())}/>" for p in peers)
+    interface = (
+        '<Interfaces><NetworkInterface address="127.0.0.1"/></Interfaces>'
+        "<AllowMulticast>false</AllowMulticast>"
+        if local
+        else ""
+    )
+    return (
+        "<CycloneDDS><Domain><General>"
+        f"{interface}<MaxMessageSize>65500B</MaxMessageSize>"
+        "<FragmentSize>65000B</FragmentSize></General>"
+        "<Discovery><ParticipantIndex>auto</ParticipantIndex>"
+        f"<MaxAutoParticipantIndex>32</MaxAutoParticipantIndex><Peers>{peer_xml}</Peers>"
+        "</Discovery><Internal>"
+        f'<SocketReceiveBufferSize min="0B" max="{RECEIVE_BUFFER}B"/>'
+        "<Watermarks><WhcHigh>256MB</WhcHigh><WhcHighInit>256MB</WhcHighInit>"
+        "<WhcAdaptive>false</WhcAdaptive></Watermarks>"
+        "</Internal></Domain></CycloneDDS>"
+    )
+
+
+def receive_buffer_limit() -> int | None:
+    """Bytes that the kernel grants a receive buffer at most; None where that cannot be read."""
+    try:
+        return min(RECEIVE_BUFFER, int(Path("/proc/sys/net/core/rmem_max").read_text()))
+    except (OSError, ValueError):
+        return None
+
+
+# ---- types
+
+
+class _Raw(idl.IdlStruct):  # type: ignore[misc]
+    """A sample that is its own CDR bytes."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def serialize(self, *args: Any, **kwargs: Any) -> bytes:
+        return self.data
+
+    @classmethod
+    def deserialize(cls, data: bytes, *args: Any, **kwargs: Any) -> _Raw:
+        return cls(data)
+
+    deserialize_key = deserialize
+
+
+_IDL_PRIMITIVES: dict[str, Any] = {
+    "bool": bool,
+    "string": str,
+    "byte": idl_types.uint8,
+    "char": idl_types.uint8,
+    **{
+        name: getattr(idl_types, name)
+        for name in (
+            *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
+            "float32",
+            "float64",
+        )
+    },
+}
+_REQUEST_IDENTITY = {"client_id": idl_types.uint64, "sequence_number": idl_types.int64}
+
+
+def dds_type_name(name: str) -> str:
+    """``pkg/msg/Name`` as ROS 2 names it in DDS: ``pkg::msg::dds_::Name_``."""
+    package, kind, base = name.split("/")
+    return f"{package}::{kind}::dds_::{base}_"
+
+
+def ros_type_name(dds_name: str) -> str:
+    """Inverse of `dds_type_name`; names of other systems stay as they are."""
+    parts = dds_name.split("::")
+    if len(parts) == 4 and parts[2] == "dds_":
+        return f"{parts[0]}/{parts[1]}/{parts[3].rstrip('_')}"
+    return dds_name
+
+
+def _idl_field(kind: FieldType) -> Any:
+    if kind.nested:
+        element = _idl_type(kind.base, False)
+    elif kind.string_bound:
+        element = idl_types.bounded_str[kind.string_bound]
+    else:
+        element = _IDL_PRIMITIVES[kind.base]
+    if kind.kind == "array":
+        return idl_types.array[element, kind.size]
+    if kind.kind == "sequence":
+        bounded = 0 < kind.size < 65536
+        return idl_types.sequence[(element, kind.size) if bounded else element]
+    return element
+
+
+@cache
+def _idl_type(name: str, service: bool) -> type[_Raw]:
+    fields = dict(_REQUEST_IDENTITY) if service else {}
+    fields.update({f.name: _idl_field(f.type) for f in definition(name).wire_fields})
+    made: type[_Raw] = idl.make_idl_struct(
+        name.replace("/", "_"),
+        dds_type_name(name).replace("::", "."),
+        fields,
+        dataclassify=False,
+        bases=(_Raw,),
+    )
+    return made
+
+
+# ---- quality of service
+
+
+def _policies(qos: QoSProfile, user_data: bytes, *, writer: bool) -> Any:
+    if qos.reliability == ReliabilityPolicy.BEST_EFFORT:
+        reliability = Policy.Reliability.BestEffort
+    else:
+        reliability = Policy.Reliability.Reliable(max_blocking_time=duration(seconds=MAX_BLOCKING))
+    history = (
+        Policy.History.KeepAll
+        if qos.history == HistoryPolicy.KEEP_ALL
+        else Policy.History.KeepLast(max(1, qos.depth))
+    )
+    policies = [
+        reliability,
+        history,
+        Policy.Userdata(user_data),
+        Policy.DataRepresentation(use_cdrv0_representation=True),
+    ]
+    if qos.durability == DurabilityPolicy.TRANSIENT_LOCAL:
+        policies += [
+            Policy.Durability.TransientLocal,
+            Policy.DurabilityService(
+                cleanup_delay=0,
+                history=history,
+                max_samples=-1,
+                max_instances=-1,
+                max_samples_per_instance=-1,
+            ),
+        ]
+    else:
+        policies.append(Policy.Durability.Volatile)
+    if qos.deadline.nanoseconds:
+        policies.append(Policy.Deadline(qos.deadline.nanoseconds))
+    if writer:
+        policies.append(Policy.WriterDataLifecycle(autodispose=False))
+        if qos.lifespan.nanoseconds:
+            policies.append(Policy.Lifespan(qos.lifespan.nanoseconds))
+    return Qos(*policies)
+
+
+POLICY_NAMES = {  # dds_qos_policy_id, by the names ROS 2 uses
+    2: "DURABILITY",
+    4: "DEADLINE",
+    6: "OWNERSHIP",
+    8: "LIVELINESS",
+    11: "RELIABILITY",
+    13: "HISTORY",
+    21: "LIFESPAN",
+}
+
+
+class Incompatible(NamedTuple):
+    """Count of endpoints refused for their QoS since the last look, in all, and the policy."""
+
+    new: int
+    total: int
+    policy: str
+
+
+def _incompatible(status: Any) -> Incompatible:
+    policy = POLICY_NAMES.get(status.last_policy_id, f"policy {status.last_policy_id}")
+    return Incompatible(status.total_count_change, status.total_count, policy)
+
+
+class EndpointInfo(NamedTuple):
+    """An endpoint that discovery knows, on this or another participant."""
+
+    guid: bytes
+    participant: bytes
+    topic: str
+    type_name: str  # as ROS writes it
+    qos: QoSProfile
+    user_data: bytes
+
+
+# ---- entities
+
+
+class Participant:
+    """One DDS participant: everything of one ROS context goes through it."""
+
+    def __init__(self, domain_id: int, user_data: bytes) -> None:
+        own_configuration = None if os.environ.get("CYCLONEDDS_URI") else configuration()
+        try:
+            self._domain = Domain(domain_id, own_configuration) if own_configuration else None
+            self._participant = DomainParticipant(domain_id, Qos(Policy.Userdata(user_data)))
+        except DDSException as error:
+            raise DdsError(
+                f"no DDS participant in domain {domain_id}: {error}; domain ids are 0 to 232, and a"
+                " host carries at most 33 participants of one domain (set ROS_DOMAIN_ID)"
+            ) from error
+        self.guid: bytes = self._participant.guid.bytes
+        self._topics: dict[tuple[str, str], Any] = {}
+        self._builtin = {
+            "writer": BuiltinDataReader(self._participant, BuiltinTopicDcpsPublication),
+            "reader": BuiltinDataReader(self._participant, BuiltinTopicDcpsSubscription),
+        }
+        self._known: dict[str, dict[bytes, EndpointInfo]] = {"writer": {}, "reader": {}}
+
+    def _topic(self, topic: str, type_name: str, service: bool) -> Any:
+        key = (topic, type_name)
+        if key not in self._topics:
+            self._topics[key] = Topic(self._participant, topic, _idl_type(type_name, service))
+        return self._topics[key]
+
+    def writer(
+        self, topic: str, type_name: str, qos: QoSProfile, user_data: bytes, service: bool = False
+    ) -> Writer:
+        """Create a writer of a DDS topic; `service`: a request identity precedes the fields."""
+        return Writer(
+            DataWriter(
+                self._participant,
+                self._topic(topic, type_name, service),
+                _policies(qos, user_data, writer=True),
+            ),
+            _idl_type(type_name, service),
+        )
+
+    def reader(
+        self, topic: str, type_name: str, qos: QoSProfile, user_data: bytes, service: bool = False
+    ) -> Reader:
+        """Create a reader; arguments as for `writer`."""
+        return Reader(
+            DataReader(
+                self._participant,
+                self._topic(topic, type_name, service),
+                _policies(qos, user_data, writer=False),
+            )
+        )
+
+    def endpoints(self, kind: str) -> list[EndpointInfo]:
+        """All endpoints that discovery knows now; `kind` is ``writer`` or ``reader``."""
+        known = self._known[kind]
+        while samples := self._builtin[kind].take(64):
+            for sample in samples:
+                guid = sample.key.bytes
+                alive = sample.sample_info.instance_state == InstanceState.Alive
+                if alive and sample.sample_info.valid_data:
+                    known[guid] = EndpointInfo(
+                        guid,
+                        sample.participant_key.bytes,
+                        sample.topic_name,
+                        ros_type_name(sample.type_name),
+                        _profile(sample.qos),
+                        _user_data(sample.qos),
+                    )
+                elif not alive:
+                    known.pop(guid, None)
+        return list(known.values())
+
+    def close(self) -> None:
+        """Delete the participant and all that is left in it."""
+        self._topics.clear()
+        self._builtin.clear()
+        for entity in (self._participant, self._domain):
+            if entity is not None:
+                entity.__del__()  # deletes now, even where something still refers to it
+
+
+def _user_data(qos: Any) -> bytes:
+    return bytes(qos[Policy.Userdata].data) if Policy.Userdata in qos else b""
+
+
+def _profile(qos: Any) -> QoSProfile:
+    reliable = Policy.Reliability.BestEffort not in qos
+    latched = Policy.Durability.TransientLocal in qos
+    keep_all = Policy.History.KeepAll in qos
+    history = qos[Policy.History] if Policy.History in qos else None  # noqa: SIM401
+    return QoSProfile(
+        depth=getattr(history, "depth", 1),
+        history=HistoryPolicy.KEEP_ALL if keep_all else HistoryPolicy.KEEP_LAST,
+        reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
+    )
+
+
+class Writer:
+    """Writes CDR bytes to a topic. Safe to use from several threads."""
+
+    def __init__(self, writer: Any, raw_type: type[_Raw]) -> None:
+        self._writer, self._raw_type = writer, raw_type
+        self.guid: bytes = writer.guid.bytes
+        self.handle: int = writer.get_instance_handle() & (2**64 - 1)
+
+    def write(self, data: bytes) -> None:
+        """Send one message. Raises DdsError where that failed, also after MAX_BLOCKING seconds."""
+        try:
+            self._writer.write(self._raw_type(data))
+        except DDSException as error:
+            raise DdsError(f"write failed: {error}") from error
+
+    def matched(self) -> int:
+        """Number of readers that get what is written."""
+        return len(self._writer.get_matched_subscriptions())
+
+    def incompatible(self) -> Incompatible:
+        """Readers that were refused for their QoS."""
+        return _incompatible(self._writer.get_offered_incompatible_qos_status())
+
+
+class Reader:
+    """Takes CDR bytes from a topic."""
+
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+        self.guid: bytes = reader.guid.bytes
+        self.condition = ReadCondition(reader, _ANY)
+
+    def take(self) -> bytes | None:
+        """The oldest message not taken yet, copied; None where there is none."""
+        while samples := self._reader.take(1):
+            if isinstance(samples[0], _Raw):
+                return samples[0].data
+        return None
+
+    def matched(self) -> int:
+        """Number of writers that this reader gets messages from."""
+        return len(self._reader.get_matched_publications())
+
+    def incompatible(self) -> Incompatible:
+        """Writers that were refused for their QoS."""
+        return _incompatible(self._reader.get_requested_incompatible_qos_status())
+
+
+class WaitSet:
+    """Sleeps until a reader has something or `wake` is called from any thread."""
+
+    def __init__(self, participant: Participant) -> None:
+        self._set = CycloneWaitSet(participant._participant)
+        self._guard = GuardCondition(participant._participant)
+        self._set.attach(self._guard)
+
+    def attach(self, reader: Reader) -> None:
+        """Watch `reader`."""
+        self._set.attach(reader.condition)
+
+    def detach(self, reader: Reader) -> None:
+        """Stop watching `reader`."""
+        self._set.detach(reader.condition)
+
+    def wait(self, timeout: float) -> None:
+        """Return when something is there, `wake` was called, or `timeout` seconds have passed."""
+        self._set.wait(int(max(0.0, timeout) * 1e9))
+        self._guard.take()
+
+    def wake(self) -> None:
+        """End a `wait`, the present one or the next."""
+        self._guard.set(True)

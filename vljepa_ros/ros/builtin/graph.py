@@ -1,0 +1,184 @@
+"""Who is there: nodes, topics, services and their endpoints.
+
+DDS discovers participants and endpoints; which node an endpoint belongs to is what every ROS
+participant tells on the topic ``ros_discovery_info``.
+"""
+
+from __future__ import annotations
+
+import enum
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from .cdr import CdrError, decode, encode
+from .dds import EndpointInfo, Participant, Reader, Writer
+from .message import message_class
+from .names import service_from_dds, topic_from_dds
+from .qos import DurabilityPolicy, HistoryPolicy, QoSProfile
+from .type_hash import type_hash
+
+TOPIC = "ros_discovery_info"
+TYPE = "rmw_dds_common/msg/ParticipantEntitiesInfo"
+
+
+class GraphNode(Protocol):
+    """What the graph asks of a node."""
+
+    def get_name(self) -> str:
+        """Name without namespace."""
+
+    def get_namespace(self) -> str:
+        """Namespace."""
+
+    def dds_endpoints(self) -> tuple[list[Reader], list[Writer]]:
+        """All its readers and writers."""
+
+
+class TopicEndpointTypeEnum(enum.IntEnum):
+    """Side of a topic."""
+
+    INVALID = 0
+    PUBLISHER = 1
+    SUBSCRIPTION = 2
+
+
+@dataclass(frozen=True)
+class TopicEndpointInfo:
+    """A publisher or subscription anywhere in the graph."""
+
+    node_name: str
+    node_namespace: str
+    topic_type: str
+    topic_type_hash: str
+    endpoint_type: TopicEndpointTypeEnum
+    endpoint_gid: list[int]
+    qos_profile: QoSProfile
+
+
+class Graph:
+    """Tells the others about our nodes, and ours about the others."""
+
+    def __init__(self, participant: Participant) -> None:
+        self._participant = participant
+        self._lock = threading.RLock()
+        self._remote: dict[bytes, Any] = {}
+        self._local: Any = None
+        user_data = f"typehash={type_hash(TYPE)};".encode()
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        everything = QoSProfile(
+            history=HistoryPolicy.KEEP_ALL, durability=DurabilityPolicy.TRANSIENT_LOCAL
+        )
+        self._writer = participant.writer(TOPIC, TYPE, latched, user_data)
+        self.reader = participant.reader(TOPIC, TYPE, everything, user_data)
+
+    def publish(self, nodes: Iterable[GraphNode]) -> None:
+        """Tell which endpoints belong to which of our nodes."""
+        gid_class = message_class("rmw_dds_common/msg/Gid")
+
+        def gid(guid: bytes) -> Any:
+            return gid_class(data=np.frombuffer(guid, np.uint8))
+
+        entries = []
+        for node in nodes:
+            readers, writers = node.dds_endpoints()
+            entries.append(
+                message_class("rmw_dds_common/msg/NodeEntitiesInfo")(
+                    node_namespace=node.get_namespace(),
+                    node_name=node.get_name(),
+                    reader_gid_seq=[gid(r.guid) for r in readers],
+                    writer_gid_seq=[gid(w.guid) for w in writers],
+                )
+            )
+        message = message_class(TYPE)(
+            gid=gid(self._participant.guid), node_entities_info_seq=entries
+        )
+        with self._lock:
+            self._local = message
+            self._writer.write(encode(message))
+
+    def refresh(self) -> None:
+        """Take in what other participants told; cheap where there is nothing."""
+        with self._lock:
+            while (data := self.reader.take()) is not None:
+                try:
+                    message = decode(TYPE, data)
+                except CdrError:
+                    continue  # Humble's 24-byte ids, or no ROS at all
+                self._remote[bytes(message.gid.data)] = message
+
+    def _participants(self) -> list[Any]:
+        """ParticipantEntitiesInfo of all participants alive."""
+        with self._lock:
+            self.refresh()
+            alive = {e.participant for e in self._participant.endpoints("writer")}
+            self._remote = {gid: m for gid, m in self._remote.items() if gid in alive}
+            own = self._participant.guid
+            others = [m for gid, m in self._remote.items() if gid != own]
+            return ([self._local] if self._local is not None else []) + others
+
+    def nodes(self) -> list[tuple[str, str]]:
+        """(name, namespace) of every node."""
+        return [
+            (node.node_name, node.node_namespace)
+            for message in self._participants()
+            for node in message.node_entities_info_seq
+        ]
+
+    def _endpoints(self, kind: str) -> list[EndpointInfo]:
+        with self._lock:
+            return self._participant.endpoints(kind)
+
+    def topics(self) -> list[tuple[str, list[str]]]:
+        """(name, types) of every topic."""
+        return self._names_and_types(topic_from_dds)
+
+    def services(self) -> list[tuple[str, list[str]]]:
+        """(name, types) of every service."""
+        return self._names_and_types(service_from_dds)
+
+    def _names_and_types(self, demangle: Any) -> list[tuple[str, list[str]]]:
+        found: dict[str, set[str]] = {}
+        for endpoint in self._endpoints("writer") + self._endpoints("reader"):
+            name = demangle(endpoint.topic)
+            if name is not None:
+                kind = endpoint.type_name
+                if demangle is service_from_dds:
+                    kind = kind.removesuffix("_Request").removesuffix("_Response")
+                found.setdefault(name, set()).add(kind)
+        return [(name, sorted(found[name])) for name in sorted(found)]
+
+    def endpoints_of(self, dds_topic: str, kind: str) -> list[TopicEndpointInfo]:
+        """Writers or readers (`kind`) of a topic, with the nodes that own them."""
+        owners: dict[bytes, tuple[str, str]] = {}
+        for message in self._participants():
+            for node in message.node_entities_info_seq:
+                for gid in (*node.reader_gid_seq, *node.writer_gid_seq):
+                    owners[bytes(gid.data)] = (node.node_name, node.node_namespace)
+        unknown = ("_NODE_NAME_UNKNOWN_", "_NODE_NAMESPACE_UNKNOWN_")
+        side = TopicEndpointTypeEnum[{"writer": "PUBLISHER", "reader": "SUBSCRIPTION"}[kind]]
+        result = []
+        for endpoint in self._endpoints(kind):
+            if endpoint.topic != dds_topic:
+                continue
+            name, namespace = owners.get(endpoint.guid, unknown)
+            data = dict(
+                part.split("=", 1)
+                for part in endpoint.user_data.decode("ascii", "replace").split(";")
+                if "=" in part
+            )
+            result.append(
+                TopicEndpointInfo(
+                    name,
+                    namespace,
+                    endpoint.type_name,
+                    data.get("typehash", ""),
+                    side,
+                    list(endpoint.guid),
+                    endpoint.qos,
+                )
+            )
+        return result

@@ -1,0 +1,85 @@
+"""ROS names: validation, expansion and remapping, and how they appear in DDS."""
+
+from __future__ import annotations
+
+import re
+
+_TOKEN = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+
+
+class InvalidNameError(ValueError):
+    """A name that ROS does not allow."""
+
+
+def check_node_name(name: str) -> str:
+    """`name`, if it is a node name. Raises InvalidNameError."""
+    if not _TOKEN.match(name):
+        raise InvalidNameError(
+            f"invalid node name {name!r}: letters, digits and underscores, the first no digit"
+        )
+    return name
+
+
+def check_namespace(namespace: str) -> str:
+    """`namespace` with a leading slash and none at the end. Raises InvalidNameError."""
+    full = "/" + namespace.strip("/")
+    if full != "/" and not all(_TOKEN.match(part) for part in full[1:].split("/")):
+        raise InvalidNameError(
+            f"invalid namespace {namespace!r}: parts of letters, digits and underscores between"
+            " slashes"
+        )
+    return full
+
+
+def join(namespace: str, name: str) -> str:
+    """``/ns`` and ``name`` as ``/ns/name``; `namespace` may be ``/``."""
+    return f"{namespace.rstrip('/')}/{name}"
+
+
+def expand(name: str, node_name: str, namespace: str) -> str:
+    """A topic or service name as an absolute one: ``~`` is the node, other names are relative.
+
+    Raises InvalidNameError.
+    """
+    if name == "~" or name.startswith("~/"):
+        full = join(namespace, node_name) + name[1:]
+    elif name.startswith("/"):
+        full = name
+    else:
+        full = join(namespace, name)
+    full = full.replace("{node}", node_name).replace("{ns}", namespace.strip("/"))
+    if not all(_TOKEN.match(part) for part in full[1:].split("/")):
+        raise InvalidNameError(
+            f"invalid name {name!r} (expanded: {full!r}): parts of letters, digits and underscores"
+            " between slashes, no part beginning with a digit"
+        )
+    return full
+
+
+def topic_in_dds(name: str) -> str:
+    """DDS topic of a ROS topic."""
+    return "rt" + name
+
+
+def request_in_dds(name: str) -> str:
+    """DDS topic of a service's requests."""
+    return f"rq{name}Request"
+
+
+def reply_in_dds(name: str) -> str:
+    """DDS topic of a service's replies."""
+    return f"rr{name}Reply"
+
+
+def topic_from_dds(name: str) -> str | None:
+    """ROS topic of a DDS topic, None where it is none."""
+    return name[2:] if name.startswith("rt/") else None
+
+
+def service_from_dds(name: str) -> str | None:
+    """ROS service of a DDS topic, None where it is none."""
+    if name.startswith("rq/") and name.endswith("Request"):
+        return name[2 : -len("Request")]
+    if name.startswith("rr/") and name.endswith("Reply"):
+        return name[2 : -len("Reply")]
+    return None

@@ -1,0 +1,32 @@
+"""What an incompatible-QoS callback is told, on either runtime."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_REMEDIES = {
+    "RELIABILITY": (
+        "the subscription asks for reliable, the publisher offers best effort: subscribe with best"
+        " effort, or publish reliably"
+    ),
+    "DURABILITY": (
+        "the subscription asks for transient local, the publisher offers volatile: subscribe with"
+        " volatile, or publish with transient local"
+    ),
+    "DEADLINE": "the subscription's deadline is shorter than the publisher's: lengthen it",
+    "LIVELINESS": "the subscription asks for more liveliness than the publisher offers: ask for less",
+}
+
+
+@dataclass(frozen=True)
+class IncompatibleQoS:
+    """Endpoints of the same topic that do not talk to each other because their QoS differ."""
+
+    total: int  # refused so far
+    new: int  # refused since the last callback
+    policy: str  # the policy of the last one: RELIABILITY, DURABILITY, ...
+
+    @property
+    def remedy(self) -> str:
+        """What is wrong and what to change, for a log line or a diagnostic."""
+        return _REMEDIES.get(self.policy, f"make the {self.policy.lower()} of both sides equal")
