@@ -150,9 +150,11 @@ class State:
         Raises:
             TypeError: a field is missing or unknown.
         """
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
-        values["objects"] = tuple(
-            ObjectState(**{k: tuple(v) if isinstance(v, list) else v for k, v in o.items()})
-            for o in data["objects"]
-        )
+        values = _tuples(data)
+        values["objects"] = tuple(ObjectState(**_tuples(o)) for o in data["objects"])
         return cls(**values)
+
+
+def _tuples(data: dict[str, Any]) -> dict[str, Any]:
+    """JSON's lists as tuples."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}

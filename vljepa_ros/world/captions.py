@@ -1,0 +1,264 @@
+"""Texts of events and states with their semantic keys, and which texts are right at a moment.
+
+Keys: `event:<kind>`, `event:<kind>:<color shape>`, `door:open`, `door:closed`, `lights:on`,
+`lights:off`, `person:yes`, `person:no`, `held:nothing`, `held:<color shape>`,
+`object:<color shape>`, `color:<color>`, `count:<n>`, `side:left`, `side:right`, `yes`, `no`, `none`.
+Texts of equal meaning have equal keys. A key that continues another after a colon says the same in
+more detail: `compatible`.
+
+Importable without mujoco.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from vljepa_ros.world.state import (
+    ACTIONS,
+    COLORS,
+    OBJECT_ACTIONS,
+    SHAPES,
+    Event,
+    State,
+    named,
+    trained_pairs,
+)
+from vljepa_ros.world.wordings import (
+    ARTICLES,
+    EVENTS,
+    STATES,
+    UNNAMED,
+    UNSEEN_EVENTS,
+    UNSEEN_STATES,
+)
+
+__all__ = [
+    "AFTERGLOW",
+    "SEEN",
+    "caption",
+    "compatible",
+    "event_key",
+    "event_text",
+    "event_texts",
+    "key_of",
+    "noun",
+    "object_names",
+    "state_keys",
+    "state_text",
+    "state_texts",
+    "truth",
+    "valid_keys",
+    "valid_texts",
+    "vocabulary",
+]
+
+AFTERGLOW = 2.0  # seconds after its end for which an event's text still counts as right
+QUIET = 0.5  # seconds after an event from which "nothing is happening" is right as well
+SEEN = 0.3  # share of a person that must be visible for them to count as seen
+
+
+def noun(name: str, article: str = "the") -> str:
+    """'orange can', 'a' -> 'an orange can'."""
+    if article == "a" and name[:1] in "aeiou":
+        article = "an"
+    return f"{article} {name}"
+
+
+@lru_cache(maxsize=8)
+def object_names(split: str) -> tuple[str, ...]:
+    """Names of the objects that may be spoken of in a split: in test_b all 80, else those trained."""
+    if split == "test_b":
+        return tuple(named(c, s) for c in COLORS for s in SHAPES)
+    return tuple(named(c, s) for c, s in trained_pairs())
+
+
+def event_key(kind: str, obj: str = "") -> str:
+    """Semantic key of an event.
+
+    Raises:
+        ValueError: an unknown kind.
+    """
+    if kind not in ACTIONS:
+        raise ValueError(f"event kind {kind!r} is unknown; allowed are {', '.join(ACTIONS)}")
+    return f"event:{kind}:{obj}" if obj else f"event:{kind}"
+
+
+def compatible(a: str, b: str) -> bool:
+    """Whether both can be true of one moment because one only says more than the other."""
+    return a == b or a.startswith(b + ":") or b.startswith(a + ":")
+
+
+def _templates(kind: str, unseen: bool) -> tuple[str, ...]:
+    return (UNSEEN_EVENTS if unseen else EVENTS)[kind]
+
+
+def event_text(kind: str, obj: str = "", index: int = 0, unseen: bool = False) -> str:
+    """One wording of an event: `index` counts through the templates, 0 is the canonical one.
+
+    An object action without an object is worded with `an object`.
+    """
+    templates = _templates(kind, unseen)
+    return templates[index % len(templates)].format(x=noun(obj) if obj else UNNAMED[0])
+
+
+@lru_cache(maxsize=4096)
+def event_texts(kind: str, obj: str = "", unseen: bool = False) -> tuple[str, ...]:
+    """All wordings of an event, trained ones or never-trained ones; the canonical one first."""
+    if kind not in OBJECT_ACTIONS:
+        return _templates(kind, unseen)
+    names = [noun(obj, a) for a in ARTICLES] if obj else list(UNNAMED)
+    return tuple(t.format(x=n) for n in names for t in _templates(kind, unseen))
+
+
+def state_keys(state: State) -> tuple[str, ...]:
+    """Keys of the states that can be seen (door, lights, person, gripper), without doubtful ones."""
+    keys = [f"lights:{'on' if state.lights else 'off'}"]
+    if state.door_visible and not 0.1 < state.door < 0.5:
+        keys.append(f"door:{'open' if state.door >= 0.5 else 'closed'}")
+    if state.person_visible >= SEEN:
+        keys.append("person:yes")
+    elif state.person <= 0.001:
+        keys.append("person:no")
+    if state.held:
+        keys.append(f"held:{state.held}")
+    elif state.gripper_visible:
+        keys.append("held:nothing")
+    return tuple(keys)
+
+
+def _state_templates(key: str, unseen: bool) -> tuple[tuple[str, ...], str]:
+    table = UNSEEN_STATES if unseen else STATES
+    if key in table:
+        return table[key], ""
+    kind, _, obj = key.partition(":")
+    if kind not in table or not obj:
+        raise ValueError(f"state key {key!r} is unknown; allowed are {', '.join(STATES)}")
+    return table[kind], obj
+
+
+def state_texts(key: str, unseen: bool = False) -> tuple[str, ...]:
+    """All wordings of a state, the canonical one first.
+
+    Raises:
+        ValueError: an unknown key.
+    """
+    templates, obj = _state_templates(key, unseen)
+    if not obj:
+        return templates
+    return tuple(t.format(x=noun(obj, a)) for a in ARTICLES for t in templates)
+
+
+def state_text(key: str, index: int = 0, unseen: bool = False) -> str:
+    """One wording of a state; 0 is the canonical one."""
+    texts = state_texts(key, unseen)
+    return texts[index % len(texts)]
+
+
+def _right_events(events: Sequence[Event], t: float) -> list[Event]:
+    return [e for e in events if e.start <= t <= e.end + AFTERGLOW]
+
+
+def valid_keys(events: Sequence[Event], state: State) -> tuple[str, ...]:
+    """Keys of everything that is right at the state's stamp, the newest event first.
+
+    An event is right from its onset until AFTERGLOW seconds after its end, `event:nothing` from
+    QUIET seconds after the last end on.
+    """
+    t = state.stamp
+    keys = [event_key(e.kind, e.object) for e in reversed(_right_events(events, t))]
+    if not any(e.start <= t <= e.end + QUIET for e in events):
+        keys.append("event:nothing")
+    return (*keys, *state_keys(state))
+
+
+def valid_texts(events: Sequence[Event], state: State) -> tuple[str, ...]:
+    """Every text that is right at the state's stamp: all wordings, with and without the object."""
+    out: dict[str, None] = {}
+    for key in valid_keys(events, state):
+        kind, _, rest = key.partition(":")
+        if kind == "event":
+            action, _, obj = rest.partition(":")
+            for name in dict.fromkeys((obj, "")):
+                for unseen in (False, True):
+                    out |= dict.fromkeys(event_texts(action, name, unseen))
+        else:
+            for unseen in (False, True):
+                out |= dict.fromkeys(state_texts(key, unseen))
+    return tuple(out)
+
+
+def caption(state: State, rng: random.Random | None = None) -> str:
+    """One true sentence about what can be seen: objects, what is held, person, door, lights."""
+    names = [noun(o.name, "a") for o in state.objects if o.visible >= 0.5]
+    if rng is not None:
+        rng.shuffle(names)
+    listed = ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else "".join(names)
+    parts = [listed or "no objects"]
+    parts += [state_text(k) for k in state_keys(state) if k not in ("person:no", "held:nothing")]
+    return "; ".join(parts)
+
+
+def truth(events: Sequence[Event], state: State, brief: bool = False) -> dict[str, Any]:
+    """The fields of msg/GroundTruth at the state's stamp.
+
+    brief: valid_texts names each meaning in its templates with the definite article only.
+    """
+    present = next((e for e in reversed(events) if e.start <= state.stamp <= e.end), None)
+    texts = valid_texts(events, state)
+    if brief:
+        texts = tuple(t for t in texts if _is_plain(t))
+    return {
+        "stamp": state.stamp,
+        "event": present.kind if present else "nothing",
+        "object": present.object if present else "",
+        "event_start": present.start if present else _quiet_since(events, state.stamp),
+        "caption": caption(state),
+        "valid_texts": list(texts),
+        "state": state.as_dict(),
+    }
+
+
+def _quiet_since(events: Sequence[Event], t: float) -> float:
+    return max((e.end for e in events if e.end <= t), default=0.0)
+
+
+def _is_plain(text: str) -> bool:
+    """Whether the text is a wording with `the` or `an object`, not one of the spare articles."""
+    key = key_of(text)
+    if key is None:
+        return True
+    words = f" {text} "
+    spare = [f" {n} " for n in UNNAMED[1:]]
+    obj = key.rpartition(":")[2]
+    return not any(s in words for s in spare) and f" {noun(obj, 'a')} " not in words
+
+
+@lru_cache(maxsize=1)
+def _keys() -> dict[str, str]:
+    out: dict[str, str] = {}
+    names = object_names("test_b")
+    for unseen in (False, True):
+        for kind in ACTIONS:
+            for obj in ("", *names) if kind in OBJECT_ACTIONS else ("",):
+                out |= dict.fromkeys(event_texts(kind, obj, unseen), event_key(kind, obj))
+        for key in (*(k for k in STATES if k != "held"), *(f"held:{n}" for n in names)):
+            out |= dict.fromkeys(state_texts(key, unseen), key)
+    return out
+
+
+def key_of(text: str) -> str | None:
+    """The key of an event or state text, in any of its wordings; None where it is none of them."""
+    return _keys().get(text)
+
+
+def vocabulary(split: str = "train") -> dict[str, str]:
+    """Canonical text -> key of every event and state that may be named in a split."""
+    names = object_names(split)
+    keys = [event_key(k, n) for k in OBJECT_ACTIONS for n in names]
+    keys += [event_key(k) for k in ACTIONS if k not in OBJECT_ACTIONS]
+    out = {event_text(k.split(":")[1], ":".join(k.split(":")[2:])): k for k in keys}
+    out |= {state_text(k): k for k in STATES if k != "held"}
+    return out | {state_text(f"held:{n}"): f"held:{n}" for n in names}
