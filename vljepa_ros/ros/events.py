@@ -14,7 +14,7 @@ _REMEDIES = {
         " volatile, or publish with transient local"
     ),
     "DEADLINE": "the subscription's deadline is shorter than the publisher's: lengthen it",
-    "LIVELINESS": "the subscription asks for more liveliness than the publisher offers: ask for less",
+    "LIVELINESS": "the subscription asks for more liveliness than is offered: ask for less",
 }
 
 

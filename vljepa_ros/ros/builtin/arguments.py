@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -186,6 +187,6 @@ def parse(args: Sequence[str]) -> Arguments:
     return result
 
 
-def remove_ros_args(args: Sequence[str]) -> list[str]:
-    """`args` without ``--ros-args ... --``."""
-    return split(args)[1]
+def remove_ros_args(args: Sequence[str] | None = None) -> list[str]:
+    """`args` (None: ``sys.argv``) without ``--ros-args ... --``."""
+    return split(sys.argv if args is None else args)[1]

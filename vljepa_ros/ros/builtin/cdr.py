@@ -238,7 +238,7 @@ def _message_reader(name: str, order: str) -> Reader:
 
 
 def byte_order(data: bytes | memoryview) -> str:
-    """``<`` or ``>`` as the encapsulation header says. Raises CdrError for what is not plain CDR."""
+    """``<`` or ``>``, as the encapsulation header says. Raises CdrError if it is not plain CDR."""
     if len(data) < 4 or bytes(data[:2]) not in (b"\0\0", b"\0\1"):
         raise CdrError(f"not plain CDR: begins with {bytes(data[:4]).hex(' ') or 'nothing'}")
     return "<" if data[1] else ">"

@@ -37,7 +37,7 @@ from cyclonedds.core import (
 )
 from cyclonedds.core import WaitSet as CycloneWaitSet
 from cyclonedds.domain import Domain, DomainParticipant
-from cyclonedds.idl import types as idl_types
+from cyclonedds.idl import types as _cyclone_types
 from cyclonedds.pub import DataWriter
 from cyclonedds.sub import DataReader
 from cyclonedds.topic import Topic
@@ -48,6 +48,7 @@ from .qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 MAX_BLOCKING = 0.1  # seconds that a reliable write may wait for slow readers
 RECEIVE_BUFFER = 8 * 2**20  # bytes asked of the kernel
+idl_types: Any = _cyclone_types  # subscripted at run time, in ways that no checker knows
 DISCOVERY_VARIABLE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 _ANY = SampleState.Any | ViewState.Any | InstanceState.Any
 
@@ -169,14 +170,15 @@ def _idl_field(kind: FieldType) -> Any:
 def _idl_type(name: str, service: bool) -> type[_Raw]:
     fields = dict(_REQUEST_IDENTITY) if service else {}
     fields.update({f.name: _idl_field(f.type) for f in definition(name).wire_fields})
-    made: type[_Raw] = idl.make_idl_struct(
+    made: Any = idl.make_idl_struct(
         name.replace("/", "_"),
         dds_type_name(name).replace("::", "."),
         fields,
         dataclassify=False,
         bases=(_Raw,),
     )
-    return made
+    raw_type: type[_Raw] = made
+    return raw_type
 
 
 # ---- quality of service

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import array
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -43,6 +43,10 @@ class Message:
 
     __slots__ = ()
     _definition: ClassVar[Definition]
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def __init__(self, **values: Any) -> None:
         for field in self._definition.fields:
@@ -164,9 +168,7 @@ def _as_numeric(kind: FieldType, value: Any) -> Any:
         exact = np.can_cast(value.dtype, np.dtype(code), casting="same_kind")
         if not exact:
             raise TypeError(f"numpy dtype {value.dtype} does not fit {kind.base}")
-        result = array.array(code)
-        result.frombytes(np.ascontiguousarray(value, np.dtype(code)).tobytes())
-        return result
+        return array.array(code, np.ascontiguousarray(value, np.dtype(code)).tobytes())
     return array.array(code, value)
 
 

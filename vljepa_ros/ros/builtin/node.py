@@ -165,7 +165,8 @@ class Node(NodeParameters):
 
     def waitables(self) -> list[Any]:
         """Everything that may have a callback due, in the order it is asked."""
-        watches = [e.event for e in (*self._publishers, *self._subscriptions) if e.event]
+        watched: list[Any] = [*self._publishers, *self._subscriptions]
+        watches = [e.event for e in watched if e.event]
         return [*self._timers, *self.readers(), *self._guards, *watches]
 
     def dds_endpoints(self) -> tuple[list[Reader], list[Writer]]:

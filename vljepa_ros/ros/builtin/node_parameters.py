@@ -33,8 +33,13 @@ class NodeParameters:
         """Declare several (name[, value[, descriptor]]) below `namespace`."""
         prefix = namespace + PARAMETER_SEPARATOR_STRING if namespace else ""
         return [
-            self.declare_parameter(prefix + name, *rest, ignore_override=ignore_override)
-            for name, *rest in parameters
+            self.parameter_set.declare(
+                prefix + item[0],
+                item[1] if len(item) > 1 else None,
+                item[2] if len(item) > 2 else None,
+                ignore_override,
+            )
+            for item in parameters
         ]
 
     def undeclare_parameter(self, name: str) -> None:

@@ -1,4 +1,7 @@
-"""Parameters that change a QoS profile: ``qos_overrides.<topic>.<publisher|subscription>.<policy>``."""
+"""Parameters that change a QoS profile.
+
+Their names are ``qos_overrides.<topic>.<publisher|subscription>.<policy>``.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Services and clients, in the manner of rmw_cyclonedds.
 
-A request travels on ``rq<name>Request``, its reply on ``rr<name>Reply``; both begin with 16 bytes, the
-client's id and a sequence number, by which a client knows its replies.
+A request travels on ``rq<name>Request``, its reply on ``rr<name>Reply``; both begin with 16
+bytes, the client's id and a sequence number, by which a client knows its replies.
 """
 
 from __future__ import annotations

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 SERVICE_TEXTS: dict[str, str] = {
-    "diagnostic_msgs/srv/AddDiagnostics": "string load_namespace\n---\nbool success\nstring message",
+    "diagnostic_msgs/srv/AddDiagnostics": (
+        "string load_namespace\n---\nbool success\nstring message"
+    ),
     "diagnostic_msgs/srv/SelfTest": (
         "---\nstring id\nbyte passed\ndiagnostic_msgs/DiagnosticStatus[] status"
     ),
