@@ -76,6 +76,12 @@ def test_time_jumping_back_keeps_what_was_published() -> None:
     assert len(play(detector, [b] * 20, start=2.0)) == 1
 
 
+def test_a_slow_stream_tells_its_changes_too() -> None:
+    a, b = direction(1), direction(2)
+    detector = AnchorDrift(AnchorDriftConfig())
+    assert len(play(detector, [a] * 3 + [b] * 3, rate=0.05)) == 2
+
+
 def test_equal_stamps_count_once() -> None:
     detector = AnchorDrift(AnchorDriftConfig())
     detector.observe(1.0, direction(1))

@@ -25,8 +25,7 @@ class AnchorDriftConfig:
 
     threshold: cosine distance, 0..2. release: 0..1, share of it. smoothing: time constant, seconds.
     settle, min_gap: seconds. lag: seconds by which an embedding trails the scene (half a clip),
-    taken off the onset. max_gap: seconds without a sample after which what was suspected is
-    forgotten.
+    taken off the onset.
     """
 
     threshold: float = 0.25
@@ -35,7 +34,6 @@ class AnchorDriftConfig:
     settle: float = 0.6
     min_gap: float = 1.0
     lag: float = 0.0
-    max_gap: float = 5.0
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -49,7 +47,6 @@ class AnchorDriftConfig:
             "settle": (0.0, 3600.0),
             "min_gap": (0.0, 3600.0),
             "lag": (0.0, 3600.0),
-            "max_gap": (0.0, math.inf),
         }
         for name, (low, high) in allowed.items():
             value = getattr(self, name)
@@ -110,7 +107,7 @@ class AnchorDrift:
             self._anchor = self._smooth = sample
             self._published = stamp
             return Change(stamp, stamp, sample, 0.0, FIRST)
-        if step < 0 or step > self.config.max_gap:
+        if step < 0:
             self._smooth = sample
             self._published = min(self._published, stamp)
             self._drop_suspicion()

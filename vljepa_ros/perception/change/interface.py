@@ -56,7 +56,7 @@ class ChangeDetector(Protocol):
     def observe(self, stamp: float, embedding: NDArray[np.float32]) -> Change | None:
         """Take one sample.
 
-        :param stamp: seconds. A stamp before the last one (a bag in a loop) or a long gap forgets
+        :param stamp: seconds. A stamp before the last one (a bag in a loop) forgets
             what was suspected, never what was published. An equal stamp is ignored.
         :param embedding: [D] float32; normalised here.
         """

@@ -1,0 +1,99 @@
+"""Start perception: cameras in; embeddings, labels, events and answers out.
+
+ros2 launch vljepa_ros perception.launch.py source:=demo
+ros2 launch vljepa_ros perception.launch.py image:=/camera/color/image_raw
+"""
+
+import os
+from typing import List  # noqa: UP035  (launch_ros knows typing's list types only)
+
+from ament_index_python.packages import get_package_share_directory
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from launch import LaunchDescription
+
+# name: (default, description, choices)
+ARGUMENTS = {
+    "source": (
+        "none",
+        "none: the robot's own cameras; demo: the shipped clip in a loop; world: the simulated "
+        "world; else a video file, a folder of images or a webcam's index",
+        None,
+    ),
+    "cameras": ("", "names of the cameras, separated by commas; empty: as in params_file", None),
+    "image": ("", "image topic of the first camera; empty: as in params_file", None),
+    "transport": ("", "of the first camera; empty: as in params_file", ["", "raw", "compressed"]),
+    "model": ("", "name of a shipped model or a path; empty: as in params_file", None),
+    "engine": ("", "auto or onnxruntime; empty: as in params_file", None),
+    "params_file": ("", "parameter file read after the package's own in config/", None),
+    "namespace": ("", "the robot's namespace; nodes live in `vljepa` inside it", None),
+    "use_sim_time": ("false", "take the time from /clock", ["true", "false"]),
+    "log_level": ("info", "level of the log", ["debug", "info", "warn", "error", "fatal"]),
+    "autostart": ("true", "configure and activate at once", ["true", "false"]),
+    "decoder": ("true", "start the selective decoder, too", ["true", "false"]),
+}
+
+
+def text(value):
+    """Keep a text a text: launch_ros would read `0` or `yes` as YAML."""
+    return ParameterValue(value, value_type=str)
+
+
+def make_nodes(context):
+    """One plain Node action for each node; they configure and activate themselves."""
+    given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    config = os.path.join(get_package_share_directory("vljepa_ros"), "config")
+    cameras = [name.strip() for name in given["cameras"].split(",") if name.strip()]
+    common = {"use_sim_time": given["use_sim_time"] == "true"}
+    of_model = {"autostart": given["autostart"] == "true"}
+    of_model.update({name: text(given[name]) for name in ("model", "engine") if given[name]})
+    if cameras:
+        listed = "[" + ", ".join(f"'{name}'" for name in cameras) + "]"
+        of_model["cameras"] = ParameterValue(listed, value_type=List[str])  # noqa: UP006
+    first = cameras[0] if cameras else "front"
+    of_camera = {}
+    if given["source"] != "none":
+        packed = given["transport"] == "compressed"
+        of_camera[f"{first}.image_topic"] = text("image/compressed" if packed else "image")
+    if given["image"]:
+        of_camera[f"{first}.image_topic"] = text(given["image"])
+    if given["transport"]:
+        of_camera[f"{first}.transport"] = text(given["transport"])
+
+    def node(name, file, *overrides):
+        files = [os.path.join(config, file)]
+        if given["params_file"]:
+            files.append(given["params_file"])
+        return Node(
+            package="vljepa_ros",
+            executable=name,
+            name=name,
+            namespace="/".join(filter(None, [given["namespace"].strip("/"), "vljepa"])),
+            parameters=[*files, common, *[values for values in overrides if values]],
+            ros_arguments=["--log-level", given["log_level"]],
+            output="screen",
+        )
+
+    nodes = [node("perception_node", "perception.yaml", of_model, of_camera)]
+    if given["decoder"] == "true":
+        nodes.append(node("selective_decoder_node", "selective_decoder.yaml", of_model))
+    if given["source"] != "none":
+        played = {"source": text(given["source"])}
+        if given["transport"]:
+            played["transport"] = text(given["transport"])
+        nodes.append(node("camera_node", "camera.yaml", played))
+    return nodes
+
+
+def generate_launch_description():
+    """Arguments, then nodes."""
+    arguments = []
+    for name, (default, description, choices) in ARGUMENTS.items():
+        options = {"choices": choices} if choices else {}
+        arguments.append(
+            DeclareLaunchArgument(name, default_value=default, description=description, **options)
+        )
+    return LaunchDescription([*arguments, OpaqueFunction(function=make_nodes)])

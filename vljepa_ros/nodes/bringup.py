@@ -1,0 +1,124 @@
+"""Camera, perception and decoder together, as `vljepa up` starts them: one process, or one for
+each.
+
+The launch file does the same where there is ROS, from the same files in `config/`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vljepa_ros import ros
+from vljepa_ros.nodes.camera_node import CameraNode
+from vljepa_ros.nodes.model_node import NAMESPACE
+from vljepa_ros.nodes.perception_node import PerceptionNode
+from vljepa_ros.nodes.selective_decoder_node import SelectiveDecoderNode
+from vljepa_ros.resources import share_dir
+
+__all__ = ["NODES", "BringupConfig", "commands", "make_nodes", "ros_arguments", "run"]
+
+NODES = ("camera", "perception", "decoder")
+_MODULES = {
+    "camera": "camera_node",
+    "perception": "perception_node",
+    "decoder": "selective_decoder_node",
+}
+_FILES = ("perception.yaml", "selective_decoder.yaml", "camera.yaml")
+
+
+@dataclass(frozen=True)
+class BringupConfig:
+    """What to start.
+
+    source: see `config/camera.yaml`; none: no camera node, the cameras publish elsewhere.
+    model, engine: empty: as in the parameter files.
+    cameras: (name, image topic); no topic: the camera node's for the first camera, where there is
+        one, else as in the parameter files. None at all: as in the parameter files.
+    nodes: of NODES.
+    namespace: the robot's; the nodes live in `vljepa` inside it.
+    params_files: read after those of the package. parameters: NAME:=VALUE, values in YAML.
+    """
+
+    source: str = "demo"
+    model: str = ""
+    engine: str = ""
+    cameras: tuple[tuple[str, str], ...] = ()
+    nodes: frozenset[str] = frozenset(NODES)
+    namespace: str = ""
+    params_files: tuple[Path, ...] = ()
+    parameters: tuple[str, ...] = ()
+    log_level: str = "info"
+
+    @property
+    def started(self) -> tuple[str, ...]:
+        """The nodes to start, in order."""
+        return tuple(
+            name
+            for name in NODES
+            if name in self.nodes and (name != "camera" or self.source != "none")
+        )
+
+
+def ros_arguments(config: BringupConfig) -> list[str]:
+    """The configuration as `--ros-args ...`; what comes later counts more."""
+    arguments = ["--ros-args"]
+    folder = share_dir() / "config"
+    for file in (*(folder / name for name in _FILES), *config.params_files):
+        arguments += ["--params-file", str(file)]
+    values: dict[str, object] = {}
+    if config.source != "none":
+        values["source"] = config.source
+    if config.model:
+        values["model"] = config.model
+    if config.engine:
+        values["engine"] = config.engine
+    if config.cameras:
+        values["cameras"] = [name for name, _ in config.cameras]
+    first = config.cameras[0][0] if config.cameras else "front"
+    if config.source != "none":
+        values[f"{first}.image_topic"] = "image"
+    for name, topic in config.cameras:
+        if topic:
+            values[f"{name}.image_topic"] = topic
+    for name, value in values.items():
+        arguments += ["-p", f"{name}:={json.dumps(value)}"]
+    for parameter in config.parameters:
+        arguments += ["-p", parameter]
+    space = "/".join(filter(None, ["", config.namespace.strip("/"), NAMESPACE]))
+    return [*arguments, "-r", f"__ns:={space}", "--log-level", config.log_level]
+
+
+def make_nodes(config: BringupConfig) -> list[Any]:
+    """The nodes, for one process that was initialised with `ros_arguments`."""
+    made: list[Any] = []
+    for name in config.started:
+        if name == "camera":
+            made.append(CameraNode())
+        else:
+            node = PerceptionNode() if name == "perception" else SelectiveDecoderNode()
+            made.append(node)
+            node.autostart()
+    return made
+
+
+def run(config: BringupConfig) -> int:
+    """All nodes in this process until Ctrl-C; the exit code."""
+    return int(ros.run(lambda: make_nodes(config), ["vljepa", *ros_arguments(config)]))
+
+
+def commands(config: BringupConfig) -> dict[str, Sequence[str]]:
+    """One command line for each node, by its name, to be started as a process of its own."""
+    return {
+        name: [
+            sys.executable,
+            "-m",
+            f"vljepa_ros.nodes.{_MODULES[name]}",
+            *ros_arguments(config),
+        ]
+        for name in config.started
+    }

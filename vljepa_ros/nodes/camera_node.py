@@ -1,0 +1,188 @@
+"""A camera for machines without one: plays a source of images, and what is true in them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from vljepa_ros import ros
+from vljepa_ros.nodes.diagnostics import ERROR, OK, Diagnostics, Part
+from vljepa_ros.nodes.image_source import ImageSource, Shot, SourceError, open_source
+from vljepa_ros.nodes.model_node import NAMESPACE
+from vljepa_ros.nodes.parameters import Declared, ParameterTable, fixed, live
+from vljepa_ros.nodes.qos import IMAGES_OUT, RESULTS
+
+__all__ = ["CameraNode", "CameraNodeParameters", "main"]
+
+
+@dataclass(frozen=True)
+class CameraNodeParameters:
+    """What is played, and how."""
+
+    source: str = fixed(
+        "demo", "demo, world, a video file, a folder of images, or a webcam's index such as 0."
+    )
+    rate: float = live(0.0, "Images a second; 0: the source's own rate.", 0.0, 240.0)
+    width: int = fixed(0, "Width in pixels; 0: the source's own.", 0, 7680)
+    height: int = fixed(0, "Height in pixels; 0: the source's own.", 0, 4320)
+    loop: bool = live(True, "Begin again at the end; stamps go on.")
+    encoding: str = live("rgb8", "Encoding of raw images.", choices=("rgb8", "bgr8"))
+    transport: str = fixed(
+        "raw",
+        "raw: on `image`; compressed: JPEG on `image/compressed`.",
+        choices=("raw", "compressed"),
+    )
+    frame_id: str = live("camera_optical_frame", "header.frame_id of the images.")
+    seed: int = fixed(0, "Scene of the simulated world.", 0, 2**31 - 1)
+
+
+class CameraNode(ros.Node):
+    """Publishes `image`, and `ground_truth` where it is known. Options go to the ROS node."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__("camera_node", **{"namespace": NAMESPACE, **options})
+        self._declared: Declared[CameraNodeParameters] = Declared(self, CameraNodeParameters)
+        self._table = ParameterTable(self, [self._declared], lambda _: None, self._set_pace)
+        self._image = ros.interface("sensor_msgs/msg/Image")
+        self._jpeg = ros.interface("sensor_msgs/msg/CompressedImage")
+        self._fact = ros.interface("vljepa_ros/msg/GroundTruth")
+        compressed = self._declared.value.transport == "compressed"
+        self._images = self.create_publisher(
+            self._jpeg if compressed else self._image,
+            "image/compressed" if compressed else "image",
+            IMAGES_OUT,
+        )
+        self._truth = self.create_publisher(self._fact, "ground_truth", RESULTS)
+        self._source: ImageSource | None = None
+        self._shots: Iterator[Shot] = iter(())
+        self._began = 0
+        self._published = 0
+        self._trouble = "; ".join(self._table.problems.values())
+        self._pace: Any = None
+        self._diagnostics = Diagnostics(self, self._parts)
+        if not self._trouble:
+            self._open()
+        if self._trouble:
+            self.get_logger().error(f"no images: {self._trouble}")
+
+    def destroy_node(self) -> Any:
+        """Free the source, then the node."""
+        if self._source is not None:
+            self._source.close()
+            self._source = None
+        return super().destroy_node()
+
+    def _open(self) -> None:
+        settings = self._declared.value
+        try:
+            size = (settings.width, settings.height)
+            self._source = open_source(settings.source, settings.seed, size, settings.rate)
+        except SourceError as error:
+            self._trouble = str(error)
+            return
+        self._shots = self._source.shots()
+        self._set_pace()
+
+    def _set_pace(self) -> None:
+        """On a steady clock: a camera keeps its rate whatever the simulated time does."""
+        if self._source is None:
+            return
+        if self._pace is not None:
+            self.destroy_timer(self._pace)
+        rate = self._declared.value.rate or self._source.rate
+        self._pace = self.create_timer(1.0 / rate, self._play, clock=ros.steady_clock())
+
+    def _play(self) -> None:
+        try:
+            shot = next(self._shots, None)
+            if shot is None and self._declared.value.loop and not self._is_live():
+                assert self._source is not None
+                self._shots, self._began = self._source.shots(), 0
+                shot = next(self._shots, None)
+        except SourceError as error:
+            self._stop(str(error))
+            return
+        if shot is None:
+            self._stop("the source has ended")
+            return
+        now = self.get_clock().now()
+        if shot.truth is not None and not self._began:
+            self._began = now.nanoseconds - round(float(shot.truth["stamp"]) * 1e9)
+        header = self._header(now)
+        self._images.publish(self._as_message(shot, header))
+        self._published += 1
+        if shot.truth is not None:
+            self._truth.publish(self._as_fact(shot.truth, header))
+
+    def _is_live(self) -> bool:
+        return self._source is not None and self._source.live
+
+    def _stop(self, why: str) -> None:
+        self._trouble = why
+        self.get_logger().warning(f"no more images: {why}")
+        self.destroy_timer(self._pace)
+        self._pace = None
+
+    def _header(self, now: Any) -> Any:
+        header = ros.interface("std_msgs/msg/Header")()
+        header.stamp, header.frame_id = now.to_msg(), self._declared.value.frame_id
+        return header
+
+    def _as_message(self, shot: Shot, header: Any) -> Any:
+        settings = self._declared.value
+        bgr: Any = shot.bgr
+        height = settings.height or bgr.shape[0]
+        width = settings.width or bgr.shape[1]
+        if (height, width) != bgr.shape[:2]:
+            bgr = cv2.resize(
+                np.ascontiguousarray(bgr), (width, height), interpolation=cv2.INTER_AREA
+            )
+        if settings.transport == "compressed":
+            _, coded = cv2.imencode(".jpg", np.ascontiguousarray(bgr))
+            return self._jpeg(
+                header=header, format="bgr8; jpeg compressed bgr8", data=coded.tobytes()
+            )
+        pixels = bgr if settings.encoding == "bgr8" else bgr[..., ::-1]
+        return self._image(
+            header=header,
+            height=height,
+            width=width,
+            encoding=settings.encoding,
+            is_bigendian=0,
+            step=3 * width,
+            data=np.ascontiguousarray(pixels).tobytes(),
+        )
+
+    def _as_fact(self, truth: dict[str, Any], header: Any) -> Any:
+        begin = self._began + round(float(truth.get("event_start", 0.0)) * 1e9)
+        state = truth.get("state", {})
+        return self._fact(
+            header=header,
+            event=str(truth.get("event", "")),
+            object=str(truth.get("object") or ""),
+            event_start=ros.Time(nanoseconds=max(0, begin)).to_msg(),
+            caption=str(truth.get("caption", "")),
+            valid_texts=[str(text) for text in truth.get("valid_texts", [])],
+            state=state if isinstance(state, str) else json.dumps(state),
+        )
+
+    def _parts(self) -> list[Part]:
+        values = {"source": self._declared.value.source, "published": self._published}
+        if self._trouble:
+            return [Part("source", ERROR, self._trouble, values)]
+        return [Part("source", OK, f"{self._published} images", values)]
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the node until Ctrl-C; the exit code."""
+    return int(ros.run(lambda: [CameraNode()], list(sys.argv if args is None else args)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

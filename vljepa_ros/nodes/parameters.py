@@ -1,0 +1,163 @@
+"""ROS parameters as frozen dataclasses: each field has a default, a description and what is
+allowed.
+
+A field made with `live` may be changed while the node runs; one made with `fixed` is read-only.
+Values given at the start that cannot be used do not end the node: it keeps the default, stays
+unconfigured and says why.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+from vljepa_ros import ros
+
+__all__ = ["Declared", "ParameterTable", "fixed", "live"]
+
+P = TypeVar("P")
+
+
+def live(
+    default: Any,
+    description: str,
+    low: float | None = None,
+    high: float | None = None,
+    choices: Sequence[Any] = (),
+) -> Any:
+    """A field that may be changed at any time. low, high: the range, both included."""
+    metadata = {"description": description, "low": low, "high": high, "choices": tuple(choices)}
+    if isinstance(default, list):
+        return dataclasses.field(default_factory=lambda: tuple(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def fixed(
+    default: Any,
+    description: str,
+    low: float | None = None,
+    high: float | None = None,
+    choices: Sequence[Any] = (),
+) -> Any:
+    """A field that is read once, when the node starts."""
+    made = live(default, description, low, high, choices)
+    made.metadata = {**made.metadata, "fixed": True}
+    return made
+
+
+class Declared(Generic[P]):
+    """The parameters of one dataclass on one node.
+
+    :param prefix: stands before each name, e.g. `front.`.
+    :param start: replaces defaults of the dataclass.
+    """
+
+    def __init__(self, node: Any, kind: type[P], prefix: str = "", **start: Any) -> None:
+        self._prefix = prefix
+        self.problems: dict[str, str] = {}
+        self.value: P = kind(**start)
+        found: dict[str, Any] = {}
+        for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+            default = getattr(self.value, field.name)
+            found[field.name] = self._declare(node, field, default)
+        self.value = kind(**found)
+
+    def with_changes(self, changes: dict[str, Any]) -> P:
+        """The dataclass with parameters (by full name) changed.
+
+        :raises ValueError: a value that is not allowed.
+        """
+        fields = dataclasses.fields(self.value)  # type: ignore[arg-type]
+        own = {field.name: field for field in fields}
+        replaced = {}
+        for full, value in changes.items():
+            name = full.removeprefix(self._prefix)
+            if full.startswith(self._prefix) and name in own:
+                _check(full, value, own[name].metadata)
+                replaced[name] = tuple(value) if isinstance(value, list) else value
+        return dataclasses.replace(self.value, **replaced)  # type: ignore[type-var]
+
+    def _declare(self, node: Any, field: dataclasses.Field[Any], default: Any) -> Any:
+        name = self._prefix + field.name
+        value = list(default) if isinstance(default, tuple) else default
+        try:
+            node.declare_parameter(name, value, _descriptor(field.metadata, value))
+            got = node.get_parameter(name).value
+            _check(name, got, field.metadata)
+        except Exception as error:  # rclpy and Humble differ in what they raise here
+            self.problems[name] = f"{name}: {error}; allowed: {_allowed(field.metadata, value)}"
+            if not node.has_parameter(name):
+                descriptor = _descriptor(field.metadata, value)
+                node.declare_parameter(name, value, descriptor, ignore_override=True)
+            return default
+        return tuple(got) if isinstance(got, (list, tuple)) else got
+
+
+class ParameterTable:
+    """All parameters of a node; changes are checked as a whole, then applied.
+
+    :param check: given a dataclass with changes, may raise ValueError.
+    :param apply: called after a change that was accepted; the tables hold the new values then.
+    """
+
+    def __init__(
+        self,
+        node: Any,
+        tables: Sequence[Declared[Any]],
+        check: Callable[[Any], None],
+        apply: Callable[[], None],
+    ) -> None:
+        self._tables = tables
+        self._check = check
+        self._apply = apply
+        self.problems = {name: text for table in tables for name, text in table.problems.items()}
+        node.add_on_set_parameters_callback(self._on_set)
+
+    def _on_set(self, parameters: Sequence[Any]) -> Any:
+        changes = {parameter.name: parameter.value for parameter in parameters}
+        try:
+            values = [table.with_changes(changes) for table in self._tables]
+            for value in values:
+                self._check(value)
+        except ValueError as error:
+            return ros.SetParametersResult(successful=False, reason=str(error))
+        for table, value in zip(self._tables, values, strict=True):
+            table.value = value
+        for name in changes:
+            self.problems.pop(name, None)
+        self._apply()
+        return ros.SetParametersResult(successful=True)
+
+
+def _descriptor(metadata: Any, value: Any) -> Any:
+    allowed = _allowed(metadata, value)
+    text = metadata["description"] + (f" Allowed: {allowed}." if metadata["choices"] else "")
+    descriptor: Any = ros.ParameterDescriptor(
+        description=text, read_only=bool(metadata.get("fixed", False))
+    )
+    low, high = metadata["low"], metadata["high"]
+    if low is not None and high is not None:
+        if isinstance(value, float):
+            limits = ros.FloatingPointRange(from_value=float(low), to_value=float(high))
+            descriptor.floating_point_range = [limits]
+        else:
+            descriptor.integer_range = [ros.IntegerRange(from_value=int(low), to_value=int(high))]
+    return descriptor
+
+
+def _check(name: str, value: Any, metadata: Any) -> None:
+    low, high, choices = metadata["low"], metadata["high"], metadata["choices"]
+    inside = low is None or high is None or low <= value <= high
+    if not inside or (choices and value not in choices):
+        raise ValueError(f"{name} is {value!r}, allowed: {_allowed(metadata, value)}")
+
+
+def _allowed(metadata: Any, value: Any) -> str:
+    if metadata["choices"]:
+        return ", ".join(map(str, metadata["choices"]))
+    if metadata["low"] is not None:
+        kind = "" if isinstance(value, float) else "whole numbers "
+        return f"{kind}{metadata['low']} to {metadata['high']}"
+    names = {bool: "true or false", str: "a text", float: "a number such as 1.0", int: "an integer"}
+    return names.get(type(value), "a list of texts")

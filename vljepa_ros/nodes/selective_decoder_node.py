@@ -1,0 +1,261 @@
+"""The selective decoder: embeddings in, text out when the meaning of the scene has changed."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vljepa_ros import ros
+from vljepa_ros.engines.protocol import Engine
+from vljepa_ros.models.config import ModelError
+from vljepa_ros.nodes.decoder_output import DecoderOutput
+from vljepa_ros.nodes.diagnostics import Part
+from vljepa_ros.nodes.embedding_input import EmbeddingInput
+from vljepa_ros.nodes.model_node import ModelNode, ModelParameters
+from vljepa_ros.nodes.parameters import live
+from vljepa_ros.nodes.qos import LATCHED
+from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
+from vljepa_ros.perception.labels import ScoredGroup, score_group
+from vljepa_ros.perception.narrator import Narration, Narrator
+from vljepa_ros.perception.pipeline import PerceptionError
+from vljepa_ros.perception.vocabulary import from_groups
+from vljepa_ros.perception.vocabulary_encoder import VocabularyEncoder
+
+__all__ = ["DecoderParameters", "SelectiveDecoderNode", "main"]
+
+_FRESH = 1.0  # seconds since an embedding came, within which `describe` may use it
+
+
+@dataclass(frozen=True)
+class DecoderParameters(ModelParameters):
+    """Parameters beside the common ones."""
+
+    threshold: float = live(
+        0.25, "Cosine distance from the last state told, above which it may have changed.", 0.0, 2.0
+    )
+    release: float = live(
+        0.8, "Share of the threshold below which a suspected change is dropped.", 0.0, 1.0
+    )
+    smoothing: float = live(0.4, "Time constant of the smoothing, seconds.", 0.0, 60.0)
+    settle: float = live(0.6, "Seconds that a change must last before it is told.", 0.0, 60.0)
+    min_gap: float = live(1.0, "Seconds from one change to the next, at least.", 0.0, 3600.0)
+    heartbeat: float = live(
+        5.0, "Seconds after which the state is told again on the topic scene.", 0.2, 3600.0
+    )
+    include_vector: bool = live(False, "Put the state's embedding into events.")
+
+
+class SelectiveDecoderNode(ModelNode):
+    """Decodes only at a change; `describe` decodes on demand. Options go to the ROS node."""
+
+    model_parts = frozenset({"text", "decoder"})
+
+    def __init__(self, **options: Any) -> None:
+        self._inputs: dict[str, EmbeddingInput] = {}
+        self._output: DecoderOutput | None = None
+        self._labels: VocabularyEncoder | None = None
+        self._vocabulary_topic: Any = None
+        self._asked: list[tuple[str, float, Any]] = []
+        self._told: dict[str, tuple[float, Any, Narration, ScoredGroup | None]] = {}
+        super().__init__("selective_decoder_node", DecoderParameters, **options)
+        self.create_service(ros.interface("vljepa_ros/srv/Describe"), "describe", self._describe)
+        self._pulse = self.create_timer(0.2, self._beat, clock=ros.steady_clock())
+
+    @property
+    def settings(self) -> DecoderParameters:
+        """The parameters, as they are now."""
+        value = self.main.value
+        assert isinstance(value, DecoderParameters)
+        return value
+
+    def apply(self) -> None:
+        """Take over parameters that have changed."""
+        for camera in self._inputs.values():
+            detector = camera.narrator.detector
+            assert isinstance(detector, AnchorDrift)
+            detector.config = self._detection(detector.config.lag)
+
+    def prepare(self, engine: Engine) -> None:
+        """Make a detector for each camera."""
+        if "generate" not in engine.capabilities:
+            raise ModelError(f"model '{engine.config.name}' has no decoder")
+        config = engine.config
+        lag = config.frame_interval * (config.clip_frames - 1) / 2
+        self._output = DecoderOutput(self, self.cameras, config.model_id, self._warn)
+        self._inputs = {
+            camera: EmbeddingInput(
+                self,
+                camera,
+                config.model_id,
+                Narrator(AnchorDrift(self._detection(lag)), engine.generate),
+                self._wake,
+            )
+            for camera in self.cameras
+        }
+        self._labels = VocabularyEncoder(engine, lambda _: None)
+
+    def start(self) -> None:
+        """Listen to the vocabulary, and to embeddings as soon as somebody listens to us."""
+        self._vocabulary_topic = self.create_subscription(
+            ros.interface("vljepa_ros/msg/Vocabulary"), "vocabulary", self._on_vocabulary, LATCHED
+        )
+
+    def stop(self) -> None:
+        """Unsubscribe."""
+        if self._vocabulary_topic is not None:
+            self.destroy_subscription(self._vocabulary_topic)
+            self._vocabulary_topic = None
+        for camera in self._inputs.values():
+            camera.listen(False)
+
+    def free(self) -> None:
+        """Forget the detectors."""
+        if self._output is not None:
+            self._output.close()
+            self._output = None
+        self._inputs, self._told, self._labels = {}, {}, None
+
+    def step(self) -> float | None:
+        """Take all embeddings that wait, in order."""
+        for name, camera in self._inputs.items():
+            while True:
+                taken = camera.take()
+                if taken is None:
+                    break
+                self._observe(name, camera, *taken)
+            self._repeat(name, camera)
+        if self._labels is not None and self._labels.pending:
+            self._labels.advance()
+            return 0.0
+        return None
+
+    def parts(self) -> Sequence[Part]:
+        """Model and cameras for the diagnostics."""
+        return [*super().parts(), *(camera.part() for camera in self._inputs.values())]
+
+    def _observe(self, name: str, camera: EmbeddingInput, message: Any, vector: Any) -> None:
+        if camera.query not in ("", message.query):
+            camera.narrator.detector.reset()
+        camera.query = message.query
+        stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
+        said = camera.narrator.observe(stamp, vector)
+        if said is None or self._output is None:
+            return
+        label = self._label(said, message.query)
+        reason = "FIRST" if said.first else "CHANGE"
+        include = self.settings.include_vector
+        event = self._output.event(name, message.header, said, reason, label, include)
+        self._told[name] = (time.monotonic(), message, said, label)
+        self._output.publish(event, said.news)
+
+    def _repeat(self, name: str, camera: EmbeddingInput) -> None:
+        """Tell the state again where that is due, and embeddings still come."""
+        told, newest, now = self._told.get(name), camera.newest, time.monotonic()
+        if told is None or self._output is None or now - told[0] < self.settings.heartbeat:
+            return
+        if not camera.listening or newest is told[1]:
+            return  # nothing newer is known: silence says so better than a repetition
+        self._told[name] = (now, newest, *told[2:])
+        include = self.settings.include_vector
+        event = self._output.event(name, newest.header, told[2], "HEARTBEAT", told[3], include)
+        self._output.publish(event, False)
+
+    def _label(self, said: Narration, query: str) -> ScoredGroup | None:
+        """The labels of the first group, where they answer the query the embeddings answer."""
+        current = self._labels.current if self._labels else None
+        if current is None or self.engine is None or current.groups[0].group.prompt != query:
+            return None
+        return score_group(said.state, current.groups[0], self.engine.config.calibration)
+
+    def _beat(self) -> None:
+        """Listen while somebody listens; wake the worker; answer requests that wait."""
+        if not self.active or self._output is None:
+            return
+        now = time.monotonic()
+        asked = {camera for camera, _, _ in self._asked}
+        for name, camera in self._inputs.items():
+            wanted = self.settings.always_on or name in asked or self._output.listened(name)
+            camera.listen(wanted)
+        self._wake()
+        for entry in list(self._asked):
+            camera = self._inputs[entry[0]]
+            if camera.newest is not None and now - camera.arrived < _FRESH:
+                self._asked.remove(entry)
+                ros.complete(self, entry[2], True)
+            elif now > entry[1]:
+                self._asked.remove(entry)
+                ros.complete(self, entry[2], False)
+
+    async def _describe(self, request: Any, response: Any) -> Any:
+        response.message = self.refusal(active=True)
+        if response.message:
+            return response
+        try:
+            name = self.which_camera(request.camera)
+            camera = self._inputs[name]
+            if camera.newest is None or time.monotonic() - camera.arrived >= _FRESH:
+                future = ros.Future()
+                until = time.monotonic() + self.settings.request_timeout
+                self._asked.append((name, until, future))
+                if not await future:
+                    topic = self.resolve_topic_name(f"{name}/embeddings")
+                    raise PerceptionError(
+                        f"no embedding of camera '{name}' came on '{topic}' within "
+                        f"{self.settings.request_timeout:g} s: is perception_node active?"
+                    )
+            response.event = await self.lend(lambda _: self._say(name, camera))
+        except Exception as error:
+            response.message = self.explain(error)
+            return response
+        response.success = True
+        return response
+
+    def _say(self, name: str, camera: EmbeddingInput) -> Any:
+        """In the worker's thread: the state of now in words."""
+        self.step()
+        message, present = camera.newest, camera.narrator.detector.present
+        if self._output is None or message is None or present is None:
+            raise PerceptionError(f"no usable embedding of camera '{name}' yet")
+        stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
+        said = camera.narrator.describe(stamp, present)
+        label = self._label(said, message.query)
+        include = self.settings.include_vector
+        return self._output.event(name, message.header, said, "REQUEST", label, include)
+
+    def _on_vocabulary(self, message: Any) -> None:
+        if self._labels is None or not message.labels:
+            return
+        first = message.prompts[0]
+        pairs = zip(message.prompts, message.labels, strict=False)
+        labels = [label for prompt, label in pairs if prompt == first]
+        self._labels.replace(int(message.version), from_groups({first: labels}))
+        self._wake()
+
+    def _detection(self, lag: float) -> AnchorDriftConfig:
+        p = self.settings
+        return AnchorDriftConfig(p.threshold, p.release, p.smoothing, p.settle, p.min_gap, lag)
+
+    def _warn(self, text: str) -> None:
+        self.get_logger().warning(text, throttle_duration_sec=10.0)
+
+    def _wake(self) -> None:
+        if self.worker is not None:
+            self.worker.wake()
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the node until Ctrl-C; the exit code."""
+
+    def make() -> list[Any]:
+        node = SelectiveDecoderNode()
+        node.autostart()
+        return [node]
+
+    return int(ros.run(make, list(sys.argv if args is None else args)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
