@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from vljepa_ros.cli.main import COMMANDS, build_parser, main
+
+NONSENSE = [
+    (["fly"], "invalid choice: 'fly'"),
+    (["ask"], "required: QUESTION, ANSWER"),
+    (["ask", "is the door open?"], "required: ANSWER"),
+    (["ask", "  ", "yes"], "1 to 512"),
+    (["ask", "x" * 513, "yes"], "513 characters"),
+    (["ask", "q", "yes", " "], "answer is empty"),
+    (["ask", "q", "yes", "--max-age", "-1"], "0 or above"),
+    (["ask", "q", "yes", "--timeout", "0"], "above 0"),
+    (["ask", "q", "yes", "--timeout", "soon"], "not a number"),
+    (["ask", "q", "yes", "--timeout", "nan"], "not a number"),
+    (["ask", "q", "yes", "--image", "/no/such.png"], "no such file"),
+    (["ask", "q", "yes", "--namespace", "1st"], "not a ROS namespace"),
+    (["ask", "q", "yes", "--domain", "300"], "0..101"),
+    (["label", "what?", "a", "a"], "given twice: a"),
+    (["label", "what?", ""], "label is empty"),
+    (["events", "--count", "0"], "1 or above"),
+    (["info", "--model", "no such model"], "no model"),
+    (["up", "--camera", "2nd"], "NAME or NAME=TOPIC"),
+    (["up", "-p", "rate=3"], ":=VALUE"),
+    (["up", "--log-level", "loud"], "invalid choice: 'loud'"),
+    (["up", "--params-file", "/no/such.yaml"], "no such file"),
+    (["up", "--source", "/no/such.mp4"], "/no/such.mp4"),
+    (["up", "--model", "no such model"], "no model"),
+    (["demo", "--seconds", "-3"], "above 0"),
+    (["train", "huge"], "invalid choice: 'huge'"),
+    (["eval", "door", "taste"], "unknown task taste"),
+    (["eval", "--data", "/no/such/dir"], "no such folder"),
+    (["eval", "--scenes", "few"], "1 or above"),
+    (["bench", "disk"], "invalid choice: 'disk'"),
+    (["bench", "vqa", "--seconds", "-1"], "above 0"),
+]
+
+
+@pytest.mark.parametrize(("argv", "says"), NONSENSE, ids=[" ".join(a)[:40] for a, _ in NONSENSE])
+def test_nonsense_gives_one_clear_line_and_code_2(
+    argv: list[str], says: str, capsys: pytest.CaptureFixture[str]
+):
+    assert main(argv) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert says in output.err
+    assert output.err.strip().count("\n") == 0
+    assert output.err.startswith("vljepa")
+
+
+@pytest.mark.parametrize("command", [module.__name__.rsplit(".", 1)[-1] for module in COMMANDS])
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]):
+    assert main([command, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"usage: vljepa {command}")
+    assert len(text.splitlines()) > 5
+
+
+def test_without_a_command_it_shows_all_of_them(capsys: pytest.CaptureFixture[str]):
+    assert main([]) == 0
+    text = capsys.readouterr().out
+    for name in ("up", "ask", "label", "events", "info", "demo", "train", "eval", "bench"):
+        assert f"\n    {name} " in text
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from vljepa_ros.cli.main import main; main(['--help'])\n"
+        "heavy = {'numpy', 'cv2', 'onnxruntime', 'rich', 'cyclonedds', 'rosbags', 'matplotlib',"
+        " 'torch', 'rclpy'} & set(sys.modules)\n"
+        "print(sorted(heavy), file=sys.stderr)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stderr.strip() == "[]"
+
+
+def test_parser_is_built_anew_each_time():
+    first, second = build_parser(), build_parser()
+    assert first is not second
+    assert vars(first.parse_args(["info"])).keys() == vars(second.parse_args(["info"])).keys()

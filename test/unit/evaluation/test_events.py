@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import numpy as np
+
+from vljepa_ros.engines.protocol import Generated
+from vljepa_ros.evaluation.events import tell
+from vljepa_ros.evaluation.text_match import same_text
+from vljepa_ros.perception.change.anchor_drift import AnchorDriftConfig
+
+WORDS = ("all is quiet", "the door opens")
+CONFIG = AnchorDriftConfig(threshold=0.3, smoothing=0.0, settle=0.0, min_gap=0.0)
+
+
+def stream(change_at: int, length: int = 20) -> tuple[list[float], np.ndarray, list[list[str]]]:
+    """Two states, at right angles; stamps 0.5 s apart."""
+    state = [int(t >= change_at) for t in range(length)]
+    return (
+        [0.5 * t for t in range(length)],
+        np.eye(2, dtype=np.float32)[state],
+        [[WORDS[s]] for s in state],
+    )
+
+
+def generate(embeddings: np.ndarray) -> list[Generated]:
+    return [Generated(WORDS[int(e.argmax())].upper() + ".", 0.9, True) for e in embeddings]
+
+
+def test_a_perfect_model_that_is_decoded_at_each_change_is_always_right():
+    told = tell(*stream(8), generate, CONFIG)
+    assert told.right == (True,) * 20
+    assert told.decodes == 2
+    assert [same_text(t, [w]) for t, w in zip(told.texts, WORDS, strict=True)] == [True, True]
+
+
+def test_a_gate_that_never_opens_keeps_the_first_text():
+    told = tell(*stream(8), generate, AnchorDriftConfig(threshold=2.0))
+    assert told.right == (True,) * 8 + (False,) * 12
+    assert told.decodes == 1
+
+
+def test_images_without_a_truth_are_not_judged():
+    stamps, embeddings, valid = stream(8)
+    valid[3] = []
+    assert len(tell(stamps, embeddings, valid, generate, CONFIG).right) == 19

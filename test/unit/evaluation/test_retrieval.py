@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vljepa_ros.evaluation.retrieval import first_of_each, ranks
+
+
+def test_known_ranks():
+    moments = np.eye(3, dtype=np.float32)
+    assert ranks(moments, moments).tolist() == [1, 1, 1]
+    texts = np.array([[1, 0, 0], [1, 0.5, 0], [0.2, 0.4, 0.1]], np.float32)
+    assert ranks(texts, moments).tolist() == [1, 2, 3]
+
+
+def test_a_collapsed_model_ranks_last():
+    same = np.ones((5, 4), np.float32) / 2
+    assert ranks(same, same).tolist() == [5] * 5
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 20), st.integers(0, 1000))
+def test_agrees_with_sorting(n: int, seed: int):
+    rng = np.random.default_rng(seed)
+    texts, moments = rng.standard_normal((2, n, 8)).astype(np.float32)
+    expected = [
+        1 + int(np.flatnonzero(np.argsort(-(moments @ t)) == i)[0]) for i, t in enumerate(texts)
+    ]
+    assert ranks(texts, moments).tolist() == expected
+
+
+def test_one_moment_for_each_key():
+    assert first_of_each(["a", "b", "a", "c"], [2, 0, 1, 3]) == [1, 2, 3]
+
+
+def test_bad_shapes_are_named():
+    with pytest.raises(ValueError, match="equal"):
+        ranks(np.zeros((2, 3), np.float32), np.zeros((3, 3), np.float32))

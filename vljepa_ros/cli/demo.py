@@ -1,0 +1,119 @@
+"""`vljepa demo`: the whole graph on the shipped clip, watched for a minute."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from vljepa_ros.cli.arguments import domain_id, positive_seconds
+from vljepa_ros.cli.failure import CliError
+
+__all__ = ["DEMO_DOMAIN", "add", "run"]
+
+DEMO_DOMAIN = 73  # so that the demo does not meet the graph of a robot, which is mostly 0
+
+
+def add(commands: Any) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "demo",
+        help="watch the robot see: the shipped clip, about a minute",
+        description="Run camera, perception and decoder as real nodes on the shipped clip, show "
+        "what the robot says beside what is true, ask two questions, and leave events.jsonl and "
+        f"timeline.png. It runs in ROS domain {DEMO_DOMAIN} in a namespace of its own, so that it "
+        "does not meet a robot's nodes.",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=positive_seconds,
+        default=60.0,
+        metavar="S",
+        help="length of the demo (default: 60)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("demo_out"),
+        metavar="DIR",
+        help="where the files go (default: demo_out)",
+    )
+    parser.add_argument("--model", default="nano", metavar="NAME_OR_FOLDER", help="default: nano")
+    parser.add_argument("--engine", default="auto", metavar="NAME", help="default: auto")
+    parser.add_argument(
+        "--domain",
+        type=domain_id,
+        default=DEMO_DOMAIN,
+        metavar="ID",
+        help=f"ROS domain id, 0..101 (default: {DEMO_DOMAIN})",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the demo, print a summary, write the files."""
+    from vljepa_ros.cli.client import GraphClient
+    from vljepa_ros.cli.demo_record import DemoRecord
+    from vljepa_ros.cli.demo_view import DemoView
+    from vljepa_ros.cli.demo_watch import CAMERA, watch
+    from vljepa_ros.cli.timeline import draw_timeline
+    from vljepa_ros.evaluation.subprocesses import PackageProcess, ProcessFailed
+
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CliError(f"--out {args.out}: {error.strerror}") from error
+    namespace = f"demo_{os.getpid()}"
+    graph_options = ["--domain", str(args.domain), "--namespace", namespace]
+    nodes = PackageProcess(
+        "vljepa_ros.cli.main",
+        [
+            *("up", "--source", "demo", "--model", args.model, "--engine", args.engine),
+            *("--camera", CAMERA, "--param", "selective_decoder_node:include_vector:=true"),
+            *graph_options,
+        ],
+    )
+    record = DemoRecord()
+    try:
+        with nodes, GraphClient(namespace, args.domain) as graph:
+            with DemoView(record, args.seconds) as view:
+                view.note(
+                    "starting camera, perception and decoder; ask them yourself with: "
+                    f"vljepa ask 'is the door open?' yes no {' '.join(graph_options)}"
+                )
+                watch(graph, nodes, record, view, args.seconds, graph_options)
+            code = nodes.stop()
+            if code != 0:
+                raise CliError(f"the nodes ended with exit code {code}: {nodes.output()[-400:]}")
+    except ProcessFailed as error:
+        raise CliError(str(error)) from error
+    events = args.out / "events.jsonl"
+    events.write_text(
+        "".join(json.dumps(event) + "\n" for event in record.events), encoding="utf-8"
+    )
+    picture = args.out / "timeline.png"
+    draw_timeline(record, picture)
+    _print_summary(record.summary(), [events, picture])
+    return 0
+
+
+def _print_summary(summary: dict[str, Any], files: list[Path]) -> None:
+    def percent(share: float | None) -> str:
+        return "unknown" if share is None else f"{100 * share:.0f}%"
+
+    latency = summary["latency_ms"]
+    print(
+        f"\n{summary['seconds']:.0f} s watched\n"
+        f"  text right            {percent(summary['text_right_share'])} of the time "
+        f"({percent(summary['text_right_share_from_onset'])} counted from the onset each event "
+        "names)\n"
+        f"  decodes               {summary['decodes']} instead of {summary['clips']}, "
+        f"{percent(summary['decodes_saved'])} saved\n"
+        f"  camera to embedding   {latency['median']} ms median, {latency['p99']} ms p99"
+    )
+    for answer in summary["answers"]:
+        truth = f" (true: {answer['truth']})" if answer["truth"] else ""
+        print(f"  asked                 {answer['question']} {answer['answer']}{truth}")
+    print("  written               " + ", ".join(str(path) for path in files))

@@ -1,0 +1,104 @@
+"""`vljepa events`: print scene events as they come."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from datetime import datetime
+from typing import Any
+
+from vljepa_ros.cli.arguments import (
+    add_graph_options,
+    add_json_option,
+    natural_number,
+    positive_seconds,
+)
+from vljepa_ros.cli.failure import CliError
+
+__all__ = ["REASONS", "add", "event_as_dict", "run"]
+
+REASONS = ("first", "change", "request", "heartbeat")
+
+
+def add(commands: Any) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "events",
+        help="print scene events as they come",
+        description="Print each scene event of all cameras as it comes, until Ctrl-C.",
+    )
+    parser.add_argument("--camera", default="", help="only this camera's events")
+    parser.add_argument("--count", type=natural_number, metavar="N", help="end after N events")
+    parser.add_argument(
+        "--timeout",
+        type=positive_seconds,
+        metavar="S",
+        help="end after S seconds; an error if no event came at all (default: run on)",
+    )
+    add_graph_options(parser)
+    add_json_option(parser, "one object a line")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print until Ctrl-C, --count or --timeout."""
+    from vljepa_ros import ros
+    from vljepa_ros.cli.client import GraphClient
+
+    seen = 0
+
+    def show(message: Any) -> None:
+        nonlocal seen
+        if args.camera and message.camera != args.camera:
+            return
+        if args.count is not None and seen >= args.count:
+            return
+        seen += 1
+        event = event_as_dict(message)
+        print(json.dumps(event) if args.json else event_as_line(event), flush=True)
+
+    try:
+        with GraphClient(args.namespace, args.domain) as graph:
+            graph.subscribe("vljepa_ros/msg/SceneEvent", "events", show, ros.QoSProfile(depth=10))
+            graph.spin(lambda: args.count is not None and seen >= args.count, args.timeout)
+            where = graph.graph
+    except KeyboardInterrupt:
+        return 0
+    if seen == 0:
+        raise CliError(
+            f"no event in {where} within {args.timeout:g} s; is the decoder running? "
+            "Start it with `vljepa up`"
+        )
+    return 0
+
+
+def event_as_dict(message: Any) -> dict[str, Any]:
+    """Return a msg/SceneEvent under stable names; stamps and latency in seconds."""
+    from vljepa_ros.cli.client import seconds_of
+
+    return {
+        "stamp": seconds_of(message.header.stamp),
+        "onset": seconds_of(message.onset),
+        "sequence": int(message.sequence),
+        "camera": message.camera,
+        "reason": REASONS[message.reason],
+        "text": message.text,
+        "previous_text": message.previous_text,
+        "decoded": bool(message.decoded),
+        "confidence": round(float(message.confidence), 4),
+        "change": round(float(message.change), 4),
+        "label": message.label,
+        "label_score": round(float(message.label_score), 4),
+        "latency": round(float(message.latency), 4),
+        "model_id": message.model_id,
+    }
+
+
+def event_as_line(event: dict[str, Any]) -> str:
+    """Return one line for a person."""
+    clock = datetime.fromtimestamp(event["stamp"]).strftime("%H:%M:%S.%f")[:-5]
+    source = "" if event["decoded"] else " (nearest known text)"
+    return (
+        f"{clock}  {event['camera']}  {event['text']}{source}  "
+        f"[{event['reason']}, confidence {event['confidence']:.2f}, change {event['change']:.2f}]"
+    )

@@ -1,0 +1,109 @@
+"""`vljepa info`: which model, engine and device are in use."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from vljepa_ros.cli.arguments import add_graph_options, add_json_option, positive_seconds
+from vljepa_ros.cli.failure import CliError, CliUsageError
+
+__all__ = ["add", "run"]
+
+FIELDS = (
+    "name",
+    "model_id",
+    "family",
+    "dim",
+    "clip_frames",
+    "frame_interval",
+    "input_size",
+    "engine",
+    "device",
+    "precision",
+    "capabilities",
+)
+
+
+def add(commands: Any) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "info",
+        help="show the model, engine and device in use",
+        description="Show what the running perception node uses; "
+        "with --model, what a model folder holds.",
+    )
+    parser.add_argument(
+        "--model", metavar="NAME_OR_FOLDER", help="look into this model folder instead of the graph"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=positive_seconds,
+        default=5.0,
+        metavar="S",
+        help="seconds to wait for the node (default: 5)",
+    )
+    add_graph_options(parser)
+    add_json_option(parser, "the information")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the information."""
+    info = _of_folder(args.model) if args.model is not None else _of_graph(args)
+    if args.json:
+        print(json.dumps(info))
+        return 0
+    width = max(len(name) for name in info)
+    for name, value in info.items():
+        shown = ", ".join(value) if isinstance(value, list) else value
+        print(f"{name.replace('_', ' '):<{width}}  {shown}")
+    return 0
+
+
+def _of_graph(args: argparse.Namespace) -> dict[str, Any]:
+    from vljepa_ros import ros
+    from vljepa_ros.cli.client import GraphClient
+
+    latched = ros.QoSProfile(
+        depth=1,
+        reliability=ros.ReliabilityPolicy.RELIABLE,
+        durability=ros.DurabilityPolicy.TRANSIENT_LOCAL,
+    )
+    found: list[Any] = []
+    with GraphClient(args.namespace, args.domain) as graph:
+        graph.subscribe("vljepa_ros/msg/ModelInfo", "model_info", found.append, latched)
+        if not graph.spin(lambda: bool(found), args.timeout):
+            raise CliError(
+                f"no model_info in {graph.graph} after {args.timeout:g} s; start the nodes with "
+                "`vljepa up`, or look into a folder with --model"
+            )
+    info = {name: getattr(found[-1], name) for name in FIELDS}
+    info["frame_interval"] = round(float(info["frame_interval"]), 6)
+    info["capabilities"] = list(info["capabilities"])
+    return info
+
+
+def _of_folder(model: str) -> dict[str, Any]:
+    from vljepa_ros.models.config import ModelError, load_config
+    from vljepa_ros.resources import model_dir
+
+    try:
+        config = load_config(model_dir(model))
+    except ModelError as error:
+        raise CliUsageError(str(error)) from error
+    return {
+        "name": config.name,
+        "model_id": config.model_id,
+        "family": config.family,
+        "dim": config.dim,
+        "clip_frames": config.clip_frames,
+        "frame_interval": config.frame_interval,
+        "input_size": config.input_size,
+        "default_query": config.default_query,
+        "prompts": list(config.vocabulary),
+        "files": sorted(config.files.values()),
+        "licence": config.licence,
+        "folder": str(config.folder),
+    }

@@ -1,0 +1,95 @@
+"""The `vljepa` command: finds the subcommand, turns what goes wrong into one line and an exit code.
+
+Exit codes: 0 success; 1 the work failed (a node died, a service refused, no answer in time); 2 the
+command line makes no sense; 130 stopped with Ctrl-C (commands that run until Ctrl-C, such as `up`
+and `events`, end with 0).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from vljepa_ros import __version__
+from vljepa_ros.cli import (
+    ask,
+    bench,
+    demo,
+    events,
+    info,
+    label,
+    train,
+    up,
+)
+from vljepa_ros.cli import (
+    eval as eval_,
+)
+from vljepa_ros.cli.failure import CliError, CliUsageError
+
+__all__ = ["build_parser", "main"]
+
+COMMANDS = (
+    demo,
+    up,
+    ask,
+    label,
+    events,
+    info,
+    train,
+    eval_,
+    bench,
+)
+# Each of these modules is cheap to import: what is heavy is imported when the command runs.
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with one clear line instead of the whole usage."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command."""
+    parser = _Parser(
+        prog="vljepa",
+        description="See with a VL-JEPA model: embeddings, labels, events, answers from cameras.",
+        epilog="Start with `vljepa demo`. With a robot: `ros2 launch vljepa_ros "
+        "perception.launch.py`; without ROS: `vljepa up` in one shell, "
+        "`vljepa ask 'is the door open?' yes no` in another.",
+    )
+    parser.add_argument("--version", action="version", version=f"vljepa_ros {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    for command in COMMANDS:
+        command.add(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line `argv` (default: the process's own) and return the exit code."""
+    parser = build_parser()
+    try:
+        args = parser.parse_args(argv)
+        if args.command is None:
+            parser.print_help()
+            return 0
+        return int(args.run(args))
+    except SystemExit as stop:  # argparse: --help, --version and errors
+        return stop.code if isinstance(stop.code, int) else 2
+    except CliUsageError as error:
+        print(f"vljepa {args.command}: {error}", file=sys.stderr)
+        return 2
+    except CliError as error:
+        print(f"vljepa {args.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `vljepa events | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""`vljepa train`: train a model; the work is done by `vljepa_ros.training`."""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from vljepa_ros.cli.failure import CliError
+
+__all__ = ["add", "run"]
+
+MODELS = {"nano": "vljepa_ros.training.train_nano"}
+
+
+def add(commands: Any) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "train",
+        help="train a model",
+        description="Train a model from nothing to a checkpoint, resumable. "
+        "All options after the model's name belong to its trainer: vljepa train nano --help",
+    )
+    parser.add_argument("model", choices=sorted(MODELS), help="what to train")
+    parser.add_argument("options", nargs=argparse.REMAINDER, help="options of the trainer")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Hand over to the trainer."""
+    missing = [name for name in ("torch", "mujoco") if find_spec(name) is None]
+    if missing:
+        raise CliError(
+            f"training needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} "
+            "not installed: pip install 'vljepa_ros[train,world]'"
+        )
+    return int(import_module(MODELS[args.model]).main(args.options) or 0)

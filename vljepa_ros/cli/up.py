@@ -1,0 +1,156 @@
+"""`vljepa up`: start camera, perception and decoder on a machine without ROS."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import signal
+from pathlib import Path
+from typing import Any
+
+from vljepa_ros.cli.arguments import add_graph_options
+from vljepa_ros.cli.failure import CliUsageError
+
+__all__ = ["add", "run"]
+
+SOURCES = ("demo", "none", "world")
+
+_CAMERA = re.compile(r"([A-Za-z][A-Za-z0-9_]*)(?:=(.+))?")
+_PARAMETER = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]*:)?[A-Za-z_][A-Za-z0-9_.]*:=.*", re.DOTALL)
+LEVELS = ("debug", "info", "warn", "error", "fatal")
+
+
+def camera(text: str) -> tuple[str, str]:
+    """Read NAME or NAME=TOPIC; the topic is empty where none is given."""
+    match = _CAMERA.fullmatch(text)
+    if match is None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not NAME or NAME=TOPIC; a name has letters, digits and _, a letter first"
+        )
+    return match[1], match[2] or ""
+
+
+def parameter(text: str) -> str:
+    """Check [NODE:]NAME:=VALUE."""
+    if not _PARAMETER.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not [NODE:]NAME:=VALUE, e.g. perception_node:max_rate:=2.0"
+        )
+    return text
+
+
+def add(commands: Any) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "up",
+        help="start the nodes on a machine without ROS",
+        description="Start camera, perception and decoder, by default on the shipped clip in a "
+        "loop, until Ctrl-C. With ROS: ros2 launch vljepa_ros perception.launch.py",
+    )
+    parser.add_argument(
+        "--source",
+        default="demo",
+        metavar="WHAT",
+        help="demo: the shipped clip; world: the simulated world; none: cameras "
+        "that publish elsewhere; a video file, a folder of images or a webcam's index (default: "
+        "demo)",
+    )
+    parser.add_argument("--model", default=None, metavar="NAME_OR_FOLDER", help="default: nano")
+    parser.add_argument("--engine", default=None, metavar="NAME", help="default: auto")
+    parser.add_argument(
+        "--camera",
+        type=camera,
+        action="append",
+        metavar="NAME[=TOPIC]",
+        help="a camera and its image topic; may be given several times (default: front)",
+    )
+    parser.add_argument("--no-decoder", action="store_true", help="without selective decoding")
+    parser.add_argument(
+        "--processes", action="store_true", help="one process for each node (default: one for all)"
+    )
+    parser.add_argument(
+        "--params-file",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="ROS parameter file, read after the package's own in config/; may be repeated",
+    )
+    parser.add_argument(
+        "-p",
+        "--param",
+        type=parameter,
+        action="append",
+        default=[],
+        metavar="[NODE:]NAME:=VALUE",
+        help="set a parameter; may be repeated",
+    )
+    parser.add_argument("--log-level", choices=LEVELS, default="info", help="default: info")
+    add_graph_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the nodes until Ctrl-C; 0 after it."""
+    _check(args)
+    _leave_quietly_on_signals()
+    if args.domain is not None:
+        os.environ["ROS_DOMAIN_ID"] = str(args.domain)
+    from vljepa_ros.nodes import bringup
+
+    nodes = set(bringup.NODES) - ({"decoder"} if args.no_decoder else set())
+    config = bringup.BringupConfig(
+        source=args.source,
+        model=args.model or "",
+        engine=args.engine or "",
+        cameras=tuple(args.camera or ()),
+        nodes=frozenset(nodes),
+        namespace=args.namespace,
+        params_files=tuple(args.params_file),
+        parameters=tuple(args.param),
+        log_level=args.log_level,
+    )
+    if args.processes:
+        from vljepa_ros.cli.node_processes import run_processes
+
+        return run_processes(bringup.commands(config))
+    return bringup.run(config)
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuse what cannot work before anything is started."""
+    from vljepa_ros.models.config import ModelError, load_config
+    from vljepa_ros.resources import model_dir
+
+    for file in args.params_file:
+        if not file.is_file():
+            raise CliUsageError(f"--params-file {file}: no such file")
+    names = [name for name, _ in args.camera or ()]
+    if len(set(names)) < len(names):
+        raise CliUsageError(f"--camera: names must differ, given: {', '.join(names)}")
+    known = args.source in SOURCES or args.source.isdecimal()
+    if not known and not Path(args.source).expanduser().exists():
+        raise CliUsageError(
+            f"--source {args.source}: neither {', '.join(SOURCES)}, a webcam's index, nor a file "
+            "or "
+            "folder that exists"
+        )
+    if args.model is not None:
+        try:
+            load_config(model_dir(args.model))
+        except ModelError as error:
+            raise CliUsageError(str(error)) from error
+
+
+def _leave_quietly_on_signals() -> None:
+    """Ctrl-C while the nodes are still being loaded; once they run, they have handlers of their
+    own."""
+
+    def leave(*_: object) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise SystemExit(0)
+
+    signal.signal(signal.SIGINT, leave)
+    signal.signal(signal.SIGTERM, leave)

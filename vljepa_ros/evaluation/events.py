@@ -1,0 +1,53 @@
+"""Share of time the robot's text is true, with selective decoding as the decoder node does it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vljepa_ros.engines.protocol import Generated
+from vljepa_ros.evaluation.text_match import same_text
+from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
+from vljepa_ros.perception.narrator import Narrator
+
+__all__ = ["Told", "tell"]
+
+
+@dataclass(frozen=True)
+class Told:
+    """One scene told. right: for each image whether the text in force was true. decodes: texts
+    written. texts: what was said, in order."""
+
+    right: tuple[bool, ...]
+    decodes: int
+    texts: tuple[str, ...]
+
+
+def tell(
+    stamps: Sequence[float],
+    embeddings: NDArray[np.float32],
+    valid: Sequence[Sequence[str]],
+    generate: Callable[[NDArray[np.float32]], list[Generated]],
+    config: AnchorDriftConfig,
+) -> Told:
+    """Tell one stream, text by text, and compare with the truth at each image.
+
+    Images for which no text is valid are not counted.
+
+    :param stamps: [T] seconds. embeddings: [T, D] float32. valid: [T] texts that are true at each.
+    :param generate: the Y-Decoder.
+    """
+    narrator = Narrator(AnchorDrift(config), generate)
+    right: list[bool] = []
+    texts: list[str] = []
+    for stamp, embedding, truths in zip(stamps, embeddings, valid, strict=True):
+        told = narrator.observe(stamp, embedding)
+        if told is not None and told.news:
+            texts.append(told.text)
+        if truths:
+            now = narrator.last
+            right.append(now is not None and same_text(now.text, truths))
+    return Told(tuple(right), narrator.decodes, tuple(texts))
