@@ -1,0 +1,24 @@
+"""One graph for each test module: starting a participant takes longer than a test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from graph import Graph
+
+
+@pytest.fixture(scope="module")
+def network() -> Iterator[Graph]:
+    made = Graph()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def graph(network: Graph) -> Iterator[Graph]:
+    """The module's graph, without the nodes of the test before."""
+    yield network
+    network.deaf()
+    for node in list(network.nodes):
+        network.remove(node)

@@ -1,0 +1,163 @@
+"""A small graph for node tests: nodes, a client beside them, one executor, real middleware."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from vljepa_ros import ros
+from vljepa_ros.nodes.qos import LATCHED, RESULTS
+
+MODEL = os.environ.get("VLJEPA_TEST_MODEL", "nano")
+COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220)}
+SECOND = 1_000_000_000
+
+
+def domain() -> int:
+    """Parallel test runs must not hear each other."""
+    return 20 + os.getpid() % 79
+
+
+class Graph:
+    """Nodes under test, and a node that publishes to them, listens and calls."""
+
+    def __init__(self) -> None:
+        ros.init(args=[], domain_id=domain())
+        self.executor = ros.SingleThreadedExecutor()
+        self.nodes: list[Any] = []
+        self.client = ros.Node("tester", namespace="vljepa")
+        self.executor.add_node(self.client)
+        self.heard: dict[str, list[Any]] = {}
+        self._subscriptions: list[Any] = []
+        self.stamp = time.time_ns() - 5 * SECOND
+
+    def close(self) -> None:
+        for node in list(self.nodes):
+            self.remove(node)
+        self.client.destroy_node()
+        self.executor.shutdown()
+        ros.shutdown()
+
+    def add(self, kind: Callable[..., Any], start: bool = True, **parameters: Any) -> Any:
+        """A node with parameters (`__` stands for a dot), configured and activated."""
+        overrides = [
+            ros.Parameter(name.replace("__", "."), value=value)
+            for name, value in parameters.items()
+        ]
+        node = kind(parameter_overrides=overrides)
+        self.nodes.append(node)
+        self.executor.add_node(node)
+        if start and hasattr(node, "autostart"):
+            node.autostart()
+        return node
+
+    def remove(self, node: Any) -> None:
+        self.nodes.remove(node)
+        self.executor.remove_node(node)
+        node.destroy_node()
+
+    def spin(self, until: Callable[[], Any], timeout: float = 10.0) -> bool:
+        end = time.monotonic() + timeout
+        while not until():
+            if time.monotonic() > end:
+                return False
+            self.executor.spin_once(timeout_sec=0.02)
+        return True
+
+    def rest(self, seconds: float) -> None:
+        self.spin(lambda: False, seconds)
+
+    def listen(self, kind: str, topic: str, latched: bool = False) -> list[Any]:
+        """Everything that arrives on a topic from now on."""
+        heard: list[Any] = []
+        qos = LATCHED if latched else RESULTS
+        self._subscriptions.append(
+            self.client.create_subscription(ros.interface(kind), topic, heard.append, qos)
+        )
+        return heard
+
+    def deaf(self) -> None:
+        """Stop listening to everything."""
+        for subscription in self._subscriptions:
+            self.client.destroy_subscription(subscription)
+        self._subscriptions.clear()
+
+    def call(self, kind: str, name: str, timeout: float = 20.0, **fields: Any) -> Any:
+        """The reply of a service."""
+        interface = ros.interface(kind)
+        client = self.client.create_client(interface, name)
+        try:
+            assert self.spin(client.service_is_ready, 5.0), f"nobody serves {name}"
+            future = client.call_async(interface.Request(**fields))
+            assert self.spin(future.done, timeout), f"no reply from {name}"
+            return future.result()
+        finally:
+            self.client.destroy_client(client)
+
+    def ask(self, question: str = "what?", candidates: Any = ("yes", "no"), **fields: Any) -> Any:
+        return self.call(
+            "vljepa_ros/srv/AnswerQuestion",
+            "answer_question",
+            question=question,
+            candidates=list(candidates),
+            **fields,
+        )
+
+    def set(self, node: Any, name: str, value: Any) -> Any:
+        """Set a parameter through the node's own service, as `ros2 param set` does."""
+        parameter = ros.Parameter(name, value=value).to_parameter_msg()
+        reply = self.call(
+            "rcl_interfaces/srv/SetParameters",
+            f"{node.get_fully_qualified_name()}/set_parameters",
+            parameters=[parameter],
+        )
+        return reply.results[0]
+
+    def camera(self, topic: str = "/camera/image_raw", kind: str = "sensor_msgs/msg/Image") -> Any:
+        publisher = self.client.create_publisher(ros.interface(kind), topic, 5)
+        assert self.spin(lambda: publisher.get_subscription_count() > 0, 5.0)
+        return publisher
+
+    def show(self, camera: Any, colour: str = "red", seconds: float = 2.0, **fields: Any) -> int:
+        """Publish ten images for each second of stamps, one after the other; the last stamp."""
+        for _ in range(round(seconds * 10)):
+            self.stamp += SECOND // 10
+            camera.publish(image(colour, self.stamp, **fields))
+            self.executor.spin_once(timeout_sec=0.005)
+            self.executor.spin_once(timeout_sec=0.005)
+        return self.stamp
+
+
+def image(colour: str, stamp: int, **fields: Any) -> Any:
+    """A sensor_msgs/Image of one colour; fields replace its own."""
+    height, width = fields.pop("height", 60), fields.pop("width", 80)
+    message = ros.interface("sensor_msgs/msg/Image")()
+    message.header.stamp = ros.Time(nanoseconds=stamp).to_msg()
+    message.header.frame_id = "front_optical"
+    message.height, message.width, message.step = height, width, 3 * width
+    message.encoding = "rgb8"
+    message.data = np.full((height, width, 3), COLOURS[colour], np.uint8).tobytes()
+    for name, value in fields.items():
+        setattr(message, name, value)
+    return message
+
+
+def nanoseconds(stamp: Any) -> int:
+    return int(stamp.sec * SECOND + stamp.nanosec)
+
+
+def status(heard: list[Any], name: str) -> Any:
+    """The newest diagnostic status with a name that ends so."""
+    for message in reversed(heard):
+        for found in message.status:
+            if found.name.endswith(name):
+                return found
+    return None
+
+
+def value(found: Any, key: str) -> str:
+    return next(str(pair.value) for pair in found.values if pair.key == key)

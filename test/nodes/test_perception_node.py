@@ -1,0 +1,209 @@
+"""The perception node on real middleware: results, laziness, questions, labels, texts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from graph import MODEL, SECOND, Graph, image, nanoseconds, status, value
+
+from vljepa_ros import ros
+from vljepa_ros.nodes.perception_node import PerceptionNode
+
+EMBEDDING = "vljepa_ros/msg/Embedding"
+LABELS = "vljepa_ros/msg/SceneLabels"
+
+
+def start(graph: Graph, **parameters):
+    return graph.add(PerceptionNode, model=MODEL, **{"max_rate": 1000.0, **parameters})
+
+
+def test_embeddings_carry_the_cameras_stamp_and_frame(graph: Graph) -> None:
+    start(graph)
+    heard = graph.listen(EMBEDDING, "front/embeddings")
+    camera = graph.camera()
+    last = graph.show(camera, "red", 3.0)
+    assert graph.spin(lambda: heard and nanoseconds(heard[-1].header.stamp) == last)
+    got = heard[-1]
+    assert got.header.frame_id == "front_optical"
+    assert got.camera == "front"
+    assert np.linalg.norm(np.array(got.vector)) == pytest.approx(1.0, abs=1e-4)
+    assert last - nanoseconds(got.clip_start) == pytest.approx(1.5 * SECOND, abs=0.26 * SECOND)
+    assert got.latency > 0
+    stamps = [nanoseconds(message.header.stamp) for message in heard]
+    assert stamps == sorted(set(stamps)), "each clip once, in order"
+
+
+def test_labels_stand_in_groups_best_first_with_calibrated_scores(graph: Graph) -> None:
+    start(graph, labels=["what is happening? | a cat | a dog | nothing", "is it dark? | yes | no"])
+    heard = graph.listen(LABELS, "front/labels")
+    words = graph.listen("vljepa_ros/msg/Vocabulary", "vocabulary", latched=True)
+    camera = graph.camera()
+    assert graph.spin(lambda: words)
+    graph.show(camera)
+    assert graph.spin(lambda: heard)
+    got = heard[-1]
+    assert list(got.prompts) == ["what is happening?"] * 3 + ["is it dark?"] * 2
+    assert set(got.labels[:3]) == {"a cat", "a dog", "nothing"}
+    for part in (slice(0, 3), slice(3, 5)):
+        scores = list(got.scores[part])
+        assert scores == sorted(scores, reverse=True)
+        assert 0 < sum(scores) <= 1 + 1e-5
+    assert got.vocabulary_version == words[-1].version == 1
+
+
+def test_latched_topics_tell_latecomers_what_runs(graph: Graph) -> None:
+    node = start(graph)
+    graph.rest(0.5)
+    info = graph.listen("vljepa_ros/msg/ModelInfo", "model_info", latched=True)
+    words = graph.listen("vljepa_ros/msg/Vocabulary", "vocabulary", latched=True)
+    assert graph.spin(lambda: info and words)
+    config = node.engine.config
+    assert (info[0].model_id, info[0].dim) == (config.model_id, config.dim)
+    assert info[0].engine == "onnxruntime"
+    assert len(words[0].labels) == sum(map(len, config.vocabulary.values()))
+
+
+def test_nothing_is_encoded_while_nobody_listens(graph: Graph) -> None:
+    node = start(graph)
+    camera = graph.camera()
+    graph.show(camera, "red", 3.0)
+    assert node.pipeline.clips == 0
+    reply = graph.ask(candidates=["red", "green"])
+    assert reply.success, reply.message
+    assert nanoseconds(reply.stamp) == graph.stamp
+
+
+def test_several_cameras_are_told_apart(graph: Graph) -> None:
+    start(
+        graph,
+        cameras=["left", "right"],
+        left__image_topic="/left/image",
+        right__image_topic="/right/image",
+    )
+    heard = {c: graph.listen(EMBEDDING, f"{c}/embeddings") for c in ("left", "right")}
+    cameras = {c: graph.camera(f"/{c}/image") for c in heard}
+    for _ in range(4):
+        graph.show(cameras["left"], "red", 0.5)
+        graph.show(cameras["right"], "blue", 0.5)
+    assert graph.spin(lambda: all(heard.values()))
+    assert {m.camera for m in heard["left"]} == {"left"}
+    assert {m.camera for m in heard["right"]} == {"right"}
+    reply = graph.ask()
+    assert not reply.success
+    assert "allowed: one of left, right" in reply.message
+    assert graph.ask(camera="right").success
+
+
+def test_compressed_images(graph: Graph) -> None:
+    cv2 = pytest.importorskip("cv2")
+    start(graph, front__transport="compressed", front__image_topic="/camera/compressed")
+    heard = graph.listen(EMBEDDING, "front/embeddings")
+    camera = graph.camera("/camera/compressed", "sensor_msgs/msg/CompressedImage")
+    kind = ros.interface("sensor_msgs/msg/CompressedImage")
+    _, jpeg = cv2.imencode(".jpg", np.full((60, 80, 3), 90, np.uint8))
+    for _ in range(20):
+        graph.stamp += SECOND // 10
+        message = kind(format="jpeg", data=jpeg.tobytes())
+        message.header.stamp = ros.Time(nanoseconds=graph.stamp).to_msg()
+        camera.publish(message)
+        graph.rest(0.01)
+    assert graph.spin(lambda: heard)
+
+
+def test_an_answer_has_all_scores_margin_and_stamp(graph: Graph) -> None:
+    start(graph)
+    camera = graph.camera()
+    last = graph.show(camera, "red")
+    reply = graph.ask("is anybody in here?", ["yes", "no", "yes"])
+    assert reply.success, reply.message
+    assert reply.answer in ("yes", "no")
+    assert reply.index == ["yes", "no", "yes"].index(reply.answer)
+    assert len(reply.scores) == 3
+    assert reply.scores[0] == reply.scores[2]
+    assert reply.margin == pytest.approx(abs(reply.scores[0] - reply.scores[1]), abs=1e-6)
+    assert nanoseconds(reply.stamp) == last
+    assert reply.model_id
+
+
+def test_a_question_about_an_image_in_the_request(graph: Graph) -> None:
+    start(graph)
+    asked = image("green", 7 * SECOND)
+    reply = graph.ask(candidates=["red", "green"], image=[asked])
+    assert reply.success, reply.message
+    assert nanoseconds(reply.stamp) == 7 * SECOND
+
+
+def test_texts_are_encoded_to_rows_of_norm_one(graph: Graph) -> None:
+    start(graph)
+    reply = graph.call(
+        "vljepa_ros/srv/EncodeText", "encode_text", texts=["a red mug", "a door", "a red mug"]
+    )
+    assert reply.success, reply.message
+    rows = np.array(reply.vectors).reshape(3, reply.dim)
+    assert np.allclose(np.linalg.norm(rows, axis=1), 1.0, atol=1e-4)
+    assert np.allclose(rows[0], rows[2], atol=1e-5)
+
+
+def test_set_labels_sets_the_parameter_and_the_latched_vocabulary(graph: Graph) -> None:
+    node = start(graph)
+    words = graph.listen("vljepa_ros/msg/Vocabulary", "vocabulary", latched=True)
+    reply = graph.call(
+        "vljepa_ros/srv/SetLabels", "set_labels", prompt="which pet?", labels=["cat", "dog"]
+    )
+    assert reply.success, reply.message
+    assert reply.accepted == 2
+    assert "which pet? | cat | dog" in node.get_parameter("labels").value
+    assert graph.spin(lambda: words and words[-1].version == reply.vocabulary_version)
+    assert list(words[-1].labels)[-2:] == ["cat", "dog"]
+    reply = graph.call("vljepa_ros/srv/SetLabels", "set_labels", labels=["a", "b", "c"])
+    assert (reply.success, reply.accepted) == (True, 3)
+    assert graph.spin(lambda: words[-1].version == reply.vocabulary_version)
+    default = node.engine.config.default_query
+    pairs = list(zip(words[-1].prompts, words[-1].labels, strict=True))
+    assert [label for prompt, label in pairs if prompt == default] == ["a", "b", "c"]
+
+
+def test_ten_thousand_labels_do_not_stop_the_stream(graph: Graph) -> None:
+    node = start(graph, request_timeout=1.0)
+    heard = graph.listen(EMBEDDING, "front/embeddings")
+    camera = graph.camera()
+    graph.show(camera)
+    assert graph.spin(lambda: heard)
+    many = [f"thing {i}" for i in range(10000)]
+    reply = graph.call("vljepa_ros/srv/SetLabels", "set_labels", prompt="which?", labels=many)
+    assert (reply.success, reply.accepted) == (True, 10000)
+    before = len(heard)
+    graph.show(camera, "blue", 1.0)
+    assert graph.spin(lambda: len(heard) > before, 5.0)
+    if node.pipeline.labels.pending:
+        assert "still being encoded" in reply.message
+
+
+def test_the_stages_are_in_the_diagnostics(graph: Graph) -> None:
+    start(graph)
+    diagnostics = graph.listen("diagnostic_msgs/msg/DiagnosticArray", "/diagnostics")
+    graph.listen(EMBEDDING, "front/embeddings")
+    camera = graph.camera()
+    graph.show(camera)
+    assert graph.spin(
+        lambda: (found := status(diagnostics, "pipeline")) and value(found, "clips") != "0"
+    )
+    graph.spin(lambda: False, 1.2)
+    found = status(diagnostics, "perception_node: pipeline")
+    for stage in ("preprocess", "x_encoder", "predictor", "publish"):
+        assert float(value(found, f"stage_ms.{stage}.median")) >= 0
+    model = status(diagnostics, "perception_node: model")
+    assert value(model, "device") == "cpu"
+    front = status(diagnostics, "camera front")
+    assert int(value(front, "received")) == 20
+
+
+def test_classification_where_vision_msgs_is_installed(graph: Graph) -> None:
+    if ros.find_interface("vision_msgs/msg/Classification") is None:
+        pytest.skip("vision_msgs is not installed")
+    start(graph, labels=["red", "green"])
+    heard = graph.listen("vision_msgs/msg/Classification", "front/classification")
+    camera = graph.camera()
+    graph.show(camera, "red", 4.0)
+    assert graph.spin(lambda: heard)
+    assert {result.class_id for result in heard[-1].results} == {"red", "green"}
