@@ -26,8 +26,9 @@ _TEXT_BATCH = 64
 class DualEncoderEngine:
     """See `Engine`. The visual tokens of a clip are its frames' features [T, D], each of norm 1.
 
-    A dual encoder has no Predictor: `embed` is the normalised mean of the frames whatever the query, and a
-    question is asked by comparing the clip with statements made from question and candidate.
+    A dual encoder has no Predictor: `embed` is the normalised mean of the frames whatever the
+    query, and a question is asked by comparing the clip with statements made from question and
+    candidate.
     """
 
     def __init__(self, config: ModelConfig, runner: PartRunner, parts: frozenset[str]) -> None:
@@ -63,7 +64,8 @@ class DualEncoderEngine:
         return frozenset(found)
 
     def encode(self, clips: Sequence[Clip], states: Sequence[Any]) -> list[EncodedClip]:
-        """Features of every frame; frames whose stamp the stream's state holds are not encoded again."""
+        """Features of every frame; frames whose stamp the stream's state holds are not encoded
+        again."""
         check_clips(self._config, clips, states)
         known = [dict(state) if isinstance(state, dict) else {} for state in states]
         new: dict[tuple[int, int], NDArray[np.uint8]] = {

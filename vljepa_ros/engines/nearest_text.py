@@ -15,7 +15,8 @@ __all__ = ["NearestText"]
 
 
 class NearestText:
-    """The texts are those of the configuration's `vocabulary`; they are embedded at the first use."""
+    """The texts are those of the configuration's `vocabulary`; they are embedded at the first
+    use."""
 
     def __init__(
         self,

@@ -1,4 +1,5 @@
-"""The gate between a reference and a faster engine: same inputs, nearly the same outputs, or refused."""
+"""The gate between a reference and a faster engine: same inputs, nearly the same outputs, or
+refused."""
 
 from __future__ import annotations
 

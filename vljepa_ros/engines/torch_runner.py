@@ -40,8 +40,8 @@ def torch_device(device: str) -> torch.device:
 class TorchRunner:
     """Modules on one device in one precision.
 
-    Outputs come back as numpy arrays; where they were made on a GPU, the tensor stays there as long as the
-    array lives, so visual tokens that are asked about again are not sent back and forth.
+    Outputs come back as numpy arrays; where they were made on a GPU, the tensor stays there as long
+    as the array lives, so visual tokens that are asked about again are not sent back and forth.
     """
 
     def __init__(

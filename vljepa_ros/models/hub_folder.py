@@ -1,9 +1,9 @@
 """A folder in the hub's format, read as one of our model folders.
 
 Such a folder (`config.json` with `model_type`, `*.safetensors`, `tokenizer.json`,
-`preprocessor_config.json`) needs no conversion. What the hub's files do not say (how many frames make
-a clip, which labels, which prompt templates) has defaults here and may be set in a file `vljepa.json`
-beside them, with the fields of our own `config.json`.
+`preprocessor_config.json`) needs no conversion. What the hub's files do not say (how many frames
+make a clip, which labels, which prompt templates) has defaults here and may be set in a file
+`vljepa.json` beside them, with the fields of our own `config.json`.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def hub_config(folder: Path, raw: dict[str, Any]) -> dict[str, Any]:
     """Fields of our `config.json` for a folder in hub format.
 
     :param raw: the folder's `config.json`, with `model_type`.
-    :raises ModelError: a model type that no family takes, missing weights, or a broken `vljepa.json`.
+    :raises ModelError: a model type that no family takes, missing weights, or a broken
+        `vljepa.json`.
     """
     kind = raw.get("model_type")
     if kind not in HUB_FAMILIES:
@@ -159,8 +160,8 @@ def _dual_encoder(folder: Path, raw: dict[str, Any]) -> dict[str, Any]:
         preprocessing = _preprocessing(folder, "exact", size, "bicubic")
     scale = math.exp(read_scalar(folder, "logit_scale") or math.log(1 / 0.07))
     bias = read_scalar(folder, "logit_bias")
-    # With p = exp(a s) / (exp(a n) + exp(a s)) one label alone gets sigmoid(a s + bias): SigLIP's own
-    # reading. CLIP has no bias and always chooses: "none" lies at the bottom of the scale.
+    # With p = exp(a s) / (exp(a n) + exp(a s)) one label alone gets sigmoid(a s + bias): SigLIP's
+    # own reading. CLIP has no bias and always chooses: "none" lies at the bottom of the scale.
     none = -1.0 if bias is None else -bias / scale
     return {
         "dim": int(dim),
@@ -199,7 +200,8 @@ def _preprocessing(folder: Path, resize: str, size: int, interpolation: str) -> 
         crop = crop.get("height", size)
     if "resample" in raw and raw["resample"] not in _INTERPOLATIONS:
         raise ModelError(
-            f"'{folder}': resample is {raw['resample']!r}, allowed: 1 (Lanczos), 2 (bilinear), 3 (bicubic)"
+            f"'{folder}': resample is {raw['resample']!r}, allowed: 1 (Lanczos), 2 "
+            "(bilinear), 3 (bicubic)"
         )
     clip = interpolation == "bicubic" and resize == "shortest_edge"
     default_mean = (0.48145466, 0.4578275, 0.40821073) if clip else (0.5, 0.5, 0.5)

@@ -14,8 +14,8 @@ __all__ = ["load_hub_model"]
 def load_hub_model(model_class: Any, folder: Path, ignore: tuple[str, ...] = ()) -> Any:
     """Load `model_class` from `folder` in fp32, from safetensors only, never from the network.
 
-    transformers fills tensors that are missing with random numbers and only logs it; a robot must not
-    run on those.
+    transformers fills tensors that are missing with random numbers and only logs it; a robot must
+    not run on those.
 
     :param ignore: prefixes of tensors that the model has but the file need not.
     :raises ModelError: a tensor is missing, unexpected or of another shape: the message names it.

@@ -1,8 +1,9 @@
 """Images to a model's input: resize with antialiasing as Pillow does it, crop, normalise.
 
-OpenCV's cubic and linear filters do not widen when they shrink an image, Pillow's do, and the models of
-the hub were trained on Pillow's pixels: the difference reaches a third of the range at an edge. So the
-filter is written out here as two matrix products, with Pillow's rounding to 8 bits between them.
+OpenCV's cubic and linear filters do not widen when they shrink an image, Pillow's do, and the
+models of the hub were trained on Pillow's pixels: the difference reaches a third of the range at an
+edge. So the filter is written out here as two matrix products, with Pillow's rounding to 8 bits
+between them.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ def fit_image(image: NDArray[np.uint8], preprocessing: Mapping[str, Any]) -> NDA
     """Resize and crop one image to the model's input.
 
     :param image: [H, W, 3] uint8 RGB.
-    :param preprocessing: `resize` (`shortest_edge`, `exact` or `none`), `size` (pixels to resize to),
-        `crop` (pixels of the centre crop, 0: none), `interpolation` (`bilinear`, `bicubic`, `lanczos`).
+    :param preprocessing: `resize` (`shortest_edge`, `exact` or `none`), `size` (pixels to resize
+        to), `crop` (pixels of the centre crop, 0: none), `interpolation` (`bilinear`, `bicubic`,
+        `lanczos`).
     :returns: [S, S, 3] uint8 RGB (`exact` and cropped inputs are square).
     :raises ModelError: not an RGB image, or an unknown way to resize.
     """
@@ -64,7 +66,8 @@ def normalise_frames(
 def resize_antialiased(
     image: NDArray[np.uint8], height: int, width: int, interpolation: str
 ) -> NDArray[np.uint8]:
-    """[H, W, 3] uint8 to [height, width, 3], equal to Pillow's `Image.resize` to within one level."""
+    """[H, W, 3] uint8 to [height, width, 3], equal to Pillow's `Image.resize` to within one
+    level."""
     if interpolation not in _KERNELS:
         raise ModelError(f"interpolation is {interpolation!r}, allowed: {', '.join(_KERNELS)}")
     if image.shape[1] != width:

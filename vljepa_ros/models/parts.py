@@ -50,7 +50,8 @@ def check_inputs(part: Part, inputs: Mapping[str, NDArray[np.generic]]) -> dict[
     expected = {tensor.name for tensor in part.inputs}
     if set(inputs) != expected:
         raise ModelError(
-            f"part '{part.name}' takes {', '.join(sorted(expected))}; got {', '.join(sorted(inputs))}"
+            f"part '{part.name}' takes {', '.join(sorted(expected))}; got "
+            f"{', '.join(sorted(inputs))}"
         )
     sizes: dict[str, int] = {}
     for tensor in part.inputs:

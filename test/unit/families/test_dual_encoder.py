@@ -44,7 +44,8 @@ def clip_of(seed: int, frames: int = 4, size: int = 32) -> Clip:
 
 
 def reference(folder: Path, clip: Clip, texts: list[str]) -> tuple[Any, Any, Any]:
-    """Frame features [T, D], text features [N, D] and logits [T, N] as transformers computes them."""
+    """Frame features [T, D], text features [N, D] and logits [T, N] as transformers computes
+    them."""
     model = transformers.AutoModel.from_pretrained(folder).eval()
     processor = transformers.AutoImageProcessor.from_pretrained(folder, use_fast=False)
     tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(folder)
@@ -96,7 +97,11 @@ def test_ids_equal_those_of_siglip_2s_own_tokenizer(side: str, tmp_path: Path) -
     texts = ["A red cup", "a Door", "red " * 20]
     expected = own(texts, padding="max_length", truncation=True, max_length=16)
     tokens = TextTokens(
-        tmp_path / "tokenizer.json", length=16, pad_id=0, fixed_length=True, lowercase=True,
+        tmp_path / "tokenizer.json",
+        length=16,
+        pad_id=0,
+        fixed_length=True,
+        lowercase=True,
         pad_left=side == "left",
     )
     ids, mask = tokens(texts)

@@ -35,7 +35,8 @@ def dual_encoder_parts(config: ModelConfig) -> tuple[Part, ...]:
 
 
 def patch_size(config: ModelConfig) -> int:
-    """Pixels of a patch where the tower takes patches (SigLIP 2 NaFlex), 0 where it takes images."""
+    """Pixels of a patch where the tower takes patches (SigLIP 2 NaFlex), 0 where it takes
+    images."""
     if config.architecture.get("model_type") != "siglip2":
         return 0
     return int(config.architecture.get("vision_config", {}).get("patch_size", 16))
@@ -82,7 +83,8 @@ def pixel_inputs(config: ModelConfig, frames: NDArray[np.uint8]) -> NDArray[np.f
     """Frames as the image tower takes them.
 
     :param frames: [T, S, S, 3] uint8 RGB at the model's input size.
-    :returns: [T, 3, S, S] float32, or [T, patches, 3 * patch * patch] where the tower takes patches.
+    :returns: [T, 3, S, S] float32, or [T, patches, 3 * patch * patch] where the tower takes
+        patches.
     :raises ModelError: another image size.
     """
     size = config.input_size

@@ -1,4 +1,5 @@
-"""Texts as a dual encoder was trained to see them: prompt templates, and questions as statements."""
+"""Texts as a dual encoder was trained to see them: prompt templates, and questions as
+statements."""
 
 from __future__ import annotations
 
@@ -31,8 +32,8 @@ def expand(text: str, templates: Sequence[str] = TEMPLATES) -> list[str]:
 def as_statement(question: str, candidate: str) -> str:
     """A declarative sentence that is true of an image if `candidate` answers `question`.
 
-    A dual encoder cannot read a question; it can only say how well a sentence fits an image. The rules
-    cover the usual wordings in English; anything else becomes "question? candidate".
+    A dual encoder cannot read a question; it can only say how well a sentence fits an image. The
+    rules cover the usual wordings in English; anything else becomes "question? candidate".
 
     >>> as_statement("Is the door open?", "no")
     'the door is not open'

@@ -17,9 +17,9 @@ __all__ = ["TextTokens"]
 class TextTokens:
     """Turns texts into padded ids.
 
-    CLIP pads to the longest text of a call, because its pooled token is the first end-of-text and its
-    attention is causal; SigLIP was trained on texts padded to a fixed length that are not masked, so
-    another length would give another embedding.
+    CLIP pads to the longest text of a call, because its pooled token is the first end-of-text and
+    its attention is causal; SigLIP was trained on texts padded to a fixed length that are not
+    masked, so another length would give another embedding.
     """
 
     def __init__(

@@ -1,0 +1,154 @@
+"""Exported graphs and built engines on the disk, under a key of everything that they depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from vljepa_ros.models.config import ModelConfig, ModelError
+from vljepa_ros.models.hub_folder import weights_hash
+
+__all__ = ["CacheKey", "EngineCache", "default_cache_root", "weights_digest"]
+
+_ENTRY = "entry.json"
+
+
+@dataclass(frozen=True)
+class CacheKey:
+    """What an engine was made from and for.
+
+    kind: `onnx` or `tensorrt`; version: of the exporter or builder; device: GPU name and compute
+    capability, `any` for ONNX.
+    """
+
+    model: str
+    weights: str
+    kind: str
+    shapes: str
+    precision: str
+    version: str
+    device: str
+
+    def digest(self) -> str:
+        """16 hexadecimal digits."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def default_cache_root() -> Path:
+    """`$VLJEPA_ROS_CACHE`, else `vljepa_ros` in the user's cache directory."""
+    own = os.environ.get("VLJEPA_ROS_CACHE")
+    if own:
+        return Path(own).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "vljepa_ros"
+
+
+def weights_digest(config: ModelConfig) -> str:
+    """A hash of what the engine computes: the weights and the architecture."""
+    if "model_type" in config.architecture:
+        weights = weights_hash(config.folder)
+    else:
+        weights = json.dumps(sorted(config.sha256.items()))
+    text = weights + json.dumps(config.architecture, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class EngineCache:
+    """Entries are folders `<model>-<kind>-<digest>`; written aside and moved into place when
+    complete."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def find(self, key: CacheKey) -> dict[str, Path]:
+        """Files of an entry by part; empty if there is none that can be trusted."""
+        return {} if self.explain(key) else self._files(self._folder(key))
+
+    def explain(self, key: CacheKey) -> str:
+        """Why `key` has no usable entry; empty if it has one."""
+        folder = self._folder(key)
+        if not (folder / _ENTRY).is_file():
+            return self._nearest(key)
+        entry = _read(folder)
+        if entry.get("key") != asdict(key):
+            return f"the {key.kind} entry was made elsewhere: {_differences(entry.get('key'), key)}"
+        for name, digest in entry["sha256"].items():
+            if not (folder / name).is_file() or _sha256(folder / name) != digest:
+                return f"the {key.kind} entry is damaged: {name}"
+        return ""
+
+    def store(self, key: CacheKey, files: Mapping[str, Path], notes: Mapping[str, object]) -> Path:
+        """Copy the files of each part into a new entry; one of the same key is replaced.
+
+        :param notes: what is worth knowing, such as the measured parity.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=".new-", dir=self.root))
+        try:
+            parts, digests = {}, {}
+            for part, file in files.items():
+                for source in sorted(file.parent.glob(f"{file.name}*")):  # with external data
+                    shutil.copyfile(source, aside / source.name)
+                    digests[source.name] = _sha256(aside / source.name)
+                parts[part] = file.name
+            entry = {"key": asdict(key), "parts": parts, "sha256": digests, "notes": dict(notes)}
+            (aside / _ENTRY).write_text(json.dumps(entry, indent=1), encoding="utf-8")
+            folder = self._folder(key)
+            if folder.exists():
+                shutil.rmtree(folder)
+            aside.rename(folder)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+        return folder
+
+    def _folder(self, key: CacheKey) -> Path:
+        return self.root / f"{key.model}-{key.kind}-{key.digest()}"
+
+    def _files(self, folder: Path) -> dict[str, Path]:
+        return {part: folder / name for part, name in _read(folder)["parts"].items()}
+
+    def _nearest(self, key: CacheKey) -> str:
+        """What the nearest other entry of this model was made for."""
+        best: tuple[int, str] | None = None
+        for folder in sorted(self.root.glob(f"{key.model}-{key.kind}-*")):
+            if not (folder / _ENTRY).is_file():
+                continue
+            found = _read(folder).get("key") or {}
+            different = [name for name, value in asdict(key).items() if found.get(name) != value]
+            if best is None or len(different) < best[0]:
+                best = (len(different), _differences(found, key))
+        if best is None:
+            return f"no {key.kind} engine of '{key.model}' has been built"
+        return f"the {key.kind} engine of '{key.model}' is stale: {best[1]}"
+
+
+def _differences(found: object, key: CacheKey) -> str:
+    old = found if isinstance(found, dict) else {}
+    return "; ".join(
+        f"{name} was {str(old.get(name))[:60]}, is {str(value)[:60]}"
+        for name, value in asdict(key).items()
+        if old.get(name) != value
+    )
+
+
+def _read(folder: Path) -> dict[str, dict[str, str]]:
+    try:
+        return dict(json.loads((folder / _ENTRY).read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"cache entry '{folder}' is unreadable: delete it ({error})") from error
+
+
+def _sha256(file: Path) -> str:
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,147 @@
+"""The paper-sized VL-JEPA: sizes of its parts, what they take and give. No torch.
+
+`architecture` of its `config.json`: `form` = `full`; `x_encoder`, `predictor`, `y_encoder`:
+configurations in the hub's form (VJEPA2Config, LlamaConfig, Gemma3TextConfig); `query_length`,
+`text_length`: most tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from vljepa_ros.models.config import ModelConfig, ModelError
+from vljepa_ros.models.parts import Part, Tensor
+
+__all__ = ["EMBEDDING_GEMMA_300M", "LLAMA_3_2_1B", "FullSizes", "full_parts", "is_full"]
+
+# The rotary tables are in no checkpoint: with another scaling the weights load and the result is
+# wrong.
+LLAMA_3_2_1B: dict[str, Any] = {
+    "model_type": "llama",
+    "vocab_size": 128256,
+    "hidden_size": 2048,
+    "intermediate_size": 8192,
+    "num_hidden_layers": 8,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "head_dim": 64,
+    "rms_norm_eps": 1e-5,
+    "rope_theta": 500000.0,
+    "rope_scaling": {
+        "rope_type": "llama3",
+        "factor": 32.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192,
+    },
+    "max_position_embeddings": 131072,
+}
+
+EMBEDDING_GEMMA_300M: dict[str, Any] = {
+    "model_type": "gemma3_text",
+    "vocab_size": 262144,
+    "hidden_size": 768,
+    "intermediate_size": 1152,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 3,
+    "num_key_value_heads": 1,
+    "head_dim": 256,
+    "hidden_activation": "gelu_pytorch_tanh",
+    "max_position_embeddings": 2048,
+    "query_pre_attn_scalar": 256,
+    "rms_norm_eps": 1e-6,
+    "rope_theta": 1000000.0,
+    "rope_local_base_freq": 10000.0,
+    "sliding_window": 512,
+    "use_bidirectional_attention": True,
+    "attn_logit_softcapping": None,
+    "pad_token_id": 0,
+}
+
+
+@dataclass(frozen=True)
+class FullSizes:
+    """Sizes that the runtime needs, from the three hub configurations.
+
+    crop: pixels of a frame's side; tubelet: frames in one token; width: of a visual token;
+    hidden: of the Predictor; dim: of the shared space.
+    """
+
+    crop: int
+    patch: int
+    tubelet: int
+    width: int
+    hidden: int
+    dim: int
+    query_length: int
+    text_length: int
+
+    @classmethod
+    def of(cls, config: ModelConfig) -> FullSizes:
+        """Read and check a configuration.
+
+        :raises ModelError: a missing part, or an image size that the X-Encoder does not take.
+        """
+        architecture = config.architecture
+        missing = [n for n in ("x_encoder", "predictor", "y_encoder") if n not in architecture]
+        if missing:
+            raise ModelError(f"model '{config.name}': architecture lacks {', '.join(missing)}")
+        vision = architecture["x_encoder"]
+        patch = vision.get("patch_size", 16)
+        sizes = cls(
+            crop=int(vision.get("crop_size", 256)),
+            patch=int(patch[0] if isinstance(patch, list) else patch),
+            tubelet=int(vision.get("tubelet_size", 2)),
+            width=int(vision.get("hidden_size", 1024)),
+            hidden=int(architecture["predictor"]["hidden_size"]),
+            dim=config.dim,
+            query_length=int(architecture.get("query_length", 64)),
+            text_length=int(architecture.get("text_length", 512)),
+        )
+        # transformers takes other sizes without a word and gives every token a wrong position.
+        if config.input_size != sizes.crop:
+            raise ModelError(
+                f"model '{config.name}': input_size is {config.input_size}, "
+                f"its X-Encoder takes {sizes.crop} only"
+            )
+        return sizes
+
+    def tokens(self, frames: int) -> int:
+        """Number of visual tokens of a clip."""
+        return -(-frames // self.tubelet) * (self.crop // self.patch) ** 2
+
+
+def is_full(config: ModelConfig) -> bool:
+    """Whether a VL-JEPA is of the paper's form (the other one is the nano's)."""
+    return config.family == "vl_jepa" and config.architecture.get("form") == "full"
+
+
+def full_parts(config: ModelConfig) -> tuple[Part, ...]:
+    """The parts `vision`, `predictor` and `text`; embeddings are not normalised yet."""
+    sizes = FullSizes.of(config)
+    embedding = (Tensor("embedding", ("batch", sizes.dim)),)
+    return (
+        Part(
+            "vision",
+            (Tensor("pixel_values_videos", ("batch", "frames", 3, sizes.crop, sizes.crop)),),
+            (Tensor("tokens", ("batch", "tokens", sizes.width)),),
+        ),
+        Part(
+            "predictor",
+            (
+                Tensor("tokens", ("batch", "tokens", sizes.width)),
+                Tensor("query", ("batch", "query", sizes.hidden)),
+                Tensor("query_mask", ("batch", "query"), "int64"),
+            ),
+            embedding,
+        ),
+        Part(
+            "text",
+            (
+                Tensor("input_ids", ("batch", "length"), "int64"),
+                Tensor("attention_mask", ("batch", "length"), "int64"),
+            ),
+            embedding,
+        ),
+    )

@@ -1,0 +1,71 @@
+"""Token ids of queries and texts, from a tokenizer or given as numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vljepa_ros.models.config import ModelConfig, ModelError
+
+__all__ = ["TokenIds"]
+
+_PREFIX = "ids:"
+
+
+class TokenIds:
+    """Texts to ids. A text `ids: 12 7 3` is taken as it stands; without a tokenizer nothing else
+    is."""
+
+    def __init__(self, config: ModelConfig, part: str, length: int) -> None:
+        """Read the folder's `tokenizer.json` under the name `part`, if it has one.
+
+        :param length: most tokens of a text; longer texts are cut.
+        :raises ModelError: the file is missing or broken.
+        """
+        self._part = part
+        self._model = config.name
+        self._length = length
+        self._tokenizer: Any = None
+        if part in config.files:
+            from tokenizers import Tokenizer
+
+            file = config.path(part)
+            try:
+                self._tokenizer = Tokenizer.from_file(str(file))
+            except Exception as error:  # the Rust side raises plain Exception
+                raise ModelError(f"'{file}' is not a tokenizer: {error}") from error
+            self._tokenizer.no_padding()
+            self._tokenizer.enable_truncation(length)
+
+    def ids(self, text: str) -> list[int]:
+        """Ids of one text, at least one.
+
+        :raises ModelError: no tokenizer and no ids.
+        """
+        if text.startswith(_PREFIX):
+            words = text[len(_PREFIX) :].split()
+            if not words or not all(word.isdecimal() for word in words):
+                raise ModelError(f"{text!r}: allowed after '{_PREFIX}': numbers from 0 up")
+            return [int(word) for word in words][: self._length]
+        if self._tokenizer is None:
+            raise ModelError(
+                f"model '{self._model}' has no {self._part}: give token ids as '{_PREFIX} 12 7 3', "
+                "or convert it again with a tokenizer"
+            )
+        found: list[int] = self._tokenizer.encode(text).ids
+        if not found:
+            raise ModelError("an empty text has no tokens")
+        return found
+
+    def padded(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Ids and mask (1: token), each [len(texts), L] int64, padded on the right with 0."""
+        rows = [self.ids(text) for text in texts]
+        ids = np.zeros((len(rows), max(map(len, rows))), np.int64)
+        mask = np.zeros_like(ids)
+        for i, row in enumerate(rows):
+            ids[i, : len(row)] = row
+            mask[i, : len(row)] = 1
+        return ids, mask
