@@ -1,8 +1,9 @@
-"""How long an image takes from one process to another: ``python -m vljepa_ros.ros.transport_bench``.
+"""How long an image takes from one process to another.
 
-Two processes, a publisher and a subscription made as any node makes them, on whichever runtime is in
-use. Latency is from just before `publish` to the subscription's callback, by the host's monotonic
-clock, so it includes encoding, sending, waking up and decoding. One JSON object on standard output.
+``python -m vljepa_ros.ros.transport_bench`` starts two processes, a publisher and a subscription
+made as any node makes them, on whichever runtime is in use. Latency is from just before `publish`
+to the subscription's callback, by the host's monotonic clock, so it includes encoding, sending,
+waking up and decoding. One JSON object on standard output.
 """
 
 from __future__ import annotations
