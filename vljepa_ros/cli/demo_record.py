@@ -62,7 +62,8 @@ class DemoRecord:
     drifts: list[tuple[float, float]] = field(default_factory=list)  # (stamp, cosine distance)
     latencies: list[float] = field(default_factory=list)  # seconds, camera stamp to embedding
     answers: list[Answer] = field(default_factory=list)
-    threshold: float = 0.0
+    threshold: float = 0.0  # of the drift, as the decoder node states it
+    decodes: int = 0  # times the Y-Decoder was asked; not every time it has something new to say
     events: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -83,11 +84,6 @@ class DemoRecord:
     def frames(self) -> int:
         """Clips the model embedded: what decoding every one of them would have cost."""
         return len(self.latencies)
-
-    @property
-    def decodes(self) -> int:
-        """Texts said."""
-        return len(self.said)
 
     def saved(self) -> float:
         """Share of decodes saved against one decode for each embedded clip, 0..1."""

@@ -51,8 +51,9 @@ class _Watcher:
     """Turns messages into entries of a DemoRecord. Cosine distances are taken to the last told
     state."""
 
-    def __init__(self, record: DemoRecord) -> None:
+    def __init__(self, record: DemoRecord, namespace: str) -> None:
         self.record = record
+        self._nodes = namespace.lstrip("/")
         self.states: list[tuple[float, dict[str, Any]]] = []
         self.last_embedding = 0.0  # monotonic seconds
         self._told: Sequence[float] | None = None
@@ -82,8 +83,21 @@ class _Watcher:
                 event["reason"],
             )
         )
+
+    def on_scene(self, message: Any) -> None:
+        """The present state, told at each decode and now and then in between."""
+        if message.reason == message.HEARTBEAT:
+            return
+        self.record.decodes += 1
         if len(message.vector) > 0:
             self._told = list(message.vector)
+
+    def on_status(self, message: Any) -> None:
+        """Take the threshold from the decoder's diagnostics."""
+        for status in message.status:
+            if status.name.startswith(f"{self._nodes}/selective_decoder_node: "):
+                values = {pair.key: pair.value for pair in status.values}
+                self.record.threshold = float(values.get("threshold", self.record.threshold))
 
     def on_truth(self, message: Any) -> None:
         stamp = seconds_of(message.header.stamp)
@@ -152,8 +166,12 @@ def watch(
     :raises ProcessFailed: the nodes or a question failed.
     :raises CliError: no embedding came, or they stopped coming.
     """
-    watcher = _Watcher(record)
+    watcher = _Watcher(record, graph.namespace)
     reliable = ros.QoSProfile(depth=10)
+    graph.subscribe("vljepa_ros/msg/SceneEvent", f"{CAMERA}/scene", watcher.on_scene, reliable)
+    graph.subscribe(
+        "diagnostic_msgs/msg/DiagnosticArray", "/diagnostics", watcher.on_status, reliable
+    )
     graph.subscribe(
         "vljepa_ros/msg/Embedding", f"{CAMERA}/embeddings", watcher.on_embedding, reliable
     )

@@ -195,7 +195,7 @@ def _draw_heading(figure: Any, record: DemoRecord, title: str) -> None:
     from matplotlib.patches import Patch
 
     share = record.right_share()
-    parts = [f"{record.decodes} texts for {record.frames} clips"]
+    parts = [f"{record.decodes} decodes for {record.frames} clips"]
     if share is not None:
         parts.insert(0, f"text right {100 * share:.0f}% of the time")
     figure.text(
@@ -210,7 +210,7 @@ def _draw_heading(figure: Any, record: DemoRecord, title: str) -> None:
             Patch(color=WRONG, label="said but not true"),
             Line2D([], [], color=LINE, label="drift from the told state"),
             Line2D([], [], color=THRESHOLD, linestyle=(0, (5, 3)), label="threshold"),
-            Line2D([], [], color=INK, label="text decoded (shaded: since its onset)"),
+            Line2D([], [], color=INK, label="new text (shaded: since its onset)"),
             Line2D([], [], color="#6d28d9", marker="^", linestyle="", label="question asked"),
         ],
         loc="upper right",

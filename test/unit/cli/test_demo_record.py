@@ -18,7 +18,7 @@ def truth(stamp: float, *valid: str, event: str = "nothing") -> Truth:
 
 def ten_seconds() -> DemoRecord:
     """True: quiet for 5 s, then the door opens. Told one second late."""
-    record = DemoRecord(latencies=[0.05] * 50)
+    record = DemoRecord(latencies=[0.05] * 50, decodes=2)
     for tenth in range(100):
         opens = tenth >= 50
         text = "the door opens" if opens else "all is quiet"

@@ -10,7 +10,7 @@ from vljepa_ros.cli.demo_view import DemoView
 
 
 def record() -> DemoRecord:
-    made = DemoRecord(latencies=[0.05] * 40)
+    made = DemoRecord(latencies=[0.05] * 40, decodes=2)
     made.truths = [
         Truth(10 + i / 10, "door opens", "", "the door opens", ("the door opens",))
         for i in range(80)
