@@ -222,6 +222,7 @@ def _card(name: str) -> str:
         "It was trained on 8 frames spread evenly over a whole video clip (MSR-VTT: 10 to "
         ""
         "30 s), so "
-        "`frame_interval` is one second: a shorter window is outside of what it has seen. No VQA stage, no "
+        "`frame_interval` is one second: a shorter window is outside of what it has seen. "
+        "No VQA stage, no "
         "Y-Decoder: texts are the nearest of the vocabulary.\n"
     )

@@ -1,0 +1,119 @@
+"""What every engine shares: shapes and profiles, the parity gate, batches that do not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vljepa_ros.engines.parity import compare_values, example_inputs, gate
+from vljepa_ros.engines.part_runner import OutOfMemoryError, run_in_batches
+from vljepa_ros.engines.shape_profiles import (
+    Profile,
+    default_profiles,
+    select_profile,
+    tensor_range,
+)
+from vljepa_ros.models.config import ModelError
+from vljepa_ros.models.parts import Part, Tensor, check_inputs
+
+PART = Part(
+    "predictor",
+    (Tensor("tokens", ("batch", "tokens", 4)), Tensor("mask", ("batch", "query"), "int64")),
+    (Tensor("embedding", ("batch", 2)),),
+)
+
+
+def inputs(batch: int, tokens: int = 3, query: int = 2) -> dict[str, Any]:
+    return {
+        "tokens": np.zeros((batch, tokens, 4), np.float32),
+        "mask": np.ones((batch, query), np.int64),
+    }
+
+
+def test_inputs_are_checked() -> None:
+    assert check_inputs(PART, inputs(2)) == {"batch": 2, "tokens": 3, "query": 2}
+    wrong = inputs(2)
+    wrong["mask"] = wrong["mask"][:1]
+    with pytest.raises(ModelError, match="'mask' has shape 1 x 2, allowed: batch x query"):
+        check_inputs(PART, wrong)
+    with pytest.raises(ModelError, match="'tokens' is float64, allowed: float32"):
+        check_inputs(PART, {**inputs(1), "tokens": np.zeros((1, 3, 4))})
+    with pytest.raises(ModelError, match="takes mask, tokens; got tokens"):
+        check_inputs(PART, {"tokens": np.zeros((1, 3, 4), np.float32)})
+
+
+def test_profiles() -> None:
+    ranges = {"tokens": (3, 3, 3), "query": (1, 8, 64)}
+    profiles = default_profiles(PART, ranges, batches=(8, 1))
+    assert [str(p) for p in profiles] == [
+        "batch 1..1 (1), tokens 3..3 (3), query 1..64 (8)",
+        "batch 2..8 (8), tokens 3..3 (3), query 1..64 (8)",
+    ]
+    assert select_profile("p", profiles, {"batch": 1, "tokens": 3, "query": 64}) == 0
+    assert select_profile("p", profiles, {"batch": 5, "tokens": 3, "query": 1}) == 1
+    with pytest.raises(ModelError, match=r"built for batch 1..1 .*; got batch 9, tokens 3"):
+        select_profile("p", profiles, {"batch": 9, "tokens": 3, "query": 1})
+    assert tensor_range(PART.inputs[0], profiles[1]) == ((2, 3, 4), (8, 3, 4), (8, 3, 4))
+    with pytest.raises(ModelError, match="needs a range for query"):
+        default_profiles(PART, {"tokens": (1, 1, 1)})
+    with pytest.raises(ModelError, match="allowed: 1 <= least <= best <= greatest"):
+        Profile((("batch", (2, 1, 3)),))
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=st.integers(1, 40), fits=st.integers(1, 40), largest=st.none() | st.integers(1, 16))
+def test_a_batch_that_does_not_fit_is_halved(rows: int, fits: int, largest: int | None) -> None:
+    sizes: list[int] = []
+
+    def run(batch: Mapping[str, Any]) -> dict[str, Any]:
+        if len(batch["x"]) > fits:
+            raise OutOfMemoryError("full")
+        sizes.append(len(batch["x"]))
+        return {"y": batch["x"] * 2}
+
+    x = np.arange(rows, dtype=np.float32)
+    out = run_in_batches(run, {"x": x}, largest)
+    np.testing.assert_array_equal(out["y"], x * 2)
+    assert sum(sizes) == rows
+    assert max(sizes) <= min(fits, largest or fits)
+
+
+def test_a_device_without_memory_for_one_row() -> None:
+    def run(batch: Mapping[str, Any]) -> dict[str, Any]:
+        raise OutOfMemoryError("2 GiB wanted")
+
+    with pytest.raises(ModelError, match="no memory for one input: 2 GiB wanted; use a smaller"):
+        run_in_batches(run, inputs(4))
+
+
+def test_the_gate_refuses_what_differs() -> None:
+    rng = np.random.default_rng(0)
+    exact = rng.standard_normal((5, 16)).astype(np.float32)
+    near = exact + 1e-6 * rng.standard_normal((5, 16)).astype(np.float32)
+    gate([compare_values("a", exact, near)], "fp32")
+    far = exact.copy()
+    far[3] += 0.3 * rng.standard_normal(16).astype(np.float32)  # one bad row is enough
+    with pytest.raises(ModelError, match=r"refused: cosine .* a 0.9.*allowed for bf16: at least"):
+        gate([compare_values("a", exact, near), compare_values("a", exact, far)], "bf16")
+    broken = near.copy()
+    broken[0, 0] = np.nan
+    with pytest.raises(ModelError, match=r"a -1.000000"):
+        gate([compare_values("a", exact, broken)], "fp16")
+    with pytest.raises(ModelError, match=r"output is \[5, 15\], the reference's \[5, 16\]"):
+        compare_values("a", exact, exact[:, :15])
+    with pytest.raises(ModelError, match="precision is 'int3', allowed"):
+        gate([], "int3")
+
+
+def test_example_inputs_are_fixed() -> None:
+    sizes = {"batch": 2, "tokens": 3, "query": 4}
+    first, second = example_inputs(PART, sizes), example_inputs(PART, sizes)
+    assert check_inputs(PART, first) == sizes
+    np.testing.assert_array_equal(first["tokens"], second["tokens"])
+    with pytest.raises(ModelError, match="needs a size for query"):
+        example_inputs(PART, {"batch": 1, "tokens": 1})
