@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vljepa_ros.models.config import ModelError
+from vljepa_ros.models.hub_cache import is_hub_id, local_snapshot
 
 __all__ = ["model_dir", "model_names", "share_dir"]
 
@@ -38,9 +39,11 @@ def model_names() -> list[str]:
 
 
 def model_dir(model: str) -> Path:
-    """Folder of a model given by name (a folder of `models/`) or by path.
+    """Folder of a model given by name (a folder of `models/`), by path, or by the id of a fetched
+    model.
 
-    :raises ModelError: neither a name of a shipped model nor an existing folder.
+    :raises ModelError: neither a name of a shipped model, nor an existing folder, nor a hub id that
+        `vljepa fetch-model` has put on this disk.
     """
     if not model:
         raise ModelError(f"no model given; shipped models: {', '.join(model_names())}; or a path")
@@ -50,6 +53,8 @@ def model_dir(model: str) -> Path:
     path = Path(model).expanduser()
     if path.is_dir():
         return path
+    if is_hub_id(model):
+        return local_snapshot(model)
     raise ModelError(
         f"no model '{model}': it is neither a folder nor one of the shipped models"
         f" ({', '.join(model_names()) or 'none'})"
