@@ -12,6 +12,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .cdr import CdrError, byte_order, decode, encode
@@ -21,7 +22,7 @@ from .errors import InvalidHandle
 from .future import Future
 from .message import Message, ServiceType
 from .names import reply_in_dds, request_in_dds
-from .qos import QoSProfile
+from .qos import HistoryPolicy, QoSProfile
 from .type_hash import type_hash
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ def _ends(
     identity = ".".join(f"{byte:x}" for byte in secrets.token_bytes(16))
     request, response = f"{service._service_name}_Request", f"{service._service_name}_Response"
     participant = node.context.participant
+    # A burst deeper than the history would lose requests, and their clients would wait for ever.
+    qos = replace(qos, history=HistoryPolicy.KEEP_ALL)
 
     def user_data(type_name: str) -> bytes:
         return f"{role}id={identity};typehash={type_hash(type_name)};".encode()

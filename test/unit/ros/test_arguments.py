@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vljepa_ros.ros.builtin import arguments, names
+from vljepa_ros.ros.builtin.arguments import RosArgumentError
+
+FILE = """
+/**:
+  ros__parameters: {everywhere: 1, camera: {front: {rate: 2.5}}}
+/**/perception_node:
+  ros__parameters: {labels: ['a', 'b'], everywhere: 2}
+/robot/vljepa/*:
+  ros__parameters: {star: true}
+perception_node:
+  ros__parameters: {bare: 1}
+/robot:
+  vljepa:
+    perception_node:
+      ros__parameters: {nested: text}
+"""
+
+
+def test_parameter_files_and_wildcards(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(FILE)
+    parsed = arguments.parse(["--ros-args", "--params-file", str(path), "-p", "rate:=4"])
+    assert parsed.parameters_for("perception_node", "/robot/vljepa") == {
+        "everywhere": 2,
+        "camera.front.rate": 2.5,
+        "labels": ["a", "b"],
+        "star": True,
+        "nested": "text",
+        "rate": 4,
+    }
+    # a bare name means the root namespace, as in ROS
+    assert parsed.parameters_for("perception_node", "/")["bare"] == 1
+    assert parsed.parameters_for("other", "/") == {
+        "everywhere": 1,
+        "camera.front.rate": 2.5,
+        "rate": 4,
+    }
+
+
+def test_values_and_targets_of_single_parameters() -> None:
+    args = ["-p", "a:=1.5", "-p", "n:b:=[1, 2]", "-p", "c:='yes'", "-p", "d:=yes"]
+    parsed = arguments.parse(["--ros-args", *args])
+    assert parsed.parameters_for("n", "/x") == {"a": 1.5, "b": [1, 2], "c": "yes", "d": True}
+    assert "b" not in parsed.parameters_for("m", "/x")
+
+
+def test_remapping() -> None:
+    parsed = arguments.parse(
+        [
+            "prog",
+            "--mine",
+            "--ros-args",
+            *("-r", "image:=/camera/image_raw", "-r", "n:~/private:=shared", "-r", "__ns:=/robot"),
+            *("-r", "n:__node:=m", "--log-level", "debug", "--log-level", "m:=warn", "--"),
+            "--other",
+        ]
+    )
+    assert parsed.namespace("n", "") == "/robot"
+    assert parsed.node_name("n") == "m"
+    assert parsed.node_name("k") == "k"
+    assert parsed.remap("/robot/image", "n", "/robot") == "/camera/image_raw"
+    assert parsed.remap("/robot/n/private", "n", "/robot") == "/robot/shared"
+    assert parsed.remap("/robot/k/private", "k", "/robot") == "/robot/k/private"
+    assert parsed.log_levels == {"": "debug", "m": "warn"}
+    assert arguments.remove_ros_args(["prog", "a", "--ros-args", "-p", "b:=1", "--", "c"]) == [
+        "prog",
+        "a",
+        "c",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("args", "named"),
+    [
+        (["-p", "a"], "-p a"),
+        (["-p", "a:=[1"], "a:="),
+        (["-r", "a:="], "-r a:="),
+        (["-r"], "-r needs a value"),
+        (["--params-file", "/no/such/file.yaml"], "/no/such/file.yaml"),
+        (["--nonsense"], "--nonsense"),
+    ],
+)
+def test_bad_arguments_are_named(args: list[str], named: str) -> None:
+    with pytest.raises(RosArgumentError, match=named.replace("[", r"\[")):
+        arguments.parse(["--ros-args", *args])
+
+
+def test_a_file_that_is_no_parameter_file(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("node: {rate: 1}\n")
+    with pytest.raises(RosArgumentError, match="ros__parameters"):
+        arguments.read_parameter_file(path)
+
+
+def test_expansion() -> None:
+    assert names.expand("image", "n", "/a/b") == "/a/b/image"
+    assert names.expand("/image", "n", "/a") == "/image"
+    assert names.expand("~/ask", "n", "/a") == "/a/n/ask"
+    assert names.expand("~", "n", "/") == "/n"
+    for bad in ("", "a//b", "a/", "1a", "a b", "a-b", "/"):
+        with pytest.raises(names.InvalidNameError):
+            names.expand(bad, "n", "/")
+    with pytest.raises(names.InvalidNameError):
+        names.check_node_name("a/b")
+    with pytest.raises(names.InvalidNameError):
+        names.check_namespace("/a b")
+    assert names.check_namespace("") == "/"
+    assert names.check_namespace("robot/") == "/robot"

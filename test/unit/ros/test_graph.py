@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from vljepa_ros import ros
+from vljepa_ros.ros.builtin import dds
+from vljepa_ros.ros.builtin.context import default_context
+from vljepa_ros.ros.builtin.type_hash import type_hash
+
+from .conftest import Graph
+
+String = ros.interface("std_msgs/msg/String")
+Program = Callable[..., "subprocess.Popen[str]"]
+
+FAR = """
+import sys
+from vljepa_ros import ros
+ros.init(sys.argv)
+node = ros.LifecycleNode("far")
+node.create_publisher(ros.interface("std_msgs/msg/String"), "words", 10)
+print(node.get_fully_qualified_name())
+ros.spin(node)
+"""
+
+
+def test_nodes_topics_and_services_of_others(graph: Graph, program: Program) -> None:
+    far = program(FAR, "--ros-args", "-r", "__ns:=/robot", "-r", "words:=said", "-r", "__node:=n")
+    assert far.stdout is not None
+    assert far.stdout.readline() == "/robot/n\n"
+    near: Any = graph.node("near")
+    assert graph.until(lambda: ("n", "/robot") in near.get_node_names_and_namespaces())
+    assert ("near", "/") in near.get_node_names_and_namespaces()
+    assert graph.until(lambda: near.count_publishers("/robot/said") == 1)
+    topics = dict(near.get_topic_names_and_types())
+    assert topics["/robot/said"] == ["std_msgs/msg/String"]
+    assert topics["/parameter_events"] == ["rcl_interfaces/msg/ParameterEvent"]
+    assert not any("ros_discovery_info" in t or "Request" in t for t in topics)
+    services = dict(near.get_service_names_and_types())
+    assert services["/robot/n/change_state"] == ["lifecycle_msgs/srv/ChangeState"]
+    (info,) = near.get_publishers_info_by_topic("/robot/said")
+    assert (info.node_name, info.node_namespace) == ("n", "/robot")
+    assert info.topic_type == "std_msgs/msg/String"
+    assert info.topic_type_hash == type_hash("std_msgs/msg/String")
+    assert info.qos_profile.reliability == ros.ReliabilityPolicy.RELIABLE
+    assert info.qos_profile.durability == ros.DurabilityPolicy.VOLATILE
+    far.terminate()  # SIGTERM without run(): the default action
+    far.wait()
+
+
+def test_destroyed_nodes_leave_the_graph(graph: Graph) -> None:
+    near, gone = graph.node("near"), graph.node("gone")
+    gone.create_publisher(String, "words", 10)
+    assert near.count_publishers("words") == 1
+    gone.destroy_node()
+    assert graph.until(lambda: near.count_publishers("words") == 0)
+    assert ("gone", "/") not in near.get_node_names_and_namespaces()
+
+
+def test_user_data_as_real_ros_writes_it(graph: Graph) -> None:
+    near = graph.node("near")
+    near.create_publisher(String, "words", 10)
+    participant = default_context().participant
+    endpoints = {e.topic: e for e in participant.endpoints("writer")}
+    assert endpoints["rt/words"].user_data.decode() == f"typehash={type_hash(String_NAME)};"
+    reply = endpoints["rr/near/get_parametersReply"]
+    assert reply.type_name == "rcl_interfaces/srv/GetParameters_Response"
+    assert reply.user_data.decode().startswith("serviceid=")
+    assert "ros_discovery_info" in endpoints
+
+
+String_NAME = "std_msgs/msg/String"
+
+
+def test_names_in_dds() -> None:
+    assert dds.dds_type_name("sensor_msgs/msg/Image") == "sensor_msgs::msg::dds_::Image_"
+    assert dds.ros_type_name("sensor_msgs::msg::dds_::Image_") == "sensor_msgs/msg/Image"
+    assert dds.ros_type_name("Other") == "Other"
+
+
+def test_discovery_stays_on_the_host_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(dds.DISCOVERY_VARIABLE, raising=False)
+    monkeypatch.setenv("ROS_STATIC_PEERS", "10.0.0.7;robot.local")
+    assert "127.0.0.1" in dds.configuration()
+    assert "robot.local" in dds.configuration()
+    monkeypatch.setenv(dds.DISCOVERY_VARIABLE, "SUBNET")
+    assert "127.0.0.1" not in dds.configuration()
+    monkeypatch.setenv(dds.DISCOVERY_VARIABLE, "EVERYWHERE")
+    with pytest.raises(dds.DdsError, match="EVERYWHERE"):
+        dds.configuration()
+
+
+def test_context_errors(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RuntimeError, match="once"):
+        ros.init([])
+    graph.close()
+    with pytest.raises(ros.NotInitializedException):
+        ros.Node("near")
+    monkeypatch.setenv("ROS_DOMAIN_ID", "many")
+    with pytest.raises(ValueError, match="ROS_DOMAIN_ID='many'"):
+        ros.init([])
+    assert not ros.ok()
+    ros.shutdown()

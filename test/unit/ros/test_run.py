@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+
+from vljepa_ros import ros
+
+Program = Callable[..., "subprocess.Popen[str]"]
+
+MAIN = """
+import sys
+from vljepa_ros import ros
+
+class Worker(ros.LifecycleNode):
+    def __init__(self):
+        super().__init__(sys.argv[1])
+        self.declare_parameter("rate", 5.0)
+        self.create_timer(0.01, self.tick)
+        self.ticks = 0
+
+    def tick(self):
+        self.ticks += 1
+        if self.ticks == 3:
+            raise ValueError("a bad callback")
+        if self.ticks == 10:
+            print("running")
+
+sys.exit(ros.run(lambda: [Worker(), ros.Node("other")], sys.argv))
+"""
+
+
+@pytest.mark.parametrize("gap_ms", [None, 0, 2, 20, 100, 200])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_once_and_twice_end_cleanly(
+    program: Program, gap_ms: int | None, number: signal.Signals
+) -> None:
+    process = program(MAIN, "worker", "--ros-args", "-r", "__ns:=/robot", "-p", "rate:=2.0")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "running\n"
+    process.send_signal(number)
+    if gap_ms is not None:
+        time.sleep(gap_ms / 1000)
+        process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert errors.count("Traceback") == 1  # that of the bad callback, and nothing at the end
+    assert "a bad callback" in errors
+
+
+def test_nodes_that_cannot_be_made_say_why(program: Program) -> None:
+    process = program(MAIN, "bad name")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "invalid node name 'bad name'" in errors
+
+
+def choose(runtime: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "from vljepa_ros import ros; print(ros.RUNTIME)"],
+        env={"VLJEPA_ROS_RUNTIME": runtime, "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_runtime_is_chosen_by_the_environment() -> None:
+    assert choose("builtin").stdout == "builtin\n"
+    wrong = choose("ros1")
+    assert wrong.returncode != 0
+    assert "allowed are auto, rclpy and builtin" in wrong.stderr
+
+
+def test_no_module_is_passed_off_as_rclpy() -> None:
+    if ros.RUNTIME == "builtin":
+        assert "rclpy" not in sys.modules

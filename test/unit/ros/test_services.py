@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from vljepa_ros import ros
+
+from .conftest import Graph
+
+SetBool = ros.interface("std_srvs/srv/SetBool")
+Program = Callable[..., "subprocess.Popen[str]"]
+
+SERVER = """
+import threading, time
+from vljepa_ros import ros
+SetBool = ros.interface("std_srvs/srv/SetBool")
+ros.init([])
+node = ros.Node("far")
+
+def sync(request, response):
+    response.success, response.message = request.data, "sync"
+    return response
+
+async def slow(request, response):
+    future = ros.Future()
+    threading.Timer(0.2, lambda: ros.complete(node, future, "slow")).start()
+    response.message = await future
+    return response
+
+node.create_service(SetBool, "sync", sync)
+node.create_service(SetBool, "slow", slow)
+print("ready")
+ros.spin(node)
+"""
+
+
+def test_another_process_answers_and_dies(graph: Graph, program: Program) -> None:
+    far = program(SERVER)
+    assert far.stdout is not None
+    assert far.stdout.readline() == "ready\n"
+    node: Any = graph.node("near")
+    assert graph.ask(node, "std_srvs/srv/SetBool", "sync", data=True).success is True
+    # a slow async answer does not hold up the others
+    order: list[str] = []
+    clients = [node.create_client(SetBool, name) for name in ("slow", "sync")]
+    for client in clients:
+        assert graph.until(client.service_is_ready)
+        client.call_async(SetBool.Request()).add_done_callback(
+            lambda f: order.append(f.result().message)
+        )
+    assert graph.until(lambda: len(order) == 2)
+    assert order == ["sync", "slow"]
+    # the server dies with a request pending: nothing hangs, nothing raises
+    pending = clients[0].call_async(SetBool.Request())
+    far.send_signal(signal.SIGKILL)
+    far.wait()
+    graph.spin(0.5)
+    assert not pending.done()
+    node.destroy_client(clients[0])
+
+
+def test_many_waiting_callbacks_are_woken_from_a_thread(graph: Graph) -> None:
+    node: Any = graph.node("near")
+    waiting: list[tuple[Any, bool]] = []
+
+    async def answer(request: Any, response: Any) -> Any:
+        future = ros.Future()
+        waiting.append((future, request.data))
+        response.message = await future
+        return response
+
+    node.create_service(SetBool, "ask", answer)
+    client = node.create_client(SetBool, "ask")
+    assert graph.until(client.service_is_ready)
+    replies = [client.call_async(SetBool.Request(data=i % 2 == 0)) for i in range(8)]
+    assert graph.until(lambda: len(waiting) == 8)
+    worker = threading.Thread(
+        target=lambda: [
+            (time.sleep(0.01), ros.complete(node, future, f"{data}"))
+            for future, data in reversed(waiting)
+        ]
+    )
+    worker.start()
+    started = time.monotonic()
+    while not all(r.done() for r in replies) and time.monotonic() - started < 20:
+        graph.executor.spin_once(timeout_sec=5.0)  # must be woken: no short timeouts here
+    worker.join()
+    assert [r.result().message for r in replies] == [f"{i % 2 == 0}" for i in range(8)]
+    assert time.monotonic() - started < 5.0
+
+
+def test_several_clients_get_their_own_replies(graph: Graph) -> None:
+    node = graph.node("near")
+
+    def echo(request: Any, response: Any) -> Any:
+        response.success = request.data
+        return response
+
+    node.create_service(SetBool, "echo", echo)
+    clients = [node.create_client(SetBool, "echo") for _ in range(3)]
+    for client in clients:
+        assert graph.until(client.service_is_ready)
+    futures = [
+        (bool(i % 2), clients[i % 3].call_async(SetBool.Request(data=bool(i % 2))))
+        for i in range(30)
+    ]
+    assert graph.until(lambda: all(f.done() for _, f in futures))
+    assert all(f.result().success is sent for sent, f in futures)
+
+
+def test_a_callback_that_raises_or_returns_rubbish(graph: Graph) -> None:
+    node = graph.node("near")
+    broken = iter([ValueError("sync"), None])
+
+    def answer(request: Any, response: Any) -> Any:
+        fault = next(broken, response)
+        if isinstance(fault, Exception):
+            raise fault
+        return fault
+
+    node.create_service(SetBool, "ask", answer)
+    client = node.create_client(SetBool, "ask")
+    assert graph.until(client.service_is_ready)
+    client.call_async(SetBool.Request())
+    with pytest.raises(ValueError, match="sync"):
+        graph.spin(10.0)
+    client.call_async(SetBool.Request())
+    with pytest.raises(TypeError, match=r"not a SetBool\.Response"):
+        graph.spin(10.0)
+    good = client.call_async(SetBool.Request())
+    assert graph.until(good.done)
+
+
+def test_service_destroyed_while_its_callback_waits(graph: Graph) -> None:
+    node = graph.node("near")
+    future = ros.Future()
+    seen: list[Any] = []
+
+    async def answer(request: Any, response: Any) -> Any:
+        seen.append(request)
+        await future
+        return response
+
+    service = node.create_service(SetBool, "ask", answer)
+    client = node.create_client(SetBool, "ask")
+    assert graph.until(client.service_is_ready)
+    reply = client.call_async(SetBool.Request())
+    assert graph.until(lambda: seen)
+    node.destroy_service(service)
+    ros.complete(node, future, None)
+    graph.spin(0.2)
+    assert not reply.done()
+
+
+def test_waiting_for_a_service_that_is_not_there(graph: Graph) -> None:
+    client = graph.node("near").create_client(SetBool, "nobody")
+    started = time.monotonic()
+    assert client.wait_for_service(timeout_sec=0.2) is False
+    assert time.monotonic() - started < 5.0
+    with pytest.raises(TypeError, match=r"SetBool\.Request"):
+        client.call_async(SetBool.Response())
+
+
+def test_futures() -> None:
+    future, seen = ros.Future(), []
+    future.add_done_callback(lambda f: seen.append(f.result()))
+    future.set_result(1)
+    future.set_result(2)  # the first one counts
+    assert seen == [1]
+    future.add_done_callback(lambda f: seen.append("late"))
+    assert seen == [1, "late"]
+    cancelled = ros.Future()
+    cancelled.cancel()
+    cancelled.set_result(1)
+    assert cancelled.cancelled()
+    assert cancelled.result() is None
+    failed = ros.Future()
+    failed.set_exception(ValueError("no"))
+    with pytest.raises(ValueError, match="no"):
+        failed.result()

@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vljepa_ros import ros
+from vljepa_ros.ros.builtin import dds
+
+from .conftest import Graph
+
+String = ros.interface("std_msgs/msg/String")
+Image = ros.interface("sensor_msgs/msg/Image")
+LATCHED = ros.QoSProfile(depth=1, durability=ros.DurabilityPolicy.TRANSIENT_LOCAL)
+BEST_EFFORT = ros.QoSProfile(depth=5, reliability=ros.ReliabilityPolicy.BEST_EFFORT)
+Program = Callable[..., "subprocess.Popen[str]"]
+
+PUBLISHER = """
+import sys, time
+from vljepa_ros import ros
+String = ros.interface("std_msgs/msg/String")
+ros.init([])
+node = ros.Node("far_publisher")
+qos = ros.QoSProfile(depth=1, durability=ros.DurabilityPolicy.TRANSIENT_LOCAL)
+latched = node.create_publisher(String, "latched", qos)
+for i in range(5):
+    latched.publish(String(data=f"latched {i}"))
+live = node.create_publisher(String, "live", 10)
+print("ready")
+while True:
+    live.publish(String(data="live"))
+    time.sleep(0.05)
+"""
+
+SUBSCRIBER = """
+from vljepa_ros import ros
+Image = ros.interface("sensor_msgs/msg/Image")
+ros.init([])
+node = ros.Node("far_subscriber")
+node.create_subscription(Image, "image", lambda m: print("got", len(m.data)), 5)
+print("ready")
+ros.spin(node)
+"""
+
+
+def test_every_message_arrives_in_order(graph: Graph) -> None:
+    near, got = graph.node("near"), []
+    publisher = near.create_publisher(String, "words", 100)
+    near.create_subscription(String, "words", lambda m: got.append(m.data), 100)
+    assert graph.until(lambda: publisher.get_subscription_count() == 1)
+    for i in range(50):
+        publisher.publish(String(data=str(i)))
+    assert graph.until(lambda: len(got) == 50)
+    assert got == [str(i) for i in range(50)]
+
+
+def test_another_process_and_a_late_joiner(graph: Graph, program: Program) -> None:
+    far = program(PUBLISHER)
+    assert far.stdout is not None
+    assert far.stdout.readline() == "ready\n"
+    node: Any = graph.node("late")
+    latched: list[str] = []
+    volatile: list[str] = []
+    live: list[str] = []
+    node.create_subscription(String, "latched", lambda m: latched.append(m.data), LATCHED)
+    node.create_subscription(String, "latched", lambda m: volatile.append(m.data), 10)
+    node.create_subscription(String, "live", lambda m: live.append(m.data), 10)
+    assert graph.until(lambda: latched and len(live) > 3)
+    assert latched == ["latched 4"]
+    assert volatile == []
+    # the peer dies; we live on, and notice
+    far.send_signal(signal.SIGKILL)
+    far.wait()
+    count = len(live)
+    publisher = node.create_publisher(String, "own", 10)
+    node.create_subscription(String, "own", lambda m: live.append(m.data), 10)
+    assert graph.until(lambda: publisher.get_subscription_count() == 1)
+    publisher.publish(String(data="after"))
+    assert graph.until(lambda: len(live) > count and live[-1] == "after")
+
+
+def test_a_stopped_reliable_reader_does_not_hold_up_its_publisher(
+    graph: Graph, program: Program
+) -> None:
+    far = program(SUBSCRIBER)
+    assert far.stdout is not None
+    assert far.stdout.readline() == "ready\n"
+    publisher = graph.node("near").create_publisher(Image, "image", 5)
+    assert graph.until(lambda: publisher.get_subscription_count() == 1)
+    image = Image(data=np.zeros(640 * 480 * 3, np.uint8))
+    publisher.publish(image)
+    assert far.stdout.readline() == "got 921600\n"
+    far.send_signal(signal.SIGSTOP)
+    started = time.monotonic()
+    for _ in range(30):
+        publisher.publish(image)
+    # 30 writes that each hit the blocking limit would take 3 s
+    assert time.monotonic() - started < 30 * dds.MAX_BLOCKING / 2
+    far.send_signal(signal.SIGCONT)
+
+
+def test_incompatible_qos_is_told_on_both_sides(graph: Graph) -> None:
+    node = graph.node("near")
+    asked: list[Any] = []
+    offered: list[Any] = []
+    node.create_publisher(
+        String,
+        "x",
+        BEST_EFFORT,
+        event_callbacks=ros.incompatible_qos_events(offered.append, kind="publisher"),
+    )
+    node.create_subscription(
+        String, "x", print, 10, event_callbacks=ros.incompatible_qos_events(asked.append)
+    )
+    assert graph.until(lambda: asked and offered)
+    assert asked[0].policy == offered[0].policy == "RELIABILITY"
+    assert asked[0].total == 1
+    assert "best effort" in asked[0].remedy
+    durability: list[Any] = []
+    node.create_publisher(String, "y", 10)
+    node.create_subscription(
+        String, "y", print, LATCHED, event_callbacks=ros.incompatible_qos_events(durability.append)
+    )
+    assert graph.until(lambda: durability)
+    assert durability[0].policy == "DURABILITY"
+
+
+def test_a_message_that_is_none_is_dropped_and_said(
+    graph: Graph, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, got = graph.node("near"), []
+    publisher = node.create_publisher(String, "words", 10)
+    subscription = node.create_subscription(String, "words", lambda m: got.append(m.data), 10)
+    assert graph.until(lambda: publisher.get_subscription_count() == 1)
+    reader = subscription.reader
+    taken = reader.take
+
+    def damaged() -> bytes | None:  # Cyclone itself sorts out what does not fit the type
+        data = taken()
+        return data[:6] if data is not None and b"bad" in data else data
+
+    monkeypatch.setattr(reader, "take", damaged)
+    publisher.publish(String(data="bad"))
+    publisher.publish(String(data="good"))
+    assert graph.until(lambda: got)
+    assert got == ["good"]
+    assert "undecodable message dropped" in capfd.readouterr().err
+
+
+def test_publishing_from_threads_while_entities_come_and_go(graph: Graph) -> None:
+    node, got = graph.node("near"), []
+    publisher = node.create_publisher(String, "words", 10)
+    stop = threading.Event()
+    errors: list[BaseException] = []
+
+    def publish() -> None:
+        try:
+            while not stop.is_set():
+                publisher.publish(String(data="x"))
+                time.sleep(0.001)
+        except ros.InvalidHandle:
+            pass
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=publish) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(15):
+        subscription = node.create_subscription(String, "words", got.append, 10)
+        timer = node.create_timer(0.0, lambda: None)
+        graph.spin(0.03)
+        node.destroy_subscription(subscription)
+        node.destroy_timer(timer)
+    count = len(got)
+    graph.spin(0.05)
+    assert len(got) == count  # nothing arrives after destruction
+    node.destroy_publisher(publisher)
+    graph.spin(0.05)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert count > 0
+
+
+def test_destroyed_by_its_own_callback(graph: Graph) -> None:
+    node, got = graph.node("near"), []
+    publisher = node.create_publisher(String, "words", 10)
+
+    def once(message: Any) -> None:
+        got.append(message.data)
+        node.destroy_subscription(subscription)
+
+    subscription = node.create_subscription(String, "words", once, 10)
+    assert graph.until(lambda: publisher.get_subscription_count() == 1)
+    for _ in range(3):
+        publisher.publish(String(data="x"))
+    assert graph.until(lambda: got)
+    graph.spin(0.1)
+    assert got == ["x"]
+
+
+def test_errors_of_use(graph: Graph) -> None:
+    node = graph.node("near")
+    publisher = node.create_publisher(String, "words", 10)
+    with pytest.raises(TypeError, match="std_msgs/msg/String"):
+        publisher.publish(Image())
+    with pytest.raises(ValueError, match="invalid name"):
+        node.create_publisher(String, "bad name", 10)
+    with pytest.raises(TypeError, match="QoSProfile"):
+        node.create_publisher(String, "words", "10")
+    node.destroy_publisher(publisher)
+    with pytest.raises(ros.InvalidHandle):
+        publisher.publish(String())
+    assert node.destroy_publisher(publisher) is False
+    node.destroy_node()
+    with pytest.raises(ros.InvalidHandle):
+        node.create_publisher(String, "words", 10)
+
+
+def test_qos_overrides(make_graph: Callable[..., Graph]) -> None:
+    name = "qos_overrides./words.subscription"
+    graph = make_graph("-p", f"{name}.reliability:=best_effort", "-p", f"{name}.depth:=2")
+    node = graph.node("near")
+    options = ros.QoSOverridingOptions.with_default_policies()
+    subscription = node.create_subscription(
+        String, "words", print, 10, qos_overriding_options=options
+    )
+    assert subscription.qos_profile.reliability == ros.ReliabilityPolicy.BEST_EFFORT
+    assert subscription.qos_profile.depth == 2
+    publisher = node.create_publisher(String, "words", 10, qos_overriding_options=options)
+    assert publisher.qos_profile.reliability == ros.ReliabilityPolicy.RELIABLE
+    assert not node.set_parameters([ros.Parameter(f"{name}.depth", value=3)])[0].successful
