@@ -1,7 +1,7 @@
 """How each event moves the world: the cast as a function of the event's progress u in 0..1.
 
-Every function sets all that it moves from the motion's start values, so that the same world is reached
-at any frame rate. u never decreases within one motion.
+Every function sets all that it moves from the motion's start values, so that the same world is
+reached at any frame rate. u never decreases within one motion.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Meshes of the objects and procedural textures of the room: numpy only, deterministic from a seed."""
+"""Meshes of the objects and procedural textures of the room, deterministic from a seed."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _join(*parts: Mesh) -> Mesh:
 
 
 def meshes() -> dict[str, Mesh]:
-    """Vertices (unscaled metres, base on z = 0) and triangles of the shapes that are no primitive."""
+    """Vertices (unscaled metres, base on z = 0) and triangles of shapes that are no primitive."""
     h, r = 0.095, 0.042
     handle = [
         (r - 0.004 + 0.034 * math.sin(a), 0.0, h * 0.5 - 0.03 * math.cos(a))
@@ -106,8 +106,10 @@ def meshes() -> dict[str, Mesh]:
         _tube(handle, [0.009] * 9, 8),
     )
     bottle = _lathe(
-        [(0, 0), (0.031, 0), (0.033, 0.008), (0.033, 0.085), (0.027, 0.105), (0.013, 0.125)]
-        + [(0.012, 0.15), (0.016, 0.15), (0.016, 0.165), (0, 0.165)]
+        [
+            *((0, 0), (0.031, 0), (0.033, 0.008), (0.033, 0.085), (0.027, 0.105), (0.013, 0.125)),
+            *((0.012, 0.15), (0.016, 0.15), (0.016, 0.165), (0, 0.165)),
+        ]
     )
     bowl = _lathe(
         [
@@ -151,7 +153,7 @@ def _fractal(
 
 
 def make_texture(rng: np.random.Generator, n: int = TEXTURE_SIZE) -> npt.NDArray[np.uint8]:
-    """One texture, RGB uint8 [n, n, 3]: wood, checker, tiles, plaster, carpet, bricks or stripes."""
+    """RGB uint8 [n, n, 3]: wood, checker, tiles, plaster, carpet, bricks or stripes."""
     kind = int(rng.integers(0, 7))
     first = np.clip(rng.uniform(0.45, 0.95) + rng.normal(0, 0.08, 3), 0, 1)
     first = first * np.array([1, rng.uniform(0.85, 1.0), rng.uniform(0.65, 1.0)])

@@ -2,9 +2,9 @@
 
 Keys: `event:<kind>`, `event:<kind>:<color shape>`, `door:open`, `door:closed`, `lights:on`,
 `lights:off`, `person:yes`, `person:no`, `held:nothing`, `held:<color shape>`,
-`object:<color shape>`, `color:<color>`, `count:<n>`, `side:left`, `side:right`, `yes`, `no`, `none`.
-Texts of equal meaning have equal keys. A key that continues another after a colon says the same in
-more detail: `compatible`.
+`object:<color shape>`, `color:<color>`, `count:<n>`, `side:left`, `side:right`, `yes`, `no`,
+`none`. Texts of equal meaning have equal keys. A key that continues another after a colon says the
+same in more detail: `compatible`.
 
 Importable without mujoco.
 """
@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+from vljepa_ros.world.event_wordings import EVENTS
 from vljepa_ros.world.state import (
     ACTIONS,
     COLORS,
@@ -26,14 +27,8 @@ from vljepa_ros.world.state import (
     named,
     trained_pairs,
 )
-from vljepa_ros.world.wordings import (
-    ARTICLES,
-    EVENTS,
-    STATES,
-    UNNAMED,
-    UNSEEN_EVENTS,
-    UNSEEN_STATES,
-)
+from vljepa_ros.world.unseen_wordings import UNSEEN_EVENTS, UNSEEN_STATES
+from vljepa_ros.world.wordings import ARTICLES, STATES, UNNAMED
 
 __all__ = [
     "AFTERGLOW",
@@ -69,7 +64,7 @@ def noun(name: str, article: str = "the") -> str:
 
 @lru_cache(maxsize=8)
 def object_names(split: str) -> tuple[str, ...]:
-    """Names of the objects that may be spoken of in a split: in test_b all 80, else those trained."""
+    """Names of the objects that may be spoken of: in test_b all 80, else those trained."""
     if split == "test_b":
         return tuple(named(c, s) for c in COLORS for s in SHAPES)
     return tuple(named(c, s) for c, s in trained_pairs())
@@ -114,7 +109,7 @@ def event_texts(kind: str, obj: str = "", unseen: bool = False) -> tuple[str, ..
 
 
 def state_keys(state: State) -> tuple[str, ...]:
-    """Keys of the states that can be seen (door, lights, person, gripper), without doubtful ones."""
+    """Keys of the states that can be seen: door, lights, person, gripper; no doubtful ones."""
     keys = [f"lights:{'on' if state.lights else 'off'}"]
     if state.door_visible and not 0.1 < state.door < 0.5:
         keys.append(f"door:{'open' if state.door >= 0.5 else 'closed'}")
@@ -174,19 +169,23 @@ def valid_keys(events: Sequence[Event], state: State) -> tuple[str, ...]:
     return (*keys, *state_keys(state))
 
 
-def valid_texts(events: Sequence[Event], state: State) -> tuple[str, ...]:
-    """Every text that is right at the state's stamp: all wordings, with and without the object."""
+def valid_texts(events: Sequence[Event], state: State, unseen: bool = True) -> tuple[str, ...]:
+    """Every text that is right at the state's stamp: all wordings, with and without the object.
+
+    unseen: the never-trained wordings as well.
+    """
     out: dict[str, None] = {}
+    tables = (False, True) if unseen else (False,)
     for key in valid_keys(events, state):
         kind, _, rest = key.partition(":")
         if kind == "event":
             action, _, obj = rest.partition(":")
             for name in dict.fromkeys((obj, "")):
-                for unseen in (False, True):
-                    out |= dict.fromkeys(event_texts(action, name, unseen))
+                for table in tables:
+                    out |= dict.fromkeys(event_texts(action, name, table))
         else:
-            for unseen in (False, True):
-                out |= dict.fromkeys(state_texts(key, unseen))
+            for table in tables:
+                out |= dict.fromkeys(state_texts(key, table))
     return tuple(out)
 
 
@@ -204,10 +203,10 @@ def caption(state: State, rng: random.Random | None = None) -> str:
 def truth(events: Sequence[Event], state: State, brief: bool = False) -> dict[str, Any]:
     """The fields of msg/GroundTruth at the state's stamp.
 
-    brief: valid_texts names each meaning in its templates with the definite article only.
+    brief: valid_texts has the trained wordings only, each once, not with every article.
     """
     present = next((e for e in reversed(events) if e.start <= state.stamp <= e.end), None)
-    texts = valid_texts(events, state)
+    texts = valid_texts(events, state, unseen=not brief)
     if brief:
         texts = tuple(t for t in texts if _is_plain(t))
     return {
@@ -227,13 +226,12 @@ def _quiet_since(events: Sequence[Event], t: float) -> float:
 
 def _is_plain(text: str) -> bool:
     """Whether the text is a wording with `the` or `an object`, not one of the spare articles."""
-    key = key_of(text)
-    if key is None:
-        return True
     words = f" {text} "
-    spare = [f" {n} " for n in UNNAMED[1:]]
+    if any(f" {n} " in words for n in UNNAMED[1:]):
+        return False
+    key = key_of(text) or ""
     obj = key.rpartition(":")[2]
-    return not any(s in words for s in spare) and f" {noun(obj, 'a')} " not in words
+    return obj not in object_names("test_b") or f" {noun(obj, 'a')} " not in words
 
 
 @lru_cache(maxsize=1)

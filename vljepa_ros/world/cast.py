@@ -1,4 +1,4 @@
-"""The moving things of one scene and where they are now: objects, gripper, door, lights, person, robot."""
+"""The moving things of one scene: objects, gripper, door, lights, person and the robot itself."""
 
 from __future__ import annotations
 

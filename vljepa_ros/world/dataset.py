@@ -1,8 +1,8 @@
 """Make a data set: scenes at 2 Hz in shards, deterministic, resumable, in several processes.
 
-A shard is `shard_00000.npy`, uint8 [scenes, FRAMES, size, size, 3] RGB, and `shard_00000.jsonl`, one
-object per scene: seed, split, textures, stamps [FRAMES] (seconds), events (kind, object, start, end),
-states [FRAMES] (`State.as_dict`).
+A shard is `shard_00000.npy`, uint8 [scenes, FRAMES, size, size, 3] RGB, and `shard_00000.jsonl`,
+one object per scene: seed, split, textures, stamps [FRAMES] (seconds), events (kind, object, start,
+end), states [FRAMES] (`State.as_dict`).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _SETS_PER_SHARD = 2
 
 @dataclass(frozen=True)
 class Plan:
-    """What to make. size: pixels; textures: scenes of a shard take turns in so many texture sets."""
+    """What to make. size: pixels; shard: scenes in one; frames: of each scene."""
 
     split: str
     scenes: int
@@ -87,10 +87,15 @@ def shard_paths(out: Path, number: int) -> tuple[Path, Path]:
     return out / f"shard_{number:05d}.npy", out / f"shard_{number:05d}.jsonl"
 
 
+def finished(out: Path, number: int) -> bool:
+    """Whether both files of a shard are there."""
+    return all(path.exists() for path in shard_paths(out, number))
+
+
 def write_shard(plan: Plan, number: int, scenes: int) -> Path:
     """Write one shard, or leave it where it is finished; a half-written one is made again."""
     array_path, records_path = shard_paths(plan.out, number)
-    if array_path.exists() and records_path.exists():
+    if finished(plan.out, number):
         return array_path
     plan.out.mkdir(parents=True, exist_ok=True)
     array = np.empty((scenes, plan.frames, plan.size, plan.size, 3), np.uint8)
@@ -127,7 +132,7 @@ def generate(plan: Plan, workers: int = 1) -> None:
     Raises:
         WorldError: mujoco is missing or cannot render.
     """
-    jobs = plan.shards()
+    jobs = [(k, n) for k, n in plan.shards() if not finished(plan.out, k)]
     start, done = time.monotonic(), 0
     total = sum(n for _, n in jobs)
 
@@ -138,7 +143,8 @@ def generate(plan: Plan, workers: int = 1) -> None:
         left = spent / done * (total - done)
         rate = done * plan.frames / max(spent, 1e-9)
         print(
-            f"{plan.split}: {done}/{total} scenes, {rate:.0f} frames/s, about {left:.0f} s left",
+            f"{plan.split}: {done}/{total} scenes to make, "
+            f"{rate:.0f} frames/s, about {left:.0f} s left",
             file=sys.stderr,
             flush=True,
         )

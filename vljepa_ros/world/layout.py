@@ -16,7 +16,7 @@ __all__ = ["Room", "furnish"]
 class Room:
     """What a scene needs to know of its room; lengths in metres, angles in radians.
 
-    door_side: +1 the door is on the right, -1 on the left; the arm and the person keep to the other side.
+    door_side: +1 the door is on the right, -1 on the left; arm and person keep to the other side.
     """
 
     door_side: int

@@ -1,4 +1,4 @@
-"""The MuJoCo model of the room, one for all scenes: everything that varies is written in at run time."""
+"""The MuJoCo model of the room, one for all scenes: what varies is written in at run time."""
 
 from __future__ import annotations
 
@@ -190,8 +190,10 @@ def _actors() -> str:
 
 def build_xml(shadow_size: int = 256, width: int = 640, height: int = 480) -> str:
     """The MJCF text; width x height is the largest image that can be rendered."""
+    side = TEXTURE_SIZE
     textures = "".join(
-        f'<texture name="t{i}" type="2d" builtin="flat" rgb1=".5 .5 .5" width="{TEXTURE_SIZE}" height="{TEXTURE_SIZE}"/>'
+        f'<texture name="t{i}" type="2d" builtin="flat" rgb1=".5 .5 .5" '
+        f'width="{side}" height="{side}"/>'
         f'<material name="t{i}" texture="t{i}" texrepeat="2 2" texuniform="true" specular=".05"/>'
         for i in range(TEXTURES)
     )
@@ -202,7 +204,8 @@ def build_xml(shadow_size: int = 256, width: int = 640, height: int = 480) -> st
         f'<quality shadowsize="{shadow_size}" offsamples="0" numslices="16" numstacks="10"/>'
         '<map znear="0.05" zfar="12"/></visual>'
         f"<asset>{textures}"
-        '<material name="plain" specular=".3" shininess=".4"/><material name="matte" specular=".02"/>'
+        '<material name="plain" specular=".3" shininess=".4"/>'
+        '<material name="matte" specular=".02"/>'
         '<material name="lamp" emission="1"/>'
         f"{''.join(_mesh(name) for name in meshes())}</asset><worldbody>"
         '<light name="key" pos="0 -0.5 2.6" dir="0 .3 -1" castshadow="true" specular=".2 .2 .2"/>'

@@ -10,7 +10,6 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 from vljepa_ros.world.captions import (
     SEEN,
@@ -22,19 +21,18 @@ from vljepa_ros.world.captions import (
     object_names,
     state_texts,
 )
+from vljepa_ros.world.clips import CLIP_FRAMES, INTERVAL, Record, Window, window
 from vljepa_ros.world.state import (
     ACTIONS,
     COLORS,
-    CONTACT_ACTIONS,
     NEVER_TRAINED,
     OBJECT_ACTIONS,
     SHAPES,
-    Event,
     ObjectState,
-    State,
     named,
 )
-from vljepa_ros.world.wordings import QUESTIONS, UNSEEN_QUESTIONS
+from vljepa_ros.world.unseen_wordings import UNSEEN_QUESTIONS
+from vljepa_ros.world.wordings import QUESTIONS
 
 __all__ = [
     "CLIP_FRAMES",
@@ -49,7 +47,6 @@ __all__ = [
     "window",
 ]
 
-CLIP_FRAMES, INTERVAL = 4, 0.5
 TASKS = (
     "door",
     "lights",
@@ -83,8 +80,8 @@ _SWITCH = {"pick up": 0.5, "put down": 0.72, "drop": 0.45}
 class Question:
     """A question with its true answer.
 
-    task: one of TASKS. key: semantic key of the answer (see captions). candidates: answers of the same
-    kind, the true one among them; keys: theirs.
+    task: one of TASKS. key: semantic key of the answer (see captions). candidates: answers of the
+    same kind, the true one among them; keys: theirs.
     """
 
     task: str
@@ -93,68 +90,6 @@ class Question:
     key: str
     candidates: tuple[str, ...]
     keys: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Record:
-    """A scene's record, read from a line of a data set."""
-
-    split: str
-    events: tuple[Event, ...]
-    states: tuple[State, ...]
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Record:
-        """From one parsed line of `shard_*.jsonl`."""
-        return cls(
-            data["split"],
-            tuple(Event(**e) for e in data["events"]),
-            tuple(State.from_dict(s) for s in data["states"]),
-        )
-
-
-@dataclass(frozen=True)
-class Window:
-    """What happens in one clip. kind is None where it cannot be said."""
-
-    kind: str | None
-    object: str
-
-
-def window(record: Record, t: int) -> Window:
-    """The event of the clip that ends at frame t.
-
-    An event counts where the clip covers 60% of it (or is covered by it), and no other one by more
-    than 35%; nothing, where no event touches the clip and the gripper is not on its way home.
-    """
-    end = record.states[t].stamp
-    start = end - (CLIP_FRAMES - 1) * INTERVAL
-    shares = []
-    for e in record.events:
-        after = 0.5 if e.kind in CONTACT_ACTIONS else 0.0
-        if min(end, e.end + after) - max(start, e.start) > 0:
-            covered = min(end, e.end) - max(start, e.start)
-            shares.append((covered / min(e.end - e.start, end - start), e))
-    if not shares:
-        return Window("nothing", "")
-    shares.sort(key=lambda s: -s[0])
-    share, event = shares[0]
-    if share < 0.6 or (len(shares) > 1 and shares[1][0] > 0.35) or not _in_view(record, t, event):
-        return Window(None, "")
-    return Window(event.kind, event.object)
-
-
-def _in_view(record: Record, t: int, event: Event) -> bool:
-    """Whether enough of the clip's frames show the event."""
-    frames = record.states[max(0, t - CLIP_FRAMES + 1) : t + 1]
-    if event.object:
-        seen = sum(o.visible >= 0.5 for s in frames for o in s.objects if o.name == event.object)
-        return seen >= (1 if event.kind == "fall off" else 2)
-    if event.kind.startswith("door"):
-        return all(s.door_visible for s in frames)
-    if event.kind.startswith("person"):
-        return sum(s.person_visible >= SEEN for s in frames) >= 2
-    return True
 
 
 @lru_cache(maxsize=64)
@@ -357,8 +292,8 @@ def ask(record: Record, t: int, rng: random.Random, wording: str = "train") -> l
     """The questions about the clip that ends at frame t of the record; at most one or two per task.
 
     wording: train (random trained wordings), canonical (the first wording of everything), unseen
-    (only wordings that are never trained, of questions and of event and state answers). Never-trained
-    pairs are spoken of only in records of test_b.
+    (only wordings that are never trained, of questions and of event and state answers).
+    Never-trained pairs are spoken of only in records of test_b.
 
     Raises:
         ValueError: an unknown wording, or a clip that would start before the record.

@@ -36,7 +36,7 @@ def _mujoco() -> Any:
         import mujoco
     except ImportError as error:
         raise WorldError(
-            "the simulated world needs MuJoCo, which is not installed: pip install 'vljepa_ros[world]'"
+            "the simulated world needs MuJoCo: pip install 'vljepa_ros[world]'"
         ) from error
     return mujoco
 
@@ -174,7 +174,7 @@ class Renderer:
             self.model.geom_size[self.geom[geom]] = size
 
     def view(self, position: Array, yaw: float, pitch: float, fovy: float) -> None:
-        """Set the camera: metres, radians (yaw left, pitch up), vertical field of view in degrees."""
+        """Set the camera: metres, radians (yaw left, pitch up), vertical view in degrees."""
         self.camera_position = position
         self.camera_quat = quat_multiply(quat_z(yaw), quat_x(math.pi / 2 + pitch))
         self.focal = 1 / math.tan(math.radians(fovy) / 2)

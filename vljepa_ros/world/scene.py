@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -13,8 +12,9 @@ from vljepa_ros.world.animation import apply, go_home
 from vljepa_ros.world.cast import Cast, Thing
 from vljepa_ros.world.events import Motion, plan
 from vljepa_ros.world.layout import Room, furnish
-from vljepa_ros.world.model_xml import BLOBS, DOOR_HEIGHT, DOOR_WIDTH, SLOTS, TABLE_Z, slot_name
-from vljepa_ros.world.renderer import Array, Renderer, quat_multiply, quat_x, quat_y, quat_z
+from vljepa_ros.world.model_xml import DOOR_HEIGHT, SLOTS, slot_name
+from vljepa_ros.world.renderer import Array, Renderer
+from vljepa_ros.world.staging import Sensor, Stage
 from vljepa_ros.world.state import (
     COLORS,
     NEVER_TRAINED,
@@ -29,20 +29,19 @@ from vljepa_ros.world.state import (
 __all__ = ["Scene"]
 
 _SPLIT_NUMBER = {name: i for i, name in enumerate(SPLITS)}
-_PERSON_Y = 1.1
 
 
 class Scene:
     """One room with its story, deterministic from (seed, split, gap).
 
-    What happens does not depend on how often it is looked at. The renderer is borrowed: only the newest
-    scene made on it may be advanced.
+    What happens does not depend on how often it is looked at. The renderer is borrowed: only the
+    newest scene made on it may be advanced.
 
     Args:
         renderer: where it is drawn; decides the image size and the texture set.
         seed: any non-negative integer.
-        split: train, val (trained pairs, trained kinds of room), test_a (trained pairs, held-out kinds
-            of room), test_b (as test_a, half of the objects of never-trained pairs).
+        split: train, val (trained pairs, trained kinds of room), test_a (trained pairs, held-out
+            kinds of room), test_b (as test_a, half of the objects of never-trained pairs).
         gap: mean seconds between the end of an event and the next one.
         first: the first event starts so many seconds in at most.
 
@@ -69,9 +68,7 @@ class Scene:
         self.room: Room = furnish(renderer, rng, held_out=split.startswith("test"))
         side = -self.room.door_side
         home = np.array([0.50 * side, 0.30, 1.22])
-        self._elbow = np.array([0.85 * side, 0.75, 1.95])
-        self._shoulder = np.array([1.25 * side, 1.0, 0.6])
-        self._hinge_left = bool(rng.random() < 0.5)
+        hinge_left = bool(rng.random() < 0.5)
         self.cast = Cast(
             home=home, door_side=self.room.door_side, grip=home.copy(), grip_width=0.13
         )
@@ -80,7 +77,8 @@ class Scene:
         self._last: Motion | None = None
         self._rest = (self.cast.grip.copy(), self.cast.grip_yaw, self.cast.grip_width)
         self._next = float(rng.uniform(0.0, first))
-        self._look = _Look(self.room, renderer.width * renderer.height * 3, seed)
+        self._stage = Stage(renderer, self.room, self.cast, seed, hinge_left)
+        self._sensor = Sensor(self.room, renderer.width * renderer.height * 3, seed)
 
     # ------------------------------------------------------------------ setting up
 
@@ -189,83 +187,8 @@ class Scene:
 
     def render(self) -> npt.NDArray[np.uint8]:
         """The picture now, RGB uint8 [height, width, 3]."""
-        self._settle()
-        return self._look(self.renderer.picture(), self.time)
-
-    def _settle(self) -> None:
-        r, cast, room = self.renderer, self.cast, self.room
-        for o in cast.things:
-            quat, position = quat_z(o.yaw), o.position
-            if o.lying:
-                quat = quat_multiply(quat_y(o.tilt), quat_x(math.pi / 2))
-                position = position + np.array([0.0, 0.135, o.height / 2])
-            elif o.tilt:
-                quat = quat_multiply(quat_y(o.tilt), quat)
-            r.pose(o.body, position, quat)
-        self._settle_blobs()
-        turned = quat_z(cast.grip_yaw)
-        across = np.array([-math.sin(cast.grip_yaw), math.cos(cast.grip_yaw), 0.0])
-        r.pose("palm", cast.grip, turned)
-        for side, sign in (("left", 1), ("right", -1)):
-            offset = sign * (cast.grip_width + 0.014) * across
-            r.pose(f"finger_{side}", cast.grip + offset, turned)
-        wrist = cast.grip + np.array([0.0, 0.0, 0.32])
-        r.link("forearm", wrist, self._elbow)
-        r.link("upper_arm", self._elbow, self._shoulder)
-        half, y = DOOR_WIDTH / 2, room.wall_y - 0.08
-        if self._hinge_left:
-            r.pose("door", (room.door_x - half, y, 0), quat_z(-1.5 * cast.door))
-        else:
-            r.pose("door", (room.door_x + half, y, 0), quat_z(math.pi + 1.5 * cast.door))
-        r.pose("lamp", room.lamp)
-        self._settle_person()
-        self._settle_light()
-        shake = np.random.default_rng([self.seed, round(self.time * 1000)]).normal(
-            0, room.vibration, 5
-        )
-        position = room.camera + np.array([0.0, cast.forward, 0.0]) + shake[:3]
-        r.view(position, room.yaw + cast.yaw + shake[3], room.pitch + shake[4], room.fovy)
-        r.cast_shadows(room.shadows)
-        r.settle()
-
-    def _settle_blobs(self) -> None:
-        """Put a soft disc on the table under each object that is on or above it."""
-        r = self.renderer
-        for k in range(BLOBS):
-            o = self.cast.things[k] if k < len(self.cast.things) else None
-            on = o is not None and o.place != "floor" and not self.room.shadows
-            r.show(f"blob_{k}", on)
-            if o is None or not on:
-                continue
-            radius = o.half_extent_x() * 1.2
-            r.resize(f"blob_{k}", (radius, min(radius, o.grip_width * 1.4 + 0.02), 0.001))
-            r.pose(f"blob_{k}", (o.position[0], o.position[1] - 0.01, TABLE_Z + 0.001))
-
-    def _settle_person(self) -> None:
-        r, cast = self.renderer, self.cast
-        on = cast.person > 0.001
-        for body in ("person", "leg_left", "leg_right", "arm_left", "arm_right"):
-            r.show(body, on)
-        if not on:
-            return
-        base = np.array([cast.person_x, _PERSON_Y, 0.0])
-        r.pose("person", base)
-        stride = 0.5 * math.sin(2 * math.pi * cast.walked / 2) * (0.02 < cast.person < 0.98)
-        for side, sign in (("left", -1), ("right", 1)):
-            r.pose(f"leg_{side}", base + [0.07 * sign, 0, 0.87], quat_y(sign * stride))
-            r.pose(f"arm_{side}", base + [0.22 * sign, 0, 1.36], quat_y(-sign * stride))
-
-    def _settle_light(self) -> None:
-        m, room = self.renderer.model, self.room
-        k = room.dark + (1 - room.dark) * self.cast.lights
-        m.light_pos[0] = room.light_position
-        m.light_diffuse[0] = room.key_light * k * (0.3 + 0.7 * self.cast.lights)
-        m.light_diffuse[1] = room.fill_light * k
-        m.vis.headlight.ambient[:] = room.ambient * k
-        m.vis.headlight.diffuse[:] = 0.15 * k
-        on = self.cast.lights > 0.5
-        self.renderer.paint("lamp_bulb", (1, 0.95, 0.7) if on else (0.2, 0.19, 0.18))
-        self.renderer.paint("window", (0.75, 0.85, 0.95) if on else (0.16, 0.19, 0.26))
+        self._stage.set(self.time)
+        return self._sensor(self.renderer.picture(), self.time)
 
     # ------------------------------------------------------------------ truth
 
@@ -306,8 +229,8 @@ class Scene:
     ) -> tuple[tuple[float, float], tuple[float, float], float]:
         """Centre and size of a body's box in the image, and the share of it that can be seen.
 
-        The share compares the box of the pixels that show the body, cut to the centre square, with the
-        box of its projection.
+        The share compares the box of the pixels that show the body, cut to the centre square, with
+        the box of its projection.
         """
         r = self.renderer
         corners = r.project(r.outline(body))
@@ -337,20 +260,3 @@ class Scene:
 
 def _pair(v: Array) -> tuple[float, float]:
     return round(float(v[0]), 3), round(float(v[1]), 3)
-
-
-class _Look:
-    """Exposure, white balance and sensor noise of one camera, as a table and a bank of noise."""
-
-    def __init__(self, room: Room, pixels: int, seed: int) -> None:
-        levels = np.arange(256)[:, None] * room.exposure * room.white_balance[None]
-        self._table = np.clip(levels, 0, 255).astype(np.uint8)[:, None, :]
-        rng = np.random.default_rng([seed, 1])
-        self._bank = np.rint(rng.normal(0, room.noise, pixels + 8191)).astype(np.int16)
-        self._seed = seed
-
-    def __call__(self, image: npt.NDArray[np.uint8], t: float) -> npt.NDArray[np.uint8]:
-        offset = (round(t * 1000) * 7919 + self._seed) % 8191
-        noise = self._bank[offset : offset + image.size].reshape(image.shape)
-        lit = cv2.LUT(image, self._table).astype(np.int16)
-        return np.clip(lit + noise, 0, 255).astype(np.uint8)

@@ -96,10 +96,10 @@ class Event:
 class ObjectState:
     """One object at one instant.
 
-    place: table, gripper or floor. position: metres, world frame. uv: its centre in the image, in units
-    of half the image height from the image centre (u right, v down; +-1 is the edge of the centre
-    square). size_uv: its extent in the same units. visible: share of its box inside the centre square
-    and not hidden by what stands before it, 0..1.
+    place: table, gripper or floor. position: metres, world frame. uv: its centre in the image, in
+    units of half the image height from the image centre (u right, v down; +-1 is the edge of the
+    centre square). size_uv: its extent in the same units. visible: share of its box inside the
+    centre square and not hidden by what stands before it, 0..1.
     """
 
     color: str
@@ -120,8 +120,8 @@ class ObjectState:
 class State:
     """The whole world at one instant; uv and visible as in ObjectState.
 
-    stamp: seconds of scene time. door: 0 closed .. 1 open. person: 0 out .. 1 at the place where they
-    stay. yaw: radians, left positive; forward: metres towards the table.
+    stamp: seconds of scene time. door: 0 closed .. 1 open. person: 0 out .. 1 at the place where
+    they stay. yaw: radians, left positive; forward: metres towards the table.
     """
 
     stamp: float
