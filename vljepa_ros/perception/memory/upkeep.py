@@ -13,13 +13,18 @@ __all__ = ["Upkeep", "tidy"]
 
 
 def tidy(store: MemoryStore, retention: Retention, keep_versions: float = 300.0) -> int:
-    """One round: forget, merge small files, build the index if it pays now.
+    """One round: merge small files, forget, build the index if it pays now.
+
+    Compaction comes first, so that space given up in the round before does not count as used.
 
     :param keep_versions: seconds for which other processes may read an old version of the store.
     :return: rows forgotten.
     """
+    keep = datetime.timedelta(seconds=keep_versions)
+    store.compact(keep)
     forgotten = forget(store, retention)
-    store.compact(datetime.timedelta(seconds=keep_versions))
+    if forgotten:
+        store.compact(keep)
     store.build_index()
     return forgotten
 

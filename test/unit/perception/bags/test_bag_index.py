@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from colour_bag import BEGIN, SECOND, write_bag
+from colour_engine import ColourEngine
+
+from vljepa_ros.perception.bags.embedding import ClipPlan, EmbeddingCounts, embed_images
+from vljepa_ros.perception.bags.failure import BagError
+from vljepa_ros.perception.bags.indexing import IndexPlan, embed_bag, index_bag, write_events
+from vljepa_ros.perception.bags.reading import BagReader, camera_of
+from vljepa_ros.perception.memory.row import SAMPLE, SEGMENT
+from vljepa_ros.perception.memory.search import MomentQuery, find_moments
+from vljepa_ros.perception.memory.store import Filter, open_store
+from vljepa_ros.perception.memory.thumbnail import jpeg_to_frames
+
+pytest.importorskip("lancedb", reason="the memory needs the extra [memory]")
+
+SCENES = (("red", 10.0), ("blue", 8.0), ("green", 6.0), ("red", 5.0))
+PLAN = IndexPlan(ClipPlan(every=0.5, thumbnail=16), threshold=0.5)
+
+
+@pytest.mark.parametrize("storage", ["sqlite3", "mcap"])
+@pytest.mark.parametrize("compressed", [False, True])
+def test_the_moment_is_found_by_text(tmp_path: Path, storage: str, compressed: bool) -> None:
+    bag = write_bag(tmp_path / "bag", SCENES, storage=storage, compressed=compressed)
+    engine = ColourEngine()
+    store = open_store(tmp_path / "memory", "colour-1", 8, create=True)
+    shares: list[float] = []
+    report, scenes = index_bag(bag, engine, store, PLAN, tmp_path / "work", shares.append)
+    assert report.problem == ""
+    assert (report.images, report.broken, report.segments) == (290, 0, 4)
+    assert report.seconds == pytest.approx(29.0, abs=0.2)
+    assert 50 <= report.embeddings <= 57  # every 0.5 s, after the first clip is complete
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    assert list((tmp_path / "work").iterdir()) == []  # nothing to resume
+    # a clip lasts 1.5 s and shows its last image's colour
+    text = engine.generate(engine.encode_text(["green"]))[0].text
+    assert [scene.text for scene in scenes][2] == text
+    for scene, (start, end) in zip(scenes, ((0, 10), (10, 18), (18, 24), (24, 29)), strict=True):
+        assert (scene.start - BEGIN) / SECOND == pytest.approx(start, abs=2.1)
+        assert (scene.end - BEGIN) / SECOND == pytest.approx(end, abs=0.7)
+    (vector,) = engine.encode_text(["green"])
+    best = find_moments(
+        store, MomentQuery("green", limit=1), vector, engine.config.calibration, thumbnails=True
+    )[0]
+    assert (best.camera, best.source, best.text) == ("front", str(bag), text)
+    assert 18.0 <= (best.stamp - BEGIN) / SECOND <= 24.0
+    frames = jpeg_to_frames(best.best.thumbnail or b"", best.best.thumbnail_frames, 16)
+    assert frames.shape == (4, 16, 16, 3)
+    assert frames[-1].mean(axis=(0, 1)) == pytest.approx([0, 255, 0], abs=20)
+
+
+def test_again_replaces_its_rows_and_leaves_others(tmp_path: Path) -> None:
+    first = write_bag(tmp_path / "first", SCENES[:2])
+    second = write_bag(tmp_path / "second", SCENES[2:])
+    store = open_store(tmp_path / "memory", "colour-1", 8, create=True)
+    for bag in (first, second, first):
+        index_bag(bag, ColourEngine(), store, PLAN, tmp_path / "work")
+    assert store.count(Filter(source=str(first), kind=SEGMENT)) == 2
+    assert store.count(Filter(source=str(second), kind=SEGMENT)) == 2
+    samples = store.count(Filter(source=str(first), kind=SAMPLE))
+    assert 14 <= samples <= 20  # one each second
+
+
+class InterruptedRunError(Exception):
+    pass
+
+
+def test_interrupted_run_goes_on_where_it_was(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "bag", (("red", 30.0), ("blue", 30.0)))
+    store = open_store(tmp_path / "memory", "colour-1", 8, create=True)
+
+    def stop_at_half(share: float) -> None:
+        if share > 0.6:
+            raise InterruptedRunError
+
+    with pytest.raises(InterruptedRunError):
+        index_bag(bag, ColourEngine(), store, PLAN, tmp_path / "work", stop_at_half)
+    assert store.count() == 0
+    (resume,) = (tmp_path / "work").iterdir()
+    with resume.open("ab") as file:  # killed in the middle of a record
+        file.write(b"\0\0half a record")
+    engine = ColourEngine()
+    report, scenes = index_bag(bag, engine, store, PLAN, tmp_path / "work")
+    assert report.resumed >= 32
+    assert report.images < 450  # not from the beginning
+    whole, whole_scenes = index_bag(bag, ColourEngine(), store, PLAN, tmp_path / "work")
+    assert report.embeddings == pytest.approx(whole.embeddings, abs=1)
+    assert [s.text for s in scenes] == [s.text for s in whole_scenes]
+    stamps = [clip.stamp for scene in scenes for clip in scene.clips]
+    assert len(stamps) == len(set(stamps))
+
+
+def test_work_of_another_model_or_plan_is_not_resumed(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "bag", SCENES)
+    records, *_ = embed_bag(bag, ColourEngine(), PLAN, tmp_path / "work")
+    records.close()
+    other = IndexPlan(ClipPlan(every=1.0, thumbnail=16))
+    records, _, resumed, _, _ = embed_bag(bag, ColourEngine(), other, tmp_path / "work")
+    records.close()
+    assert resumed == 0
+
+
+def test_events_file(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "bag", SCENES)
+    store = open_store(tmp_path / "memory", "colour-1", 8, create=True)
+    _, scenes = index_bag(bag, ColourEngine(), store, PLAN, tmp_path / "work")
+    write_events(scenes, str(bag), "colour-1", tmp_path / "out" / "events.jsonl")
+    lines = (tmp_path / "out" / "events.jsonl").read_text().splitlines()
+    events = [json.loads(line) for line in lines]
+    assert [event["previous_text"] for event in events[1:]] == [e["text"] for e in events[:-1]]
+    assert events[0]["change"] == 0.0
+    assert events[1]["change"] > 0.5
+    assert events[1]["onset"] == pytest.approx(BEGIN / SECOND + 10.0, abs=2.1)
+
+
+def test_clip_does_not_depend_on_the_batch(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "bag", (("red", 12.0), ("blue", 12.0)))
+    engine = ColourEngine()
+    with BagReader(bag) as reader:
+        topics = reader.image_topics()
+        rounds = embed_images(engine, reader.images(topics), ClipPlan(0.5, 0), EmbeddingCounts())
+        clips = [clip for made in rounds for clip in made]
+    steps = np.diff([clip.stamp for clip in clips]) / SECOND
+    assert steps == pytest.approx(np.full(len(steps), 0.5), abs=0.11)
+    assert all(clip.stamp - clip.start == 3 * SECOND // 2 for clip in clips[1:])
+    assert max(engine.batches) > 1
+    assert {clip.frame_id for clip in clips} == {"front_optical"}
+
+
+def test_topics_and_names(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "bag", SCENES[:1], topics=("/left/image_raw", "/right/image_raw"))
+    with BagReader(bag) as reader:
+        assert [t.camera for t in reader.image_topics()] == ["left", "right"]
+        (one,) = reader.image_topics({"/right/image_raw": "wrist"})
+        assert (one.camera, one.messages) == ("wrist", 100)
+        with pytest.raises(BagError, match=r"has no topic '/up'; its topics: /chatter"):
+            reader.image_topics({"/up": "up"})
+        with pytest.raises(BagError, match=r"'/chatter' .* has no images but std_msgs/msg/String"):
+            reader.image_topics({"/chatter": "x"})
+
+
+@pytest.mark.parametrize(
+    ("topic", "camera"),
+    [
+        ("/front/image_raw", "front"),
+        ("/camera/color/image_raw/compressed", "camera_color"),
+        ("/image_raw", "image_raw"),
+        ("/wrist", "wrist"),
+    ],
+)
+def test_camera_names(topic: str, camera: str) -> None:
+    assert camera_of(topic) == camera
+
+
+def index(bag: Path, tmp_path: Path) -> object:
+    store = open_store(tmp_path / "memory", "colour-1", 8, create=True)
+    return index_bag(bag, ColourEngine(), store, PLAN, tmp_path / "work")[0]
+
+
+def test_no_bag(tmp_path: Path) -> None:
+    with pytest.raises(BagError, match="no bag at"):
+        index(tmp_path / "none", tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BagError, match="truncated, damaged or no ROS 2 bag"):
+        index(tmp_path / "empty", tmp_path)
+
+
+def test_bag_without_images(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "bag", SCENES[:1], topics=())
+    with pytest.raises(BagError, match=r"no image topics; its topics: /chatter"):
+        index(bag, tmp_path)
+
+
+def test_bag_with_too_few_images(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "bag", (("red", 0.3),))
+    with pytest.raises(BagError, match=r"too few images for a clip: /front/image_raw \(3\)"):
+        index(bag, tmp_path)
+
+
+def test_bag_of_unknown_encoding(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "bag", SCENES[:1], encoding="32FC9")
+    with pytest.raises(BagError, match=r"no image of .* can be used: .*'32FC9', allowed: rgb8"):
+        index(bag, tmp_path)
+
+
+def test_truncated_sqlite3_bag_keeps_what_can_be_read(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "bag", (("red", 60.0), ("blue", 30.0)))
+    (file,) = bag.glob("*.db3")
+    file.write_bytes(file.read_bytes()[: round(0.6 * file.stat().st_size)])
+    problem, embeddings = "", -1
+    try:
+        report = index(bag, tmp_path)
+        problem, embeddings = report.problem, report.embeddings  # type: ignore[attr-defined]
+    except BagError as error:
+        problem = str(error)  # nothing of it can be read
+    assert "truncated, damaged" in problem
+    assert embeddings == -1 or embeddings > 50
+
+
+def test_truncated_mcap_bag(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "bag", SCENES, storage="mcap")
+    (file,) = bag.glob("*.mcap")
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.raises(BagError, match=r"truncated, damaged .* mcap recover"):
+        index(bag, tmp_path)
+
+
+def test_damaged_images_are_counted_and_left_out(tmp_path: Path) -> None:
+    from colour_bag import STORE, image
+    from rosbags.rosbag2 import Writer
+
+    kind = "sensor_msgs/msg/CompressedImage"
+    with Writer(tmp_path / "bag", version=8) as writer:
+        connection = writer.add_connection("/front/compressed", kind, typestore=STORE)
+        for i in range(100):
+            stamp = BEGIN + i * SECOND // 10
+            message = image(stamp, np.full((24, 32, 3), 255, np.uint8), True)
+            if i % 10 == 3:
+                message.data = message.data[:40]
+            writer.write(connection, stamp, STORE.serialize_cdr(message, kind))
+    report = index(tmp_path / "bag", tmp_path)
+    assert report.embeddings >= 14  # type: ignore[attr-defined]
+    assert report.broken > 0  # type: ignore[attr-defined]
+
+
+def test_other_models_store_keeps_the_work(tmp_path: Path) -> None:
+    from vljepa_ros.perception.memory.failure import OtherModelError
+
+    open_store(tmp_path / "memory", "nano-1", 8, create=True)
+    with pytest.raises(OtherModelError):
+        open_store(tmp_path / "memory", "colour-1", 8, create=True)

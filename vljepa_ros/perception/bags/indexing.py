@@ -1,0 +1,185 @@
+"""A bag into the memory: embeddings, offline segments with text and label, events.jsonl."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from vljepa_ros.engines.protocol import Engine
+from vljepa_ros.perception.bags.embedding import ClipPlan, EmbeddingCounts, embed_images
+from vljepa_ros.perception.bags.failure import BagError
+from vljepa_ros.perception.bags.reading import BagReader
+from vljepa_ros.perception.bags.records import EmbeddedClip, RecordFile
+from vljepa_ros.perception.bags.scenes import Scene, scenes_of, scenes_to_rows
+from vljepa_ros.perception.memory.store import Filter, MemoryStore
+
+__all__ = ["IndexPlan", "IndexReport", "embed_bag", "index_bag", "write_events"]
+
+
+@dataclass(frozen=True)
+class IndexPlan:
+    """How a bag is indexed.
+
+    topics: topic -> camera; None: every image topic. clips: which clips, and their thumbnails.
+    sample_interval: seconds between the samples kept beside the segments, 0: segments only.
+    threshold: cost at which Ward's merging ends. shortest: seconds, no segment is shorter.
+    """
+
+    clips: ClipPlan
+    topics: Mapping[str, str] | None = None
+    sample_interval: float = 1.0
+    threshold: float = 0.8
+    shortest: float = 1.0
+
+
+@dataclass(frozen=True)
+class IndexReport:
+    """What was done; seconds is the recorded time. problem: why the bag ended early, or empty."""
+
+    bag: str
+    seconds: float
+    images: int
+    broken: int
+    embeddings: int
+    resumed: int
+    segments: int
+    rows: int
+    problem: str
+
+
+def embed_bag(
+    bag: Path,
+    engine: Engine,
+    plan: IndexPlan,
+    work_folder: Path,
+    progress: Callable[[float], None] = lambda share: None,
+) -> tuple[RecordFile, EmbeddingCounts, int, float, str]:
+    """Embed a bag's images; what an interrupted run had done is not done again.
+
+    :param progress: called with the share done, 0..1.
+    :return: the records, counts, how many records were there before, recorded seconds, and why the
+        bag ended early (empty: it did not).
+    :raises BagError: no bag, no images, or nothing of it can be read.
+    """
+    bag = bag.resolve()
+    counts = EmbeddingCounts()
+    problem = ""
+    with BagReader(bag) as reader:
+        topics = reader.image_topics(plan.topics)
+        first, last = reader.span
+        work = {
+            "bag": str(bag),
+            "bytes": _size(bag),
+            "model_id": engine.config.model_id,
+            "topics": {topic.topic: topic.camera for topic in topics},
+            **asdict(plan.clips),
+        }
+        name = hashlib.sha256(str(bag).encode()).hexdigest()[:16]
+        cameras = [topic.camera for topic in topics]
+        records = RecordFile(work_folder / f"{name}.resume", work, engine.config.dim, cameras)
+        resumed = len(records.clips)
+        # A little overlap: the clips just after the break need the images before it.
+        reach = round((engine.config.clip_frames + 1) * engine.config.frame_interval * 1e9)
+        after = max(0, min(_last_received(records.clips, cameras), last) - reach)
+        step = round(plan.clips.every * 1e9)
+        begin: dict[str, int] = {}
+        for clip in records.clips:
+            begin[clip.camera] = clip.stamp + step
+        known = {(clip.camera, clip.stamp) for clip in records.clips}
+        span = max(1, last - first)
+        try:
+            images = reader.images(topics, after if resumed else 0)
+            for clips in embed_images(
+                engine,
+                images,
+                plan.clips,
+                counts,
+                lambda received: progress((received - first) / span),
+                begin,
+            ):
+                records.append([c for c in clips if (c.camera, c.stamp) not in known])
+        except BagError as error:
+            problem = str(error)
+        except BaseException:
+            records.close()
+            raise
+        if not records.clips:
+            records.close(remove=True)
+            reason = problem or (
+                f"no image of '{bag}' can be used: {counts.error}"
+                if counts.broken
+                else f"the image topics of '{bag}' hold too few images for a clip: "
+                + ", ".join(f"{t.topic} ({t.messages})" for t in topics)
+            )
+            raise BagError(reason)
+    return records, counts, resumed, span / 1e9, problem
+
+
+def index_bag(
+    bag: Path,
+    engine: Engine,
+    store: MemoryStore,
+    plan: IndexPlan,
+    work_folder: Path,
+    progress: Callable[[float], None] = lambda share: None,
+) -> tuple[IndexReport, list[Scene]]:
+    """Put a bag into a memory; rows of an earlier run over the same bag are replaced.
+
+    A run that is killed can be started again: it goes on with the embeddings it has. The rows are
+    written at the end, as one batch.
+
+    :raises BagError: no bag, no images, or nothing of it can be read.
+    :raises MemoryStoreError: the store cannot be written; the embeddings are kept for the next run.
+    """
+    source = str(bag.resolve())
+    records, counts, resumed, seconds, problem = embed_bag(bag, engine, plan, work_folder, progress)
+    try:
+        scenes = scenes_of(records.clips, engine, threshold=plan.threshold, shortest=plan.shortest)
+        rows = scenes_to_rows(scenes, plan.sample_interval, source)
+        if store.count(Filter(source=source)):
+            store.delete(Filter(source=source))
+        store.append(rows)
+    except BaseException:
+        records.close()
+        raise
+    # A damaged bag that is repaired and indexed again has another size: that is other work.
+    records.close(remove=True)
+    progress(1.0)
+    report = IndexReport(
+        bag=source,
+        seconds=seconds,
+        images=counts.images,
+        broken=counts.broken,
+        embeddings=len(records.clips),
+        resumed=resumed,
+        segments=len(scenes),
+        rows=len(rows),
+        problem=problem,
+    )
+    return report, scenes
+
+
+def write_events(scenes: list[Scene], source: str, model_id: str, path: Path) -> None:
+    """Write one JSON object a line for each scene of one bag; replaces the file as a whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    with part.open("w", encoding="utf-8") as file:
+        for scene in scenes:
+            file.write(json.dumps(scene.as_event(source, model_id)) + "\n")
+    part.replace(path)
+
+
+def _last_received(clips: list[EmbeddedClip], cameras: list[str]) -> int:
+    """Time of recording up to which every camera is done."""
+    last = dict.fromkeys(cameras, 0)
+    for clip in clips:
+        last[clip.camera] = max(last[clip.camera], clip.received)
+    return min(last.values(), default=0)
+
+
+def _size(bag: Path) -> int:
+    files = [bag] if bag.is_file() else [file for file in bag.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files)

@@ -1,0 +1,182 @@
+"""Images of a ROS 2 bag (sqlite3 or mcap), in the order in which they were recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vljepa_ros.perception.bags.failure import BagError
+from vljepa_ros.perception.frames import compressed_to_rgb, model_input, to_rgb
+
+__all__ = ["BagImage", "BagReader", "ImageTopic"]
+
+RAW = "sensor_msgs/msg/Image"
+COMPRESSED = "sensor_msgs/msg/CompressedImage"
+ENDINGS = ("image_raw", "image_rect_color", "image_rect", "image_color", "image", "compressed")
+
+
+@dataclass(frozen=True)
+class ImageTopic:
+    """topic: name in the bag. camera: the name its rows get. compressed: JPEG or PNG messages."""
+
+    topic: str
+    camera: str
+    compressed: bool
+    messages: int
+
+
+@dataclass(frozen=True)
+class BagImage:
+    """One image message, not yet decoded.
+
+    stamp: nanoseconds, of its header (of recording where that is 0). received: nanoseconds, time of
+    recording.
+    """
+
+    camera: str
+    stamp: int
+    received: int
+    frame_id: str
+    message: Any
+    compressed: bool
+
+    def model_input(self, size: int) -> NDArray[np.uint8]:
+        """[size, size, 3] uint8 RGB.
+
+        :raises FrameError: the image cannot be decoded.
+        """
+        m = self.message
+        if self.compressed:
+            return model_input(compressed_to_rgb(m.data), size)
+        rgb = to_rgb(m.height, m.width, m.encoding, bool(m.is_bigendian), m.step, m.data)
+        return model_input(rgb, size)
+
+
+class BagReader:
+    """An open bag; a context manager.
+
+    :raises BagError: there is no bag, or it is damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self._stack = ExitStack()
+        self._reader: Any = None
+
+    def __enter__(self) -> BagReader:
+        from rosbags.highlevel import AnyReader
+        from rosbags.typesys import Stores, get_typestore
+
+        if not self.path.exists():
+            raise BagError(f"no bag at '{self.path}'")
+        if self.path.suffix == ".bag":
+            raise BagError(f"'{self.path}' is a ROS 1 bag; convert it: rosbags-convert")
+        try:
+            reader = AnyReader([self.path], default_typestore=get_typestore(Stores.ROS2_JAZZY))
+            self._reader = self._stack.enter_context(reader)
+        except Exception as error:
+            raise self._broken(error, 0) from error
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    @property
+    def reader(self) -> Any:
+        """The reader of rosbags below."""
+        return self._reader
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Time of recording of the first and of the last message, nanoseconds."""
+        if not self._reader.message_count:
+            return 0, 0
+        return int(self._reader.start_time), int(self._reader.end_time)
+
+    def image_topics(self, wanted: Mapping[str, str] | None = None) -> list[ImageTopic]:
+        """Topics of images and their cameras' names.
+
+        :param wanted: topic -> camera; None: all, a raw topic rather than its compressed double.
+        :raises BagError: a wanted topic is not there or has no images; or there is none at all.
+        """
+        types = {name: str(info.msgtype) for name, info in self._reader.topics.items()}
+        images = {name: kind for name, kind in types.items() if kind in (RAW, COMPRESSED)}
+        present = ", ".join(f"{name} ({kind})" for name, kind in sorted(types.items())) or "none"
+        if not images:
+            raise BagError(f"'{self.path}' has no image topics; its topics: {present}")
+        if wanted is None:
+            names = {
+                name: camera_of(name)
+                for name in sorted(images)
+                if not (name.endswith("/compressed") and name[: -len("/compressed")] in images)
+            }
+            if len(set(names.values())) < len(names):
+                names = {name: name.strip("/").replace("/", "_") for name in names}
+        else:
+            for name in wanted:
+                if name not in types:
+                    raise BagError(f"'{self.path}' has no topic '{name}'; its topics: {present}")
+                if name not in images:
+                    raise BagError(
+                        f"topic '{name}' of '{self.path}' has no images but {types[name]}; "
+                        f"topics with images: {', '.join(sorted(images))}"
+                    )
+            names = dict(wanted)
+        counts = {name: int(info.msgcount) for name, info in self._reader.topics.items()}
+        return [
+            ImageTopic(name, camera, images[name] == COMPRESSED, counts[name])
+            for name, camera in names.items()
+        ]
+
+    def images(self, topics: list[ImageTopic], after: int = 0) -> Iterator[BagImage]:
+        """The images of some topics.
+
+        :param after: nanoseconds, time of recording; earlier ones are left out.
+        :raises BagError: the bag is truncated or damaged at some place; what came before was given.
+        """
+        by_name = {topic.topic: topic for topic in topics}
+        connections = [c for c in self._reader.connections if c.topic in by_name]
+        given = 0
+        messages = self._reader.messages(connections, start=after or None)
+        while True:
+            try:
+                connection, received, data = next(messages)
+                message = self._reader.deserialize(data, connection.msgtype)
+            except StopIteration:
+                return
+            except Exception as error:
+                raise self._broken(error, given) from error
+            topic = by_name[connection.topic]
+            header = message.header
+            stamp = header.stamp.sec * 1_000_000_000 + header.stamp.nanosec
+            given += 1
+            yield BagImage(
+                topic.camera,
+                stamp or received,
+                received,
+                header.frame_id,
+                message,
+                topic.compressed,
+            )
+
+    def _broken(self, error: Exception, given: int) -> BagError:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        after = f" after {given} images" if given else ""
+        return BagError(
+            f"bag '{self.path}' is truncated, damaged or no ROS 2 bag{after}: {reason}; "
+            "try: ros2 bag reindex (sqlite3) or mcap recover (mcap)"
+        )
+
+
+def camera_of(topic: str) -> str:
+    """A camera's name from its topic: `/front/image_raw/compressed` is `front`."""
+    parts = [part for part in topic.split("/") if part]
+    while len(parts) > 1 and parts[-1] in ENDINGS:
+        parts.pop()
+    return "_".join(parts)
