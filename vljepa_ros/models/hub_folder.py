@@ -92,7 +92,16 @@ def hub_config(folder: Path, raw: dict[str, Any]) -> dict[str, Any]:
             f"'{folder / OVERRIDES}': unknown fields {', '.join(sorted(unknown))}; allowed: "
             f"{', '.join(sorted({*fields, 'calibration', 'templates'}))}"
         )
-    return fields | overrides
+    wanted = overrides.get("input_size", fields["input_size"])
+    if family == "dual_encoder" and wanted != fields["input_size"]:
+        raise ModelError(
+            f"'{folder / OVERRIDES}': input_size is {wanted}, allowed: {fields['input_size']}, "
+            "the size of the image tower's position table"
+        )
+    fields |= overrides
+    if "input_size" in overrides and fields["preprocessing"]["resize"] == "exact":
+        fields["preprocessing"] = {**fields["preprocessing"], "size": fields["input_size"]}
+    return fields
 
 
 def weights_files(folder: Path) -> list[Path]:
@@ -174,12 +183,18 @@ def _dual_encoder(folder: Path, raw: dict[str, Any]) -> dict[str, Any]:
 def _token_vlm(folder: Path, raw: dict[str, Any]) -> dict[str, Any]:
     text = raw.get("text_config", raw)
     vision = raw.get("vision_config", {})
-    size = vision.get("image_size", 224) if raw["model_type"] == "instructblip" else 336
+    kind = raw["model_type"]
+    size = vision.get("image_size", 224) if kind == "instructblip" else 336
     return {
         "dim": int(text.get("hidden_size") or text.get("d_model") or 0),
+        "clip_frames": 1 if kind == "instructblip" else 4,
         "input_size": int(size),
         "default_query": "Describe what is happening in one short sentence.",
-        "preprocessing": _preprocessing(folder, "exact", size, "bicubic"),
+        "preprocessing": {
+            **_preprocessing(folder, "exact", size, "bicubic"),
+            # Qwen's own sizes count pixels of whole images; a robot's clips have one fixed size.
+            **({"resize": "exact", "size": int(size), "crop": 0} if kind == "qwen2_5_vl" else {}),
+        },
         # Scores are log-likelihoods: scale 1 and no "none" make the calibrated value their softmax.
         "calibration": {"logit_scale": 1.0, "none_similarity": -1e4},
     }

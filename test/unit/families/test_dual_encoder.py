@@ -268,7 +268,10 @@ def test_own_fields_beside_the_hub_files(clip_folder: Path, tmp_path: Path) -> N
     assert (config.clip_frames, config.frame_interval) == (2, 0.2)
     assert config.vocabulary == {"room": ("a cup", "a door")}
     assert torch_engine(folder).known_texts()[0] == ["a cup", "a door"]
-    set_field(folder, "vljepa.json", clip_frame=3)
+    set_field(folder, "vljepa.json", input_size=64)
+    with pytest.raises(ModelError, match=r"input_size is 64, allowed: 32, the size of the image"):
+        load_config(folder)
+    set_field(folder, "vljepa.json", input_size=32, clip_frame=3)
     with pytest.raises(ModelError, match=r"unknown fields clip_frame; allowed: .*clip_frames"):
         load_config(folder)
 

@@ -1,0 +1,180 @@
+"""Training samples of the paper-sized VL-JEPA: clips with captions, and questions with answers.
+
+Two forms, both ordered by the names of the files and so by nothing else:
+JSONL, one object per line: `{"clip": "a.mp4", "caption": "..."}` or `{"clip": ..., "question": ...,
+"answer": ...}`, paths relative to the file; and WebDataset, tar files whose members share a stem:
+`000.mp4` (or .npy, .jpg, .png) and `000.json` with the same fields less `clip`.
+A clip is a video, a still image, or an array [T, H, W, 3] uint8 in `.npy`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vljepa_ros.models.image_fit import fit_image
+
+__all__ = ["DEFAULT_QUERIES", "Sample", "load_clip", "read_samples"]
+
+# The captioning prompts of open-vljepa; query-free training asks one of them.
+DEFAULT_QUERIES = ("Describe the video.", "What is happening in the video?", "What do you see?")
+_VIDEOS, _IMAGES = (".mp4", ".avi", ".mkv", ".webm"), (".jpg", ".jpeg", ".png")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What is asked of a clip, and the right answer.
+
+    question: empty for a caption. key: equal for answers of equal meaning. archive, offset, size: where the clip
+    lies in a tar file; archive None: the clip is a file of its own.
+    """
+
+    clip: str
+    question: str
+    answer: str
+    key: str
+    archive: Path | None = None
+    offset: int = 0
+    size: int = 0
+
+    @property
+    def stage(self) -> int:
+        """1: a caption; 2: an answer to a question."""
+        return 2 if self.question else 1
+
+
+def read_samples(sources: Sequence[Path]) -> list[Sample]:
+    """All samples of JSONL and tar files.
+
+    :raises ValueError: a missing file, or a line that is not a sample; the message names file and line.
+    """
+    samples: list[Sample] = []
+    for source in sources:
+        if not source.is_file():
+            raise ValueError(f"no training data at '{source}'")
+        samples += _from_tar(source) if source.suffix == ".tar" else _from_jsonl(source)
+    return samples
+
+
+def load_clip(sample: Sample, frames: int, preprocessing: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """`frames` frames spread evenly over the whole clip, resized and cropped: [frames, S, S, 3].
+
+    :raises ValueError: a clip that cannot be read, or of a kind that is not allowed.
+    """
+    suffix = Path(sample.clip).suffix.lower()
+    if sample.archive is None:
+        images = _decode(Path(sample.clip).read_bytes(), suffix, sample.clip, frames)
+    else:
+        with sample.archive.open("rb") as file:
+            file.seek(sample.offset)
+            images = _decode(file.read(sample.size), suffix, sample.clip, frames)
+    return np.stack([fit_image(np.ascontiguousarray(image), preprocessing) for image in images])
+
+
+def spread(total: int, frames: int) -> NDArray[np.int64]:
+    """Indices of `frames` frames spread evenly over `total`."""
+    return np.round(np.linspace(0, total - 1, frames)).astype(np.int64)
+
+
+def _from_jsonl(file: Path) -> list[Sample]:
+    samples = []
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            raw = json.loads(line)
+            clip = str(file.parent / raw["clip"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"'{file}' line {number}: not a sample with a 'clip': {error}"
+            ) from error
+        samples.append(_sample(raw, clip, f"'{file}' line {number}"))
+    return samples
+
+
+def _from_tar(file: Path) -> list[Sample]:
+    texts: dict[str, dict[str, Any]] = {}
+    clips: dict[str, tarfile.TarInfo] = {}
+    with tarfile.open(file) as archive:
+        for member in archive:
+            stem, suffix = Path(member.name).with_suffix("").as_posix(), Path(member.name).suffix
+            if suffix == ".json":
+                content = archive.extractfile(member)
+                assert content is not None
+                texts[stem] = json.loads(content.read())
+            elif suffix.lower() in (*_VIDEOS, *_IMAGES, ".npy"):
+                clips[stem] = member
+    samples = []
+    for stem in sorted(texts):
+        if stem not in clips:
+            raise ValueError(f"'{file}': {stem}.json has no clip beside it")
+        found = clips[stem]
+        own = _sample(texts[stem], found.name, f"'{file}' {stem}.json")
+        samples.append(
+            Sample(own.clip, own.question, own.answer, own.key, file, found.offset_data, found.size)
+        )
+    return samples
+
+
+def _sample(raw: Any, clip: str, where: str) -> Sample:
+    if "caption" in raw:
+        question, answer = "", str(raw["caption"]).strip()
+    elif "question" in raw and "answer" in raw:
+        question, answer = str(raw["question"]).strip(), str(raw["answer"]).strip()
+    else:
+        raise ValueError(f"{where}: allowed: 'caption', or 'question' and 'answer'")
+    if not answer:
+        raise ValueError(f"{where}: the caption or answer is empty")
+    return Sample(clip, question, answer, str(raw.get("key", answer.lower())))
+
+
+def _decode(data: bytes, suffix: str, name: str, frames: int) -> list[NDArray[np.uint8]]:
+    if suffix == ".npy":
+        stack = np.load(io.BytesIO(data), allow_pickle=False)
+        if stack.ndim != 4 or stack.dtype != np.uint8 or not len(stack):
+            raise ValueError(
+                f"'{name}' is {stack.dtype} {stack.shape}, allowed: uint8 [T, H, W, 3]"
+            )
+        return [stack[i] for i in spread(len(stack), frames)]
+    if suffix in _IMAGES:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        if image is None:
+            raise ValueError(f"'{name}' cannot be read as an image")
+        return [np.asarray(image[..., ::-1], np.uint8)] * frames
+    if suffix not in _VIDEOS:
+        raise ValueError(f"'{name}': allowed: {', '.join((*_VIDEOS, *_IMAGES, '.npy'))}")
+    with tempfile.NamedTemporaryFile(suffix=suffix) as file:
+        file.write(data)
+        file.flush()
+        return _video(file.name, name, frames)
+
+
+def _video(path: str, name: str, frames: int) -> list[NDArray[np.uint8]]:
+    reader = cv2.VideoCapture(path)
+    try:
+        total = int(reader.get(cv2.CAP_PROP_FRAME_COUNT))
+        wanted = {int(i) for i in spread(max(total, 1), frames)}
+        found: dict[int, NDArray[np.uint8]] = {}
+        index = 0
+        while index <= max(wanted) and reader.grab():  # seeking is inexact in many containers
+            if index in wanted:
+                ok, image = reader.retrieve()
+                if ok:
+                    found[index] = np.asarray(image[..., ::-1], np.uint8)
+            index += 1
+    finally:
+        reader.release()
+    if not found:
+        raise ValueError(f"'{name}' cannot be read as a video")
+    near = sorted(found)
+    return [found[min(near, key=lambda n: abs(n - int(i)))] for i in spread(max(total, 1), frames)]
