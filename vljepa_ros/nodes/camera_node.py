@@ -61,7 +61,7 @@ class CameraNode(ros.Node):
         self._truth = self.create_publisher(self._fact, "ground_truth", RESULTS)
         self._source: ImageSource | None = None
         self._shots: Iterator[Shot] = iter(())
-        self._began = 0
+        self._rate = 1.0
         self._published = 0
         self._trouble = "; ".join(self._table.problems.values())
         self._pace: Any = None
@@ -95,15 +95,15 @@ class CameraNode(ros.Node):
             return
         if self._pace is not None:
             self.destroy_timer(self._pace)
-        rate = self._declared.value.rate or self._source.rate
-        self._pace = self.create_timer(1.0 / rate, self._play, clock=ros.steady_clock())
+        self._rate = self._declared.value.rate or self._source.rate
+        self._pace = self.create_timer(1.0 / self._rate, self._play, clock=ros.steady_clock())
 
     def _play(self) -> None:
         try:
             shot = next(self._shots, None)
             if shot is None and self._declared.value.loop and not self._is_live():
                 assert self._source is not None
-                self._shots, self._began = self._source.shots(), 0
+                self._shots = self._source.shots()
                 shot = next(self._shots, None)
         except SourceError as error:
             self._stop(str(error))
@@ -112,13 +112,11 @@ class CameraNode(ros.Node):
             self._stop("the source has ended")
             return
         now = self.get_clock().now()
-        if shot.truth is not None and not self._began:
-            self._began = now.nanoseconds - round(float(shot.truth["stamp"]) * 1e9)
         header = self._header(now)
         self._images.publish(self._as_message(shot, header))
         self._published += 1
         if shot.truth is not None:
-            self._truth.publish(self._as_fact(shot.truth, header))
+            self._truth.publish(self._as_fact(shot.truth, header, now.nanoseconds))
 
     def _is_live(self) -> bool:
         return self._source is not None and self._source.live
@@ -159,8 +157,11 @@ class CameraNode(ros.Node):
             data=np.ascontiguousarray(pixels).tobytes(),
         )
 
-    def _as_fact(self, truth: dict[str, Any], header: Any) -> Any:
-        begin = self._began + round(float(truth.get("event_start", 0.0)) * 1e9)
+    def _as_fact(self, truth: dict[str, Any], header: Any, stamp: int) -> Any:
+        """The truth at an image; how long ago the event began follows the pace of the playing."""
+        assert self._source is not None
+        age = max(0.0, float(truth["stamp"]) - float(truth.get("event_start", truth["stamp"])))
+        begin = stamp - round(age * self._source.rate / self._rate * 1e9)
         state = truth.get("state", {})
         return self._fact(
             header=header,

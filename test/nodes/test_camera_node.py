@@ -1,0 +1,146 @@
+"""The camera node: videos, folders, loops, ground truth, compressed images, sources that fail."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from graph import Graph, nanoseconds, status
+
+from vljepa_ros.nodes.camera_node import CameraNode
+from vljepa_ros.nodes.image_source import SourceError, demo_clip, open_source
+
+IMAGE = "sensor_msgs/msg/Image"
+DIAGNOSTICS = "diagnostic_msgs/msg/DiagnosticArray"
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    """Eight frames at 20 per second, from dark to bright, and what is true in them."""
+    path = tmp_path / "clip.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 20.0, (64, 48))
+    facts = []
+    for i in range(8):
+        writer.write(np.full((48, 64, 3), 20 * i, np.uint8))
+        begin = 0.0 if i < 4 else 0.2
+        facts.append(
+            {
+                "stamp": i / 20,
+                "event": "nothing" if i < 4 else "door opens",
+                "object": "",
+                "event_start": begin,
+                "caption": f"frame {i}",
+                "valid_texts": [f"frame {i}", "a room"],
+                "state": {"index": i},
+            }
+        )
+    writer.release()
+    lines = "\n".join(json.dumps(fact) for fact in facts)
+    (tmp_path / "ground_truth.jsonl").write_text(lines + "\n", encoding="utf-8")
+    return path
+
+
+def test_a_video_plays_in_a_loop_with_its_ground_truth(graph: Graph, video: Path) -> None:
+    images = graph.listen(IMAGE, "image")
+    facts = graph.listen("vljepa_ros/msg/GroundTruth", "ground_truth")
+    graph.add(CameraNode, source=str(video), frame_id="cam")
+    assert graph.spin(lambda: len(images) >= 20 and len(facts) >= 20)
+    stamps = [nanoseconds(message.header.stamp) for message in images]
+    assert stamps == sorted(set(stamps)), "stamps go on through the loop"
+    assert images[0].header.frame_id == "cam"
+    assert (images[0].height, images[0].width, images[0].encoding) == (48, 64, "rgb8")
+    levels = {stamp: int(m.data[0]) for stamp, m in zip(stamps, images, strict=True)}
+    for fact in facts:
+        stamp = nanoseconds(fact.header.stamp)
+        if stamp not in levels:
+            continue
+        index = json.loads(fact.state)["index"]
+        assert abs(levels[stamp] - 20 * index) <= 6, "the truth is that of this image"
+        assert list(fact.valid_texts) == [f"frame {index}", "a room"]
+        assert nanoseconds(fact.event_start) <= stamp
+
+
+def test_it_stops_at_the_end_where_it_shall_not_loop(graph: Graph, video: Path) -> None:
+    images = graph.listen(IMAGE, "image")
+    diagnostics = graph.listen(DIAGNOSTICS, "/diagnostics")
+    graph.add(CameraNode, source=str(video), loop=False)
+    assert graph.spin(lambda: (s := status(diagnostics, "source")) and "ended" in s.message)
+    assert len(images) == 8
+
+
+def test_a_folder_of_images_in_another_size_as_jpeg(graph: Graph, tmp_path: Path) -> None:
+    for name, level in (("b.png", 200), ("a.jpg", 50)):
+        cv2.imwrite(str(tmp_path / name), np.full((40, 30, 3), level, np.uint8))
+    (tmp_path / "notes.txt").write_text("not an image", encoding="utf-8")
+    heard = graph.listen("sensor_msgs/msg/CompressedImage", "image/compressed")
+    graph.add(
+        CameraNode,
+        source=str(tmp_path),
+        transport="compressed",
+        rate=20.0,
+        width=20,
+        height=10,
+        loop=False,
+    )
+    assert graph.spin(lambda: len(heard) == 2)
+    decoded = [cv2.imdecode(np.frombuffer(m.data, np.uint8), 1) for m in heard]
+    assert [d.shape for d in decoded] == [(10, 20, 3)] * 2
+    assert [round(float(d.mean()), -1) for d in decoded] == [50, 200]
+
+
+def test_colours_come_in_the_order_that_the_encoding_says(graph: Graph, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((4, 4, 3), (10, 20, 200), np.uint8))  # BGR
+    images = graph.listen(IMAGE, "image")
+    node = graph.add(CameraNode, source=str(tmp_path), rate=50.0)
+    assert graph.spin(lambda: images)
+    assert list(images[-1].data[:3]) == [200, 20, 10]
+    assert graph.set(node, "encoding", "bgr8").successful
+    assert graph.spin(lambda: images[-1].encoding == "bgr8")
+    assert list(images[-1].data[:3]) == [10, 20, 200]
+
+
+@pytest.mark.parametrize("source", ["nowhere.mp4", "", "99"])
+def test_a_source_that_fails_is_named_and_the_node_lives_on(graph: Graph, source: str) -> None:
+    diagnostics = graph.listen(DIAGNOSTICS, "/diagnostics")
+    graph.add(CameraNode, source=source)
+    assert graph.spin(lambda: (s := status(diagnostics, "source")) and s.message)
+    found = status(diagnostics, "source")
+    assert found.level == type(found).ERROR
+    assert "allowed: demo, world, a video file" in found.message
+
+
+def test_files_that_are_no_videos_and_empty_folders_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="no images in"):
+        open_source(str(tmp_path), 0, (0, 0), 0.0)
+    text = tmp_path / "a.mp4"
+    text.write_text("no video", encoding="utf-8")
+    with pytest.raises(SourceError, match="no video that OpenCV can read"):
+        open_source(str(text), 0, (0, 0), 0.0)
+
+
+def test_the_demo_clip_has_a_truth_for_each_frame() -> None:
+    assert demo_clip().is_file()
+    source = open_source("demo", 0, (0, 0), 0.0)
+    shots = list(source.shots())
+    assert len(shots) > 100
+    assert all(shot.truth is not None for shot in shots)
+    assert abs(shots[-1].truth["stamp"] - (len(shots) - 1) / source.rate) < 0.2
+
+
+def test_the_simulated_world_is_a_camera(graph: Graph) -> None:
+    if find_spec("mujoco") is None:  # importing it here would choose its OpenGL too early
+        pytest.skip("needs the extra world")
+    source = open_source("world", 3, (96, 64), 5.0)
+    try:
+        shots = iter(source.shots())
+        first = next(shots)
+    finally:
+        source.close()
+    assert first.bgr.shape == (64, 96, 3)
+    assert first.bgr.std() > 5
+    assert first.truth is not None
+    assert first.truth["valid_texts"]
