@@ -34,10 +34,12 @@ sys.exit(ros.run(lambda: [Worker(), ros.Node("other")], sys.argv))
 """
 
 
-@pytest.mark.parametrize("gap_ms", [None, 0, 2, 20, 100, 200])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "gap_ms"),
+    [(signal.SIGINT, gap) for gap in (None, 0, 2, 20, 100, 200)] + [(signal.SIGTERM, None)],
+)
 def test_signals_once_and_twice_end_cleanly(
-    program: Program, gap_ms: int | None, number: signal.Signals
+    program: Program, number: signal.Signals, gap_ms: int | None
 ) -> None:
     process = program(MAIN, "worker", "--ros-args", "-r", "__ns:=/robot", "-p", "rate:=2.0")
     assert process.stdout is not None

@@ -238,3 +238,15 @@ def test_qos_overrides(make_graph: Callable[..., Graph]) -> None:
     publisher = node.create_publisher(String, "words", 10, qos_overriding_options=options)
     assert publisher.qos_profile.reliability == ros.ReliabilityPolicy.RELIABLE
     assert not node.set_parameters([ros.Parameter(f"{name}.depth", value=3)])[0].successful
+
+
+def test_a_small_receive_buffer_is_said_once(
+    graph: Graph, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vljepa_ros.ros.builtin.context.receive_buffer_limit", lambda: 212992)
+    node = graph.node("near")
+    node.create_subscription(String, "words", print, 10)
+    assert "rmem_max" not in capfd.readouterr().err
+    for topic in ("a", "b"):
+        node.create_subscription(Image, topic, print, BEST_EFFORT)
+    assert capfd.readouterr().err.count("212992 bytes of receive buffer") == 1

@@ -34,13 +34,7 @@ class Context:
         self.nodes: list[Node] = []
         self._valid = True
         self._on_shutdown: list[Callable[[], None]] = []
-        limit = receive_buffer_limit()
-        if limit is not None and limit < _TWO_FRAMES:
-            logging.get_logger("vljepa_ros").warning(
-                f"the kernel grants a socket {limit} bytes of receive buffer: less than two images"
-                " of 640x480, so images will be lost; allow more with"
-                " 'sysctl -w net.core.rmem_max=8388608'"
-            )
+        self._buffer_checked = False
 
     def ok(self) -> bool:
         """Whether `shutdown` was not called yet."""
@@ -49,6 +43,17 @@ class Context:
     def on_shutdown(self, callback: Callable[[], None]) -> None:
         """Call `callback` at `shutdown`."""
         self._on_shutdown.append(callback)
+
+    def check_receive_buffer(self) -> None:
+        """Warn, once, where the kernel's receive buffer is too small for images."""
+        limit = receive_buffer_limit()
+        if not self._buffer_checked and limit is not None and limit < _TWO_FRAMES:
+            logging.get_logger("vljepa_ros").warning(
+                f"the kernel grants a socket {limit} bytes of receive buffer: less than two images"
+                " of 640x480, so images will be lost; allow more with"
+                " 'sysctl -w net.core.rmem_max=8388608'"
+            )
+        self._buffer_checked = True
 
     def wait_set(self) -> WaitSet:
         """A wait set of this context's participant."""

@@ -13,7 +13,9 @@ goes, so a reader that is destroyed while another thread takes from it lives unt
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -105,7 +107,7 @@ def receive_buffer_limit() -> int | None:
 
 
 class _Raw(idl.IdlStruct):  # type: ignore[misc]
-    """A sample that is its own CDR bytes."""
+    """A sample that is its own CDR bytes. (No annotations here: Cyclone takes them for fields.)"""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -241,7 +243,11 @@ class Incompatible(NamedTuple):
     policy: str
 
 
-def _incompatible(status: Any) -> Incompatible:
+def _incompatible(read_status: Callable[[], Any]) -> Incompatible:
+    try:
+        status = read_status()
+    except DDSException:
+        return Incompatible(0, 0, "")  # the participant was closed by another thread
     policy = POLICY_NAMES.get(status.last_policy_id, f"policy {status.last_policy_id}")
     return Incompatible(status.total_count_change, status.total_count, policy)
 
@@ -377,9 +383,16 @@ class Writer:
         """Number of readers that get what is written."""
         return len(self._writer.get_matched_subscriptions())
 
+    def matched_user_data(self) -> list[bytes]:
+        """User data of every reader that gets what is written."""
+        found = map(
+            self._writer.get_matched_subscription_data, self._writer.get_matched_subscriptions()
+        )
+        return [_user_data(reader.qos) for reader in found if reader is not None]
+
     def incompatible(self) -> Incompatible:
         """Readers that were refused for their QoS."""
-        return _incompatible(self._writer.get_offered_incompatible_qos_status())
+        return _incompatible(self._writer.get_offered_incompatible_qos_status)
 
 
 class Reader:
@@ -392,10 +405,24 @@ class Reader:
 
     def take(self) -> bytes | None:
         """The oldest message not taken yet, copied; None where there is none."""
-        while samples := self._reader.take(1):
-            if isinstance(samples[0], _Raw):
-                return samples[0].data
+        taken = self.take_with_source()
+        return None if taken is None else taken[0]
+
+    def take_with_source(self) -> tuple[bytes, int] | None:
+        """As `take`, with the handle of the writer that it came from."""
+        try:
+            while samples := self._reader.take(1):
+                sample: Any = samples[0]
+                if isinstance(sample, _Raw):
+                    return sample.data, int(sample.sample_info.publication_handle)  # type: ignore[attr-defined]
+        except DDSException:
+            pass  # the participant was closed by another thread
         return None
+
+    def user_data_of(self, source: int) -> bytes:
+        """User data of the writer with handle `source`, empty where it is gone."""
+        found = self._reader.get_matched_publication_data(source)
+        return b"" if found is None else _user_data(found.qos)
 
     def matched(self) -> int:
         """Number of writers that this reader gets messages from."""
@@ -403,7 +430,7 @@ class Reader:
 
     def incompatible(self) -> Incompatible:
         """Writers that were refused for their QoS."""
-        return _incompatible(self._reader.get_requested_incompatible_qos_status())
+        return _incompatible(self._reader.get_requested_incompatible_qos_status)
 
 
 class WaitSet:
@@ -424,9 +451,11 @@ class WaitSet:
 
     def wait(self, timeout: float) -> None:
         """Return when something is there, `wake` was called, or `timeout` seconds have passed."""
-        self._set.wait(int(max(0.0, timeout) * 1e9))
-        self._guard.take()
+        with contextlib.suppress(DDSException):  # the participant was closed by another thread
+            self._set.wait(int(max(0.0, timeout) * 1e9))
+            self._guard.take()
 
     def wake(self) -> None:
         """End a `wait`, the present one or the next."""
-        self._guard.set(True)
+        with contextlib.suppress(DDSException):
+            self._guard.set(True)

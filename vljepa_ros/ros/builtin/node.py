@@ -238,6 +238,8 @@ class Node(NodeParameters):
             self, name, "subscription", as_profile(qos_profile), qos_overriding_options
         )
         kind = msg_type._definition.name
+        if kind == "sensor_msgs/msg/Image":
+            self.context.check_receive_buffer()
         reader = self.context.participant.reader(
             names.topic_in_dds(name), kind, qos, f"typehash={type_hash(kind)};".encode()
         )

@@ -7,13 +7,14 @@ bytes, the client's id and a sequence number, by which a client knows its replie
 from __future__ import annotations
 
 import itertools
+import re
 import secrets
 import struct
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .cdr import CdrError, byte_order, decode, encode
 from .dds import DdsError, Reader, Writer
@@ -67,6 +68,20 @@ def _split(data: bytes) -> tuple[int, int]:
     return client, sequence
 
 
+class _Asker(NamedTuple):
+    """Whom a reply is for."""
+
+    client: int
+    sequence: int
+    source: int  # handle of the client's writer
+    user_id: bytes | None  # the client's id in its user data, None where it is known to hear us
+
+
+def _client_id(user_data: bytes) -> bytes:
+    match = re.search(rb"clientid=([^;]*);", user_data)
+    return match[1] if match else b""
+
+
 class Service:
     """Answers requests. The callback gets (request, response) and returns the response.
 
@@ -91,6 +106,7 @@ class Service:
         self.reader: Reader | None
         self._writer: Writer | None
         self.reader, self._writer = _ends(node, srv_type, name, qos, "service")
+        self._met: set[int] = set()  # handles of the clients that are known to hear us
 
     @property
     def service_name(self) -> str:
@@ -100,9 +116,10 @@ class Service:
     def take(self) -> Handler | None:
         """The callback bound to the oldest request, or None."""
         reader = self.reader
-        data = reader.take() if reader else None
-        if data is None:
+        taken = reader.take_with_source() if reader else None
+        if taken is None or reader is None:
             return None
+        data, source = taken
         try:
             identity = _split(data)
             request = decode(f"{self.srv_type._service_name}_Request", data, _IDENTITY_SIZE)
@@ -112,36 +129,46 @@ class Service:
                 throttle_duration_sec=5.0,
             )
             return None
-        return lambda: self._answer(identity, request)
+        client = _client_id(reader.user_data_of(source)) if source not in self._met else None
+        return lambda: self._answer(_Asker(*identity, source, client), request)
 
-    def _answer(self, identity: tuple[int, int], request: Message) -> Any:
+    def _answer(self, asker: _Asker, request: Message) -> Any:
         result = self.callback(request, self.srv_type.Response())
         if not hasattr(result, "__await__"):
-            self._reply(identity, result)
+            self._reply(asker, result)
             return None
 
         async def wait_and_reply() -> None:
-            self._reply(identity, await result)
+            self._reply(asker, await result)
 
         return wait_and_reply()
 
-    def _reply(self, identity: tuple[int, int], response: Any) -> None:
+    def _reply(self, asker: _Asker, response: Any) -> None:
         if not isinstance(response, self.srv_type.Response):
             raise TypeError(
                 f"callback of service {self.srv_name} returned {type(response).__name__}, not a"
                 f" {self.srv_type.__name__}.Response"
             )
-        data = encode(response, struct.pack("=" + _IDENTITY, *identity))
+        data = encode(response, struct.pack("=" + _IDENTITY, asker.client, asker.sequence))
         writer = self._writer
         if writer is None or not self._node.context.ok():
             return  # destroyed while an async callback was at work: nobody waits any more
-        deadline = time.monotonic() + _REPLY_MATCH_SECONDS
-        while not writer.matched() and time.monotonic() < deadline:
-            time.sleep(0.005)
+        if asker.user_id is not None:
+            self._wait_for_match(writer, asker.user_id)
+            self._met.add(asker.source)
         try:
             writer.write(data)
         except DdsError as error:
             self._node.get_logger().warning(f"service {self.srv_name}: reply lost: {error}")
+
+    @staticmethod
+    def _wait_for_match(writer: Writer, user_id: bytes) -> None:
+        """Wait until the client can hear us: it may have found us before we found it."""
+        deadline = time.monotonic() + _REPLY_MATCH_SECONDS
+        while time.monotonic() < deadline:
+            if any(_client_id(data) == user_id for data in writer.matched_user_data()):
+                return
+            time.sleep(0.005)
 
     def writers(self) -> list[Writer]:
         """Its DDS writers."""
