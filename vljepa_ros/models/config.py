@@ -22,12 +22,14 @@ class Calibration:
     """Turns similarities into probabilities.
 
     p_i = exp(a * s_i) / (exp(a * n) + sum_j exp(a * s_j)), a = logit_scale, n = none_similarity, both
-    fitted on validation data.
+    fitted on validation data. abstain_below: probability under which an answer is withheld. decode_above:
+    confidence from which the Y-Decoder's own text is used, else the nearest known text.
     """
 
     logit_scale: float = 20.0
     none_similarity: float = -1.0
     abstain_below: float = 0.0
+    decode_above: float = 0.35
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,10 @@ def load_config(folder: Path) -> ModelConfig:
         raise ModelError(f"'{file}' is not valid JSON: {error}") from error
     if not isinstance(raw, dict):
         raise ModelError(f"'{file}' must hold a JSON object, not {type(raw).__name__}")
+    if "family" not in raw and "model_type" in raw:
+        from vljepa_ros.models.hub_folder import hub_config
+
+        raw = hub_config(folder, raw)
     if raw.get("family") not in FAMILIES:
         raise ModelError(
             f"'{file}': family is {raw.get('family')!r}, allowed: {', '.join(FAMILIES)}"

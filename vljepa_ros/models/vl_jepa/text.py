@@ -1,0 +1,99 @@
+"""Text in and out of a VL-JEPA without torch: WordPiece ids for the trunk, words for the Y-Decoder."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from vljepa_ros.models.config import ModelError
+
+__all__ = ["MAX_TOKENS", "DecoderWords", "TextTokenizer", "split_words"]
+
+MAX_TOKENS = 64
+"""Longest text in word pieces, with the two special ones; what is beyond is cut off."""
+
+_WORD = re.compile(r"[a-z0-9']+|[^\sa-z0-9']")
+
+
+class TextTokenizer:
+    """WordPiece tokenizer of a model folder (`tokenizer.json`)."""
+
+    def __init__(self, file: Path) -> None:
+        """Load.
+
+        :raises ModelError: not a tokenizer file.
+        """
+        try:
+            self._tokenizer = Tokenizer.from_file(str(file))
+        except Exception as error:  # the library raises plain Exception
+            raise ModelError(f"'{file}' is not a tokenizer file: {error}") from error
+        self._tokenizer.enable_truncation(MAX_TOKENS)
+        self._tokenizer.no_padding()
+
+    def ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Word-piece ids of each text, special ones included; at most MAX_TOKENS each."""
+        return [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
+
+    @staticmethod
+    def padded(ids: Sequence[Sequence[int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """ids and validity (1 real, 0 padding), both [len(ids), longest] int64."""
+        longest = max(len(row) for row in ids)
+        tokens = np.zeros((len(ids), longest), np.int64)
+        valid = np.zeros((len(ids), longest), np.int64)
+        for index, row in enumerate(ids):
+            tokens[index, : len(row)] = row
+            valid[index, : len(row)] = 1
+        return tokens, valid
+
+
+def split_words(text: str) -> list[str]:
+    """Lower-case words and punctuation marks."""
+    return _WORD.findall(text.lower())
+
+
+class DecoderWords:
+    """The Y-Decoder's own word list: index 0 is padding, 1 the end of the text."""
+
+    PAD, END = 0, 1
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.words = tuple(words)
+        self._index = {word: index + 2 for index, word in enumerate(self.words)}
+
+    def __len__(self) -> int:
+        return len(self.words) + 2
+
+    @classmethod
+    def load(cls, file: Path) -> DecoderWords:
+        """Read a JSON list of words.
+
+        :raises ModelError: not such a list.
+        """
+        try:
+            words = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ModelError(f"'{file}' is not a JSON list of words: {error}") from error
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            raise ModelError(f"'{file}' must hold a JSON list of strings")
+        return cls(words)
+
+    def ids(self, text: str) -> list[int]:
+        """Word ids and the end mark; words that the list lacks are left out."""
+        return [self._index[w] for w in split_words(text) if w in self._index] + [self.END]
+
+    def text(self, ids: Sequence[int]) -> str:
+        """The words up to the end mark, punctuation attached to the word before."""
+        out = ""
+        for index in ids:
+            if index == self.END:
+                break
+            if self.END < index < len(self):
+                word = self.words[index - 2]
+                out += word if word in ",.;:?!" or not out else " " + word
+        return out

@@ -1,0 +1,76 @@
+"""The one weights file (`model.safetensors`): fp16, and int8 with a scale per row for the frozen text trunk.
+
+Weights are rounded *before* anything is exported or measured (`rounded`), so that torch and the exported
+graphs compute with the same numbers. Needs torch.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from vljepa_ros.models.config import ModelError
+from vljepa_ros.models.vl_jepa.architecture import Architecture
+from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
+
+__all__ = ["SCALE", "load_model", "pack", "rounded", "save_model", "unpack"]
+
+SCALE = ".scale"
+_INT8_PART = "text_trunk."
+
+
+def _is_int8(name: str, tensor: Tensor) -> bool:
+    return name.startswith(_INT8_PART) and tensor.ndim == 2 and name.endswith("weight")
+
+
+def pack(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """fp32 parameters -> what is stored: fp16, or int8 rows with `<name>.scale` [rows, 1] float32."""
+    stored: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        value = tensor.detach().float().cpu()
+        if _is_int8(name, value):
+            scale = value.abs().amax(1, keepdim=True).clamp(min=1e-12) / 127
+            stored[name] = (value / scale).round().clamp(-127, 127).to(torch.int8).contiguous()
+            stored[name + SCALE] = scale.contiguous()
+        else:
+            stored[name] = value.half().contiguous()
+    return stored
+
+
+def unpack(stored: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What `pack` made -> fp32 parameters."""
+    state = {}
+    for name, tensor in stored.items():
+        if name.endswith(SCALE):
+            continue
+        value = tensor.float()
+        if name + SCALE in stored:
+            value = value * stored[name + SCALE]
+        state[name] = value
+    return state
+
+
+def rounded(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """fp32 parameters as they come back from the file. Idempotent."""
+    return unpack(pack(state))
+
+
+def save_model(model: VLJEPA, file: Path) -> None:
+    """Write the weights file."""
+    save_file(pack(model.state_dict()), str(file), metadata={"format": "pt"})
+
+
+def load_model(file: Path, architecture: Architecture) -> VLJEPA:
+    """A torch model with the weights of `file`, on the CPU, in evaluation mode.
+
+    :raises ModelError: not a weights file, or one of another architecture.
+    """
+    model = VLJEPA(architecture)
+    try:
+        model.load_state_dict(unpack(load_file(str(file))))
+    except Exception as error:
+        raise ModelError(f"'{file}' does not fit the architecture: {error}") from error
+    return model.eval()

@@ -1,0 +1,107 @@
+"""Y-Decoder: text from one embedding, with a key-value cache for generation. Needs torch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vljepa_ros.models.vl_jepa.architecture import YDecoderSizes
+from vljepa_ros.models.vl_jepa.blocks import mlp
+
+__all__ = ["Prefill", "Step", "YDecoder"]
+
+
+class _Layer(nn.Module):
+    """Pre-norm causal layer that returns its keys and values."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm_attention = nn.LayerNorm(dim)
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.out = nn.Linear(dim, dim)
+        self.norm_mlp = nn.LayerNorm(dim)
+        self.mlp = mlp(dim, 3)
+
+    def forward(
+        self, x: Tensor, cache: Tensor | None, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        batch, count, dim = x.shape
+        qkv = self.qkv(self.norm_attention(x)).reshape(batch, count, 3, self.heads, -1)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        kept = torch.stack([key, value])
+        if cache is not None:
+            kept = torch.cat([cache, kept], 3)
+        seen = functional.scaled_dot_product_attention(query, kept[0], kept[1], attn_mask=mask)
+        x = x + self.out(seen.transpose(1, 2).reshape(batch, count, dim))
+        return x + self.mlp(self.norm_mlp(x)), kept
+
+
+class YDecoder(nn.Module):
+    """Words 0 and 1 are padding and end of text."""
+
+    PAD, END = 0, 1
+
+    def __init__(self, sizes: YDecoderSizes, in_dim: int) -> None:
+        super().__init__()
+        self.prefix_count = sizes.prefix
+        self.prefix = nn.Linear(in_dim, sizes.prefix * sizes.dim)
+        self.words = nn.Embedding(sizes.words, sizes.dim)
+        self.position = nn.Parameter(torch.randn(sizes.prefix + sizes.positions, sizes.dim) * 0.02)
+        self.layers = nn.ModuleList([_Layer(sizes.dim, sizes.heads) for _ in range(sizes.depth)])
+        self.norm = nn.LayerNorm(sizes.dim)
+        nn.init.normal_(self.words.weight, std=0.05)
+
+    def start(self, embedding: Tensor) -> Tensor:
+        """[B, in_dim] -> the prefix positions [B, prefix, dim]."""
+        made: Tensor = self.prefix(embedding).reshape(embedding.shape[0], self.prefix_count, -1)
+        return made + self.position[: self.prefix_count]
+
+    def run(self, x: Tensor, cache: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """x [B, N, dim], cache [layers, 2, B, heads, M, head_dim] -> logits [B, N, words], grown cache."""
+        kept = []
+        for index, layer in enumerate(self.layers):
+            x, one = layer(x, None if cache is None else cache[index], mask)
+            kept.append(one)
+        return functional.linear(self.norm(x), self.words.weight), torch.stack(kept)
+
+    def forward(self, embedding: Tensor, ids: Tensor) -> Tensor:
+        """Teacher forcing: logits [B, L, words] that predict ids [B, L]."""
+        text = self.words(ids[:, :-1]) + self.position[self.prefix_count :][: ids.shape[1] - 1]
+        x = torch.cat([self.start(embedding), text], 1)
+        row = torch.arange(x.shape[1], device=x.device)
+        mask = row[None, :] <= row[:, None]
+        return self.run(x, None, mask)[0][:, self.prefix_count - 1 :]
+
+
+class Prefill(nn.Module):
+    """Graph: embedding [B, in_dim] -> logits [B, words] of the first word, cache."""
+
+    def __init__(self, decoder: YDecoder) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, embedding: Tensor) -> tuple[Tensor, Tensor]:
+        """See the class."""
+        count = self.decoder.prefix_count
+        row = torch.arange(count, device=embedding.device)
+        logits, cache = self.decoder.run(
+            self.decoder.start(embedding), None, row[None, :] <= row[:, None]
+        )
+        return logits[:, -1], cache
+
+
+class Step(nn.Module):
+    """Graph: word [B], position [1] (0 for the first word), cache -> logits [B, words], grown cache."""
+
+    def __init__(self, decoder: YDecoder) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, word: Tensor, position: Tensor, cache: Tensor) -> tuple[Tensor, Tensor]:
+        """See the class."""
+        place = self.decoder.position[position + self.decoder.prefix_count]
+        x = (self.decoder.words(word) + place)[:, None]
+        logits, grown = self.decoder.run(x, cache, None)
+        return logits[:, -1], grown
