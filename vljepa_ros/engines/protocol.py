@@ -99,5 +99,8 @@ class Engine(Protocol):
     def generate(self, embeddings: NDArray[np.float32]) -> list[Generated]:
         """Y-Decoder: a text for each of [B, D] embeddings; nearest known text where its confidence is low."""
 
+    def known_texts(self) -> tuple[list[str], NDArray[np.float32]]:
+        """Texts that the model was trained on, and their embeddings [N, D]."""
+
     def close(self) -> None:
         """Free sessions and device memory; the engine must not be used afterwards."""
