@@ -1,0 +1,213 @@
+"""Questions for training windows: fresh ones at each draw, where the named objects are, hard candidates."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+
+from vljepa_ros.training.store import Scene, cell_of
+from vljepa_ros.world.captions import (
+    event_key,
+    event_text,
+    event_texts,
+    noun,
+    object_names,
+    state_text,
+    state_texts,
+)
+from vljepa_ros.world.questions import Question, ask
+from vljepa_ros.world.state import ACTIONS, COLORS, OBJECT_ACTIONS, SHAPES, State
+from vljepa_ros.world.wordings import QUESTIONS, STATES
+
+__all__ = [
+    "ABSENT",
+    "Row",
+    "canonical_text",
+    "draw",
+    "fixed_candidates",
+    "frequent_texts",
+    "hard_candidates",
+    "named_cells",
+    "parent",
+]
+
+ABSENT = 64
+_NOT_ASKED = -1
+_NUMBERS = ("zero", "one", "two", "three", "four", "five")
+_NAMED = re.compile(
+    rf"(?:\b({'|'.join(COLORS)}) )?\b({'|'.join(sorted(SHAPES, key=len, reverse=True))})\b"
+)
+_WEIGHTS = {
+    "event": 2.0,
+    "action": 2.5,
+    "moved": 1.0,
+    "door": 1.3,
+    "lights": 0.7,
+    "person": 1.3,
+    "colour": 1.0,
+    "count": 1.0,
+    "exists": 1.8,
+    "side": 1.2,
+    "held": 0.8,
+    "holding_anything": 0.6,
+    "caption": 0.0,
+}
+"""How much each task is worth in training: what is hard, or matters most, is asked more often."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One question about one window; cells: where each of two slots should point (-1: anywhere)."""
+
+    task: str
+    question: str
+    answer: str
+    key: str
+    cells: tuple[int, int]
+
+
+def parent(key: str) -> str:
+    """Key of the less detailed statement: `event:roll:red ball` -> `event:roll`; empty without one."""
+    parts = key.split(":")
+    return ":".join(parts[:2]) if parts[0] == "event" and len(parts) > 2 else ""
+
+
+def _cell(state: State, colour: str, shape: str) -> int:
+    found = [o for o in state.objects if o.shape == shape and colour in ("", o.color)]
+    if not found:
+        return ABSENT
+    if len(found) > 1 or found[0].visible < 0.4:
+        return _NOT_ASKED
+    cell = cell_of(found[0].uv)
+    return cell if cell >= 0 else _NOT_ASKED
+
+
+def named_cells(question: Question, state: State) -> tuple[int, int]:
+    """Cells of the objects that the question names, in order; of the one it asks for, where it names none."""
+    cells = [_cell(state, *match) for match in _NAMED.findall(question.text)]
+    if not cells and question.task in ("held", "moved") and question.key.startswith("object:"):
+        colour, _, shape = question.key.removeprefix("object:").partition(" ")
+        cells = [_cell(state, colour, shape)]
+    cells = [*cells, _NOT_ASKED, _NOT_ASKED][:2]
+    return cells[0], cells[1]
+
+
+def draw(
+    scene: Scene,
+    last: int,
+    count: int,
+    rng: random.Random,
+    known: Container[str] | None = None,
+    fresh: float = 0.1,
+) -> list[Row]:
+    """`count` rows about the clip that ends at frame `last`, by weight, few of them twice.
+
+    known: texts whose embeddings are at hand. A text beyond them costs a pass of the trunk, so only a
+    share `fresh` of the questions that would need one is kept (more of `side`, whose texts are too many
+    to know), and an answer that is not known is given in its canonical wording.
+    """
+    questions: list[Question] = []
+    for _ in range(3):
+        for question in ask(scene.record, last, rng):
+            if _WEIGHTS[question.task] <= 0 or any(q.task == question.task for q in questions):
+                continue
+            limit = 0.35 if question.task == "side" else fresh
+            if known is None or question.text in known or rng.random() < limit:
+                questions.append(question)
+        if known is None or len(questions) > count + 2:
+            break
+    state = scene.record.states[last]
+    chosen: list[Question] = []
+    pool = list(questions)
+    while len(chosen) < count:
+        if not pool:
+            pool = list(questions)
+        pick = rng.choices(range(len(pool)), [_WEIGHTS[q.task] for q in pool])[0]
+        chosen.append(pool.pop(pick))
+    rows = []
+    for q in chosen:
+        answer = q.answer
+        if known is not None and answer not in known and rng.random() >= fresh:
+            answer = canonical_text(q.key)
+        rows.append(Row(q.task, q.text, answer, q.key, named_cells(q, state)))
+    return rows
+
+
+def canonical_text(key: str) -> str:
+    """One text for a semantic key: what the Y-Decoder should say."""
+    kind, _, rest = key.partition(":")
+    if kind == "event":
+        action, _, name = rest.partition(":")
+        return event_text(action, name)
+    if kind in ("door", "lights", "person", "held"):
+        return state_text(key)
+    if kind == "object":
+        return noun(rest)
+    if kind == "count":
+        return _NUMBERS[int(rest)]
+    if kind in ("color", "side"):
+        return rest
+    return "nothing" if kind == "none" else kind
+
+
+def frequent_texts(split: str, rng: random.Random, sides: int = 3000) -> list[str]:
+    """Questions and answers worth knowing from the start: `sides` of those that name two objects."""
+    names = object_names(split)
+    found = [text for text, _ in fixed_candidates()]
+    for kind in ACTIONS:
+        found += event_texts(kind)
+        if kind in OBJECT_ACTIONS:
+            found += [event_text(kind, name, i) for name in names for i in range(5)]
+    for key in STATES:
+        if key != "held":
+            found += state_texts(key)
+    found += [noun(name) for name in names]
+    for form, texts in QUESTIONS.items():
+        for text in texts:
+            if "{y}" in text:
+                continue
+            if "{x}" not in text:
+                found.append(text)
+            elif form.startswith("exists"):
+                found += [text.format(x=noun(name, "a")) for name in names]
+            else:
+                found += [text.format(x=noun(shape)) for shape in SHAPES]
+    named = [*names, *SHAPES, *SHAPES]
+    pairs = [text for form in ("side", "side_yes") for text in QUESTIONS[form]]
+    for _ in range(sides):
+        x, y = rng.sample(named, 2)
+        found.append(rng.choice(pairs).format(x=noun(x), y=noun(y)))
+    return list(dict.fromkeys(found))
+
+
+def fixed_candidates() -> list[tuple[str, str]]:
+    """Short answers that stand in every batch, with their keys: right or wrong, never missing."""
+    found = [("yes", "yes"), ("no", "no"), ("nothing", "none")]
+    found += [(word, f"door:{word}") for word in ("open", "closed")]
+    found += [(word, f"lights:{word}") for word in ("on", "off")]
+    found += [(word, f"side:{word}") for word in ("left", "right")]
+    found += [(colour, f"color:{colour}") for colour in COLORS]
+    found += [(word, f"count:{index}") for index, word in enumerate(_NUMBERS)]
+    return found
+
+
+def hard_candidates(rows: Sequence[Row], split: str, rng: random.Random) -> list[tuple[str, str]]:
+    """Wrong answers that differ in one thing: the same event with another object, another event with it;
+    every action once. Keys beside the texts."""
+    names = object_names(split)
+    # Few wordings: each new text costs a pass of the trunk.
+    found = [(event_text(kind, "", rng.randrange(13)), event_key(kind)) for kind in ACTIONS]
+    for row in rows:
+        if row.task == "event" and parent(row.key):
+            _, kind, name = row.key.split(":", 2)
+            other = rng.choice(names)
+            found.append((event_text(kind, other, rng.randrange(2)), event_key(kind, other)))
+            kind = rng.choice(OBJECT_ACTIONS)
+            found.append((event_text(kind, name, rng.randrange(2)), event_key(kind, name)))
+        elif row.key.startswith("object:"):
+            colour, _, shape = row.key.removeprefix("object:").partition(" ")
+            other = rng.choice([n for n in names if n.startswith(colour) or n.endswith(shape)])
+            found.append((noun(other), f"object:{other}"))
+    return found

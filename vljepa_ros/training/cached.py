@@ -1,0 +1,152 @@
+"""Phase 3: window stage, Predictor and text head on cached frame features, the per-frame stage fixed.
+
+Without the per-frame stage in the loop a step costs half, so more windows and fresh questions about them
+are seen. With `tokens_only` the window stage is fixed as well: the Predictor alone. Needs torch.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
+from vljepa_ros.training.batches import Asked, Chooser, prepared
+from vljepa_ros.training.checkpoint import load_checkpoint, load_into, save_checkpoint
+from vljepa_ros.training.contrast import LogitScale, answer_loss
+from vljepa_ros.training.heads import WindowHeads
+from vljepa_ros.training.joint import prepare, window_loss, windows_of
+from vljepa_ros.training.losses import locate_loss
+from vljepa_ros.training.progress import Budget, Progress
+from vljepa_ros.training.schedule import make_optimizer, set_rate
+from vljepa_ros.training.store import Scene, Store
+from vljepa_ros.training.texts import TextTable
+from vljepa_ros.world.questions import CLIP_FRAMES
+
+__all__ = ["CachedConfig", "frame_features", "train_cached"]
+
+
+@dataclass(frozen=True)
+class CachedConfig:
+    """As JointConfig; noise: of the cached features, as a share of their spread (1 after LayerNorm)."""
+
+    minutes: float = 15.0
+    scenes: int = 32
+    questions: int = 4
+    rate: float = 7e-4
+    warmup: int = 60
+    save_every: float = 5.0
+    noise: float = 0.08
+    tokens_only: bool = False
+
+
+def frame_features(model: VLJEPA, scenes: list[Scene]) -> Tensor:
+    """Frame features of all scenes: [S, frames, cells, dim] fp16."""
+    model.frame.eval()
+    out = []
+    with torch.no_grad():
+        for scene in scenes:
+            chunks = [scene.frames[i : i + 12] for i in range(0, len(scene.frames), 12)]
+            out.append(torch.cat([model.frame(torch.tensor(chunk)).half() for chunk in chunks]))
+    return torch.stack(out)
+
+
+def train_cached(
+    model: VLJEPA,
+    table: TextTable,
+    store: Store,
+    config: CachedConfig,
+    folder: Path,
+    evaluate: Callable[[], dict[str, float]],
+    features: Tensor,
+    seed: int = 0,
+) -> None:
+    """Resumes from and ends with `folder/cached.pt`; starts with `folder/joint.pt`.
+
+    features: `frame_features` of the scenes in `store`.
+    """
+    window_heads, scale = WindowHeads(model.architecture.window.dim), LogitScale()
+    parts = {
+        "frame": model.frame,
+        "window": model.window,
+        "predictor": model.predictor,
+        "text_head": model.text_head,
+        "window_heads": window_heads,
+        "scale": scale,
+    }
+    fixed = {"frame"} | ({"window", "window_heads"} if config.tokens_only else set())
+    optimizer = make_optimizer(
+        [(part, 1.0) for name, part in parts.items() if name not in fixed], config.rate
+    )
+    file = folder / "cached.pt"
+    saved = load_checkpoint(file)
+    if saved is not None:
+        load_into(saved, parts | ({} if saved["done"] else {"optimizer": optimizer}))
+        if saved["done"]:
+            return
+    else:
+        start = load_checkpoint(folder / "joint.pt")
+        if start is not None:
+            load_into(start, parts)
+    budget = Budget(config.minutes, saved["spent"] if saved else 0.0)
+    progress = Progress("cached", budget)
+    rng = random.Random(f"cached {seed} {budget.spent}")
+    scenes = store.scenes[: len(features)]
+    chooser = Chooser(scenes, CLIP_FRAMES, 1, config.questions, rng, table)
+
+    def clips(batch: list[Asked]) -> Tensor:
+        taken = torch.stack(
+            [features[a.scene, a.start : a.start + CLIP_FRAMES] for a in batch]
+        ).float()
+        return taken + torch.randn_like(taken) * config.noise
+
+    model.eval()
+    model.window.train()
+    model.predictor.train()
+    step, next_save = 0, budget.spent + config.save_every
+    for batch in prepared(lambda: prepare(scenes, chooser, config.scenes, table, rng, clips)):
+        set_rate(optimizer, config.rate, step, budget.share, config.warmup)
+        with torch.set_grad_enabled(not config.tokens_only):
+            tokens = model.window(windows_of(batch.clips, batch.asked))
+            of_windows, seen = window_loss(window_heads(tokens), batch.window_truth)
+        predicted, where = model.predictor.predict(
+            tokens, batch.query, batch.valid, config.questions
+        )
+        contrast, right = answer_loss(predicted, batch.columns, model.text_head, scale, table)
+        cells = torch.tensor([row.cells for row in batch.rows])
+        located = locate_loss(where, cells) if where is not None else contrast * 0
+        loss = contrast + 0.4 * located
+        if not config.tokens_only:
+            loss = loss + 0.3 * of_windows
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(
+            [p for group in optimizer.param_groups for p in group["params"]], 1.0
+        )
+        optimizer.step()
+        step += 1
+        progress.add(
+            len(tokens),
+            {
+                "contrast": float(contrast.detach()),
+                "right": right,
+                "locate": float(located.detach()),
+                **seen,
+                "scale": float(scale.log.detach().exp()),
+            },
+        )
+        if budget.share >= 1:
+            break
+        if budget.spent > next_save:
+            save_checkpoint(file, parts | {"optimizer": optimizer}, budget.spent, False)
+            print("cached, validation:", evaluate(), flush=True)
+            model.window.train()
+            model.predictor.train()
+            next_save = budget.spent + config.save_every
+    save_checkpoint(file, parts, budget.spent, True)
+    table.save(folder / "texts.pt")
+    print("cached, validation:", evaluate(), flush=True)

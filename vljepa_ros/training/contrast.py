@@ -1,0 +1,84 @@
+"""The contrastive loss of a batch of questions: texts to columns, keys to positives. Needs torch."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from vljepa_ros.models.vl_jepa.y_encoder import TextHead
+from vljepa_ros.training.asking import Row, fixed_candidates, hard_candidates, parent
+from vljepa_ros.training.losses import info_nce
+from vljepa_ros.training.texts import TextTable
+
+__all__ = ["Columns", "LogitScale", "answer_loss"]
+
+_FIXED = fixed_candidates()
+
+
+class LogitScale(nn.Module):
+    """The learnable inverse temperature, as its logarithm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log = nn.Parameter(torch.tensor(2.65))
+
+
+class Columns:
+    """Unique answers of a batch and their keys, as numbers; prepared outside the training step.
+
+    row_keys [R], column_keys [C]; ignored [R, C]: neither right nor wrong, because one statement only
+    says more than the other; same_kind [R, C]: answers to the same kind of question.
+    """
+
+    def __init__(self, rows: Sequence[Row], split: str, rng: random.Random) -> None:
+        # A text can carry two keys ("open" for a door, "yes" to two questions): one column for each.
+        columns = dict.fromkeys([(row.answer, row.key) for row in rows])
+        columns |= dict.fromkeys(_FIXED)
+        columns |= dict.fromkeys(hard_candidates(rows, split, rng))
+        self.texts = [text for text, _ in columns]
+        names = [key for _, key in columns]
+        number: dict[str, int] = {}
+        self.row_keys = torch.tensor([number.setdefault(row.key, len(number)) for row in rows])
+        self.column_keys = torch.tensor([number.setdefault(key, len(number)) for key in names])
+        row_parents = torch.tensor([number.get(parent(row.key), -1) for row in rows])
+        column_parents = torch.tensor([number.get(parent(key), -2) for key in names])
+        self.ignored = (row_parents[:, None] == self.column_keys[None]) | (
+            self.row_keys[:, None] == column_parents[None]
+        )
+        kinds: dict[str, int] = {}
+        row_kinds = torch.tensor([kinds.setdefault(_kind(row.key), len(kinds)) for row in rows])
+        column_kinds = torch.tensor([kinds.setdefault(_kind(key), len(kinds)) for key in names])
+        self.same_kind = row_kinds[:, None] == column_kinds[None]
+
+
+def _kind(key: str) -> str:
+    if key in ("yes", "no"):
+        return "yes or no"
+    if key == "none":
+        return "object"
+    if parent(key):
+        return "event with object"
+    return key.split(":")[0]
+
+
+def answer_loss(
+    predicted: Tensor, columns: Columns, head: TextHead, scale: LogitScale, table: TextTable
+) -> tuple[Tensor, float]:
+    """InfoNCE of predicted [R, D]; second: share of rows whose nearest column is right."""
+    answers = head(table.answers(columns.texts))
+    loss = info_nce(
+        predicted,
+        answers,
+        columns.row_keys,
+        columns.column_keys,
+        scale.log,
+        ignored=columns.ignored,
+        same_kind=columns.same_kind,
+    )
+    with torch.no_grad():
+        best = (predicted @ answers.T).masked_fill(columns.ignored, -2).argmax(1)
+        right = float((columns.column_keys[best] == columns.row_keys).float().mean())
+    return loss, right

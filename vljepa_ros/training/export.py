@@ -1,0 +1,202 @@
+"""Export a VL-JEPA to ONNX graphs whose weights stay in the one `model.safetensors`.
+
+Each graph's initializers become external data that points into the weights file (safetensors is a raw
+file behind a header), followed by the few nodes that turn the stored fp16 or int8 into fp32. ONNX Runtime
+folds these nodes when it loads, so they cost nothing per call. Needs torch and onnx.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from onnx import TensorProto, helper
+from torch import Tensor, nn
+
+from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
+from vljepa_ros.models.vl_jepa.weights import SCALE, rounded, save_model
+from vljepa_ros.models.vl_jepa.y_decoder import Prefill, Step
+
+__all__ = ["GRAPHS", "WEIGHTS", "export_graphs", "sha256_of"]
+
+WEIGHTS = "model.safetensors"
+OPSET = 20
+_TYPES = {"F16": TensorProto.FLOAT16, "F32": TensorProto.FLOAT, "I8": TensorProto.INT8}
+
+
+@dataclass(frozen=True)
+class _Graph:
+    """prefix: of the module's parameters in the weights file; dynamic: names of free axes, per input."""
+
+    module: nn.Module
+    prefix: str
+    inputs: tuple[Tensor, ...]
+    input_names: tuple[str, ...]
+    output_names: tuple[str, ...]
+    dynamic: tuple[dict[int, str], ...]
+
+
+GRAPHS = (
+    "frame",
+    "window",
+    "predictor",
+    "text_trunk",
+    "text_head",
+    "decoder_prefill",
+    "decoder_step",
+)
+
+
+def _graphs(model: VLJEPA) -> dict[str, _Graph]:
+    sizes = model.architecture
+    frame, window, text, decoder = sizes.frame, sizes.window, sizes.text, sizes.y_decoder
+    cells, size = frame.grid**2, frame.input_size
+    ids, valid = torch.ones(2, 5, dtype=torch.long), torch.ones(2, 5, dtype=torch.long)
+    head = decoder.dim // decoder.heads
+    return {
+        "frame": _Graph(
+            model.frame, "frame.", (torch.zeros(2, size, size, 3, dtype=torch.uint8),),
+            ("frames",), ("features",), ({0: "batch"},),
+        ),
+        "window": _Graph(
+            model.window, "window.", (torch.randn(2, window.frames, cells, frame.dim),),
+            ("features",), ("tokens",), ({0: "batch"},),
+        ),
+        "predictor": _Graph(
+            model.predictor, "predictor.",
+            (torch.randn(2, cells, window.dim), torch.randn(2, 5, text.dim), torch.ones(2, 5)),
+            ("tokens", "query", "valid"), ("embedding",),
+            ({0: "batch"}, {0: "batch", 1: "length"}, {0: "batch", 1: "length"}),
+        ),
+        "text_trunk": _Graph(
+            model.text_trunk, "text_trunk.", (ids, valid), ("ids", "valid"), ("hidden", "pooled"),
+            ({0: "batch", 1: "length"}, {0: "batch", 1: "length"}),
+        ),
+        "text_head": _Graph(
+            model.text_head, "text_head.", (torch.randn(2, text.dim),),
+            ("pooled",), ("embedding",), ({0: "batch"},),
+        ),
+        "decoder_prefill": _Graph(
+            Prefill(model.y_decoder), "y_decoder.", (torch.randn(2, sizes.dim),),
+            ("embedding",), ("logits", "cache"), ({0: "batch"},),
+        ),
+        "decoder_step": _Graph(
+            Step(model.y_decoder), "y_decoder.",
+            (
+                torch.ones(2, dtype=torch.long),
+                torch.ones(1, dtype=torch.long),
+                torch.randn(decoder.depth, 2, 2, decoder.heads, decoder.prefix + 1, head),
+            ),
+            ("word", "position", "cache"), ("logits", "grown"),
+            ({0: "batch"}, {}, {2: "batch", 4: "past"}),
+        ),
+    }  # fmt: skip
+
+
+def _trace(graph: _Graph) -> Any:
+    # DYNAMIC lets the tracer find out which axes must agree; axes of the same name do.
+    shapes = tuple(dict.fromkeys(axes, torch.export.Dim.DYNAMIC) or None for axes in graph.dynamic)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            graph.module.eval(),
+            graph.inputs,
+            dynamo=True,
+            input_names=list(graph.input_names),
+            output_names=list(graph.output_names),
+            dynamic_shapes=shapes,
+            opset_version=OPSET,
+            optimize=False,
+            verbose=False,
+        )
+    assert program is not None
+    return program.model_proto
+
+
+def _layout(weights: Path) -> dict[str, tuple[str, list[int], int, int]]:
+    """Tensor name -> safetensors type, shape, offset and length in the file."""
+    with weights.open("rb") as file:
+        (size,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(size))
+    start = 8 + size
+    return {
+        name: (entry["dtype"], entry["shape"], start + entry["data_offsets"][0],
+               entry["data_offsets"][1] - entry["data_offsets"][0])
+        for name, entry in header.items()
+        if name != "__metadata__"
+    }  # fmt: skip
+
+
+def _external(name: str, layout: tuple[str, list[int], int, int]) -> TensorProto:
+    kind, shape, offset, length = layout
+    tensor = TensorProto(name=name, data_type=_TYPES[kind], dims=shape)
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", WEIGHTS), ("offset", offset), ("length", length)):
+        tensor.external_data.add(key=key, value=str(value))
+    return tensor
+
+
+def _point_into(
+    model: Any, prefix: str, layout: dict[str, tuple[str, list[int], int, int]]
+) -> None:
+    """Replace the initializers that are parameters by external ones and the nodes that widen them."""
+    kept, external, widen = [], [], []
+    for initializer in model.graph.initializer:
+        name = initializer.name
+        own = prefix + name.removeprefix("decoder.")
+        if own not in layout:
+            kept.append(initializer)
+            continue
+        external.append(_external(f"{name}.stored", layout[own]))
+        if own + SCALE in layout:
+            external.append(_external(f"{name}.scale", layout[own + SCALE]))
+            widen.append(
+                helper.make_node("Cast", [f"{name}.stored"], [f"{name}.wide"], to=TensorProto.FLOAT)
+            )
+            widen.append(helper.make_node("Mul", [f"{name}.wide", f"{name}.scale"], [name]))
+        else:
+            widen.append(helper.make_node("Cast", [f"{name}.stored"], [name], to=TensorProto.FLOAT))
+    nodes = list(model.graph.node)
+    del model.graph.initializer[:], model.graph.node[:]
+    model.graph.initializer.extend([*kept, *external])
+    model.graph.node.extend([*widen, *nodes])
+
+
+def export_graphs(model: VLJEPA, folder: Path, names: Sequence[str] = GRAPHS) -> dict[str, str]:
+    """Write the weights file and the graphs into `folder`; returns part -> file name.
+
+    The model's own weights are rounded to what is stored.
+    """
+    model = model.cpu().eval()
+    model.load_state_dict(rounded(model.state_dict()))
+    folder.mkdir(parents=True, exist_ok=True)
+    save_model(model, folder / WEIGHTS)
+    layout = _layout(folder / WEIGHTS)
+    files = {"weights": WEIGHTS}
+    for name, graph in _graphs(model).items():
+        if name not in names:
+            continue
+        proto = _trace(graph)
+        _point_into(proto, graph.prefix, layout)
+        for info in (proto.graph.node, proto.graph.input, proto.graph.output):
+            for entry in info:
+                entry.ClearField("metadata_props")
+                entry.ClearField("doc_string")
+        del proto.graph.value_info[:], proto.metadata_props[:]
+        file = f"{name}.onnx"
+        onnx.save(proto, str(folder / file))
+        files[name] = file
+    return files
+
+
+def sha256_of(file: Path) -> str:
+    """Digest of a file."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()

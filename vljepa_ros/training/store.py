@@ -1,0 +1,150 @@
+"""Rendered scenes and what the simulator knows of them, as arrays for training.
+
+Everything per frame is made once when a shard is read; pixels stay memory-mapped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vljepa_ros.world.dataset import open_shards
+from vljepa_ros.world.questions import CLIP_FRAMES, Record, window
+from vljepa_ros.world.state import ACTIONS, COLORS, SHAPES
+
+__all__ = ["CLASSES", "Scene", "Store", "cell_of", "frame_truth", "make_scene"]
+
+GRID = 8
+CLASSES = {
+    "shape": 1 + len(SHAPES),
+    "colour": 1 + len(COLORS),
+    "thing": 4,
+    "lights": 2,
+    "door": 2,
+    "person": 2,
+    "holding": 2,
+}
+"""Dense targets: per cell (0 none; thing: person, gripper, door) and per frame; -1 is not asked."""
+
+_COLOURS, _SHAPES = list(COLORS), list(SHAPES)
+_SEEN = 0.35
+
+
+def cell_of(uv: Sequence[float]) -> int:
+    """Cell 0..63 (row by row) of an image position with -1..1 over the image, or -1 outside."""
+    column, row = int((uv[0] + 1) * GRID // 2), int((uv[1] + 1) * GRID // 2)
+    return row * GRID + column if 0 <= column < GRID and 0 <= row < GRID else -1
+
+
+def frame_truth(state: dict[str, Any]) -> dict[str, NDArray[np.int8]]:
+    """Targets of one frame: shape, colour, thing [64] with -1 where not to be judged; flags as scalars."""
+    shape, colour = np.zeros(64, np.int8), np.zeros(64, np.int8)
+    thing = np.zeros(64, np.int8)
+    for item in state["objects"]:
+        u, v = item["uv"]
+        cell = cell_of((u, v))
+        if item["visible"] <= 0.1 or cell < 0:
+            continue
+        # Around an object it is a matter of taste which cell it is in: only its own cell counts.
+        for row in range(max(0, cell // GRID - 1), min(GRID, cell // GRID + 2)):
+            for column in range(max(0, cell % GRID - 1), min(GRID, cell % GRID + 2)):
+                near = row * GRID + column
+                if shape[near] == 0:
+                    shape[near] = colour[near] = -1
+    for item in state["objects"]:
+        cell = cell_of(item["uv"])
+        if cell >= 0 and item["visible"] >= _SEEN:
+            shape[cell] = 1 + _SHAPES.index(item["shape"])
+            colour[cell] = 1 + _COLOURS.index(item["color"])
+    for index, (uv, seen) in enumerate(
+        (
+            (state["door_uv"], state["door_visible"]),
+            (state["person_uv"], state["person_visible"] >= 0.3),
+            (state["gripper_uv"], state["gripper_visible"]),
+        ),
+        start=1,
+    ):
+        cell = cell_of(uv)
+        if seen and cell >= 0:
+            thing[cell] = index
+    door = -1
+    if state["door_visible"] and not 0.1 < state["door"] < 0.5:
+        door = int(state["door"] >= 0.5)
+    person = 1 if state["person_visible"] >= 0.3 else 0 if state["person_visible"] <= 0.02 else -1
+    holding = int(bool(state["held"])) if state["gripper_visible"] else -1
+    return {
+        "shape": shape,
+        "colour": colour,
+        "thing": thing,
+        "lights": np.int8(state["lights"]),
+        "door": np.int8(door),
+        "person": np.int8(person),
+        "holding": np.int8(holding),
+    }  # type: ignore[dict-item]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One scene: frames [T, H, W, 3] uint8 (memory-mapped), its record, and the truth of each frame.
+
+    Of the clip that ends at each frame: action (index into ACTIONS, -1 unclear), moved (cell of the
+    object it is about, or -1), motion [T, 3] (turn, drive, door).
+    """
+
+    frames: NDArray[np.uint8]
+    record: Record
+    truth: dict[str, NDArray[np.int8]]
+    action: NDArray[np.int16]
+    moved: NDArray[np.int16]
+    motion: NDArray[np.float32]
+
+
+@dataclass
+class Store:
+    """All scenes of a folder; `refresh` takes in shards that were finished since."""
+
+    folder: Path
+    limit: int = 0
+    scenes: list[Scene] = field(default_factory=list)
+    _read: int = 0
+
+    def refresh(self) -> int:
+        """Read new shards; returns how many scenes there are now."""
+        for number, (frames, records) in enumerate(open_shards(self.folder)):
+            if number < self._read:
+                continue
+            self._read = number + 1
+            for pixels, record in zip(frames, records, strict=True):
+                if not self.limit or len(self.scenes) < self.limit:
+                    self.scenes.append(make_scene(pixels, record))
+        return len(self.scenes)
+
+
+def make_scene(frames: NDArray[np.uint8], record: dict[str, Any]) -> Scene:
+    """Work out the targets of one scene."""
+    states = record["states"]
+    each = [frame_truth(state) for state in states]
+    truth = {name: np.stack([one[name] for one in each]) for name in CLASSES}
+    count = len(states)
+    action, moved = np.full(count, -1, np.int16), np.full(count, -1, np.int16)
+    motion = np.zeros((count, 3), np.float32)
+    parsed = Record.from_dict(record)
+    for last in range(CLIP_FRAMES - 1, count):
+        seen = window(parsed, last)
+        if seen.kind is not None:
+            action[last] = ACTIONS.index(seen.kind)
+        for item in parsed.states[last].objects:
+            if seen.object and item.name == seen.object:
+                moved[last] = cell_of(item.uv)
+        old, new = states[last - CLIP_FRAMES + 1], states[last]
+        motion[last] = (
+            5 * (new["yaw"] - old["yaw"]),
+            5 * (new["forward"] - old["forward"]),
+            new["door"] - old["door"],
+        )
+    return Scene(frames, parsed, truth, action, moved, motion)

@@ -1,0 +1,84 @@
+"""Texts to the frozen trunk's outputs, each computed once. Needs torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vljepa_ros.models.vl_jepa.text import TextTokenizer
+from vljepa_ros.models.vl_jepa.y_encoder import TextTrunk
+
+__all__ = ["TextTable"]
+
+
+class TextTable:
+    """Token embeddings (for queries) and pooled embeddings (for answers) of texts, by text."""
+
+    def __init__(self, trunk: TextTrunk, tokenizer: TextTokenizer) -> None:
+        self._trunk, self._tokenizer = trunk.eval(), tokenizer
+        self._tokens: dict[str, Tensor] = {}
+        self._pooled: dict[str, Tensor] = {}
+
+    def __len__(self) -> int:
+        return len(self._pooled)
+
+    def __contains__(self, text: str) -> bool:
+        return text in self._pooled
+
+    def save(self, file: Path) -> None:
+        """Keep what was computed for the next run."""
+        texts = list(self._pooled)
+        content = {
+            "texts": texts,
+            "lengths": [len(self._tokens[text]) for text in texts],
+            "tokens": torch.cat([self._tokens[text] for text in texts]),
+            "pooled": torch.stack([self._pooled[text] for text in texts]),
+        }
+        part = file.with_suffix(".part")
+        torch.save(content, part)
+        part.replace(file)
+
+    def load(self, file: Path) -> None:
+        """Take over what `save` wrote with the same trunk; nothing where the file is missing."""
+        if not file.is_file():
+            return
+        content = torch.load(file, weights_only=True)
+        pieces = content["tokens"].split(content["lengths"])
+        self._tokens.update(zip(content["texts"], pieces, strict=True))
+        self._pooled.update(zip(content["texts"], content["pooled"].unbind(), strict=True))
+
+    def add(self, texts: Iterable[str]) -> None:
+        """Compute what is missing, in batches of similar length."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._pooled]
+        if not new:
+            return
+        ids = self._tokenizer.ids(new)
+        order = sorted(range(len(new)), key=lambda index: len(ids[index]))
+        for start in range(0, len(order), 64):
+            rows = order[start : start + 64]
+            tokens, valid = TextTokenizer.padded([ids[row] for row in rows])
+            with torch.no_grad():
+                hidden, pooled = self._trunk(torch.from_numpy(tokens), torch.from_numpy(valid))
+            for place, row in enumerate(rows):
+                self._tokens[new[row]] = hidden[place, : len(ids[row])].half()
+                self._pooled[new[row]] = pooled[place]
+
+    def queries(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Token embeddings [B, L, dim], zero-padded, and validity [B, L]."""
+        self.add(texts)
+        rows = [self._tokens[text] for text in texts]
+        longest = max(len(row) for row in rows)
+        hidden = torch.zeros(len(rows), longest, rows[0].shape[1])
+        valid = torch.zeros(len(rows), longest)
+        for index, row in enumerate(rows):
+            hidden[index, : len(row)] = row
+            valid[index, : len(row)] = 1
+        return hidden, valid
+
+    def answers(self, texts: Sequence[str]) -> Tensor:
+        """Pooled embeddings [B, dim]."""
+        self.add(texts)
+        return torch.stack([self._pooled[text] for text in texts])
