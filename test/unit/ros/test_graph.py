@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from vljepa_ros import ros
-from vljepa_ros.ros.builtin import dds
+from vljepa_ros.ros.builtin import dds_configuration, dds_types
 from vljepa_ros.ros.builtin.context import default_context
 from vljepa_ros.ros.builtin.type_hash import type_hash
 
@@ -76,21 +76,21 @@ String_NAME = "std_msgs/msg/String"
 
 
 def test_names_in_dds() -> None:
-    assert dds.dds_type_name("sensor_msgs/msg/Image") == "sensor_msgs::msg::dds_::Image_"
-    assert dds.ros_type_name("sensor_msgs::msg::dds_::Image_") == "sensor_msgs/msg/Image"
-    assert dds.ros_type_name("Other") == "Other"
+    assert dds_types.dds_type_name("sensor_msgs/msg/Image") == "sensor_msgs::msg::dds_::Image_"
+    assert dds_types.ros_type_name("sensor_msgs::msg::dds_::Image_") == "sensor_msgs/msg/Image"
+    assert dds_types.ros_type_name("Other") == "Other"
 
 
 def test_discovery_stays_on_the_host_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(dds.DISCOVERY_VARIABLE, raising=False)
+    monkeypatch.delenv(dds_configuration.DISCOVERY_VARIABLE, raising=False)
     monkeypatch.setenv("ROS_STATIC_PEERS", "10.0.0.7;robot.local")
-    assert "127.0.0.1" in dds.configuration()
-    assert "robot.local" in dds.configuration()
-    monkeypatch.setenv(dds.DISCOVERY_VARIABLE, "SUBNET")
-    assert "127.0.0.1" not in dds.configuration()
-    monkeypatch.setenv(dds.DISCOVERY_VARIABLE, "EVERYWHERE")
-    with pytest.raises(dds.DdsError, match="EVERYWHERE"):
-        dds.configuration()
+    assert "127.0.0.1" in dds_configuration.configuration()
+    assert "robot.local" in dds_configuration.configuration()
+    monkeypatch.setenv(dds_configuration.DISCOVERY_VARIABLE, "SUBNET")
+    assert "127.0.0.1" not in dds_configuration.configuration()
+    monkeypatch.setenv(dds_configuration.DISCOVERY_VARIABLE, "EVERYWHERE")
+    with pytest.raises(dds_configuration.DdsConfigurationError, match="EVERYWHERE"):
+        dds_configuration.configuration()
 
 
 def test_context_errors(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import arguments, logging
-from .dds import Participant, WaitSet, receive_buffer_limit
+from .dds import Participant, WaitSet
+from .dds_configuration import receive_buffer_limit
 from .errors import NotInitializedException
 from .graph import Graph
 

@@ -1,14 +1,10 @@
-"""Bytes in, bytes out over Cyclone DDS: the one file that imports `cyclonedds`.
+"""Bytes in, bytes out over Cyclone DDS, by its public Python API.
 
-Only its public Python API is used. Samples are raw CDR: the IDL classes made here override
-`serialize` and `deserialize`, which saves Cyclone's own Python (de)serialisers (115 ms for one
-640x480 image). Cyclone still needs the true structure of every type, because it checks incoming
-CDR against it.
-
-Two things follow from that API. `DataWriter.write` holds the GIL, so a write must not block: the
-limit for unacknowledged data (`WhcHigh`) is far above what a keep-last history can hold, and what
-blocking remains is bounded by `MAX_BLOCKING`. An entity is deleted when its last Python reference
-goes, so a reader that is destroyed while another thread takes from it lives until that is done.
+Only this file and `dds_types` import `cyclonedds`. Two things follow from that API.
+`DataWriter.write` holds the GIL, so a write must not block: the limit for unacknowledged data
+(`WhcHigh`) is far above what a keep-last history can hold, and what blocking remains is bounded by
+`MAX_BLOCKING`. An entity is deleted when its last Python reference goes, so a reader that is
+destroyed while another thread takes from it lives until that is done.
 """
 
 from __future__ import annotations
@@ -16,12 +12,8 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
-from xml.sax.saxutils import quoteattr
 
-from cyclonedds import idl
 from cyclonedds.builtin import (
     BuiltinDataReader,
     BuiltinTopicDcpsPublication,
@@ -39,148 +31,21 @@ from cyclonedds.core import (
 )
 from cyclonedds.core import WaitSet as CycloneWaitSet
 from cyclonedds.domain import Domain, DomainParticipant
-from cyclonedds.idl import types as _cyclone_types
 from cyclonedds.pub import DataWriter
 from cyclonedds.sub import DataReader
 from cyclonedds.topic import Topic
 from cyclonedds.util import duration
 
-from .definitions import FieldType, definition
+from .dds_configuration import configuration
+from .dds_types import RawSample, idl_type, ros_type_name
 from .qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 MAX_BLOCKING = 0.1  # seconds that a reliable write may wait for slow readers
-RECEIVE_BUFFER = 8 * 2**20  # bytes asked of the kernel
-idl_types: Any = _cyclone_types  # subscripted at run time, in ways that no checker knows
-DISCOVERY_VARIABLE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 _ANY = SampleState.Any | ViewState.Any | InstanceState.Any
 
 
 class DdsError(RuntimeError):
     """Cyclone DDS refused an operation."""
-
-
-def discovery_range() -> str:
-    """LOCALHOST unless the environment opens it (ROS 2's variable, whose default is SUBNET)."""
-    value = os.environ.get(DISCOVERY_VARIABLE, "").upper() or "LOCALHOST"
-    if value == "SYSTEM_DEFAULT":
-        value = "SUBNET"
-    if value not in ("LOCALHOST", "SUBNET"):
-        raise DdsError(f"{DISCOVERY_VARIABLE}={value}: allowed are LOCALHOST (default) and SUBNET")
-    return value
-
-
-def configuration() -> str:
-    """Cyclone's configuration as XML, for the discovery range of the environment."""
-    local = discovery_range() == "LOCALHOST"
-    peers = ["localhost"] if local else []
-    peers += [p for p in os.environ.get("ROS_STATIC_PEERS", "").split(";") if p.strip()]
-    peer_xml = "".join(f"<Peer Address={quoteattr(p.strip())}/>" for p in peers)
-    interface = (
-        '<Interfaces><NetworkInterface address="127.0.0.1"/></Interfaces>'
-        "<AllowMulticast>false</AllowMulticast>"
-        if local
-        else ""
-    )
-    return (
-        "<CycloneDDS><Domain><General>"
-        f"{interface}<MaxMessageSize>65500B</MaxMessageSize>"
-        "<FragmentSize>65000B</FragmentSize></General>"
-        "<Discovery><ParticipantIndex>auto</ParticipantIndex>"
-        f"<MaxAutoParticipantIndex>32</MaxAutoParticipantIndex><Peers>{peer_xml}</Peers>"
-        "</Discovery><Internal>"
-        f'<SocketReceiveBufferSize min="0B" max="{RECEIVE_BUFFER}B"/>'
-        "<Watermarks><WhcHigh>256MB</WhcHigh><WhcHighInit>256MB</WhcHighInit>"
-        "<WhcAdaptive>false</WhcAdaptive></Watermarks>"
-        "</Internal></Domain></CycloneDDS>"
-    )
-
-
-def receive_buffer_limit() -> int | None:
-    """Bytes that the kernel grants a receive buffer at most; None where that cannot be read."""
-    try:
-        return min(RECEIVE_BUFFER, int(Path("/proc/sys/net/core/rmem_max").read_text()))
-    except (OSError, ValueError):
-        return None
-
-
-# ---- types
-
-
-class _Raw(idl.IdlStruct):  # type: ignore[misc]
-    """A sample that is its own CDR bytes. (No annotations here: Cyclone takes them for fields.)"""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-
-    def serialize(self, *args: Any, **kwargs: Any) -> bytes:
-        return self.data
-
-    @classmethod
-    def deserialize(cls, data: bytes, *args: Any, **kwargs: Any) -> _Raw:
-        return cls(data)
-
-    deserialize_key = deserialize
-
-
-_IDL_PRIMITIVES: dict[str, Any] = {
-    "bool": bool,
-    "string": str,
-    "byte": idl_types.uint8,
-    "char": idl_types.uint8,
-    **{
-        name: getattr(idl_types, name)
-        for name in (
-            *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
-            "float32",
-            "float64",
-        )
-    },
-}
-_REQUEST_IDENTITY = {"client_id": idl_types.uint64, "sequence_number": idl_types.int64}
-
-
-def dds_type_name(name: str) -> str:
-    """``pkg/msg/Name`` as ROS 2 names it in DDS: ``pkg::msg::dds_::Name_``."""
-    package, kind, base = name.split("/")
-    return f"{package}::{kind}::dds_::{base}_"
-
-
-def ros_type_name(dds_name: str) -> str:
-    """Inverse of `dds_type_name`; names of other systems stay as they are."""
-    parts = dds_name.split("::")
-    if len(parts) == 4 and parts[2] == "dds_":
-        return f"{parts[0]}/{parts[1]}/{parts[3].rstrip('_')}"
-    return dds_name
-
-
-def _idl_field(kind: FieldType) -> Any:
-    if kind.nested:
-        element = _idl_type(kind.base, False)
-    elif kind.string_bound:
-        element = idl_types.bounded_str[kind.string_bound]
-    else:
-        element = _IDL_PRIMITIVES[kind.base]
-    if kind.kind == "array":
-        return idl_types.array[element, kind.size]
-    if kind.kind == "sequence":
-        bounded = 0 < kind.size < 65536
-        return idl_types.sequence[(element, kind.size) if bounded else element]
-    return element
-
-
-@cache
-def _idl_type(name: str, service: bool) -> type[_Raw]:
-    fields = dict(_REQUEST_IDENTITY) if service else {}
-    fields.update({f.name: _idl_field(f.type) for f in definition(name).wire_fields})
-    made: Any = idl.make_idl_struct(
-        name.replace("/", "_"),
-        dds_type_name(name).replace("::", "."),
-        fields,
-        dataclassify=False,
-        bases=(_Raw,),
-    )
-    raw_type: type[_Raw] = made
-    return raw_type
 
 
 # ---- quality of service
@@ -290,7 +155,7 @@ class Participant:
     def _topic(self, topic: str, type_name: str, service: bool) -> Any:
         key = (topic, type_name)
         if key not in self._topics:
-            self._topics[key] = Topic(self._participant, topic, _idl_type(type_name, service))
+            self._topics[key] = Topic(self._participant, topic, idl_type(type_name, service))
         return self._topics[key]
 
     def writer(
@@ -303,7 +168,7 @@ class Participant:
                 self._topic(topic, type_name, service),
                 _policies(qos, user_data, writer=True),
             ),
-            _idl_type(type_name, service),
+            idl_type(type_name, service),
         )
 
     def reader(
@@ -367,7 +232,7 @@ def _profile(qos: Any) -> QoSProfile:
 class Writer:
     """Writes CDR bytes to a topic. Safe to use from several threads."""
 
-    def __init__(self, writer: Any, raw_type: type[_Raw]) -> None:
+    def __init__(self, writer: Any, raw_type: type[RawSample]) -> None:
         self._writer, self._raw_type = writer, raw_type
         self.guid: bytes = writer.guid.bytes
         self.handle: int = writer.get_instance_handle() & (2**64 - 1)
@@ -413,7 +278,7 @@ class Reader:
         try:
             while samples := self._reader.take(1):
                 sample: Any = samples[0]
-                if isinstance(sample, _Raw):
+                if isinstance(sample, RawSample):
                     return sample.data, int(sample.sample_info.publication_handle)  # type: ignore[attr-defined]
         except DDSException:
             pass  # the participant was closed by another thread

@@ -13,9 +13,9 @@ from .context import Context, default_context
 from .dds import Reader, Writer
 from .endpoints import Publisher, Subscription
 from .errors import InvalidHandle
-from .graph import TopicEndpointInfo
 from .logging import Logger, LoggingSeverity
 from .message import Message, ServiceType, interface
+from .node_graph import NodeGraph
 from .node_parameters import NodeParameters
 from .parameter_services import ParameterServices
 from .parameters import Parameter, ParameterSet
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from .executor import SingleThreadedExecutor
 
 
-class Node(NodeParameters):
+class Node(NodeGraph, NodeParameters):
     """One node. `context` and `cli_args` as in rclpy; names may be remapped by ``--ros-args``."""
 
     def __init__(
@@ -363,47 +363,6 @@ class Node(NodeParameters):
         with self.context.lock:
             self.context.nodes = [n for n in self.context.nodes if n is not self]
         self.context.publish_graph()
-
-    # ---- the graph
-
-    def get_node_names_and_namespaces(self) -> list[tuple[str, str]]:
-        """(name, namespace) of every node."""
-        return self.context.graph.nodes()
-
-    def get_node_names(self) -> list[str]:
-        """Name of every node."""
-        return [name for name, _ in self.get_node_names_and_namespaces()]
-
-    def get_topic_names_and_types(self, no_demangle: bool = False) -> list[tuple[str, list[str]]]:
-        """(name, types) of every topic."""
-        return self.context.graph.topics()
-
-    def get_service_names_and_types(self) -> list[tuple[str, list[str]]]:
-        """(name, types) of every service."""
-        return self.context.graph.services()
-
-    def _infos(self, topic: str, kind: str) -> list[TopicEndpointInfo]:
-        return self.context.graph.endpoints_of(names.topic_in_dds(self._resolve(topic)), kind)
-
-    def get_publishers_info_by_topic(
-        self, topic_name: str, no_mangle: bool = False
-    ) -> list[TopicEndpointInfo]:
-        """Publishers of a topic, with node and QoS."""
-        return self._infos(topic_name, "writer")
-
-    def get_subscriptions_info_by_topic(
-        self, topic_name: str, no_mangle: bool = False
-    ) -> list[TopicEndpointInfo]:
-        """Subscriptions of a topic, with node and QoS."""
-        return self._infos(topic_name, "reader")
-
-    def count_publishers(self, topic_name: str) -> int:
-        """Number of publishers of a topic."""
-        return len(self._infos(topic_name, "writer"))
-
-    def count_subscribers(self, topic_name: str) -> int:
-        """Number of subscriptions of a topic."""
-        return len(self._infos(topic_name, "reader"))
 
     # ---- what it says of itself
 

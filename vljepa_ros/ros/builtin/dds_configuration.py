@@ -1,0 +1,61 @@
+"""How Cyclone DDS is configured: discovery, fragments, buffers, limits."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from xml.sax.saxutils import quoteattr
+
+RECEIVE_BUFFER = 8 * 2**20  # bytes asked of the kernel
+DISCOVERY_VARIABLE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
+
+
+class DdsConfigurationError(ValueError):
+    """An environment variable has a value that is not allowed."""
+
+
+def discovery_range() -> str:
+    """LOCALHOST unless the environment opens it (ROS 2's variable, whose default is SUBNET)."""
+    value = os.environ.get(DISCOVERY_VARIABLE, "").upper() or "LOCALHOST"
+    if value == "SYSTEM_DEFAULT":
+        value = "SUBNET"
+    if value not in ("LOCALHOST", "SUBNET"):
+        raise DdsConfigurationError(
+            f"{DISCOVERY_VARIABLE}={value}: allowed are LOCALHOST (default) and SUBNET"
+        )
+    return value
+
+
+def configuration() -> str:
+    """Cyclone's configuration as XML, for the discovery range of the environment."""
+    local = discovery_range() == "LOCALHOST"
+    peers = ["localhost"] if local else []
+    peers += [p for p in os.environ.get("ROS_STATIC_PEERS", "").split(";") if p.strip()]
+    peer_xml = "".join(f"<Peer Address={quoteattr(p.strip())}/>" for p in peers)
+    # Large fragments where nothing is lost between two sockets of one host: at the stock size of
+    # 1.3 kB an image is 700 datagrams, more than a stock receive buffer holds.
+    general = (
+        '<Interfaces><NetworkInterface address="127.0.0.1"/></Interfaces>'
+        "<AllowMulticast>false</AllowMulticast>"
+        "<MaxMessageSize>65500B</MaxMessageSize><FragmentSize>65000B</FragmentSize>"
+        if local
+        else ""
+    )
+    return (
+        f"<CycloneDDS><Domain><General>{general}</General>"
+        "<Discovery><ParticipantIndex>auto</ParticipantIndex>"
+        f"<MaxAutoParticipantIndex>32</MaxAutoParticipantIndex><Peers>{peer_xml}</Peers>"
+        "</Discovery><Internal>"
+        f'<SocketReceiveBufferSize min="0B" max="{RECEIVE_BUFFER}B"/>'
+        "<Watermarks><WhcHigh>256MB</WhcHigh><WhcHighInit>256MB</WhcHighInit>"
+        "<WhcAdaptive>false</WhcAdaptive></Watermarks>"
+        "</Internal></Domain></CycloneDDS>"
+    )
+
+
+def receive_buffer_limit() -> int | None:
+    """Bytes that the kernel grants a receive buffer at most; None where that cannot be read."""
+    try:
+        return min(RECEIVE_BUFFER, int(Path("/proc/sys/net/core/rmem_max").read_text()))
+    except (OSError, ValueError):
+        return None
