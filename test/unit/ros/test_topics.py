@@ -31,6 +31,8 @@ qos = ros.QoSProfile(depth=1, durability=ros.DurabilityPolicy.TRANSIENT_LOCAL)
 latched = node.create_publisher(String, "latched", qos)
 for i in range(5):
     latched.publish(String(data=f"latched {i}"))
+also = node.create_publisher(String, "also_latched", qos)
+also.publish(String(data="before"))
 live = node.create_publisher(String, "live", 10)
 print("ready")
 while True:
@@ -69,7 +71,7 @@ def test_another_process_and_a_late_joiner(graph: Graph, program: Program) -> No
     volatile: list[str] = []
     live: list[str] = []
     node.create_subscription(String, "latched", lambda m: latched.append(m.data), LATCHED)
-    node.create_subscription(String, "latched", lambda m: volatile.append(m.data), 10)
+    node.create_subscription(String, "also_latched", lambda m: volatile.append(m.data), 10)
     node.create_subscription(String, "live", lambda m: live.append(m.data), 10)
     assert graph.until(lambda: latched and len(live) > 3)
     assert latched == ["latched 4"]
