@@ -16,7 +16,8 @@ def add(commands: Any) -> None:
     parser = commands.add_parser(
         "build-engine",
         help="build TensorRT engines for this GPU",
-        description="Export a model's parts, build TensorRT engines for this machine's GPU (minutes), "
+        description="Export a model's parts, build TensorRT engines for this machine's GPU "
+        "(minutes), "
         "compare them with fp32 and keep them in the engine cache. They run on this GPU with this "
         "TensorRT only.",
     )

@@ -17,7 +17,8 @@ def add(commands: Any) -> None:
     parser = commands.add_parser(
         "convert",
         help="convert a checkpoint to a model folder",
-        description="Make a model folder (safetensors, no pickle) from a checkpoint of open-vljepa. "
+        description="Make a model folder (safetensors, no pickle) from a checkpoint of "
+        "open-vljepa. "
         "Gated weights are not needed: both trunks are inside; only their tokenizers are not.",
     )
     formats = parser.add_subparsers(title="formats", metavar="FORMAT", dest="format", required=True)

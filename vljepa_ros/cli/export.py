@@ -17,7 +17,8 @@ def add(commands: Any) -> None:
     parser = commands.add_parser(
         "export",
         help="export a model to ONNX",
-        description="Write a model's parts as ONNX graphs into the engine cache, after they have been "
+        description="Write a model's parts as ONNX graphs into the engine cache, after they "
+        "have been "
         "compared with torch in fp32; `engine:=onnxruntime` then finds them.",
     )
     parser.add_argument("model", metavar="MODEL", help="model folder, or hub id that was fetched")

@@ -15,7 +15,8 @@ def add(commands: Any) -> None:
     parser = commands.add_parser(
         "fetch-model",
         help="download a model from the hub",
-        description="Download a model's configuration, safetensors and tokenizer into the hub's cache; "
+        description="Download a model's configuration, safetensors and tokenizer into the hub's "
+        "cache; "
         "afterwards `model:=ID` loads it offline. Nodes never download anything.",
     )
     parser.add_argument("model", metavar="ID", help="for example google/siglip2-base-patch16-224")

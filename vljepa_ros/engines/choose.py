@@ -89,7 +89,7 @@ def choose(request: Request, available: Available, model: str) -> Choice:
     if not available.cuda or request.device.startswith("cpu"):
         # On a CPU, ONNX Runtime is the faster of the two wherever both run the same graph.
         order = ["onnxruntime", "torch"]
-    passed = []
+    passed: list[str] = []
     for engine in order:
         obstacle = _obstacle(engine, request.device, available, model)
         if not obstacle:

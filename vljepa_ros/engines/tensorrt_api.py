@@ -54,7 +54,7 @@ OLDEST = 10
 
 def missing_names(module: object, names: tuple[str, ...]) -> list[str]:
     """Those of `names` (`Class.attribute`) that the module does not have."""
-    missing = []
+    missing: list[str] = []
     for name in names:
         found: object = module
         for step in name.split("."):

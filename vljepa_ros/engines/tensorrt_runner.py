@@ -54,7 +54,7 @@ class TensorRtRunner:
         self._profiles = {name: tuple(found) for name, found in profiles.items()}
         self._use_graphs = cuda_graphs
         self._info = EngineInfo("tensorrt", str(self._device), precision)
-        self._stream = torch.cuda.Stream(self._device)
+        self._stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         self._logger = trt.Logger(trt.Logger.WARNING)
         self._runtime = trt.Runtime(self._logger)
         self._engines: dict[str, Any] = {}

@@ -168,7 +168,7 @@ class _Captured:
 
     def __init__(self, module: Any, example: Mapping[str, torch.Tensor]) -> None:
         self._inputs = {name: tensor.clone() for name, tensor in example.items()}
-        side = torch.cuda.Stream()
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             for _ in range(3):  # lazy initialisation must not be recorded

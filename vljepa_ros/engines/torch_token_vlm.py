@@ -25,8 +25,8 @@ _LONGEST_CAPTION = 32
 class TorchTokenVlm:
     """See `Engine`. Capabilities `score` and `caption`: no labels, memory or change detection.
 
-    `score` gives log-likelihoods (at most 0), not cosines: with the family's calibration (scale 1, no "none")
-    the softmax over the candidates is the model's own probability of each.
+    `score` gives log-likelihoods (at most 0), not cosines: with the family's calibration (scale 1,
+    no "none") the softmax over the candidates is the model's own probability of each.
     """
 
     def __init__(self, config: ModelConfig, model: TokenVlm, info: EngineInfo) -> None:

@@ -70,7 +70,7 @@ def hub_config(folder: Path, raw: dict[str, Any]) -> dict[str, Any]:
             f"allowed: {', '.join(sorted(HUB_FAMILIES))}"
         )
     family = HUB_FAMILIES[kind]
-    fields = {
+    fields: dict[str, Any] = {
         "name": folder.resolve().name,
         "family": family,
         "model_id": f"{folder.resolve().name}-{weights_hash(folder)[:8]}",

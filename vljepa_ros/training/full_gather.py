@@ -1,4 +1,5 @@
-"""InfoNCE over the batches of all processes, equal to the loss of one process with the whole batch."""
+"""InfoNCE over the batches of all processes, equal to the loss of one process with the whole
+batch."""
 
 from __future__ import annotations
 
@@ -34,11 +35,12 @@ class _Gather(torch.autograd.Function):
 
 
 def gather(rows: Tensor) -> Tensor:
-    """[B, ...] of each process to [n * B, ...], differentiable; itself where there is one process."""
+    """[B, ...] of each process to [n * B, ...], differentiable; itself where there is one
+    process."""
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return rows
     if rows.requires_grad:
-        found: Tensor = _Gather.apply(rows)
+        found: Tensor = _Gather.apply(rows)  # type: ignore[no-untyped-call]
         return found
     return _Gather.forward(_Context(), rows)
 
@@ -60,9 +62,10 @@ def number_keys(keys: Sequence[str]) -> Tensor:
 def gathered_loss(predicted: Tensor, answers: Tensor, keys: Tensor, log_scale: Tensor) -> Tensor:
     """Bidirectional InfoNCE of [B, D] predictions and answers (norm 1) of every process.
 
-    Every process computes the same value. Its gradient on the own rows is the sum over processes, and DDP
-    divides by their number: together that is the gradient of the single-process loss. Answers of equal key
-    are one column, so a repeated answer is no negative of itself.
+    Every process computes the same value. Its gradient on the own rows is the sum over processes,
+    and DDP divides by their number: together that is the gradient of the single-process loss.
+    Answers of
+    equal key are one column, so a repeated answer is no negative of itself.
     """
     predicted, answers, keys = gather(predicted), gather(answers), gather(keys)
     seen: dict[int, int] = {}

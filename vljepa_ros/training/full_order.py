@@ -1,4 +1,5 @@
-"""Which sample is seen when: a pure function of seed, stage and step, so a resumed run repeats nothing."""
+"""Which sample is seen when: a pure function of seed, stage and step, so a resumed run repeats
+nothing."""
 
 from __future__ import annotations
 
@@ -11,9 +12,11 @@ __all__ = ["DataOrder"]
 
 @dataclass(frozen=True)
 class DataOrder:
-    """Shuffled epochs of `count` samples, cut into global batches; what is left over ends the epoch.
+    """Shuffled epochs of `count` samples, cut into global batches; what is left over ends the
+    epoch.
 
-    The global batch does not depend on how many processes share it: rank r of n takes its n-th part.
+    The global batch does not depend on how many processes share it: rank r of n takes its n-th
+    part.
     """
 
     count: int

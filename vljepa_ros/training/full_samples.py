@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from vljepa_ros.models.image_fit import fit_image
 
-__all__ = ["DEFAULT_QUERIES", "Sample", "load_clip", "read_samples"]
+__all__ = ["DEFAULT_QUERIES", "Sample", "load_clip", "read_samples", "spread"]
 
 # The captioning prompts of open-vljepa; query-free training asks one of them.
 DEFAULT_QUERIES = ("Describe the video.", "What is happening in the video?", "What do you see?")
@@ -35,8 +35,8 @@ _VIDEOS, _IMAGES = (".mp4", ".avi", ".mkv", ".webm"), (".jpg", ".jpeg", ".png")
 class Sample:
     """What is asked of a clip, and the right answer.
 
-    question: empty for a caption. key: equal for answers of equal meaning. archive, offset, size: where the clip
-    lies in a tar file; archive None: the clip is a file of its own.
+    question: empty for a caption. key: equal for answers of equal meaning. archive, offset, size:
+    where the clip lies in a tar file; archive None: the clip is a file of its own.
     """
 
     clip: str
@@ -56,7 +56,8 @@ class Sample:
 def read_samples(sources: Sequence[Path]) -> list[Sample]:
     """All samples of JSONL and tar files.
 
-    :raises ValueError: a missing file, or a line that is not a sample; the message names file and line.
+    :raises ValueError: a missing file, or a line that is not a sample; the message names file and
+        line.
     """
     samples: list[Sample] = []
     for source in sources:

@@ -288,7 +288,8 @@ def converted(folder: Path, dtype: torch.dtype = torch.float32, tokenizers: bool
 
 
 CHAT = ("<pad>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>",
-        "<|video_pad|>", "<|image_pad|>", "system", "user", "assistant", "You", "helpful", "\n")  # fmt: skip
+        "<|video_pad|>", "<|image_pad|>", "system", "user", "assistant", "You", "helpful",
+        "\n")  # fmt: skip
 
 
 def tiny_qwen(folder: Path, seed: int = 4) -> Path:
@@ -300,7 +301,8 @@ def tiny_qwen(folder: Path, seed: int = 4) -> Path:
         "rope_scaling": {"type": "mrope", "mrope_section": [1, 1, 2]}, "rope_theta": 1e6,
     }  # fmt: skip
     vision = {
-        "depth": 2, "hidden_size": 16, "intermediate_size": 24, "num_heads": 2, "out_hidden_size": 32,
+        "depth": 2, "hidden_size": 16, "intermediate_size": 24, "num_heads": 2,
+        "out_hidden_size": 32,
         "patch_size": 14, "spatial_merge_size": 2, "temporal_patch_size": 2, "window_size": 56,
         "fullatt_block_indexes": [1], "tokens_per_second": 2,
     }  # fmt: skip
@@ -343,7 +345,8 @@ def tiny_instructblip(folder: Path, seed: int = 5) -> Path:
             parameter.add_(0.1 * torch.randn_like(parameter))
     model.save_pretrained(folder)
     save_tokenizer(folder, word_tokenizer(["<pad>", "<s>", "</s>", "<unk>"], "", "<s>"),
-                   pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>")  # fmt: skip
+                   pad_token="<pad>", bos_token="<s>", eos_token="</s>",
+                   unk_token="<unk>")  # fmt: skip
     save_tokenizer(folder / "qformer_tokenizer",
                    word_tokenizer(["[PAD]", "[CLS]", "[SEP]", "[UNK]"], "[SEP]", "[CLS]"),
                    pad_token="[PAD]", unk_token="[UNK]")  # fmt: skip

@@ -3,7 +3,6 @@ pickle."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.models.hub_weights import load_hub_model
+from vljepa_ros.models.vl_jepa.full_folder import finish_folder, table_bits, write_tensors
 from vljepa_ros.models.vl_jepa.full_sizes import EMBEDDING_GEMMA_300M, LLAMA_3_2_1B
 from vljepa_ros.models.vl_jepa.full_weights import build_modules, fill
 
@@ -117,15 +117,11 @@ def convert_open_vljepa(
                 raise ModelError(f"no tokenizer at '{source}'")
             shutil.copyfile(source, out / f"{part}.json")
             raw["files"][part] = f"{part}.json"
-    _write(out, raw, "x_encoder", trunk)
-    _write(out, raw, "predictor", state["predictor"])
-    _write(out, raw, "y_encoder", state["y_encoder"])
-    # numpy has no bf16: its bits are kept as they are.
-    bits = table.view(torch.uint16) if table.dtype == torch.bfloat16 else table
-    _write(out, raw, "token_table", {"table": bits})
-    weights = "".join(sorted(raw["sha256"].values()))
-    raw["model_id"] = f"{name}-{hashlib.sha256(weights.encode()).hexdigest()[:8]}"
-    (out / "config.json").write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
+    write_tensors(out, raw, "x_encoder", trunk)
+    write_tensors(out, raw, "predictor", state["predictor"])
+    write_tensors(out, raw, "y_encoder", state["y_encoder"])
+    write_tensors(out, raw, "token_table", {"table": table_bits(table)})
+    finish_folder(out, raw)
     (out / "README.md").write_text(_card(name), encoding="utf-8")
     return out
 
@@ -196,19 +192,6 @@ def _trunk(folder: Path) -> dict[str, Tensor]:
 
     model = load_hub_model(VJEPA2Model, folder, ignore=("predictor.",))
     return {f"encoder.{name}": tensor for name, tensor in model.encoder.state_dict().items()}
-
-
-def _write(out: Path, raw: dict[str, Any], part: str, tensors: Mapping[str, Tensor]) -> None:
-    from safetensors.torch import save_file
-
-    file = out / f"{part}.safetensors"
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, str(file))
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    raw["files"][part] = file.name
-    raw["sha256"][file.name] = digest.hexdigest()
 
 
 def _card(name: str) -> str:
