@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vljepa_ros.evaluation.text_match import same_text
+from vljepa_ros.world.captions import event_text
 
 __all__ = ["Answer", "DemoRecord", "Said", "Truth"]
 
@@ -22,9 +23,12 @@ class Truth:
     valid_texts: tuple[str, ...]
 
     @property
-    def name(self) -> str:
-        """Event and object in a few words."""
-        return f"{self.event}: {self.object}" if self.object else self.event
+    def words(self) -> str:
+        """The present event in a few words."""
+        try:
+            return event_text(self.event, self.object)
+        except ValueError:  # an event that the simulated world of this version does not know
+            return f"{self.event} {self.object}".strip()
 
 
 @dataclass(frozen=True)

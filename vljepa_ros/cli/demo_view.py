@@ -82,7 +82,7 @@ class DemoView:
         truth = self._record.truth_at(said.heard)
         if truth is None:
             return "?", "unknown"
-        return ("right" if self._record.right_said(said, truth) else "wrong"), truth.name
+        return ("right" if self._record.right_said(said, truth) else "wrong"), truth.words
 
     def _table(self, elapsed: float) -> Group:
         record = self._record
@@ -98,9 +98,7 @@ class DemoView:
                 now.text if now else "(nothing yet)", style="bold green" if right else "bold yellow"
             ),
         )
-        head.add_row(
-            "what is true", Text(truth.caption or truth.name if truth else "(no image yet)")
-        )
+        head.add_row("what is true", Text(truth.words if truth else "(no image yet)"))
         head.add_row("so far", self._status(elapsed))
         table = Table(box=None, padding=(0, 2), header_style="bold")
         table.add_column("time", justify="right", no_wrap=True)

@@ -56,6 +56,7 @@ class _Watcher:
         self._nodes = namespace.lstrip("/")
         self.states: list[tuple[float, dict[str, Any]]] = []
         self.last_embedding = 0.0  # monotonic seconds
+        self.ailing = ""  # a node's own report of an error
         self._told: Sequence[float] | None = None
 
     def on_embedding(self, message: Any) -> None:
@@ -93,8 +94,11 @@ class _Watcher:
             self._told = list(message.vector)
 
     def on_status(self, message: Any) -> None:
-        """Take the threshold from the decoder's diagnostics."""
+        """Take the threshold from the decoder's diagnostics, and what ails any node."""
         for status in message.status:
+            own = status.name.startswith(f"{self._nodes}/")
+            if own and status.level == status.ERROR:
+                self.ailing = f"{status.name}: {status.message}"
             if status.name.startswith(f"{self._nodes}/selective_decoder_node: "):
                 values = {pair.key: pair.value for pair in status.values}
                 self.record.threshold = float(values.get("threshold", self.record.threshold))
@@ -177,14 +181,14 @@ def watch(
     )
     graph.subscribe("vljepa_ros/msg/SceneEvent", "events", watcher.on_event, reliable)
     graph.subscribe("vljepa_ros/msg/GroundTruth", "ground_truth", watcher.on_truth, reliable)
-    _wait_for_start(graph, nodes, record, view)
+    _wait_for_start(graph, nodes, watcher, view)
     begin = time.monotonic()
     waiting = [_Asker(question, graph_options) for question in QUESTIONS]
     askers = list(waiting)
     try:
         while (elapsed := time.monotonic() - begin) < seconds or any(a.started for a in waiting):
             graph.spin(lambda: False, timeout=0.2)
-            nodes.check()
+            _check(nodes, watcher)
             if time.monotonic() - watcher.last_embedding > SILENCE_SECONDS:
                 raise CliError(
                     f"no embedding for {SILENCE_SECONDS:g} s; the nodes said: "
@@ -202,15 +206,21 @@ def watch(
 
 
 def _wait_for_start(
-    graph: GraphClient, nodes: PackageProcess, record: DemoRecord, view: DemoView
+    graph: GraphClient, nodes: PackageProcess, watcher: _Watcher, view: DemoView
 ) -> None:
     end = time.monotonic() + STARTUP_SECONDS
-    while not record.latencies:
-        graph.spin(lambda: bool(record.latencies), timeout=0.2)
-        nodes.check()
+    while not watcher.last_embedding:
+        graph.spin(lambda: bool(watcher.last_embedding), timeout=0.2)
+        _check(nodes, watcher)
         view.refresh(0.0)
         if time.monotonic() > end:
             raise CliError(
                 f"no embedding within {STARTUP_SECONDS:g} s of the start; the nodes said: "
                 f"{nodes.output()[-400:]}"
             )
+
+
+def _check(nodes: PackageProcess, watcher: _Watcher) -> None:
+    nodes.check()
+    if watcher.ailing:
+        raise CliError(f"a node failed: {watcher.ailing}")

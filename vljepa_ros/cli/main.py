@@ -16,8 +16,12 @@ from vljepa_ros import __version__
 from vljepa_ros.cli import (
     ask,
     bench,
+    build_engine,
+    convert,
     demo,
     events,
+    export,
+    fetch_model,
     info,
     label,
     train,
@@ -40,6 +44,10 @@ COMMANDS = (
     train,
     eval_,
     bench,
+    fetch_model,
+    convert,
+    export,
+    build_engine,
 )
 # Each of these modules is cheap to import: what is heavy is imported when the command runs.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def draw_timeline(record: DemoRecord, path: Path, title: str = "vljepa demo") ->
     from matplotlib.figure import Figure
 
     start, end = record.start, record.end
-    rows = max(1, round((end - start + 0.49 * ROW_SECONDS) / ROW_SECONDS))
+    rows = max(1, math.ceil((end - start - 0.2 * ROW_SECONDS) / ROW_SECONDS))
     span = max((end - start) / rows, 1.0)
     figure = Figure(figsize=(17, 1.3 + 3.5 * rows), dpi=100, facecolor="white")
     FigureCanvasAgg(figure)
@@ -85,8 +86,7 @@ def _draw_strips(axes: Any, record: DemoRecord, low: float, high: float, zero: f
             if truth.event == "nothing"
             else EVENT_COLOURS[kinds.index(truth.event) % len(EVENT_COLOURS)]
         )
-        shown = truth.caption if truth.event != "nothing" else truth.event
-        _bar(axes, (begin, end), (low, high), zero, (1.12, 0.9), colour, shown)
+        _bar(axes, (begin, end), (low, high), zero, (1.12, 0.9), colour, truth.words)
     last = record.end
     for index, said in enumerate(record.said):
         end = record.said[index + 1].heard if index + 1 < len(record.said) else last
@@ -128,7 +128,7 @@ def _bar(
         return
     size = 10.5 if letters >= 12 else 8.5
     lines = textwrap.wrap(text, max(5, int(letters * (1.0 if size > 9 else 1.2))))
-    room = 5 if size > 9 else 6
+    room = 5
     if len(lines) > room:
         lines = [*lines[: room - 1], lines[room - 1] + "…"]
     axes.text(
@@ -202,7 +202,7 @@ def _draw_heading(figure: Any, record: DemoRecord, title: str) -> None:
         0.075, 1 - 0.34 / figure.get_figheight(), title, fontsize=16, color=INK, weight="bold"
     )
     figure.text(
-        0.075, 1 - 0.66 / figure.get_figheight(), ", ".join(parts), fontsize=12, color="#52606d"
+        0.075, 1 - 0.66 / figure.get_figheight(), "; ".join(parts), fontsize=12, color="#52606d"
     )
     figure.legend(
         handles=[

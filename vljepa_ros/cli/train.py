@@ -11,7 +11,8 @@ from vljepa_ros.cli.failure import CliError
 
 __all__ = ["add", "run"]
 
-MODELS = {"nano": "vljepa_ros.training.train_nano"}
+MODELS = {"nano": "vljepa_ros.training.train_nano", "full": "vljepa_ros.training.full_train"}
+NEEDS = {"nano": ("torch", "mujoco"), "full": ("torch", "transformers")}
 
 
 def add(commands: Any) -> None:
@@ -29,7 +30,7 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Hand over to the trainer."""
-    missing = [name for name in ("torch", "mujoco") if find_spec(name) is None]
+    missing = [name for name in NEEDS[args.model] if find_spec(name) is None]
     if missing:
         raise CliError(
             f"training needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} "

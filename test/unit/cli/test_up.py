@@ -1,4 +1,5 @@
-"""`vljepa up` and the commands that talk to it, each in a process of its own, on the shipped model."""
+"""`vljepa up` and the commands that talk to it, each in a process of its own, on the shipped
+model."""
 
 from __future__ import annotations
 
@@ -116,13 +117,15 @@ def test_label_sets_the_vocabulary(graph: list[str]):
 
 
 def test_nobody_there_says_what_to_start():
-    result = vljepa("ask", "who?", "me", "--timeout", "0.5", "--domain", str(DOMAIN), "--namespace", "nobody")
+    result = vljepa(
+        "ask", "who?", "me", "--timeout", "0.5", "--domain", str(DOMAIN), "--namespace", "nobody"
+    )
     assert result.returncode == 1
     assert "vljepa up" in result.stderr
     assert result.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize(("processes", "gap"), [(False, None), (False, 0.0), (False, 0.1), (True, 0.2)])
+@pytest.mark.parametrize(("processes", "gap"), [(False, None), (False, 0.1), (True, 0.2)])
 def test_ctrl_c_once_or_twice_ends_with_0_and_no_traceback(processes: bool, gap: float | None):
     options = ["--domain", str(DOMAIN), "--namespace", f"gone_{os.getpid()}"]
     options += ["--processes"] if processes else []
@@ -141,8 +144,10 @@ def test_ctrl_c_once_or_twice_ends_with_0_and_no_traceback(processes: bool, gap:
 
 def test_ctrl_c_while_it_is_still_loading():
     with PackageProcess("vljepa_ros.cli.main", ["up", "--domain", str(DOMAIN)]) as process:
-        time.sleep(0.6)
+        end = time.monotonic() + 30
+        maps = Path(f"/proc/{process.pid}/maps")
+        while "numpy" not in maps.read_text() and time.monotonic() < end:
+            time.sleep(0.01)
         os.kill(process.pid, signal.SIGINT)
-        time.sleep(0.05)
-        process.stop()
+        process.finish(20)
         assert "Traceback" not in process.output()

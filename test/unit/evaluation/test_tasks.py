@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from vljepa_ros.evaluation.captions import DecodedEvents
@@ -11,6 +9,8 @@ from vljepa_ros.evaluation.data import records_of, scenes_of
 from vljepa_ros.evaluation.tasks import CLIP_TASKS, TASKS, draw, splits_of, training_rows
 from vljepa_ros.world.captions import event_text
 from vljepa_ros.world.questions import Record
+
+from .tiny_world import HELD_OUT, TRAINED, scene, write_split
 
 ROOT = Path(__file__).parents[3]
 REQUIRED = [
@@ -33,55 +33,6 @@ REQUIRED = [
     "decoded_event",
     "holding_anything",
 ]
-
-
-def thing(color: str, shape: str, u: float) -> dict[str, object]:
-    return {
-        "color": color,
-        "shape": shape,
-        "place": "table",
-        "position": [u, 0.3, 0.8],
-        "uv": [u, 0.4],
-        "size_uv": [0.2, 0.2],
-        "visible": 1.0,
-    }
-
-
-def scene(split: str, objects: list[dict[str, object]], seed: int = 7) -> dict[str, object]:
-    """24 frames in which nothing happens but a door that opens in the middle."""
-    stamps = [0.25 + 0.5 * t for t in range(24)]
-    states = [
-        {
-            "stamp": stamp,
-            "objects": objects,
-            "held": "",
-            "door": 1.0 if stamp > 6 else 0.0,
-            "door_uv": [0.5, 0.0],
-            "door_visible": True,
-            "lights": True,
-            "person": 0.0,
-            "person_uv": [3.0, 0.0],
-            "person_visible": 0.0,
-            "gripper_uv": [0.0, 0.0],
-            "gripper_visible": True,
-            "yaw": 0.0,
-            "forward": 0.0,
-        }
-        for stamp in stamps
-    ]
-    events = [{"kind": "door opens", "object": "", "start": 5.0, "end": 7.0}]
-    return {"seed": seed, "split": split, "stamps": stamps, "events": events, "states": states}
-
-
-TRAINED = [thing("red", "box", -0.5), thing("blue", "mug", 0.0), thing("green", "can", 0.5)]
-HELD_OUT = [thing("red", "mug", -0.5), thing("blue", "box", 0.0), thing("green", "ball", 0.5)]
-
-
-def write_split(folder: Path, records: list[dict[str, object]]) -> None:
-    folder.mkdir(parents=True)
-    lines = [json.dumps({**record, "textures": 0}) for record in records]
-    (folder / "shard_00000.jsonl").write_text("\n".join(lines) + "\n")
-    np.save(folder / "shard_00000.npy", np.zeros((len(records), 24, 8, 8, 3), np.uint8))
 
 
 def test_all_required_names_are_offered():

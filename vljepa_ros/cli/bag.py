@@ -1,0 +1,210 @@
+"""`vljepa bag`: recorded bags into the memory, or annotated."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from vljepa_ros.cli.arguments import non_negative_seconds, positive_seconds
+from vljepa_ros.cli.failure import CliUsageError
+from vljepa_ros.cli.memory_place import (
+    add_memory_option,
+    add_model_options,
+    load_model,
+    reported,
+)
+
+__all__ = ["add", "progress_bar"]
+
+
+def add(commands: Any) -> None:
+    """Add the subcommand and its own subcommands."""
+    parser = commands.add_parser(
+        "bag",
+        help="index or annotate recorded bags",
+        description="ROS 2 bags (sqlite3, mcap) without ROS: searchable by text, or annotated.",
+    )
+    parser.set_defaults(run=lambda args: _help(parser))
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action")
+    index = actions.add_parser(
+        "index",
+        help="put bags into the memory, for `vljepa find`",
+        description="Embed the images of bags, segment them, and put them into the memory. Started "
+        "again after an interruption it goes on where it was.",
+        epilog="Example: vljepa bag index monday/ tuesday/ && vljepa find 'the door opens'",
+    )
+    index.add_argument("bags", nargs="+", type=Path, metavar="BAG", help="bag folders or files")
+    add_memory_option(index)
+    index.add_argument(
+        "--events", type=Path, metavar="DIR", help="also write NAME.events.jsonl of each bag there"
+    )
+    _common(index)
+    index.set_defaults(run=reported(_index))
+    annotate = actions.add_parser(
+        "annotate",
+        help="copy a bag with embeddings, labels and events beside its topics",
+        description="Write a copy of a bag with /vljepa/CAMERA/embeddings, /vljepa/CAMERA/labels "
+        "and /vljepa/events; `ros2 bag play` plays it.",
+    )
+    annotate.add_argument("bag", type=Path, metavar="IN")
+    annotate.add_argument("out", type=Path, metavar="OUT", help="a new folder")
+    annotate.add_argument(
+        "--storage", choices=("sqlite3", "mcap"), default="mcap", help="of OUT (default: mcap)"
+    )
+    _common(annotate)
+    annotate.set_defaults(run=reported(_annotate))
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    add_model_options(parser)
+    parser.add_argument(
+        "--topic",
+        action="append",
+        metavar="TOPIC[=CAMERA]",
+        help="only this image topic, and its camera's name; may be repeated (default: all)",
+    )
+    parser.add_argument(
+        "--every",
+        type=positive_seconds,
+        metavar="S",
+        help="seconds from one clip to the next (default: the model's frame interval)",
+    )
+    parser.add_argument(
+        "--samples",
+        type=non_negative_seconds,
+        default=1.0,
+        metavar="S",
+        help="seconds between samples kept beside the segments, 0: none (default: 1)",
+    )
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        default=0.8,
+        metavar="COST",
+        help="Ward's merge cost at which a new segment begins (default: 0.8)",
+    )
+    parser.add_argument(
+        "--thumbnail", type=int, default=96, metavar="PIXELS", help="0: none (default: 96)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+def _index(args: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from vljepa_ros.perception.bags.failure import BagError
+    from vljepa_ros.perception.bags.indexing import index_bag, write_events
+    from vljepa_ros.perception.memory.store import open_store
+    from vljepa_ros.perception.memory.upkeep import compact_and_index
+
+    engine = load_model(args)
+    plan = _plan(args, engine)
+    store = open_store(args.memory, engine.config.model_id, engine.config.dim, create=True)
+    failed = 0
+    reports = []
+    for bag in args.bags:
+        begin = time.perf_counter()
+        try:
+            with progress_bar(bag.name, args.json) as progress:
+                report, scenes = index_bag(bag, engine, store, plan, _work_folder(args), progress)
+        except BagError as error:  # the other bags are indexed all the same
+            print(f"vljepa bag: {error}", file=sys.stderr)
+            failed += 1
+            continue
+        seconds = time.perf_counter() - begin
+        if args.events is not None:
+            source = report.bag
+            file = args.events / f"{Path(source).name}.events.jsonl"
+            write_events(scenes, source, engine.config.model_id, file)
+        reports.append(asdict(report) | {"took": round(seconds, 3)})
+        if report.problem:
+            print(f"vljepa bag: {report.problem}; what came before is indexed", file=sys.stderr)
+            failed += 1
+        if not args.json:
+            print(
+                f"{bag}: {report.seconds:.1f} s recorded, {report.embeddings} clips "
+                f"({report.resumed} from an earlier run), {report.segments} segments, "
+                f"{report.rows} rows, in {seconds:.1f} s: {report.seconds / seconds:.1f} times "
+                "real time"
+            )
+    compact_and_index(store)
+    if args.json:
+        print(json.dumps(reports))
+    return 1 if failed else 0
+
+
+def _annotate(args: argparse.Namespace) -> int:
+    from vljepa_ros.perception.bags.annotating import annotate_bag
+    from vljepa_ros.perception.bags.failure import BagError
+    from vljepa_ros.perception.bags.indexing import embed_bag
+    from vljepa_ros.perception.bags.scenes import scenes_of
+
+    if args.out.exists():
+        raise BagError(f"'{args.out}' exists; give a new name, nothing is overwritten")
+    engine = load_model(args)
+    plan = _plan(args, engine)
+    work = args.out.absolute().parent
+    with progress_bar(f"embed {args.bag.name}", args.json) as progress:
+        records, _, _, _, problem = embed_bag(args.bag, engine, plan, work, progress)
+    if problem:
+        records.close(remove=True)
+        raise BagError(problem)
+    scenes = scenes_of(records.clips, engine, threshold=plan.threshold, shortest=plan.shortest)
+    with progress_bar(f"write {args.out.name}", args.json) as progress:
+        added = annotate_bag(args.bag, args.out, scenes, engine, args.storage, progress)
+    records.close(remove=True)
+    if args.json:
+        print(json.dumps({"out": str(args.out), "added": added, "segments": len(scenes)}))
+    else:
+        print(f"{args.out}: {added} messages added, {len(scenes)} segments")
+    return 0
+
+
+def _plan(args: argparse.Namespace, engine: Any) -> Any:
+    from vljepa_ros.perception.bags.embedding import ClipPlan
+    from vljepa_ros.perception.bags.indexing import IndexPlan
+    from vljepa_ros.perception.bags.reading import camera_of
+
+    topics = None
+    if args.topic:
+        pairs = [text.partition("=") for text in args.topic]
+        topics = {topic: camera or camera_of(topic) for topic, _, camera in pairs}
+        if len(set(topics.values())) < len(args.topic):
+            raise CliUsageError("two of the --topic have the same topic or camera")
+    if args.threshold <= 0.0:
+        raise CliUsageError(f"--threshold is {args.threshold}, allowed: above 0")
+    try:
+        clips = ClipPlan(args.every or engine.config.frame_interval, args.thumbnail)
+    except ValueError as error:
+        raise CliUsageError(str(error)) from error
+    return IndexPlan(clips, topics, args.samples, args.threshold)
+
+
+def _work_folder(args: argparse.Namespace) -> Path:
+    """Where interrupted work waits: beside the memory, locally for object storage."""
+    if "://" in args.memory:
+        return Path("~/.vljepa/indexing").expanduser()
+    return Path(args.memory).expanduser() / "indexing"
+
+
+@contextmanager
+def progress_bar(name: str, quiet: bool) -> Iterator[Callable[[float], None]]:
+    """A progress bar on standard error, where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, disable=quiet or not console.is_terminal) as progress:
+        task = progress.add_task(name, total=1.0)
+        yield lambda share: progress.update(task, completed=share)
+
+
+def _help(parser: argparse.ArgumentParser) -> int:
+    parser.print_help()
+    return 0

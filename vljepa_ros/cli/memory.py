@@ -1,0 +1,127 @@
+"""`vljepa memory`: look at a memory, tidy it, embed it again for another model."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from vljepa_ros.cli.failure import CliError, CliUsageError
+from vljepa_ros.cli.memory_place import (
+    add_memory_option,
+    add_model_options,
+    clock,
+    load_model,
+    reported,
+)
+
+__all__ = ["add"]
+
+
+def add(commands: Any) -> None:
+    """Add the subcommand and its own subcommands."""
+    parser = commands.add_parser(
+        "memory",
+        help="look at the memory, tidy it, or re-embed it for another model",
+        description="The memory of a robot or of indexed bags.",
+    )
+    parser.set_defaults(run=lambda args: _help(parser))
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action")
+    info = actions.add_parser("info", help="what is in it", description="What is in a memory.")
+    add_memory_option(info)
+    info.add_argument("--json", action="store_true", help="print it as JSON")
+    info.set_defaults(run=reported(_info))
+    tidy = actions.add_parser(
+        "tidy",
+        help="forget what is too old or too much, compact, build the index",
+        description="One round of what memory_node does in the background.",
+    )
+    add_memory_option(tidy)
+    tidy.add_argument("--max-age-hours", type=float, default=0.0, metavar="H", help="0: no limit")
+    tidy.add_argument("--max-megabytes", type=float, default=0.0, metavar="MB", help="0: no limit")
+    tidy.set_defaults(run=reported(_tidy))
+    again = actions.add_parser(
+        "reindex",
+        help="embed it again with another model, from the kept thumbnails",
+        description="Make a new memory for another model from the thumbnails of an old one, which "
+        "is not touched. Rows without thumbnails are counted; their bags can be indexed again.",
+    )
+    add_memory_option(again)
+    again.add_argument("--to", required=True, metavar="DIR", help="the new memory")
+    add_model_options(again)
+    again.set_defaults(run=reported(_reindex))
+
+
+def _info(args: argparse.Namespace) -> int:
+    from vljepa_ros.perception.memory.row import SAMPLE, SEGMENT
+    from vljepa_ros.perception.memory.store import Filter, open_store
+
+    store = open_store(args.memory)
+    ends = store.ends()
+    found = {
+        "location": store.location,
+        "model_id": store.model_id,
+        "dim": store.dim,
+        "segments": store.count(Filter(kind=SEGMENT)),
+        "samples": store.count(Filter(kind=SAMPLE)),
+        "cameras": store.cameras(),
+        "bags": [source for source in store.distinct("source") if source],
+        "first": float(ends.min() / 1e9) if ends.size else None,
+        "last": float(ends.max() / 1e9) if ends.size else None,
+        "indexed": store.indexed(),
+        "megabytes": round(store.disk_bytes() / 1e6, 3),
+    }
+    if args.json:
+        print(json.dumps(found))
+        return 0
+    for name, value in found.items():
+        if name in ("first", "last") and value is not None:
+            value = clock(round(float(value) * 1e9))
+        if isinstance(value, list):
+            value = ", ".join(value) or "none"
+        print(f"{name:<10} {value}")
+    return 0
+
+
+def _tidy(args: argparse.Namespace) -> int:
+    from vljepa_ros.perception.memory.retention import Retention
+    from vljepa_ros.perception.memory.store import open_store
+    from vljepa_ros.perception.memory.upkeep import tidy
+
+    try:
+        retention = Retention(
+            max_age=args.max_age_hours * 3600.0, max_bytes=round(args.max_megabytes * 1e6)
+        )
+    except ValueError as error:
+        raise CliUsageError(str(error)) from error
+    store = open_store(args.memory)
+    forgotten = tidy(store, retention)
+    print(f"{forgotten} rows forgotten, {store.count()} kept, {store.disk_bytes() / 1e6:.1f} MB")
+    return 0
+
+
+def _reindex(args: argparse.Namespace) -> int:
+    from vljepa_ros.cli.bag import progress_bar
+    from vljepa_ros.perception.memory.reindex import reindex
+    from vljepa_ros.perception.memory.store import open_store
+
+    if Path(args.to).expanduser().resolve() == Path(args.memory).expanduser().resolve():
+        raise CliUsageError("--to is the old memory; give a new place, the old one is not touched")
+    old = open_store(args.memory)
+    engine = load_model(args)
+    new = open_store(args.to, engine.config.model_id, engine.config.dim, create=True)
+    if new.count():
+        raise CliError(f"the memory at '{args.to}' has rows already; give a new place")
+    with progress_bar("reindex", False) as progress:
+        result = reindex(old, engine, new, progress)
+    print(f"{result.done} rows embedded again with {new.model_id} at {new.location}")
+    for source, count in sorted(result.left.items()):
+        remedy = f"vljepa bag index {source} --memory {args.to}" if source else "they are gone"
+        print(f"{count} rows of {source or 'live cameras'} have no thumbnail: {remedy}")
+    return 0
+
+
+def _help(parser: argparse.ArgumentParser) -> int:
+    parser.print_help()
+    return 0
