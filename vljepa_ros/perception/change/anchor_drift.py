@@ -1,9 +1,22 @@
-"""Anchor drift: distance of the smoothed embedding from the last published state; hysteresis.
+"""Anchor drift, the default: has the smoothed embedding left the state that was published last?
 
-A change is suspected when the drift passes `threshold`, and dropped when it falls below
-`release * threshold`. It is confirmed once it has lasted for `settle` seconds and `min_gap` seconds
-have passed since the last one; the state is the mean of the samples of the second half of the wait,
-because the samples before still show the transition.
+Compared is with the *published* state, not with the sample before: clips overlap, so a change
+comes as a ramp of small steps. The published state is refined by the quiet samples after it
+(`reference`), the drift is the cosine distance between the exponentially smoothed embedding and
+that reference, in units of
+
+    1 + 2 smoothing / (seconds of samples in the reference)
+
+because a fresh reference is itself noisy. A change is suspected when the drift passes
+max(threshold, strictness * quiet level), dropped when it falls below `release` of that, and
+confirmed after `settle` seconds, with the mean of the samples of the later half of the wait as its
+state: the ones before still show the transition. The quiet level is learned as told in
+`quiet_level.py` and frozen while a change is suspected; strictness follows from `sensitivity`, the
+false alarms per hour that are expected on a quiet stream (measured, doc/change.md).
+
+A slow change never leaves the reference, which follows it. So the distance of the reference from
+what it was when it had settled is summed beyond an allowance of half the threshold, and told when
+the sum reaches what `slow` seconds at the threshold give.
 """
 
 from __future__ import annotations
@@ -14,26 +27,56 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_ros.perception.change.interface import CHANGE, FIRST, Change, usable
+from vljepa_ros.perception.change.interface import HEARTBEAT, Change
+from vljepa_ros.perception.change.published import PublishedState
+from vljepa_ros.perception.change.quiet_level import QuietLevel
+from vljepa_ros.perception.change.samples import BREAK, SampleGate, unit
+from vljepa_ros.perception.change.turn_guard import TurnGuard
 
-__all__ = ["AnchorDrift", "AnchorDriftConfig"]
+__all__ = ["AnchorDrift", "AnchorDriftConfig", "strictness"]
+
+Vector = NDArray[np.float32]
+
+ONE_AN_HOUR = 2.4  # strictness at which a quiet stream gives one false alarm an hour
+PER_LOG = 0.105  # how much of it a factor of e in false alarms is worth
+QUIET = 1.2  # times the quiet level: below it nothing has begun
+SURE = 1.2  # times the quiet level: samples beyond it count less in the reference
+FRESH = 0.25  # seconds of samples that one sample is worth in a new reference
+SETTLED = 4.0  # seconds of samples after which the reference is what was meant
+SLOW_ALLOWANCE = 0.5  # share of the threshold by which the reference may be off for ever
+
+
+def strictness(sensitivity: float) -> float:
+    """Multiple of the quiet level at which `sensitivity` false alarms an hour are expected."""
+    return ONE_AN_HOUR - PER_LOG * math.log(sensitivity)
 
 
 @dataclass(frozen=True)
 class AnchorDriftConfig:
     """Settings of the detector.
 
-    threshold: cosine distance, 0..2. release: 0..1, share of it. smoothing: time constant, seconds.
-    settle, min_gap: seconds. lag: seconds by which an embedding trails the scene (half a clip),
-    taken off the onset.
+    threshold: cosine distance, 0..2, below which nothing is a change of meaning. release: 0..1,
+    share of the threshold. smoothing: time constant, seconds. settle, min_gap: seconds. lag:
+    seconds taken off the onset. max_gap: seconds without a sample after which what was suspected
+    is forgotten. sensitivity: expected false alarms per hour on a quiet stream, 0.001..1000; the
+    one knob most users need. memory: seconds of quiet samples in the reference. clip: seconds a
+    clip spans; the onset lies at most so far before the suspicion. slow: seconds, see the module.
+    heartbeat: seconds without a publication after which the present state is told as a HEARTBEAT;
+    0: never.
     """
 
-    threshold: float = 0.25
+    threshold: float = 0.04
     release: float = 0.8
-    smoothing: float = 0.4
-    settle: float = 0.6
+    smoothing: float = 0.3
+    settle: float = 0.4
     min_gap: float = 1.0
     lag: float = 0.0
+    max_gap: float = 5.0
+    sensitivity: float = 1.0
+    memory: float = 12.0
+    clip: float = 1.5
+    slow: float = 10.0
+    heartbeat: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -47,6 +90,12 @@ class AnchorDriftConfig:
             "settle": (0.0, 3600.0),
             "min_gap": (0.0, 3600.0),
             "lag": (0.0, 3600.0),
+            "max_gap": (0.0, math.inf),
+            "sensitivity": (1e-3, 1e3),
+            "memory": (1.0, 3600.0),
+            "clip": (0.0, 3600.0),
+            "slow": (0.1, math.inf),
+            "heartbeat": (0.0, math.inf),
         }
         for name, (low, high) in allowed.items():
             value = getattr(self, name)
@@ -55,96 +104,187 @@ class AnchorDriftConfig:
 
 
 class AnchorDrift:
-    """See the module; the interface is `ChangeDetector`."""
+    """See the module; the interface is `ChangeDetector`.
 
-    def __init__(self, config: AnchorDriftConfig) -> None:
+    :param guard: takes the turn rates of the robot; without one, turns are not known.
+    """
+
+    def __init__(self, config: AnchorDriftConfig, guard: TurnGuard | None = None) -> None:
         self.config = config
-        self._refused = 0
-        self._since: float | None = None
-        self._sum: NDArray[np.float32] | None = None
+        self.guard = guard
+        self._gate = SampleGate(config.max_gap)
+        self._strictness = strictness(config.sensitivity)
+        self._since: float | None = None  # when the present suspicion began
+        self._sum: Vector | None = None
+        self._count = 0  # samples in the sum
         self.reset()
 
     @property
     def refused(self) -> int:
         """Samples refused so far."""
-        return self._refused
+        return self._gate.refused
 
     @property
     def drift(self) -> float:
-        """Cosine distance of the smoothed state from the published one."""
+        """Cosine distance of the smoothed embedding from the reference."""
         return self._drift
 
     @property
     def threshold(self) -> float:
-        """The drift above which a change is suspected."""
-        return self.config.threshold
+        """The drift above which a change is suspected now."""
+        return self._limit
 
     @property
-    def present(self) -> NDArray[np.float32] | None:
-        """[D] float32, L2 norm 1: the smoothed state."""
-        return None if self._smooth is None else _unit(self._smooth)
+    def present(self) -> Vector | None:
+        """[D] float32, L2 norm 1: the smoothed embedding."""
+        return None if self._smooth is None else unit(self._smooth)
+
+    @property
+    def published(self) -> Vector | None:
+        """[D] float32, L2 norm 1: the last published state."""
+        return self._told.state
+
+    def configure(self, config: AnchorDriftConfig) -> None:
+        """Change the settings of a running detector; what it has learned stays."""
+        self.config = config
+        self._gate.max_gap = config.max_gap
+        self._strictness = strictness(config.sensitivity)
 
     def reset(self) -> None:
-        """Forget everything."""
-        self._anchor: NDArray[np.float32] | None = None
-        self._smooth: NDArray[np.float32] | None = None
-        self._stamp = -math.inf
-        self._published = -math.inf
+        """Forget everything, also how noisy the stream is."""
+        self._gate.reset()
+        self._told = PublishedState()
+        self._quiet = QuietLevel()
+        self._smooth: Vector | None = None
+        self._reference: Vector | None = None
+        self._seconds = FRESH  # of samples in the reference
+        self._told_or_beat = -math.inf
+        self._calm = -math.inf  # the last stamp at which nothing had begun
+        self._settled: Vector | None = None  # the reference when it had settled
+        self._slow = 0.0
         self._drift = 0.0
+        self._limit = self.config.threshold
         self._drop_suspicion()
 
-    def observe(self, stamp: float, embedding: NDArray[np.float32]) -> Change | None:
-        """Take one sample; see `ChangeDetector.observe`."""
-        sample = usable(embedding, None if self._anchor is None else self._anchor.size)
-        if sample is None:
-            self._refused += 1
-            return None
-        if stamp == self._stamp:
-            return None
-        step = stamp - self._stamp
-        self._stamp = stamp
-        if self._anchor is None or self._smooth is None:
-            self._anchor = self._smooth = sample
-            self._published = stamp
-            return Change(stamp, stamp, sample, 0.0, FIRST)
-        if step < 0:
-            self._smooth = sample
-            self._published = min(self._published, stamp)
-            self._drop_suspicion()
-        else:
-            weight = 1.0 - math.exp(-step / self.config.smoothing) if self.config.smoothing else 1.0
-            self._smooth = self._smooth + np.float32(weight) * (sample - self._smooth)
-        self._drift = 1.0 - float(_unit(self._smooth) @ self._anchor)
-        return self._judge(stamp, sample)
+    def restore(self, state: Vector) -> None:
+        """Start from a state that was published before a restart: it is not told again.
 
-    def _judge(self, stamp: float, sample: NDArray[np.float32]) -> Change | None:
-        suspected = self._since is not None
-        if self._drift <= self.config.threshold * (self.config.release if suspected else 1.0):
-            self._drop_suspicion()
+        :param state: [D] float32, not zero.
+        :raises ValueError: `state` is zero or not finite.
+        """
+        norm = float(np.linalg.norm(state))
+        if not (math.isfinite(norm) and norm > 0.0):
+            raise ValueError(f"a published state of norm {norm} cannot be restored")
+        self.reset()
+        self._told.state = self._reference = (state / norm).astype(np.float32)
+
+    def observe(self, stamp: float, embedding: Vector) -> Change | None:
+        """Take one sample; see `ChangeDetector.observe`."""
+        admitted = self._gate.admit(stamp, embedding)
+        if admitted is None:
             return None
+        sample, step = admitted
+        if self._reference is None:
+            self._smooth = self._reference = sample
+            self._calm = self._told_or_beat = stamp
+            self._quiet.sample(stamp, sample, 0.0)
+            return self._told.publish(stamp, stamp, sample)
+        if self._reference.size != sample.size:  # restored from a model of another size
+            self.reset()
+            return self.observe(stamp, embedding)
+        if step == BREAK or self._smooth is None:
+            self._smooth, step = sample, FRESH
+            self._calm = stamp
+            self._told_or_beat = min(self._told_or_beat, stamp)
+            self._drop_suspicion()
+        elif self.config.smoothing:
+            weight = np.float32(1.0 - math.exp(-step / self.config.smoothing))
+            self._smooth = self._smooth + weight * (sample - self._smooth)
+        else:
+            self._smooth = sample
+        self._quiet.sample(stamp, sample, step)
+        return self._judge(stamp, sample, step) or self._beat(stamp)
+
+    def _judge(self, stamp: float, sample: Vector, step: float) -> Change | None:
+        assert self._smooth is not None
+        assert self._reference is not None
+        scale = (1.0 + 2.0 * self.config.smoothing / self._seconds) * self._quiet.unrest
+        if self.guard is not None:
+            scale *= self.guard.factor(stamp)
+        level = self._quiet.level
+        limit = max(self.config.threshold, self._strictness * level)
+        self._limit = limit * scale
+        self._drift = _distance(self._smooth, self._reference)
+        drift = self._drift / scale
+        if drift <= QUIET * level:
+            self._calm = stamp
+        if drift > limit * (1.0 if self._since is None else self.config.release):
+            return self._suspect(stamp, sample, step)
+        self._drop_suspicion()
+        self._quiet.quiet(drift, step)
+        self._refine(sample, step, drift, level)
+        return self._slow_change(stamp, step, limit)
+
+    def _suspect(self, stamp: float, sample: Vector, step: float) -> Change | None:
         if self._since is None:
             self._since = stamp
         waited = stamp - self._since
-        if waited >= self.config.settle / 2:
+        if waited >= self.config.settle / 2.0:
             self._sum = sample if self._sum is None else self._sum + sample
-        too_early = stamp - self._published < self.config.min_gap
-        if waited < self.config.settle or too_early or self._sum is None:
+            self._count += 1
+        if waited < self.config.settle or self._sum is None:
             return None
-        assert self._anchor is not None
-        state = _unit(self._sum)
-        distance = 1.0 - float(state @ self._anchor)
-        onset = self._since - self.config.lag
-        self._anchor = self._smooth = state
-        self._published = stamp
-        self._drift = 0.0
+        if not self._told.rested(stamp, self.config.min_gap):
+            return None
+        onset = max(self._calm, self._since - self.config.clip) - self.config.lag
+        seconds = self._count * min(step, 1.0)
+        return self._publish(stamp, onset, self._sum / np.float32(self._count), seconds)
+
+    def _publish(self, stamp: float, onset: float, mean: Vector, seconds: float) -> Change:
+        self._smooth = self._reference = mean
+        self._seconds = max(FRESH, seconds)
+        self._calm = self._told_or_beat = stamp
+        self._settled, self._slow = None, 0.0
         self._drop_suspicion()
-        return Change(stamp, onset, state, distance, CHANGE)
+        return self._told.publish(stamp, onset, mean)
+
+    def _refine(self, sample: Vector, step: float, drift: float, level: float) -> None:
+        """Average a quiet sample into the reference; the less, the less quiet it is."""
+        assert self._reference is not None
+        trust = 1.0 if drift <= SURE * level else (SURE * level / drift) ** 2
+        self._seconds = min(self._seconds + step * trust, self.config.memory)
+        weight = np.float32(min(1.0, step * trust / self._seconds))
+        self._reference = self._reference + weight * (sample - self._reference)
+
+    def _slow_change(self, stamp: float, step: float, limit: float) -> Change | None:
+        assert self._reference is not None
+        if self._settled is None:
+            if self._seconds >= SETTLED:
+                self._settled = self._reference
+            return None
+        away = _distance(self._reference, self._settled)
+        self._slow = max(0.0, self._slow + (away - SLOW_ALLOWANCE * limit) * step)
+        if self._slow <= (1.0 - SLOW_ALLOWANCE) * limit * self.config.slow:
+            return None
+        if not self._told.rested(stamp, self.config.min_gap):
+            return None
+        return self._publish(stamp, stamp, self._reference, self._seconds)
+
+    def _beat(self, stamp: float) -> Change | None:
+        if not self.config.heartbeat or stamp - self._told_or_beat < self.config.heartbeat:
+            return None
+        assert self._smooth is not None
+        self._told_or_beat = stamp
+        state = unit(self._smooth)
+        return Change(stamp, stamp, state, max(0.0, self._told.drift(state)), HEARTBEAT)
 
     def _drop_suspicion(self) -> None:
         self._since = None
         self._sum = None
+        self._count = 0
 
 
-def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
-    norm = float(np.linalg.norm(vector))
-    return vector / np.float32(norm) if norm > 1e-12 else vector
+def _distance(one: Vector, other: Vector) -> float:
+    """Cosine distance of two vectors of any length; 1 where one of them has no direction."""
+    norms = float(one @ one) * float(other @ other)
+    return 1.0 - float(one @ other) / math.sqrt(norms) if norms > 1e-24 else 1.0

@@ -8,10 +8,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CHANGE", "FIRST", "Change", "ChangeDetector", "usable"]
+__all__ = ["CHANGE", "FIRST", "HEARTBEAT", "Change", "ChangeDetector", "usable"]
 
 FIRST = "first"
 CHANGE = "change"
+HEARTBEAT = "heartbeat"
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class Change:
     onset: seconds; estimated beginning of the change, not after `stamp`.
     state: [D] float32, L2 norm 1; the new state, fit to be decoded (not a sample of the
     transition). distance: cosine distance between the state published before and this one, 0..2; 0
-    for the first. reason: FIRST for the first state of a stream, else CHANGE.
+    for the first. reason: FIRST for the first state of a stream, else CHANGE; HEARTBEAT where
+    nothing changed for long and the detector was asked to tell the present state again.
     """
 
     stamp: float

@@ -1,0 +1,109 @@
+"""CUSUM: publish when the distance from the segment, summed beyond an allowance, is too large.
+
+Page's test (Biometrika 1954) on the cosine distance between the smoothed embedding and the mean of
+the segment: S = max(0, S + distance - allowance).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vljepa_ros.perception.change.interface import Change
+from vljepa_ros.perception.change.published import PublishedState
+from vljepa_ros.perception.change.samples import BREAK, SampleGate, unit
+
+__all__ = ["Cusum", "CusumConfig"]
+
+
+@dataclass(frozen=True)
+class CusumConfig:
+    """threshold: sum in cosine distance * seconds. allowance: cosine distance that counts as none,
+    0..2.
+
+    smoothing: time constant, seconds. memory: samples of the segment's running mean, at least 1.
+    min_gap, max_gap: seconds.
+    """
+
+    threshold: float = 0.1
+    allowance: float = 0.15
+    smoothing: float = 0.3
+    memory: int = 8
+    min_gap: float = 1.0
+    max_gap: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        :raises ValueError: a setting is out of its range.
+        """
+        if self.memory < 1:
+            raise ValueError(f"memory is {self.memory}, allowed: at least 1")
+        for name in ("threshold", "allowance", "smoothing", "min_gap"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, allowed: at least 0")
+
+
+class Cusum:
+    """See the module; the interface is `ChangeDetector`."""
+
+    def __init__(self, config: CusumConfig) -> None:
+        self.config = config
+        self.threshold = config.threshold
+        self._gate = SampleGate(config.max_gap)
+        self.reset()
+
+    @property
+    def refused(self) -> int:
+        """Samples refused so far."""
+        return self._gate.refused
+
+    @property
+    def present(self) -> NDArray[np.float32] | None:
+        """[D]: the smoothed state."""
+        return None if self._smooth is None else unit(self._smooth)
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._gate.reset()
+        self._told = PublishedState()
+        self._smooth: NDArray[np.float32] | None = None
+        self._mean: NDArray[np.float32] | None = None
+        self._count = 1
+        self._onset: float | None = None
+        self.drift = 0.0
+
+    def observe(self, stamp: float, embedding: NDArray[np.float32]) -> Change | None:
+        """Take one sample; see `ChangeDetector.observe`. `drift` is the sum here."""
+        admitted = self._gate.admit(stamp, embedding)
+        if admitted is None:
+            return None
+        sample, step = admitted
+        if self._smooth is None or self._mean is None:
+            self._smooth = self._mean = sample
+            return self._told.publish(stamp, stamp, sample)
+        if step == BREAK:
+            self._smooth, self.drift, step = sample, 0.0, 0.0
+        elif self.config.smoothing:
+            weight = np.float32(1.0 - math.exp(-step / self.config.smoothing))
+            self._smooth = self._smooth + weight * (sample - self._smooth)
+        else:
+            self._smooth = sample
+        distance = 1.0 - float(unit(self._smooth) @ unit(self._mean))
+        self.drift = max(0.0, self.drift + (distance - self.config.allowance) * step)
+        if self.drift == 0.0:
+            self._onset = None
+        elif self._onset is None:
+            self._onset = stamp
+        if self.drift > self.threshold and self._told.rested(stamp, self.config.min_gap):
+            change = self._told.publish(
+                stamp, stamp if self._onset is None else self._onset, self._smooth
+            )
+            self._mean, self._count, self.drift, self._onset = self._smooth, 1, 0.0, None
+            return change
+        self._count = min(self._count + 1, self.config.memory)
+        self._mean = self._mean + (sample - self._mean) / np.float32(self._count)
+        return None

@@ -1,0 +1,68 @@
+"""Detectors by name, each with the one setting that trades publications against misses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
+from vljepa_ros.perception.change.consecutive_difference import (
+    ConsecutiveDifference,
+    ConsecutiveDifferenceConfig,
+)
+from vljepa_ros.perception.change.cusum import Cusum, CusumConfig
+from vljepa_ros.perception.change.interface import ChangeDetector
+from vljepa_ros.perception.change.turn_guard import TurnGuard
+from vljepa_ros.perception.change.ward_gain import WardGain, WardGainConfig
+from vljepa_ros.perception.change.window_variance import WindowVariance, WindowVarianceConfig
+
+__all__ = ["DEFAULT", "DETECTORS", "Detector"]
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A kind of detector.
+
+    make: builds one with a value of the knob; the guard is used where the detector knows how.
+    default: value of the knob. sweep: values from many publications to few.
+    """
+
+    make: Callable[[float, TurnGuard | None], ChangeDetector]
+    knob: str
+    default: float
+    sweep: tuple[float, ...]
+
+
+DETECTORS: dict[str, Detector] = {
+    "anchor_drift": Detector(
+        lambda value, guard: AnchorDrift(AnchorDriftConfig(sensitivity=value), guard),
+        "sensitivity",
+        AnchorDriftConfig().sensitivity,
+        (300.0, 60.0, 10.0, 3.0, 1.0, 0.3, 0.05, 0.005),
+    ),
+    "ward_gain": Detector(
+        lambda value, _: WardGain(WardGainConfig(threshold=value)),
+        "threshold",
+        WardGainConfig().threshold,
+        (0.35, 0.5, 0.65, 0.8, 1.0, 1.3, 1.8),
+    ),
+    "cusum": Detector(
+        lambda value, _: Cusum(CusumConfig(allowance=value)),
+        "allowance",
+        CusumConfig().allowance,
+        (0.02, 0.04, 0.06, 0.08, 0.1, 0.14, 0.2),
+    ),
+    "window_variance": Detector(
+        lambda value, _: WindowVariance(WindowVarianceConfig(threshold=value)),
+        "threshold",
+        WindowVarianceConfig().threshold,
+        (0.04, 0.06, 0.09, 0.12, 0.15, 0.18, 0.22),
+    ),
+    "consecutive_difference": Detector(
+        lambda value, _: ConsecutiveDifference(ConsecutiveDifferenceConfig(threshold=value)),
+        "threshold",
+        ConsecutiveDifferenceConfig().threshold,
+        (0.03, 0.05, 0.07, 0.1, 0.13, 0.17, 0.22),
+    ),
+}
+DEFAULT = "anchor_drift"

@@ -1,0 +1,84 @@
+"""Window variance: publish when the embeddings of a short window differ among themselves.
+
+The one sentence of VL-JEPA (arXiv 2512.10942, section 4.6) on online decoding: smooth the stream,
+decode when the variance of the local window passes a threshold.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vljepa_ros.perception.change.interface import Change
+from vljepa_ros.perception.change.published import PublishedState
+from vljepa_ros.perception.change.samples import BREAK, SampleGate
+
+__all__ = ["WindowVariance", "WindowVarianceConfig"]
+
+
+@dataclass(frozen=True)
+class WindowVarianceConfig:
+    """threshold: variance, 0..1. window: samples, 2 to 256. min_gap, max_gap: seconds."""
+
+    threshold: float = 0.2
+    window: int = 8
+    min_gap: float = 1.0
+    max_gap: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        :raises ValueError: a setting is out of its range.
+        """
+        if not 2 <= self.window <= 256:
+            raise ValueError(f"window is {self.window}, allowed: 2 to 256 samples")
+        if self.threshold < 0 or self.min_gap < 0 or self.max_gap <= 0:
+            raise ValueError(f"{self}: threshold and min_gap must not be negative, max_gap above 0")
+
+
+class WindowVariance:
+    """See the module; the interface is `ChangeDetector`."""
+
+    def __init__(self, config: WindowVarianceConfig) -> None:
+        self.config = config
+        self.threshold = config.threshold
+        self._gate = SampleGate(config.max_gap)
+        self.reset()
+
+    @property
+    def refused(self) -> int:
+        """Samples refused so far."""
+        return self._gate.refused
+
+    @property
+    def present(self) -> NDArray[np.float32] | None:
+        """[D]: the newest sample."""
+        return self._window[-1] if self._window else None
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._gate.reset()
+        self._window: deque[NDArray[np.float32]] = deque(maxlen=self.config.window)
+        self._told = PublishedState()
+        self.drift = 0.0
+
+    def observe(self, stamp: float, embedding: NDArray[np.float32]) -> Change | None:
+        """Take one sample; see `ChangeDetector.observe`. `drift` is the variance here."""
+        admitted = self._gate.admit(stamp, embedding)
+        if admitted is None:
+            return None
+        sample, step = admitted
+        if step == BREAK:
+            self._window.clear()
+        self._window.append(sample)
+        if self._told.state is None:
+            return self._told.publish(stamp, stamp, sample)
+        mean = np.mean(self._window, axis=0)
+        self.drift = 1.0 - float(mean @ mean)  # the samples have norm 1
+        if self.drift <= self.threshold or not self._told.rested(stamp, self.config.min_gap):
+            return None
+        newer = list(self._window)[len(self._window) // 2 :]
+        return self._told.publish(stamp, stamp, np.mean(newer, axis=0))
