@@ -75,7 +75,8 @@ def _info(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(found))
         return 0
-    for name, value in found.items():
+    shown: dict[str, Any] = found
+    for name, value in shown.items():
         if name in ("first", "last") and value is not None:
             value = clock(round(float(value) * 1e9))
         if isinstance(value, list):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -45,6 +46,8 @@ class MemorySettings:
 class EpisodicMemory:
     """Writes and searches one store; may be used by several threads at once.
 
+    `retention` may be replaced at any time; the next round of upkeep uses it.
+
     The store is opened on the writer's thread with the first batch, and again after a failure: a
     disk that is missing at start may be mounted later.
     """
@@ -59,6 +62,7 @@ class EpisodicMemory:
         """
         self.settings = settings
         self.refused = 0
+        self.retention = settings.retention
         self._lock = threading.Lock()
         self._store: MemoryStore | None = None
         self._writer = BatchWriter(
@@ -100,6 +104,14 @@ class EpisodicMemory:
         """State of the writer, for diagnostics."""
         return self._writer.status()
 
+    def check(self) -> None:
+        """Look whether the store can be used; a store that does not exist yet is fine.
+
+        :raises MemoryStoreError: damage, another model's store, no lancedb.
+        """
+        with contextlib.suppress(MemoryMissingError):
+            self._opened(create=False)
+
     def flush(self, timeout: float = 10.0) -> bool:
         """Write what is pending now; False: it failed or took longer."""
         return self._writer.flush(timeout)
@@ -110,7 +122,7 @@ class EpisodicMemory:
             store = self._opened(create=False)
         except MemoryMissingError:
             return
-        tidy(store, self.settings.retention)
+        tidy(store, self.retention)
 
     def close(self, timeout: float = 10.0) -> bool:
         """Write what is pending, end the threads; False: rows were lost or a thread still runs."""

@@ -84,7 +84,7 @@ class SegmentRecorder:
 
     def __init__(self, camera: str, settings: RecorderSettings, source: str = "") -> None:
         self._camera = camera
-        self._settings = settings
+        self.settings = settings
         self._source = source
         self._seen: list[_Seen] = []
         self._stride = 1
@@ -97,13 +97,13 @@ class SegmentRecorder:
 
     def sample_due(self, stamp: int) -> bool:
         """Whether a sample at `stamp` nanoseconds would be kept: make its thumbnail only then."""
-        if self._settings.sample_interval <= 0.0:
+        if self.settings.sample_interval <= 0.0:
             return False
         last = self._last_sample
         return (
             last is None
             or stamp < last
-            or (stamp - last) / 1e9 >= (self._settings.sample_interval - 1e-6)
+            or (stamp - last) / 1e9 >= (self.settings.sample_interval - 1e-6)
         )
 
     def observe(
@@ -127,7 +127,7 @@ class SegmentRecorder:
             return rows
         self._last = stamp
         length = (stamp - self._seen[0].stamp) / 1e9 if self._seen else 0.0
-        if step < 0.0 or step > self._settings.gap or length > self._settings.longest:
+        if step < 0.0 or step > self.settings.gap or length > self.settings.longest:
             rows += self.finish()
         one = _Seen(min(start, stamp), stamp, vector, pose, thumbnail, thumbnail_frames)
         if self.sample_due(stamp):

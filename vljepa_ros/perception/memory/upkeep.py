@@ -9,7 +9,7 @@ from collections.abc import Callable
 from vljepa_ros.perception.memory.retention import Retention, forget
 from vljepa_ros.perception.memory.store import MemoryStore
 
-__all__ = ["Upkeep", "tidy"]
+__all__ = ["Upkeep", "compact_and_index", "tidy"]
 
 
 def tidy(store: MemoryStore, retention: Retention, keep_versions: float = 300.0) -> int:
@@ -27,6 +27,12 @@ def tidy(store: MemoryStore, retention: Retention, keep_versions: float = 300.0)
         store.compact(keep)
     store.build_index()
     return forgotten
+
+
+def compact_and_index(store: MemoryStore, keep_versions: float = 300.0) -> None:
+    """Merge small files and build the index if it pays; nothing is forgotten."""
+    store.compact(datetime.timedelta(seconds=keep_versions))
+    store.build_index()
 
 
 class Upkeep:

@@ -1,0 +1,79 @@
+"""A memory of one model into that of another: rows are embedded again from thumbnails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from vljepa_ros.engines.protocol import Clip, Engine
+from vljepa_ros.perception.memory.row import Row
+from vljepa_ros.perception.memory.store import MemoryStore
+from vljepa_ros.perception.memory.thumbnail import jpeg_to_frames
+
+__all__ = ["Reindexed", "reindex"]
+
+BATCH = 16
+COMMIT = 1024
+
+
+@dataclass(frozen=True)
+class Reindexed:
+    """done: rows embedded again. left: rows without a usable thumbnail, by source ('' is live)."""
+
+    done: int
+    left: dict[str, int]
+
+
+def reindex(
+    old: MemoryStore,
+    engine: Engine,
+    new: MemoryStore,
+    progress: Callable[[float], None] = lambda share: None,
+) -> Reindexed:
+    """Copy the rows of `old` that have thumbnails to `new`, with vectors of `engine`.
+
+    Texts, times and poses stay; a segment gets the vector of its kept clip instead of the mean over
+    all of its clips, which are gone. `old` is not touched.
+    """
+    rows = old.rows(vectors=False)
+    left: dict[str, int] = {}
+    ready: list[Row] = []
+    done = 0
+    for first in range(0, len(rows), BATCH):
+        kept: list[Row] = []
+        clips: list[Clip] = []
+        for row in rows[first : first + BATCH]:
+            clip = _clip(row, engine)
+            if clip is None:
+                left[row.source] = left.get(row.source, 0) + 1
+            else:
+                kept.append(row)
+                clips.append(clip)
+        if clips:
+            encoded = engine.encode(clips, [None] * len(clips))
+            vectors = engine.embed([one.tokens for one in encoded], engine.config.default_query)
+            ready += [replace(row, vector=v) for row, v in zip(kept, vectors, strict=True)]
+        if len(ready) >= COMMIT:
+            new.append(ready)
+            done += len(ready)
+            ready = []
+        progress(min(1.0, (first + BATCH) / len(rows)))
+    new.append(ready)
+    return Reindexed(done + len(ready), left)
+
+
+def _clip(row: Row, engine: Engine) -> Clip | None:
+    if row.thumbnail is None:
+        return None
+    config = engine.config
+    try:
+        frames = jpeg_to_frames(row.thumbnail, row.thumbnail_frames, config.input_size)
+    except ValueError:
+        return None
+    # Another model may want more or fewer images: the nearest in time stand in.
+    picked = np.linspace(0, len(frames) - 1, config.clip_frames).round().astype(int)
+    step = round(config.frame_interval * 1e9)
+    stamps = tuple(row.stamp - (config.clip_frames - 1 - i) * step for i in range(len(picked)))
+    return Clip(np.ascontiguousarray(frames[picked]), stamps)
