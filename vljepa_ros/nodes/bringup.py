@@ -22,7 +22,7 @@ from vljepa_ros.resources import share_dir
 
 __all__ = ["NODES", "BringupConfig", "commands", "make_nodes", "ros_arguments", "run"]
 
-NODES = ("camera", "perception", "decoder")
+NODES = ("camera", "decoder", "perception")
 _MODULES = {
     "camera": "camera_node",
     "perception": "perception_node",

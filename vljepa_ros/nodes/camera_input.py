@@ -138,8 +138,8 @@ class CameraInput:
         trouble = self._mismatch
         if silence >= timeout:
             trouble = self._no_image(silence)
-        elif self._unusable or (self.feed.ring.newest is None and counts.error):
-            trouble = f"no usable image: {self._unusable or counts.error}"
+        elif self._unusable or counts.failing:
+            trouble = f"no usable image: {self._unusable or counts.failing}"
         elif abs(self._age) > _FAR:
             trouble = self._not_now()
         level = WARN if trouble else OK

@@ -157,7 +157,7 @@ def _allowed(metadata: Any, value: Any) -> str:
     if metadata["choices"]:
         return ", ".join(map(str, metadata["choices"]))
     if metadata["low"] is not None:
-        kind = "" if isinstance(value, float) else "whole numbers "
-        return f"{kind}{metadata['low']} to {metadata['high']}"
+        kind = "with a decimal point" if isinstance(value, float) else "whole numbers"
+        return f"{metadata['low']} to {metadata['high']}, {kind}"
     names = {bool: "true or false", str: "a text", float: "a number such as 1.0", int: "an integer"}
     return names.get(type(value), "a list of texts")

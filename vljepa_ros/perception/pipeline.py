@@ -200,7 +200,7 @@ class Pipeline:
         for feed in ready:
             now = time.monotonic()
             with self.stages.stage("preprocess"):
-                taken = feed.ring.take(now)
+                taken = feed.ring.take(now, self._before(feed))
             if taken is None:  # too young a stream: look again soon, even if no image follows
                 feed.due = now + _YOUNG
                 continue
@@ -240,6 +240,13 @@ class Pipeline:
             self.clips += 1
             with self.stages.stage("publish"):
                 self._publish(observation)
+
+    def _before(self, feed: CameraFeed) -> int | None:
+        """The newest stamp that was encoded: a clip that ends there would be the same again."""
+        newest = feed.ring.newest
+        if feed.kept is None or newest is None or newest < feed.kept.clip.stamps[-1]:
+            return None
+        return feed.kept.clip.stamps[-1]
 
     def _encode(self, batch: Sequence[tuple[CameraFeed, TakenClip]]) -> list[EncodedClip]:
         states = []

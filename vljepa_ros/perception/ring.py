@@ -42,14 +42,18 @@ class TakenClip:
 @dataclass
 class RingCounts:
     """received: images pushed. dropped: of these, never part of a clip. broken: could not be
-    decoded. restarts: times the ring was emptied because time jumped back or paused. error: the
-    last FrameError."""
+    decoded.
+
+    restarts: times the ring was emptied because time jumped back or paused. error: why the last
+    broken image was. failing: the same, as long as no good image has followed.
+    """
 
     received: int = 0
     dropped: int = 0
     broken: int = 0
     restarts: int = 0
     error: str = ""
+    failing: str = ""
 
 
 @dataclass
@@ -169,8 +173,9 @@ class ClipRing(Generic[M]):
                 entry.frame = self._decode(message)
             except FrameError as error:
                 self._counts.broken += 1
-                self._counts.error = str(error)
+                self._counts.error = self._counts.failing = str(error)
                 return entry
+            self._counts.failing = ""
             entry.message = None  # frees the full-size image; the small one is enough
         return None
 

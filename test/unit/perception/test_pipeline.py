@@ -173,6 +173,21 @@ def test_after_a_jump_back_the_cached_features_are_not_used() -> None:
     assert s.seen[-1].embedding.argmax() == 1
 
 
+def test_a_broken_image_does_not_repeat_the_clip_before_it() -> None:
+    s = Setup("a")
+    s.show("a", "red", 0.0)
+    s.pipeline.step()
+    s.show("a", 1, 2.0, 0.1)
+    s.pipeline.step()
+    assert len(s.seen) == 1
+    assert s.feeds["a"].ring.counts.failing == "not a colour"
+    time.sleep(0.12)
+    s.show("a", "red", 2.1, 0.1)
+    s.pipeline.step()
+    assert len(s.seen) == 2
+    assert s.feeds["a"].ring.counts.failing == ""
+
+
 def test_stages_are_timed() -> None:
     s = Setup("a")
     s.show("a", "red", 0.0)

@@ -1,0 +1,252 @@
+"""Every parameter is live, and its effect is seen, or read-only, and its refusal is."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from graph import MODEL, SECOND, Graph, image, nanoseconds
+
+from vljepa_ros import ros
+from vljepa_ros.nodes.camera_node import CameraNode
+from vljepa_ros.nodes.perception_node import PerceptionNode
+from vljepa_ros.nodes.selective_decoder_node import SelectiveDecoderNode
+from vljepa_ros.resources import share_dir
+
+EMBEDDING = "vljepa_ros/msg/Embedding"
+FILES = {
+    PerceptionNode: "perception.yaml",
+    SelectiveDecoderNode: "selective_decoder.yaml",
+    CameraNode: "camera.yaml",
+}
+SEEN_LIVE = {
+    PerceptionNode: {
+        "always_on",
+        "request_timeout",
+        "max_rate",
+        "labels",
+        "abstain_below",
+        "image_timeout",
+        "front.rotate",
+        "front.max_rate",
+    },
+    SelectiveDecoderNode: {
+        "always_on",
+        "request_timeout",
+        "threshold",
+        "release",
+        "smoothing",
+        "settle",
+        "min_gap",
+        "heartbeat",
+        "include_vector",
+    },
+    CameraNode: {"rate", "loop", "encoding", "frame_id"},
+}
+
+
+def declared(graph: Graph, node: Any) -> dict[str, Any]:
+    """Our own parameters and their descriptors, as `ros2 param` gets them."""
+    name = node.get_fully_qualified_name()
+    listed = graph.call("rcl_interfaces/srv/ListParameters", f"{name}/list_parameters")
+    names = list(listed.result.names)
+    own = [found for found in names if found != "use_sim_time" and "qos_overrides" not in found]
+    described = graph.call(
+        "rcl_interfaces/srv/DescribeParameters", f"{name}/describe_parameters", names=own
+    )
+    return dict(zip(own, described.descriptors, strict=True))
+
+
+@pytest.mark.parametrize("kind", list(FILES))
+def test_each_parameter_is_described_and_live_or_read_only(graph: Graph, kind: Any) -> None:
+    node = graph.add(kind, start=False, **({"source": "0x"} if kind is CameraNode else {}))
+    found = declared(graph, node)
+    live = {name for name, descriptor in found.items() if not descriptor.read_only}
+    assert live == SEEN_LIVE[kind], "a live parameter needs a test of its effect below"
+    for name, descriptor in found.items():
+        assert len(descriptor.description) > 10, name
+        value = node.get_parameter(name).value
+        numeric = isinstance(value, (int, float)) and not isinstance(value, bool)
+        ranged = descriptor.floating_point_range or descriptor.integer_range
+        assert ranged or not numeric or "Allowed:" in descriptor.description, name
+    for name in sorted(set(found) - live):
+        result = graph.set(node, name, node.get_parameter(name).value)
+        assert not result.successful, name
+        assert "read-only" in result.reason
+
+
+@pytest.mark.parametrize(("kind", "file"), FILES.items())
+def test_the_files_in_config_name_every_parameter_with_its_default(
+    graph: Graph, kind: Any, file: str
+) -> None:
+    text = (share_dir() / "config" / file).read_text(encoding="utf-8")
+    (node_key, content), *others = yaml.safe_load(text).items()
+    node = graph.add(kind, start=False, **({"source": "0x"} if kind is CameraNode else {}))
+    assert not others
+    assert node_key == f"/**/{node.get_name()}"
+
+    def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+        found = {}
+        for name, value in values.items():
+            nested = flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {}
+            found.update(nested or {prefix + name: value})
+        return found
+
+    written = flat(content["ros__parameters"])
+    assert set(written) == set(declared(graph, node))
+    for name, value in written.items():
+        if name != "source":
+            assert node.get_parameter(name).value == value, name
+            assert type(node.get_parameter(name).value) is type(value), name
+
+
+@pytest.fixture
+def node(graph: Graph) -> PerceptionNode:
+    made = graph.add(PerceptionNode, model=MODEL, max_rate=1000.0)
+    assert isinstance(made, PerceptionNode)
+    return made
+
+
+def test_always_on(graph: Graph, node: PerceptionNode) -> None:
+    camera = graph.camera()
+    graph.show(camera)
+    assert node.pipeline.clips == 0
+    assert graph.set(node, "always_on", True).successful
+    graph.show(camera)
+    assert graph.spin(lambda: node.pipeline.clips > 0)
+
+
+@pytest.mark.parametrize("name", ["max_rate", "front.max_rate"])
+def test_max_rate(graph: Graph, node: PerceptionNode, name: str) -> None:
+    heard = graph.listen(EMBEDDING, "front/embeddings")
+    camera = graph.camera()
+    graph.show(camera)
+    assert graph.spin(lambda: heard)
+    assert graph.set(node, name, 2.0).successful
+    graph.rest(0.6)
+    before, begin = len(heard), time.monotonic()
+    while time.monotonic() < begin + 2.0:
+        graph.show(camera, seconds=0.1)
+    assert 2 <= len(heard) - before <= 6
+
+
+def test_rotate(graph: Graph, node: PerceptionNode) -> None:
+    heard = graph.listen(EMBEDDING, "front/embeddings")
+    camera = graph.camera()
+    half = np.zeros((60, 60, 3), np.uint8)
+    half[:30] = (200, 60, 20)
+
+    def look() -> np.ndarray:
+        heard.clear()
+        for _ in range(25):
+            graph.stamp += SECOND // 10
+            shown = image("red", graph.stamp, height=60, width=60)
+            shown.data = half.tobytes()
+            camera.publish(shown)
+            graph.rest(0.01)
+        assert graph.spin(lambda: heard and nanoseconds(heard[-1].header.stamp) == graph.stamp)
+        return np.array(heard[-1].vector)
+
+    upright = look()
+    assert np.allclose(look(), upright, atol=1e-3)
+    assert graph.set(node, "front.rotate", 180).successful
+    assert not np.allclose(look(), upright, atol=1e-3)
+
+
+def test_labels(graph: Graph, node: PerceptionNode) -> None:
+    words = graph.listen("vljepa_ros/msg/Vocabulary", "vocabulary", latched=True)
+    assert graph.set(node, "labels", ["cat", "dog"]).successful
+    assert graph.spin(lambda: words and list(words[-1].labels) == ["cat", "dog"])
+    assert graph.set(node, "labels", [""]).successful
+    own = [label for group in node.engine.config.vocabulary.values() for label in group]
+    assert graph.spin(lambda: list(words[-1].labels) == own)
+
+
+def test_abstain_below(graph: Graph, node: PerceptionNode) -> None:
+    camera = graph.camera()
+    graph.show(camera)
+    for limit, expected in ((1.0, True), (0.0, False)):
+        assert graph.set(node, "abstain_below", limit).successful
+        assert graph.ask(candidates=["a", "b", "c"]).abstained == expected
+
+
+def test_request_timeout(graph: Graph, node: PerceptionNode) -> None:
+    camera = graph.camera()
+    graph.show(camera)
+    assert graph.set(node, "request_timeout", 0.1).successful
+    reply = graph.ask(candidates=[f"a thing with the number {i}" for i in range(10000)])
+    assert "no answer within 0.1 s" in reply.message
+    assert graph.set(node, "request_timeout", 20.0).successful
+    assert graph.ask().success
+
+
+def test_image_timeout(graph: Graph, node: PerceptionNode) -> None:
+    log = graph.listen("rcl_interfaces/msg/Log", "/rosout")
+    assert graph.set(node, "image_timeout", 0.5).successful
+    assert graph.spin(lambda: any("no image on" in m.msg for m in log), 4.0)
+
+
+def test_the_decoders_detection(graph: Graph) -> None:
+    made = graph.add(SelectiveDecoderNode, model=MODEL)
+    detector = made._inputs["front"].narrator.detector
+    values = {"threshold": 0.1, "release": 0.5, "smoothing": 1.5, "settle": 2.5, "min_gap": 3.5}
+    for name, value in values.items():
+        assert graph.set(made, name, value).successful
+        assert getattr(detector.config, name) == value
+    result = graph.set(made, "threshold", 3.0)
+    assert not result.successful
+    assert "2" in result.reason
+    assert detector.config.threshold == 0.1
+
+
+def test_the_decoders_reports(graph: Graph) -> None:
+    made = graph.add(SelectiveDecoderNode, model=MODEL)
+    assert graph.set(made, "request_timeout", 0.2).successful
+    assert "within 0.2 s" in graph.call("vljepa_ros/srv/Describe", "describe").message
+    publisher = graph.client.create_publisher(ros.interface(EMBEDDING), "front/embeddings", 10)
+    assert graph.set(made, "always_on", True).successful
+    assert graph.spin(lambda: publisher.get_subscription_count() > 0), "always_on"
+    scene = graph.listen("vljepa_ros/msg/SceneEvent", "front/scene", latched=True)
+    assert graph.set(made, "include_vector", True).successful
+    assert graph.set(made, "heartbeat", 0.2).successful
+
+    def show() -> None:
+        graph.stamp += SECOND // 5
+        message = ros.interface(EMBEDDING)(camera="front", query="q")
+        message.model_id = made.engine.config.model_id
+        message.vector = [1.0] + [0.0] * (made.engine.config.dim - 1)
+        message.header.stamp = ros.Time(nanoseconds=graph.stamp).to_msg()
+        publisher.publish(message)
+        graph.rest(0.1)
+
+    end = time.monotonic() + 8.0
+    while len(scene) < 3 and time.monotonic() < end:
+        show()
+    assert len(scene) >= 3, "heartbeat"
+    assert len(scene[-1].vector) == made.engine.config.dim
+    graph.client.destroy_publisher(publisher)
+
+
+def test_the_cameras(graph: Graph, tmp_path: Path) -> None:
+    cv2 = pytest.importorskip("cv2")
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((8, 8, 3), 50, np.uint8))
+    images = graph.listen("sensor_msgs/msg/Image", "image")
+    made = graph.add(CameraNode, source=str(tmp_path), rate=5.0)
+    assert graph.spin(lambda: images)
+    assert graph.set(made, "frame_id", "other").successful
+    assert graph.spin(lambda: images[-1].header.frame_id == "other")
+    assert graph.set(made, "encoding", "bgr8").successful
+    assert graph.spin(lambda: images[-1].encoding == "bgr8")
+    assert graph.set(made, "rate", 100.0).successful
+    before = len(images)
+    graph.rest(1.0)
+    assert len(images) - before > 10
+    assert graph.set(made, "loop", False).successful
+    graph.rest(0.3)
+    before = len(images)
+    graph.rest(0.3)
+    assert len(images) == before
