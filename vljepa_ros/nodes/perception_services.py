@@ -67,7 +67,10 @@ class PerceptionServices:
 
     def _ask_about(self, image: Any, question: Question, work: Request[Any]) -> tuple[Answer, int]:
         pipeline = self._node.pipeline
-        seen = model_input(image_to_rgb(image), pipeline.engine.config.input_size)
+        config = pipeline.engine.config
+        seen = model_input(
+            image_to_rgb(image), config.input_size, preprocessing=config.preprocessing
+        )
         answer = pipeline.ask_about(seen, question, self._node.abstain_below, work.check)
         stamp = image.header.stamp
         return answer, stamp.sec * 1_000_000_000 + stamp.nanosec

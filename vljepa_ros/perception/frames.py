@@ -6,12 +6,14 @@ class: the caller hands over the fields.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from vljepa_ros.models.image_fit import fit_image
 
 __all__ = [
     "COMPRESSED",
@@ -112,7 +114,9 @@ def compressed_to_rgb(data: Any) -> Pixels:
     return _as_uint8(bgr)[..., ::-1]
 
 
-def model_input(image: Pixels, size: int, rotate: int = 0) -> Pixels:
+def model_input(
+    image: Pixels, size: int, rotate: int = 0, preprocessing: Mapping[str, Any] | None = None
+) -> Pixels:
     """What the model sees: the largest centred square, averaged down to `size`, then turned.
 
     Area averaging, because sampling would alias; a smaller image is enlarged bilinearly. Turning
@@ -120,11 +124,15 @@ def model_input(image: Pixels, size: int, rotate: int = 0) -> Pixels:
 
     :param image: [H, W, 3] uint8 RGB.
     :param rotate: degrees clockwise, one of ROTATIONS.
+    :param preprocessing: the model's own way, where it was trained with another one (`image_fit`).
     :return: [size, size, 3] uint8, contiguous.
     :raises FrameError: another rotation.
     """
     if rotate not in ROTATIONS:
         raise FrameError(f"rotation is {rotate}, allowed: {', '.join(map(str, ROTATIONS))}")
+    if preprocessing is not None and "resize" in preprocessing:
+        fitted = fit_image(image, preprocessing)
+        return np.ascontiguousarray(np.rot90(fitted, k=-(rotate // 90)))
     height, width = image.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2

@@ -80,7 +80,7 @@ def embed_images(
             ring = rings[image.camera] = ClipRing(
                 config.clip_frames,
                 config.frame_interval,
-                lambda one: one.model_input(config.input_size),
+                lambda one: one.model_input(config.input_size, config.preprocessing),
             )
             waiting[image.camera] = _Waiting([], [], [])
         newest = ring.newest

@@ -46,16 +46,18 @@ class BagImage:
     message: Any
     compressed: bool
 
-    def model_input(self, size: int) -> NDArray[np.uint8]:
+    def model_input(
+        self, size: int, preprocessing: Mapping[str, Any] | None = None
+    ) -> NDArray[np.uint8]:
         """[size, size, 3] uint8 RGB.
 
         :raises FrameError: the image cannot be decoded.
         """
         m = self.message
         if self.compressed:
-            return model_input(compressed_to_rgb(m.data), size)
+            return model_input(compressed_to_rgb(m.data), size, preprocessing=preprocessing)
         rgb = to_rgb(m.height, m.width, m.encoding, bool(m.is_bigendian), m.step, m.data)
-        return model_input(rgb, size)
+        return model_input(rgb, size, preprocessing=preprocessing)
 
 
 class BagReader:
