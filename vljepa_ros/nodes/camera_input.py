@@ -66,6 +66,7 @@ class CameraInput:
         self._parameters = parameters
         self._rotate = parameters.value.rotate
         self._size = model.input_size
+        self._preprocessing = model.preprocessing
         self._woken = woken
         self._subscription: Any = None
         self._since = time.monotonic()
@@ -191,7 +192,9 @@ class CameraInput:
             )
 
     def _decode(self, message: Any) -> NDArray[np.uint8]:
-        return model_input(image_to_rgb(message), self._size, self._rotate)
+        return model_input(
+            image_to_rgb(message), self._size, self._rotate, self._preprocessing
+        )
 
     def _silence(self) -> float:
         return time.monotonic() - (self._since if self._last is None else self._last)
