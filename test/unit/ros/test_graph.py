@@ -11,7 +11,7 @@ from vljepa_ros.ros.builtin import dds_configuration, dds_types
 from vljepa_ros.ros.builtin.context import default_context
 from vljepa_ros.ros.builtin.type_hash import type_hash
 
-from .conftest import Graph
+from .conftest import Graph, builtin_only
 
 String = ros.interface("std_msgs/msg/String")
 Program = Callable[..., "subprocess.Popen[str]"]
@@ -27,6 +27,7 @@ ros.spin(node)
 """
 
 
+@builtin_only
 def test_nodes_topics_and_services_of_others(graph: Graph, program: Program) -> None:
     far = program(FAR, "--ros-args", "-r", "__ns:=/robot", "-r", "words:=said", "-r", "__node:=n")
     assert far.stdout is not None
@@ -51,6 +52,7 @@ def test_nodes_topics_and_services_of_others(graph: Graph, program: Program) -> 
     far.wait()
 
 
+@builtin_only
 def test_destroyed_nodes_leave_the_graph(graph: Graph) -> None:
     near, gone = graph.node("near"), graph.node("gone")
     gone.create_publisher(String, "words", 10)
@@ -60,6 +62,7 @@ def test_destroyed_nodes_leave_the_graph(graph: Graph) -> None:
     assert ("gone", "/") not in near.get_node_names_and_namespaces()
 
 
+@builtin_only
 def test_user_data_as_real_ros_writes_it(graph: Graph) -> None:
     near = graph.node("near")
     near.create_publisher(String, "words", 10)
@@ -93,6 +96,7 @@ def test_discovery_stays_on_the_host_unless_told(monkeypatch: pytest.MonkeyPatch
         dds_configuration.configuration()
 
 
+@builtin_only
 def test_context_errors(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RuntimeError, match="once"):
         ros.init([])

@@ -9,7 +9,7 @@ import pytest
 
 from vljepa_ros import ros
 
-from .conftest import Graph
+from .conftest import Graph, builtin_only
 
 P = ros.Parameter
 Descriptor = ros.ParameterDescriptor
@@ -22,6 +22,7 @@ def ranged(low: float, high: float) -> Any:
     )
 
 
+@builtin_only
 def test_types_values_and_defaults(graph: Graph) -> None:
     node = graph.node("near")
     values = [True, 3, 2.5, "text", ["a"], [1, 2], [1.0], [True, False], [b"a"]]
@@ -47,6 +48,7 @@ def test_types_values_and_defaults(graph: Graph) -> None:
     assert sorted(node.get_parameters_by_prefix("camera")) == ["front.rate", "front.topic"]
 
 
+@builtin_only
 def test_refusals(graph: Graph) -> None:
     node = graph.node("near")
     node.declare_parameter("rate", 5.0, ranged(0.1, 30.0))

@@ -11,7 +11,7 @@ import pytest
 
 from vljepa_ros import ros
 
-from .conftest import Graph
+from .conftest import Graph, builtin_only
 
 SetBool = ros.interface("std_srvs/srv/SetBool")
 Program = Callable[..., "subprocess.Popen[str]"]
@@ -114,6 +114,7 @@ def test_several_clients_get_their_own_replies(graph: Graph) -> None:
     assert all(f.result().success is sent for sent, f in futures)
 
 
+@builtin_only
 def test_a_callback_that_raises_or_returns_rubbish(graph: Graph) -> None:
     node = graph.node("near")
     broken = iter([ValueError("sync"), None])
@@ -158,6 +159,7 @@ def test_service_destroyed_while_its_callback_waits(graph: Graph) -> None:
     assert not reply.done()
 
 
+@builtin_only
 def test_waiting_for_a_service_that_is_not_there(graph: Graph) -> None:
     client = graph.node("near").create_client(SetBool, "nobody")
     started = time.monotonic()
@@ -167,6 +169,7 @@ def test_waiting_for_a_service_that_is_not_there(graph: Graph) -> None:
         client.call_async(SetBool.Response())
 
 
+@builtin_only
 def test_futures() -> None:
     future, seen = ros.Future(), []
     future.add_done_callback(lambda f: seen.append(f.result()))

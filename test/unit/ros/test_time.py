@@ -7,11 +7,12 @@ import pytest
 
 from vljepa_ros import ros
 
-from .conftest import Graph
+from .conftest import Graph, builtin_only
 
 ClockMessage = ros.interface("rosgraph_msgs/msg/Clock")
 
 
+@builtin_only
 def test_times_and_durations() -> None:
     stamp = ros.interface("builtin_interfaces/msg/Time")(sec=3, nanosec=500_000_000)
     moment = ros.Time.from_msg(stamp)

@@ -4,6 +4,8 @@ import pytest
 
 from vljepa_ros.ros.transport_bench import measure
 
+from .conftest import builtin_only
+
 
 @pytest.mark.parametrize("options", [[], ["--reliable"]])
 def test_images_between_two_processes(domain: int, options: list[str]) -> None:
@@ -13,3 +15,16 @@ def test_images_between_two_processes(domain: int, options: list[str]) -> None:
     assert report["received"] >= 28
     assert report["latency_ms"]["median"] < 60
     assert report["latency_ms"]["median"] <= report["latency_ms"]["p99"]
+
+
+@builtin_only
+def test_the_user_s_choice_of_allocation_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    from vljepa_ros.ros.builtin.allocator import keep_freed_blocks
+
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1000000")
+    assert keep_freed_blocks() is False
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_")
+    for name in ("GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.confstr", lambda name: "musl 1.2")
+    assert keep_freed_blocks() is False

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import arguments, logging
+from .allocator import keep_freed_blocks
 from .dds import Participant, WaitSet
 from .dds_configuration import receive_buffer_limit
 from .errors import NotInitializedException
@@ -28,6 +29,7 @@ class Context:
         for name, level in self.arguments.log_levels.items():
             logging.set_logger_level(name, level)
         logging.enable_output(self.arguments.stdout_logs)
+        keep_freed_blocks()
         self.domain_id = _domain_from_environment() if domain_id is None else domain_id
         self.participant = Participant(self.domain_id, b"enclave=/;")
         self.graph = Graph(self.participant)
