@@ -254,7 +254,9 @@ def video_frames(file: Path, config: ModelConfig, count: int = 64) -> NDArray[np
             ok, image = reader.retrieve()
             if ok:
                 rgb = np.ascontiguousarray(image[..., ::-1]).astype(np.uint8, copy=False)
-                frames.append(model_input(rgb, config.input_size))
+                frames.append(
+                    model_input(rgb, config.input_size, preprocessing=config.preprocessing)
+                )
         index += 1
     reader.release()
     if len(frames) < config.clip_frames:
