@@ -53,7 +53,9 @@ def test_nonsense_gives_one_clear_line_and_code_2(
     assert output.err.startswith("vljepa")
 
 
-@pytest.mark.parametrize("command", [module.__name__.rsplit(".", 1)[-1] for module in COMMANDS])
+@pytest.mark.parametrize(
+    "command", [module.__name__.rsplit(".", 1)[-1].replace("_", "-") for module in COMMANDS]
+)
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]):
     assert main([command, "--help"]) == 0
     text = capsys.readouterr().out
