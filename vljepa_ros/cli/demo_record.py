@@ -8,6 +8,7 @@ from typing import Any
 
 from vljepa_ros.evaluation.text_match import same_text
 from vljepa_ros.world.captions import event_text
+from vljepa_ros.world.state import ACTIONS
 
 __all__ = ["Answer", "DemoRecord", "Said", "Truth"]
 
@@ -25,10 +26,9 @@ class Truth:
     @property
     def words(self) -> str:
         """The present event in a few words."""
-        try:
+        if self.event in ACTIONS:
             return event_text(self.event, self.object)
-        except ValueError:  # an event that the simulated world of this version does not know
-            return f"{self.event} {self.object}".strip()
+        return f"{self.event} {self.object}".strip()
 
 
 @dataclass(frozen=True)
