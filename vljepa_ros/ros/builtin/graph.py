@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -22,6 +23,7 @@ from .qos import DurabilityPolicy, HistoryPolicy, QoSProfile
 from .type_hash import type_hash
 
 TOPIC = "ros_discovery_info"
+_TIDY_SECONDS = 10.0
 TYPE = "rmw_dds_common/msg/ParticipantEntitiesInfo"
 
 
@@ -67,6 +69,7 @@ class Graph:
         self._lock = threading.RLock()
         self._remote: dict[bytes, Any] = {}
         self._local: Any = None
+        self._next_tidying = time.monotonic() + _TIDY_SECONDS
         user_data = f"typehash={type_hash(TYPE)};".encode()
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         everything = QoSProfile(
@@ -109,13 +112,21 @@ class Graph:
                 except CdrError:
                     continue  # Humble's 24-byte ids, or no ROS at all
                 self._remote[bytes(message.gid.data)] = message
+            if time.monotonic() > self._next_tidying:
+                # Discovery samples and dead participants must not pile up where nobody asks.
+                self._next_tidying = time.monotonic() + _TIDY_SECONDS
+                self._participant.endpoints("reader")
+                self._forget_the_dead()
+
+    def _forget_the_dead(self) -> None:
+        alive = {e.participant for e in self._participant.endpoints("writer")}
+        self._remote = {gid: m for gid, m in self._remote.items() if gid in alive}
 
     def _participants(self) -> list[Any]:
         """ParticipantEntitiesInfo of all participants alive."""
         with self._lock:
             self.refresh()
-            alive = {e.participant for e in self._participant.endpoints("writer")}
-            self._remote = {gid: m for gid, m in self._remote.items() if gid in alive}
+            self._forget_the_dead()
             own = self._participant.guid
             others = [m for gid, m in self._remote.items() if gid != own]
             return ([self._local] if self._local is not None else []) + others
