@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vljepa_ros.models.config import ModelConfig
 
-__all__ = ["Clip", "EncodedClip", "Engine", "EngineInfo", "Generated"]
+__all__ = ["Captioner", "Clip", "EncodedClip", "Engine", "EngineInfo", "Generated"]
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Engine(Protocol):
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """Of: `embed`, `encode_text`, `score`, `generate`, `streaming`."""
+        """Of: `embed`, `encode_text`, `score`, `generate`, `streaming`, `caption` (see `Captioner`)."""
 
     def encode(self, clips: Sequence[Clip], states: Sequence[Any]) -> list[EncodedClip]:
         """X-Encoder on clips of different streams; `states`: the last ones returned, or None."""
@@ -104,3 +104,10 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free sessions and device memory; the engine must not be used afterwards."""
+
+
+class Captioner(Engine, Protocol):
+    """An engine with the capability `caption`: it writes from visual tokens, not from an embedding."""
+
+    def caption(self, tokens: Sequence[NDArray[np.float32]], query: str) -> list[Generated]:
+        """An answer to `query` for each clip, in the model's own words."""

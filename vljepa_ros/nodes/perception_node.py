@@ -72,6 +72,11 @@ class PerceptionNode(ModelNode):
         return value
 
     @property
+    def capabilities(self) -> frozenset[str]:
+        """What the loaded model can do."""
+        return self.engine.capabilities if self.engine is not None else frozenset()
+
+    @property
     def abstain_below(self) -> float:
         """Score below which the best answer is an abstention."""
         own = self.settings.abstain_below
@@ -87,6 +92,11 @@ class PerceptionNode(ModelNode):
     def check_parameters(self, value: Any) -> None:
         """Refuse labels that are no vocabulary."""
         if isinstance(value, PerceptionParameters) and value.labels != _OWN_VOCABULARY:
+            if self.engine and "encode_text" not in self.engine.capabilities:
+                raise ModelError(
+                    f"model '{self.engine.config.name}' cannot embed texts: it has no labels; "
+                    "allowed: models of the families vl_jepa and dual_encoder"
+                )
             default = self.engine.config.default_query if self.engine else "?"
             parse(value.labels, default)
 
@@ -102,11 +112,13 @@ class PerceptionNode(ModelNode):
 
     def prepare(self, engine: Engine) -> None:
         """Make inputs, pipeline and outputs for a loaded model."""
-        missing = {"embed", "encode_text", "score"} - engine.capabilities
+        missing = {"score"} - engine.capabilities
         if missing:
-            raise ModelError(
-                f"model '{engine.config.name}' cannot {', '.join(sorted(missing))}; "
-                "allowed: models of the families vl_jepa and dual_encoder"
+            raise ModelError(f"model '{engine.config.name}' cannot {', '.join(sorted(missing))}")
+        if "embed" not in engine.capabilities:
+            self.get_logger().warning(
+                f"model '{engine.config.name}' has no embeddings: questions are answered, but "
+                "there are no embeddings, labels or events"
             )
         output = PerceptionOutput(self, self.cameras, engine, self._on_mismatch)
         self._output = output
@@ -188,6 +200,9 @@ class PerceptionNode(ModelNode):
 
     def _take_labels(self, engine: Engine) -> None:
         labels = self.settings.labels
+        if "encode_text" not in engine.capabilities:
+            self.vocabulary = Vocabulary(())
+            return
         if labels == _OWN_VOCABULARY:
             own = engine.config.vocabulary
             wanted = from_groups(own) if own else parse(["yes", "no"], engine.config.default_query)

@@ -41,7 +41,9 @@ class PerceptionServices:
             response.message = refusal
             return response
         try:
-            question = checked_question(request.question, request.candidates)
+            question = checked_question(
+                request.question, request.candidates, "caption" in node.capabilities
+            )
             if request.image:
                 answer, stamp = await node.lend(
                     lambda work: self._ask_about(request.image[0], question, work)

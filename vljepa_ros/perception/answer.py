@@ -29,6 +29,7 @@ class Answer:
     calibrated, 0..1, equal for equal candidates. margin: best score minus the second best, 0..1.
 
     abstained: no candidate fits well enough to rely on.
+    A text that the model wrote itself has index -1 and no scores.
     """
 
     text: str
@@ -38,12 +39,16 @@ class Answer:
     abstained: bool
 
 
-def checked_question(text: str, candidates: Sequence[str]) -> Question:
+def checked_question(text: str, candidates: Sequence[str], writes: bool = False) -> Question:
     """A question that can be asked.
+
+    :param writes: the model can write an answer of its own, so there need not be candidates.
 
     :raises VocabularyError: question or a candidate empty or too long; no or too many candidates.
     """
     (question,) = checked_texts([text], "questions", 1)
+    if writes and not candidates:
+        return Question(question, ())
     return Question(question, checked_texts(candidates, "candidates", MAX_LABELS))
 
 

@@ -10,12 +10,12 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_ros.engines.protocol import Clip, EncodedClip, Engine
+from vljepa_ros.engines.protocol import Captioner, Clip, EncodedClip, Engine
 from vljepa_ros.perception.answer import Answer, Question, answer
 from vljepa_ros.perception.labels import ScoredGroup, score_group
 from vljepa_ros.perception.ring import ClipRing, TakenClip
@@ -184,7 +184,8 @@ class Pipeline:
         if newest is None or (feed.kept is not None and newest == feed.kept.clip.stamps[-1]):
             return False
         wanted = feed.wanted()
-        return wanted.embedding or wanted.labels
+        # a token VLM has nothing to publish for each clip: it works when it is asked
+        return (wanted.embedding or wanted.labels) and "embed" in self.engine.capabilities
 
     def _pause(self, now: float) -> float | None:
         """Seconds until the first camera that has something new may be encoded."""
@@ -275,4 +276,9 @@ class Pipeline:
                 pieces.append(self.engine.score(encoded.tokens, text, piece))
             return np.concatenate(pieces)
 
+        if not question.candidates:
+            writer = cast(Captioner, self.engine)
+            (said,) = writer.caption([encoded.tokens], question.text)
+            unsure = said.confidence < abstain_below
+            return Answer(said.text, -1, np.zeros(0, np.float32), 0.0, unsure)
         return answer(question, similarity, self.engine.config.calibration, abstain_below)

@@ -1,0 +1,73 @@
+"""The nodes with each family, by changing one argument."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from graph import Graph, image
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "families"))
+
+from tiny_hub import converted, tiny_clip, tiny_qwen
+
+from vljepa_ros.nodes.perception_node import PerceptionNode
+
+FAMILIES = {
+    "clip": (tiny_clip, "dual_encoder"),
+    "open-vljepa": (converted, "vl_jepa"),
+    "qwen": (tiny_qwen, "token_vlm"),
+}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    place = tmp_path_factory.mktemp("families")
+    return {name: make(place / name) for name, (make, _) in FAMILIES.items()}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_one_argument_changes_the_family(name: str, graph: Graph, folders: dict[str, Path]) -> None:
+    embeds = FAMILIES[name][1] != "token_vlm"
+    labels = ["what is it? | a cup | a door"] if embeds else [""]
+    node = graph.add(
+        PerceptionNode, model=str(folders[name]), engine="torch:fp32@cpu", labels=labels,
+        max_rate=1000.0,
+    )  # fmt: skip
+    info = graph.listen("vljepa_ros/msg/ModelInfo", "model_info", latched=True)
+    embeddings = graph.listen("vljepa_ros/msg/Embedding", "front/embeddings")
+    seen = graph.listen("vljepa_ros/msg/SceneLabels", "front/labels")
+    camera = graph.camera()
+    assert graph.spin(lambda: info)
+    assert (info[0].family, info[0].engine, info[0].device) == (FAMILIES[name][1], "torch", "cpu")
+    assert info[0].precision == "fp32"
+    graph.show(camera, "red", 9.0)  # longer than the longest clip
+    reply = graph.ask("is the door open ?", ["yes", "no"])
+    assert reply.success, reply.message
+    assert reply.answer in ("yes", "no")
+    assert sum(reply.scores) <= 1 + 1e-5
+    if embeds:
+        assert graph.spin(lambda: embeddings and seen)
+        assert np.linalg.norm(embeddings[-1].vector) == pytest.approx(1.0, abs=1e-4)
+        assert set(seen[-1].labels) == {"a cup", "a door"}
+        assert not graph.ask("is it so ?", []).success
+        return
+    assert embeddings == []
+    assert seen == []
+    assert node.pipeline.clips == 0
+    assert set(info[0].capabilities) == {"caption", "score"}
+    said = graph.ask("what is happening ?", [])
+    assert said.success, said.message
+    assert said.index == -1
+    about = graph.ask("is it red ?", ["yes", "no"], image=[image("red", graph.stamp)])
+    assert about.success, about.message
+    refused = graph.set(node, "labels", ["what? | a | b"])
+    assert not refused.successful
+    assert "it has no labels" in refused.reason
+    texts = graph.call("vljepa_ros/srv/EncodeText", "encode_text", texts=["a cup"])
+    assert not texts.success
+    assert "is a token VLM and cannot 'encode_text'" in texts.message
