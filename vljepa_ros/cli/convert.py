@@ -62,7 +62,22 @@ def add(commands: Any) -> None:
         metavar="S",
         help="seconds that the frames are spread over (default: 8; it was trained on 10 to 30)",
     )
-    parser.set_defaults(run=run)
+    own.set_defaults(run=run)
+    trunks = formats.add_parser(
+        "trunks", help="V-JEPA 2, Llama and EmbeddingGemma, to be trained with `vljepa train full`"
+    )
+    trunks.add_argument("out", type=Path, metavar="OUT", help="folder to make")
+    for part in ("x-encoder", "llama", "y-encoder"):
+        trunks.add_argument(
+            f"--{part}", required=True, metavar="DIR_OR_ID", help="folder, or a fetched hub id"
+        )
+    trunks.add_argument(
+        "--layers", type=natural_number, default=8, metavar="N", help="of Llama, from its end"
+    )
+    trunks.add_argument(
+        "--dim", type=natural_number, default=1536, metavar="N", help="of the shared space"
+    )
+    trunks.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -71,6 +86,9 @@ def run(args: argparse.Namespace) -> int:
     from vljepa_ros.models.config import ModelError
 
     try:
+        if args.format == "trunks":
+            print(_trunks(args))
+            return 0
         from vljepa_ros.models.vl_jepa.convert_open_vljepa import convert_open_vljepa
         from vljepa_ros.resources import model_dir
 
@@ -92,3 +110,17 @@ def run(args: argparse.Namespace) -> int:
         raise CliError(needs(error)) from error
     print(folder)
     return 0
+
+
+def _trunks(args: argparse.Namespace) -> Path:
+    from vljepa_ros.models.vl_jepa.convert_trunks import convert_trunks
+    from vljepa_ros.resources import model_dir
+
+    return convert_trunks(
+        args.out,
+        model_dir(args.x_encoder),
+        model_dir(args.llama),
+        model_dir(args.y_encoder),
+        layers=args.layers,
+        dim=args.dim,
+    )

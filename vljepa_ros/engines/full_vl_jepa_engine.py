@@ -91,7 +91,9 @@ class FullVlJepaEngine:
             expected = self._sizes.tokens(frames)
             if tokens.shape[1] != expected:
                 raise ModelError(f"X-Encoder gave {tokens.shape[1]} tokens, expected {expected}")
-            for index, row in zip(members, tokens, strict=True):
+            rows = list(tokens)
+            self._runner.keep(tokens, rows)
+            for index, row in zip(members, rows, strict=True):
                 found[index] = EncodedClip(row, None)
         return [found[index] for index in range(len(clips))]
 

@@ -8,6 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vljepa_ros.engines.choose import ENGINE_NAMES, Available, Choice, choose, parse_request
 from vljepa_ros.engines.engine_cache import (
     CacheKey,
@@ -16,7 +18,7 @@ from vljepa_ros.engines.engine_cache import (
     weights_digest,
 )
 from vljepa_ros.engines.part_runner import PartRunner
-from vljepa_ros.engines.protocol import Engine
+from vljepa_ros.engines.protocol import Clip, Engine
 from vljepa_ros.engines.shape_profiles import Profile, default_profiles
 from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.models.parts import Part
@@ -69,7 +71,10 @@ def load_family(
     check_precision(config, choice.precision)
     specs = [part for part in family_parts(config) if part.name in wanted]
     runner = _runner(config, choice, specs, threads, cache)
-    return wrap(config, runner, frozenset(part.name for part in specs))
+    loaded = wrap(config, runner, frozenset(part.name for part in specs))
+    if choice.engine in ("torch-compiled", "torch-graphs", "tensorrt"):
+        _warm_up(loaded)
+    return loaded
 
 
 def family_parts(config: ModelConfig) -> tuple[Part, ...]:
@@ -165,6 +170,15 @@ def cache_key(config: ModelConfig, kind: str, precision: str) -> CacheKey:
     return CacheKey(
         config.model_id, weights_digest(config), kind, shapes, precision, version, device
     )
+
+
+def _warm_up(engine: Engine) -> None:
+    """Compile and record while the node configures, not when the first image comes."""
+    config = engine.config
+    frames = np.zeros((config.clip_frames, config.input_size, config.input_size, 3), np.uint8)
+    tokens = engine.encode([Clip(frames, tuple(range(len(frames))))], [None])[0].tokens
+    if "embed" in engine.capabilities and "query_tokenizer" in config.files:
+        engine.embed([tokens], config.default_query)
 
 
 def _available(config: ModelConfig, precision: str, cache: EngineCache) -> Available:

@@ -100,6 +100,9 @@ class OnnxRuntimeRunner:
         """Copy rows into one array."""
         return stack(rows)
 
+    def keep(self, outputs: Array, rows: Sequence[NDArray[np.float32]]) -> None:
+        """Nothing stays on the device."""
+
     def close(self) -> None:
         """Free the sessions."""
         self._sessions.clear()

@@ -36,6 +36,9 @@ class PartRunner(Protocol):
     def stack(self, rows: Sequence[NDArray[np.float32]]) -> Array:
         """Make one input [B, ...] of B rows; rows that are still on the device need no copy."""
 
+    def keep(self, outputs: Array, rows: Sequence[NDArray[np.float32]]) -> None:
+        """Take note that `rows` are the rows of `outputs`, which `run` has just returned."""
+
     def close(self) -> None:
         """Free the device."""
 

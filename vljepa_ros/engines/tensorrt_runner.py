@@ -93,6 +93,9 @@ class TensorRtRunner:
         """Copy rows into one array."""
         return stack(rows)
 
+    def keep(self, outputs: Array, rows: Sequence[NDArray[np.float32]]) -> None:
+        """Nothing stays on the device."""
+
     def close(self) -> None:
         """Free engines, contexts and buffers."""
         self._buffers.clear()

@@ -81,7 +81,9 @@ class TorchNanoSessions:
                 f"graph '{name}' is not loaded; loaded: {', '.join(self._modules) or 'none'}"
             )
         with torch.inference_mode():
-            tensors = [torch.from_numpy(np.require(a, requirements="CW")).to(self._device) for a in inputs]
+            tensors = [
+                torch.from_numpy(np.require(a, requirements="CW")).to(self._device) for a in inputs
+            ]
             # Pixels are scaled in fp32; autocast lowers what gains from it and nothing else.
             with torch.autocast(
                 self._device.type, self._dtype, enabled=self._dtype != torch.float32

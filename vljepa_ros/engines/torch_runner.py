@@ -54,10 +54,12 @@ class TorchRunner:
         compiled: bool = False,
         cuda_graphs: bool = False,
         fp32_parts: frozenset[str] = frozenset(),
+        keep: bool | None = None,
     ) -> None:
         """Move the modules to the device.
 
         :param fp32_parts: parts that stay in fp32 whatever the precision.
+        :param keep: whether outputs stay on the device; None: on a GPU.
         :raises ModelError: unknown device or precision, or CUDA graphs without CUDA.
         """
         if precision not in PRECISIONS:
@@ -77,6 +79,7 @@ class TorchRunner:
             self._modules[part.name] = torch.compile(module, dynamic=False) if compiled else module
         self._graphs: dict[tuple[Any, ...], _Captured] = {}
         self._use_graphs = cuda_graphs
+        self._keeps = self._device.type == "cuda" if keep is None else keep
         self._kept: dict[int, tuple[weakref.ref[Any], torch.Tensor]] = {}
         self._info = EngineInfo("torch", str(self._device), precision)
 
@@ -129,7 +132,7 @@ class TorchRunner:
                 arrays: dict[str, Array] = {}
                 for tensor, value in zip(self._parts[part].outputs, outputs, strict=True):
                     array = value.float().cpu().numpy()
-                    if self._device.type == "cuda":
+                    if self._keeps:
                         self._remember(array, value.clone() if self._use_graphs else value)
                     arrays[tensor.name] = array
                 return arrays

@@ -96,6 +96,10 @@ class TorchTokenVlm:
         """:raises ModelError: always; it writes from visual tokens: `caption`."""
         raise ModelError(self._no("generate"))
 
+    def known_texts(self) -> tuple[list[str], NDArray[np.float32]]:
+        """:raises ModelError: always."""
+        raise ModelError(self._no("known_texts"))
+
     def score(
         self, tokens: NDArray[np.float32], question: str, candidates: Sequence[str]
     ) -> NDArray[np.float32]:

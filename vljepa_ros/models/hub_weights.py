@@ -17,7 +17,7 @@ def load_hub_model(model_class: Any, folder: Path, ignore: tuple[str, ...] = ())
     transformers fills tensors that are missing with random numbers and only logs it; a robot must
     not run on those.
 
-    :param ignore: prefixes of tensors that the model has but the file need not.
+    :param ignore: prefixes of tensors that only the model or only the file may have.
     :raises ModelError: a tensor is missing, unexpected or of another shape: the message names it.
     """
     import torch
@@ -36,7 +36,7 @@ def load_hub_model(model_class: Any, folder: Path, ignore: tuple[str, ...] = ())
         raise ModelError(f"'{folder}' cannot be loaded: {error}") from error
     missing = sorted(n for n in report["missing_keys"] if not n.startswith(ignore or ("\0",)))
     wrong = [f"{n} (file {tuple(a)}, config {tuple(b)})" for n, a, b in report["mismatched_keys"]]
-    extra = sorted(report["unexpected_keys"])
+    extra = sorted(n for n in report["unexpected_keys"] if not n.startswith(ignore or ("\0",)))
     problems = [
         f"{what}: {', '.join(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}"
         for what, names in (("missing", missing), ("wrong shape", wrong), ("not in it", extra))

@@ -95,8 +95,9 @@ def test_convert_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_bench_of_the_tiny_full_size(capsys: pytest.CaptureFixture[str]) -> None:
     line = ["bench", "engine", "--model", "full", "--random-weights", "--tiny", "--json",
-    "--samples", "5"] assert main([*line, "--frames", "2,4", "--queries", "1,2", "--batch", "1,2"])
-    == 0 result = json.loads(capsys.readouterr().out)
+            "--samples", "5"]  # fmt: skip
+    assert main([*line, "--frames", "2,4", "--queries", "1,2", "--batch", "1,2"]) == 0
+    result = json.loads(capsys.readouterr().out)
     assert len(result["rows"]) >= 16
     four, two = result["gflop"]["4"], result["gflop"]["2"]
     assert 1.9 < four["encode"] / two["encode"] < 2.6

@@ -12,7 +12,16 @@ import pytest
 import torch
 import transformers
 from published_forward import embed_text, predict
-from tiny_hub import TINY_GEMMA, TINY_LLAMA, converted, image, set_field, tiny_best_pt, tiny_vjepa2
+from tiny_hub import (
+    TINY_GEMMA,
+    TINY_LLAMA,
+    converted,
+    image,
+    set_field,
+    tiny_best_pt,
+    tiny_vjepa2,
+    word_tokenizer,
+)
 
 from vljepa_ros.engines.full_vl_jepa_engine import FullVlJepaEngine
 from vljepa_ros.engines.onnxruntime_runner import OnnxRuntimeRunner
@@ -21,6 +30,7 @@ from vljepa_ros.engines.torch_export import export_parts
 from vljepa_ros.engines.torch_runner import TorchRunner
 from vljepa_ros.models.config import ModelError, load_config
 from vljepa_ros.models.vl_jepa.convert_open_vljepa import convert_open_vljepa
+from vljepa_ros.models.vl_jepa.convert_trunks import convert_trunks
 from vljepa_ros.models.vl_jepa.full_sizes import full_parts
 from vljepa_ros.models.vl_jepa.full_token_table import TokenTable
 from vljepa_ros.models.vl_jepa.full_weights import load_modules
@@ -145,6 +155,24 @@ def test_several_queries_share_one_encoder_pass(engine: FullVlJepaEngine) -> Non
     np.testing.assert_array_equal(answers[0], answers[2])
     alone = engine.embed([kept[2]], "red ?")[0]
     np.testing.assert_allclose(answers[1][2], alone, atol=1e-5)
+
+
+def test_tokens_stay_on_the_device_as_long_as_they_are_kept(
+    folder: Path, engine: FullVlJepaEngine
+) -> None:
+    config = load_config(folder)
+    runner = TorchRunner(full_parts(config), load_modules(config, ALL), device="cpu", keep=True)
+    keeping = FullVlJepaEngine(config, runner, ALL)
+    clips = [clip_of(2), clip_of(3)]
+    kept = [e.tokens for e in keeping.encode(clips, [None] * 2)]
+    assert isinstance(runner.stack(kept), torch.Tensor)
+    assert isinstance(runner.stack([kept[0], kept[0].copy()]), np.ndarray)
+    expected = engine.embed([e.tokens for e in engine.encode(clips, [None] * 2)], "red ?")
+    np.testing.assert_allclose(keeping.embed(kept, "red ?"), expected, atol=1e-5)
+    np.testing.assert_allclose(keeping.embed([kept[1]], "red ?"), expected[1:], atol=1e-5)
+    held = len(runner._kept)
+    del kept[0]
+    assert len(runner._kept) == held - 1
 
 
 def test_images_and_odd_clips_keep_their_newest_frame(engine: FullVlJepaEngine) -> None:
@@ -277,3 +305,30 @@ def test_image_sizes_and_damage_are_named(folder: Path, tmp_path: Path) -> None:
     (copy / "config.json").write_text(json.dumps(raw))
     with pytest.raises(ModelError, match=r"missing: layers\.2\."):
         engine_of(copy)
+
+
+def test_the_papers_starting_point(tmp_path: Path) -> None:
+    """The last layers of Llama, their table and their norm; only the projections are new."""
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(**{**TINY_LLAMA, "num_hidden_layers": 4})  # type: ignore[arg-type]
+    llama = transformers.LlamaForCausalLM(config)
+    llama.save_pretrained(tmp_path / "llama")
+    gemma = transformers.Gemma3TextModel(transformers.Gemma3TextConfig(**TINY_GEMMA))  # type: ignore[arg-type]
+    gemma.save_pretrained(tmp_path / "gemma")
+    for name in ("llama", "gemma"):
+        word_tokenizer(["<pad>", "<unk>"], "").save(str(tmp_path / name / "tokenizer.json"))
+    sources = (tiny_vjepa2(tmp_path / "v"), tmp_path / "llama", tmp_path / "gemma")
+    folder = convert_trunks(tmp_path / "start", *sources, layers=2, dim=16)
+    modules = load_modules(load_config(folder), ALL)
+    own = modules["predictor"].state_dict()
+    for key, value in llama.model.layers[2].state_dict().items():
+        torch.testing.assert_close(own[f"layers.0.{key}"], value)
+    torch.testing.assert_close(own["norm.weight"], llama.model.norm.weight.detach())
+    engine = engine_of(folder)
+    tokens = engine.encode([clip_of(1)], [None])[0].tokens
+    assert np.isfinite(engine.score(tokens, "what ?", ["red", "blue"])).all()
+    assert engine.generate(engine.embed([tokens], "what ?"))[0].text in engine.known_texts()[0]
+    with pytest.raises(ModelError, match=r"layers is 5, allowed: 1\.\.4"):
+        convert_trunks(tmp_path / "other", *sources, layers=5)
+    with pytest.raises(ModelError, match=r"model_type is 'llama', allowed: gemma3_text"):
+        convert_trunks(tmp_path / "other", sources[0], sources[1], sources[1])

@@ -3,20 +3,20 @@ pickle."""
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from vljepa_ros.models.config import ModelConfig, ModelError
-from vljepa_ros.models.hub_weights import load_hub_model
-from vljepa_ros.models.vl_jepa.full_folder import finish_folder, table_bits, write_tensors
+from vljepa_ros.models.config import ModelError
+from vljepa_ros.models.vl_jepa.full_folder import (
+    FullParts,
+    check_empty,
+    hub_part,
+    load_trunk,
+    write_full_model,
+)
 from vljepa_ros.models.vl_jepa.full_sizes import EMBEDDING_GEMMA_300M, LLAMA_3_2_1B
-from vljepa_ros.models.vl_jepa.full_weights import build_modules, fill
 
 __all__ = ["convert_open_vljepa"]
 
@@ -28,7 +28,6 @@ LICENCE = (
     "code and checkpoint "
     "carry no licence file."
 )
-_IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 
 
 def convert_open_vljepa(
@@ -56,12 +55,11 @@ def convert_open_vljepa(
     :returns: `out`.
     :raises ModelError: not such a checkpoint, or tensors that do not match; the message names them.
     """
-    if out.exists() and any(out.iterdir()):
-        raise ModelError(f"'{out}' is not empty: choose a new folder")
+    check_empty(out)
     state = _read_checkpoint(checkpoint)
-    trunk_config = _config(x_encoder, {}, "vjepa2")
-    llama = _config(predictor_config, LLAMA_3_2_1B, "llama")
-    gemma = _config(y_encoder_config, EMBEDDING_GEMMA_300M, "gemma3_text")
+    trunk_config = hub_part(x_encoder, {}, "vjepa2")
+    llama = hub_part(predictor_config, LLAMA_3_2_1B, "llama")
+    gemma = hub_part(y_encoder_config, EMBEDDING_GEMMA_300M, "gemma3_text")
     layers = {int(k.split(".")[1]) for k in state["predictor"] if k.startswith("layers.")}
     llama = {**llama, "num_hidden_layers": len(layers)}
     table = state["predictor"].pop("embed_tokens.weight", None)
@@ -75,55 +73,26 @@ def convert_open_vljepa(
             "configuration says "
             f"hidden_size {llama['hidden_size']}"
         )
-    crop = int(trunk_config.get("crop_size", 256))
-    raw: dict[str, Any] = {
-        "name": name,
-        "family": "vl_jepa",
-        "model_id": "",
-        "dim": int(state["predictor"]["out_proj.weight"].shape[0]),
-        "clip_frames": clip_frames,
-        "frame_interval": clip_duration / clip_frames,
-        "input_size": crop,
-        "default_query": "What is happening in the video?",
-        "vocabulary": {},
-        "calibration": {"logit_scale": 1.0 / 0.07, "none_similarity": -1.0},
-        "licence": LICENCE,
-        "preprocessing": {
-            "resize": "shortest_edge",
-            "size": crop,
-            "crop": crop,
-            "interpolation": "bilinear",
-            **_IMAGENET,
-        },
-        "architecture": {
-            "form": "full",
-            "x_encoder": trunk_config,
-            "predictor": llama,
-            "y_encoder": gemma,
-            "query_length": 64,
-            "text_length": 512,
-        },
-        "files": {},
-        "sha256": {},
-    }
-    trunk = _trunk(x_encoder)
-    _check_fit(raw, trunk, state, checkpoint)
-    out.mkdir(parents=True, exist_ok=True)
-    tokenizers = {"query_tokenizer": query_tokenizer, "text_tokenizer": text_tokenizer}
-    for part, file in tokenizers.items():
-        if file is not None:
-            source = file / "tokenizer.json" if file.is_dir() else file
-            if not source.is_file():
-                raise ModelError(f"no tokenizer at '{source}'")
-            shutil.copyfile(source, out / f"{part}.json")
-            raw["files"][part] = f"{part}.json"
-    write_tensors(out, raw, "x_encoder", trunk)
-    write_tensors(out, raw, "predictor", state["predictor"])
-    write_tensors(out, raw, "y_encoder", state["y_encoder"])
-    write_tensors(out, raw, "token_table", {"table": table_bits(table)})
-    finish_folder(out, raw)
-    (out / "README.md").write_text(_card(name), encoding="utf-8")
-    return out
+    return write_full_model(
+        out,
+        FullParts(
+            x_encoder=load_trunk(x_encoder),
+            predictor=state["predictor"],
+            y_encoder=state["y_encoder"],
+            table=table,
+            x_encoder_config=trunk_config,
+            predictor_config=llama,
+            y_encoder_config=gemma,
+            source=f"'{checkpoint}'",
+        ),
+        name=name,
+        licence=LICENCE,
+        card=_card(name),
+        query_tokenizer=query_tokenizer,
+        text_tokenizer=text_tokenizer,
+        clip_frames=clip_frames,
+        clip_duration=clip_duration,
+    )
 
 
 def _read_checkpoint(file: Path) -> dict[str, dict[str, Tensor]]:
@@ -155,43 +124,6 @@ def _read_checkpoint(file: Path) -> dict[str, dict[str, Tensor]]:
             f"unknown: {', '.join(unknown[:5]) or 'none'}"
         )
     return parts
-
-
-def _check_fit(
-    raw: Mapping[str, Any],
-    trunk: Mapping[str, Tensor],
-    state: Mapping[str, Mapping[str, Tensor]],
-    checkpoint: Path,
-) -> None:
-    """Fill the modules once, before anything is written."""
-    fields = {key: value for key, value in raw.items() if key != "calibration"}
-    modules = build_modules(
-        ModelConfig(folder=Path(), **fields), frozenset({"vision", "predictor", "text"})
-    )
-    fill(modules["vision"], trunk, "the X-Encoder")
-    fill(modules["predictor"], state["predictor"], f"'{checkpoint}' (predictor)")
-    fill(modules["text"], state["y_encoder"], f"'{checkpoint}' (y_encoder)")
-
-
-def _config(source: Path | None, default: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    if source is None:
-        return dict(default)
-    file = source / "config.json" if source.is_dir() else source
-    try:
-        raw: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"no configuration at '{file}': {error}") from error
-    if raw.get("model_type") != kind:
-        raise ModelError(f"'{file}': model_type is {raw.get('model_type')!r}, allowed: {kind}")
-    return raw
-
-
-def _trunk(folder: Path) -> dict[str, Tensor]:
-    """The encoder of a V-JEPA 2 folder; its own masked predictor is not needed."""
-    from transformers import VJEPA2Model
-
-    model = load_hub_model(VJEPA2Model, folder, ignore=("predictor.",))
-    return {f"encoder.{name}": tensor for name, tensor in model.encoder.state_dict().items()}
 
 
 def _card(name: str) -> str:
