@@ -37,6 +37,7 @@ SEEN_LIVE = {
     SelectiveDecoderNode: {
         "always_on",
         "request_timeout",
+        "sensitivity",
         "threshold",
         "release",
         "smoothing",
@@ -193,7 +194,14 @@ def test_image_timeout(graph: Graph, node: PerceptionNode) -> None:
 def test_the_decoders_detection(graph: Graph) -> None:
     made = graph.add(SelectiveDecoderNode, model=MODEL)
     detector = made._inputs["front"].narrator.detector
-    values = {"threshold": 0.1, "release": 0.5, "smoothing": 1.5, "settle": 2.5, "min_gap": 3.5}
+    values = {
+        "sensitivity": 20.0,
+        "threshold": 0.1,
+        "release": 0.5,
+        "smoothing": 1.5,
+        "settle": 2.5,
+        "min_gap": 3.5,
+    }
     for name, value in values.items():
         assert graph.set(made, name, value).successful
         assert getattr(detector.config, name) == value

@@ -207,3 +207,30 @@ def test_classification_where_vision_msgs_is_installed(graph: Graph) -> None:
     graph.show(camera, "red", 4.0)
     assert graph.spin(lambda: heard)
     assert {result.class_id for result in heard[-1].results} == {"red", "green"}
+
+
+def test_subscribers_that_ask_for_too_much_are_named_with_the_remedy(graph: Graph) -> None:
+    start(graph)
+    log = graph.listen("rcl_interfaces/msg/Log", "/rosout")
+    diagnostics = graph.listen("diagnostic_msgs/msg/DiagnosticArray", "/diagnostics")
+    graph.listen(EMBEDDING, "front/embeddings", latched=True)
+    assert graph.spin(lambda: any("incompatible QoS on 'front/embeddings'" in m.msg for m in log))
+    (told,) = {m.msg for m in log if "incompatible QoS" in m.msg}
+    assert "DURABILITY" in told
+    assert "subscribe with volatile" in told
+    assert graph.spin(
+        lambda: (s := status(diagnostics, "pipeline")) and "DURABILITY" in value(s, "qos")
+    )
+
+
+def test_the_image_subscriptions_quality_can_be_overridden(graph: Graph) -> None:
+    name = "qos_overrides./camera/image_raw.subscription.reliability"
+    node = graph.add(lambda **options: made(name, **options), model=MODEL)
+    (end,) = graph.client.get_subscriptions_info_by_topic("/camera/image_raw")
+    assert end.qos_profile.reliability == ros.ReliabilityPolicy.RELIABLE
+    assert node.get_parameter(name).value == "reliable"
+
+
+def made(name: str, **options) -> PerceptionNode:
+    options["parameter_overrides"].append(ros.Parameter(name, value="reliable"))
+    return PerceptionNode(**options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,8 +89,9 @@ class CameraInput:
             ros.interface(TYPES[settings.transport]),
             settings.image_topic,
             self._on_image,
-            IMAGES,
+            copy(IMAGES),  # rclpy writes overrides into the profile it is given
             event_callbacks=mismatch_events(settings.image_topic, "subscription", self._refused),
+            qos_overriding_options=ros.QoSOverridingOptions.with_default_policies(),
         )
 
     def stop(self) -> None:
@@ -192,9 +194,7 @@ class CameraInput:
             )
 
     def _decode(self, message: Any) -> NDArray[np.uint8]:
-        return model_input(
-            image_to_rgb(message), self._size, self._rotate, self._preprocessing
-        )
+        return model_input(image_to_rgb(message), self._size, self._rotate, self._preprocessing)
 
     def _silence(self) -> float:
         return time.monotonic() - (self._since if self._last is None else self._last)

@@ -26,6 +26,7 @@ from vljepa_ros.perception.vocabulary_encoder import VocabularyEncoder
 
 __all__ = ["DecoderParameters", "SelectiveDecoderNode", "main"]
 
+_MAX_GAP = 30.0  # seconds; a camera at the lowest max_rate is no broken stream
 _FRESH = 1.0  # seconds since an embedding came, within which `describe` may use it
 
 
@@ -33,14 +34,17 @@ _FRESH = 1.0  # seconds since an embedding came, within which `describe` may use
 class DecoderParameters(ModelParameters):
     """Parameters beside the common ones."""
 
+    sensitivity: float = live(
+        1.0, "False alarms per hour to expect on a quiet stream: the knob to turn.", 1e-3, 1e3
+    )
     threshold: float = live(
-        0.25, "Cosine distance from the last state told, above which it may have changed.", 0.0, 2.0
+        0.04, "Cosine distance from the last state told, below which nothing changed.", 0.0, 2.0
     )
     release: float = live(
         0.8, "Share of the threshold below which a suspected change is dropped.", 0.0, 1.0
     )
-    smoothing: float = live(0.4, "Time constant of the smoothing, seconds.", 0.0, 60.0)
-    settle: float = live(0.6, "Seconds that a change must last before it is told.", 0.0, 60.0)
+    smoothing: float = live(0.3, "Time constant of the smoothing, seconds.", 0.0, 60.0)
+    settle: float = live(0.4, "Seconds that a change must last before it is told.", 0.0, 60.0)
     min_gap: float = live(1.0, "Seconds from one change to the next, at least.", 0.0, 3600.0)
     heartbeat: float = live(
         5.0, "Seconds after which the state is told again on the topic scene.", 0.2, 3600.0
@@ -76,21 +80,21 @@ class SelectiveDecoderNode(ModelNode):
         for camera in self._inputs.values():
             detector = camera.narrator.detector
             assert isinstance(detector, AnchorDrift)
-            detector.config = self._detection(detector.config.lag)
+            assert self.engine is not None
+            detector.configure(self._detection(self.engine))
 
     def prepare(self, engine: Engine) -> None:
         """Make a detector for each camera."""
         if "generate" not in engine.capabilities:
             raise ModelError(f"model '{engine.config.name}' has no decoder")
         config = engine.config
-        lag = config.frame_interval * (config.clip_frames - 1) / 2
         self._output = DecoderOutput(self, self.cameras, config.model_id, self._warn)
         self._inputs = {
             camera: EmbeddingInput(
                 self,
                 camera,
                 config.model_id,
-                Narrator(AnchorDrift(self._detection(lag)), engine.generate),
+                Narrator(AnchorDrift(self._detection(engine)), engine.generate),
                 self._wake,
             )
             for camera in self.cameras
@@ -234,9 +238,19 @@ class SelectiveDecoderNode(ModelNode):
         self._labels.replace(int(message.version), from_groups({first: labels}))
         self._wake()
 
-    def _detection(self, lag: float) -> AnchorDriftConfig:
-        p = self.settings
-        return AnchorDriftConfig(p.threshold, p.release, p.smoothing, p.settle, p.min_gap, lag)
+    def _detection(self, engine: Engine) -> AnchorDriftConfig:
+        p, model = self.settings, engine.config
+        span = model.frame_interval * (model.clip_frames - 1)
+        return AnchorDriftConfig(
+            threshold=p.threshold,
+            release=p.release,
+            smoothing=p.smoothing,
+            settle=p.settle,
+            min_gap=p.min_gap,
+            sensitivity=p.sensitivity,
+            clip=span,
+            max_gap=_MAX_GAP,
+        )
 
     def _warn(self, text: str) -> None:
         self.get_logger().warning(text, throttle_duration_sec=10.0)

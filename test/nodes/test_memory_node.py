@@ -1,0 +1,254 @@
+"""The memory node on the real middleware: remembers, finds, refuses, survives a bad disk."""
+
+from __future__ import annotations
+
+import array
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from graph import MODEL, SECOND, Graph, nanoseconds, status, value
+
+from vljepa_ros import ros
+from vljepa_ros.nodes.memory_node import MemoryNode
+from vljepa_ros.nodes.perception_node import PerceptionNode
+from vljepa_ros.perception.memory.row import SAMPLE, SEGMENT
+from vljepa_ros.perception.memory.store import Filter, open_store
+
+pytest.importorskip("lancedb", reason="the memory needs the extra [memory]")
+
+DIAGNOSTICS = "diagnostic_msgs/msg/DiagnosticArray"
+TEXTS = ("the robot arm picks up the red mug", "a person opens the door")
+
+
+class Robot:
+    """A perception node for encode_text, a memory node, and a publisher of what was seen."""
+
+    def __init__(self, graph: Graph, place: Path, **parameters: Any) -> None:
+        self.graph = graph
+        self.perception = graph.add(PerceptionNode, model=MODEL)
+        settings = {"batch_seconds": 0.2, "sample_interval": 0.5, **parameters}
+        self.node = graph.add(MemoryNode, model=MODEL, location=str(place), **settings)
+        engine = self.perception.engine
+        self.model_id = engine.config.model_id
+        self.vectors = engine.encode_text(list(TEXTS))
+        self.begin = graph.stamp + SECOND
+        create = graph.client.create_publisher
+        self.embeddings = create(ros.interface("vljepa_ros/msg/Embedding"), "front/embeddings", 10)
+        self.events = create(ros.interface("vljepa_ros/msg/SceneEvent"), "events", 10)
+        assert graph.spin(lambda: self.embeddings.get_subscription_count() > 0, 5.0)
+        assert graph.spin(lambda: self.events.get_subscription_count() > 0, 5.0)
+
+    def see(self, which: int, seconds: float, **fields: Any) -> None:
+        """Five embeddings a second of stamps; an event first."""
+        event = ros.interface("vljepa_ros/msg/SceneEvent")(
+            camera="front", model_id=self.model_id, reason=1, text=TEXTS[which]
+        )
+        event.onset = event.header.stamp = ros.Time(
+            nanoseconds=self.graph.stamp + SECOND // 10
+        ).to_msg()
+        self.events.publish(event)
+        self.graph.rest(0.05)
+        for _ in range(round(seconds * 5)):
+            self.graph.stamp += SECOND // 5
+            message = ros.interface("vljepa_ros/msg/Embedding")(
+                **{
+                    "camera": "front",
+                    "model_id": self.model_id,
+                    "vector": array.array("f", self.vectors[which].tobytes()),
+                    **fields,
+                }
+            )
+            message.header.stamp = ros.Time(nanoseconds=self.graph.stamp).to_msg()
+            message.clip_start = ros.Time(nanoseconds=self.graph.stamp - SECOND).to_msg()
+            self.embeddings.publish(message)
+            self.graph.rest(0.01)
+
+    def find(self, text: str = TEXTS[0], **fields: Any) -> Any:
+        fields = {"limit": 5, **fields}
+        return self.graph.call("vljepa_ros/srv/FindMoments", "find_moments", text=text, **fields)
+
+    def written(self, count: int) -> bool:
+        memory = self.node.memory
+        return self.graph.spin(lambda: memory.status().written >= count, 20.0)
+
+
+def test_what_was_seen_is_found_with_its_time_text_and_pose(graph: Graph, tmp_path: Path) -> None:
+    robot = Robot(graph, tmp_path / "memory", pose_topic="/odom")
+    kind = ros.interface("nav_msgs/msg/Odometry")
+    odometry = graph.client.create_publisher(kind, "/odom", 5)
+    assert graph.spin(lambda: odometry.get_subscription_count() > 0, 5.0)
+    here = kind()
+    here.header.frame_id = "map"
+    here.pose.pose.position.x = 2.5
+    odometry.publish(here)
+    graph.rest(0.3)
+    robot.see(0, 4.0)
+    change = graph.stamp
+    robot.see(1, 4.0)
+    assert robot.written(12)
+    reply = robot.find()
+    assert reply.success, reply.message
+    assert len(reply.cameras) == len(reply.scores) == len(reply.poses) == len(reply.texts)
+    assert reply.cameras[0] == "front"
+    assert reply.texts[0] == TEXTS[0]
+    start, end, best = (nanoseconds(s[0]) for s in (reply.starts, reply.ends, reply.stamps))
+    assert start <= best <= end
+    assert robot.begin - 2 * SECOND <= start
+    assert best <= change
+    assert reply.scores[0] == max(reply.scores)
+    assert reply.poses[0].position.x == 2.5
+    # the other text, and only what came after the change
+    since = ros.Time(nanoseconds=change + SECOND).to_msg()
+    later = robot.find(TEXTS[1], start=since)
+    assert later.texts[0] == TEXTS[1]
+    assert all(nanoseconds(stamp) > change for stamp in later.ends)
+
+
+def test_segments_are_written_at_deactivation_and_found_after_a_restart(
+    graph: Graph, tmp_path: Path
+) -> None:
+    robot = Robot(graph, tmp_path / "memory")
+    robot.see(0, 2.0)
+    robot.see(1, 2.0)
+    assert robot.node.trigger_deactivate() == ros.TransitionCallbackReturn.SUCCESS
+    assert robot.node.trigger_cleanup() == ros.TransitionCallbackReturn.SUCCESS
+    store = open_store(tmp_path / "memory")
+    segments = [row for row in store.rows() if row.kind == SEGMENT]
+    assert [row.text for row in segments] == list(TEXTS)
+    assert store.count(Filter(kind=SAMPLE)) >= 6
+    refused = robot.find()
+    assert not refused.success
+    assert "is not configured; try: ros2 lifecycle set" in refused.message
+    robot.node.autostart()
+    assert robot.find().texts[0] == TEXTS[0]
+
+
+def test_senseless_requests_are_answered(graph: Graph, tmp_path: Path) -> None:
+    robot = Robot(graph, tmp_path / "memory")
+    nothing = robot.find()
+    assert not nothing.success
+    assert "there is no memory at" in nothing.message
+    robot.see(0, 2.0)
+    assert robot.written(3)
+    early, late = (ros.Time(nanoseconds=n * SECOND).to_msg() for n in (5, 9))
+    for fields, message in (
+        ({"text": "  "}, "the text is empty"),
+        ({"camera": "left"}, "knows no camera 'left'; it has: front"),
+        ({"start": late, "end": early}, "is before start"),
+        ({"limit": 0}, "limit is 0, allowed: 1 to 1000"),
+        ({"min_score": 2.0}, "min_score is 2.0, allowed: 0 to 1"),
+    ):
+        reply = robot.find(**fields)
+        assert not reply.success
+        assert message in reply.message
+    assert robot.find().success
+
+
+def test_without_a_perception_node_the_reply_says_so(graph: Graph, tmp_path: Path) -> None:
+    graph.add(MemoryNode, model=MODEL, location=str(tmp_path / "memory"))
+    reply = graph.call("vljepa_ros/srv/FindMoments", "find_moments", text="a door", limit=3)
+    assert not reply.success
+    assert "nobody serves '/vljepa/encode_text'" in reply.message
+
+
+def test_another_models_embeddings_are_refused(graph: Graph, tmp_path: Path) -> None:
+    robot = Robot(graph, tmp_path / "memory")
+    heard = graph.listen(DIAGNOSTICS, "/diagnostics")
+    robot.see(0, 1.0, model_id="nano-ffffffff")
+    assert graph.spin(lambda: "come from model nano-ffffffff" in _message(heard, "camera front"))
+    robot.see(0, 1.0, vector=array.array("f", [1.0, 0.0]))
+    robot.see(0, 2.0)
+    assert robot.written(3)
+    assert graph.spin(lambda: _message(heard, "camera front") == "embeddings arrive")
+    assert int(value(status(heard, "camera front"), "unusable")) == 5
+
+
+def test_another_models_store_is_an_error_and_left_alone(graph: Graph, tmp_path: Path) -> None:
+    open_store(tmp_path / "memory", "other-1", 16, create=True)
+    robot = Robot(graph, tmp_path / "memory")
+    heard = graph.listen(DIAGNOSTICS, "/diagnostics")
+    assert graph.spin(
+        lambda: "holds embeddings of model 'other-1'" in _message(heard, "memory_node: memory")
+    )
+    robot.see(0, 1.0)
+    reply = robot.find()
+    assert not reply.success
+    assert "holds embeddings of model 'other-1'" in reply.message
+    assert open_store(tmp_path / "memory").count() == 0
+
+
+def test_a_disk_that_comes_back_is_used(graph: Graph, tmp_path: Path) -> None:
+    place = tmp_path / "disk"
+    place.write_text("not mounted")
+    robot = Robot(graph, place / "memory")
+    heard = graph.listen(DIAGNOSTICS, "/diagnostics")
+    robot.see(0, 2.0)
+    name = "memory_node: memory"
+    assert graph.spin(lambda: "cannot open the memory" in _message(heard, name))
+    assert status(heard, name).level in (2, b"\x02")
+    place.unlink()
+    assert robot.written(3)
+    assert graph.spin(lambda: _message(heard, name) == "remembers")
+
+
+def test_parameters_are_live_or_refused(graph: Graph, tmp_path: Path) -> None:
+    robot = Robot(graph, tmp_path / "memory", sample_interval=0.0)
+    robot.see(0, 2.0)
+    graph.rest(0.5)
+    assert robot.node.memory.status().written == 0
+    assert graph.set(robot.node, "sample_interval", 0.4).successful
+    robot.see(0, 2.0)
+    assert robot.written(4)
+    for name, good in (
+        ("longest_segment", 5.0),
+        ("max_age_hours", 1.0),
+        ("max_sample_age_hours", 1.0),
+        ("max_megabytes", 7),
+        ("merge_gap", 0.5),
+        ("longest_moment", 3.0),
+        ("request_timeout", 4.0),
+    ):
+        assert graph.set(robot.node, name, good).successful
+    assert robot.node.memory.retention.max_bytes == 7_000_000
+    assert robot.node._inputs["front"].recorder.settings.longest == 5.0
+    for name, other in (
+        ("location", "/elsewhere"),
+        ("batch_rows", 7),
+        ("batch_seconds", 1.0),
+        ("upkeep_period", 5.0),
+        ("model", "x"),
+        ("pose_topic", "x"),
+        ("pose_type", "pose"),
+        ("thumbnail", 32),
+    ):
+        assert not graph.set(robot.node, name, other).successful
+    assert not graph.set(robot.node, "merge_gap", -1.0).successful
+
+
+def test_thumbnails_show_what_the_camera_saw(graph: Graph, tmp_path: Path) -> None:
+    from vljepa_ros.perception.memory.thumbnail import jpeg_to_frames
+
+    robot = Robot(graph, tmp_path / "memory", front__image_topic="/front/image_raw", thumbnail=32)
+    camera = graph.camera("/front/image_raw")
+    for _ in range(4):
+        graph.show(camera, "green", 1.0)
+        robot.see(0, 0.4)
+    assert robot.written(2)
+    kept = [row for row in open_store(tmp_path / "memory").rows() if row.thumbnail]
+    assert kept
+    frames = jpeg_to_frames(kept[-1].thumbnail or b"", kept[-1].thumbnail_frames, 32)
+    assert np.allclose(frames[-1].mean(axis=(0, 1)), (30, 200, 30), atol=12)
+
+
+def test_moment_without_a_pose_beside_one_with() -> None:
+    from vljepa_ros.nodes.memory_reply import _pose
+
+    assert math.isnan(_pose(None).position.x)
+
+
+def _message(heard: list[Any], name: str) -> str:
+    found = status(heard, name)
+    return "" if found is None else str(found.message)
