@@ -82,7 +82,8 @@ class TorchNanoSessions:
             )
         with torch.inference_mode():
             tensors = [
-                torch.from_numpy(np.require(a, requirements="CW")).to(self._device) for a in inputs
+                torch.from_numpy(np.require(a, requirements=["C", "W"])).to(self._device)
+                for a in inputs
             ]
             # Pixels are scaled in fp32; autocast lowers what gains from it and nothing else.
             with torch.autocast(

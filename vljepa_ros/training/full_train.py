@@ -167,7 +167,7 @@ class _Run:
         if not bool(torch.isfinite(loss)):
             raise ValueError(f"loss is {float(loss)} at step {step}: lower the learning rate")
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.trainee.parameters(), 1.0)
         self.optimiser.step()
         self._log(step, stage, float(loss), float(norm), indices)

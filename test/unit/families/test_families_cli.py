@@ -25,6 +25,7 @@ def own_caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
+@pytest.mark.timeout(600)  # an export takes its time on a busy machine
 def test_an_exported_model_is_chosen_and_equals_torch(
     clip_folder: Path,
     tmp_path: Path,
@@ -93,6 +94,7 @@ def test_convert_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFix
     assert "EmbeddingGemma" in capsys.readouterr().err
 
 
+@pytest.mark.timeout(600)
 def test_bench_of_the_tiny_full_size(capsys: pytest.CaptureFixture[str]) -> None:
     line = ["bench", "engine", "--model", "full", "--random-weights", "--tiny", "--json",
             "--samples", "5"]  # fmt: skip

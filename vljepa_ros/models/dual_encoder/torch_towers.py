@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -56,7 +58,10 @@ class _PatchTower(nn.Module):
     our images are square and of one size, so the table is resized once, by its own function.
     """
 
-    def __init__(self, model: nn.Module, side: int) -> None:
+    model: Any
+    positions: Tensor
+
+    def __init__(self, model: Any, side: int) -> None:
         super().__init__()
         self.model = model
         embeddings = model.embeddings
