@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from vljepa_ros.engines.onnxruntime_engine import PARTS, OnnxRuntimeEngine
 from vljepa_ros.engines.protocol import Engine
@@ -20,9 +21,9 @@ def load_engine(
 ) -> Engine:
     """Check the folder's files against their hashes and load the model.
 
-    engine: auto, onnxruntime, torch or torch-compiled, the latter two as `ENGINE[:PRECISION][@DEVICE]`;
-    for other families see `load_family`. threads: 0 chooses (at most 2).
-    parts: of vision, predictor, text, decoder; None loads all.
+    engine: auto, onnxruntime, torch or torch-compiled, the latter two as
+    `ENGINE[:PRECISION][@DEVICE]`; for other families see `load_family`. threads: 0 chooses (at
+    most 2). parts: of vision, predictor, text, decoder; None loads all.
 
     :raises ModelError: unknown engine, part or family; missing, damaged or unusable file.
     """
@@ -56,7 +57,7 @@ def _torch_nano(
             f"engine '{engine}' needs torch, which is not installed: pip install torch"
         ) from error
 
-    def sessions(own: ModelConfig, names: Iterable[str], count: int) -> TorchNanoSessions:
+    def sessions(own: ModelConfig, names: Iterable[str], count: int) -> Any:
         return TorchNanoSessions(
             own,
             names,
