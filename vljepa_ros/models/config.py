@@ -78,12 +78,20 @@ class ModelConfig:
             path = self.folder / name
             if not path.is_file():
                 raise ModelError(f"model file {path} is missing")
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            digest = _sha256(path)
             if digest != expected:
                 raise ModelError(
                     f"model file {path} is damaged: SHA-256 is {digest[:12]}..., expected {expected[:12]}... "
                     f"({path.stat().st_size} bytes); fetch it again"
                 )
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:  # in pieces: weights may be larger than the memory to spare
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def load_config(folder: Path) -> ModelConfig:
