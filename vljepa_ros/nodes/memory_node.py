@@ -50,7 +50,7 @@ class MemoryNode(ros.LifecycleNode):
         self._texts: TextEncoderClient | None = None
         self._inputs: dict[str, MemoryInput] = {}
         self._pose: PoseInput | None = None
-        self._events: Any = None
+        self._event_topic: Any = None
         self.main = Declared(self, MemoryParameters)
         names = self.main.value.cameras
         bad = [name for name in names if not _CAMERA.fullmatch(name)]
@@ -131,7 +131,7 @@ class MemoryNode(ros.LifecycleNode):
             if self._pose is not None:
                 camera.pose = self._pose.newest
             camera.start()
-        self._events = self.create_subscription(
+        self._event_topic = self.create_subscription(
             ros.interface("vljepa_ros/msg/SceneEvent"),
             "events",
             self._on_event,
@@ -208,9 +208,9 @@ class MemoryNode(ros.LifecycleNode):
         self.active = False
         for camera in self._inputs.values():
             camera.stop()
-        if self._events is not None:
-            self.destroy_subscription(self._events)
-            self._events = None
+        if self._event_topic is not None:
+            self.destroy_subscription(self._event_topic)
+            self._event_topic = None
         if self._pose is not None:
             self._pose.close()
             self._pose = None

@@ -1,0 +1,244 @@
+"""Speed, recall and size of the memory on vectors that are spread like a robot's embeddings."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vljepa_ros.models.config import Calibration
+from vljepa_ros.perception.memory.episodic import EpisodicMemory, MemorySettings
+from vljepa_ros.perception.memory.row import SAMPLE, SEGMENT, Row
+from vljepa_ros.perception.memory.search import MomentQuery, find_moments
+from vljepa_ros.perception.memory.store import MemoryStore, open_store
+
+__all__ = ["SIZES", "bench_memory", "robot_queries", "robot_vectors"]
+
+SIZES = ((10_000, 256), (100_000, 256), (1_000_000, 256), (100_000, 1536))
+"""(rows, length of a vector)."""
+MEANINGS = 2000
+TOPICS = 40
+STAY = 20
+"""Samples of one stay at a meaning."""
+BLOCK = 20_000
+MODEL = "bench"
+SECOND = 1_000_000_000
+
+
+def bench_memory(
+    sizes: Sequence[tuple[int, int]],
+    queries: int,
+    note: Callable[[str], None],
+    *,
+    trickle: float = 60.0,
+    folder: Path | None = None,
+) -> dict[str, Any]:
+    """Measure inserts, queries and recall for each size, and what a slow stream of rows costs.
+
+    :param trickle: seconds for which 10 rows a second are written; 0: not measured.
+    :param folder: where the stores are made, and removed; None: a temporary folder.
+    """
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        result: dict[str, Any] = {}
+        for rows, dim in sizes:
+            note(f"{rows} rows of {dim}-d")
+            result[f"{rows}x{dim}"] = _size(Path(place) / f"{rows}x{dim}", rows, dim, queries, note)
+            shutil.rmtree(Path(place) / f"{rows}x{dim}", ignore_errors=True)
+        if trickle > 0.0:
+            note(f"10 rows a second for {trickle:g} s")
+            result["trickle"] = _trickle(Path(place) / "trickle", trickle)
+        return result
+
+
+def robot_vectors(
+    rows: int, dim: int, seed: int = 0
+) -> tuple[Callable[[int, int], NDArray[np.float32]], NDArray[np.float32]]:
+    """Vectors as a robot's stream makes them, block by block, and the meanings behind them.
+
+    40 topics have 2000 meanings, some much more common than others (Zipf, exponent 0.7); the robot
+    stays at a meaning for 20 samples, each stay is seen in its own way, each sample differs a
+    little. The variance falls off over the directions like 1/k, as it does for learned embeddings.
+
+    :return: (first, last) -> [last - first, dim] float32 with L2 norm 1; and the meanings,
+        [2000, dim] float32.
+    """
+    rng = np.random.default_rng(seed)
+    spread = 1.0 / np.sqrt(np.arange(1, dim + 1))
+    spread = rng.permutation(spread / np.linalg.norm(spread)).astype(np.float32)
+
+    def draw(generator: np.random.Generator, count: int) -> NDArray[np.float32]:
+        return (generator.standard_normal((count, dim), np.float32) * spread).astype(np.float32)
+
+    topics = draw(rng, TOPICS)
+    centres = topics[rng.integers(TOPICS, size=MEANINGS)]
+    meanings = (0.8 * centres + 0.6 * draw(rng, MEANINGS)).astype(np.float32)
+    share = _zipf()
+
+    def block(first: int, last: int) -> NDArray[np.float32]:
+        own = np.random.default_rng((seed, first))
+        stays = -(-(last - first) // STAY)
+        seen = meanings[own.choice(MEANINGS, stays, p=share)] + 0.35 * draw(own, stays)
+        made = np.repeat(seen, STAY, axis=0)[: last - first] + 0.15 * draw(own, last - first)
+        return _unit(made)
+
+    return block, meanings
+
+
+def robot_queries(meanings: NDArray[np.float32], count: int, seed: int = 1) -> NDArray[np.float32]:
+    """[count, dim] float32, L2 norm 1: meanings as texts say them, about 0.8 from the best rows."""
+    rng = np.random.default_rng(seed)
+    dim = meanings.shape[1]
+    spread = np.sqrt((meanings**2).mean(axis=0))
+    noise = rng.standard_normal((count, dim)).astype(np.float32) * spread
+    return _unit(meanings[rng.choice(MEANINGS, count, p=_zipf())] + 0.9 * noise)
+
+
+def _size(
+    place: Path, rows: int, dim: int, queries: int, note: Callable[[str], None]
+) -> dict[str, Any]:
+    block, meanings = robot_vectors(rows, dim)
+    asked = robot_queries(meanings, queries)
+    store = open_store(place, MODEL, dim, create=True)
+    best = _Best(asked)
+    writing = 0.0
+    for first in range(0, rows, BLOCK):
+        vectors = block(first, min(first + BLOCK, rows))
+        # Exact search in fp32 over what the store keeps: fp16.
+        best.add(first, vectors.astype(np.float16).astype(np.float32))
+        batch = [_row(first + i, vector) for i, vector in enumerate(vectors)]
+        begin = time.perf_counter()
+        store.append(batch)
+        writing += time.perf_counter() - begin
+    store.compact()
+    data = store.disk_bytes()
+    begin, used = time.perf_counter(), time.process_time()
+    built = store.build_index()
+    building = time.perf_counter() - begin, time.process_time() - used
+    note(f"  written in {writing:.1f} s, index built in {building[0]:.1f} s")
+    before = _resident()
+    nearest = _times(lambda vector: store.nearest(vector, 10), asked)
+    moments = _times(
+        lambda vector: find_moments(store, MomentQuery("x"), vector, Calibration()), asked
+    )
+    exact = _times(lambda vector: store.nearest(vector, 10, exact=True), asked[:20])
+    return {
+        "rows_per_second": round(rows / writing),
+        "index_seconds": round(building[0], 1) if built else None,
+        "index_cpu_seconds": round(building[1], 1) if built else None,
+        "query_ms": nearest,
+        "find_moments_ms": moments,
+        "exact_query_ms": exact,
+        "recall_at_10": round(_recall(store, asked, best.numbers()), 4),
+        "megabytes": round(store.disk_bytes() / 1e6, 1),
+        "bytes_per_row": round(data / rows),
+        "memory_growth_megabytes": round(_resident() - before, 1),
+    }
+
+
+def _trickle(place: Path, seconds: float) -> dict[str, Any]:
+    """Cost of writing 10 rows a second with the node's default settings."""
+    dim = 256
+    block, _ = robot_vectors(10_000, dim)
+    vectors = block(0, 10_000)
+    memory = EpisodicMemory(MemorySettings(str(place), MODEL, dim))
+    memory.remember(_row(0, vectors[0]))
+    memory.flush(60.0)  # lancedb is imported with the first batch: not a cost of writing
+    begin, used = time.perf_counter(), time.process_time()
+    count = 1
+    while (now := time.perf_counter() - begin) < seconds:
+        if now * 10 > count:
+            memory.remember(_row(count, vectors[count % len(vectors)]))
+            count += 1
+        else:
+            time.sleep(0.02)
+    share = (time.process_time() - used) / (time.perf_counter() - begin)
+    memory.flush(60.0)
+    begin, used = time.perf_counter(), time.process_time()
+    while time.perf_counter() - begin < min(10.0, seconds):
+        time.sleep(0.02)
+    idle = (time.process_time() - used) / (time.perf_counter() - begin)
+    memory.close()
+    return {
+        "rows_per_second": 10,
+        "share_of_a_core": round(share, 4),
+        "share_idle": round(idle, 4),
+        "rows": count,
+    }
+
+
+class _Best:
+    """The exact best ten of each query, over blocks."""
+
+    def __init__(self, queries: NDArray[np.float32]) -> None:
+        self._queries = queries
+        self._scores = np.full((len(queries), 10), -np.inf, np.float32)
+        self._numbers = np.zeros((len(queries), 10), np.int64)
+
+    def add(self, first: int, vectors: NDArray[np.float32]) -> None:
+        """Compare with rows `first` and following."""
+        norms = np.linalg.norm(vectors, axis=1)
+        scores = (self._queries @ vectors.T) / norms
+        top = np.argpartition(-scores, 9, axis=1)[:, :10]
+        all_scores = np.concatenate([self._scores, np.take_along_axis(scores, top, 1)], axis=1)
+        all_numbers = np.concatenate([self._numbers, top + first], axis=1)
+        keep = np.argsort(-all_scores, axis=1)[:, :10]
+        self._scores = np.take_along_axis(all_scores, keep, 1)
+        self._numbers = np.take_along_axis(all_numbers, keep, 1)
+
+    def numbers(self) -> NDArray[np.int64]:
+        """[queries, 10]."""
+        return self._numbers
+
+
+def _recall(store: MemoryStore, queries: NDArray[np.float32], exact: NDArray[np.int64]) -> float:
+    found = 0
+    for vector, numbers in zip(queries, exact, strict=True):
+        hits = {hit.row.stamp // (SECOND // 2) for hit in store.nearest(vector, 10)}
+        found += len(hits & set(numbers.tolist()))
+    return found / exact.size
+
+
+def _times(ask: Callable[[NDArray[np.float32]], object], queries: Any) -> dict[str, float]:
+    """Milliseconds of each query after a warm-up, and the processor time of one."""
+    for vector in queries[:10]:
+        ask(vector)
+    taken = []
+    used = time.process_time()
+    for vector in queries:
+        begin = time.perf_counter()
+        ask(vector)
+        taken.append(1000.0 * (time.perf_counter() - begin))
+    cpu = 1000.0 * (time.process_time() - used) / len(queries)
+    return {
+        "p50": round(float(np.percentile(taken, 50)), 2),
+        "p99": round(float(np.percentile(taken, 99)), 2),
+        "cpu": round(cpu, 2),
+    }
+
+
+def _row(number: int, vector: NDArray[np.float32]) -> Row:
+    stamp = number * (SECOND // 2)
+    kind = SEGMENT if number % STAY == 0 else SAMPLE
+    text = "the robot arm picks up the red mug"
+    return Row(kind, "front", stamp, stamp, stamp, vector, text=text, label="pick up")
+
+
+def _zipf() -> NDArray[np.float64]:
+    share = 1.0 / np.arange(1, MEANINGS + 1) ** 0.7
+    return np.asarray(share / share.sum(), np.float64)
+
+
+def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
+
+
+def _resident() -> float:
+    """Largest resident memory of the process so far, MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
