@@ -30,6 +30,7 @@ from vljepa_ros.perception.ring import ClipRing
 __all__ = ["CameraInput", "CameraParameters", "image_to_rgb"]
 
 TYPES = {"raw": "sensor_msgs/msg/Image", "compressed": "sensor_msgs/msg/CompressedImage"}
+_AGAIN = 10.0  # seconds until a warning is repeated
 _FAR = 3600.0  # seconds: no camera is that late, but a bag without simulated time is
 
 
@@ -77,6 +78,7 @@ class CameraInput:
         self._unusable = ""
         self._format: tuple[Any, ...] = ()
         self._told = 0
+        self._warned = -_AGAIN
         ring: ClipRing[Any] = ClipRing(model.clip_frames, model.frame_interval, self._decode)
         self.feed = CameraFeed(name, ring, wanted, parameters.value.max_rate or node_rate)
 
@@ -113,11 +115,12 @@ class CameraInput:
         """Warn of images that are missing or broken; call it about once a second."""
         self._tell_broken()
         silence = self._silence()
-        if self._subscription is None or silence < timeout:
+        now = time.monotonic()
+        if self._subscription is None or silence < timeout or now - self._warned < _AGAIN:
             return
+        self._warned = now  # a throttle of the logger would be shared by all cameras
         self._node.get_logger().warning(
-            f"camera '{self.name}': {self._no_image(silence)}; {self._topics()}",
-            throttle_duration_sec=10.0,
+            f"camera '{self.name}': {self._no_image(silence)}; {self._topics()}"
         )
 
     def part(self, timeout: float) -> Part:

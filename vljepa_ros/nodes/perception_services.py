@@ -40,6 +40,7 @@ class PerceptionServices:
         if refusal:
             response.message = refusal
             return response
+        model_id = node.pipeline.engine.config.model_id  # it may be gone after the wait
         try:
             question = checked_question(
                 request.question, request.candidates, "caption" in node.capabilities
@@ -64,7 +65,7 @@ class PerceptionServices:
         response.scores = array.array("f", answer.scores.tobytes())
         response.margin, response.abstained = answer.margin, answer.abstained
         response.stamp = ros.Time(nanoseconds=stamp).to_msg()
-        response.model_id = node.pipeline.engine.config.model_id
+        response.model_id = model_id
         return response
 
     def _ask_about(self, image: Any, question: Question, work: Request[Any]) -> tuple[Answer, int]:
@@ -87,6 +88,7 @@ class PerceptionServices:
         response.message = node.refusal(active=False)
         if response.message:
             return response
+        model_id = node.pipeline.engine.config.model_id
         try:
             texts = checked_texts(request.texts, "texts", _MAX_TEXTS)
             vectors = await node.lend(
@@ -96,7 +98,7 @@ class PerceptionServices:
             response.message = node.explain(error)
             return response
         response.success = True
-        response.model_id = node.pipeline.engine.config.model_id
+        response.model_id = model_id
         response.dim = int(vectors.shape[1])
         response.vectors = array.array("f", vectors.tobytes())
         return response

@@ -113,14 +113,14 @@ class Worker:
             self._thread.start()
 
     def stop(self) -> None:
-        """Finish the piece of work at hand, answer what waits with an error, and end the thread."""
+        """Answer all requests with Busy, finish the piece of work at hand, and end the thread."""
         thread, self._thread = self._thread, None
         with self._condition:
-            waiting = list(self._waiting)
+            waiting = [*self._waiting, *([self._running] if self._running else [])]
             self._waiting.clear()
             self._condition.notify()
         for request in waiting:
-            request.answer(None, RuntimeError("the node is being shut down"))
+            request.answer(None, Busy("the model is being unloaded"))
         if thread is not None:
             thread.join()
 

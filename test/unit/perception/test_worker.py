@@ -158,6 +158,23 @@ def test_a_step_that_names_a_pause_comes_again_after_it(made) -> None:
     assert min(gaps) >= 0.045
 
 
+def test_stopping_interrupts_long_work(made) -> None:
+    worker, _ = made()
+    answers = Answers()
+
+    def work(request: Request[None]) -> None:
+        while True:
+            request.check()
+            time.sleep(0.01)
+
+    worker.submit(Request(work, answers, 60.0))
+    time.sleep(0.1)
+    begin = time.monotonic()
+    worker.stop()
+    assert time.monotonic() - begin < 5.0
+    assert isinstance(answers.errors[0], Busy)
+
+
 def test_stopping_answers_what_waits_and_refuses_more(made) -> None:
     gate = threading.Event()
     worker, _ = made()
@@ -166,7 +183,7 @@ def test_stopping_answers_what_waits_and_refuses_more(made) -> None:
     time.sleep(0.05)
     worker.submit(Request(lambda _: None, answers, 5.0))
     worker.stop()
-    assert "shut down" in str(answers.errors[0])
+    assert "being unloaded" in str(answers.errors[0])
     with pytest.raises(Busy, match="not loaded"):
         worker.submit(Request(lambda _: None, answers, 5.0))
     worker.stop()
