@@ -16,7 +16,16 @@ from numpy.typing import NDArray
 
 from vljepa_ros.evaluation.change_streams import ChangeStream
 
-__all__ = ["GRACE", "Showing", "StreamScore", "boundary_counts", "poisson_interval", "score"]
+__all__ = [
+    "GRACE",
+    "Showing",
+    "StreamScore",
+    "Summary",
+    "boundary_counts",
+    "poisson_interval",
+    "pool",
+    "score",
+]
 
 GRACE = 2.0  # seconds after its end during which an event's text is still right
 STEP = 0.05  # seconds; grid on which shares of time are taken
@@ -29,18 +38,14 @@ Floats = NDArray[np.float64]
 class Showing:
     """What was published on one stream.
 
-    stamps: [N] seconds, ascending. onsets: [N] seconds. vectors: [N, D], decoded to the nearest
-    text. changes: [N] bool, False for the first and for whatever is not a CHANGE.
+    stamps: [N] seconds, ascending. onsets: [N] seconds. texts: [N] index of the text that was told.
+    changes: [N] bool, False for the first and for whatever is not a CHANGE.
     """
 
     stamps: Floats
     onsets: Floats
-    vectors: NDArray[np.float32]
+    texts: NDArray[np.intp]
     changes: NDArray[np.bool_]
-
-    def texts(self, stream: ChangeStream) -> NDArray[np.intp]:
-        """[N] index of the nearest text."""
-        return np.asarray((self.vectors @ stream.texts.T).argmax(axis=1))
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ class StreamScore:
 
 def score(stream: ChangeStream, showing: Showing) -> StreamScore:
     """Judge what was published on one stream."""
-    texts = showing.texts(stream) if len(showing.stamps) else np.zeros(0, np.intp)
+    texts = showing.texts
     shares, right, seconds = _shares(stream, showing.stamps, texts)
     changes = showing.stamps[showing.changes]
     boundaries = _boundaries(stream)

@@ -7,16 +7,18 @@ that reference, in units of
 
     1 + 2 smoothing / (seconds of samples in the reference)
 
-because a fresh reference is itself noisy. A change is suspected when the drift passes
-max(threshold, strictness * quiet level), dropped when it falls below `release` of that, and
-confirmed after `settle` seconds, with the mean of the samples of the later half of the wait as its
-state: the ones before still show the transition. The quiet level is learned as told in
-`quiet_level.py` and frozen while a change is suspected; strictness follows from `sensitivity`, the
-false alarms per hour that are expected on a quiet stream (measured, doc/change.md).
+because a fresh reference is itself noisy. A change is suspected when the drift passes the limit
+max(threshold, strictness * quiet level) and dropped when it falls below `release` of that. While
+it is suspected, evidence of (drift / limit - 1/2) a second is gathered, as in Page's CUSUM; at
+`settle` the change is confirmed: large changes quickly, small ones only if they last. Its state is
+the mean of the samples since the suspicion without the first, which still show the transition. The
+quiet level is learned as told in `quiet_level.py` and frozen while a change is suspected;
+strictness follows from `sensitivity`, the false alarms per hour expected on a quiet stream
+(measured, doc/change.md).
 
 A slow change never leaves the reference, which follows it. So the distance of the reference from
-what it was when it had settled is summed beyond an allowance of half the threshold, and told when
-the sum reaches what `slow` seconds at the threshold give.
+what it was when it had settled is summed beyond an allowance, and told when the sum reaches what
+`slow` seconds at twice the limit give; less is left to the light and the time of day.
 """
 
 from __future__ import annotations
@@ -37,13 +39,16 @@ __all__ = ["AnchorDrift", "AnchorDriftConfig", "strictness"]
 
 Vector = NDArray[np.float32]
 
-ONE_AN_HOUR = 2.4  # strictness at which a quiet stream gives one false alarm an hour
-PER_LOG = 0.105  # how much of it a factor of e in false alarms is worth
+ONE_AN_HOUR = 2.13  # strictness at which a quiet stream gives one false alarm an hour
+PER_LOG = 0.1  # how much of it a factor of e in false alarms is worth
+NO_EVIDENCE = 0.5  # of the limit: the drift that speaks neither for a change nor against it
+TRANSITION = 0.2  # seconds after the suspicion whose samples are not part of the new state
 QUIET = 1.2  # times the quiet level: below it nothing has begun
 SURE = 1.2  # times the quiet level: samples beyond it count less in the reference
 FRESH = 0.25  # seconds of samples that one sample is worth in a new reference
 SETTLED = 4.0  # seconds of samples after which the reference is what was meant
-SLOW_ALLOWANCE = 0.5  # share of the threshold by which the reference may be off for ever
+SLOW_ALLOWANCE = 1.5  # limits by which light and view may move the reference for ever
+SLOW_CHANGE = 2.0  # limits by which the reference must be off for `slow` seconds
 
 
 def strictness(sensitivity: float) -> float:
@@ -56,19 +61,20 @@ class AnchorDriftConfig:
     """Settings of the detector.
 
     threshold: cosine distance, 0..2, below which nothing is a change of meaning. release: 0..1,
-    share of the threshold. smoothing: time constant, seconds. settle, min_gap: seconds. lag:
-    seconds taken off the onset. max_gap: seconds without a sample after which what was suspected
-    is forgotten. sensitivity: expected false alarms per hour on a quiet stream, 0.001..1000; the
-    one knob most users need. memory: seconds of quiet samples in the reference. clip: seconds a
-    clip spans; the onset lies at most so far before the suspicion. slow: seconds, see the module.
-    heartbeat: seconds without a publication after which the present state is told as a HEARTBEAT;
-    0: never.
+    share of the threshold. smoothing: time constant, seconds. settle: seconds for which a drift of
+    one and a half times the limit must last; larger ones are confirmed sooner. min_gap: seconds.
+    lag: seconds taken off the onset. max_gap: seconds without a sample after which what was
+    suspected is forgotten. sensitivity: expected false alarms per hour on a quiet stream,
+    0.001..1000; the one knob most users need. memory: seconds of quiet samples in the reference.
+    clip: seconds a clip spans; the onset lies at most so far before the suspicion. slow: seconds,
+    see the module. heartbeat: seconds without a publication after which the present state is told
+    as a HEARTBEAT; 0: never.
     """
 
-    threshold: float = 0.04
+    threshold: float = 0.06
     release: float = 0.8
     smoothing: float = 0.3
-    settle: float = 0.4
+    settle: float = 0.8
     min_gap: float = 1.0
     lag: float = 0.0
     max_gap: float = 5.0
@@ -117,6 +123,7 @@ class AnchorDrift:
         self._since: float | None = None  # when the present suspicion began
         self._sum: Vector | None = None
         self._count = 0  # samples in the sum
+        self._evidence = 0.0  # seconds
         self.reset()
 
     @property
@@ -198,8 +205,8 @@ class AnchorDrift:
             self._told_or_beat = min(self._told_or_beat, stamp)
             self._drop_suspicion()
         elif self.config.smoothing:
-            weight = np.float32(1.0 - math.exp(-step / self.config.smoothing))
-            self._smooth = self._smooth + weight * (sample - self._smooth)
+            weight = 1.0 - math.exp(-step / self.config.smoothing)
+            self._smooth = _towards(self._smooth, sample, weight)
         else:
             self._smooth = sample
         self._quiet.sample(stamp, sample, step)
@@ -219,20 +226,20 @@ class AnchorDrift:
         if drift <= QUIET * level:
             self._calm = stamp
         if drift > limit * (1.0 if self._since is None else self.config.release):
-            return self._suspect(stamp, sample, step)
+            return self._suspect(stamp, sample, step, drift / limit)
         self._drop_suspicion()
         self._quiet.quiet(drift, step)
         self._refine(sample, step, drift, level)
         return self._slow_change(stamp, step, limit)
 
-    def _suspect(self, stamp: float, sample: Vector, step: float) -> Change | None:
+    def _suspect(self, stamp: float, sample: Vector, step: float, excess: float) -> Change | None:
         if self._since is None:
             self._since = stamp
-        waited = stamp - self._since
-        if waited >= self.config.settle / 2.0:
+        self._evidence += (excess - NO_EVIDENCE) * min(step, 1.0)
+        if stamp - self._since >= TRANSITION:
             self._sum = sample if self._sum is None else self._sum + sample
             self._count += 1
-        if waited < self.config.settle or self._sum is None:
+        if self._evidence < self.config.settle or self._sum is None:
             return None
         if not self._told.rested(stamp, self.config.min_gap):
             return None
@@ -253,8 +260,8 @@ class AnchorDrift:
         assert self._reference is not None
         trust = 1.0 if drift <= SURE * level else (SURE * level / drift) ** 2
         self._seconds = min(self._seconds + step * trust, self.config.memory)
-        weight = np.float32(min(1.0, step * trust / self._seconds))
-        self._reference = self._reference + weight * (sample - self._reference)
+        weight = min(1.0, step * trust / self._seconds)
+        self._reference = _towards(self._reference, sample, weight)
 
     def _slow_change(self, stamp: float, step: float, limit: float) -> Change | None:
         assert self._reference is not None
@@ -264,7 +271,7 @@ class AnchorDrift:
             return None
         away = _distance(self._reference, self._settled)
         self._slow = max(0.0, self._slow + (away - SLOW_ALLOWANCE * limit) * step)
-        if self._slow <= (1.0 - SLOW_ALLOWANCE) * limit * self.config.slow:
+        if self._slow <= (SLOW_CHANGE - SLOW_ALLOWANCE) * limit * self.config.slow:
             return None
         if not self._told.rested(stamp, self.config.min_gap):
             return None
@@ -282,6 +289,14 @@ class AnchorDrift:
         self._since = None
         self._sum = None
         self._count = 0
+        self._evidence = 0.0
+
+
+def _towards(start: Vector, goal: Vector, weight: float) -> Vector:
+    moved = goal - start
+    moved *= np.float32(weight)
+    moved += start
+    return moved
 
 
 def _distance(one: Vector, other: Vector) -> float:

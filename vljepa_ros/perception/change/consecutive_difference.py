@@ -22,7 +22,7 @@ __all__ = ["ConsecutiveDifference", "ConsecutiveDifferenceConfig"]
 class ConsecutiveDifferenceConfig:
     """threshold: cosine distance, 0..2. min_gap, max_gap: seconds."""
 
-    threshold: float = 0.2
+    threshold: float = 0.1
     min_gap: float = 1.0
     max_gap: float = 5.0
 

@@ -29,7 +29,7 @@ class CusumConfig:
     """
 
     threshold: float = 0.1
-    allowance: float = 0.15
+    allowance: float = 0.08
     smoothing: float = 0.3
     memory: int = 8
     min_gap: float = 1.0

@@ -32,6 +32,10 @@ class Detector:
     default: float
     sweep: tuple[float, ...]
 
+    def maker(self, value: float) -> Callable[[TurnGuard | None], ChangeDetector]:
+        """What builds fresh detectors with this value of the knob."""
+        return lambda guard: self.make(value, guard)
+
 
 DETECTORS: dict[str, Detector] = {
     "anchor_drift": Detector(

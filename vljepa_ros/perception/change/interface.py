@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -75,7 +76,7 @@ def usable(embedding: NDArray[np.float32], dim: int | None) -> NDArray[np.float3
     vector = np.asarray(embedding, dtype=np.float32).reshape(-1)
     if dim is not None and vector.size != dim:
         return None
-    norm = float(np.linalg.norm(vector))
-    if not np.isfinite(norm) or norm < 1e-6:
+    norm = math.sqrt(float(vector @ vector))  # nan and inf come through
+    if not 1e-6 <= norm < math.inf:
         return None
-    return vector / np.float32(norm)
+    return vector * np.float32(1.0 / norm)

@@ -1,9 +1,9 @@
 """Offline Ward segmentation of a recorded stream: what VL-JEPA evaluates as selective decoding.
 
-Agglomerative clustering with Ward's criterion in which only neighbours in time may merge, cut into a
-given number of segments; each is decoded once, from the mean of its embeddings or from the one in its
-middle (arXiv 2512.10942, section 4.6; the mean measured better there). It sees the future: for recorded
-streams only.
+Agglomerative clustering with Ward's criterion in which only neighbours in time may merge, cut into
+a given number of segments; each is decoded once, from the mean of its embeddings or from the one
+in its middle (arXiv 2512.10942, section 4.6; the mean measured better there). It sees the future:
+for recorded streams only.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ __all__ = ["WardTree", "ward_tree"]
 class WardTree:
     """All segmentations of a stream, from one segment for each sample to a single one.
 
-    embeddings: [T, D] float32. merges: [T-1, 2] clusters merged, in order of cost; cluster T + i is the
-    result of merge i.
+    embeddings: [T, D] float32. merges: [T-1, 2] clusters merged, in order of cost; cluster T + i
+    is the result of merge i.
     """
 
     embeddings: NDArray[np.float32]
@@ -87,6 +87,6 @@ def ward_tree(embeddings: NDArray[np.float32]) -> WardTree:
         raise ImportError(
             "offline Ward segmentation needs scikit-learn: pip install 'vljepa_ros[eval]'"
         ) from error
-    neighbours = diags([1, 1], [-1, 1], shape=(count, count))
+    neighbours = diags([1, 1], [-1, 1], shape=(count, count), dtype=np.float64)
     merges = sklearn_ward_tree(embeddings.astype(np.float64), connectivity=neighbours)[0]
     return WardTree(embeddings, np.asarray(merges, dtype=np.intp))

@@ -23,7 +23,7 @@ __all__ = ["WindowVariance", "WindowVarianceConfig"]
 class WindowVarianceConfig:
     """threshold: variance, 0..1. window: samples, 2 to 256. min_gap, max_gap: seconds."""
 
-    threshold: float = 0.2
+    threshold: float = 0.12
     window: int = 8
     min_gap: float = 1.0
     max_gap: float = 5.0
