@@ -143,13 +143,28 @@ def weights_hash(folder: Path) -> str:
 
 
 def read_scalar(folder: Path, name: str) -> float | None:
-    """One number out of the weights, None if there is no tensor of that name."""
-    from safetensors import safe_open
+    """One number out of the weights, None if there is no tensor of that name.
 
+    :raises ModelError: a type other than F32, F16 or BF16, or a broken file.
+    """
     for path in weights_files(folder):
-        with safe_open(path, framework="np") as file:
-            if name in file.keys():  # noqa: SIM118  (not a mapping)
-                return float(np.asarray(file.get_tensor(name), np.float64).reshape(-1)[0])
+        with path.open("rb") as file:
+            try:
+                (size,) = struct.unpack("<Q", file.read(8))
+                header = json.loads(file.read(min(size, path.stat().st_size)))
+            except (struct.error, ValueError) as error:
+                raise ModelError(f"'{path}' is no safetensors file: {error}") from error
+            if name not in header:
+                continue
+            kind, begin = header[name]["dtype"], header[name]["data_offsets"][0]
+            file.seek(8 + size + begin)
+            raw = file.read(4)
+        if kind == "BF16":  # numpy has none: the upper half of a float32
+            return float(np.frombuffer(b"\0\0" + raw[:2], "<f4")[0])
+        if kind not in ("F32", "F16"):
+            raise ModelError(f"'{path}': '{name}' is {kind}, allowed: F32, F16, BF16")
+        dtype = "<f4" if kind == "F32" else "<f2"
+        return float(np.frombuffer(raw, dtype, count=1)[0])
     return None
 
 

@@ -10,6 +10,9 @@ from vljepa_ros.models.hub_folder import weights_files
 
 __all__ = ["load_hub_model"]
 
+# Constants that older versions of transformers saved with the weights (openai/clip-* has them).
+_OLD_BUFFERS = (".position_ids", ".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias")
+
 
 def load_hub_model(model_class: Any, folder: Path, ignore: tuple[str, ...] = ()) -> Any:
     """Load `model_class` from `folder` in fp32, from safetensors only, never from the network.
@@ -36,7 +39,11 @@ def load_hub_model(model_class: Any, folder: Path, ignore: tuple[str, ...] = ())
         raise ModelError(f"'{folder}' cannot be loaded: {error}") from error
     missing = sorted(n for n in report["missing_keys"] if not n.startswith(ignore or ("\0",)))
     wrong = [f"{n} (file {tuple(a)}, config {tuple(b)})" for n, a, b in report["mismatched_keys"]]
-    extra = sorted(n for n in report["unexpected_keys"] if not n.startswith(ignore or ("\0",)))
+    extra = sorted(
+        n
+        for n in report["unexpected_keys"]
+        if not n.startswith(ignore or ("\0",)) and not n.endswith(_OLD_BUFFERS)
+    )
     problems = [
         f"{what}: {', '.join(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}"
         for what, names in (("missing", missing), ("wrong shape", wrong), ("not in it", extra))

@@ -238,6 +238,23 @@ def test_weights_that_do_not_fit_are_named(clip_folder: Path, tmp_path: Path) ->
         torch_engine(folder)
 
 
+def test_files_of_other_ages_and_precisions(siglip_folder: Path, tmp_path: Path) -> None:
+    """Constants that old files hold are no reason to refuse; a scale in bf16 or fp16 is read."""
+    from safetensors.torch import load_file, save_file
+
+    for dtype, tolerance in ((torch.bfloat16, 0.02), (torch.float16, 0.002)):
+        folder = copy(siglip_folder, tmp_path / str(dtype))
+        weights = {k: v.to(dtype) for k, v in load_file(folder / "model.safetensors").items()}
+        weights["text_model.embeddings.position_ids"] = torch.arange(16)[None]
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        engine = torch_engine(folder)
+        scale = engine.config.calibration.logit_scale
+        assert scale == pytest.approx(np.exp(4.7), rel=tolerance)
+        bias = -scale * engine.config.calibration.none_similarity
+        assert bias == pytest.approx(-16.5, abs=0.01)
+        assert engine.encode_text(["a cup"]).dtype == np.float32
+
+
 def test_folders_that_are_no_models_are_named(clip_folder: Path, tmp_path: Path) -> None:
     folder = copy(clip_folder, tmp_path)
     set_field(folder, "config.json", model_type="bert")

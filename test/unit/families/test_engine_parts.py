@@ -117,3 +117,31 @@ def test_example_inputs_are_fixed() -> None:
     np.testing.assert_array_equal(first["tokens"], second["tokens"])
     with pytest.raises(ModelError, match="needs a size for query"):
         example_inputs(PART, {"batch": 1, "tokens": 1})
+
+
+def test_torch_without_memory_takes_smaller_batches() -> None:
+    torch = pytest.importorskip("torch")
+    from vljepa_ros.engines.torch_runner import TorchRunner
+
+    class Hungry(torch.nn.Module):
+        """Fits two rows."""
+
+        fits = 2
+
+        def forward(self, tokens: Any, mask: Any) -> Any:
+            if len(tokens) > self.fits:
+                raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
+            return tokens.sum(dim=1)[:, :2] + mask.sum(dim=1, keepdim=True)
+
+    module = Hungry()
+    runner = TorchRunner([PART], {"predictor": module}, device="cpu")
+    given = {**inputs(5), "tokens": np.arange(60, dtype=np.float32).reshape(5, 3, 4)}
+    expected = given["tokens"].sum(axis=1)[:, :2] + 2
+    np.testing.assert_allclose(runner.run("predictor", given)["embedding"], expected)
+    module.fits = 0
+    with pytest.raises(ModelError, match="no memory for one input: CUDA out of memory"):
+        runner.run("predictor", given)
+    module.fits = 5  # the runner lives on
+    np.testing.assert_allclose(runner.run("predictor", given)["embedding"], expected)
+    with pytest.raises(ModelError, match="CUDA graphs need a CUDA device, this is cpu"):
+        TorchRunner([PART], {"predictor": module}, device="cpu", cuda_graphs=True)
