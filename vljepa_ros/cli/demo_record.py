@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vljepa_ros.evaluation.text_match import same_text
-from vljepa_ros.world.captions import event_text
+from vljepa_ros.world.captions import AFTERGLOW, event_text
 from vljepa_ros.world.state import ACTIONS
 
 __all__ = ["Answer", "DemoRecord", "Said", "Truth"]
@@ -101,6 +101,17 @@ class DemoRecord:
                 break
             best = truth
         return best
+
+    def lately(self, stamp: float) -> str:
+        """What is happening at `stamp` in words; where it is nothing, what was over a moment
+        ago."""
+        now = self.truth_at(stamp)
+        if now is None:
+            return "unknown"
+        for truth in reversed(self.truths):
+            if stamp - AFTERGLOW <= truth.stamp <= stamp and truth.event != "nothing":
+                return truth.words if now.event != "nothing" else f"{truth.words} (just now)"
+        return now.words
 
     def said_at(self, time: float, from_onset: bool = False) -> Said | None:
         """Text in force at `time`: the last one heard by then.

@@ -82,7 +82,8 @@ class DemoView:
         truth = self._record.truth_at(said.heard)
         if truth is None:
             return "?", "unknown"
-        return ("right" if self._record.right_said(said, truth) else "wrong"), truth.words
+        right = self._record.right_said(said, truth)
+        return ("right" if right else "wrong"), self._record.lately(said.heard)
 
     def _table(self, elapsed: float) -> Group:
         record = self._record

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 from vljepa_ros import __version__
@@ -78,6 +80,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (default: the process's own) and return the exit code."""
     parser = build_parser()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _on_terminate)
     try:
         args = parser.parse_args(argv)
         if args.command is None:
@@ -97,6 +101,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `vljepa events | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _on_terminate(*_: object) -> None:
+    """SIGTERM leaves as an exception does, so that the processes a command started are ended
+    too."""
+    raise SystemExit(143)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vljepa_ros.cli.demo_record import DemoRecord, Truth
+from vljepa_ros.world.captions import AFTERGLOW
 
 __all__ = ["draw_timeline", "stretches"]
 
@@ -128,7 +129,7 @@ def _bar(
         return
     size = 10.5 if letters >= 12 else 8.5
     lines = textwrap.wrap(text, max(5, int(letters * (1.0 if size > 9 else 1.2))))
-    room = 5
+    room = 4 if size > 9 else 5
     if len(lines) > room:
         lines = [*lines[: room - 1], lines[room - 1] + "…"]
     axes.text(
@@ -201,6 +202,7 @@ def _draw_heading(figure: Any, record: DemoRecord, title: str) -> None:
     figure.text(
         0.075, 1 - 0.34 / figure.get_figheight(), title, fontsize=16, color=INK, weight="bold"
     )
+    parts.append(f"an event's text counts until {AFTERGLOW:g} s after its end")
     figure.text(
         0.075, 1 - 0.66 / figure.get_figheight(), "; ".join(parts), fontsize=12, color="#52606d"
     )

@@ -69,3 +69,14 @@ def test_texts_are_the_same_whatever_case_and_stop():
     assert same_text("The door  opens.", ["a person", "the door opens"])
     assert not same_text("the door closes", ["the door opens"])
     assert not same_text("", [])
+
+
+def test_an_event_is_named_until_a_moment_after_its_end():
+    record = DemoRecord()
+    for tenth in range(100):
+        event = "door opens" if 20 <= tenth < 30 else "nothing"
+        record.truths.append(truth(tenth / 10, "x", event=event))
+    assert record.lately(-1.0) == "unknown"
+    assert record.lately(2.5) == "the door opens"
+    assert record.lately(4.0) == "the door opens (just now)"
+    assert record.lately(6.0) == "nothing is happening"
