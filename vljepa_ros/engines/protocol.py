@@ -19,8 +19,8 @@ class Clip:
     """A short stretch of one camera's stream, as the model wants it.
 
     frames: [T, H, W, 3] uint8 RGB at the model's input size, oldest first.
-    stamps: nanoseconds, one for each frame, ascending; they key the cache of a streaming X-Encoder, so two
-        frames with the same stamp within one stream must be the same image.
+    stamps: nanoseconds, one for each frame, ascending; they key the cache of a streaming X-Encoder,
+        so two frames with the same stamp within one stream must be the same image.
     """
 
     frames: NDArray[np.uint8]
@@ -44,7 +44,8 @@ class Generated:
     """A text for an embedding.
 
     decoded: True if the Y-Decoder wrote it, False if it is the nearest known text.
-    confidence: 0..1; for decoded text the product of token probabilities, else the calibrated similarity.
+    confidence: 0..1; for decoded text the product of token probabilities, else the calibrated
+    similarity.
     """
 
     text: str
@@ -80,7 +81,9 @@ class Engine(Protocol):
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """Of: `embed`, `encode_text`, `score`, `generate`, `streaming`, `caption` (see `Captioner`)."""
+        """Of: `embed`, `encode_text`, `score`, `generate`, `streaming`, `caption` (see
+        `Captioner`).
+        """
 
     def encode(self, clips: Sequence[Clip], states: Sequence[Any]) -> list[EncodedClip]:
         """X-Encoder on clips of different streams; `states`: the last ones returned, or None."""
@@ -97,7 +100,9 @@ class Engine(Protocol):
         """Cosine of each candidate with the predicted answer: [len(candidates)] float32, -1..1."""
 
     def generate(self, embeddings: NDArray[np.float32]) -> list[Generated]:
-        """Y-Decoder: a text for each of [B, D] embeddings; nearest known text where its confidence is low."""
+        """Y-Decoder: a text for each of [B, D] embeddings; nearest known text where its confidence
+        is low.
+        """
 
     def known_texts(self) -> tuple[list[str], NDArray[np.float32]]:
         """Texts that the model was trained on, and their embeddings [N, D]."""
@@ -107,7 +112,9 @@ class Engine(Protocol):
 
 
 class Captioner(Engine, Protocol):
-    """An engine with the capability `caption`: it writes from visual tokens, not from an embedding."""
+    """An engine with the capability `caption`: it writes from visual tokens, not from an
+    embedding.
+    """
 
     def caption(self, tokens: Sequence[NDArray[np.float32]], query: str) -> list[Generated]:
         """An answer to `query` for each clip, in the model's own words."""
