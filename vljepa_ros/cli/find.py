@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -112,8 +113,9 @@ def _print_table(moments: list[Any]) -> None:
     table = Table(box=None, pad_edge=False)
     for name, side in (("score", "right"), ("best", "left"), ("from - to", "left")):
         table.add_column(name, justify=side, no_wrap=True)  # type: ignore[arg-type]
-    for name in ("camera", "bag", "text"):
-        table.add_column(name)
+    table.add_column("camera", no_wrap=True)
+    table.add_column("bag", no_wrap=True)
+    table.add_column("text")
     for moment in moments:
         length = (moment.end - moment.start) / 1e9
         table.add_row(
@@ -124,4 +126,5 @@ def _print_table(moments: list[Any]) -> None:
             bag_name(moment.source),
             moment.text,
         )
-    Console().print(table)
+    # A pipe has no width of its own; 80 columns would cut the names.
+    Console(width=None if sys.stdout.isatty() else 160).print(table)

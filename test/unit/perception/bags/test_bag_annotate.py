@@ -46,8 +46,7 @@ def test_copy_has_everything_and_what_the_model_saw(
         # the definitions travel with the bag: no other typestore was given
         found = {
             c.topic: [
-                (time, after.deserialize(data, c.msgtype))
-                for _, time, data in after.messages([c])
+                (time, after.deserialize(data, c.msgtype)) for _, time, data in after.messages([c])
             ]
             for c in after.connections
         }

@@ -1,0 +1,145 @@
+"""`vljepa bag`, `find` and `memory` on the shipped model: what they print, write and refuse."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+import pytest
+from colour_bag import BEGIN, SECOND, write_bag
+
+from vljepa_ros.cli import bag, find, memory
+from vljepa_ros.cli.failure import CliError, CliUsageError
+
+pytest.importorskip("lancedb", reason="the memory needs the extra [memory]")
+
+MODEL = ["--model", os.environ.get("VLJEPA_TEST_MODEL", "nano"), "--threads", "1"]
+
+
+def run(*words: object) -> int:
+    parser = argparse.ArgumentParser()
+    commands = parser.add_subparsers()
+    for command in (bag, find, memory):
+        command.add(commands)
+    args = parser.parse_args([str(word) for word in words])
+    return int(args.run(args))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two bags in one memory."""
+    place = tmp_path_factory.mktemp("bags")
+    write_bag(place / "monday", (("red", 6.0), ("blue", 6.0)))
+    write_bag(place / "tuesday", (("white", 8.0),), storage="mcap", compressed=True)
+    options = ["--memory", place / "memory", "--events", place / "events", *MODEL]
+    assert run("bag", "index", place / "monday", place / "tuesday", *options) == 0
+    return place
+
+
+def test_index_makes_a_memory_and_events(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("memory", "info", "--memory", place / "memory", "--json") == 0
+    info = json.loads(capsys.readouterr().out)
+    assert info["cameras"] == ["front"]
+    assert info["bags"] == [str(place / "monday"), str(place / "tuesday")]
+    assert info["segments"] >= 2
+    assert info["first"] >= BEGIN / SECOND
+    events = (place / "events" / "monday.events.jsonl").read_text().splitlines()
+    assert json.loads(events[0])["camera"] == "front"
+
+
+def test_find_prints_json_a_table_and_a_page(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--memory", place / "memory", *MODEL]
+    assert run("find", "a <red> mug", *options, "--json", "--limit", 3) == 0
+    moments = json.loads(capsys.readouterr().out)
+    assert 1 <= len(moments) <= 3
+    assert all(m["start"] <= m["stamp"] <= m["end"] for m in moments)
+    assert all(0.0 <= m["score"] <= 1.0 for m in moments)
+    only = ["--bag", place / "tuesday", "--html", place / "found.html"]
+    assert run("find", "a <red> mug", *options, *only) == 0
+    table = capsys.readouterr().out
+    assert "tuesday" in table
+    assert "monday" not in table
+    page = (place / "found.html").read_text()
+    assert "a &lt;red&gt; mug" in page
+    assert "data:image/jpeg;base64," in page
+    assert run("find", "x", *options, "--start", "2030-01-01") == 0
+    assert capsys.readouterr().out == "nothing fits\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["  "], "the text is empty"),
+        (["x", "--camera", "rear"], "knows no camera 'rear'; it has: front"),
+        (["x", "--start", "20", "--end", "10"], "is before start"),
+        (["x", "--min-score", "3"], "min_score is 3.0, allowed: 0 to 1"),
+        (["x", "--limit", "2000"], "limit is 2000"),
+    ],
+)
+def test_senseless_searches(place: Path, words: list[str], message: str) -> None:
+    with pytest.raises(CliUsageError, match=message):
+        run("find", *words, "--memory", place / "memory", *MODEL)
+
+
+def test_no_memory_and_no_bag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(CliError, match="there is no memory at"):
+        run("find", "x", "--memory", tmp_path / "none", *MODEL)
+    missing = ["bag", "index", tmp_path / "none", "--memory", tmp_path / "new", *MODEL]
+    assert run(*missing) == 1
+    assert "no bag at" in capsys.readouterr().err
+
+
+def test_other_models_memory_is_refused(place: Path) -> None:
+    from vljepa_ros.perception.memory.store import open_store
+
+    open_store(place / "foreign", "other-1", 16, create=True)
+    for command in (["find", "x"], ["bag", "index", place / "monday"]):
+        with pytest.raises(CliError, match=r"holds embeddings of model 'other-1' .* reindex"):
+            run(*command, "--memory", place / "foreign", *MODEL)
+
+
+def test_reindex_makes_a_new_memory_from_thumbnails(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = ["--memory", place / "memory"]
+    assert run("memory", "reindex", *old, "--to", place / "again", *MODEL) == 0
+    assert "rows embedded again with nano" in capsys.readouterr().out
+    run("memory", "info", *old, "--json")
+    run("memory", "info", "--memory", place / "again", "--json")
+    before, after = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert after["segments"] + after["samples"] == before["segments"] + before["samples"]
+    with pytest.raises(CliError, match="has rows already"):
+        run("memory", "reindex", *old, "--to", place / "again", *MODEL)
+    with pytest.raises(CliUsageError, match="the old one is not touched"):
+        run("memory", "reindex", *old, "--to", place / "memory", *MODEL)
+
+
+def test_annotate(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("bag", "annotate", place / "monday", place / "out", *MODEL) == 0
+    assert "messages added" in capsys.readouterr().out
+    with pytest.raises(CliError, match="exists; give a new name"):
+        run("bag", "annotate", place / "monday", place / "out", *MODEL)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--topic", "/x=a", "--topic", "/y=a"], "same topic or camera"),
+        (["--threshold", "0"], "allowed: above 0"),
+        (["--thumbnail", "5000"], "thumbnail is 5000 pixels"),
+    ],
+)
+def test_senseless_options(place: Path, options: list[str], message: str) -> None:
+    with pytest.raises(CliUsageError, match=message):
+        run("bag", "index", place / "monday", "--memory", place / "x", *options, *MODEL)
+
+
+def test_tidy_by_age(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("memory", "tidy", "--memory", place / "memory") == 0
+    assert capsys.readouterr().out.startswith("0 rows forgotten")
+    with pytest.raises(CliUsageError, match="allowed: 0"):
+        run("memory", "tidy", "--memory", place / "memory", "--max-age-hours", "-1")
