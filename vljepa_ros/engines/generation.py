@@ -11,12 +11,18 @@ from vljepa_ros.models.vl_jepa.text import DecoderWords
 __all__ = ["generate_greedily"]
 
 MAX_WORDS = 32
+"""Longest text that is written, in words and marks."""
 
 
 def generate_greedily(
-    sessions: GraphSessions, words: DecoderWords, embeddings: NDArray[np.float32]
+    sessions: GraphSessions,
+    words: DecoderWords,
+    embeddings: NDArray[np.float32],
+    longest: int = MAX_WORDS,
 ) -> list[tuple[str, float]]:
-    """Text and confidence (product of the token probabilities, the end mark's included) for each of [B, D]."""
+    """Text and confidence (product of the token probabilities, the end mark's included) for each of
+    [B, D].
+    """
     batch = len(embeddings)
     if batch == 0:
         return []
@@ -24,7 +30,7 @@ def generate_greedily(
     chosen: list[list[int]] = [[] for _ in range(batch)]
     log_confidence = np.zeros(batch)
     running = np.ones(batch, bool)
-    for position in range(MAX_WORDS):
+    for position in range(longest):
         shifted = logits - logits.max(1, keepdims=True)
         log_probability = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
         word = log_probability.argmax(1)

@@ -148,7 +148,7 @@ class OnnxRuntimeEngine:
         return self._sessions.run("predictor", visual, np.ascontiguousarray(queries), valid)[0]
 
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Y-Encoder: [len(texts), D] float32, norm 1; texts beyond MAX_TOKENS word pieces are cut."""
+        """Y-Encoder: [len(texts), D] float32, norm 1; texts are cut at MAX_TOKENS word pieces."""
         result = np.zeros((len(texts), self._config.dim), np.float32)
         missing: dict[str, list[int]] = {}
         for index, text in enumerate(texts):
@@ -207,7 +207,8 @@ class OnnxRuntimeEngine:
         expected = (frames, size, size, 3)
         if clip.frames.shape != expected or clip.frames.dtype != np.uint8:
             raise ValueError(
-                f"clip is {clip.frames.dtype} {clip.frames.shape}, this model wants uint8 {expected}"
+                f"clip is {clip.frames.dtype} {clip.frames.shape}, "
+                f"this model wants uint8 {expected}"
             )
         if len(clip.stamps) != frames:
             raise ValueError(f"clip has {len(clip.stamps)} stamps for {frames} frames")

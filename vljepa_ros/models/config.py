@@ -1,4 +1,6 @@
-"""A model folder's `config.json` as frozen dataclasses: architecture, preprocessing, prompts, calibration."""
+"""A model folder's `config.json` as frozen dataclasses: architecture, preprocessing, prompts,
+calibration.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,10 @@ class ModelError(ValueError):
 class Calibration:
     """Turns similarities into probabilities.
 
-    p_i = exp(a * s_i) / (exp(a * n) + sum_j exp(a * s_j)), a = logit_scale, n = none_similarity, both
-    fitted on validation data. abstain_below: probability under which an answer is withheld. decode_above:
-    confidence from which the Y-Decoder's own text is used, else the nearest known text.
+    p_i = exp(a * s_i) / (exp(a * n) + sum_j exp(a * s_j)), a = logit_scale, n = none_similarity,
+    both fitted on validation data. abstain_below: probability under which an answer is withheld.
+    decode_above: confidence from which the Y-Decoder's own text is used, else the nearest known
+    text.
     """
 
     logit_scale: float = 20.0
@@ -34,9 +37,11 @@ class Calibration:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Everything the runtime must know of a model; `architecture` is read by the family's own code only.
+    """Everything the runtime must know of a model; `architecture` is read by the family's own code
+    only.
 
-    clip_frames frames, frame_interval seconds apart, each resized to input_size x input_size pixels.
+    clip_frames frames, frame_interval seconds apart, each resized to input_size x input_size
+    pixels.
     files: name of each part (weights, tokenizer, graphs, known texts) -> path relative to `folder`.
     sha256: file name -> digest, checked at load.
     """
@@ -65,7 +70,8 @@ class ModelConfig:
         """
         if part not in self.files:
             raise ModelError(
-                f"model '{self.name}' has no part '{part}'; it has: {', '.join(sorted(self.files)) or 'none'}"
+                f"model '{self.name}' has no part '{part}'; it has:"
+                f" {', '.join(sorted(self.files)) or 'none'}"
             )
         return self.folder / self.files[part]
 
@@ -81,7 +87,8 @@ class ModelConfig:
             digest = _sha256(path)
             if digest != expected:
                 raise ModelError(
-                    f"model file {path} is damaged: SHA-256 is {digest[:12]}..., expected {expected[:12]}... "
+                    f"model file {path} is damaged: SHA-256 is {digest[:12]}...,"
+                    f" expected {expected[:12]}... "
                     f"({path.stat().st_size} bytes); fetch it again"
                 )
 

@@ -1,4 +1,6 @@
-"""Questions for training windows: fresh ones at each draw, where the named objects are, hard candidates."""
+"""Questions for training windows: fresh ones at each draw, where the named objects are, hard
+candidates.
+"""
 
 from __future__ import annotations
 
@@ -45,11 +47,11 @@ _WEIGHTS = {
     "moved": 1.0,
     "door": 1.3,
     "lights": 0.7,
-    "person": 1.3,
+    "person": 1.5,
     "colour": 1.0,
     "count": 1.0,
-    "exists": 1.8,
-    "side": 1.2,
+    "exists": 1.6,
+    "side": 2.2,
     "held": 0.8,
     "holding_anything": 0.6,
     "caption": 0.0,
@@ -69,7 +71,7 @@ class Row:
 
 
 def parent(key: str) -> str:
-    """Key of the less detailed statement: `event:roll:red ball` -> `event:roll`; empty without one."""
+    """Key of the less detailed statement, or "": `event:roll:red ball` -> `event:roll`."""
     parts = key.split(":")
     return ":".join(parts[:2]) if parts[0] == "event" and len(parts) > 2 else ""
 
@@ -85,7 +87,9 @@ def _cell(state: State, colour: str, shape: str) -> int:
 
 
 def named_cells(question: Question, state: State) -> tuple[int, int]:
-    """Cells of the objects that the question names, in order; of the one it asks for, where it names none."""
+    """Cells of the objects that the question names, in order; of the one it asks for, where it
+    names none.
+    """
     cells = [_cell(state, *match) for match in _NAMED.findall(question.text)]
     if not cells and question.task in ("held", "moved") and question.key.startswith("object:"):
         colour, _, shape = question.key.removeprefix("object:").partition(" ")
@@ -104,9 +108,9 @@ def draw(
 ) -> list[Row]:
     """`count` rows about the clip that ends at frame `last`, by weight, few of them twice.
 
-    known: texts whose embeddings are at hand. A text beyond them costs a pass of the trunk, so only a
-    share `fresh` of the questions that would need one is kept (more of `side`, whose texts are too many
-    to know), and an answer that is not known is given in its canonical wording.
+    known: texts whose embeddings are at hand. A text beyond them costs a pass of the trunk, so only
+    a share `fresh` of the questions that would need one is kept (more of `side`, whose texts are
+    too many to know), and an answer that is not known is given in its canonical wording.
     """
     questions: list[Question] = []
     for _ in range(3):
@@ -153,7 +157,7 @@ def canonical_text(key: str) -> str:
 
 
 def frequent_texts(split: str, rng: random.Random, sides: int = 3000) -> list[str]:
-    """Questions and answers worth knowing from the start: `sides` of those that name two objects."""
+    """Texts worth knowing from the start; `sides` of the questions that name two objects."""
     names = object_names(split)
     found = [text for text, _ in fixed_candidates()]
     for kind in ACTIONS:
@@ -194,7 +198,8 @@ def fixed_candidates() -> list[tuple[str, str]]:
 
 
 def hard_candidates(rows: Sequence[Row], split: str, rng: random.Random) -> list[tuple[str, str]]:
-    """Wrong answers that differ in one thing: the same event with another object, another event with it;
+    """Wrong answers that differ in one thing: the same event with another object, another event
+    with it;
     every action once. Keys beside the texts."""
     names = object_names(split)
     # Few wordings: each new text costs a pass of the trunk.

@@ -1,4 +1,6 @@
-"""What cameras differ in: exposure, colour, noise, small shifts, blur. On uint8 batches, in float."""
+"""What cameras differ in: exposure, colour, noise, small shifts, blur. On uint8 batches, in
+float.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,10 @@ __all__ = ["augment"]
 
 
 def augment(clips: Tensor, generator: torch.Generator, shift: int = 4) -> Tensor:
-    """clips [B, T, H, W, 3] uint8 -> float32 of the range 0..255; one choice for all frames of a clip."""
-    batch, frames, height, width, _ = clips.shape
+    """clips [B, T, H, W, 3] uint8 -> float32 of the range 0..255; one choice for all frames of a
+    clip.
+    """
+    batch, _, height, width, _ = clips.shape
     x = clips.float()
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:

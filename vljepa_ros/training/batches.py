@@ -23,7 +23,9 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Asked:
-    """One scene of a batch: frames [start, start + frames) and the rows about each window's last frame."""
+    """One scene of a batch: frames [start, start + frames) and the rows about each window's last
+    frame.
+    """
 
     scene: int
     start: int
@@ -35,7 +37,8 @@ class Asked:
 class Chooser:
     """Chooses windows so that every action is met about equally often, nothing twice as often.
 
-    frames: successive frames of a scene that are used together; every window inside them is a candidate.
+    frames: successive frames of a scene that are used together; every window inside them is a
+    candidate.
     """
 
     scenes: list[Scene]

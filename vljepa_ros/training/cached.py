@@ -1,7 +1,9 @@
-"""Phase 3: window stage, Predictor and text head on cached frame features, the per-frame stage fixed.
+"""Phase 3: window stage, Predictor and text head on cached frame features, the per-frame stage
+fixed.
 
-Without the per-frame stage in the loop a step costs half, so more windows and fresh questions about them
-are seen. With `tokens_only` the window stage is fixed as well: the Predictor alone. Needs torch.
+Without the per-frame stage in the loop a step costs half, so more windows and fresh questions about
+them are seen. With `tokens_only` the window stage is fixed as well: the Predictor alone. Needs
+torch.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
 from vljepa_ros.training.batches import Asked, Chooser, prepared
 from vljepa_ros.training.checkpoint import load_checkpoint, load_into, save_checkpoint
 from vljepa_ros.training.contrast import LogitScale, answer_loss
-from vljepa_ros.training.heads import WindowHeads
+from vljepa_ros.training.heads import FrameHeads, WindowHeads
 from vljepa_ros.training.joint import prepare, window_loss, windows_of
 from vljepa_ros.training.losses import locate_loss
 from vljepa_ros.training.progress import Budget, Progress
@@ -32,12 +34,14 @@ __all__ = ["CachedConfig", "frame_features", "train_cached"]
 
 @dataclass(frozen=True)
 class CachedConfig:
-    """As JointConfig; noise: of the cached features, as a share of their spread (1 after LayerNorm)."""
+    """As JointConfig; noise: of the cached features, as a share of their spread (1 after
+    LayerNorm).
+    """
 
-    minutes: float = 15.0
-    scenes: int = 32
-    questions: int = 4
-    rate: float = 7e-4
+    minutes: float = 16.0
+    scenes: int = 20
+    questions: int = 8
+    rate: float = 8e-4
     warmup: int = 60
     save_every: float = 5.0
     noise: float = 0.08
@@ -67,18 +71,21 @@ def train_cached(
 ) -> None:
     """Resumes from and ends with `folder/cached.pt`; starts with `folder/joint.pt`.
 
-    features: `frame_features` of the scenes in `store`.
+    features: `frame_features` of the last scenes in `store`.
     """
     window_heads, scale = WindowHeads(model.architecture.window.dim), LogitScale()
+    # The per-frame stage and its read-outs only pass through, for the phase that comes next.
+    heads = FrameHeads(model.architecture.frame.dim)
     parts = {
         "frame": model.frame,
+        "heads": heads,
         "window": model.window,
         "predictor": model.predictor,
         "text_head": model.text_head,
         "window_heads": window_heads,
         "scale": scale,
     }
-    fixed = {"frame"} | ({"window", "window_heads"} if config.tokens_only else set())
+    fixed = {"frame", "heads"} | ({"window", "window_heads"} if config.tokens_only else set())
     optimizer = make_optimizer(
         [(part, 1.0) for name, part in parts.items() if name not in fixed], config.rate
     )
@@ -91,11 +98,11 @@ def train_cached(
     else:
         start = load_checkpoint(folder / "joint.pt")
         if start is not None:
-            load_into(start, parts)
+            load_into(start, parts, partial=True)
     budget = Budget(config.minutes, saved["spent"] if saved else 0.0)
     progress = Progress("cached", budget)
     rng = random.Random(f"cached {seed} {budget.spent}")
-    scenes = store.scenes[: len(features)]
+    scenes = store.scenes[-len(features) :]
     chooser = Chooser(scenes, CLIP_FRAMES, 1, config.questions, rng, table)
 
     def clips(batch: list[Asked]) -> Tensor:
@@ -107,8 +114,10 @@ def train_cached(
     model.eval()
     model.window.train()
     model.predictor.train()
-    step, next_save = 0, budget.spent + config.save_every
-    for batch in prepared(lambda: prepare(scenes, chooser, config.scenes, table, rng, clips)):
+    next_save = budget.spent + config.save_every
+    for step, batch in enumerate(
+        prepared(lambda: prepare(scenes, chooser, config.scenes, table, rng, clips))
+    ):
         set_rate(optimizer, config.rate, step, budget.share, config.warmup)
         with torch.set_grad_enabled(not config.tokens_only):
             tokens = model.window(windows_of(batch.clips, batch.asked))
@@ -123,12 +132,11 @@ def train_cached(
         if not config.tokens_only:
             loss = loss + 0.3 * of_windows
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(
             [p for group in optimizer.param_groups for p in group["params"]], 1.0
         )
         optimizer.step()
-        step += 1
         progress.add(
             len(tokens),
             {

@@ -1,4 +1,5 @@
-"""Phase 5: similarities to probabilities, fitted on validation questions by negative log-likelihood.
+"""Phase 5: similarities to probabilities, fitted on validation questions by negative
+log-likelihood.
 
 Random sets of candidates, of which a third lack the right answer. Needs torch.
 """
@@ -27,7 +28,8 @@ _MOST = 40
 def fit_calibration(similarities: Sequence[Tensor], right: Sequence[int]) -> tuple[float, float]:
     """logit_scale and none_similarity for p_i = exp(a s_i) / (exp(a n) + sum_j exp(a s_j)).
 
-    similarities: of one question's candidates each; right: index of the true one, or -1 for none of them.
+    similarities: of one question's candidates each; right: index of the true one, or -1 for none of
+    them.
     """
     longest = max(len(row) for row in similarities)
     padded = torch.full((len(similarities), longest), -1e3)
@@ -42,7 +44,7 @@ def fit_calibration(similarities: Sequence[Tensor], right: Sequence[int]) -> tup
         logits = torch.cat([scale * padded, (scale * none).expand(len(padded), 1)], 1)
         loss = torch.nn.functional.cross_entropy(logits, target)
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
     return float(log_scale.detach().exp()), float(none.detach())
 

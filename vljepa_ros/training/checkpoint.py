@@ -28,16 +28,22 @@ def load_checkpoint(file: Path) -> dict[str, Any] | None:
     return content
 
 
-def load_into(
-    checkpoint: dict[str, Any], parts: dict[str, Any], skip: tuple[str, ...] = ()
-) -> None:
-    """Load the parts that the checkpoint has; `skip`: prefixes of model parameters to leave alone."""
+def load_into(checkpoint: dict[str, Any], parts: dict[str, Any], partial: bool = False) -> None:
+    """Load the parts that the checkpoint has.
+
+    partial: parameters that the checkpoint lacks keep their values (those it has and the part lacks
+    are an error still).
+
+    Raises:
+        RuntimeError: the checkpoint does not fit.
+    """
     for name, part in parts.items():
         if name not in checkpoint["parts"]:
             continue
         state = checkpoint["parts"][name]
         if isinstance(part, nn.Module):
-            state = {k: v for k, v in state.items() if not k.startswith(skip)} if skip else state
-            part.load_state_dict(state, strict=not skip)
+            found = part.load_state_dict(state, strict=not partial)
+            if found.unexpected_keys:
+                raise RuntimeError(f"{name}: the checkpoint has unknown {found.unexpected_keys}")
         else:
             part.load_state_dict(state)

@@ -1,4 +1,6 @@
-"""The contrastive loss of a batch of questions: texts to columns, keys to positives. Needs torch."""
+"""The contrastive loss of a batch of questions: texts to columns, keys to positives. Needs
+torch.
+"""
 
 from __future__ import annotations
 
@@ -29,12 +31,13 @@ class LogitScale(nn.Module):
 class Columns:
     """Unique answers of a batch and their keys, as numbers; prepared outside the training step.
 
-    row_keys [R], column_keys [C]; ignored [R, C]: neither right nor wrong, because one statement only
-    says more than the other; same_kind [R, C]: answers to the same kind of question.
+    row_keys [R], column_keys [C]; ignored [R, C]: neither right nor wrong, because one statement
+    only says more than the other; same_kind [R, C]: answers to the same kind of question.
     """
 
     def __init__(self, rows: Sequence[Row], split: str, rng: random.Random) -> None:
-        # A text can carry two keys ("open" for a door, "yes" to two questions): one column for each.
+        # A text can carry two keys ("open" for a door, "yes" to two questions): one column for
+        # each.
         columns = dict.fromkeys([(row.answer, row.key) for row in rows])
         columns |= dict.fromkeys(_FIXED)
         columns |= dict.fromkeys(hard_candidates(rows, split, rng))

@@ -1,7 +1,7 @@
 """Phase 4: the Y-Decoder, from embeddings of texts and from embeddings that the Predictor made.
 
-Trained on texts alone it fails on predicted embeddings, which lie beside those of texts. It always writes
-the canonical wording, so that many wordings of one meaning decode alike. Needs torch.
+Trained on texts alone it fails on predicted embeddings, which lie beside those of texts. It always
+writes the canonical wording, so that many wordings of one meaning decode alike. Needs torch.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ __all__ = ["DecoderConfig", "decode_greedily", "decoder_words", "known_keys", "t
 
 @dataclass(frozen=True)
 class DecoderConfig:
-    """batch: rows; paired: share of them that are predicted embeddings; noise: added to all, total norm."""
+    """batch: rows; paired: share of them that are predicted embeddings; noise: added to all, total
+    norm.
+    """
 
     minutes: float = 5.0
     batch: int = 96
@@ -154,7 +156,7 @@ def train_decoder(
             logits.flatten(0, 1), ids.flatten(), ignore_index=DecoderWords.PAD
         )
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.y_decoder.parameters(), 1.0)
         optimizer.step()
         step += 1

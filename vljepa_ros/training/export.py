@@ -1,8 +1,8 @@
 """Export a VL-JEPA to ONNX graphs whose weights stay in the one `model.safetensors`.
 
-Each graph's initializers become external data that points into the weights file (safetensors is a raw
-file behind a header), followed by the few nodes that turn the stored fp16 or int8 into fp32. ONNX Runtime
-folds these nodes when it loads, so they cost nothing per call. Needs torch and onnx.
+Each graph's initializers become external data that points into the weights file (safetensors is a
+raw file behind a header), followed by the few nodes that turn the stored fp16 or int8 into fp32.
+ONNX Runtime folds these nodes when it loads, so they cost nothing per call. Needs torch and onnx.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ _TYPES = {"F16": TensorProto.FLOAT16, "F32": TensorProto.FLOAT, "I8": TensorProt
 
 @dataclass(frozen=True)
 class _Graph:
-    """prefix: of the module's parameters in the weights file; dynamic: names of free axes, per input."""
+    """prefix: of the module's parameters in the weights file; dynamic: names of free axes, per
+    input.
+    """
 
     module: nn.Module
     prefix: str
@@ -147,7 +149,9 @@ def _external(name: str, layout: tuple[str, list[int], int, int]) -> TensorProto
 def _point_into(
     model: Any, prefix: str, layout: dict[str, tuple[str, list[int], int, int]]
 ) -> None:
-    """Replace the initializers that are parameters by external ones and the nodes that widen them."""
+    """Replace the initializers that are parameters by external ones and the nodes that widen
+    them.
+    """
     kept, external, widen = [], [], []
     for initializer in model.graph.initializer:
         name = initializer.name

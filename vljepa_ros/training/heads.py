@@ -33,7 +33,9 @@ class FrameHeads(_Readout):
 
 
 class WindowHeads(nn.Module):
-    """What a clip shows: the state at its end, the action, the moved object's cell, and ego-motion."""
+    """What a clip shows: the state at its end, the action, the moved object's cell, and
+    ego-motion.
+    """
 
     def __init__(self, dim: int) -> None:
         super().__init__()

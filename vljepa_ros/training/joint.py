@@ -1,4 +1,5 @@
-"""Phase 2: X-Encoder, Predictor and the Y-Encoder's head together, by InfoNCE and the simulator's truth.
+"""Phase 2: X-Encoder, Predictor and the Y-Encoder's head together, by InfoNCE and the simulator's
+truth.
 
 Needs torch.
 """
@@ -21,7 +22,8 @@ from vljepa_ros.training.augment import augment
 from vljepa_ros.training.batches import Asked, Chooser, frames_of, prepared
 from vljepa_ros.training.checkpoint import load_checkpoint, load_into, save_checkpoint
 from vljepa_ros.training.contrast import Columns, LogitScale, answer_loss
-from vljepa_ros.training.dense import freeze_statistics
+from vljepa_ros.training.dense import channels_last, freeze_statistics
+from vljepa_ros.training.distract import distract
 from vljepa_ros.training.heads import FrameHeads, WindowHeads
 from vljepa_ros.training.losses import dense_loss, locate_loss
 from vljepa_ros.training.progress import Budget, Progress
@@ -37,7 +39,8 @@ __all__ = ["JointConfig", "Prepared", "train_joint", "window_loss", "window_trut
 class JointConfig:
     """scenes per batch, successive frames of each, windows in them, questions about each window.
 
-    frame_factor: learning rate of the pre-trained frame stage, as a share of `rate`. augmented: of pixels.
+    frame_factor: learning rate of the pre-trained frame stage, as a share of `rate`. distracted:
+    share of the clips with things added to the room (`distract`).
     """
 
     minutes: float = 24.0
@@ -48,12 +51,15 @@ class JointConfig:
     rate: float = 1e-3
     frame_factor: float = 0.3
     warmup: int = 40
+    distracted: float = 0.7
     save_every: float = 6.0
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """One batch, ready: clips (pixels or features) [S, F, ...], rows window by window, texts looked up."""
+    """One batch, ready: clips (pixels or features) [S, F, ...], rows window by window, texts looked
+    up.
+    """
 
     clips: Tensor
     asked: list[Asked]
@@ -144,8 +150,12 @@ def train_joint(
     folder: Path,
     evaluate: Callable[[], dict[str, float]],
     seed: int = 0,
+    phase: str = "joint",
+    start_from: str = "dense",
 ) -> None:
-    """Resumes from and ends with `folder/joint.pt`; starts with the frame stage of `folder/dense.pt`."""
+    """Resumes from and ends with `folder/<phase>.pt`; starts with what `folder/<start_from>.pt`
+    has.
+    """
     frame_heads = FrameHeads(model.architecture.frame.dim)
     window_heads = WindowHeads(model.architecture.window.dim)
     scale = LogitScale()
@@ -162,32 +172,39 @@ def train_joint(
         [(part, config.frame_factor if name == "frame" else 1.0) for name, part in parts.items()],
         config.rate,
     )
-    file = folder / "joint.pt"
+    file = folder / f"{phase}.pt"
     saved = load_checkpoint(file)
     if saved is None:
-        start = load_checkpoint(folder / "dense.pt")
+        start = load_checkpoint(folder / f"{start_from}.pt")
         if start is not None:
-            load_into(start, {"frame": model.frame, "heads": frame_heads})
+            load_into(start, parts, partial=True)
     else:
         load_into(saved, parts | ({} if saved["done"] else {"optimizer": optimizer}))
         if saved["done"]:
             freeze_statistics(model.frame)
             return
     budget = Budget(config.minutes, saved["spent"] if saved else 0.0)
-    progress = Progress("joint", budget)
-    rng = random.Random(f"{seed} {budget.spent}")
+    progress = Progress(phase, budget)
+    rng = random.Random(f"{phase} {seed} {budget.spent}")
     generator = torch.Generator().manual_seed(rng.randrange(1 << 40))
-    model.frame.stem.to(memory_format=torch.channels_last)
+    channels_last(model.frame.stem)
     chooser = Chooser(store.scenes, config.frames, config.windows, config.questions, rng, table)
 
     def clips(batch: list[Asked]) -> Tensor:
-        pixels = torch.from_numpy(frames_of(store.scenes, batch, config.frames))
-        return augment(pixels, generator, shift=0)
+        pixels = frames_of(store.scenes, batch, config.frames)
+        for index, asked in enumerate(batch):
+            if rng.random() < config.distracted:
+                span = slice(asked.start, asked.start + config.frames)
+                states = store.scenes[asked.scene].record.states[span]
+                pixels[index] = distract(pixels[index], states, rng)
+        return augment(torch.from_numpy(pixels), generator, shift=0)
 
     model.train()
     freeze_statistics(model.frame)
-    step, next_save = 0, budget.spent + config.save_every
-    for batch in prepared(lambda: prepare(store.scenes, chooser, config.scenes, table, rng, clips)):
+    next_save = budget.spent + config.save_every
+    for step, batch in enumerate(
+        prepared(lambda: prepare(store.scenes, chooser, config.scenes, table, rng, clips))
+    ):
         set_rate(optimizer, config.rate, step, budget.share, config.warmup)
         features = model.frame(batch.clips.flatten(0, 1))
         tokens = model.window(windows_of(features.unflatten(0, batch.clips.shape[:2]), batch.asked))
@@ -201,12 +218,11 @@ def train_joint(
         located = locate_loss(where, cells) if where is not None else contrast * 0
         loss = contrast + 0.25 * of_frames + 0.3 * of_windows + 0.4 * located
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(
             [p for group in optimizer.param_groups for p in group["params"]], 1.0
         )
         optimizer.step()
-        step += 1
         progress.add(
             len(tokens),
             {
@@ -224,10 +240,10 @@ def train_joint(
             save_checkpoint(file, parts | {"optimizer": optimizer}, budget.spent, False)
             table.save(folder / "texts.pt")
             store.refresh()
-            print("joint, validation:", evaluate(), flush=True)
+            print(f"{phase}, validation:", evaluate(), flush=True)
             model.train()
             freeze_statistics(model.frame)
             next_save = budget.spent + config.save_every
     save_checkpoint(file, parts, budget.spent, True)
     table.save(folder / "texts.pt")
-    print("joint, validation:", evaluate(), flush=True)
+    print(f"{phase}, validation:", evaluate(), flush=True)

@@ -1,4 +1,6 @@
-"""Losses: InfoNCE over unique answers with all positives, where slots point, dense truth. Needs torch."""
+"""Losses: InfoNCE over unique answers with all positives, where slots point, dense truth. Needs
+torch.
+"""
 
 from __future__ import annotations
 
@@ -22,15 +24,17 @@ def info_nce(
     ignored: Tensor | None = None,
     same_kind: Tensor | None = None,
 ) -> Tensor:
-    """Bidirectional InfoNCE of predicted [R, D] against the batch's *unique* answers [C, D], norm 1.
+    """Bidirectional InfoNCE of predicted [R, D] against the batch's *unique* answers [C, D], norm
+    1.
 
-    Every column with the key of a row is a positive of that row (paraphrases, the same answer to another
-    question); an answer is one column however often it occurs, so none is a negative of itself. The sum
-    over positives stands inside the logarithm, in both directions; columns that nobody's answer is
-    (hard candidates) only serve as negatives.
+    Every column with the key of a row is a positive of that row (paraphrases, the same answer to
+    another question); an answer is one column however often it occurs, so none is a negative of
+    itself. The sum over positives stands inside the logarithm, in both directions; columns that
+    nobody's answer is (hard candidates) only serve as negatives.
 
-    ignored: boolean [R, C], pairs that are neither. same_kind: boolean [R, C]; adds the row's loss over
-    these columns alone, so that telling answers of one kind apart counts as much as finding the kind.
+    ignored: boolean [R, C], pairs that are neither. same_kind: boolean [R, C]; adds the row's loss
+    over these columns alone, so that telling answers of one kind apart counts as much as finding
+    the kind.
     """
     logits = log_scale.exp().clamp(max=60) * predicted @ answers.T
     positive = row_keys[:, None] == column_keys[None, :]
@@ -63,8 +67,8 @@ def dense_loss(
 ) -> tuple[Tensor, dict[str, float]]:
     """Mean cross-entropy of per-cell and per-frame predictions, and the accuracy of each.
 
-    truth: int64, -1 not asked; per cell (ndim 2) class 0 is empty and weighs `empty_weight`, and accuracy
-    is that of the cells that are not empty.
+    truth: int64, -1 not asked; per cell (ndim 2) class 0 is empty and weighs `empty_weight`, and
+    accuracy is that of the cells that are not empty.
     """
     total = next(iter(logits.values())).sum() * 0
     accuracy = {}

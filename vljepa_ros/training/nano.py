@@ -1,7 +1,8 @@
 """`vljepa train nano`: from nothing to a model folder, in phases that resume where they stopped.
 
-data -> dense -> joint -> cached -> decoder -> calibrate and export. Each phase leaves one file in the run
-folder; a phase whose file says "done" is skipped, delete the file to run it again. Needs torch.
+data -> dense -> joint -> cached -> refine (joint again) -> decoder -> calibrate and export. Each
+phase leaves one file in the run folder; a phase whose file says "done" is skipped, delete the file
+to run it again. Needs torch.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import os
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -46,15 +47,17 @@ from vljepa_ros.world.wordings import QUESTIONS, STATES
 
 __all__ = ["PHASES", "NanoConfig", "demo_vocabulary", "main", "train_nano", "world_words"]
 
-PHASES = ("data", "dense", "joint", "cached", "decoder", "export")
+PHASES = ("data", "dense", "joint", "cached", "refine", "decoder", "export")
 
 
 @dataclass(frozen=True)
 class NanoConfig:
-    """data: folder with `train` and `val` shards, made where missing; run: checkpoints; out: model folder.
+    """data: folder with `train` and `val` shards, made where missing; run: checkpoints; out: model
+    folder.
 
-    minutes: wall time of dense, joint, cached and decoder; phases: which to run (each skips itself when
-    done). pair_windows: windows of each scene whose predictions teach the decoder.
+    each phase's `minutes` are wall time; phases: which to run (each skips itself when
+    done). cached_scenes, pair_scenes: how many scenes (the last ones) the cached phase and the
+    Y-Decoder learn from; pair_windows: windows of each scene whose predictions teach the decoder.
     """
 
     data: Path = Path("data")
@@ -68,13 +71,17 @@ class NanoConfig:
     threads: int = 1
     seed: int = 0
     eval_scenes: int = 30
-    pair_scenes: int = 1000
+    cached_scenes: int = 2000
+    pair_scenes: int = 800
     pair_windows: int = 4
-    dense: DenseConfig = DenseConfig()
-    joint: JointConfig = JointConfig()
-    cached: CachedConfig = CachedConfig()
-    decoder: DecoderConfig = DecoderConfig()
-    predictor: PredictorSizes = PredictorSizes()
+    dense: DenseConfig = field(default_factory=DenseConfig)
+    joint: JointConfig = field(default_factory=JointConfig)
+    cached: CachedConfig = field(default_factory=CachedConfig)
+    refine: JointConfig = field(
+        default_factory=lambda: JointConfig(minutes=20.0, rate=6e-4, frame_factor=0.6, questions=5)
+    )
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    predictor: PredictorSizes = field(default_factory=PredictorSizes)
 
 
 def world_words() -> list[str]:
@@ -170,6 +177,11 @@ def train_nano(config: NanoConfig) -> None:
             model, table, store, config.cached, config.run, evaluate, features, config.seed
         )
         del features
+    if "refine" in phases:
+        start = "cached" if (config.run / "cached.pt").is_file() else "joint"
+        train_joint(
+            model, table, store, config.refine, config.run, evaluate, config.seed, "refine", start
+        )
     if set(phases) & {"decoder", "export"}:
         _finish(config, model, tokenizer, table, words, store, held_out)
 
@@ -184,7 +196,7 @@ def _features(model: VLJEPA, store: Store, config: NanoConfig) -> torch.Tensor:
     file = config.run / "features.pt"
     if file.is_file():
         return torch.load(file, weights_only=True, mmap=True)
-    features = frame_features(model, store.scenes)
+    features = frame_features(model, store.scenes[-config.cached_scenes :])
     torch.save(features, file)
     return features
 
@@ -202,11 +214,11 @@ def _finish(
     from vljepa_ros.models.vl_jepa.weights import rounded
     from vljepa_ros.training.checkpoint import load_checkpoint, load_into
 
-    for name in ("cached.pt", "joint.pt"):
+    for name in ("refine.pt", "cached.pt", "joint.pt"):
         saved = load_checkpoint(config.run / name)
         if saved is not None:
             parts = {n: getattr(model, n) for n in ("frame", "window", "predictor", "text_head")}
-            load_into(saved, parts)
+            load_into(saved, parts, partial=True)
             break
     # What is shipped is rounded; the decoder and the calibration learn from that.
     model.load_state_dict(rounded(model.state_dict()))
@@ -272,7 +284,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=default.workers, help="rendering processes")
     parser.add_argument("--threads", type=int, default=default.threads, help="torch threads")
     parser.add_argument("--seed", type=int, default=default.seed)
-    for phase in ("dense", "joint", "cached", "decoder"):
+    for phase in ("dense", "joint", "cached", "refine", "decoder"):
         minutes = getattr(default, phase).minutes
         parser.add_argument(
             f"--{phase}-minutes",
@@ -295,6 +307,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             dense=replace(default.dense, minutes=args.dense_minutes),
             joint=replace(default.joint, minutes=args.joint_minutes),
             cached=replace(default.cached, minutes=args.cached_minutes),
+            refine=replace(default.refine, minutes=args.refine_minutes),
             decoder=replace(default.decoder, minutes=args.decoder_minutes),
         )
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,10 @@ from vljepa_ros.training.export import export_graphs, sha256_of
 __all__ = ["Contents", "encode_texts", "write_model_folder"]
 
 LICENCE = "Apache-2.0"
-ATTRIBUTION = "The text trunk is sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0) with fewer words and int8 weights."
+ATTRIBUTION = (
+    "The text trunk is sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0) with fewer words and"
+    " int8 weights."
+)
 FRAME_INTERVAL = 0.5
 
 
@@ -37,7 +40,7 @@ class Contents:
     vocabulary: Mapping[str, Sequence[str]]
     known_texts: Sequence[str]
     decoder_words: Sequence[str]
-    calibration: Calibration = Calibration()
+    calibration: Calibration = field(default_factory=Calibration)
 
 
 def encode_texts(

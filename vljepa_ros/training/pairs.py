@@ -1,4 +1,6 @@
-"""Predicted embeddings and their true answers, for the Y-Decoder and for calibration. Needs torch."""
+"""Predicted embeddings and their true answers, for the Y-Decoder and for calibration. Needs
+torch.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Accuracy per task on validation scenes, in torch, beside the blind baseline. Needs torch.
 
-For training only: the figures that are published come from `vljepa eval` through the shipped engine.
+For training only: the figures that are published come from `vljepa eval` through the shipped
+engine.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ def quick_accuracy(
     wording: str = "canonical",
     blind: bool = False,
 ) -> dict[str, float]:
-    """Task -> share of questions whose nearest candidate is right; `<task> blind`: always the commonest."""
+    """Task -> share of questions whose nearest candidate is right; `<task> blind`: always the
+    commonest.
+    """
     model.eval()
     right: dict[str, list[bool]] = defaultdict(list)
     keys: dict[str, Counter[str]] = defaultdict(Counter)

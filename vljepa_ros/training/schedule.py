@@ -14,10 +14,13 @@ __all__ = ["make_optimizer", "set_rate"]
 def make_optimizer(
     groups: Iterable[tuple[nn.Module, float]], rate: float, decay: float = 0.04
 ) -> torch.optim.AdamW:
-    """AdamW; each module with its factor on the learning rate; no decay on vectors and positions."""
+    """AdamW; each module with its factor on the learning rate; no decay on vectors and
+    positions.
+    """
     settings = []
     for module, factor in groups:
-        matrices, others = [], []
+        matrices: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
         for name, parameter in module.named_parameters():
             if parameter.requires_grad:
                 plain = parameter.ndim > 1 and "position" not in name and "extra" not in name
@@ -30,7 +33,9 @@ def make_optimizer(
 def set_rate(
     optimizer: torch.optim.Optimizer, rate: float, step: int, share: float, warmup: int
 ) -> None:
-    """Linear warm-up over `warmup` steps, then a cosine over the phase's `share` of its budget down to 2%."""
+    """Linear warm-up over `warmup` steps, then a cosine over the phase's `share` of its budget down
+    to 2%.
+    """
     cosine = 0.98 * 0.5 * (1 + math.cos(math.pi * share)) + 0.02
     for group in optimizer.param_groups:
         group["lr"] = rate * group["factor"] * cosine * min(1.0, (step + 1) / warmup)

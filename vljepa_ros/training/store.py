@@ -42,7 +42,9 @@ def cell_of(uv: Sequence[float]) -> int:
 
 
 def frame_truth(state: dict[str, Any]) -> dict[str, NDArray[np.int8]]:
-    """Targets of one frame: shape, colour, thing [64] with -1 where not to be judged; flags as scalars."""
+    """Targets of one frame: shape, colour, thing [64] with -1 where not to be judged; flags as
+    scalars.
+    """
     shape, colour = np.zeros(64, np.int8), np.zeros(64, np.int8)
     thing = np.zeros(64, np.int8)
     for item in state["objects"]:
@@ -90,7 +92,8 @@ def frame_truth(state: dict[str, Any]) -> dict[str, NDArray[np.int8]]:
 
 @dataclass(frozen=True)
 class Scene:
-    """One scene: frames [T, H, W, 3] uint8 (memory-mapped), its record, and the truth of each frame.
+    """One scene: frames [T, H, W, 3] uint8 (memory-mapped), its record, and the truth of each
+    frame.
 
     Of the clip that ends at each frame: action (index into ACTIONS, -1 unclear), moved (cell of the
     object it is about, or -1), motion [T, 3] (turn, drive, door).

@@ -25,7 +25,7 @@ class TextTable:
     def __len__(self) -> int:
         return len(self._pooled)
 
-    def __contains__(self, text: str) -> bool:
+    def __contains__(self, text: object) -> bool:
         return text in self._pooled
 
     def save(self, file: Path) -> None:

@@ -40,10 +40,11 @@ def minilm_folder() -> Path:
 
 
 def _kept(vocabulary: list[str], own_words: Iterable[str]) -> list[int]:
-    """Special marks, single characters, ASCII continuations, the frequent words, and those of the world.
+    """Special marks, single characters, ASCII continuations, the frequent words, and those of the
+    world.
 
-    With all characters and continuations kept, any other ASCII word falls apart into pieces, never into
-    [UNK]. MiniLM's list is sorted by frequency from `the` (1996) on.
+    With all characters and continuations kept, any other ASCII word falls apart into pieces, never
+    into [UNK]. MiniLM's list is sorted by frequency from `the` (1996) on.
     """
     index = {word: i for i, word in enumerate(vocabulary)}
     keep = {index[word] for word in _SPECIAL}

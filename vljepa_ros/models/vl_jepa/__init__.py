@@ -1,5 +1,7 @@
-"""VL-JEPA: X-Encoder, Predictor, Y-Encoder and Y-Decoder; one class family, sizes from `config.json`.
+"""VL-JEPA: X-Encoder, Predictor, Y-Encoder and Y-Decoder; one class family, sizes from
+`config.json`.
 
-Modules that need torch (`blocks`, the four parts, `vl_jepa`, `weights`) are imported by name, never from
+Modules that need torch (`blocks`, the four parts, `vl_jepa`, `weights`) are imported by name, never
+from
 here: the default path runs on the exported graphs without torch.
 """

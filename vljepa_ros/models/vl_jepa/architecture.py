@@ -23,9 +23,11 @@ _ATTENTIONS = ("joint", "prefix", "cross")
 
 @dataclass(frozen=True)
 class FrameSizes:
-    """Per-frame stage: convolutions from `input_size` to input_size/16, then self-attention over the cells.
+    """Per-frame stage: convolutions from `input_size` to input_size/16, then self-attention over
+    the cells.
 
-    widths: channels at 1/4 and 1/8 of the input resolution; residual: residual blocks at each of the two;
+    widths: channels at 1/4 and 1/8 of the input resolution; residual: residual blocks at each of
+    the two;
     dim: width of the tokens at 1/16; depth: self-attention blocks on them.
     """
 
@@ -44,7 +46,7 @@ class FrameSizes:
 
 @dataclass(frozen=True)
 class WindowSizes:
-    """Window stage: `frames` frames merged cell by cell, then self-attention blocks of width `dim`."""
+    """Window stage: `frames` frames merged cell by cell, then `depth` self-attention blocks."""
 
     frames: int = 4
     dim: int = 128
@@ -67,7 +69,9 @@ class TextSizes:
 
 @dataclass(frozen=True)
 class PredictorSizes:
-    """Predictor; visual_attention: joint (the paper), prefix or cross; slots: object slots (0: none)."""
+    """Predictor; visual_attention: joint (the paper), prefix or cross; slots: object slots (0:
+    none).
+    """
 
     dim: int = 128
     depth: int = 3
@@ -80,7 +84,7 @@ class PredictorSizes:
 
 @dataclass(frozen=True)
 class YDecoderSizes:
-    """Y-Decoder: a causal transformer over `words` with `prefix` positions made from the embedding."""
+    """Y-Decoder: a causal transformer over `words`; `prefix` positions come from the embedding."""
 
     words: int = 512
     dim: int = 192
@@ -124,7 +128,8 @@ class Architecture:
         unknown = set(raw) - set(parts) - {"dim"}
         if unknown:
             raise ModelError(
-                f"architecture: unknown {', '.join(sorted(unknown))}; allowed: dim, {', '.join(parts)}"
+                f"architecture: unknown {', '.join(sorted(unknown))}; "
+                f"allowed: dim, {', '.join(parts)}"
             )
         if not isinstance(raw.get("dim", 256), int):
             raise ModelError(f"architecture.dim must be an integer, not {raw['dim']!r}")
@@ -149,6 +154,7 @@ def _read(kind: type[_Sizes], part: str, raw: object) -> _Sizes:
     unknown = set(raw) - set(allowed)
     if unknown:
         raise ModelError(
-            f"architecture.{part}: unknown {', '.join(sorted(unknown))}; allowed: {', '.join(allowed)}"
+            f"architecture.{part}: unknown {', '.join(sorted(unknown))}; "
+            f"allowed: {', '.join(allowed)}"
         )
     return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})

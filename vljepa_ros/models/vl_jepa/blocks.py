@@ -12,8 +12,9 @@ __all__ = ["Attention", "Block", "ResidualConv", "mlp"]
 class Attention(nn.Module):
     """Multi-head attention of [B, N, dim] on itself or on a context [B, M, context_dim].
 
-    mask: boolean, broadcastable to [B, heads, N, M], True where attention is allowed. With `shared` > 1
-    each context serves so many successive rows of x (questions about the same clip): [B / shared, M, ...].
+    mask: boolean, broadcastable to [B, heads, N, M], True where attention is allowed. With `shared`
+    > 1 each context serves so many successive rows of x (questions about the same clip): [B /
+    shared, M, ...].
     """
 
     def __init__(self, dim: int, heads: int, context_dim: int | None = None) -> None:
@@ -74,7 +75,9 @@ class Block(nn.Module):
         mask: Tensor | None = None,
         shared: int = 1,
     ) -> Tensor:
-        """[B, N, dim] -> [B, N, dim]; `mask` is that of the self-attention, `shared` as in Attention."""
+        """[B, N, dim] -> [B, N, dim]; `mask` is that of the self-attention, `shared` as in
+        Attention.
+        """
         x = x + self.self_attention(self.norm_self(x), mask=mask)
         if self.cross_attention is not None and self.norm_cross is not None:
             x = x + self.cross_attention(self.norm_cross(x), context, shared=shared)
@@ -85,8 +88,9 @@ class Block(nn.Module):
 class ResidualConv(nn.Module):
     """Pre-norm residual block of two 3x3 convolutions on [B, channels, H, W].
 
-    BatchNorm sees frames of many scenes in dense pre-training only; after that its statistics stay fixed
-    (`training/dense.py`), because frames of one window are correlated, and it costs nothing at run time.
+    BatchNorm sees frames of many scenes in dense pre-training only; after that its statistics stay
+    fixed (`training/dense.py`), because frames of one window are correlated, and it costs nothing
+    at run time.
     """
 
     def __init__(self, channels: int) -> None:

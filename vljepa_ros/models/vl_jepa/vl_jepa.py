@@ -14,7 +14,9 @@ __all__ = ["VLJEPA", "trainable_parameters"]
 
 
 class VLJEPA(nn.Module):
-    """X-Encoder (`frame`, `window`), `predictor`, Y-Encoder (`text_trunk`, `text_head`), `y_decoder`."""
+    """X-Encoder (`frame`, `window`), `predictor`, Y-Encoder (`text_trunk`, `text_head`),
+    `y_decoder`.
+    """
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()

@@ -1,7 +1,8 @@
-"""The one weights file (`model.safetensors`): fp16, and int8 with a scale per row for the frozen text trunk.
+"""The one weights file (`model.safetensors`): fp16, and int8 with a scale per row for the frozen
+text trunk.
 
-Weights are rounded *before* anything is exported or measured (`rounded`), so that torch and the exported
-graphs compute with the same numbers. Needs torch.
+Weights are rounded *before* anything is exported or measured (`rounded`), so that torch and the
+exported graphs compute with the same numbers. Needs torch.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ def _is_int8(name: str, tensor: Tensor) -> bool:
 
 
 def pack(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """fp32 parameters -> what is stored: fp16, or int8 rows with `<name>.scale` [rows, 1] float32."""
+    """fp32 parameters -> what is stored: fp16, or int8 rows with `<name>.scale` [rows, 1]
+    float32.
+    """
     stored: dict[str, Tensor] = {}
     for name, tensor in state.items():
         value = tensor.detach().float().cpu()

@@ -1,8 +1,8 @@
 """X-Encoder: frames to visual tokens, in two stages so that a stream costs one new frame at a time.
 
-The paper's X-Encoder (V-JEPA 2) attends over space and time from the first layer, which cannot be cached:
-each new frame would cost the whole clip. Here a per-frame stage does most of the work and its result is
-kept, and a window stage merges the last frames (doc/model.md). Needs torch.
+The paper's X-Encoder (V-JEPA 2) attends over space and time from the first layer, which cannot be
+cached: each new frame would cost the whole clip. Here a per-frame stage does most of the work and
+its result is kept, and a window stage merges the last frames (doc/model.md). Needs torch.
 """
 
 from __future__ import annotations

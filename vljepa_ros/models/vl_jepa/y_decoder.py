@@ -59,7 +59,9 @@ class YDecoder(nn.Module):
         return made + self.position[: self.prefix_count]
 
     def run(self, x: Tensor, cache: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """x [B, N, dim], cache [layers, 2, B, heads, M, head_dim] -> logits [B, N, words], grown cache."""
+        """x [B, N, dim], cache [layers, 2, B, heads, M, head_dim] -> logits [B, N, words], grown
+        cache.
+        """
         kept = []
         for index, layer in enumerate(self.layers):
             x, one = layer(x, None if cache is None else cache[index], mask)
@@ -93,7 +95,9 @@ class Prefill(nn.Module):
 
 
 class Step(nn.Module):
-    """Graph: word [B], position [1] (0 for the first word), cache -> logits [B, words], grown cache."""
+    """Graph: word [B], position [1] (0 for the first word), cache -> logits [B, words], grown
+    cache.
+    """
 
     def __init__(self, decoder: YDecoder) -> None:
         super().__init__()

@@ -49,7 +49,9 @@ class TextTrunk(nn.Module):
         self.layers = nn.ModuleList([_TrunkLayer(sizes) for _ in range(sizes.depth)])
 
     def forward(self, ids: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        """ids, valid [B, L] int64 (valid: 1 real, 0 padding) -> tokens [B, L, dim], pooled [B, dim] (norm 1)."""
+        """ids, valid [B, L] int64 (valid: 1 real, 0 padding) -> tokens [B, L, dim], pooled [B, dim]
+        (norm 1).
+        """
         x = self.norm(self.words(ids) + self.positions[: ids.shape[1]])
         mask = valid.bool()[:, None, None, :]
         for layer in self.layers:
