@@ -81,7 +81,7 @@ def test_index_is_built_when_it_pays_and_finds_the_same(
     store = open_store(tmp_path, MODEL, DIM, create=True)
     store.append([row(float(i)) for i in range(3000)])
     assert not store.build_index()
-    monkeypatch.setattr(index_module, "ROWS_THAT_PAY", 1000)
+    monkeypatch.setattr(index_module, "ROWS_THAT_PAY", 100)
     assert store.build_index()
     assert not store.build_index()  # it is there
     assert store.indexed()
