@@ -190,7 +190,7 @@ def test_the_stages_are_in_the_diagnostics(graph: Graph) -> None:
     )
     graph.spin(lambda: False, 1.2)
     found = status(diagnostics, "perception_node: pipeline")
-    for stage in ("preprocess", "x_encoder", "predictor", "publish"):
+    for stage in ("preprocess", "x_encoder", "predictor", "publish", "camera_to_embedding"):
         assert float(value(found, f"stage_ms.{stage}.median")) >= 0
     model = status(diagnostics, "perception_node: model")
     assert value(model, "device") == "cpu"

@@ -18,7 +18,7 @@ from vljepa_ros.nodes.model_node import ModelNode, ModelParameters
 from vljepa_ros.nodes.parameters import Declared, live
 from vljepa_ros.nodes.perception_output import PerceptionOutput
 from vljepa_ros.nodes.perception_services import PerceptionServices
-from vljepa_ros.perception.pipeline import Pipeline, Wanted
+from vljepa_ros.perception.pipeline import Observation, Pipeline, Wanted
 from vljepa_ros.perception.vocabulary import Vocabulary, from_groups, parse
 from vljepa_ros.perception.vocabulary_encoder import EncodedVocabulary
 
@@ -135,7 +135,7 @@ class PerceptionNode(ModelNode):
             for camera in self.cameras
         ]
         feeds = [camera.feed for camera in self._inputs]
-        self.pipeline = Pipeline(engine, feeds, output.publish, self._vocabulary_ready)
+        self.pipeline = Pipeline(engine, feeds, self._publish, self._vocabulary_ready)
         self.vocabulary_version = 0
         self._take_labels(engine)
 
@@ -213,6 +213,14 @@ class PerceptionNode(ModelNode):
         self.vocabulary = wanted
         self.vocabulary_version += 1
         self.pipeline.labels.replace(self.vocabulary_version, wanted)
+
+    def _publish(self, seen: Observation) -> None:
+        """In the worker's thread."""
+        if self._output is None:
+            return
+        age = (self.get_clock().now().nanoseconds - seen.stamp) / 1e9
+        self.pipeline.stages.add("camera_to_embedding", age)
+        self._output.publish(seen)
 
     def _vocabulary_ready(self, used: EncodedVocabulary) -> None:
         """In the worker's thread."""

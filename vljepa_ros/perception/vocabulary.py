@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 __all__ = [
+    "MAX_IN_ALL",
     "MAX_LABELS",
     "MAX_TEXT",
     "Group",
@@ -22,6 +23,7 @@ __all__ = [
 ]
 
 MAX_LABELS = 10000
+MAX_IN_ALL = 20000
 MAX_TEXT = 512
 BAR = "|"
 
@@ -40,7 +42,8 @@ class Group:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Groups with different prompts, at least one, MAX_LABELS labels at most in all."""
+    """Groups with different prompts, at least one, at most MAX_LABELS labels in each and MAX_IN_ALL
+    in all."""
 
     groups: tuple[Group, ...]
 
@@ -100,8 +103,8 @@ def from_groups(groups: Mapping[str, Sequence[str]]) -> Vocabulary:
             raise VocabularyError(f"{barred[0]!r} contains '{BAR}', which separates labels")
         made.append(Group(question, clean))
     vocabulary = Vocabulary(tuple(made))
-    if not 1 <= vocabulary.size <= MAX_LABELS:
-        raise VocabularyError(f"{vocabulary.size} labels in all, allowed: 1 to {MAX_LABELS}")
+    if not 1 <= vocabulary.size <= MAX_IN_ALL:
+        raise VocabularyError(f"{vocabulary.size} labels in all, allowed: 1 to {MAX_IN_ALL}")
     return vocabulary
 
 

@@ -51,7 +51,7 @@ def test_one_group_can_be_replaced() -> None:
         ([" | a"], "has 0 characters"),
         ([""], "has 0 characters, allowed: 1 to 512"),
         ([str(i) for i in range(MAX_LABELS + 1)], "10001 labels .*, allowed: 1 to 10000"),
-        ([f"{p} | " + " | ".join(map(str, range(6000))) for p in "ab"], "12000 labels in all"),
+        ([f"{p} | " + " | ".join(map(str, range(7000))) for p in "abc"], "21000 labels in all"),
     ],
 )
 def test_refusals_name_what_is_allowed(entries: list[str], reason: str) -> None:
