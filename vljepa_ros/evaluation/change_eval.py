@@ -26,7 +26,7 @@ from vljepa_ros.perception.change.detectors import DEFAULT, DETECTORS, Detector
 __all__ = ["EventsConfig", "run", "synthetic_sets"]
 
 STRIDES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 20, 24, 32, 48, 72, 120, 180, 240, 360)
-PHASES = 8
+PHASES = 8  # of each stride, at most
 ENOUGH = 0.95  # of the ceiling, below which a saving does not count
 
 Progress = Callable[[str, int, int], None]
@@ -43,7 +43,7 @@ class EventsConfig:
     """
 
     streams: int = 6
-    minutes: float = 6.0
+    minutes: float = 5.0
     hours: int = 24
     seed: int = 1000
     draws: int = 1000

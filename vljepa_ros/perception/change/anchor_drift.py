@@ -9,12 +9,12 @@ that reference, in units of
 
 because a fresh reference is itself noisy. A change is suspected when the drift passes the limit
 max(threshold, strictness * quiet level) and dropped when it falls below `release` of that. While
-it is suspected, evidence of (drift / limit - 1/2) a second is gathered, as in Page's CUSUM; at
-`settle` the change is confirmed: large changes quickly, small ones only if they last. Its state is
-the mean of the samples since the suspicion without the first, which still show the transition. The
-quiet level is learned as told in `quiet_level.py` and frozen while a change is suspected;
-strictness follows from `sensitivity`, the false alarms per hour expected on a quiet stream
-(measured, doc/change.md).
+it is suspected, evidence of min(drift / limit, 1.5) - 0.5 a second is gathered, as in Page's
+CUSUM; at `settle` the change is confirmed, so that small changes must last longer than large ones.
+Its state is the mean of the samples since the suspicion without the first, which still show the
+transition. The quiet level is learned as told in `quiet_level.py` and frozen while a change is
+suspected; strictness follows from `sensitivity`, the false alarms per hour expected on a quiet
+stream (measured, doc/change.md).
 
 A slow change never leaves the reference, which follows it. So the distance of the reference from
 what it was when it had settled is summed beyond an allowance, and told when the sum reaches what
@@ -39,8 +39,9 @@ __all__ = ["AnchorDrift", "AnchorDriftConfig", "strictness"]
 
 Vector = NDArray[np.float32]
 
-ONE_AN_HOUR = 2.13  # strictness at which a quiet stream gives one false alarm an hour
+ONE_AN_HOUR = 2.2  # strictness at which a quiet stream gives one false alarm an hour
 PER_LOG = 0.1  # how much of it a factor of e in false alarms is worth
+STRONG = 1.5  # limits: a drift beyond it is no stronger evidence
 NO_EVIDENCE = 0.5  # of the limit: the drift that speaks neither for a change nor against it
 TRANSITION = 0.2  # seconds after the suspicion whose samples are not part of the new state
 QUIET = 1.2  # times the quiet level: below it nothing has begun
@@ -61,8 +62,8 @@ class AnchorDriftConfig:
     """Settings of the detector.
 
     threshold: cosine distance, 0..2, below which nothing is a change of meaning. release: 0..1,
-    share of the threshold. smoothing: time constant, seconds. settle: seconds for which a drift of
-    one and a half times the limit must last; larger ones are confirmed sooner. min_gap: seconds.
+    share of the threshold. smoothing: time constant, seconds. settle: seconds that a change must
+    last; up to three times as long where it is barely above the limit. min_gap: seconds.
     lag: seconds taken off the onset. max_gap: seconds without a sample after which what was
     suspected is forgotten. sensitivity: expected false alarms per hour on a quiet stream,
     0.001..1000; the one knob most users need. memory: seconds of quiet samples in the reference.
@@ -74,7 +75,7 @@ class AnchorDriftConfig:
     threshold: float = 0.06
     release: float = 0.8
     smoothing: float = 0.3
-    settle: float = 0.8
+    settle: float = 0.6
     min_gap: float = 1.0
     lag: float = 0.0
     max_gap: float = 5.0
@@ -235,7 +236,7 @@ class AnchorDrift:
     def _suspect(self, stamp: float, sample: Vector, step: float, excess: float) -> Change | None:
         if self._since is None:
             self._since = stamp
-        self._evidence += (excess - NO_EVIDENCE) * min(step, 1.0)
+        self._evidence += (min(excess, STRONG) - NO_EVIDENCE) * min(step, 1.0)
         if stamp - self._since >= TRANSITION:
             self._sum = sample if self._sum is None else self._sum + sample
             self._count += 1

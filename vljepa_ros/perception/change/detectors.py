@@ -42,31 +42,31 @@ DETECTORS: dict[str, Detector] = {
         lambda value, guard: AnchorDrift(AnchorDriftConfig(sensitivity=value), guard),
         "sensitivity",
         AnchorDriftConfig().sensitivity,
-        (300.0, 60.0, 10.0, 3.0, 1.0, 0.3, 0.05, 0.005),
+        (300.0, 30.0, 5.0, 1.0, 0.2, 0.02, 0.002),
     ),
     "ward_gain": Detector(
         lambda value, _: WardGain(WardGainConfig(threshold=value)),
         "threshold",
         WardGainConfig().threshold,
-        (0.35, 0.5, 0.65, 0.8, 1.0, 1.3, 1.8),
+        (0.35, 0.5, 0.8, 1.1, 1.5, 2.0),
     ),
     "cusum": Detector(
         lambda value, _: Cusum(CusumConfig(allowance=value)),
         "allowance",
         CusumConfig().allowance,
-        (0.02, 0.04, 0.06, 0.08, 0.1, 0.14, 0.2),
+        (0.02, 0.04, 0.06, 0.08, 0.11, 0.16),
     ),
     "window_variance": Detector(
         lambda value, _: WindowVariance(WindowVarianceConfig(threshold=value)),
         "threshold",
         WindowVarianceConfig().threshold,
-        (0.04, 0.06, 0.09, 0.12, 0.15, 0.18, 0.22),
+        (0.03, 0.06, 0.09, 0.12, 0.15, 0.2),
     ),
     "consecutive_difference": Detector(
         lambda value, _: ConsecutiveDifference(ConsecutiveDifferenceConfig(threshold=value)),
         "threshold",
         ConsecutiveDifferenceConfig().threshold,
-        (0.03, 0.05, 0.07, 0.1, 0.13, 0.17, 0.22),
+        (0.02, 0.04, 0.07, 0.1, 0.14, 0.2),
     ),
 }
 DEFAULT = "anchor_drift"
