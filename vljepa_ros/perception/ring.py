@@ -5,11 +5,11 @@ Rules, so that a clip depends on the stream alone and never on how fast the mode
 - A clip ends at the newest image; the others are the nearest to 1, 2, ... `interval` seconds before
   it. Where none is near (a slow camera), the last one before that time stands in: it is what could
   be seen then.
-- Time that jumps back by more than half an interval empties the ring; less is an image out of order,
-  left out. A gap longer than a clip starts a new one.
-- A young ring waits until it spans a clip. A stream that does not grow (one still image, a very slow
-  camera) is given its first clip once a clip's length has passed on the caller's clock: the oldest
-  image is repeated.
+- Time that jumps back by more than half an interval empties the ring; less is an image out of
+  order, left out. A gap longer than a clip starts a new one.
+- A young ring waits until it spans a clip. A stream that does not grow (one still image, a very
+  slow camera) is given its first clip once a clip's length has passed on the caller's clock: the
+  oldest image is repeated.
 - Between the newest image and the one before it, images nearer than an eighth of an interval are
   thinned out, so that memory does not grow with the camera's rate.
 """
