@@ -111,7 +111,7 @@ class FullVlJepaEngine:
                 "query": np.repeat(hidden[None], batch, axis=0),
                 "query_mask": np.ones((batch, len(hidden)), np.int64),
             }
-            result[members] = unit_rows(self._runner.run("predictor", inputs)["embedding"])
+            result[members] = unit_rows(self._runner.run("predictor", inputs)["vector"])
         return result
 
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -124,7 +124,7 @@ class FullVlJepaEngine:
             chunk = missing[start : start + _TEXT_BATCH]
             ids, mask = self._text_ids.padded(chunk)
             inputs = {"input_ids": ids, "attention_mask": mask}
-            vectors = unit_rows(self._runner.run("text", inputs)["embedding"])
+            vectors = unit_rows(self._runner.run("text", inputs)["vector"])
             for text, vector in zip(chunk, vectors, strict=True):
                 found[text] = vector
                 self._texts.put(text, vector)

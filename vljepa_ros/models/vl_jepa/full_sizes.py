@@ -120,7 +120,8 @@ def is_full(config: ModelConfig) -> bool:
 def full_parts(config: ModelConfig) -> tuple[Part, ...]:
     """The parts `vision`, `predictor` and `text`; embeddings are not normalised yet."""
     sizes = FullSizes.of(config)
-    embedding = (Tensor("embedding", ("batch", sizes.dim)),)
+    # Not "embedding": the exporter gives that name to the look-up inside the text graph.
+    embedding = (Tensor("vector", ("batch", sizes.dim)),)
     return (
         Part(
             "vision",
