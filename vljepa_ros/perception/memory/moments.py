@@ -13,6 +13,11 @@ from vljepa_ros.perception.memory.store import Hit
 __all__ = ["Moment", "calibrated", "merge_hits"]
 
 
+MERGE_SHARE = 0.5
+"""A neighbour belongs to a moment only if its score is at least this share of the best one's: else
+everything around a good hit, fitting or not, would be a part of it."""
+
+
 @dataclass(frozen=True)
 class Moment:
     """A stretch of time that fits a text.
@@ -50,10 +55,13 @@ class _Group:
 
     start: int
     end: int
+    score: float
     hits: list[Hit]
 
-    def joined(self, start: int, end: int, gap: int, longest: int) -> bool:
-        """Widen by [start, end] if that is near enough and the whole stays short enough."""
+    def joined(self, start: int, end: int, score: float, gap: int, longest: int) -> bool:
+        """Widen by [start, end] if that is near, fits as well, and the whole stays short."""
+        if min(score, self.score) < MERGE_SHARE * max(score, self.score):
+            return False
         if start > self.end + gap or end < self.start - gap:
             return False
         low, high = min(start, self.start), max(end, self.end)
@@ -69,20 +77,22 @@ def merge_hits(
 ) -> list[Moment]:
     """Merge neighbouring hits of one camera and source, best moment first.
 
-    Greedy from the best hit: a hit joins a moment that it overlaps or follows within `gap`
-    nanoseconds, unless the moment would become longer than `longest` nanoseconds (an hour of a
-    quiet room fits "a quiet room" at every second and is still not one moment).
+    Greedy from the best hit: a hit joins a moment that it overlaps or neighbours within `gap`
+    nanoseconds and fits about as well (MERGE_SHARE), unless the moment would become longer than
+    `longest` nanoseconds: an hour of a quiet room fits "a quiet room" at every second and is still
+    not one moment.
     """
     groups: dict[tuple[str, str], list[_Group]] = {}
     for hit in sorted(hits, key=lambda h: -h.similarity):
         row = hit.row
+        score = calibrated(hit.similarity, calibration)
         neighbours = groups.setdefault((row.camera, row.source), [])
         for group in neighbours:
-            if group.joined(row.start, row.end, gap, longest):
+            if group.joined(row.start, row.end, score, gap, longest):
                 group.hits.append(hit)
                 break
         else:
-            neighbours.append(_Group(row.start, row.end, [hit]))
+            neighbours.append(_Group(row.start, row.end, score, [hit]))
     moments = [
         _moment(group, calibration)
         for neighbours in groups.values()
@@ -95,7 +105,8 @@ def _bridged(groups: list[_Group], gap: int, longest: int) -> list[_Group]:
     """Join groups that a later, weaker hit has connected."""
     kept: list[_Group] = []
     for group in sorted(groups, key=lambda g: g.start):
-        if kept and kept[-1].joined(group.start, group.end, gap, longest):
+        if kept and kept[-1].joined(group.start, group.end, group.score, gap, longest):
+            kept[-1].score = max(kept[-1].score, group.score)
             kept[-1].hits = sorted(kept[-1].hits + group.hits, key=lambda h: -h.similarity)
         else:
             kept.append(group)

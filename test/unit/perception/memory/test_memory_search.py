@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import numpy as np
@@ -60,13 +59,18 @@ def test_a_quiet_hour_is_not_one_moment() -> None:
     assert max(end - start for start, end in found) <= 60.0
 
 
+def test_what_fits_much_less_is_no_part_of_the_moment() -> None:
+    hits = [hit(4, 5, 0.9), hit(2, 3, 0.2), hit(6, 7, 0.1)]
+    assert spans(hits)[0] == (4.0, 5.0)
+
+
 def test_weak_hit_between_two_strong_ones_bridges_them() -> None:
-    assert spans([hit(1, 2, 0.9), hit(6, 7, 0.8), hit(3, 5, 0.3)], gap=1.0) == [(1.0, 7.0)]
+    assert spans([hit(1, 2, 0.9), hit(6, 7, 0.8), hit(3, 5, 0.55)], gap=1.0) == [(1.0, 7.0)]
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 20), st.floats(-1, 1)), max_size=40))
-def test_every_hit_lies_in_one_moment_and_no_two_touch_unless_too_long(
+def test_every_hit_lies_in_one_moment_of_bounded_length(
     parts: list[tuple[int, int, float]],
 ) -> None:
     hits = [hit(start, start + length, score) for start, length, score in parts]
@@ -74,8 +78,8 @@ def test_every_hit_lies_in_one_moment_and_no_two_touch_unless_too_long(
     for one in hits:
         start, end = one.row.start / SECOND, one.row.end / SECOND
         assert any(low <= start and end <= high for low, high in found)
-    for (low, high), (other_low, other_high) in itertools.pairwise(found):
-        assert other_low > high + 2.0 or max(high, other_high) - low > 60.0
+    assert all(high - low <= 60.0 for low, high in found)
+    assert len(found) <= len(hits)
 
 
 @given(st.floats(-1, 1), st.floats(-1, 1), st.floats(0.1, 1e6))
