@@ -13,6 +13,7 @@ from graph import MODEL, SECOND, Graph, image, nanoseconds
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.camera_node import CameraNode
+from vljepa_ros.nodes.overlay_node import OverlayNode
 from vljepa_ros.nodes.perception_node import PerceptionNode
 from vljepa_ros.nodes.selective_decoder_node import SelectiveDecoderNode
 from vljepa_ros.resources import share_dir
@@ -22,6 +23,7 @@ FILES = {
     PerceptionNode: "perception.yaml",
     SelectiveDecoderNode: "selective_decoder.yaml",
     CameraNode: "camera.yaml",
+    OverlayNode: "overlay.yaml",
 }
 SEEN_LIVE = {
     PerceptionNode: {
@@ -46,6 +48,7 @@ SEEN_LIVE = {
         "heartbeat",
         "include_vector",
     },
+    OverlayNode: {"labels"},  # its effect is seen in test_overlay_node.py
     CameraNode: {"rate", "loop", "encoding", "frame_id"},
 }
 
