@@ -51,7 +51,7 @@ _WEIGHTS = {
     "colour": 1.0,
     "count": 1.0,
     "exists": 1.6,
-    "side": 2.2,
+    "side": 4.0,
     "held": 0.8,
     "holding_anything": 0.6,
     "caption": 0.0,

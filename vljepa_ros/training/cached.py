@@ -68,8 +68,10 @@ def train_cached(
     evaluate: Callable[[], dict[str, float]],
     features: Tensor,
     seed: int = 0,
+    phase: str = "cached",
+    start_from: str = "joint",
 ) -> None:
-    """Resumes from and ends with `folder/cached.pt`; starts with `folder/joint.pt`.
+    """Resumes from and ends with `folder/<phase>.pt`; starts with `folder/<start_from>.pt`.
 
     features: `frame_features` of the last scenes in `store`.
     """
@@ -89,19 +91,19 @@ def train_cached(
     optimizer = make_optimizer(
         [(part, 1.0) for name, part in parts.items() if name not in fixed], config.rate
     )
-    file = folder / "cached.pt"
+    file = folder / f"{phase}.pt"
     saved = load_checkpoint(file)
     if saved is not None:
         load_into(saved, parts | ({} if saved["done"] else {"optimizer": optimizer}))
         if saved["done"]:
             return
     else:
-        start = load_checkpoint(folder / "joint.pt")
+        start = load_checkpoint(folder / f"{start_from}.pt")
         if start is not None:
             load_into(start, parts, partial=True)
     budget = Budget(config.minutes, saved["spent"] if saved else 0.0)
-    progress = Progress("cached", budget)
-    rng = random.Random(f"cached {seed} {budget.spent}")
+    progress = Progress(phase, budget)
+    rng = random.Random(f"{phase} {seed} {budget.spent}")
     scenes = store.scenes[-len(features) :]
     chooser = Chooser(scenes, CLIP_FRAMES, 1, config.questions, rng, table)
 
@@ -151,10 +153,10 @@ def train_cached(
             break
         if budget.spent > next_save:
             save_checkpoint(file, parts | {"optimizer": optimizer}, budget.spent, False)
-            print("cached, validation:", evaluate(), flush=True)
+            print(f"{phase}, validation:", evaluate(), flush=True)
             model.window.train()
             model.predictor.train()
             next_save = budget.spent + config.save_every
     save_checkpoint(file, parts, budget.spent, True)
     table.save(folder / "texts.pt")
-    print("cached, validation:", evaluate(), flush=True)
+    print(f"{phase}, validation:", evaluate(), flush=True)

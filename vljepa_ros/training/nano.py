@@ -1,6 +1,7 @@
 """`vljepa train nano`: from nothing to a model folder, in phases that resume where they stopped.
 
-data -> dense -> joint -> cached -> refine (joint again) -> decoder -> calibrate and export. Each
+data -> dense -> joint -> cached -> refine (joint again) -> predictor (alone) ->
+decoder -> calibrate and export. Each
 phase leaves one file in the run folder; a phase whose file says "done" is skipped, delete the file
 to run it again. Needs torch.
 """
@@ -26,9 +27,11 @@ from vljepa_ros.models.vl_jepa.architecture import (
 )
 from vljepa_ros.models.vl_jepa.text import DecoderWords, TextTokenizer, split_words
 from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA, trainable_parameters
+from vljepa_ros.models.vl_jepa.weights import rounded
 from vljepa_ros.training.asking import canonical_text, frequent_texts
 from vljepa_ros.training.cached import CachedConfig, frame_features, train_cached
 from vljepa_ros.training.calibration import calibrate
+from vljepa_ros.training.checkpoint import load_checkpoint, load_into
 from vljepa_ros.training.decoder import DecoderConfig, decoder_words, known_keys, train_decoder
 from vljepa_ros.training.dense import DenseConfig, train_dense
 from vljepa_ros.training.joint import JointConfig, train_joint
@@ -47,7 +50,8 @@ from vljepa_ros.world.wordings import QUESTIONS, STATES
 
 __all__ = ["PHASES", "NanoConfig", "demo_vocabulary", "main", "train_nano", "world_words"]
 
-PHASES = ("data", "dense", "joint", "cached", "refine", "decoder", "export")
+PHASES = ("data", "dense", "joint", "cached", "refine", "predictor", "decoder", "export")
+_TRAINED = ("predictor", "refine", "cached", "joint")
 
 
 @dataclass(frozen=True)
@@ -80,8 +84,13 @@ class NanoConfig:
     refine: JointConfig = field(
         default_factory=lambda: JointConfig(minutes=20.0, rate=6e-4, frame_factor=0.6, questions=5)
     )
+    predictor: CachedConfig = field(
+        default_factory=lambda: CachedConfig(
+            minutes=6.0, questions=6, rate=1.5e-3, warmup=20, tokens_only=True
+        )
+    )
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
-    predictor: PredictorSizes = field(default_factory=PredictorSizes)
+    sizes: PredictorSizes = field(default_factory=PredictorSizes)
 
 
 def world_words() -> list[str]:
@@ -112,7 +121,7 @@ def _start(config: NanoConfig) -> tuple[VLJEPA, Tokenizer, TextTable, DecoderWor
     tokenizer, text_sizes, trunk = _trunk(config.run)
     words = DecoderWords(decoder_words())
     architecture = Architecture(
-        text=text_sizes, predictor=config.predictor, y_decoder=YDecoderSizes(words=len(words))
+        text=text_sizes, predictor=config.sizes, y_decoder=YDecoderSizes(words=len(words))
     )
     torch.manual_seed(config.seed)
     model = VLJEPA(architecture)
@@ -172,7 +181,7 @@ def train_nano(config: NanoConfig) -> None:
         table.add(frequent_texts("train", random.Random(config.seed)))
         train_joint(model, table, store, config.joint, config.run, evaluate, config.seed)
     if "cached" in phases:
-        features = _features(model, store, config)
+        features = _features(model, store, config, "joint")
         train_cached(
             model, table, store, config.cached, config.run, evaluate, features, config.seed
         )
@@ -182,18 +191,28 @@ def train_nano(config: NanoConfig) -> None:
         train_joint(
             model, table, store, config.refine, config.run, evaluate, config.seed, "refine", start
         )
+    if "predictor" in phases:
+        start = next(p for p in _TRAINED if p != "predictor" and _there(config.run, p))
+        features = _features(model, store, config, start)
+        train_cached(
+            model, table, store, config.predictor, config.run, evaluate, features, config.seed,
+            "predictor", start,
+        )  # fmt: skip
+        del features
     if set(phases) & {"decoder", "export"}:
         _finish(config, model, tokenizer, table, words, store, held_out)
 
 
-def _features(model: VLJEPA, store: Store, config: NanoConfig) -> torch.Tensor:
-    """Frame features with the frame stage of the joint phase, kept on the disk."""
-    from vljepa_ros.training.checkpoint import load_checkpoint, load_into
+def _there(run: Path, phase: str) -> bool:
+    return phase == "joint" or (run / f"{phase}.pt").is_file()
 
-    start = load_checkpoint(config.run / "joint.pt")
+
+def _features(model: VLJEPA, store: Store, config: NanoConfig, phase: str) -> torch.Tensor:
+    """Frame features with the frame stage of a phase, kept on the disk."""
+    start = load_checkpoint(config.run / f"{phase}.pt")
     if start is not None:
         load_into(start, {"frame": model.frame})
-    file = config.run / "features.pt"
+    file = config.run / f"features_{phase}.pt"
     if file.is_file():
         return torch.load(file, weights_only=True, mmap=True)
     features = frame_features(model, store.scenes[-config.cached_scenes :])
@@ -211,10 +230,7 @@ def _finish(
     held_out: Store,
 ) -> None:
     """Y-Decoder, calibration and export, from the newest of the trained checkpoints."""
-    from vljepa_ros.models.vl_jepa.weights import rounded
-    from vljepa_ros.training.checkpoint import load_checkpoint, load_into
-
-    for name in ("refine.pt", "cached.pt", "joint.pt"):
+    for name in (f"{phase}.pt" for phase in _TRAINED):
         saved = load_checkpoint(config.run / name)
         if saved is not None:
             parts = {n: getattr(model, n) for n in ("frame", "window", "predictor", "text_head")}
@@ -258,8 +274,6 @@ def _finish(
 
 
 def _done(file: Path) -> bool:
-    from vljepa_ros.training.checkpoint import load_checkpoint
-
     saved = load_checkpoint(file)
     return bool(saved and saved["done"])
 
@@ -284,7 +298,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=default.workers, help="rendering processes")
     parser.add_argument("--threads", type=int, default=default.threads, help="torch threads")
     parser.add_argument("--seed", type=int, default=default.seed)
-    for phase in ("dense", "joint", "cached", "refine", "decoder"):
+    for phase in ("dense", "joint", "cached", "refine", "predictor", "decoder"):
         minutes = getattr(default, phase).minutes
         parser.add_argument(
             f"--{phase}-minutes",
@@ -308,6 +322,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             joint=replace(default.joint, minutes=args.joint_minutes),
             cached=replace(default.cached, minutes=args.cached_minutes),
             refine=replace(default.refine, minutes=args.refine_minutes),
+            predictor=replace(default.predictor, minutes=args.predictor_minutes),
             decoder=replace(default.decoder, minutes=args.decoder_minutes),
         )
     )

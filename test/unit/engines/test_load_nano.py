@@ -10,6 +10,9 @@ from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.text_cache import TextCache
 from vljepa_ros.models.config import ModelError, load_config
 
+# The export of the tiny model takes long where other processes have the cores.
+pytestmark = pytest.mark.timeout(600)
+
 
 @pytest.fixture
 def folder(tiny, tmp_path: Path) -> Path:

@@ -14,6 +14,9 @@ from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.vl_jepa.text import TextTokenizer
 from vljepa_ros.models.vl_jepa.weights import load_model
 
+# The export of the tiny model takes long where other processes have the cores.
+pytestmark = pytest.mark.timeout(600)
+
 HALF = 500_000_000
 
 

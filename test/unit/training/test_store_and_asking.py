@@ -18,6 +18,7 @@ from vljepa_ros.training.asking import (
 )
 from vljepa_ros.training.batches import Chooser
 from vljepa_ros.training.contrast import Columns
+from vljepa_ros.training.distract import distract
 from vljepa_ros.training.store import Store, cell_of, frame_truth, make_scene
 from vljepa_ros.world.captions import key_of
 from vljepa_ros.world.questions import Question
@@ -122,3 +123,19 @@ def test_windows_lie_inside_their_scene_and_rare_actions_are_met(shards: Path) -
         assert [len(rows) for rows in asked.rows] == [3, 3]
         met.add(int(store.scenes[asked.scene].action[asked.lasts[0]]))
     assert ACTIONS.index("lights off") in met
+
+
+def test_unknown_furniture_covers_nothing_that_is_asked_about() -> None:
+    now = State.from_dict(state(0.0))
+    frames = np.full((3, 128, 128, 3), 90, np.uint8)
+    changed = 0
+    for seed in range(30):
+        painted = distract(frames, [now] * 3, random.Random(seed))
+        assert (frames == 90).all()
+        different = (painted != 90).any(-1)
+        changed += bool(different.any())
+        for item in now.objects:
+            x, y = (round((value + 1) * 64) for value in item.uv)
+            assert not different[:, y - 6 : y + 6, x - 6 : x + 6].any()
+        np.testing.assert_array_equal(different[0], different[2])
+    assert changed > 10
