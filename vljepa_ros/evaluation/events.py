@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from vljepa_ros.engines.protocol import Generated
 from vljepa_ros.evaluation.text_match import same_text
+from vljepa_ros.models.config import ModelConfig
 from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
 from vljepa_ros.perception.narrator import Narrator
+from vljepa_ros.resources import share_dir
 
-__all__ = ["Told", "tell"]
+__all__ = ["Told", "shipped_detection", "tell"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,15 @@ class Told:
     right: tuple[bool, ...]
     decodes: int
     texts: tuple[str, ...]
+
+
+def shipped_detection(model: ModelConfig) -> AnchorDriftConfig:
+    """The settings with which the decoder node starts, from `config/selective_decoder.yaml`."""
+    file = share_dir() / "config" / "selective_decoder.yaml"
+    (node,) = yaml.safe_load(file.read_text(encoding="utf-8")).values()
+    names = {field.name for field in dataclasses.fields(AnchorDriftConfig)} - {"heartbeat"}
+    given = {k: float(v) for k, v in node["ros__parameters"].items() if k in names}
+    return AnchorDriftConfig(**given, clip=model.frame_interval * (model.clip_frames - 1))
 
 
 def tell(

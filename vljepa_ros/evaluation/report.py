@@ -38,8 +38,8 @@ VQA_TASKS = (
     "held",
     "moved",
 )
-CARD_BEGIN = "<!-- evaluation: written by `vljepa eval --card`, not by hand -->"
-CARD_END = "<!-- end of evaluation -->"
+CARD_BEGIN = "<!-- generated from `vljepa eval`: begin -->"
+CARD_END = "<!-- generated from `vljepa eval`: end -->"
 
 
 @dataclass

@@ -16,14 +16,13 @@ from vljepa_ros.evaluation.blind import QuestionMajority
 from vljepa_ros.evaluation.calibration import expected_calibration_error
 from vljepa_ros.evaluation.captions import DecodedEvents
 from vljepa_ros.evaluation.data import SceneVideo, records_of, scenes_of
-from vljepa_ros.evaluation.events import tell
+from vljepa_ros.evaluation.events import shipped_detection, tell
 from vljepa_ros.evaluation.report import VQA_TASKS, Judged, macro, task_figures
 from vljepa_ros.evaluation.retrieval import first_of_each, ranks
 from vljepa_ros.evaluation.samples import Sample
 from vljepa_ros.evaluation.streams import encode_scenes
 from vljepa_ros.evaluation.tasks import TASKS, draw, splits_of, training_rows
 from vljepa_ros.evaluation.vqa import Answered, Answerer
-from vljepa_ros.perception.change.anchor_drift import AnchorDriftConfig
 from vljepa_ros.world.captions import event_key, event_text, valid_texts
 from vljepa_ros.world.questions import window
 
@@ -165,7 +164,7 @@ def _watch(
         stamps = video.stamps[first:]
         states = video.record.states[first:]
         valid = [valid_texts(video.record.events, state) for state in states]
-        told = tell(stamps, embeddings, valid, engine.generate, AnchorDriftConfig())
+        told = tell(stamps, embeddings, valid, engine.generate, shipped_detection(engine.config))
         done.told += told.right
         done.told_scenes += [video.scene] * len(told.right)
         done.decodes += told.decodes
