@@ -1,4 +1,6 @@
-"""The nano model on torch: the same engine over the same weights, and its place in `bench engine`."""
+"""The nano model on torch: the same engine over the same weights, and in `bench engine`."""
+engine`.
+"""
 
 from __future__ import annotations
 
