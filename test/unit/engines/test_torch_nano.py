@@ -1,6 +1,4 @@
-"""The nano model on torch: the same engine over the same weights, and in `bench engine`."""
-engine`.
-"""
+"""The nano model on torch: the same engine over the same weights, and `bench engine`."""
 
 from __future__ import annotations
 
