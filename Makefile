@@ -43,6 +43,6 @@ $(LIGHT): pyproject.toml setup.py constraints.txt constraints-3.10.txt | $(BIN)/
 	touch $@
 
 $(FULL): pyproject.toml setup.py constraints.txt constraints-3.10.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -e '.[eval,test,train,world]' -c $(CONSTRAINTS)
+	$(BIN)/python -m pip install --quiet -e '.[eval,memory,test,train,world]' -c $(CONSTRAINTS)
 	touch $@
 	touch $(LIGHT)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from vljepa_ros.cli import bench_engine
+from vljepa_ros.cli import bench_engine, bench_memory
 from vljepa_ros.cli.arguments import positive_seconds
 from vljepa_ros.cli.failure import CliError
 
@@ -46,6 +46,7 @@ def add(commands: Any) -> None:
     _common(vqa, seconds=10.0)
     vqa.set_defaults(run=_run_vqa)
     bench_engine.add(benches)
+    bench_memory.add(benches)
 
 
 def _common(parser: argparse.ArgumentParser, seconds: float) -> None:

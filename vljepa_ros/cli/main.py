@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from vljepa_ros import __version__
 from vljepa_ros.cli import (
     ask,
+    bag,
     bench,
     build_engine,
     convert,
@@ -24,8 +25,10 @@ from vljepa_ros.cli import (
     events,
     export,
     fetch_model,
+    find,
     info,
     label,
+    memory,
     train,
     up,
 )
@@ -46,6 +49,9 @@ COMMANDS = (
     train,
     eval_,
     bench,
+    bag,
+    find,
+    memory,
     fetch_model,
     convert,
     export,

