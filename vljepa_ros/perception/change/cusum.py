@@ -18,20 +18,22 @@ from vljepa_ros.perception.change.samples import BREAK, SampleGate, unit
 
 __all__ = ["Cusum", "CusumConfig"]
 
+FIRST_SAMPLE = 0.25  # seconds that the first sample of a segment is worth
+
 
 @dataclass(frozen=True)
 class CusumConfig:
     """threshold: sum in cosine distance * seconds. allowance: cosine distance that counts as none,
     0..2.
 
-    smoothing: time constant, seconds. memory: samples of the segment's running mean, at least 1.
+    smoothing: time constant, seconds. memory: seconds of the segment's running mean, above 0.
     min_gap, max_gap: seconds.
     """
 
     threshold: float = 0.1
     allowance: float = 0.08
     smoothing: float = 0.3
-    memory: int = 8
+    memory: float = 2.0
     min_gap: float = 1.0
     max_gap: float = 5.0
 
@@ -40,8 +42,8 @@ class CusumConfig:
 
         :raises ValueError: a setting is out of its range.
         """
-        if self.memory < 1:
-            raise ValueError(f"memory is {self.memory}, allowed: at least 1")
+        if not self.memory > 0:
+            raise ValueError(f"memory is {self.memory}, allowed: above 0")
         for name in ("threshold", "allowance", "smoothing", "min_gap"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, allowed: at least 0")
@@ -72,7 +74,7 @@ class Cusum:
         self._told = PublishedState()
         self._smooth: NDArray[np.float32] | None = None
         self._mean: NDArray[np.float32] | None = None
-        self._count = 1
+        self._seconds = 0.0  # of samples in the mean
         self._onset: float | None = None
         self.drift = 0.0
 
@@ -102,8 +104,10 @@ class Cusum:
             change = self._told.publish(
                 stamp, stamp if self._onset is None else self._onset, self._smooth
             )
-            self._mean, self._count, self.drift, self._onset = self._smooth, 1, 0.0, None
+            self._mean, self._seconds, self.drift, self._onset = self._smooth, 0.0, 0.0, None
             return change
-        self._count = min(self._count + 1, self.config.memory)
-        self._mean = self._mean + (sample - self._mean) / np.float32(self._count)
+        self._seconds = min(self._seconds + step, self.config.memory)
+        if self._seconds > 0.0:
+            weight = np.float32(min(1.0, step / (self._seconds + FIRST_SAMPLE)))
+            self._mean = self._mean + weight * (sample - self._mean)
         return None
