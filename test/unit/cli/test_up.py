@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[3]
 DOMAIN = 31 + os.getpid() % 9
 
 
-def vljepa(*arguments: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
+def vljepa(*arguments: str, timeout: float = 100.0) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "vljepa_ros.cli.main", *arguments],
         capture_output=True,
@@ -41,14 +41,14 @@ def graph() -> Iterator[list[str]]:
             process.check()
             assert time.monotonic() < end, process.output()
             time.sleep(0.1)
-        yield options
+        yield [*options, "--timeout", "40"]  # a busy machine is no failure
         assert process.stop() == 0, process.output()
         assert "Traceback" not in process.output()
 
 
 def test_ask_gives_all_scores_margin_and_the_clips_stamp(graph: list[str]):
     before = time.time()
-    result = vljepa("ask", "is anybody in here?", "yes", "no", "--json", "--timeout", "30", *graph)
+    result = vljepa("ask", "is anybody in here?", "yes", "no", "--json", *graph)
     assert result.returncode == 0, result.stderr
     reply = json.loads(result.stdout)
     assert reply["candidates"] == ["yes", "no"]
@@ -99,7 +99,7 @@ def test_info_names_model_engine_and_device(graph: list[str]):
 
 
 def test_events_come_while_somebody_listens(graph: list[str]):
-    result = vljepa("events", "--json", "--count", "1", "--timeout", "45", *graph)
+    result = vljepa("events", "--json", "--count", "1", *graph)
     assert result.returncode == 0, result.stderr
     event = json.loads(result.stdout.splitlines()[0])
     assert event["camera"] == "front"
