@@ -23,7 +23,8 @@ demo: $(LIGHT)
 	$(BIN)/vljepa demo
 
 test: lint
-	$(BIN)/python -m pytest
+	# One worker for each of the two cores that CI has: many tests wait for other processes.
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(FULL)
 	$(BIN)/ruff check $(SOURCES)
