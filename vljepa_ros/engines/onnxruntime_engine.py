@@ -122,8 +122,9 @@ class OnnxRuntimeEngine:
             features = self._sessions.run("frame", np.stack(list(missing.values())))[0]
             for (stream, stamp), feature in zip(missing, features, strict=True):
                 known[stream][stamp] = feature
+        # All that a later clip may need: also images between those of this clip.
         kept = [
-            {stamp: known[stream][stamp] for stamp in clip.stamps}
+            {stamp: feature for stamp, feature in known[stream].items() if stamp >= clip.stamps[0]}
             for stream, clip in enumerate(clips)
         ]
         windows = np.stack(

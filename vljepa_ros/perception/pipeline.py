@@ -24,7 +24,7 @@ from vljepa_ros.perception.vocabulary_encoder import EncodedVocabulary, Vocabula
 
 __all__ = ["CameraFeed", "Observation", "PerceptionError", "Pipeline", "Wanted"]
 
-_PIECE = 256
+_PIECE = 1024  # candidates; each piece costs a Predictor pass, and may be given up before the next
 _YOUNG = 0.1
 
 
