@@ -38,7 +38,9 @@ def load_hub_model(model_class: Any, folder: Path, ignore: tuple[str, ...] = ())
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise ModelError(f"'{folder}' cannot be loaded: {error}") from error
     missing = sorted(n for n in report["missing_keys"] if not n.startswith(ignore or ("\0",)))
-    wrong = [f"{n} (file {tuple(a)}, config {tuple(b)})" for n, a, b in report["mismatched_keys"]]
+    wrong = sorted(
+        f"{n} (file {tuple(a)}, config {tuple(b)})" for n, a, b in report["mismatched_keys"]
+    )
     extra = sorted(
         n
         for n in report["unexpected_keys"]
