@@ -38,13 +38,13 @@ class DecoderParameters(ModelParameters):
         1.0, "False alarms per hour to expect on a quiet stream: the knob to turn.", 1e-3, 1e3
     )
     threshold: float = live(
-        0.04, "Cosine distance from the last state told, below which nothing changed.", 0.0, 2.0
+        0.06, "Cosine distance from the last state told, below which nothing changed.", 0.0, 2.0
     )
     release: float = live(
         0.8, "Share of the threshold below which a suspected change is dropped.", 0.0, 1.0
     )
     smoothing: float = live(0.3, "Time constant of the smoothing, seconds.", 0.0, 60.0)
-    settle: float = live(0.4, "Seconds that a change must last before it is told.", 0.0, 60.0)
+    settle: float = live(0.6, "Seconds that a change must last before it is told.", 0.0, 60.0)
     min_gap: float = live(1.0, "Seconds from one change to the next, at least.", 0.0, 3600.0)
     heartbeat: float = live(
         5.0, "Seconds after which the state is told again on the topic scene.", 0.2, 3600.0
