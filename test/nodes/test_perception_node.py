@@ -190,8 +190,11 @@ def test_the_stages_are_in_the_diagnostics(graph: Graph) -> None:
     )
     graph.spin(lambda: False, 1.2)
     found = status(diagnostics, "perception_node: pipeline")
-    for stage in ("preprocess", "x_encoder", "predictor", "publish", "camera_to_embedding"):
+    for stage in ("preprocess", "x_encoder", "predictor", "publish"):
         assert float(value(found, f"stage_ms.{stage}.median")) >= 0
+    # By the wall clock, which may be set back between the stamp and the embedding.
+    age = float(value(found, "stage_ms.camera_to_embedding.median"))
+    assert abs(age) < 60_000
     model = status(diagnostics, "perception_node: model")
     assert value(model, "device") == "cpu"
     front = status(diagnostics, "camera front")
