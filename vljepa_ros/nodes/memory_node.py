@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from vljepa_ros import ros
 from vljepa_ros.models.config import ModelConfig, ModelError, load_config
 from vljepa_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Part
+from vljepa_ros.nodes.lending import lend
 from vljepa_ros.nodes.memory_input import MemoryCameraParameters, MemoryInput
 from vljepa_ros.nodes.memory_parameters import MemoryParameters
 from vljepa_ros.nodes.memory_reply import fill_reply, query_of
@@ -256,20 +257,9 @@ class MemoryNode(ros.LifecycleNode):
 
     async def _lend(self, run: Callable[[Request[T]], T]) -> T:
         """Run something in the worker's thread and await its result."""
-        future = ros.Future()
         if self._worker is None:
             raise Busy("the node is being shut down")
-        self._worker.submit(
-            Request(
-                run,
-                lambda result, error: ros.complete(self, future, (result, error)),
-                self.settings.request_timeout,
-            )
-        )
-        result, error = await future
-        if error is not None:
-            raise error
-        return result  # type: ignore[no-any-return]
+        return await lend(self, self._worker, run, self.settings.request_timeout)
 
     def _refusal(self) -> str:
         if self.memory is not None:

@@ -13,6 +13,7 @@ from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.nodes.diagnostics import ERROR, OK, WARN, Diagnostics, Part
+from vljepa_ros.nodes.lending import lend
 from vljepa_ros.nodes.parameters import Declared, ParameterTable, fixed, live
 from vljepa_ros.perception.frames import FrameError
 from vljepa_ros.perception.pipeline import PerceptionError
@@ -185,19 +186,8 @@ class ModelNode(ros.LifecycleNode):
 
         :raises Exception: what it raised; Busy, DeadlineError.
         """
-        future = ros.Future()
         assert self.worker is not None
-        self.worker.submit(
-            Request(
-                run,
-                lambda result, error: ros.complete(self, future, (result, error)),
-                self.main.value.request_timeout,
-            )
-        )
-        result, error = await future
-        if error is not None:
-            raise error
-        return result  # type: ignore[no-any-return]
+        return await lend(self, self.worker, run, self.main.value.request_timeout)
 
     def refusal(self, active: bool) -> str:
         """Why a request cannot be served in this state, or an empty text.
