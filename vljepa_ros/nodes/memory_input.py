@@ -75,7 +75,7 @@ class MemoryInput:
         self._lock = threading.Lock()
         self._waiting: deque[Callable[[], list[Row]]] = deque()
         self._subscriptions: list[Any] = []
-        self._received = self._dropped = self._unusable = 0
+        self._received = self._events = self._dropped = self._unusable = 0
         self._refused = ""
         self._ring: ClipRing[Any] | None = None
         self.pose: Callable[[], Pose | None] = lambda: None
@@ -101,6 +101,7 @@ class MemoryInput:
 
     def event(self, message: Any) -> None:
         """A SceneEvent of this camera."""
+        self._events += 1
         if message.model_id != self._model.model_id:
             return  # its embeddings say so already
         onset = nanoseconds(message.onset) or nanoseconds(message.header.stamp)
@@ -122,6 +123,7 @@ class MemoryInput:
         """State for the diagnostics."""
         values = {
             "received": self._received,
+            "events": self._events,
             "dropped": self._dropped,
             "unusable": self._unusable,
             "thumbnails_from": self._settings.image_topic,

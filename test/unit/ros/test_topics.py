@@ -61,6 +61,21 @@ def test_every_message_arrives_in_order(graph: Graph) -> None:
     assert got == [str(i) for i in range(50)]
 
 
+@builtin_only
+def test_a_destroyed_node_is_gone_at_once_though_the_executor_is_amid_a_round(graph: Graph) -> None:
+    near, far = graph.node("near"), graph.node("far")
+    publisher, rounds = near.create_publisher(String, "words", 10), []
+    events = ros.incompatible_qos_events(print)
+    far.create_subscription(String, "words", print, 10, event_callbacks=events)
+    far.create_timer(0.01, lambda: rounds.append(1), clock=ros.steady_clock())
+    assert graph.until(lambda: publisher.get_subscription_count() == 1)
+    count = len(rounds)
+    assert graph.until(lambda: len(rounds) > count)  # the timer comes first in a round
+    graph.executor.remove_node(far)
+    far.destroy_node()
+    assert publisher.get_subscription_count() == 0
+
+
 def test_another_process_and_a_late_joiner(graph: Graph, program: Program) -> None:
     far = program(PUBLISHER)
     assert far.stdout is not None

@@ -81,6 +81,8 @@ class Publisher:
 
     def destroy(self) -> None:
         """Leave the topic."""
+        if self.event is not None:
+            self.event.close()
         self._writer = self.event = None
 
 
@@ -137,6 +139,8 @@ class Subscription:
 
     def destroy(self) -> None:
         """Leave the topic."""
+        if self.event is not None:
+            self.event.close()
         self.reader = self.event = None
 
 
@@ -144,14 +148,19 @@ class QosWatch:
     """Turns a DDS status into the incompatible-QoS callback."""
 
     def __init__(self, events: EventCallbacks, status: Callable[[], Incompatible]) -> None:
-        self._callback, self._status = events.incompatible_qos, status
+        self._callback = events.incompatible_qos
+        self._status: Callable[[], Incompatible] | None = status
+
+    def close(self) -> None:
+        """Let go of the endpoint: it leaves DDS with the last reference to it."""
+        self._status = None
 
     def take(self) -> Handler | None:
         """The callback bound to what is new, or None."""
-        callback = self._callback
-        if callback is None:
+        callback, read_status = self._callback, self._status
+        if callback is None or read_status is None:
             return None
-        status = self._status()
+        status = read_status()
         if status.new <= 0:
             return None
         info = IncompatibleQoS(status.total, status.new, status.policy)
