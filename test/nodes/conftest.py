@@ -9,7 +9,7 @@ from graph import Graph
 
 
 @pytest.fixture(scope="module")
-def network() -> Iterator[Graph]:
+def network(domain: int) -> Iterator[Graph]:
     made = Graph()
     yield made
     made.close()
@@ -20,5 +20,6 @@ def graph(network: Graph) -> Iterator[Graph]:
     """The module's graph, without the nodes of the test before."""
     yield network
     network.deaf()
+    network.mute()
     for node in list(network.nodes):
         network.remove(node)

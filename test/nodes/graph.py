@@ -15,24 +15,23 @@ from vljepa_ros.nodes.qos import LATCHED, RESULTS
 MODEL = os.environ.get("VLJEPA_TEST_MODEL", "nano")
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220)}
 SECOND = 1_000_000_000
-
-
-def domain() -> int:
-    """Parallel test runs must not hear each other."""
-    return 20 + os.getpid() % 79
+PATIENCE = 30.0  # seconds; a busy machine is slow, not wrong
 
 
 class Graph:
-    """Nodes under test, and a node that publishes to them, listens and calls."""
+    """Nodes under test, and a node that publishes to them, listens and calls.
+
+    It meets nobody else: the fixture `domain` has set ROS_DOMAIN_ID.
+    """
 
     def __init__(self) -> None:
-        ros.init(args=[], domain_id=domain())
+        ros.init(args=[])
         self.executor = ros.SingleThreadedExecutor()
         self.nodes: list[Any] = []
         self.client = ros.Node("tester", namespace="vljepa")
         self.executor.add_node(self.client)
-        self.heard: dict[str, list[Any]] = {}
         self._subscriptions: list[Any] = []
+        self._publishers: list[Any] = []
         self.stamp = time.time_ns() - 5 * SECOND
 
     def close(self) -> None:
@@ -60,16 +59,37 @@ class Graph:
         self.executor.remove_node(node)
         node.destroy_node()
 
-    def spin(self, until: Callable[[], Any], timeout: float = 10.0) -> bool:
+    def spin(
+        self,
+        until: Callable[[], Any],
+        timeout: float = PATIENCE,
+        again: Callable[[], Any] | None = None,
+    ) -> bool:
+        """Run callbacks until a condition holds; False after `timeout` seconds.
+
+        :param again: done over and over meanwhile, such as publishing what may be lost.
+        """
         end = time.monotonic() + timeout
         while not until():
             if time.monotonic() > end:
                 return False
+            if again is not None:
+                again()
             self.executor.spin_once(timeout_sec=0.02)
         return True
 
     def rest(self, seconds: float) -> None:
+        """Run callbacks for a while: only for what must *not* happen."""
         self.spin(lambda: False, seconds)
+
+    def turn(self) -> None:
+        """Let everything in the executor take at least one message.
+
+        A task runs at the beginning of a round over all entities, so between two there is one.
+        """
+        for _ in range(2):
+            task = self.executor.create_task(lambda: None)
+            assert self.spin(task.done), "the executor stands still"
 
     def listen(self, kind: str, topic: str, latched: bool = False) -> list[Any]:
         """Everything that arrives on a topic from now on."""
@@ -86,12 +106,33 @@ class Graph:
             self.client.destroy_subscription(subscription)
         self._subscriptions.clear()
 
-    def call(self, kind: str, name: str, timeout: float = 20.0, **fields: Any) -> Any:
+    def mute(self) -> None:
+        """Destroy the publishers that `publisher` and `camera` made."""
+        for publisher in self._publishers:
+            self.client.destroy_publisher(publisher)
+        self._publishers.clear()
+
+    def publisher(self, kind: str, topic: str, qos: Any = 10) -> Any:
+        """A publisher that goes with the test."""
+        made = self.client.create_publisher(ros.interface(kind), topic, qos)
+        self._publishers.append(made)
+        return made
+
+    def connect(self, publisher: Any) -> Any:
+        """Wait until somebody hears a publisher; the same publisher.
+
+        Nodes under test share the tester's process, and there both ends match at the same moment.
+        """
+        assert self.spin(lambda: publisher.get_subscription_count() > 0), "nobody subscribes"
+        self.turn()
+        return publisher
+
+    def call(self, kind: str, name: str, timeout: float = 2 * PATIENCE, **fields: Any) -> Any:
         """The reply of a service."""
         interface = ros.interface(kind)
         client = self.client.create_client(interface, name)
         try:
-            assert self.spin(client.service_is_ready, 5.0), f"nobody serves {name}"
+            assert self.spin(client.service_is_ready), f"nobody serves {name}"
             future = client.call_async(interface.Request(**fields))
             assert self.spin(future.done, timeout), f"no reply from {name}"
             return future.result()
@@ -118,18 +159,23 @@ class Graph:
         return reply.results[0]
 
     def camera(self, topic: str = "/camera/image_raw", kind: str = "sensor_msgs/msg/Image") -> Any:
-        publisher = self.client.create_publisher(ros.interface(kind), topic, 5)
-        assert self.spin(lambda: publisher.get_subscription_count() > 0, 5.0)
-        return publisher
+        """A connected publisher of images."""
+        return self.connect(self.publisher(kind, topic, 5))
 
     def show(self, camera: Any, colour: str = "red", seconds: float = 2.0, **fields: Any) -> int:
-        """Publish ten images for each second of stamps, one after the other; the last stamp."""
+        """Publish ten images for each second of stamps, each heard before the next one.
+
+        :return: the last stamp.
+        """
         for _ in range(round(seconds * 10)):
-            self.stamp += SECOND // 10
-            camera.publish(image(colour, self.stamp, **fields))
-            self.executor.spin_once(timeout_sec=0.005)
-            self.executor.spin_once(timeout_sec=0.005)
+            self.show_one(camera, colour, **fields)
         return self.stamp
+
+    def show_one(self, camera: Any, colour: str = "red", **fields: Any) -> None:
+        """Publish one image, 0.1 s after the one before by its stamp, and let it be heard."""
+        self.stamp += SECOND // 10
+        camera.publish(image(colour, self.stamp, **fields))
+        self.turn()
 
 
 def image(colour: str, stamp: int, **fields: Any) -> Any:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from graph import COLOURS, MODEL, SECOND, Graph, image, nanoseconds, status
+from graph import COLOURS, MODEL, PATIENCE, SECOND, Graph, image, nanoseconds, status
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.perception_node import PerceptionNode
@@ -54,23 +55,25 @@ class Watch:
         self.log = graph.listen("rcl_interfaces/msg/Log", "/rosout")
         self.camera = graph.camera()
 
-    def says(self, *texts: str, part: str = "camera front") -> bool:
+    def says(self, *texts: str, again: Callable[[], Any] | None = None) -> bool:
+        """Whether the diagnostics come to say so; see `Graph.spin` for `again`."""
+
         def found() -> bool:
-            now = status(self.diagnostics, f"perception_node: {part}")
+            now = status(self.diagnostics, "perception_node: camera front")
             return now is not None and all(text in now.message for text in texts)
 
-        return self.graph.spin(found, 8.0)
+        return self.graph.spin(found, again=again)
 
-    def logs(self, *texts: str) -> bool:
+    def logs(self, *texts: str, again: Callable[[], Any] | None = None) -> bool:
         return self.graph.spin(
-            lambda: any(all(text in m.msg for text in texts) for m in self.log), 8.0
+            lambda: any(all(text in m.msg for text in texts) for m in self.log), again=again
         )
 
     def lives(self) -> bool:
         """Whether new images become embeddings with their stamps, and the diagnostics say so."""
         heard = self.graph.listen(EMBEDDING, "front/embeddings")
         first = self.graph.stamp
-        end = time.monotonic() + 15.0
+        end = time.monotonic() + 2 * PATIENCE
         while time.monotonic() < end:
             self.graph.show(self.camera, "green", 0.5)
             newest = nanoseconds(heard[-1].header.stamp) if heard else 0
@@ -79,20 +82,14 @@ class Watch:
                 return True
         return False
 
-    def close(self) -> None:
-        self.graph.client.destroy_publisher(self.camera)
-
 
 @pytest.fixture
-def watch(graph: Graph, started: Any) -> Any:
-    made = Watch(graph)
-    yield made
-    made.close()
+def watch(graph: Graph, started: Any) -> Watch:
+    return Watch(graph)
 
 
 def test_no_camera_is_said_with_the_image_topics_that_exist(graph: Graph) -> None:
-    kind = ros.interface("sensor_msgs/msg/CompressedImage")
-    other = graph.client.create_publisher(kind, "/robot/camera/compressed", 5)
+    graph.publisher("sensor_msgs/msg/CompressedImage", "/robot/camera/compressed", 5)
     graph.add(PerceptionNode, model=MODEL, image_timeout=0.5, front__image_topic="/no/camera")
     diagnostics = graph.listen(DIAGNOSTICS, "/diagnostics")
     log = graph.listen("rcl_interfaces/msg/Log", "/rosout")
@@ -102,7 +99,6 @@ def test_no_camera_is_said_with_the_image_topics_that_exist(graph: Graph) -> Non
     assert "no image on '/no/camera' yet" in status(diagnostics, "camera front").message
     assert graph.spin(lambda: any("/robot/camera/compressed (compressed)" in m.msg for m in log))
     assert any("set front.image_topic and front.transport" in m.msg for m in log)
-    graph.client.destroy_publisher(other)
 
 
 def test_a_camera_that_stops(graph: Graph, watch: Watch) -> None:
@@ -127,26 +123,27 @@ def test_a_camera_that_stops(graph: Graph, watch: Watch) -> None:
 def test_images_that_cannot_be_used(
     graph: Graph, watch: Watch, fields: dict[str, Any], texts: list[str]
 ) -> None:
-    for _ in range(15):
+    def show() -> None:
         graph.stamp += SECOND // 10
         message = image("red", graph.stamp)
         for name, value in fields.items():
             setattr(message, name, value)
         watch.camera.publish(message)
-        graph.rest(0.01)
-    assert watch.says("no usable image", *texts)
+        graph.turn()
+
+    assert watch.says("no usable image", *texts, again=show)
     assert watch.logs(*texts)
     assert watch.lives()
 
 
 def test_truncated_images_in_mid_stream(graph: Graph, watch: Watch) -> None:
     assert watch.lives()
-    for i in range(20):
-        graph.stamp += SECOND // 10
-        fields = {"data": b"\x00" * 100} if i % 2 else {}
-        watch.camera.publish(image("red", graph.stamp, **fields))
-        graph.rest(0.01)
-    assert watch.logs("images could not be used", "truncated: 100 bytes")
+
+    def show() -> None:
+        graph.show_one(watch.camera)
+        graph.show_one(watch.camera, data=b"\x00" * 100)
+
+    assert watch.logs("images could not be used", "truncated: 100 bytes", again=show)
     assert watch.lives()
 
 
@@ -158,17 +155,20 @@ def test_jpegs_that_are_none(graph: Graph) -> None:
     camera = graph.camera("/jpeg", "sensor_msgs/msg/CompressedImage")
     message = ros.interface("sensor_msgs/msg/CompressedImage")(format="jpeg", data=b"GIF89a12")
     message.header.stamp = node.get_clock().now().to_msg()
-    camera.publish(message)
     assert graph.spin(
-        lambda: (s := status(diagnostics, "camera front")) and "allowed: JPEG and PNG" in s.message
+        lambda: (s := status(diagnostics, "camera front")) and "allowed: JPEG and PNG" in s.message,
+        again=lambda: camera.publish(message),
     )
 
 
 def test_another_resolution_in_mid_stream(graph: Graph, watch: Watch) -> None:
     heard = graph.listen(EMBEDDING, "front/embeddings")
     graph.show(watch.camera, "red", 2.0)
-    last = graph.show(watch.camera, "blue", 1.0, height=48, width=200)
-    assert graph.spin(lambda: heard and nanoseconds(heard[-1].header.stamp) == last)
+    first = graph.stamp
+    assert graph.spin(
+        lambda: heard and nanoseconds(heard[-1].header.stamp) > first,
+        again=lambda: graph.show_one(watch.camera, "blue", height=48, width=200),
+    )
     assert watch.lives()
 
 
@@ -181,21 +181,18 @@ def test_time_jumping_back(graph: Graph, watch: Watch) -> None:
 
 
 def test_stamps_of_a_bag_without_simulated_time_are_named(graph: Graph, watch: Watch) -> None:
-    before, graph.stamp = graph.stamp, graph.stamp - 48 * 3600 * SECOND
-    graph.show(watch.camera, "red", 2.0)
-    assert watch.says("48 h old: is this a bag?", "use_sim_time:=true")
+    before, graph.stamp = graph.stamp, time.time_ns() - 48 * 3600 * SECOND
+    texts = ("48 h old: is this a bag?", "use_sim_time:=true")
+    assert watch.says(*texts, again=lambda: graph.show_one(watch.camera))
     graph.stamp = before
     assert watch.lives()
 
 
 def test_images_without_stamp_take_the_time_of_arrival(graph: Graph, watch: Watch) -> None:
     heard = graph.listen(EMBEDDING, "front/embeddings")
-    for _ in range(30):
-        watch.camera.publish(image("red", 0))
-        graph.rest(0.1)
+    assert graph.spin(lambda: heard, again=lambda: watch.camera.publish(image("red", 0)))
     assert watch.logs("images have no stamp", "set header.stamp")
-    assert graph.spin(lambda: heard)
-    assert abs(heard[-1].latency) < 5
+    assert abs(nanoseconds(heard[-1].header.stamp) - time.time_ns()) < 3600 * SECOND
 
 
 @pytest.mark.parametrize(
@@ -215,7 +212,7 @@ def test_images_without_stamp_take_the_time_of_arrival(graph: Graph, watch: Watc
 def test_questions_that_cannot_be_answered(
     graph: Graph, watch: Watch, fields: dict[str, Any], reason: str
 ) -> None:
-    graph.stamp = time.time_ns() - 5 * SECOND
+    graph.stamp = time.time_ns() - 60 * SECOND
     graph.show(watch.camera, "red", 2.0)
     reply = graph.ask(**fields)
     assert not reply.success

@@ -56,7 +56,7 @@ def test_each_state_answers_what_it_can(graph: Graph) -> None:
     assert (
         "is not active; try: ros2 lifecycle set /vljepa/perception_node activate" in reply.message
     )
-    assert graph.client.count_subscribers("/camera/image_raw") == 0
+    assert graph.spin(lambda: graph.client.count_subscribers("/camera/image_raw") == 0)
 
     words = graph.listen("vljepa_ros/msg/Vocabulary", "vocabulary", latched=True)
     info = graph.listen("vljepa_ros/msg/ModelInfo", "model_info", latched=True)
@@ -109,5 +109,5 @@ def test_configuring_without_a_model_fails_and_can_be_tried_again(graph: Graph, 
 def test_diagnostics_beat_in_every_state_even_without_a_clock(graph: Graph) -> None:
     heard = graph.listen("diagnostic_msgs/msg/DiagnosticArray", "/diagnostics")
     graph.add(PerceptionNode, model=MODEL, autostart=False, use_sim_time=True)
-    assert graph.spin(lambda: len(heard) >= 2, 5.0)
+    assert graph.spin(lambda: len(heard) >= 2)
     assert status(heard, "node: model").message == "not configured"

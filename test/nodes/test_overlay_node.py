@@ -28,38 +28,36 @@ def test_words_are_drawn_where_they_belong() -> None:
 def test_pictures_are_drawn_only_while_somebody_looks(graph: Graph) -> None:
     node = graph.add(OverlayNode)
     diagnostics = graph.listen("diagnostic_msgs/msg/DiagnosticArray", "/diagnostics")
-    camera = graph.client.create_publisher(ros.interface(IMAGE), "/camera/image_raw", 5)
+    camera = graph.publisher(IMAGE, "/camera/image_raw", 5)
     graph.rest(0.8)
     assert camera.get_subscription_count() == 0
-    scene = graph.client.create_publisher(
-        ros.interface("vljepa_ros/msg/SceneEvent"), "front/scene", LATCHED
-    )
-    labels = graph.client.create_publisher(
-        ros.interface("vljepa_ros/msg/SceneLabels"), "front/labels", RESULTS
-    )
+    scene = graph.publisher("vljepa_ros/msg/SceneEvent", "front/scene", LATCHED)
+    labels = graph.publisher("vljepa_ros/msg/SceneLabels", "front/labels", RESULTS)
     scene.publish(ros.interface("vljepa_ros/msg/SceneEvent")(text="a red wall"))
     heard = graph.listen(IMAGE, "front/overlay")
-    assert graph.spin(lambda: camera.get_subscription_count() and labels.get_subscription_count())
+    graph.connect(camera)
+    graph.connect(labels)
     said = ros.interface("vljepa_ros/msg/SceneLabels")(labels=["red"], scores=[0.9])
     labels.publish(said)
-    graph.rest(0.2)
-    last = graph.show(camera, "red", 0.5)
-    assert graph.spin(lambda: heard and nanoseconds(heard[-1].header.stamp) == last)
+    graph.turn()
+
+    def show() -> None:
+        graph.show_one(camera)
+
+    assert graph.spin(lambda: heard, again=show)
     got = np.frombuffer(heard[-1].data, np.uint8).reshape(60, 80, 3)
     plain = np.frombuffer(image("red", 0).data, np.uint8).reshape(60, 80, 3)
     assert (got[-8:] != plain[-8:]).any(), "the text"
     assert (got[:12] != plain[:12]).any(), "the label"
     assert graph.set(node, "labels", 0).successful
     heard.clear()
-    graph.show(camera, "red", 0.5)
-    assert graph.spin(lambda: heard)
+    first = graph.stamp
+    assert graph.spin(lambda: heard and nanoseconds(heard[-1].header.stamp) > first, again=show)
     got = np.frombuffer(heard[-1].data, np.uint8).reshape(60, 80, 3)
     assert np.array_equal(got[:12], plain[:12]), "no label any more"
-    camera.publish(image("red", graph.stamp, encoding="32FC1"))
     assert graph.spin(
-        lambda: (s := status(diagnostics, "picture")) and "allowed: rgb8" in s.message
+        lambda: (s := status(diagnostics, "picture")) and "allowed: rgb8" in s.message,
+        again=lambda: graph.show_one(camera, encoding="32FC1"),
     )
     graph.deaf()
     assert graph.spin(lambda: camera.get_subscription_count() == 0)
-    for publisher in (camera, scene, labels):
-        graph.client.destroy_publisher(publisher)

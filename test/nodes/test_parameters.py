@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
-from graph import MODEL, SECOND, Graph, image, nanoseconds
+from graph import MODEL, SECOND, Graph, nanoseconds
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.camera_node import CameraNode
@@ -120,22 +121,24 @@ def test_always_on(graph: Graph, node: PerceptionNode) -> None:
     graph.show(camera)
     assert node.pipeline.clips == 0
     assert graph.set(node, "always_on", True).successful
-    graph.show(camera)
-    assert graph.spin(lambda: node.pipeline.clips > 0)
+    assert graph.spin(lambda: node.pipeline.clips > 0, again=lambda: graph.show_one(camera))
 
 
 @pytest.mark.parametrize("name", ["max_rate", "front.max_rate"])
 def test_max_rate(graph: Graph, node: PerceptionNode, name: str) -> None:
     heard = graph.listen(EMBEDDING, "front/embeddings")
     camera = graph.camera()
-    graph.show(camera)
-    assert graph.spin(lambda: heard)
+    shown = partial(graph.show_one, camera)
+    assert graph.spin(lambda: heard, again=shown)
     assert graph.set(node, name, 2.0).successful
-    graph.rest(0.6)
-    before, begin = len(heard), time.monotonic()
-    while time.monotonic() < begin + 2.0:
-        graph.show(camera, seconds=0.1)
-    assert 2 <= len(heard) - before <= 6
+    first, begin = graph.stamp, time.monotonic()
+
+    def later() -> int:
+        return sum(nanoseconds(message.header.stamp) > first for message in heard)
+
+    assert graph.spin(lambda: later() >= 3 and time.monotonic() > begin + 2.0, again=shown)
+    seconds = time.monotonic() - begin
+    assert later() <= 2.0 * seconds + 2, "the first at once, and one that was late"
 
 
 def test_rotate(graph: Graph, node: PerceptionNode) -> None:
@@ -145,14 +148,14 @@ def test_rotate(graph: Graph, node: PerceptionNode) -> None:
     half[:30] = (200, 60, 20)
 
     def look() -> np.ndarray:
-        heard.clear()
-        for _ in range(25):
-            graph.stamp += SECOND // 10
-            shown = image("red", graph.stamp, height=60, width=60)
-            shown.data = half.tobytes()
-            camera.publish(shown)
-            graph.rest(0.01)
-        assert graph.spin(lambda: heard and nanoseconds(heard[-1].header.stamp) == graph.stamp)
+        """Of a clip that is all new: the model looks back 1.5 s."""
+        fields = {"height": 60, "width": 60, "data": half.tobytes()}
+        first = graph.stamp
+        graph.show(camera, "red", 2.5, **fields)
+        assert graph.spin(
+            lambda: heard and nanoseconds(heard[-1].clip_start) > first,
+            again=lambda: graph.show_one(camera, **fields),
+        )
         return np.array(heard[-1].vector)
 
     upright = look()
@@ -191,7 +194,7 @@ def test_request_timeout(graph: Graph, node: PerceptionNode) -> None:
 def test_image_timeout(graph: Graph, node: PerceptionNode) -> None:
     log = graph.listen("rcl_interfaces/msg/Log", "/rosout")
     assert graph.set(node, "image_timeout", 0.5).successful
-    assert graph.spin(lambda: any("no image on" in m.msg for m in log), 4.0)
+    assert graph.spin(lambda: any("no image on" in m.msg for m in log))
 
 
 def test_the_decoders_detection(graph: Graph) -> None:
@@ -218,9 +221,9 @@ def test_the_decoders_reports(graph: Graph) -> None:
     made = graph.add(SelectiveDecoderNode, model=MODEL)
     assert graph.set(made, "request_timeout", 0.2).successful
     assert "within 0.2 s" in graph.call("vljepa_ros/srv/Describe", "describe").message
-    publisher = graph.client.create_publisher(ros.interface(EMBEDDING), "front/embeddings", 10)
+    publisher = graph.publisher(EMBEDDING, "front/embeddings")
     assert graph.set(made, "always_on", True).successful
-    assert graph.spin(lambda: publisher.get_subscription_count() > 0), "always_on"
+    graph.connect(publisher)  # always_on
     scene = graph.listen("vljepa_ros/msg/SceneEvent", "front/scene", latched=True)
     assert graph.set(made, "include_vector", True).successful
     assert graph.set(made, "heartbeat", 0.2).successful
@@ -232,14 +235,10 @@ def test_the_decoders_reports(graph: Graph) -> None:
         message.vector = [1.0] + [0.0] * (made.engine.config.dim - 1)
         message.header.stamp = ros.Time(nanoseconds=graph.stamp).to_msg()
         publisher.publish(message)
-        graph.rest(0.1)
+        graph.turn()
 
-    end = time.monotonic() + 8.0
-    while len(scene) < 3 and time.monotonic() < end:
-        show()
-    assert len(scene) >= 3, "heartbeat"
+    assert graph.spin(lambda: len(scene) >= 3, again=show), "heartbeat"
     assert len(scene[-1].vector) == made.engine.config.dim
-    graph.client.destroy_publisher(publisher)
 
 
 def test_the_cameras(graph: Graph, tmp_path: Path) -> None:
@@ -253,11 +252,12 @@ def test_the_cameras(graph: Graph, tmp_path: Path) -> None:
     assert graph.set(made, "encoding", "bgr8").successful
     assert graph.spin(lambda: images[-1].encoding == "bgr8")
     assert graph.set(made, "rate", 100.0).successful
+    assert made._pace.timer_period_ns == 10_000_000
     before = len(images)
-    graph.rest(1.0)
-    assert len(images) - before > 10
+    assert graph.spin(lambda: len(images) >= before + 10)
     assert graph.set(made, "loop", False).successful
-    graph.rest(0.3)
+    assert graph.spin(lambda: made._pace is None), "it plays to the end"
+    graph.turn()
     before = len(images)
     graph.rest(0.3)
     assert len(images) == before

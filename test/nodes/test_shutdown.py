@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from graph import MODEL, domain
+from graph import MODEL
 
 import vljepa_ros
 from vljepa_ros.nodes.bringup import BringupConfig, commands
@@ -18,12 +18,15 @@ from vljepa_ros.nodes.bringup import BringupConfig, commands
 ROOT = Path(vljepa_ros.__file__).parents[1]
 
 
-pytestmark = pytest.mark.timeout(240)  # starting a program takes long on a busy machine
+pytestmark = [
+    pytest.mark.timeout(300),  # starting a program takes long on a busy machine
+    pytest.mark.usefixtures("domain"),
+]
 
 
 def environment() -> dict[str, str]:
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    return {**os.environ, "ROS_DOMAIN_ID": str(domain()), "PYTHONPATH": path}
+    return {**os.environ, "PYTHONPATH": path}
 
 
 def begin(command: list[str], log: Path, ready: str) -> subprocess.Popen[bytes]:

@@ -10,19 +10,24 @@ import sys
 from pathlib import Path
 
 import cv2
+import pytest
 
 from vljepa_ros.resources import model_dir
 
 ROOT = Path(__file__).parents[3]
-DOMAIN = str(31 + os.getpid() % 9)
+pytestmark = [
+    pytest.mark.timeout(300),  # starting a program takes long on a busy machine
+    pytest.mark.usefixtures("domain"),
+]
 
 
 def demo(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    options = ["--domain", os.environ["ROS_DOMAIN_ID"], *arguments]
     return subprocess.run(
-        [sys.executable, "-m", "vljepa_ros.cli.main", "demo", "--domain", DOMAIN, *arguments],
+        [sys.executable, "-m", "vljepa_ros.cli.main", "demo", *options],
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=200,
         cwd=ROOT,
         env={**os.environ, **environment},
         check=False,

@@ -26,18 +26,11 @@ if find_spec("cyclonedds") is None or find_spec("rosbags") is None:
     ]
 
 
-@pytest.fixture(scope="session")
-def domain() -> int:
-    """A domain of this test run's own: other runs on the host must not be heard."""
-    return 1 + os.getpid() % 99
-
-
 class Graph:
     """An initialised context with one executor."""
 
-    def __init__(self, domain: int, args: list[str]) -> None:
-        self.domain = domain
-        ros.init(args, domain_id=domain)
+    def __init__(self, args: list[str]) -> None:
+        ros.init(args)
         self.executor = ros.SingleThreadedExecutor()
         self.nodes: list[Any] = []
 
@@ -49,7 +42,7 @@ class Graph:
     def node(self, name: str, **options: Any) -> Any:
         return self.add(ros.Node(name, **options))
 
-    def until(self, condition: Callable[[], Any], seconds: float = 20.0) -> bool:
+    def until(self, condition: Callable[[], Any], seconds: float = 30.0) -> bool:
         """Spin until `condition` holds; False after `seconds`."""
         deadline = time.monotonic() + seconds
         while not condition():
@@ -85,7 +78,7 @@ def make_graph(domain: int) -> Iterator[Callable[..., Graph]]:
     made: list[Graph] = []
 
     def make(*args: str) -> Graph:
-        made.append(Graph(domain, ["--ros-args", *args] if args else []))
+        made.append(Graph(["--ros-args", *args] if args else []))
         return made[-1]
 
     yield make
@@ -100,16 +93,16 @@ def graph(make_graph: Callable[..., Graph]) -> Graph:
 
 @pytest.fixture
 def program(domain: int, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start a Python program in a process of its own, in the same domain."""
+    """Start a Python program in a process of its own, in the same domain (by its environment)."""
     started: list[subprocess.Popen[str]] = []
 
     def start(source: str, *args: str) -> subprocess.Popen[str]:
         path = tmp_path / f"program_{len(started)}.py"
         path.write_text(source, encoding="utf-8")
+        path_before = os.environ.get("PYTHONPATH", "")
         environment = {
             **os.environ,
-            "ROS_DOMAIN_ID": str(domain),
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), path_before])),
             "PYTHONUNBUFFERED": "1",
         }
         started.append(

