@@ -11,7 +11,7 @@ from vljepa_ros.cli.failure import CliError
 
 __all__ = ["add", "run"]
 
-MODELS = {"nano": "vljepa_ros.training.train_nano", "full": "vljepa_ros.training.full_train"}
+MODELS = {"nano": "vljepa_ros.training.nano", "full": "vljepa_ros.training.full_train"}
 NEEDS = {"nano": ("torch", "mujoco"), "full": ("torch", "transformers")}
 
 

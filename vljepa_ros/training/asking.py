@@ -13,14 +13,15 @@ from vljepa_ros.training.store import Scene, cell_of
 from vljepa_ros.world.captions import (
     event_key,
     event_text,
-    event_texts,
     noun,
     object_names,
     state_text,
-    state_texts,
+    wide_event_texts,
+    wide_state_texts,
 )
 from vljepa_ros.world.questions import Question, ask
 from vljepa_ros.world.state import ACTIONS, COLORS, OBJECT_ACTIONS, SHAPES, State
+from vljepa_ros.world.wide_wordings import WIDE_QUESTIONS
 from vljepa_ros.world.wordings import QUESTIONS, STATES
 
 __all__ = [
@@ -29,13 +30,16 @@ __all__ = [
     "canonical_text",
     "draw",
     "fixed_candidates",
+    "frequent_answers",
     "frequent_texts",
     "hard_candidates",
     "named_cells",
+    "named_shape",
     "parent",
 ]
 
 ABSENT = 64
+_WIDE = 0.6  # share of the windows that are asked about in the wide wordings
 _NOT_ASKED = -1
 _NUMBERS = ("zero", "one", "two", "three", "four", "five")
 _NAMED = re.compile(
@@ -47,11 +51,11 @@ _WEIGHTS = {
     "moved": 1.0,
     "door": 1.3,
     "lights": 0.7,
-    "person": 1.5,
-    "colour": 1.0,
-    "count": 1.0,
+    "person": 2.0,
+    "colour": 1.2,
+    "count": 2.0,
     "exists": 1.6,
-    "side": 4.0,
+    "side": 3.0,
     "held": 0.8,
     "holding_anything": 0.6,
     "caption": 0.0,
@@ -98,6 +102,12 @@ def named_cells(question: Question, state: State) -> tuple[int, int]:
     return cells[0], cells[1]
 
 
+def named_shape(text: str) -> str:
+    """The shape that a question about one object names; "" where it names none."""
+    found = _NAMED.search(text)
+    return found.group(2) if found else ""
+
+
 def draw(
     scene: Scene,
     last: int,
@@ -114,7 +124,7 @@ def draw(
     """
     questions: list[Question] = []
     for _ in range(3):
-        for question in ask(scene.record, last, rng):
+        for question in ask(scene.record, last, rng, "wide" if rng.random() < _WIDE else "train"):
             if _WEIGHTS[question.task] <= 0 or any(q.task == question.task for q in questions):
                 continue
             limit = 0.35 if question.task == "side" else fresh
@@ -156,20 +166,29 @@ def canonical_text(key: str) -> str:
     return "nothing" if kind == "none" else kind
 
 
-def frequent_texts(split: str, rng: random.Random, sides: int = 3000) -> list[str]:
-    """Texts worth knowing from the start; `sides` of the questions that name two objects."""
+def frequent_answers(split: str, rng: random.Random, wordings: int = 10) -> list[str]:
+    """Answers worth knowing from the start; `wordings` of each event with each object."""
     names = object_names(split)
     found = [text for text, _ in fixed_candidates()]
     for kind in ACTIONS:
-        found += event_texts(kind)
+        found += wide_event_texts(kind)
         if kind in OBJECT_ACTIONS:
-            found += [event_text(kind, name, i) for name in names for i in range(5)]
+            for name in names:
+                found += [event_text(kind, name, i) for i in range(2)]
+                found += rng.sample(wide_event_texts(kind, name), wordings - 2)
     for key in STATES:
         if key != "held":
-            found += state_texts(key)
+            found += wide_state_texts(key)
     found += [noun(name) for name in names]
-    for form, texts in QUESTIONS.items():
-        for text in texts:
+    return list(dict.fromkeys(found))
+
+
+def frequent_texts(split: str, rng: random.Random, sides: int = 3000) -> list[str]:
+    """Questions worth knowing from the start; `sides` of those that name two objects."""
+    names = object_names(split)
+    found = []
+    for form, known in QUESTIONS.items():
+        for text in (*known, *WIDE_QUESTIONS.get(form, ())):
             if "{y}" in text:
                 continue
             if "{x}" not in text:
@@ -179,7 +198,8 @@ def frequent_texts(split: str, rng: random.Random, sides: int = 3000) -> list[st
             else:
                 found += [text.format(x=noun(shape)) for shape in SHAPES]
     named = [*names, *SHAPES, *SHAPES]
-    pairs = [text for form in ("side", "side_yes") for text in QUESTIONS[form]]
+    forms = ("side", "side_yes")
+    pairs = [text for form in forms for text in (*QUESTIONS[form], *WIDE_QUESTIONS[form])]
     for _ in range(sides):
         x, y = rng.sample(named, 2)
         found.append(rng.choice(pairs).format(x=noun(x), y=noun(y)))
@@ -203,7 +223,7 @@ def hard_candidates(rows: Sequence[Row], split: str, rng: random.Random) -> list
     every action once. Keys beside the texts."""
     names = object_names(split)
     # Few wordings: each new text costs a pass of the trunk.
-    found = [(event_text(kind, "", rng.randrange(13)), event_key(kind)) for kind in ACTIONS]
+    found = [(rng.choice(wide_event_texts(kind)), event_key(kind)) for kind in ACTIONS]
     for row in rows:
         if row.task == "event" and parent(row.key):
             _, kind, name = row.key.split(":", 2)

@@ -23,9 +23,10 @@ from vljepa_ros.training.contrast import LogitScale, answer_loss
 from vljepa_ros.training.heads import FrameHeads, WindowHeads
 from vljepa_ros.training.joint import prepare, window_loss, windows_of
 from vljepa_ros.training.losses import locate_loss
+from vljepa_ros.training.paraphrases import Paraphrases
 from vljepa_ros.training.progress import Budget, Progress
 from vljepa_ros.training.schedule import make_optimizer, set_rate
-from vljepa_ros.training.store import Scene, Store
+from vljepa_ros.training.store import Scene
 from vljepa_ros.training.texts import TextTable
 from vljepa_ros.world.questions import CLIP_FRAMES
 
@@ -46,6 +47,8 @@ class CachedConfig:
     save_every: float = 5.0
     noise: float = 0.08
     tokens_only: bool = False
+    texts: float = 0.5
+    text_every: int = 2
 
 
 def frame_features(model: VLJEPA, scenes: list[Scene]) -> Tensor:
@@ -62,7 +65,7 @@ def frame_features(model: VLJEPA, scenes: list[Scene]) -> Tensor:
 def train_cached(
     model: VLJEPA,
     table: TextTable,
-    store: Store,
+    scenes: list[Scene],
     config: CachedConfig,
     folder: Path,
     evaluate: Callable[[], dict[str, float]],
@@ -70,10 +73,11 @@ def train_cached(
     seed: int = 0,
     phase: str = "cached",
     start_from: str = "joint",
+    paraphrases: Paraphrases | None = None,
 ) -> None:
     """Resumes from and ends with `folder/<phase>.pt`; starts with `folder/<start_from>.pt`.
 
-    features: `frame_features` of the last scenes in `store`.
+    features: `frame_features` of `scenes`.
     """
     window_heads, scale = WindowHeads(model.architecture.window.dim), LogitScale()
     # The per-frame stage and its read-outs only pass through, for the phase that comes next.
@@ -104,7 +108,6 @@ def train_cached(
     budget = Budget(config.minutes, saved["spent"] if saved else 0.0)
     progress = Progress(phase, budget)
     rng = random.Random(f"{phase} {seed} {budget.spent}")
-    scenes = store.scenes[-len(features) :]
     chooser = Chooser(scenes, CLIP_FRAMES, 1, config.questions, rng, table)
 
     def clips(batch: list[Asked]) -> Tensor:
@@ -133,6 +136,10 @@ def train_cached(
         loss = contrast + 0.4 * located
         if not config.tokens_only:
             loss = loss + 0.3 * of_windows
+        told = contrast.detach() * 0
+        if paraphrases is not None and step % config.text_every == 0:
+            told = paraphrases.loss(model.text_head, scale.log.detach().exp(), rng)
+            loss = loss + config.texts * told
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(
@@ -145,6 +152,7 @@ def train_cached(
                 "contrast": float(contrast.detach()),
                 "right": right,
                 "locate": float(located.detach()),
+                **({"texts": float(told.detach())} if told.requires_grad else {}),
                 **seen,
                 "scale": float(scale.log.detach().exp()),
             },

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from vljepa_ros.models.vl_jepa.y_encoder import TextHead
-from vljepa_ros.training.asking import Row, fixed_candidates, hard_candidates, parent
+from vljepa_ros.training.asking import Row, fixed_candidates, hard_candidates, named_shape, parent
 from vljepa_ros.training.losses import info_nce
 from vljepa_ros.training.texts import TextTable
+from vljepa_ros.world.state import NEVER_TRAINED
 
 __all__ = ["Columns", "LogitScale", "answer_loss"]
 
@@ -32,7 +33,9 @@ class Columns:
     """Unique answers of a batch and their keys, as numbers; prepared outside the training step.
 
     row_keys [R], column_keys [C]; ignored [R, C]: neither right nor wrong, because one statement
-    only says more than the other; same_kind [R, C]: answers to the same kind of question.
+    only says more than the other, or because a colour was never met in the shape that is asked
+    about (which is no evidence against it, and would be learnt as such); same_kind [R, C]: answers
+    to the same kind of question.
     """
 
     def __init__(self, rows: Sequence[Row], split: str, rng: random.Random) -> None:
@@ -51,6 +54,12 @@ class Columns:
         self.ignored = (row_parents[:, None] == self.column_keys[None]) | (
             self.row_keys[:, None] == column_parents[None]
         )
+        for row_number, row in enumerate(rows):
+            if row.task == "colour":
+                shape = named_shape(row.question)
+                for colour, unmet in NEVER_TRAINED:
+                    if unmet == shape and f"color:{colour}" in number:
+                        self.ignored[row_number] |= self.column_keys == number[f"color:{colour}"]
         kinds: dict[str, int] = {}
         row_kinds = torch.tensor([kinds.setdefault(_kind(row.key), len(kinds)) for row in rows])
         column_kinds = torch.tensor([kinds.setdefault(_kind(key), len(kinds)) for key in names])

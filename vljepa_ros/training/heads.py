@@ -11,7 +11,7 @@ from vljepa_ros.world.state import ACTIONS
 __all__ = ["FrameHeads", "WindowHeads"]
 
 _PER_CELL = ("shape", "colour", "thing")
-_PER_FRAME = ("lights", "door", "person", "holding")
+_PER_FRAME = ("lights", "door", "person", "holding", "count")
 
 
 class _Readout(nn.Module):

@@ -26,6 +26,7 @@ from vljepa_ros.training.dense import channels_last, freeze_statistics
 from vljepa_ros.training.distract import distract
 from vljepa_ros.training.heads import FrameHeads, WindowHeads
 from vljepa_ros.training.losses import dense_loss, locate_loss
+from vljepa_ros.training.paraphrases import Paraphrases
 from vljepa_ros.training.progress import Budget, Progress
 from vljepa_ros.training.schedule import make_optimizer, set_rate
 from vljepa_ros.training.store import CLASSES, Scene, Store
@@ -40,7 +41,8 @@ class JointConfig:
     """scenes per batch, successive frames of each, windows in them, questions about each window.
 
     frame_factor: learning rate of the pre-trained frame stage, as a share of `rate`. distracted:
-    share of the clips with things added to the room (`distract`).
+    share of the clips with things added to the room (`distract`). texts: weight of the loss on
+    texts alone, which is added at every `text_every`-th step.
     """
 
     minutes: float = 24.0
@@ -52,6 +54,8 @@ class JointConfig:
     frame_factor: float = 0.3
     warmup: int = 40
     distracted: float = 0.7
+    texts: float = 0.5
+    text_every: int = 2
     save_every: float = 6.0
 
 
@@ -112,7 +116,7 @@ def prepare(
     rows = [row for asked in batch for window in asked.rows for row in window]
     columns = Columns(rows, "train", rng)
     query, valid = table.queries([row.question for row in rows])
-    table.add(columns.texts)
+    table.add_answers(columns.texts)
     spans = [(scenes[a.scene], slice(a.start, a.start + chooser.frames)) for a in batch]
     return Prepared(
         clips(batch),
@@ -152,6 +156,7 @@ def train_joint(
     seed: int = 0,
     phase: str = "joint",
     start_from: str = "dense",
+    paraphrases: Paraphrases | None = None,
 ) -> None:
     """Resumes from and ends with `folder/<phase>.pt`; starts with what `folder/<start_from>.pt`
     has.
@@ -217,6 +222,10 @@ def train_joint(
         cells = torch.tensor([row.cells for row in batch.rows])
         located = locate_loss(where, cells) if where is not None else contrast * 0
         loss = contrast + 0.25 * of_frames + 0.3 * of_windows + 0.4 * located
+        told = contrast.detach() * 0
+        if paraphrases is not None and step % config.text_every == 0:
+            told = paraphrases.loss(model.text_head, scale.log.detach().exp(), rng)
+            loss = loss + config.texts * told
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(
@@ -229,6 +238,7 @@ def train_joint(
                 "contrast": float(contrast.detach()),
                 "right": right,
                 "locate": float(located.detach()),
+                **({"texts": float(told.detach())} if told.requires_grad else {}),
                 "frames": float(of_frames.detach()),
                 **seen,
                 "scale": float(scale.log.detach().exp()),

@@ -10,9 +10,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vljepa_ros.world.state import COLORS, NEVER_TRAINED, SHAPES
+
 __all__ = ["dense_loss", "info_nce", "locate_loss"]
 
 _NEVER = -1e4
+_UNMET = torch.tensor(
+    [[False] * (1 + len(COLORS))]
+    + [[False, *((colour, shape) in NEVER_TRAINED for colour in COLORS)] for shape in SHAPES]
+)
+"""[shape, colour] (0 none): combinations that no training picture has."""
 
 
 def info_nce(
@@ -69,11 +76,18 @@ def dense_loss(
 
     truth: int64, -1 not asked; per cell (ndim 2) class 0 is empty and weighs `empty_weight`, and
     accuracy is that of the cells that are not empty.
+
+    A colour that the cell's shape was never met in is no wrong answer there, nor a shape that was
+    never met in the cell's colour: that such pairs are missing says nothing about how they look,
+    and would be learnt as if it did.
     """
     total = next(iter(logits.values())).sum() * 0
     accuracy = {}
+    unmet = _unmet(truth)
     for name, target in truth.items():
         flat, goal = logits[name].float().flatten(0, -2), target.flatten()
+        if name in unmet:
+            flat = flat.masked_fill(unmet[name], _NEVER)
         asked = goal >= 0
         if not asked.any():
             continue
@@ -88,3 +102,15 @@ def dense_loss(
         if counted.any():
             accuracy[name] = float((flat[counted].argmax(1) == goal[counted]).float().mean())
     return total, accuracy
+
+
+def _unmet(truth: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Classes [cells, classes] of shape and colour that are left out of the loss of each cell."""
+    if "shape" not in truth or "colour" not in truth:
+        return {}
+    shape, colour = truth["shape"].flatten().clamp(min=0), truth["colour"].flatten().clamp(min=0)
+    table = _UNMET.to(shape.device)
+    found = {"colour": table[shape], "shape": table.T[colour]}
+    for name, goal in (("colour", colour), ("shape", shape)):
+        found[name].scatter_(1, goal[:, None], False)  # what is true is never left out
+    return found

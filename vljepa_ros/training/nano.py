@@ -28,7 +28,7 @@ from vljepa_ros.models.vl_jepa.architecture import (
 from vljepa_ros.models.vl_jepa.text import DecoderWords, TextTokenizer, split_words
 from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA, trainable_parameters
 from vljepa_ros.models.vl_jepa.weights import rounded
-from vljepa_ros.training.asking import canonical_text, frequent_texts
+from vljepa_ros.training.asking import canonical_text, frequent_answers, frequent_texts
 from vljepa_ros.training.cached import CachedConfig, frame_features, train_cached
 from vljepa_ros.training.calibration import calibrate
 from vljepa_ros.training.checkpoint import load_checkpoint, load_into
@@ -37,8 +37,9 @@ from vljepa_ros.training.dense import DenseConfig, train_dense
 from vljepa_ros.training.joint import JointConfig, train_joint
 from vljepa_ros.training.package import Contents, write_model_folder
 from vljepa_ros.training.pairs import Pair, predicted_pairs
+from vljepa_ros.training.paraphrases import Paraphrases, text_ceiling
 from vljepa_ros.training.quick_eval import quick_accuracy
-from vljepa_ros.training.store import Store
+from vljepa_ros.training.store import Scene, Store
 from vljepa_ros.training.texts import TextTable
 from vljepa_ros.training.trunk import build_trunk
 from vljepa_ros.world.captions import event_text, state_text
@@ -46,10 +47,12 @@ from vljepa_ros.world.dataset import Plan, generate
 from vljepa_ros.world.event_wordings import EVENTS
 from vljepa_ros.world.state import ACTIONS, COLORS, SHAPES
 from vljepa_ros.world.unseen_wordings import UNSEEN_EVENTS, UNSEEN_QUESTIONS, UNSEEN_STATES
+from vljepa_ros.world.wide_wordings import WIDE_EVENTS, WIDE_QUESTIONS, WIDE_STATES
 from vljepa_ros.world.wordings import QUESTIONS, STATES
 
 __all__ = ["PHASES", "NanoConfig", "demo_vocabulary", "main", "train_nano", "world_words"]
 
+FIRST_FURNISHED = 100_000  # seed of the first furnished scene: no plain scene shares one
 PHASES = ("data", "dense", "joint", "cached", "refine", "predictor", "decoder", "export")
 _TRAINED = ("predictor", "refine", "cached", "joint")
 
@@ -60,7 +63,8 @@ class NanoConfig:
     folder.
 
     each phase's `minutes` are wall time; phases: which to run (each skips itself when
-    done). cached_scenes, pair_scenes: how many scenes (the last ones) the cached phase and the
+    done). scenes, furnished_scenes: training scenes in plain and furnished rooms (`world/decor`).
+    cached_scenes, pair_scenes: how many scenes (evenly from all) the cached phases and the
     Y-Decoder learn from; pair_windows: windows of each scene whose predictions teach the decoder.
     """
 
@@ -69,7 +73,8 @@ class NanoConfig:
     out: Path = Path("runs/nano/model")
     name: str = "nano"
     phases: tuple[str, ...] = PHASES
-    scenes: int = 3000
+    scenes: int = 4400
+    furnished_scenes: int = 3500
     val_scenes: int = 150
     workers: int = 2
     threads: int = 1
@@ -95,7 +100,10 @@ class NanoConfig:
 
 def world_words() -> list[str]:
     """Every word of the world's texts: they stay whole in the tokenizer."""
-    tables = (EVENTS, UNSEEN_EVENTS, STATES, UNSEEN_STATES, QUESTIONS, UNSEEN_QUESTIONS)
+    tables = (
+        *(EVENTS, UNSEEN_EVENTS, WIDE_EVENTS, STATES, UNSEEN_STATES, WIDE_STATES),
+        *(QUESTIONS, UNSEEN_QUESTIONS, WIDE_QUESTIONS),
+    )
     texts = [text for table in tables for options in table.values() for text in options]
     return sorted({word for text in (*texts, *SHAPES, *COLORS) for word in split_words(text)})
 
@@ -157,11 +165,12 @@ def train_nano(config: NanoConfig) -> None:
     torch.set_num_threads(config.threads)
     phases = config.phases
     if "data" in phases:
-        for split, scenes in (("val", config.val_scenes), ("train", config.scenes)):
-            generate(Plan(split, scenes, config.data / split), config.workers)
+        for plan in data_plans(config):
+            generate(plan, config.workers)
     if not set(phases) - {"data"}:
         return
-    store, held_out = Store(config.data / "train"), Store(config.data / "val", config.val_scenes)
+    store = Store((config.data / "train", config.data / "train_furnished"))
+    held_out = Store(config.data / "val", config.val_scenes)
     store.refresh()
     held_out.refresh()
     model, tokenizer, table, words = _start(config)
@@ -172,31 +181,47 @@ def train_nano(config: NanoConfig) -> None:
     )
 
     def evaluate() -> dict[str, float]:
-        return quick_accuracy(model, table, held_out.scenes[: config.eval_scenes])
+        found = quick_accuracy(model, table, held_out.scenes[: config.eval_scenes])
+        ceiling = text_ceiling(model.text_head, table)
+        return found | {f"text {name}": share for name, share in ceiling.items()}
+
+    paraphrases = None
+    if set(phases) & {"joint", "cached", "refine", "predictor"}:
+        chance = random.Random(config.seed)
+        table.add(frequent_texts("train", chance))
+        table.add_answers(frequent_answers("train", chance))
+        paraphrases = Paraphrases(table, config.seed)
+        table.save(config.run / "texts.pt")
 
     # Phases before the wanted ones are loaded: they are done, or there is nothing to build on.
     if "dense" in phases:
         train_dense(model, store, held_out, config.dense, config.run, config.seed)
     if "joint" in phases:
-        table.add(frequent_texts("train", random.Random(config.seed)))
-        train_joint(model, table, store, config.joint, config.run, evaluate, config.seed)
+        train_joint(
+            model, table, store, config.joint, config.run, evaluate, config.seed,
+            paraphrases=paraphrases,
+        )  # fmt: skip
     if "cached" in phases:
-        features = _features(model, store, config, "joint")
+        scenes = spread(store.scenes, config.cached_scenes)
+        features = _features(model, scenes, config, "joint")
         train_cached(
-            model, table, store, config.cached, config.run, evaluate, features, config.seed
-        )
+            model, table, scenes, config.cached, config.run, evaluate, features, config.seed,
+            paraphrases=paraphrases,
+        )  # fmt: skip
         del features
     if "refine" in phases:
         start = "cached" if (config.run / "cached.pt").is_file() else "joint"
         train_joint(
-            model, table, store, config.refine, config.run, evaluate, config.seed, "refine", start
-        )
+            model, table, store, config.refine, config.run, evaluate, config.seed, "refine", start,
+            paraphrases,
+        )  # fmt: skip
     if "predictor" in phases:
         start = next(p for p in _TRAINED if p != "predictor" and _there(config.run, p))
-        features = _features(model, store, config, start)
+        scenes = spread(store.scenes, config.cached_scenes)
+        features = _features(model, scenes, config, start)
         train_cached(
-            model, table, store, config.predictor, config.run, evaluate, features, config.seed,
-            "predictor", start,
+            model, table, scenes, config.predictor, config.run, evaluate, features, config.seed,
+            "predictor", start, paraphrases,
         )  # fmt: skip
         del features
     if set(phases) & {"decoder", "export"}:
@@ -207,15 +232,39 @@ def _there(run: Path, phase: str) -> bool:
     return phase == "joint" or (run / f"{phase}.pt").is_file()
 
 
-def _features(model: VLJEPA, store: Store, config: NanoConfig, phase: str) -> torch.Tensor:
+def data_plans(config: NanoConfig) -> list[Plan]:
+    """What to render: validation, plain training rooms, furnished ones (other seeds)."""
+    return [
+        Plan("val", config.val_scenes, config.data / "val"),
+        Plan("train", config.scenes, config.data / "train"),
+        Plan(
+            "train",
+            config.furnished_scenes,
+            config.data / "train_furnished",
+            first=FIRST_FURNISHED,
+            furnished=True,
+        ),
+    ]
+
+
+def spread(scenes: list[Scene], count: int) -> list[Scene]:
+    """`count` scenes, evenly from all; all where there are no more."""
+    if count >= len(scenes):
+        return list(scenes)
+    return [scenes[index * len(scenes) // count] for index in range(count)]
+
+
+def _features(model: VLJEPA, scenes: list[Scene], config: NanoConfig, phase: str) -> torch.Tensor:
     """Frame features with the frame stage of a phase, kept on the disk."""
     start = load_checkpoint(config.run / f"{phase}.pt")
     if start is not None:
         load_into(start, {"frame": model.frame})
     file = config.run / f"features_{phase}.pt"
     if file.is_file():
-        return torch.load(file, weights_only=True, mmap=True)
-    features = frame_features(model, store.scenes[-config.cached_scenes :])
+        kept: torch.Tensor = torch.load(file, weights_only=True, mmap=True)
+        if len(kept) == len(scenes):
+            return kept
+    features = frame_features(model, scenes)
     torch.save(features, file)
     return features
 
@@ -243,7 +292,7 @@ def _finish(
     if "decoder" in config.phases:
         pairs: list[Pair] = []
         if not _done(config.run / "decoder.pt"):
-            scenes = store.scenes[-config.pair_scenes :]
+            scenes = spread(store.scenes, config.pair_scenes)
             pairs = list(predicted_pairs(model, table, scenes, config.pair_windows, config.seed))
         train_decoder(
             model, table, pairs, validation, words, config.decoder, config.run, config.seed

@@ -28,8 +28,10 @@ CLASSES = {
     "door": 2,
     "person": 2,
     "holding": 2,
+    "count": 6,
 }
-"""Dense targets: per cell (0 none; thing: person, gripper, door) and per frame; -1 is not asked."""
+"""Dense targets: per cell (0 none; thing: person, gripper, door) and per frame (count: objects on
+the table); -1 is not asked."""
 
 _COLOURS, _SHAPES = list(COLORS), list(SHAPES)
 _SEEN = 0.35
@@ -79,6 +81,8 @@ def frame_truth(state: dict[str, Any]) -> dict[str, NDArray[np.int8]]:
         door = int(state["door"] >= 0.5)
     person = 1 if state["person_visible"] >= 0.3 else 0 if state["person_visible"] <= 0.02 else -1
     holding = int(bool(state["held"])) if state["gripper_visible"] else -1
+    table = [item for item in state["objects"] if item["place"] == "table"]
+    count = len(table) if all(item["visible"] >= 0.4 for item in table) else -1
     return {
         "shape": shape,
         "colour": colour,
@@ -87,6 +91,7 @@ def frame_truth(state: dict[str, Any]) -> dict[str, NDArray[np.int8]]:
         "door": np.int8(door),
         "person": np.int8(person),
         "holding": np.int8(holding),
+        "count": np.int8(count),
     }  # type: ignore[dict-item]
 
 
@@ -109,22 +114,24 @@ class Scene:
 
 @dataclass
 class Store:
-    """All scenes of a folder; `refresh` takes in shards that were finished since."""
+    """All scenes of one or more folders; `refresh` takes in shards that were finished since."""
 
-    folder: Path
+    folders: Path | Sequence[Path]
     limit: int = 0
     scenes: list[Scene] = field(default_factory=list)
-    _read: int = 0
+    _read: set[tuple[Path, int]] = field(default_factory=set)
 
     def refresh(self) -> int:
         """Read new shards; returns how many scenes there are now."""
-        for number, (frames, records) in enumerate(open_shards(self.folder)):
-            if number < self._read:
-                continue
-            self._read = number + 1
-            for pixels, record in zip(frames, records, strict=True):
-                if not self.limit or len(self.scenes) < self.limit:
-                    self.scenes.append(make_scene(pixels, record))
+        folders = [self.folders] if isinstance(self.folders, Path) else self.folders
+        for folder in folders:
+            for number, (frames, records) in enumerate(open_shards(folder)):
+                if (folder, number) in self._read:
+                    continue
+                self._read.add((folder, number))
+                for pixels, record in zip(frames, records, strict=True):
+                    if not self.limit or len(self.scenes) < self.limit:
+                        self.scenes.append(make_scene(pixels, record))
         return len(self.scenes)
 
 

@@ -33,8 +33,9 @@ class TextTable:
         texts = list(self._pooled)
         content = {
             "texts": texts,
-            "lengths": [len(self._tokens[text]) for text in texts],
-            "tokens": torch.cat([self._tokens[text] for text in texts]),
+            # No tokens are kept of texts that are answers only.
+            "lengths": [len(self._tokens.get(text, ())) for text in texts],
+            "tokens": torch.cat([self._tokens[text] for text in texts if text in self._tokens]),
             "pooled": torch.stack([self._pooled[text] for text in texts]),
         }
         part = file.with_suffix(".part")
@@ -47,12 +48,22 @@ class TextTable:
             return
         content = torch.load(file, weights_only=True)
         pieces = content["tokens"].split(content["lengths"])
-        self._tokens.update(zip(content["texts"], pieces, strict=True))
+        self._tokens.update(
+            (text, piece)
+            for text, piece in zip(content["texts"], pieces, strict=True)
+            if len(piece)
+        )
         self._pooled.update(zip(content["texts"], content["pooled"].unbind(), strict=True))
 
     def add(self, texts: Iterable[str]) -> None:
-        """Compute what is missing, in batches of similar length."""
-        new = [text for text in dict.fromkeys(texts) if text not in self._pooled]
+        """Compute what is missing of texts that are asked, in batches of similar length."""
+        self._compute([text for text in dict.fromkeys(texts) if text not in self._tokens], True)
+
+    def add_answers(self, texts: Iterable[str]) -> None:
+        """Compute what is missing of texts that are answers only: their tokens are not kept."""
+        self._compute([text for text in dict.fromkeys(texts) if text not in self._pooled], False)
+
+    def _compute(self, new: list[str], tokens_too: bool) -> None:
         if not new:
             return
         ids = self._tokenizer.ids(new)
@@ -63,7 +74,8 @@ class TextTable:
             with torch.no_grad():
                 hidden, pooled = self._trunk(torch.from_numpy(tokens), torch.from_numpy(valid))
             for place, row in enumerate(rows):
-                self._tokens[new[row]] = hidden[place, : len(ids[row])].half()
+                if tokens_too:
+                    self._tokens[new[row]] = hidden[place, : len(ids[row])].half()
                 self._pooled[new[row]] = pooled[place]
 
     def queries(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -80,5 +92,5 @@ class TextTable:
 
     def answers(self, texts: Sequence[str]) -> Tensor:
         """Pooled embeddings [B, dim]."""
-        self.add(texts)
+        self.add_answers(texts)
         return torch.stack([self._pooled[text] for text in texts])

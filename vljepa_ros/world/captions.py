@@ -28,6 +28,7 @@ from vljepa_ros.world.state import (
     trained_pairs,
 )
 from vljepa_ros.world.unseen_wordings import UNSEEN_EVENTS, UNSEEN_STATES
+from vljepa_ros.world.wide_wordings import CHECK_EVENTS, CHECK_STATES, WIDE_EVENTS, WIDE_STATES
 from vljepa_ros.world.wordings import ARTICLES, STATES, UNNAMED
 
 __all__ = [
@@ -48,6 +49,8 @@ __all__ = [
     "valid_keys",
     "valid_texts",
     "vocabulary",
+    "wide_event_texts",
+    "wide_state_texts",
 ]
 
 AFTERGLOW = 2.0  # seconds after its end for which an event's text still counts as right
@@ -260,3 +263,27 @@ def vocabulary(split: str = "train") -> dict[str, str]:
     out = {event_text(k.split(":")[1], ":".join(k.split(":")[2:])): k for k in keys}
     out |= {state_text(k): k for k in STATES if k != "held"}
     return out | {state_text(f"held:{n}"): f"held:{n}" for n in names}
+
+
+@lru_cache(maxsize=4096)
+def wide_event_texts(kind: str, obj: str = "", check: bool = False) -> tuple[str, ...]:
+    """Wordings of an event for training: those of `event_texts` and the wide ones after them.
+
+    check: the wordings by which the text side is chosen instead, which are not trained.
+    """
+    templates = CHECK_EVENTS[kind] if check else (*EVENTS[kind], *WIDE_EVENTS[kind])
+    if kind not in OBJECT_ACTIONS:
+        return templates
+    names = [noun(obj, a) for a in ARTICLES] if obj else list(UNNAMED)
+    return tuple(t.format(x=n) for n in names for t in templates)
+
+
+@lru_cache(maxsize=4096)
+def wide_state_texts(key: str, check: bool = False) -> tuple[str, ...]:
+    """Wordings of a state as `wide_event_texts` has them of an event."""
+    known, obj = _state_templates(key, False)
+    kind = "held" if obj else key
+    templates = CHECK_STATES[kind] if check else (*known, *WIDE_STATES[kind])
+    if not obj:
+        return templates
+    return tuple(t.format(x=noun(obj, a)) for a in ARTICLES for t in templates)

@@ -45,7 +45,11 @@ _SETS_PER_SHARD = 2
 
 @dataclass(frozen=True)
 class Plan:
-    """What to make. size: pixels; shard: scenes in one; frames: of each scene."""
+    """What to make.
+
+    size: pixels; shard: scenes in one; frames: of each scene; first: seed of the first scene;
+    furnished: rooms with more furniture, windows and light (`decor`; split train only).
+    """
 
     split: str
     scenes: int
@@ -53,6 +57,8 @@ class Plan:
     size: int = 128
     shard: int = SHARD
     frames: int = FRAMES
+    first: int = 0
+    furnished: bool = False
 
     def shards(self) -> list[tuple[int, int]]:
         """(number, scenes) of each shard."""
@@ -66,10 +72,10 @@ def texture_seed(split: str, scene: int) -> int:
 
 
 def make_scene(
-    renderer: Renderer, seed: int, split: str, frames: int = FRAMES
+    renderer: Renderer, seed: int, split: str, frames: int = FRAMES, furnished: bool = False
 ) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
     """One scene at 2 Hz from a random phase: frames [T, size, size, 3] and its record."""
-    scene = Scene(renderer, seed, split)
+    scene = Scene(renderer, seed, split, furnished=furnished)
     phase = float(np.random.default_rng([seed, 2]).uniform(0, INTERVAL))
     images, states = [], []
     for i in range(frames):
@@ -103,14 +109,14 @@ def write_shard(plan: Plan, number: int, scenes: int) -> Path:
     renderer: Renderer | None = None
     textures = -1
     for i in range(scenes):
-        seed = number * plan.shard + i
+        seed = plan.first + number * plan.shard + i
         wanted = texture_seed(plan.split, seed)
         if renderer is None or wanted != textures:
             if renderer is not None:
                 renderer.close()
             textures = wanted
             renderer = Renderer(plan.size, plan.size, textures=textures)
-        array[i], record = make_scene(renderer, seed, plan.split, plan.frames)
+        array[i], record = make_scene(renderer, seed, plan.split, plan.frames, plan.furnished)
         lines.append(json.dumps({**record, "textures": textures}, separators=(",", ":")))
     if renderer is not None:
         renderer.close()
@@ -181,10 +187,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for the shards")
     parser.add_argument("--size", type=int, default=128, help="pixels (default 128)")
     parser.add_argument("--workers", type=int, default=1, help="processes (default 1)")
+    parser.add_argument("--first", type=int, default=0, help="seed of the first scene (default 0)")
+    parser.add_argument(
+        "--furnished",
+        action="store_true",
+        help="rooms with more furniture, windows and light; train only",
+    )
     args = parser.parse_args(argv)
-    if args.scenes < 1 or args.size < 16 or args.workers < 1:
-        parser.error("allowed are --scenes >= 1, --size >= 16 and --workers >= 1")
-    generate(Plan(args.split, args.scenes, args.out, args.size), args.workers)
+    if args.scenes < 1 or args.size < 16 or args.workers < 1 or args.first < 0:
+        parser.error("allowed are --scenes >= 1, --size >= 16, --workers >= 1 and --first >= 0")
+    if args.furnished and args.split != "train":
+        parser.error(f"--furnished is for --split train, not {args.split}")
+    plan = Plan(
+        args.split, args.scenes, args.out, args.size, first=args.first, furnished=args.furnished
+    )
+    generate(plan, args.workers)
     return 0
 
 

@@ -17,6 +17,7 @@ class Room:
     """What a scene needs to know of its room; lengths in metres, angles in radians.
 
     door_side: +1 the door is on the right, -1 on the left; arm and person keep to the other side.
+    panes: glowing geoms with their colour while the lights are on and off (see `decor`).
     """
 
     door_side: int
@@ -37,6 +38,7 @@ class Room:
     white_balance: Array
     noise: float
     shadows: bool
+    panes: tuple[tuple[str, Array, Array], ...] = ()
 
 
 def furnish(renderer: Renderer, rng: np.random.Generator, held_out: bool) -> Room:

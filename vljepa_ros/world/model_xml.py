@@ -7,6 +7,7 @@ from vljepa_ros.world.state import SHAPES
 
 __all__ = [
     "BLOBS",
+    "DECOR",
     "DOOR_HEIGHT",
     "DOOR_WIDTH",
     "SLOTS",
@@ -19,6 +20,7 @@ __all__ = [
 
 SLOTS = 2  # bodies of each shape: at most so many objects of a shape in a scene
 TEXTURES = 24
+DECOR = {"pane": 3, "view": 3, "frame": 3, "bar": 6, "box": 7, "post": 6, "round": 10}
 BLOBS = 5  # soft discs under the objects, where true shadows are off
 TABLE_Z = 0.72
 TABLE_Y = 0.2
@@ -139,6 +141,17 @@ def _room() -> str:
     out += _geom("frame_left", "box", f".04 .04 {DOOR_HEIGHT / 2}", "0 2 .8", "matte")
     out += _geom("frame_right", "box", f".04 .04 {DOOR_HEIGHT / 2}", "0 2 .8", "matte")
     out += _geom("frame_top", "box", f"{DOOR_WIDTH / 2 + 0.08} .04 .04", "0 2 1.6", "matte")
+    return out + _decor()
+
+
+def _decor() -> str:
+    """Geoms that only furnished training rooms show, in pools: `decor`."""
+    out = ""
+    for kind, count in DECOR.items():
+        form = {"post": "cylinder", "round": "ellipsoid"}.get(kind, "box")
+        material = "lamp" if kind in ("pane", "view") else "matte"
+        for number in range(count):
+            out += _geom(f"decor_{kind}_{number}", form, ".1 .1 .1", "0 1.9 .6", material)
     return out
 
 

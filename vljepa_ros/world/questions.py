@@ -20,6 +20,8 @@ from vljepa_ros.world.captions import (
     noun,
     object_names,
     state_texts,
+    wide_event_texts,
+    wide_state_texts,
 )
 from vljepa_ros.world.clips import CLIP_FRAMES, INTERVAL, Record, Window, window
 from vljepa_ros.world.state import (
@@ -32,6 +34,7 @@ from vljepa_ros.world.state import (
     named,
 )
 from vljepa_ros.world.unseen_wordings import UNSEEN_QUESTIONS
+from vljepa_ros.world.wide_wordings import WIDE_QUESTIONS
 from vljepa_ros.world.wordings import QUESTIONS
 
 __all__ = [
@@ -62,7 +65,8 @@ TASKS = (
     "moved",
     "caption",
 )
-WORDINGS = ("canonical", "train", "unseen")
+WORDINGS = ("canonical", "train", "wide", "unseen")
+WIDE_TEMPLATES = 36  # at least as many as any event has wordings in training
 NUMBERS = ("zero", "one", "two", "three", "four", "five")
 CLEAR, HIDDEN = (
     0.6,
@@ -99,8 +103,11 @@ def _event_candidates(
     """Every event that can happen, worded by template `index`: texts and keys."""
     pairs = [(k, n) for k in OBJECT_ACTIONS for n in object_names(split)]
     pairs += [(k, "") for k in ACTIONS if k not in OBJECT_ACTIONS]
-    unseen = wording == "unseen"
-    texts = tuple(event_text(k, n, index, unseen) for k, n in pairs)
+    if wording == "wide":
+        every = (wide_event_texts(k, n) for k, n in pairs)
+        texts = tuple(options[index % len(options)] for options in every)
+    else:
+        texts = tuple(event_text(k, n, index, wording == "unseen") for k, n in pairs)
     return texts, tuple(event_key(k, n) for k, n in pairs)
 
 
@@ -129,6 +136,8 @@ class _Asker:
     def _text(self, form: str, **fill: str) -> str:
         table = UNSEEN_QUESTIONS if self.unseen else QUESTIONS
         options = table[form]
+        if self.wording == "wide":
+            options += WIDE_QUESTIONS.get(form, ())
         text = options[0] if self.wording == "canonical" else self.rng.choice(options)
         return text.format(**fill)
 
@@ -145,6 +154,14 @@ class _Asker:
     def _choose(self, texts: tuple[str, ...]) -> str:
         return texts[0] if self.wording == "canonical" else self.rng.choice(texts)
 
+    def _state_texts(self, key: str) -> tuple[str, ...]:
+        return wide_state_texts(key) if self.wording == "wide" else state_texts(key, self.unseen)
+
+    def _event_texts(self, kind: str) -> tuple[str, ...]:
+        return (
+            wide_event_texts(kind) if self.wording == "wide" else event_texts(kind, "", self.unseen)
+        )
+
     def _either(self, task: str, options: tuple[str, str], first: bool) -> None:
         """A state asked as yes/no, as a word, or answered with a sentence."""
         form = self.rng.randrange(3)
@@ -155,7 +172,7 @@ class _Asker:
         elif form == 1:
             self._add(task, key, options, keys)
         else:
-            texts = tuple(self._choose(state_texts(k, self.unseen)) for k in keys)
+            texts = tuple(self._choose(self._state_texts(k)) for k in keys)
             self._add(task, key, texts, keys)
 
     def states(self) -> None:
@@ -169,7 +186,7 @@ class _Asker:
                 self._yes("person_yes", present)
             else:
                 keys = ("person:yes", "person:no")
-                texts = tuple(self._choose(state_texts(k, self.unseen)) for k in keys)
+                texts = tuple(self._choose(self._state_texts(k)) for k in keys)
                 task = "person_yes"
                 key = keys[0] if present else keys[1]
                 self._add(task, key, texts, keys)
@@ -178,10 +195,12 @@ class _Asker:
         kind, obj = self.window.kind, self.window.object
         if kind is None:
             return
-        index = 0 if self.wording == "canonical" else self.rng.randrange(4 if self.unseen else 13)
+        limits = {"canonical": 1, "train": 13, "wide": WIDE_TEMPLATES, "unseen": 4}
+        # `canonical` draws nothing: its questions stay what they were.
+        index = 0 if self.wording == "canonical" else self.rng.randrange(limits[self.wording])
         texts, keys = _event_candidates(self.record.split, self.wording, index)
         self._add("event", event_key(kind, obj), texts, keys)
-        actions = tuple(self._choose(event_texts(k, "", self.unseen)) for k in ACTIONS)
+        actions = tuple(self._choose(self._event_texts(k)) for k in ACTIONS)
         self._add("action", event_key(kind), actions, _ACTION_KEYS)
         texts, keys = _object_candidates(self.record.split)
         if obj:
@@ -291,8 +310,9 @@ class _Asker:
 def ask(record: Record, t: int, rng: random.Random, wording: str = "train") -> list[Question]:
     """The questions about the clip that ends at frame t of the record; at most one or two per task.
 
-    wording: train (random trained wordings), canonical (the first wording of everything), unseen
-    (only wordings that are never trained, of questions and of event and state answers).
+    wording: train (random trained wordings), wide (those and many more, for training alone),
+    canonical (the first wording of everything), unseen (only wordings that are never trained, of
+    questions and of event and state answers).
     Never-trained pairs are spoken of only in records of test_b.
 
     Raises:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from vljepa_ros.world.animation import apply, go_home
 from vljepa_ros.world.cast import Cast, Thing
+from vljepa_ros.world.decor import decorate
 from vljepa_ros.world.events import Motion, plan
 from vljepa_ros.world.layout import Room, furnish
 from vljepa_ros.world.model_xml import DOOR_HEIGHT, SLOTS, slot_name
@@ -44,9 +45,11 @@ class Scene:
             kinds of room), test_b (as test_a, half of the objects of never-trained pairs).
         gap: mean seconds between the end of an event and the next one.
         first: the first event starts so many seconds in at most.
+        furnished: more furniture, bright panes and other light than plain rooms have (`decor`);
+            training rooms only.
 
     Raises:
-        ValueError: an unknown split, or a gap that is not positive.
+        ValueError: an unknown split, a gap that is not positive, or furnished in another split.
     """
 
     def __init__(
@@ -56,16 +59,22 @@ class Scene:
         split: str = "train",
         gap: float = 2.2,
         first: float = 2.0,
+        furnished: bool = False,
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"split {split!r} is unknown; allowed are {', '.join(SPLITS)}")
         if not gap > 0:
             raise ValueError(f"gap must be positive seconds, got {gap}")
+        if furnished and split != "train":
+            raise ValueError(f"only rooms of the split train can be furnished, not of {split}")
         self.renderer, self.seed, self.split, self.gap = renderer, seed, split, gap
         self.events: list[Event] = []
         self.time = 0.0
         self._rng = rng = np.random.default_rng([seed, _SPLIT_NUMBER[split]])
-        self.room: Room = furnish(renderer, rng, held_out=split.startswith("test"))
+        room = furnish(renderer, rng, held_out=split.startswith("test"))
+        # A generator of its own: what happens in the room is the same either way.
+        extra = np.random.default_rng([seed, 3]) if furnished else None
+        self.room: Room = decorate(renderer, room, extra)
         side = -self.room.door_side
         home = np.array([0.50 * side, 0.30, 1.22])
         hinge_left = bool(rng.random() < 0.5)

@@ -104,6 +104,8 @@ class Stage:
         on = self.cast.lights > 0.5
         self.renderer.paint("lamp_bulb", (1, 0.95, 0.7) if on else (0.2, 0.19, 0.18))
         self.renderer.paint("window", (0.75, 0.85, 0.95) if on else (0.16, 0.19, 0.26))
+        for name, lit, dark in room.panes:
+            self.renderer.paint(name, lit if on else dark)
 
 
 class Sensor:
