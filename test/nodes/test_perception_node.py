@@ -199,9 +199,9 @@ def test_the_stages_are_in_the_diagnostics(graph: Graph) -> None:
     found = status(diagnostics, "perception_node: pipeline")
     for stage in ("preprocess", "x_encoder", "predictor", "publish"):
         assert float(value(found, f"stage_ms.{stage}.median")) >= 0
-    # By the wall clock, which may be set back between the stamp and the embedding.
+    # By the wall clock, and the stamps are the test's own: hours would be another unit.
     age = float(value(found, "stage_ms.camera_to_embedding.median"))
-    assert abs(age) < 60_000
+    assert abs(age) < 3_600_000
     model = status(diagnostics, "perception_node: model")
     assert value(model, "device") == "cpu"
     assert graph.spin(lambda: value(status(diagnostics, "camera front"), "received") == "20"), (
