@@ -103,7 +103,7 @@ def _add_set(
     from vljepa_ros.perception.change.ward_offline import ward_tree
 
     kinds = {kind: _sweep(streams, detector) for kind, detector in DETECTORS.items()}
-    texts = [replay.nearest(stream, stream.embeddings) for stream in streams]
+    texts = [stream.read(stream.embeddings) for stream in streams]
     strides = [
         [_uniform_mean(s, t, stride) for s, t in zip(streams, texts, strict=True)]
         for stride in STRIDES

@@ -13,14 +13,9 @@ from vljepa_ros.perception.change.interface import CHANGE, ChangeDetector
 from vljepa_ros.perception.change.turn_guard import TurnGuard, TurnGuardConfig
 from vljepa_ros.perception.change.ward_offline import WardTree
 
-__all__ = ["constant", "detected", "nearest", "uniform", "ward"]
+__all__ = ["constant", "detected", "uniform", "ward"]
 
 Indices = NDArray[np.intp]
-
-
-def nearest(stream: ChangeStream, vectors: NDArray[np.float32]) -> Indices:
-    """[N] the text nearest to each of [N, D] vectors: what a decoder would write."""
-    return np.asarray((vectors @ stream.texts.T).argmax(axis=1))
 
 
 def detected(
@@ -45,7 +40,7 @@ def detected(
     return Showing(
         stamps=np.array([change.stamp for change in told]),
         onsets=np.array([change.onset for change in told]),
-        texts=nearest(stream, np.stack([change.state for change in told])),
+        texts=stream.read(np.stack([change.state for change in told])),
         changes=np.array([change.reason == CHANGE for change in told]),
     )
 
@@ -53,7 +48,7 @@ def detected(
 def uniform(stream: ChangeStream, texts: Indices, stride: int, phase: int = 0) -> Showing:
     """Every `stride`-th sample from `phase` on, and the first one.
 
-    :param texts: [T] the text nearest to each sample.
+    :param texts: [T] what is decoded of each sample.
     """
     picks = np.unique(np.append(np.arange(phase, len(stream.stamps), stride), 0))
     return _of_samples(stream, picks, texts[picks], picks > 0)
@@ -64,7 +59,7 @@ def ward(stream: ChangeStream, tree: WardTree, segments: int, from_start: bool =
     segments = max(1, min(segments, len(stream.stamps)))
     starts = tree.starts(segments)
     picks = starts if from_start else tree.middles(segments)
-    texts = nearest(stream, tree.states(segments))
+    texts = stream.read(tree.states(segments))
     showing = _of_samples(stream, picks, texts, np.arange(segments) > 0)
     return Showing(showing.stamps, stream.stamps[starts], texts, showing.changes)
 

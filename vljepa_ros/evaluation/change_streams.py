@@ -4,18 +4,27 @@ A stream is what `perception_node` would publish for one camera, with the truth 
 Synthetic ones follow what clip models do: texts are directions (a common part, an action, an
 object), a clip shows the mean of its frames, so that a change is a ramp as long as the clip; noise
 is correlated in time and of low rank, and its level differs from scene to scene. Streams embedded
-by a real model use the same dataclass.
+by a real model use the same dataclass (`change_world.py`).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ChangeStream", "Event", "StreamConfig", "synthetic_stream"]
+__all__ = [
+    "ChangeStream",
+    "Event",
+    "NearestText",
+    "StreamConfig",
+    "TextReader",
+    "synthetic_stream",
+    "without_events",
+]
 
 Floats = NDArray[np.float64]
 Vectors = NDArray[np.float32]
@@ -32,16 +41,33 @@ class Event:
     text: int
 
 
+class TextReader(Protocol):
+    """What decodes: an embedding in, a text out."""
+
+    def __call__(self, vectors: Vectors) -> NDArray[np.intp]:
+        """[N] index of the semantic key of each of [N, D]; -1 where the text has no known one."""
+
+
+@dataclass(frozen=True)
+class NearestText:
+    """Reads the nearest of [K, D] texts, L2 norm 1; the index is the key's."""
+
+    texts: Vectors
+
+    def __call__(self, vectors: Vectors) -> NDArray[np.intp]:
+        """See `TextReader`."""
+        return np.asarray((vectors @ self.texts.T).argmax(axis=1))
+
+
 @dataclass(frozen=True)
 class ChangeStream:
     """One camera's embeddings with the truth.
 
     name: unique. kind: the set it belongs to, e.g. `gap12`. perturbed: with disturbances that are
     not meaning. stamps: [T] seconds, ascending. embeddings: [T, D] float32, L2 norm 1. clip:
-    seconds between the first and the last frame of a clip. keys: [K] semantic keys. texts: [K, D]
-    float32, L2 norm 1, the vocabulary that is decoded to. events: ascending in start. states:
-    (seconds, text indices): from then on these texts are true where no event is. turn_rates: [T]
-    rad/s of the robot, zeros where it stands. end: seconds, when the stream ends.
+    seconds between the first and the last frame of a clip. read: what decodes. events: ascending in
+    start. states: (seconds, text indices): from then on these texts are true where no event is.
+    turn_rates: [T] rad/s of the robot, zeros where it stands. end: seconds, when the stream ends.
     """
 
     name: str
@@ -50,8 +76,7 @@ class ChangeStream:
     stamps: Floats
     embeddings: Vectors
     clip: float
-    keys: tuple[str, ...]
-    texts: Vectors
+    read: TextReader
     events: tuple[Event, ...]
     states: tuple[tuple[float, frozenset[int]], ...]
     turn_rates: Floats
@@ -116,7 +141,7 @@ def unit(vectors: NDArray[np.floating]) -> Vectors:
 def synthetic_stream(config: StreamConfig, seed: int) -> ChangeStream:
     """One stream; the same configuration and seed give the same stream."""
     rng = np.random.default_rng([seed, round(config.gap * 1000), int(config.perturbed)])
-    keys, texts = _vocabulary(config, rng)
+    texts = _vocabulary(config, rng)
     events, states = _timeline(config, rng)
     stamps = _stamps(config, rng)
     meaning = _through_clips(config, stamps, texts, events, states)
@@ -136,8 +161,7 @@ def synthetic_stream(config: StreamConfig, seed: int) -> ChangeStream:
         stamps=stamps,
         embeddings=unit(vectors),
         clip=(config.frames - 1) * config.frame_interval,
-        keys=keys,
-        texts=texts,
+        read=NearestText(texts),
         events=events,
         states=states,
         turn_rates=turn_rates,
@@ -150,16 +174,14 @@ def without_events(config: StreamConfig) -> StreamConfig:
     return replace(config, gap=1e9, kind="quiet")
 
 
-def _vocabulary(config: StreamConfig, rng: np.random.Generator) -> tuple[tuple[str, ...], Vectors]:
+def _vocabulary(config: StreamConfig, rng: np.random.Generator) -> Vectors:
     def directions(count: int) -> Vectors:
         return unit(rng.normal(size=(count, config.dim)))
 
     common, actions, objects = directions(1), directions(ACTIONS), directions(OBJECTS)
     doing = 0.8 * actions[:, None] + 0.6 * objects[None]
     texts = np.concatenate([doing.reshape(-1, config.dim), directions(STATES)])
-    keys = [f"event:{a}:{o}" for a in range(ACTIONS) for o in range(OBJECTS)]
-    keys += [f"state:{s}" for s in range(STATES)]
-    return tuple(keys), unit(config.common * common + texts)
+    return unit(config.common * common + texts)
 
 
 def _timeline(

@@ -24,6 +24,7 @@ from vljepa_ros.evaluation.change_replay import constant, uniform
 from vljepa_ros.evaluation.change_streams import (
     ChangeStream,
     Event,
+    NearestText,
     StreamConfig,
     synthetic_stream,
 )
@@ -41,8 +42,7 @@ def small_stream() -> ChangeStream:
         stamps=stamps,
         embeddings=np.eye(3, dtype=np.float32)[shown],
         clip=1.5,
-        keys=("state:a", "event", "state:b"),
-        texts=np.eye(3, dtype=np.float32),
+        read=NearestText(np.eye(3, dtype=np.float32)),
         events=(Event(10.0, 12.0, 1),),
         states=((0.0, frozenset({0})), (12.0, frozenset({2}))),
         turn_rates=np.zeros(stamps.size),
@@ -139,7 +139,7 @@ def test_synthetic_streams_are_reproducible_and_what_they_say() -> None:
     clean = synthetic_stream(StreamConfig(gap=12.0, seconds=240.0, dim=64, noise=(0.01, 0.02)), 1)
     event = max(clean.events, key=lambda e: e.end - e.start)
     during = clean.embeddings[(clean.stamps > event.start + 1.6) & (clean.stamps < event.end)]
-    assert ((during @ clean.texts.T).argmax(axis=1) == event.text).all()
+    assert (clean.read(during) == event.text).all()
 
 
 def test_an_evaluation_of_given_streams_has_every_figure(tmp_path: Path) -> None:

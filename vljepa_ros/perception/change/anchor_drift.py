@@ -29,10 +29,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vljepa_ros.perception.change.gated import GatedDetector
 from vljepa_ros.perception.change.interface import HEARTBEAT, Change
-from vljepa_ros.perception.change.published import PublishedState
 from vljepa_ros.perception.change.quiet_level import QuietLevel
-from vljepa_ros.perception.change.samples import BREAK, SampleGate, unit
+from vljepa_ros.perception.change.samples import BREAK, unit
 from vljepa_ros.perception.change.turn_guard import TurnGuard
 
 __all__ = ["AnchorDrift", "AnchorDriftConfig", "strictness"]
@@ -110,37 +110,22 @@ class AnchorDriftConfig:
                 raise ValueError(f"{name} is {value}, allowed: {low} to {high}")
 
 
-class AnchorDrift:
+class AnchorDrift(GatedDetector):
     """See the module; the interface is `ChangeDetector`.
 
     :param guard: takes the turn rates of the robot; without one, turns are not known.
     """
 
+    _since: float | None  # when the present suspicion began
+    _sum: Vector | None  # of the samples since then
+    _count: int  # samples in the sum
+    _evidence: float  # seconds
+
     def __init__(self, config: AnchorDriftConfig, guard: TurnGuard | None = None) -> None:
         self.config = config
         self.guard = guard
-        self._gate = SampleGate(config.max_gap)
         self._strictness = strictness(config.sensitivity)
-        self._since: float | None = None  # when the present suspicion began
-        self._sum: Vector | None = None
-        self._count = 0  # samples in the sum
-        self._evidence = 0.0  # seconds
-        self.reset()
-
-    @property
-    def refused(self) -> int:
-        """Samples refused so far."""
-        return self._gate.refused
-
-    @property
-    def drift(self) -> float:
-        """Cosine distance of the smoothed embedding from the reference."""
-        return self._drift
-
-    @property
-    def threshold(self) -> float:
-        """The drift above which a change is suspected now."""
-        return self._limit
+        super().__init__(config.max_gap, config.threshold)
 
     @property
     def present(self) -> Vector | None:
@@ -158,10 +143,8 @@ class AnchorDrift:
         self._gate.max_gap = config.max_gap
         self._strictness = strictness(config.sensitivity)
 
-    def reset(self) -> None:
-        """Forget everything, also how noisy the stream is."""
-        self._gate.reset()
-        self._told = PublishedState()
+    def _forget(self) -> None:
+        """Forget also how noisy the stream is."""
         self._quiet = QuietLevel()
         self._smooth: Vector | None = None
         self._reference: Vector | None = None
@@ -170,8 +153,7 @@ class AnchorDrift:
         self._calm = -math.inf  # the last stamp at which nothing had begun
         self._settled: Vector | None = None  # the reference when it had settled
         self._slow = 0.0
-        self._drift = 0.0
-        self._limit = self.config.threshold
+        self.threshold = self.config.threshold
         self._drop_suspicion()
 
     def restore(self, state: Vector) -> None:
@@ -186,12 +168,9 @@ class AnchorDrift:
         self.reset()
         self._told.state = self._reference = (state / norm).astype(np.float32)
 
-    def observe(self, stamp: float, embedding: Vector) -> Change | None:
-        """Take one sample; see `ChangeDetector.observe`."""
-        admitted = self._gate.admit(stamp, embedding)
-        if admitted is None:
-            return None
-        sample, step = admitted
+    def _take(self, stamp: float, sample: Vector, step: float) -> Change | None:
+        """`drift` is the distance of the smoothed embedding from the reference here, `threshold`
+        what it must pass now."""
         if self._reference is None:
             self._smooth = self._reference = sample
             self._calm = self._told_or_beat = stamp
@@ -199,7 +178,7 @@ class AnchorDrift:
             return self._told.publish(stamp, stamp, sample)
         if self._reference.size != sample.size:  # restored from a model of another size
             self.reset()
-            return self.observe(stamp, embedding)
+            return self.observe(stamp, sample)
         if step == BREAK or self._smooth is None:
             self._smooth, step = sample, FRESH
             self._calm = stamp
@@ -221,9 +200,9 @@ class AnchorDrift:
             scale *= self.guard.factor(stamp)
         level = self._quiet.level
         limit = max(self.config.threshold, self._strictness * level)
-        self._limit = limit * scale
-        self._drift = _distance(self._smooth, self._reference)
-        drift = self._drift / scale
+        self.threshold = limit * scale
+        self.drift = _distance(self._smooth, self._reference)
+        drift = self.drift / scale
         if drift <= QUIET * level:
             self._calm = stamp
         if drift > limit * (1.0 if self._since is None else self.config.release):

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vljepa_ros.perception.change.gated import GatedDetector
 from vljepa_ros.perception.change.interface import Change
-from vljepa_ros.perception.change.published import PublishedState
-from vljepa_ros.perception.change.samples import BREAK, SampleGate
+from vljepa_ros.perception.change.samples import BREAK
 
 __all__ = ["ConsecutiveDifference", "ConsecutiveDifferenceConfig"]
 
@@ -35,33 +35,18 @@ class ConsecutiveDifferenceConfig:
             raise ValueError(f"{self}: threshold and min_gap must not be negative, max_gap above 0")
 
 
-class ConsecutiveDifference:
+class ConsecutiveDifference(GatedDetector):
     """See the module; the interface is `ChangeDetector`."""
 
     def __init__(self, config: ConsecutiveDifferenceConfig) -> None:
         self.config = config
-        self.threshold = config.threshold
-        self._gate = SampleGate(config.max_gap)
-        self.reset()
+        super().__init__(config.max_gap, config.threshold)
 
-    @property
-    def refused(self) -> int:
-        """Samples refused so far."""
-        return self._gate.refused
-
-    def reset(self) -> None:
-        """Forget everything."""
-        self._gate.reset()
-        self._told = PublishedState()
+    def _forget(self) -> None:
         self.present: NDArray[np.float32] | None = None
-        self.drift = 0.0
 
-    def observe(self, stamp: float, embedding: NDArray[np.float32]) -> Change | None:
-        """Take one sample; see `ChangeDetector.observe`. `drift` is the difference here."""
-        admitted = self._gate.admit(stamp, embedding)
-        if admitted is None:
-            return None
-        sample, step = admitted
+    def _take(self, stamp: float, sample: NDArray[np.float32], step: float) -> Change | None:
+        """`drift` is the difference here."""
         before, self.present = self.present, sample
         if before is None:
             return self._told.publish(stamp, stamp, sample)

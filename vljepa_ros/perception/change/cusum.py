@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vljepa_ros.perception.change.gated import GatedDetector
 from vljepa_ros.perception.change.interface import Change
-from vljepa_ros.perception.change.published import PublishedState
-from vljepa_ros.perception.change.samples import BREAK, SampleGate, unit
+from vljepa_ros.perception.change.samples import BREAK, unit
 
 __all__ = ["Cusum", "CusumConfig"]
 
@@ -49,41 +49,26 @@ class CusumConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}, allowed: at least 0")
 
 
-class Cusum:
+class Cusum(GatedDetector):
     """See the module; the interface is `ChangeDetector`."""
 
     def __init__(self, config: CusumConfig) -> None:
         self.config = config
-        self.threshold = config.threshold
-        self._gate = SampleGate(config.max_gap)
-        self.reset()
-
-    @property
-    def refused(self) -> int:
-        """Samples refused so far."""
-        return self._gate.refused
+        super().__init__(config.max_gap, config.threshold)
 
     @property
     def present(self) -> NDArray[np.float32] | None:
         """[D]: the smoothed state."""
         return None if self._smooth is None else unit(self._smooth)
 
-    def reset(self) -> None:
-        """Forget everything."""
-        self._gate.reset()
-        self._told = PublishedState()
+    def _forget(self) -> None:
         self._smooth: NDArray[np.float32] | None = None
         self._mean: NDArray[np.float32] | None = None
         self._seconds = 0.0  # of samples in the mean
         self._onset: float | None = None
-        self.drift = 0.0
 
-    def observe(self, stamp: float, embedding: NDArray[np.float32]) -> Change | None:
-        """Take one sample; see `ChangeDetector.observe`. `drift` is the sum here."""
-        admitted = self._gate.admit(stamp, embedding)
-        if admitted is None:
-            return None
-        sample, step = admitted
+    def _take(self, stamp: float, sample: NDArray[np.float32], step: float) -> Change | None:
+        """`drift` is the sum here."""
         if self._smooth is None or self._mean is None:
             self._smooth = self._mean = sample
             return self._told.publish(stamp, stamp, sample)

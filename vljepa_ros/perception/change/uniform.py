@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_ros.perception.change.interface import CHANGE, FIRST, Change
-from vljepa_ros.perception.change.samples import SampleGate
+from vljepa_ros.perception.change.gated import GatedDetector
+from vljepa_ros.perception.change.interface import Change
 
 __all__ = ["Uniform", "UniformConfig"]
 
@@ -32,39 +32,22 @@ class UniformConfig:
             raise ValueError(f"phase is {self.phase}, allowed: at least 0")
 
 
-class Uniform:
+class Uniform(GatedDetector):
     """See the module; the interface is `ChangeDetector`."""
 
     def __init__(self, config: UniformConfig) -> None:
         self.config = config
-        self.threshold = 0.0
-        self._gate = SampleGate(math.inf)
-        self.reset()
+        super().__init__(math.inf, 0.0)
 
-    @property
-    def refused(self) -> int:
-        """Samples refused so far."""
-        return self._gate.refused
-
-    def reset(self) -> None:
-        """Forget everything."""
-        self._gate.reset()
+    def _forget(self) -> None:
         self.present: NDArray[np.float32] | None = None
-        self.drift = 0.0
-        self._anchor: NDArray[np.float32] | None = None
         self._wait = self.config.phase
 
-    def observe(self, stamp: float, embedding: NDArray[np.float32]) -> Change | None:
-        """Take one sample; see `ChangeDetector.observe`."""
-        admitted = self._gate.admit(stamp, embedding)
-        if admitted is None:
-            return None
-        self.present = admitted[0]
-        self.drift = 0.0 if self._anchor is None else 1.0 - float(self.present @ self._anchor)
+    def _take(self, stamp: float, sample: NDArray[np.float32], step: float) -> Change | None:
+        self.present = sample
+        self.drift = self._told.drift(sample)
         if self._wait > 0:
             self._wait -= 1
             return None
         self._wait = self.config.stride - 1
-        reason = FIRST if self._anchor is None else CHANGE
-        self._anchor = self.present
-        return Change(stamp, stamp, self.present, self.drift, reason)
+        return self._told.publish(stamp, stamp, sample)

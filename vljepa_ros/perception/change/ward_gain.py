@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vljepa_ros.perception.change.gated import GatedDetector
 from vljepa_ros.perception.change.interface import Change
-from vljepa_ros.perception.change.published import PublishedState
-from vljepa_ros.perception.change.samples import BREAK, SampleGate, unit
+from vljepa_ros.perception.change.samples import BREAK, unit
 
 __all__ = ["WardGain", "WardGainConfig", "split_gains"]
 
@@ -56,39 +56,24 @@ def split_gains(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.einsum("nd,nd->n", spread, spread) / (count * first * (count - first))
 
 
-class WardGain:
+class WardGain(GatedDetector):
     """See the module; the interface is `ChangeDetector`."""
 
     def __init__(self, config: WardGainConfig) -> None:
         self.config = config
-        self.threshold = config.threshold
-        self._gate = SampleGate(config.max_gap)
-        self.reset()
-
-    @property
-    def refused(self) -> int:
-        """Samples refused so far."""
-        return self._gate.refused
+        super().__init__(config.max_gap, config.threshold)
 
     @property
     def present(self) -> NDArray[np.float32] | None:
         """[D]: mean of the newest samples."""
         return unit(np.mean(self._samples[-self.config.after :], axis=0)) if self._samples else None
 
-    def reset(self) -> None:
-        """Forget everything."""
-        self._gate.reset()
-        self._told = PublishedState()
+    def _forget(self) -> None:
         self._samples: list[NDArray[np.float32]] = []
         self._stamps: list[float] = []
-        self.drift = 0.0
 
-    def observe(self, stamp: float, embedding: NDArray[np.float32]) -> Change | None:
-        """Take one sample; see `ChangeDetector.observe`. `drift` is the best gain here."""
-        admitted = self._gate.admit(stamp, embedding)
-        if admitted is None:
-            return None
-        sample, step = admitted
+    def _take(self, stamp: float, sample: NDArray[np.float32], step: float) -> Change | None:
+        """`drift` is the best gain here."""
         if step == BREAK:
             self._samples, self._stamps = [], []
         self._samples = [*self._samples[1 - self.config.window :], sample]

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vljepa_ros.perception.change.gated import GatedDetector
 from vljepa_ros.perception.change.interface import Change
-from vljepa_ros.perception.change.published import PublishedState
-from vljepa_ros.perception.change.samples import BREAK, SampleGate
+from vljepa_ros.perception.change.samples import BREAK
 
 __all__ = ["WindowVariance", "WindowVarianceConfig"]
 
@@ -39,38 +39,23 @@ class WindowVarianceConfig:
             raise ValueError(f"{self}: threshold and min_gap must not be negative, max_gap above 0")
 
 
-class WindowVariance:
+class WindowVariance(GatedDetector):
     """See the module; the interface is `ChangeDetector`."""
 
     def __init__(self, config: WindowVarianceConfig) -> None:
         self.config = config
-        self.threshold = config.threshold
-        self._gate = SampleGate(config.max_gap)
-        self.reset()
-
-    @property
-    def refused(self) -> int:
-        """Samples refused so far."""
-        return self._gate.refused
+        super().__init__(config.max_gap, config.threshold)
 
     @property
     def present(self) -> NDArray[np.float32] | None:
         """[D]: the newest sample."""
         return self._window[-1] if self._window else None
 
-    def reset(self) -> None:
-        """Forget everything."""
-        self._gate.reset()
+    def _forget(self) -> None:
         self._window: deque[NDArray[np.float32]] = deque(maxlen=self.config.window)
-        self._told = PublishedState()
-        self.drift = 0.0
 
-    def observe(self, stamp: float, embedding: NDArray[np.float32]) -> Change | None:
-        """Take one sample; see `ChangeDetector.observe`. `drift` is the variance here."""
-        admitted = self._gate.admit(stamp, embedding)
-        if admitted is None:
-            return None
-        sample, step = admitted
+    def _take(self, stamp: float, sample: NDArray[np.float32], step: float) -> Change | None:
+        """`drift` is the variance here."""
         if step == BREAK:
             self._window.clear()
         self._window.append(sample)
