@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vljepa_ros.cli import bench_engine, bench_memory
-from vljepa_ros.cli.arguments import positive_seconds
+from vljepa_ros.cli.arguments import natural_number, positive_seconds
 from vljepa_ros.cli.failure import CliError
 
 __all__ = ["add"]
@@ -45,6 +45,21 @@ def add(commands: Any) -> None:
     )
     _common(vqa, seconds=10.0)
     vqa.set_defaults(run=_run_vqa)
+    find = benches.add_parser(
+        "find",
+        help="latency of find_moments while streaming",
+        description="Latency of find_moments over a filled memory while a camera streams, beside "
+        "the same text and search without nodes; and the stream's rate with and without requests.",
+    )
+    _common(find, seconds=60.0)
+    find.add_argument(
+        "--rows",
+        type=natural_number,
+        default=100_000,
+        metavar="N",
+        help="in the memory at the start (default: 100000, 28 hours at one a second)",
+    )
+    find.set_defaults(run=_run_find)
     bench_engine.add(benches)
     bench_memory.add(benches)
 
@@ -95,6 +110,33 @@ def _run_vqa(args: argparse.Namespace) -> int:
             return bench_vqa(graph, args.model, args.engine, args.seconds, options, _note)
 
     return _finish(args, measure)
+
+
+def _run_find(args: argparse.Namespace) -> int:
+    from vljepa_ros.cli.client import GraphClient
+    from vljepa_ros.evaluation.bench_find import bench_find
+    from vljepa_ros.perception.memory.failure import MemoryStoreError
+
+    namespace, options = _graph_of_its_own()
+
+    def measure() -> dict[str, Any]:
+        with GraphClient(namespace, BENCH_DOMAIN) as graph:
+            return bench_find(
+                graph,
+                args.model,
+                args.engine,
+                args.seconds,
+                args.rows,
+                options,
+                f"/{namespace}/vljepa",
+                BENCH_DOMAIN,
+                _note,
+            )
+
+    try:
+        return _finish(args, measure)
+    except MemoryStoreError as error:
+        raise CliError(str(error)) from error
 
 
 def _graph_of_its_own() -> tuple[str, list[str]]:

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from vljepa_ros.models.config import Calibration
 from vljepa_ros.perception.memory.episodic import EpisodicMemory, MemorySettings
-from vljepa_ros.perception.memory.row import SAMPLE, SEGMENT, Row
+from vljepa_ros.perception.memory.row import SAMPLE, SEGMENT, Pose, Row
 from vljepa_ros.perception.memory.search import MomentQuery, find_moments
 from vljepa_ros.perception.memory.store import MemoryStore, open_store
+from vljepa_ros.perception.memory.upkeep import compact_and_index
 
-__all__ = ["SIZES", "bench_memory", "robot_queries", "robot_vectors"]
+__all__ = ["SIZES", "bench_memory", "fill", "robot_queries", "robot_vectors"]
 
 SIZES = ((10_000, 256), (100_000, 256), (1_000_000, 256), (100_000, 1536))
 """(rows, length of a vector)."""
@@ -31,6 +32,12 @@ STAY = 20
 BLOCK = 20_000
 MODEL = "bench"
 SECOND = 1_000_000_000
+BEGIN = 1_700_000_000 * SECOND
+_ACTIONS = ("picks up", "puts down", "drops", "pushes", "lifts", "turns", "wipes")
+_THINGS = (
+    *("red mug", "blue box", "green ball", "white plate", "black pen", "yellow book", "grey cup"),
+    *("orange bowl", "pink brush", "brown bottle", "cyan can"),
+)
 
 
 def bench_memory(
@@ -101,22 +108,45 @@ def robot_queries(meanings: NDArray[np.float32], count: int, seed: int = 1) -> N
     return _unit(meanings[rng.choice(MEANINGS, count, p=_zipf())] + 0.9 * noise)
 
 
-def _size(
-    place: Path, rows: int, dim: int, queries: int, note: Callable[[str], None]
-) -> dict[str, Any]:
-    block, meanings = robot_vectors(rows, dim)
-    asked = robot_queries(meanings, queries)
-    store = open_store(place, MODEL, dim, create=True)
-    best = _Best(asked)
+def fill(store: MemoryStore, rows: int, camera: str = "front") -> None:
+    """Write vectors as a robot's stream makes them, then compact and index.
+
+    :param store: empty.
+    """
+    _write(store, rows, lambda first, vectors: None, camera)
+    compact_and_index(store, keep_versions=0.001)
+
+
+def _write(
+    store: MemoryStore,
+    rows: int,
+    seen: Callable[[int, NDArray[np.float32]], None],
+    camera: str = "front",
+) -> float:
+    """Append made rows; returns the seconds that writing took."""
+    block, _ = robot_vectors(rows, store.dim)
     writing = 0.0
     for first in range(0, rows, BLOCK):
         vectors = block(first, min(first + BLOCK, rows))
-        # Exact search in fp32 over what the store keeps: fp16.
-        best.add(first, vectors.astype(np.float16).astype(np.float32))
-        batch = [_row(first + i, vector) for i, vector in enumerate(vectors)]
+        seen(first, vectors)
+        batch = [_row(first + i, vector, camera) for i, vector in enumerate(vectors)]
         begin = time.perf_counter()
         store.append(batch)
         writing += time.perf_counter() - begin
+    return writing
+
+
+def _size(
+    place: Path, rows: int, dim: int, queries: int, note: Callable[[str], None]
+) -> dict[str, Any]:
+    _, meanings = robot_vectors(rows, dim)
+    asked = robot_queries(meanings, queries)
+    store = open_store(place, MODEL, dim, create=True)
+    best = _Best(asked)
+    # Exact search in fp32 over what the store keeps: fp16.
+    writing = _write(
+        store, rows, lambda first, new: best.add(first, new.astype(np.float16).astype(np.float32))
+    )
     store.compact(datetime.timedelta(milliseconds=1))  # no old versions in the size
     data = store.disk_bytes()
     begin, used = time.perf_counter(), time.process_time()
@@ -201,7 +231,7 @@ class _Best:
 def _recall(store: MemoryStore, queries: NDArray[np.float32], exact: NDArray[np.int64]) -> float:
     found = 0
     for vector, numbers in zip(queries, exact, strict=True):
-        hits = {hit.row.stamp // (SECOND // 2) for hit in store.nearest(vector, 10)}
+        hits = {(hit.row.stamp - BEGIN) // (SECOND // 2) for hit in store.nearest(vector, 10)}
         found += len(hits & set(numbers.tolist()))
     return found / exact.size
 
@@ -224,11 +254,18 @@ def _times(ask: Callable[[NDArray[np.float32]], object], queries: Any) -> dict[s
     }
 
 
-def _row(number: int, vector: NDArray[np.float32]) -> Row:
-    stamp = number * (SECOND // 2)
+def _row(number: int, vector: NDArray[np.float32], camera: str = "front") -> Row:
+    stamp = BEGIN + number * (SECOND // 2)
     kind = SEGMENT if number % STAY == 0 else SAMPLE
-    text = "the robot arm picks up the red mug"
-    return Row(kind, "front", stamp, stamp, stamp, vector, text=text, label="pick up")
+    text = f"the robot arm {_ACTIONS[number // STAY % 7]} the {_THINGS[number // STAY % 11]}"
+    pose = Pose((number % 97 / 16, number % 89 / 16, 0.0), (0.0, 0.0, 0.6, 0.8), "map")
+    return Row(
+        *(kind, camera, stamp - SECOND, stamp, stamp, vector),
+        text=text,
+        label=_ACTIONS[number // STAY % 7],
+        label_score=0.5,
+        pose=pose,
+    )
 
 
 def _zipf() -> NDArray[np.float64]:

@@ -1,7 +1,13 @@
-"""Rows as Arrow columns and back: the layout of the table on the disk."""
+"""Rows as Arrow columns and back: the layout of the table on the disk.
+
+`record` holds a whole row but its vector and thumbnail, as a JSON array: a query that reads ten
+rows pays for each column that it reads (about 1.5 ms of a core at a million rows), not for their
+bytes. The columns beside it say the same again, for filters.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +17,7 @@ from vljepa_ros.perception.memory.failure import MemoryStoreError
 from vljepa_ros.perception.memory.row import Pose, Row
 
 __all__ = [
-    "PLAIN",
+    "RECORD",
     "THUMBNAIL",
     "VECTOR",
     "rows_to_table",
@@ -22,20 +28,8 @@ __all__ = [
 
 FORMAT = b"1"
 VECTOR = "vector"
-PLAIN = (
-    "kind",
-    "camera",
-    "source",
-    "start_ns",
-    "end_ns",
-    "stamp_ns",
-    "text",
-    "label",
-    "label_score",
-    "pose",
-    "pose_frame",
-)
-THUMBNAIL = ("thumbnail", "thumbnail_frames")
+RECORD = "record"
+THUMBNAIL = "thumbnail"
 _NO_VECTOR = np.zeros(0, np.float32)
 
 
@@ -50,16 +44,10 @@ def schema(dim: int, model_id: str) -> Any:
             pa.field("source", pa.string(), nullable=False),
             pa.field("start_ns", pa.int64(), nullable=False),
             pa.field("end_ns", pa.int64(), nullable=False),
-            pa.field("stamp_ns", pa.int64(), nullable=False),
-            pa.field(VECTOR, pa.list_(pa.float16(), dim), nullable=False),
-            pa.field("text", pa.string(), nullable=False),
-            pa.field("label", pa.string(), nullable=False),
-            pa.field("label_score", pa.float32(), nullable=False),
             pa.field("model_id", pa.string(), nullable=False),
-            pa.field("pose", pa.list_(pa.float64(), 7)),
-            pa.field("pose_frame", pa.string(), nullable=False),
-            pa.field("thumbnail", pa.binary()),
-            pa.field("thumbnail_frames", pa.int16(), nullable=False),
+            pa.field(RECORD, pa.string(), nullable=False),
+            pa.field(VECTOR, pa.list_(pa.float16(), dim), nullable=False),
+            pa.field(THUMBNAIL, pa.binary()),
         ],
         metadata={
             b"vljepa.format": FORMAT,
@@ -96,18 +84,9 @@ def rows_to_table(rows: Sequence[Row], dim: int, model_id: str) -> Any:
         "source": [row.source for row in rows],
         "start_ns": [row.start for row in rows],
         "end_ns": [row.end for row in rows],
-        "stamp_ns": [row.stamp for row in rows],
-        "text": [row.text for row in rows],
-        "label": [row.label for row in rows],
-        "label_score": [row.label_score for row in rows],
         "model_id": [model_id] * len(rows),
-        "pose": [
-            None if row.pose is None else [*row.pose.position, *row.pose.orientation]
-            for row in rows
-        ],
-        "pose_frame": ["" if row.pose is None else row.pose.frame_id for row in rows],
-        "thumbnail": [row.thumbnail for row in rows],
-        "thumbnail_frames": [row.thumbnail_frames for row in rows],
+        RECORD: [_record(row) for row in rows],
+        THUMBNAIL: [row.thumbnail for row in rows],
     }
     columns = []
     for entry in layout:
@@ -120,35 +99,55 @@ def rows_to_table(rows: Sequence[Row], dim: int, model_id: str) -> Any:
 
 
 def table_to_rows(found: Any) -> list[Row]:
-    """Arrow table to rows; columns that were not read stay empty."""
-    present = [name for name in found.column_names if name != VECTOR]
-    columns = {name: found.column(name).to_pylist() for name in present}
-    vectors: Any = [_NO_VECTOR] * found.num_rows
-    if VECTOR in found.column_names and found.num_rows:
+    """Arrow table with `record` to rows; vector and thumbnail stay empty where they were not
+    read."""
+    count = found.num_rows
+    vectors: Any = [_NO_VECTOR] * count
+    if VECTOR in found.column_names and count:
         flat = np.concatenate([chunk.flatten().to_numpy() for chunk in found.column(VECTOR).chunks])
-        vectors = flat.reshape(found.num_rows, -1).astype(np.float32)
-    thumbnails = columns.get("thumbnail", [None] * found.num_rows)
-    frames = columns.get("thumbnail_frames", [0] * found.num_rows)
-    rows = []
-    for i in range(found.num_rows):
-        pose = columns["pose"][i]
-        rows.append(
-            Row(
-                kind=columns["kind"][i],
-                camera=columns["camera"][i],
-                source=columns["source"][i],
-                start=columns["start_ns"][i],
-                end=columns["end_ns"][i],
-                stamp=columns["stamp_ns"][i],
-                vector=vectors[i],
-                text=columns["text"][i],
-                label=columns["label"][i],
-                label_score=columns["label_score"][i],
-                pose=None
-                if pose is None
-                else Pose(tuple(pose[:3]), tuple(pose[3:]), columns["pose_frame"][i]),
-                thumbnail=thumbnails[i],
-                thumbnail_frames=frames[i],
-            )
-        )
-    return rows
+        vectors = flat.reshape(count, -1).astype(np.float32)
+    thumbnails = [None] * count
+    if THUMBNAIL in found.column_names:
+        thumbnails = found.column(THUMBNAIL).to_pylist()
+    records = found.column(RECORD).to_pylist()
+    return [
+        _row(record, vector, thumbnail)
+        for record, vector, thumbnail in zip(records, vectors, thumbnails, strict=True)
+    ]
+
+
+def _record(row: Row) -> str:
+    pose = row.pose
+    values = (
+        row.kind,
+        row.camera,
+        row.source,
+        int(row.start),
+        int(row.end),
+        int(row.stamp),
+        row.text,
+        row.label,
+        float(row.label_score),
+        None if pose is None else [pose.position, pose.orientation, pose.frame_id],
+        row.thumbnail_frames,
+    )
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+
+
+def _row(record: str, vector: Any, thumbnail: bytes | None) -> Row:
+    kind, camera, source, start, end, stamp, text, label, score, pose, frames = json.loads(record)
+    return Row(
+        kind=kind,
+        camera=camera,
+        source=source,
+        start=start,
+        end=end,
+        stamp=stamp,
+        vector=vector,
+        text=text,
+        label=label,
+        label_score=score,
+        pose=None if pose is None else Pose(tuple(pose[0]), tuple(pose[1]), pose[2]),
+        thumbnail=thumbnail,
+        thumbnail_frames=frames,
+    )

@@ -153,7 +153,7 @@ class MemoryStore:
             condition = which.sql() if which else ""
             if condition:
                 query = query.where(condition, prefilter=True)
-            wanted = columns.PLAIN + (columns.THUMBNAIL if thumbnails else ())
+            wanted = [columns.RECORD, *([columns.THUMBNAIL] if thumbnails else [])]
             found = query.select([*wanted, "_distance"]).to_arrow()
         rows = columns.table_to_rows(found)
         return [
@@ -163,7 +163,7 @@ class MemoryStore:
 
     def rows(self, which: Filter | None = None, *, vectors: bool = True) -> list[Row]:
         """All rows that a filter means, thumbnails included, by stamp; for small selections."""
-        wanted = [*columns.PLAIN, *columns.THUMBNAIL, *([columns.VECTOR] if vectors else [])]
+        wanted = [columns.RECORD, columns.THUMBNAIL, *([columns.VECTOR] if vectors else [])]
         with _translated(self.location, "read"):
             found = self._scan(wanted, which).to_arrow()
         return sorted(columns.table_to_rows(found), key=lambda row: row.stamp)
