@@ -6,21 +6,15 @@ from dataclasses import dataclass
 
 from vljepa_ros.nodes.parameters import fixed, live
 from vljepa_ros.nodes.pose_input import POSE_TYPES
+from vljepa_ros.nodes.worker_node import WorkerParameters
 
 __all__ = ["MemoryParameters"]
 
 
 @dataclass(frozen=True)
-class MemoryParameters:
-    """Parameters beside those of each camera."""
+class MemoryParameters(WorkerParameters):
+    """Parameters beside the common ones and those of each camera."""
 
-    model: str = fixed(
-        "nano", "Model of the embeddings: the name of a folder in models/, or a path to one."
-    )
-    cameras: tuple[str, ...] = fixed(
-        ["front"], "Names of the cameras; each begins with a letter and has letters, digits, _."
-    )
-    autostart: bool = fixed(True, "Configure and activate without being asked.")
     location: str = fixed(
         "~/.vljepa/memory", "Directory of the store, or an object storage address (s3://...)."
     )
@@ -49,6 +43,3 @@ class MemoryParameters:
     )
     merge_gap: float = live(2.0, "Seconds between hits that are one moment.", 0.0, 3600.0)
     longest_moment: float = live(120.0, "Seconds that a moment lasts at most.", 1.0, 86400.0)
-    request_timeout: float = live(
-        10.0, "Seconds after which a service request is answered with an error.", 0.1, 600.0
-    )

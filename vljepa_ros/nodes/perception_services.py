@@ -11,7 +11,7 @@ from vljepa_ros.perception.answer import Answer, Question, checked_question
 from vljepa_ros.perception.encode_texts import encode_texts
 from vljepa_ros.perception.frames import model_input
 from vljepa_ros.perception.vocabulary import checked_texts
-from vljepa_ros.perception.worker import Request
+from vljepa_ros.perception.worker import Slices
 
 if TYPE_CHECKING:
     from vljepa_ros.nodes.perception_node import PerceptionNode
@@ -31,7 +31,7 @@ class PerceptionServices:
             ("encode_text", "EncodeText", self._encode_text),
             ("set_labels", "SetLabels", self._set_labels),
         ):
-            node.create_service(ros.interface(f"vljepa_ros/srv/{kind}"), name, callback)
+            node.serve(kind, name, callback)
 
     async def _answer_question(self, request: Any, response: Any) -> Any:
         node = self._node
@@ -47,15 +47,13 @@ class PerceptionServices:
             )
             if request.image:
                 answer, stamp = await node.lend(
-                    lambda work: self._ask_about(request.image[0], question, work)
+                    lambda _: self._ask_about(request.image[0], question)
                 )
             else:
                 camera = node.which_camera(request.camera)
                 oldest = self._oldest(request.max_age)
                 answer, stamp = await node.lend(
-                    lambda work: node.pipeline.ask(
-                        camera, question, node.abstain_below, oldest, work.check
-                    )
+                    lambda _: node.pipeline.ask(camera, question, node.abstain_below, oldest)
                 )
         except Exception as error:
             response.message = node.explain(error)
@@ -68,13 +66,13 @@ class PerceptionServices:
         response.model_id = model_id
         return response
 
-    def _ask_about(self, image: Any, question: Question, work: Request[Any]) -> tuple[Answer, int]:
+    def _ask_about(self, image: Any, question: Question) -> Slices[tuple[Answer, int]]:
         pipeline = self._node.pipeline
         config = pipeline.engine.config
         seen = model_input(
             image_to_rgb(image), config.input_size, preprocessing=config.preprocessing
         )
-        answer = pipeline.ask_about(seen, question, self._node.abstain_below, work.check)
+        answer = yield from pipeline.ask_about(seen, question, self._node.abstain_below)
         stamp = image.header.stamp
         return answer, stamp.sec * 1_000_000_000 + stamp.nanosec
 
@@ -91,9 +89,7 @@ class PerceptionServices:
         model_id = node.pipeline.engine.config.model_id
         try:
             texts = checked_texts(request.texts, "texts", _MAX_TEXTS)
-            vectors = await node.lend(
-                lambda work: encode_texts(node.pipeline.engine, texts, work.check)
-            )
+            vectors = await node.lend(lambda _: encode_texts(node.pipeline.engine, texts))
         except Exception as error:
             response.message = node.explain(error)
             return response

@@ -17,6 +17,7 @@ from vljepa_ros.nodes.embedding_input import EmbeddingInput
 from vljepa_ros.nodes.model_node import ModelNode, ModelParameters
 from vljepa_ros.nodes.parameters import live
 from vljepa_ros.nodes.qos import LATCHED
+from vljepa_ros.nodes.worker_node import run_node
 from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
 from vljepa_ros.perception.labels import ScoredGroup, score_group
 from vljepa_ros.perception.narrator import Narration, Narrator
@@ -65,7 +66,7 @@ class SelectiveDecoderNode(ModelNode):
         self._asked: list[tuple[str, float, Any]] = []
         self._told: dict[str, tuple[float, Any, Narration, ScoredGroup | None]] = {}
         super().__init__("selective_decoder_node", DecoderParameters, **options)
-        self.create_service(ros.interface("vljepa_ros/srv/Describe"), "describe", self._describe)
+        self.serve("Describe", "describe", self._describe)
         self._pulse = self.create_timer(0.2, self._beat, clock=ros.steady_clock())
 
     @property
@@ -88,14 +89,14 @@ class SelectiveDecoderNode(ModelNode):
         if "generate" not in engine.capabilities:
             raise ModelError(f"model '{engine.config.name}' has no decoder")
         config = engine.config
-        self._output = DecoderOutput(self, self.cameras, config.model_id, self._warn)
+        self._output = DecoderOutput(self, self.cameras, config.model_id, self.warn)
         self._inputs = {
             camera: EmbeddingInput(
                 self,
                 camera,
                 config.model_id,
                 Narrator(AnchorDrift(self._detection(engine)), engine.generate),
-                self._wake,
+                self.wake_worker,
             )
             for camera in self.cameras
         }
@@ -183,7 +184,7 @@ class SelectiveDecoderNode(ModelNode):
         for name, camera in self._inputs.items():
             wanted = self.settings.always_on or name in asked or self._output.listened(name)
             camera.listen(wanted)
-        self._wake()
+        self.wake_worker()
         for entry in list(self._asked):
             camera = self._inputs[entry[0]]
             if camera.newest is not None and now - camera.arrived < _FRESH:
@@ -236,7 +237,7 @@ class SelectiveDecoderNode(ModelNode):
         pairs = zip(message.prompts, message.labels, strict=False)
         labels = [label for prompt, label in pairs if prompt == first]
         self._labels.replace(int(message.version), from_groups({first: labels}))
-        self._wake()
+        self.wake_worker()
 
     def _detection(self, engine: Engine) -> AnchorDriftConfig:
         p, model = self.settings, engine.config
@@ -252,23 +253,10 @@ class SelectiveDecoderNode(ModelNode):
             max_gap=_MAX_GAP,
         )
 
-    def _warn(self, text: str) -> None:
-        self.get_logger().warning(text, throttle_duration_sec=10.0)
-
-    def _wake(self) -> None:
-        if self.worker is not None:
-            self.worker.wake()
-
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the node until Ctrl-C; the exit code."""
-
-    def make() -> list[Any]:
-        node = SelectiveDecoderNode()
-        node.autostart()
-        return [node]
-
-    return int(ros.run(make, list(sys.argv if args is None else args)))
+    return run_node(SelectiveDecoderNode, sys.argv if args is None else args)
 
 
 if __name__ == "__main__":
