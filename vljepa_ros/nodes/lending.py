@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from vljepa_ros import ros
 from vljepa_ros.perception.worker import Request, Worker
 
 __all__ = ["lend"]
 
-T = TypeVar("T")
 
-
-async def lend(node: Any, worker: Worker, run: Callable[[Request[T]], T], patience: float) -> T:
+async def lend(
+    node: Any, worker: Worker, run: Callable[[Request[Any]], Any], patience: float
+) -> Any:
     """Run something in the worker's thread and await its result in the executor of `node`.
 
+    :param run: returns the result, or Slices that do.
     :param patience: seconds until it is given up.
     :raises Exception: what it raised; Busy, DeadlineError.
     """
@@ -26,4 +27,4 @@ async def lend(node: Any, worker: Worker, run: Callable[[Request[T]], T], patien
     result, error = await future
     if error is not None:
         raise error
-    return result  # type: ignore[no-any-return]
+    return result

@@ -9,19 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.diagnostics import ERROR, WARN, Diagnostics, Part
 from vljepa_ros.nodes.lending import lend
 from vljepa_ros.nodes.parameters import Declared, ParameterTable, fixed, live
-from vljepa_ros.perception.worker import Busy, DeadlineError, Request, Slices, Worker
+from vljepa_ros.perception.worker import Busy, DeadlineError, Request, Worker
 
 __all__ = ["NAMESPACE", "WorkerNode", "WorkerParameters", "run_node"]
 
 NAMESPACE = "vljepa"
 _CAMERA = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*")
-T = TypeVar("T")
 Return = ros.TransitionCallbackReturn
 
 
@@ -179,7 +178,7 @@ class WorkerNode(ros.LifecycleNode):
         self.release()
         return super().destroy_node()
 
-    async def lend(self, run: Callable[[Request[T]], T | Slices[T]]) -> T:
+    async def lend(self, run: Callable[[Request[Any]], Any]) -> Any:
         """Run something in the worker's thread and await its result.
 
         :raises Exception: what it raised; Busy, DeadlineError.

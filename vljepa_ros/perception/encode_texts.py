@@ -1,32 +1,40 @@
-"""Many texts through the Y-Encoder, in pieces, so that a deadline or a frame can come between.
-
-The engine keeps what it has encoded, so work that was interrupted is not lost.
-"""
+"""Many texts through the Y-Encoder, in slices between which frames and other requests come."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Generator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_ros.engines.protocol import Engine
 
-__all__ = ["PIECE", "encode_texts"]
+__all__ = ["SLICE_SECONDS", "encode_texts"]
 
-PIECE = 32
+SLICE_SECONDS = 0.01  # of work between two pauses: what a frame may wait for a text
+_FIRST = 4  # texts; how long one takes is not known yet
+_MOST = 32  # texts at once: those after known ones, which cost nothing, are as slow as ever
 
 
 def encode_texts(
-    engine: Engine, texts: Sequence[str], check: Callable[[], None]
-) -> NDArray[np.float32]:
-    """Y-Encoder.
+    engine: Engine, texts: Sequence[str]
+) -> Generator[None, None, NDArray[np.float32]]:
+    """Y-Encoder, as steps: each lasts about SLICE_SECONDS; texts that are known cost none.
 
-    :param check: called before each piece; it raises to give up.
     :return: [len(texts), D] float32, L2 norm 1.
     """
     pieces = [np.zeros((0, engine.config.dim), np.float32)]
-    for start in range(0, len(texts), PIECE):
-        check()
-        pieces.append(engine.encode_text(texts[start : start + PIECE]))
+    start, size = 0, _FIRST
+    begun = before = time.perf_counter()
+    while start < len(texts):
+        if before - begun >= SLICE_SECONDS:
+            yield
+            begun = before = time.perf_counter()
+        pieces.append(engine.encode_text(texts[start : start + size]))
+        start += size
+        now = time.perf_counter()
+        fitting = SLICE_SECONDS * size / max(now - before, 1e-9)
+        size = int(min(max(1, fitting), 2 * size, _MOST))
+        before = now
     return np.concatenate(pieces)

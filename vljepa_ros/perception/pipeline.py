@@ -17,14 +17,18 @@ from numpy.typing import NDArray
 
 from vljepa_ros.engines.protocol import Captioner, Clip, EncodedClip, Engine
 from vljepa_ros.perception.answer import Answer, Question, answer
+from vljepa_ros.perception.encode_texts import encode_texts
 from vljepa_ros.perception.labels import ScoredGroup, score_group
 from vljepa_ros.perception.ring import ClipRing, TakenClip
 from vljepa_ros.perception.stages import StageTimes
 from vljepa_ros.perception.vocabulary_encoder import EncodedVocabulary, VocabularyEncoder
+from vljepa_ros.perception.worker import Slices
 
 __all__ = ["CameraFeed", "Observation", "PerceptionError", "Pipeline", "Wanted"]
 
-_PIECE = 1024  # candidates; each piece costs a Predictor pass, and may be given up before the next
+# Candidates scored at once. Each piece costs a pass over the clip, which is next to nothing for a
+# dual encoder; its candidates become statements with the question, so they are not known before.
+_PIECE = {"vl_jepa": 1024, "dual_encoder": 32, "token_vlm": 1024}
 _YOUNG = 0.1
 
 
@@ -124,15 +128,17 @@ class Pipeline:
         question: Question,
         abstain_below: float,
         oldest: int | None,
-        check: Callable[[], None],
-    ) -> tuple[Answer, int]:
-        """Answer from the newest clip of a camera; see `answer`.
+    ) -> Slices[tuple[Answer, int]]:
+        """Answer from the newest clip of a camera, once all candidates are encoded; see `answer`.
 
         :param oldest: nanoseconds; a clip that ends before it is refused.
-        :param check: called now and then; it raises to give up.
         :return: the answer and the stamp of the newest image looked at.
         :raises PerceptionError: the camera has sent no usable image, or none that is new enough.
         """
+        feed = self.cameras[camera]
+        if feed.kept is None and feed.ring.newest is None:
+            raise self._unseen(feed)
+        yield from self._know(question)
         taken, encoded = self.look(camera)
         stamp = taken.clip.stamps[-1]
         if oldest is not None and stamp < oldest:
@@ -140,19 +146,16 @@ class Pipeline:
                 f"the newest clip of camera '{camera}' is {(oldest - stamp) / 1e9:.2f} s older "
                 "than max_age allows; allow more, or 0 for no limit"
             )
-        return self._answer(encoded, question, abstain_below, check), stamp
+        return (yield from self._answer(encoded, question, abstain_below)), stamp
 
     def ask_about(
-        self,
-        image: NDArray[np.uint8],
-        question: Question,
-        abstain_below: float,
-        check: Callable[[], None],
-    ) -> Answer:
+        self, image: NDArray[np.uint8], question: Question, abstain_below: float
+    ) -> Slices[Answer]:
         """Answer from a single image, [S, S, 3] uint8 RGB, taken as a scene that stands still."""
+        yield from self._know(question)
         frames = np.repeat(image[None], self.engine.config.clip_frames, axis=0)
         (encoded,) = self.engine.encode([Clip(frames, (0,) * len(frames))], [None])
-        return self._answer(encoded, question, abstain_below, check)
+        return (yield from self._answer(encoded, question, abstain_below))
 
     def look(self, camera: str) -> tuple[TakenClip, EncodedClip]:
         """The newest clip, encoded: from memory if it is at most one period of `max_rate` old.
@@ -168,14 +171,18 @@ class Pipeline:
         # nobody else will ask for it: a young stream's oldest image may stand for what was before
         taken = feed.ring.take(math.inf)
         if taken is None:
-            error = feed.ring.counts.error
-            raise PerceptionError(
-                f"camera '{camera}' has sent no usable image yet"
-                + (f"; the last one was refused: {error}" if error else "")
-            )
+            raise self._unseen(feed)
         self._encode([(feed, taken)])
         assert feed.encoded is not None
         return taken, feed.encoded
+
+    @staticmethod
+    def _unseen(feed: CameraFeed) -> PerceptionError:
+        error = feed.ring.counts.error
+        return PerceptionError(
+            f"camera '{feed.name}' has sent no usable image yet"
+            + (f"; the last one was refused: {error}" if error else "")
+        )
 
     def _is_due(self, feed: CameraFeed, now: float) -> bool:
         if now < feed.due:
@@ -261,24 +268,26 @@ class Pipeline:
             feed.kept, feed.encoded = taken, clip
         return encoded
 
-    def _answer(
-        self,
-        encoded: EncodedClip,
-        question: Question,
-        abstain_below: float,
-        check: Callable[[], None],
-    ) -> Answer:
-        def similarity(text: str, candidates: Sequence[str]) -> NDArray[np.float32]:
-            pieces = []
-            for start in range(0, len(candidates), _PIECE):
-                check()
-                piece = candidates[start : start + _PIECE]
-                pieces.append(self.engine.score(encoded.tokens, text, piece))
-            return np.concatenate(pieces)
+    def _know(self, question: Question) -> Slices[None]:
+        """Encode candidates that are new, where the engine compares an answer with them alone."""
+        if self.engine.config.family == "vl_jepa":
+            yield from encode_texts(self.engine, question.candidates)
 
+    def _answer(
+        self, encoded: EncodedClip, question: Question, abstain_below: float
+    ) -> Slices[Answer]:
         if not question.candidates:
             writer = cast(Captioner, self.engine)
             (said,) = writer.caption([encoded.tokens], question.text)
             unsure = said.confidence < abstain_below
             return Answer(said.text, -1, np.zeros(0, np.float32), 0.0, unsure)
-        return answer(question, similarity, self.engine.config.calibration, abstain_below)
+        unique = list(dict.fromkeys(question.candidates))
+        pieces = []
+        size = _PIECE[self.engine.config.family]
+        for start in range(0, len(unique), size):
+            if start:
+                yield
+            piece = unique[start : start + size]
+            pieces.append(self.engine.score(encoded.tokens, question.text, piece))
+        scored = np.concatenate(pieces)
+        return answer(question, lambda *_: scored, self.engine.config.calibration, abstain_below)

@@ -1,14 +1,18 @@
-"""Encodes a vocabulary piece by piece, so that 10,000 new labels do not stop the stream."""
+"""Encodes a vocabulary slice by slice, so that 10,000 new labels do not stop the stream."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vljepa_ros.engines.protocol import Engine
-from vljepa_ros.perception.encode_texts import PIECE
+from vljepa_ros.perception.encode_texts import encode_texts
 from vljepa_ros.perception.labels import EncodedGroup
 from vljepa_ros.perception.vocabulary import Vocabulary
+from vljepa_ros.perception.worker import Slices
 
 __all__ = ["EncodedVocabulary", "VocabularyEncoder"]
 
@@ -33,7 +37,7 @@ class VocabularyEncoder:
         self._ready = ready
         self._wanted: tuple[int, Vocabulary] | None = None
         self._begun: tuple[int, Vocabulary] | None = None
-        self._next = 0
+        self._slices: Slices[NDArray[np.float32]] | None = None
         self.current: EncodedVocabulary | None = None
 
     @property
@@ -46,21 +50,22 @@ class VocabularyEncoder:
         self._wanted = (version, vocabulary)
 
     def advance(self) -> None:
-        """Encode one piece of the wanted vocabulary, and use it once that was the last one."""
+        """Encode one slice of the wanted vocabulary, and use it once that was the last one."""
         wanted = self._wanted
         if wanted is None:
             return
-        if wanted is not self._begun:
-            self._begun, self._next = wanted, 0
         version, vocabulary = wanted
-        texts = [label for group in vocabulary.groups for label in group.labels]
-        self._engine.encode_text(texts[self._next : self._next + PIECE])
-        self._next += PIECE
-        if self._next < len(texts):
+        if wanted is not self._begun or self._slices is None:
+            texts = [label for group in vocabulary.groups for label in group.labels]
+            self._begun, self._slices = wanted, encode_texts(self._engine, texts)
+        try:
+            next(self._slices)
             return
-        groups = tuple(
-            EncodedGroup(g, self._engine.encode_text(g.labels)) for g in vocabulary.groups
-        )
+        except StopIteration as end:
+            vectors = end.value
+        self._begun = self._slices = None
+        ends = np.cumsum([len(group.labels) for group in vocabulary.groups])
+        groups = tuple(map(EncodedGroup, vocabulary.groups, np.split(vectors, ends[:-1])))
         self.current = EncodedVocabulary(version, vocabulary, groups)
         if self._wanted is wanted:
             self._wanted = None

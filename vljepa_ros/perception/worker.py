@@ -1,7 +1,8 @@
 """The one thread that owns a model: requests first, then the newest frames.
 
 The worker knows neither camera nor model. It has a bounded queue of requests, each with a deadline,
-and between them it calls a `step` that does one piece of the continuous work.
+and between them it calls a `step` that does one piece of the continuous work. A request that takes
+long is made of slices: between two of them come new requests and the frames.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from types import GeneratorType
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Busy", "DeadlineError", "Request", "Worker"]
+__all__ = ["Busy", "DeadlineError", "Request", "Slices", "Worker"]
 
 T = TypeVar("T")
+Slices = Generator[None, None, T]  # work that others may interrupt where it yields
 
 
 class Busy(RuntimeError):  # noqa: N818  (the name is the answer)
@@ -28,14 +31,15 @@ class DeadlineError(TimeoutError):
 class Request(Generic[T]):
     """One question to the worker; it is answered exactly once, whoever comes first.
 
-    :param run: does the work, in the worker's thread; it may call `check` now and then.
+    :param run: does the work, in the worker's thread, and returns the result or Slices that do;
+        between slices the deadline is looked at, within one it may call `check`.
     :param done: receives the result or the exception, in any thread.
     :param patience: seconds until it is answered with a DeadlineError.
     """
 
     def __init__(
         self,
-        run: Callable[[Request[T]], T],
+        run: Callable[[Request[T]], T | Slices[T]],
         done: Callable[[T | None, Exception | None], None],
         patience: float,
     ) -> None:
@@ -45,6 +49,7 @@ class Request(Generic[T]):
         self._deadline = time.monotonic() + patience
         self._lock = threading.Lock()
         self._answered = False
+        self._slices: Slices[T] | None = None
 
     def check(self) -> None:
         """Give up where nobody waits for the answer any more.
@@ -54,15 +59,27 @@ class Request(Generic[T]):
         if self._answered or time.monotonic() > self._deadline:
             raise DeadlineError(f"no answer within {self._patience:g} s")
 
-    def run(self) -> None:
-        """Do the work and answer; every exception is an answer too."""
+    def advance(self) -> bool:
+        """Do the work, or the next slice of it; True once it is answered.
+
+        Every exception is an answer, too.
+        """
         try:
             self.check()
-            result = self._run(self)
+            if self._slices is None:
+                result = self._run(self)
+                if not isinstance(result, GeneratorType):
+                    self.answer(result, None)  # type: ignore[arg-type]
+                    return True
+                self._slices = result
+            next(self._slices)
+        except StopIteration as end:
+            self.answer(end.value, None)
         except Exception as error:
             self.answer(None, error)
         else:
-            self.answer(result, None)
+            return False
+        return True
 
     def answer(self, result: T | None, error: Exception | None) -> None:
         """Answer, unless that has happened."""
@@ -101,6 +118,7 @@ class Worker:
         self._failed = failed
         self._capacity = capacity
         self._waiting: deque[Request[Any]] = deque()
+        self._begun: deque[Request[Any]] = deque()
         self._running: Request[Any] | None = None
         self._condition = threading.Condition()
         self._awake = False
@@ -116,8 +134,9 @@ class Worker:
         """Answer all requests with Busy, finish the piece of work at hand, and end the thread."""
         thread, self._thread = self._thread, None
         with self._condition:
-            waiting = [*self._waiting, *([self._running] if self._running else [])]
+            waiting = [*self._waiting, *self._begun, *([self._running] if self._running else [])]
             self._waiting.clear()
+            self._begun.clear()
             self._condition.notify()
         for request in waiting:
             request.answer(None, Busy("the model is being unloaded"))
@@ -138,9 +157,10 @@ class Worker:
         with self._condition:
             if self._thread is None:
                 raise Busy("the model is not loaded")
-            if len(self._waiting) >= self._capacity:
+            waiting = len(self._waiting) + len(self._begun)
+            if waiting >= self._capacity:
                 raise Busy(
-                    f"busy: {len(self._waiting)} requests wait already, "
+                    f"busy: {waiting} requests wait already, "
                     f"allowed: {self._capacity}; ask again later"
                 )
             self._waiting.append(request)
@@ -149,8 +169,8 @@ class Worker:
     def expire(self) -> None:
         """Answer requests whose time is over; call it a few times a second from another thread."""
         with self._condition:
-            if self._running is not None:
-                self._running.expire()
+            for request in (*self._begun, *([self._running] if self._running else [])):
+                request.expire()
             self._waiting = deque(r for r in self._waiting if not r.expire())
 
     def _loop(self) -> None:
@@ -160,17 +180,31 @@ class Worker:
             with self._condition:
                 while not self._waiting and not self._awake and self._thread is me:
                     pause = None if due is None else due - time.monotonic()
-                    if pause is not None and pause <= 0:
+                    if self._begun or (pause is not None and pause <= 0):
                         break
                     self._condition.wait(pause)
-                self._running = self._waiting.popleft() if self._waiting else None
-                if self._running is None:
+                new = bool(self._waiting)
+                stepping = not new and (
+                    self._awake or (due is not None and due <= time.monotonic())
+                )
+                if not new:
                     self._awake = False
-            if self._running is not None:
-                self._running.run()
-                self._running = None
-            elif self._thread is me:
+            if stepping and self._thread is me:
                 due = self._advance()
+            # A stream that always has a next frame leaves a slice between two of them.
+            self._serve(self._waiting if new else self._begun)
+
+    def _serve(self, queue: deque[Request[Any]]) -> None:
+        """The first request of a queue: all of it, or a slice."""
+        with self._condition:
+            if not queue:
+                return
+            request = self._running = queue.popleft()
+        answered = request.advance()
+        with self._condition:
+            self._running = None
+            if not answered and self._thread is threading.current_thread():
+                self._begun.append(request)
 
     def _advance(self) -> float | None:
         try:

@@ -55,6 +55,7 @@ class ColourEngine:
         self.info = EngineInfo("colour", "cpu", "fp32")
         self.capabilities = frozenset({"embed", "encode_text", "score", "generate"})
         self.seconds = seconds
+        self.text_seconds = 0.0
         self.batches: list[int] = []
         self.states: list[Any] = []
         self.texts: list[str] = []
@@ -76,7 +77,7 @@ class ColourEngine:
         return np.stack([unit(row) for row in rows])
 
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        time.sleep(self.seconds)
+        time.sleep(self.seconds + self.text_seconds * len(texts))
         self.texts += texts
         named = [[float(colour in text) for colour in COLOURS] for text in texts]
         return np.stack([unit(np.array(row, np.float32) + 1e-3) for row in named])

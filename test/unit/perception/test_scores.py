@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 import numpy as np
 import pytest
 from colour_engine import COLOURS, ColourEngine
@@ -84,28 +86,29 @@ def test_questions_that_cannot_be_asked(question, candidates, reason) -> None:
         checked_question(question, candidates)
 
 
-def test_encoding_many_texts_can_be_interrupted() -> None:
+def test_many_texts_are_encoded_in_slices() -> None:
     engine = ColourEngine()
+    engine.text_seconds = 0.002
     texts = [f"{colour} {i}" for i in range(20) for colour in COLOURS]
-    calls = 0
+    counts = [0]
 
-    def patience() -> None:
-        nonlocal calls
-        calls += 1
-        if calls == 3:
-            raise TimeoutError
+    def watched() -> Generator[None, None, None]:
+        vectors = yield from encode_texts(engine, texts)
+        assert np.array_equal(vectors, ColourEngine().encode_text(texts))
 
-    with pytest.raises(TimeoutError):
-        encode_texts(engine, texts, patience)
-    assert 0 < len(engine.texts) < len(texts)
-    whole = encode_texts(engine, texts, lambda: None)
-    assert np.array_equal(whole, ColourEngine().encode_text(texts))
-    assert encode_texts(engine, [], lambda: None).shape == (0, len(COLOURS))
+    counts += [len(engine.texts) for _ in watched()]
+    assert len(counts) > 5
+    assert max(np.diff(counts)) <= 64
+    with pytest.raises(StopIteration) as end:
+        next(encode_texts(engine, []))
+    assert end.value.value.shape == (0, len(COLOURS))
 
 
 def test_a_vocabulary_comes_into_use_when_all_of_it_is_encoded_and_the_newest_wins() -> None:
     ready: list[int] = []
-    encoder = VocabularyEncoder(ColourEngine(), lambda v: ready.append(v.version))
+    engine = ColourEngine()
+    engine.text_seconds = 0.002
+    encoder = VocabularyEncoder(engine, lambda v: ready.append(v.version))
     encoder.replace(1, from_groups({"what?": [f"red {i}" for i in range(100)]}))
     encoder.advance()
     assert encoder.current is None
