@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from vljepa_ros.cli import eval_events
 from vljepa_ros.cli.arguments import natural_number
 from vljepa_ros.cli.failure import CliError, CliUsageError
 
@@ -52,11 +53,14 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--json", action="store_true", help="print the result as one JSON object, no table"
     )
+    eval_events.add_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print."""
+    if "events" in args.tasks:
+        return eval_events.run(args)
     if args.data is not None and not args.data.is_dir():
         raise CliUsageError(f"--data {args.data}: no such folder")
     from vljepa_ros.evaluation.tasks import TASKS

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -35,7 +36,6 @@ class Disturbances:
     quality: NDArray[np.intp]
     yaw: Floats
     turn_rates: Floats
-    _table: dict[int, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
 
     def apply(self, wide: NDArray[np.uint8], index: int) -> NDArray[np.uint8]:
         """Frame `index` as the disturbed camera gives it: [H, H, 3] of a wide [H, W, 3]."""
@@ -43,7 +43,7 @@ class Disturbances:
         margin = (width - height) // 2
         right, down = self.shift[index]
         right = right - FOCAL * math.tan(self.yaw[index])
-        image = wide[:, margin : margin + height]
+        image: Any = wide[:, margin : margin + height]
         if right or down or self.roll[index]:
             matrix = cv2.getRotationMatrix2D(
                 (width / 2, height / 2), math.degrees(self.roll[index]), 1

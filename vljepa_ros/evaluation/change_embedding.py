@@ -1,4 +1,4 @@
-"""Rendered scenes through a model, as `perception_node` does it: clips by stamp, one embedding each.
+"""Rendered scenes through a model, as `perception_node` does it: an embedding for each clip.
 
 Embeddings are kept beside the frames, by model, so that another checkpoint costs the model's time
 alone and an interrupted run goes on where it was.

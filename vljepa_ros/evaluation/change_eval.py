@@ -1,13 +1,14 @@
-"""`vljepa eval events`: detectors of change against uniform decoding, offline Ward and each other.
+"""Ways of choosing what to decode, on sets of streams: detectors, uniform strides, offline Ward.
 
-`run` takes streams as they are, so that synthetic ones and those of a real model go through the
-same code; without any it makes synthetic ones. The definitions are in `change_measures.py`.
+`judge` takes streams as they are, so that synthetic ones and those of a real model go through the
+same code. The definitions are in `change_measures.py`, the whole of `vljepa eval events` in
+`change_run.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -15,15 +16,10 @@ import numpy as np
 from vljepa_ros.evaluation import change_replay as replay
 from vljepa_ros.evaluation.change_curves import Curve, Floats, interval, rate_for, share_at
 from vljepa_ros.evaluation.change_measures import StreamScore, pool, score
-from vljepa_ros.evaluation.change_streams import (
-    ChangeStream,
-    StreamConfig,
-    synthetic_stream,
-    without_events,
-)
+from vljepa_ros.evaluation.change_streams import ChangeStream
 from vljepa_ros.perception.change.detectors import DEFAULT, DETECTORS, Detector
 
-__all__ = ["EventsConfig", "run", "synthetic_sets"]
+__all__ = ["Progress", "false_alarms", "judge"]
 
 STRIDES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 20, 24, 32, 48, 72, 120, 180, 240, 360)
 PHASES = 8  # of each stride, at most
@@ -33,68 +29,34 @@ Progress = Callable[[str, int, int], None]
 Scores = list[StreamScore]
 
 
-@dataclass(frozen=True)
-class EventsConfig:
-    """Size of an evaluation.
-
-    streams: of each set. minutes: of each stream with gaps of 3 and 12 s; gaps of 60 s get three
-    times as much. hours: scenes of one hour each for false alarms, quiet and perturbed; 0: none.
-    seed: of the streams; 1000 and above is never used for tuning. draws: of the bootstrap.
-    """
-
-    streams: int = 6
-    minutes: float = 5.0
-    hours: int = 24
-    seed: int = 1000
-    draws: int = 1000
-
-    def __post_init__(self) -> None:
-        """Check the ranges.
-
-        :raises ValueError: a setting is out of its range.
-        """
-        if self.streams < 2 or self.minutes < 1.0 or self.hours < 0 or self.draws < 10:
-            raise ValueError(
-                f"{self}: allowed are at least 2 streams of at least 1 minute, 10 draws, 0 hours"
-            )
-
-
-def synthetic_sets(config: EventsConfig) -> dict[str, list[ChangeStream]]:
-    """The six sets: gaps of 3, 12 and 60 s, quiet and perturbed."""
-    sets: dict[str, list[ChangeStream]] = {}
-    for gap, longer in ((3.0, 1.0), (12.0, 1.0), (60.0, 3.0)):
-        for perturbed in (False, True):
-            settings = StreamConfig(
-                gap=gap, seconds=60.0 * config.minutes * longer, perturbed=perturbed
-            )
-            name = f"gap{gap:g}{'.perturbed' if perturbed else ''}"
-            sets[name] = [
-                synthetic_stream(settings, config.seed + i) for i in range(config.streams)
-            ]
-    return sets
-
-
-def run(
-    config: EventsConfig | None = None,
-    sets: Mapping[str, Sequence[ChangeStream]] | None = None,
-    progress: Progress | None = None,
+def judge(
+    sets: Mapping[str, Sequence[ChangeStream]], draws: int, progress: Progress
 ) -> dict[str, Any]:
-    """Evaluate all detectors; returns the JSON object (names as in doc/change.md).
+    """Judge all ways of choosing on each set; names as in doc/change.md.
 
-    :param sets: streams by the name of their set; None: synthetic ones.
-    :param progress: told the set, its number and the number of sets.
+    :param sets: streams by the name of their set. draws: of the bootstrap over streams.
+    :param progress: told what is done, how many of how many.
     :raises ImportError: scikit-learn (extra `eval`) is missing.
     """
-    config = config or EventsConfig()
-    sets = synthetic_sets(config) if sets is None else sets
-    result: dict[str, Any] = {"config": asdict(config), "default": DEFAULT, "streams": {}}
+    result: dict[str, Any] = {"default": DEFAULT, "streams": {}}
     for number, (name, streams) in enumerate(sets.items()):
-        if progress is not None:
-            progress(name, number, len(sets))
-        _add_set(result, name, streams, config.draws)
-    if config.hours:
-        result["false_alarms"] = false_alarms(config)
+        progress("sets judged", number, len(sets))
+        _add_set(result, name, streams, draws)
+    progress("sets judged", len(sets), len(sets))
     return result
+
+
+def false_alarms(streams: Sequence[ChangeStream], guarded: bool = True) -> dict[str, Any]:
+    """False alarms of the default, with Garwood's interval; the median delay where events are."""
+    make = DETECTORS[DEFAULT].maker(DETECTORS[DEFAULT].default)
+    summary = pool([score(one, replay.detected(one, make, guarded)) for one in streams])
+    return {
+        "per_h": summary.false_alarms_per_h,
+        "ci": summary.false_alarms_interval,
+        "hours": summary.hours,
+        "scenes": len(streams),
+        "delay_s": summary.delay_s if np.isfinite(summary.delay_s) else None,
+    }
 
 
 def _add_set(
@@ -232,32 +194,3 @@ def _delay_at(sweep: Sequence[Scores]) -> float | None:
     summaries = [pool(scores) for scores in sweep]
     fine = [one.delay_s for one in summaries if one.false_alarms_per_h <= 1.0]
     return min(fine) if fine else None
-
-
-def false_alarms(config: EventsConfig) -> dict[str, Any]:
-    """The default over scenes of an hour each: without events, and with an event a minute."""
-    base = StreamConfig(gap=60.0, seconds=3600.0)
-    make = DETECTORS[DEFAULT].maker(DETECTORS[DEFAULT].default)
-    make = DETECTORS[DEFAULT].maker(DETECTORS[DEFAULT].default)
-    found: dict[str, Any] = {}
-    shaken = without_events(StreamConfig(seconds=3600.0, perturbed=True))
-    shaken = without_events(StreamConfig(seconds=3600.0, perturbed=True))
-    for name, settings, guarded in (
-        ("still", without_events(base), True),
-        ("still.perturbed", shaken, True),
-        ("still.perturbed.no_guard", shaken, False),
-        ("gap60", base, True),
-    ):
-        scores = []
-        for scene in range(config.hours):
-            stream = synthetic_stream(settings, config.seed + 500 + scene)
-            showing = replay.detected(stream, make, guarded)
-            scores.append(score(stream, showing))
-        summary = pool(scores)
-        found[name] = {
-            "per_h": summary.false_alarms_per_h,
-            "ci": summary.false_alarms_interval,
-            "hours": summary.hours,
-            "delay_s": summary.delay_s if np.isfinite(summary.delay_s) else None,
-        }
-    return found
