@@ -6,6 +6,7 @@ import datetime
 import threading
 from collections.abc import Callable
 
+from vljepa_ros.perception.memory.failure import MemoryStoreError
 from vljepa_ros.perception.memory.retention import Retention, forget
 from vljepa_ros.perception.memory.store import MemoryStore
 
@@ -21,8 +22,14 @@ def tidy(store: MemoryStore, retention: Retention, keep_versions: float = 300.0)
     :return: rows forgotten.
     """
     keep = datetime.timedelta(seconds=keep_versions)
-    store.compact(keep)
+    failed = None
+    try:
+        store.compact(keep)
+    except MemoryStoreError as error:  # a full disk has no room for it: forgetting makes some
+        failed = error
     forgotten = forget(store, retention)
+    if failed is not None and not forgotten:
+        raise failed
     if forgotten:
         store.compact(keep)
     store.build_index()
