@@ -1,7 +1,8 @@
 """`vljepa bench vqa`: how long a question takes while a camera streams.
 
 After each call the same question's Predictor pass runs alone in this process: the control sees the
-same machine, second by second.
+same machine, second by second. The stream's rate is taken alone, while known candidates are asked
+about without a pause, and while each question brings a thousand candidates that are new.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ __all__ = ["CANDIDATES", "bench_vqa", "candidate_texts"]
 
 CANDIDATES = (2, 10, 1000)
 SAMPLES = 200  # for each number of candidates, after the warm-up
+NEW_QUESTIONS = 5  # each with NEW candidates that the node has never seen
+NEW = 1000
 WARM_UP = 20
 QUESTION = "what is happening?"
 CAMERA = "front"
@@ -94,9 +97,13 @@ def bench_vqa(
             nodes.check()
             result["candidates"][str(count)] = _ask_many(graph, client, bare, loaded, count)
         during = _rate_since(arrivals, began)
+        note(f"{NEW} new candidates, {NEW_QUESTIONS} questions ...")
+        began = time.monotonic()
+        result["new_candidates_ms"] = _ask_new(graph, client)
+        new = _rate_since(arrivals, began)
         note(f"the stream alone again, {seconds:g} s ...")
         after = _rate(graph, arrivals, seconds)
-    result["stream_fps"] = {"before": before, "during": during, "after": after}
+    result["stream_fps"] = {"before": before, "during": during, "new": new, "after": after}
     result["runtime"] = ros.RUNTIME
     return result
 
@@ -129,6 +136,21 @@ def _ask_many(
         "first_call_ms": round(first, 1),
         "service_to_limit": round(service_ms["median"] / (2.0 * pass_ms["median"] + 10.0), 3),
     }
+
+
+def _ask_new(graph: GraphConnection, client: Any) -> dict[str, float | int]:
+    """Latency of questions whose candidates must all be encoded first."""
+    service = ros.interface("vljepa_ros/srv/AnswerQuestion")
+    taken = []
+    for number in range(NEW_QUESTIONS):
+        texts = [f"{text}, for the time {number}" for text in candidate_texts(NEW)]
+        begin = time.perf_counter()
+        request = service.Request(camera=CAMERA, question=QUESTION, candidates=texts)
+        reply = graph.call(client, request, 120.0)
+        if not reply.success:
+            raise ProcessFailed(f"the question was refused: {reply.message}")
+        taken.append(1000 * (time.perf_counter() - begin))
+    return quantiles(taken)
 
 
 def _rate(graph: GraphConnection, arrivals: list[float], seconds: float) -> float:
