@@ -13,14 +13,20 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "families"))
 
-from tiny_hub import converted, tiny_clip, tiny_qwen
+from tiny_dual_encoders import tiny_clip, tiny_siglip
+from tiny_full import converted
+from tiny_perception import tiny_perception
+from tiny_token_vlms import tiny_instructblip, tiny_qwen
 
 from vljepa_ros.nodes.perception_node import PerceptionNode
 
 FAMILIES = {
     "clip": (tiny_clip, "dual_encoder"),
+    "siglip": (tiny_siglip, "dual_encoder"),
+    "perception-encoder": (tiny_perception, "dual_encoder"),
     "open-vljepa": (converted, "vl_jepa"),
     "qwen": (tiny_qwen, "token_vlm"),
+    "instructblip": (tiny_instructblip, "token_vlm"),
 }
 
 

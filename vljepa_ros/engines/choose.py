@@ -7,16 +7,39 @@ from dataclasses import dataclass
 
 from vljepa_ros.models.config import ModelError
 
-__all__ = ["ENGINE_NAMES", "Available", "Choice", "Request", "choose", "parse_request"]
+__all__ = [
+    "ENGINE_NAMES",
+    "PRECISIONS",
+    "Available",
+    "Choice",
+    "Request",
+    "choose",
+    "gpu_index",
+    "parse_request",
+    "provider_device",
+]
 
-ENGINE_NAMES = ("auto", "tensorrt", "torch", "torch-compiled", "torch-graphs", "onnxruntime")
-PRECISIONS = ("fp32", "bf16", "fp16")
-_INSTALL = {
-    "torch": "pip install torch transformers",
-    "transformers": "pip install transformers",
-    "tensorrt": "pip install tensorrt",
-    "onnxruntime": "pip install onnxruntime",
+ENGINE_NAMES = (
+    "auto",
+    "tensorrt",
+    "torch",
+    "torch-compiled",
+    "torch-graphs",
+    "onnxruntime",
+    "onnxruntime-cuda",
+    "onnxruntime-tensorrt",
+)
+PRECISIONS = ("fp32", "bf16", "fp16", "int8")
+_GPU_ONLY = ("tensorrt", "torch-graphs", "onnxruntime-cuda", "onnxruntime-tensorrt")
+_PROVIDERS = {
+    "onnxruntime-cuda": "CUDAExecutionProvider",
+    "onnxruntime-tensorrt": "TensorrtExecutionProvider",
 }
+# ONNX Runtime's TensorRT provider is never chosen by itself: it builds its engines when it is
+# loaded, which takes minutes, and a node that configures must not.
+_ON_GPU = ("tensorrt", "torch-graphs", "onnxruntime-cuda", "torch", "onnxruntime")
+# On a CPU, ONNX Runtime is the faster of the two wherever both run the same graph.
+_ON_CPU = ("onnxruntime", "torch")
 
 
 @dataclass(frozen=True)
@@ -33,10 +56,10 @@ class Request:
 class Available:
     """What this machine and this model have.
 
-    packages: installed ones, of torch, transformers, onnxruntime, tensorrt; cuda: a GPU that torch
-    sees; onnx, tensorrt: why the model's exported graphs or built engine cannot be used, empty if
-    they can;
-    engines: those that the family has.
+    packages: installed ones, of torch, transformers, onnxruntime, tensorrt; cuda: a GPU is here;
+    onnx, tensorrt: why the model's exported graphs or built engine cannot be used, empty if they
+    can; engines: those that the family has; providers: those of this ONNX Runtime; torch_needs:
+    packages that the model needs on torch; precisions: those that the family's engines know.
     """
 
     packages: frozenset[str]
@@ -44,6 +67,9 @@ class Available:
     onnx: str = "nothing has been exported"
     tensorrt: str = "no engine has been built"
     engines: frozenset[str] = frozenset(ENGINE_NAMES)
+    providers: frozenset[str] = frozenset({"CPUExecutionProvider"})
+    torch_needs: tuple[str, ...] = ("torch", "transformers")
+    precisions: tuple[str, ...] = ("fp32", "bf16", "fp16")
 
 
 @dataclass(frozen=True)
@@ -60,18 +86,24 @@ class Choice:
     remedy: str = ""
 
 
-def parse_request(text: str) -> Request:
+def parse_request(text: str, device: str = "") -> Request:
     """Read `auto`, `torch`, `torch:bf16`, `torch-graphs:bf16@cuda:1`.
 
+    `onnxruntime@cuda` is `onnxruntime-cuda`.
+
+    :param device: the model's own, where none is given.
     :raises ModelError: unknown engine or precision.
     """
     match = re.fullmatch(r"([a-z-]+)(?::([a-z0-9]+))?(?:@(\S+))?", text)
-    engine, precision, device = match.groups(default="") if match else (text, "", "")
+    engine, precision, given = match.groups(default="") if match else (text, "", "")
     if engine not in ENGINE_NAMES:
         raise ModelError(f"engine is {text!r}, allowed: {', '.join(ENGINE_NAMES)}")
     if precision and precision not in PRECISIONS:
         raise ModelError(f"precision is {precision!r}, allowed: {', '.join(PRECISIONS)}")
-    return Request(engine, precision, device)
+    given = given or device
+    if engine == "onnxruntime" and given.startswith("cuda"):
+        engine = "onnxruntime-cuda"
+    return Request(engine, precision, given)
 
 
 def choose(request: Request, available: Available, model: str) -> Choice:
@@ -80,15 +112,19 @@ def choose(request: Request, available: Available, model: str) -> Choice:
     :param model: as the user names it, for the commands in messages.
     :raises ModelError: what was asked for cannot run here; the message says what would help.
     """
+    if request.precision and request.precision not in available.precisions:
+        raise ModelError(
+            f"'{model}' does not run in {request.precision} by itself; allowed: "
+            f"{', '.join(available.precisions)}"
+        )
     if request.engine != "auto":
         obstacle = _obstacle(request.engine, request.device, available, model)
         if obstacle:
             raise ModelError(f"engine '{request.engine}' cannot run '{model}': {obstacle}")
         return _choice(request, request.engine, available, "asked for")
-    order = ["tensorrt", "torch-graphs", "torch", "onnxruntime"]
-    if not available.cuda or request.device.startswith("cpu"):
-        # On a CPU, ONNX Runtime is the faster of the two wherever both run the same graph.
-        order = ["onnxruntime", "torch"]
+    on_gpu = available.cuda and not request.device.startswith("cpu")
+    # What a family does not have is no news, and none of its faults.
+    order = [name for name in (_ON_GPU if on_gpu else _ON_CPU) if name in available.engines]
     passed: list[str] = []
     for engine in order:
         obstacle = _obstacle(engine, request.device, available, model)
@@ -105,16 +141,22 @@ def _obstacle(engine: str, device: str, available: Available, model: str) -> str
     if engine not in available.engines:
         allowed = ", ".join(name for name in ENGINE_NAMES if name in available.engines)
         return f"this family has no such engine; allowed: {allowed}"
-    needs = {"torch": ("torch", "transformers"), "onnxruntime": ("onnxruntime",)}
     kind = engine.split("-")[0]
-    for package in needs.get(kind, ("tensorrt", "torch")):
-        if package not in available.packages:
-            return f"{package} is not installed: {_INSTALL[package]}"
-    if engine in ("tensorrt", "torch-graphs") and (not available.cuda or device.startswith("cpu")):
+    needs = {"torch": available.torch_needs, "onnxruntime": ("onnxruntime",)}
+    needed = needs.get(kind, ("tensorrt", "torch"))
+    missing = [package for package in needed if package not in available.packages]
+    if missing:
+        verb = "is" if len(missing) == 1 else "are"
+        return f"{' and '.join(missing)} {verb} not installed: pip install {' '.join(missing)}"
+    provider = _PROVIDERS.get(engine)
+    if provider and provider not in available.providers:
+        seen = ", ".join(sorted(available.providers))
+        return f"this ONNX Runtime has no {provider} (it has {seen}): pip install onnxruntime-gpu"
+    if engine in _GPU_ONLY and (not available.cuda or device.startswith("cpu")):
         return "it needs a CUDA device"
     if engine == "tensorrt" and available.tensorrt:
         return f"{available.tensorrt}: vljepa build-engine {model}"
-    if engine == "onnxruntime" and available.onnx:
+    if kind == "onnxruntime" and available.onnx:
         return f"{available.onnx}: vljepa export {model}"
     return ""
 
@@ -122,15 +164,41 @@ def _obstacle(engine: str, device: str, available: Available, model: str) -> str
 def _choice(
     request: Request, engine: str, available: Available, reason: str, remedy: str = ""
 ) -> Choice:
-    on_gpu = available.cuda and not request.device.startswith("cpu")
+    on_gpu = available.cuda and not request.device.startswith("cpu") and engine != "onnxruntime"
     device = request.device or ("cuda:0" if on_gpu else "cpu")
-    precision = request.precision or ("bf16" if on_gpu and engine != "onnxruntime" else "fp32")
+    if device == "cuda":
+        device = "cuda:0"
+    half = on_gpu and not engine.startswith("onnxruntime") and "bf16" in available.precisions
+    precision = request.precision or ("bf16" if half else available.precisions[0])
     return Choice(engine, precision, device, f"{engine}: {reason}", remedy)
 
 
 def _remedy(passed: list[str], model: str) -> str:
     if any(entry.startswith("tensorrt (") and "build-engine" in entry for entry in passed):
         return f"vljepa build-engine {model}"
-    if any(entry.startswith("onnxruntime (") and "vljepa export" in entry for entry in passed):
+    if any(entry.startswith("onnxruntime") and "vljepa export" in entry for entry in passed):
         return f"vljepa export {model}"
     return ""
+
+
+def gpu_index(device: str) -> int:
+    """The number of `cuda:N`.
+
+    :raises ModelError: no such form.
+    """
+    name, _, index = device.partition(":")
+    if name != "cuda" or not index.isdigit():
+        raise ModelError(f"device is {device!r}, allowed: cuda:N")
+    return int(index)
+
+
+def provider_device(choice: Choice) -> tuple[str, int]:
+    """Of an engine of ONNX Runtime: kind of provider (`cpu`, `cuda`, `tensorrt`), index of the GPU.
+
+    :raises ModelError: a device that is neither `cpu` nor `cuda:N`.
+    """
+    if choice.engine == "onnxruntime":
+        if choice.device != "cpu":
+            raise ModelError(f"device is {choice.device!r}, allowed: cpu, cuda:N")
+        return "cpu", 0
+    return choice.engine.split("-")[1], gpu_index(choice.device)

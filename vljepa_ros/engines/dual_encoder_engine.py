@@ -1,4 +1,5 @@
-"""The engine protocol for CLIP, SigLIP and SigLIP 2, on whatever runs their two towers."""
+"""The engine protocol for CLIP, SigLIP, SigLIP 2 and Perception Encoder, on whatever runs their
+towers."""
 
 from __future__ import annotations
 
@@ -10,11 +11,11 @@ from numpy.typing import NDArray
 
 from vljepa_ros.engines.clip_check import check_clips, unit_rows
 from vljepa_ros.engines.nearest_text import NearestText
-from vljepa_ros.engines.part_runner import PartRunner
+from vljepa_ros.engines.part_runner import PartRunner, padded_length
 from vljepa_ros.engines.protocol import Clip, EncodedClip, EngineInfo, Generated
 from vljepa_ros.engines.text_cache import TextCache
 from vljepa_ros.models.config import ModelConfig, ModelError
-from vljepa_ros.models.dual_encoder.parts import pixel_inputs, text_tokens, uses_text_mask
+from vljepa_ros.models.dual_encoder.parts import longest_text, text_tokens, uses_text_mask
 from vljepa_ros.models.dual_encoder.prompts import TEMPLATES, as_statement, expand
 
 __all__ = ["DualEncoderEngine"]
@@ -38,6 +39,7 @@ class DualEncoderEngine:
         self._parts = parts
         self._tokens = text_tokens(config) if "text" in parts else None
         self._mask = uses_text_mask(config)
+        self._longest = longest_text(config)
         self._templates = tuple(config.architecture.get("templates", TEMPLATES))
         expand("", self._templates)
         self._texts = TextCache(_TEXT_CACHE)
@@ -75,8 +77,8 @@ class DualEncoderEngine:
             if stamp not in known[stream]
         }
         if new:
-            pixels = pixel_inputs(self._config, np.stack(list(new.values())))
-            features = unit_rows(self._runner.run("vision", {"pixel_values": pixels})["features"])
+            frames = np.stack(list(new.values()))
+            features = unit_rows(self._runner.run("vision", {"frames": frames})["features"])
             for (stream, stamp), feature in zip(new, features, strict=True):
                 known[stream][stamp] = feature
         encoded = []
@@ -147,6 +149,12 @@ class DualEncoderEngine:
         rows = []
         for start in range(0, len(texts), _TEXT_BATCH):
             ids, mask = self._tokens(texts[start : start + _TEXT_BATCH])
+            if self._runner.fixed_shapes:
+                # Only towers that take any length come here with another than their longest:
+                # they are causal, and the end-of-text token is seen before what follows it.
+                full = padded_length(ids.shape[1], self._longest)
+                ids = np.pad(ids, ((0, 0), (0, full - ids.shape[1])), mode="edge")
+                mask = np.pad(mask, ((0, 0), (0, full - mask.shape[1])))
             inputs = {"input_ids": ids}
             if self._mask:
                 inputs["attention_mask"] = mask

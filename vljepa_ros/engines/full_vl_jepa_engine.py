@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from vljepa_ros.engines.clip_check import check_clips, unit_rows
 from vljepa_ros.engines.nearest_text import NearestText
-from vljepa_ros.engines.part_runner import PartRunner
+from vljepa_ros.engines.part_runner import PartRunner, padded_length
 from vljepa_ros.engines.protocol import Clip, EncodedClip, EngineInfo, Generated
 from vljepa_ros.engines.text_cache import TextCache
 from vljepa_ros.models.config import ModelConfig, ModelError
-from vljepa_ros.models.image_fit import normalise_frames
 from vljepa_ros.models.vl_jepa.full_sizes import FullSizes
 from vljepa_ros.models.vl_jepa.full_token_ids import TokenIds
 from vljepa_ros.models.vl_jepa.full_token_table import TokenTable
@@ -86,8 +85,8 @@ class FullVlJepaEngine:
             groups.setdefault(len(clip.frames), []).append(index)
         found: dict[int, EncodedClip] = {}
         for frames, members in groups.items():
-            pixels = np.stack([self._pixels(clips[index].frames) for index in members])
-            tokens = self._runner.run("vision", {"pixel_values_videos": pixels})["tokens"]
+            batch = np.stack([self._whole(clips[index].frames) for index in members])
+            tokens = self._runner.run("vision", {"frames": batch})["tokens"]
             expected = self._sizes.tokens(frames)
             if tokens.shape[1] != expected:
                 raise ModelError(f"X-Encoder gave {tokens.shape[1]} tokens, expected {expected}")
@@ -101,6 +100,12 @@ class FullVlJepaEngine:
         """Predictor: [B, D] float32, norm 1; clips of equal length in one batch."""
         result = np.zeros((len(tokens), self._config.dim), np.float32)
         hidden = self._query(query)
+        mask = np.ones(len(hidden), np.int64)
+        if self._runner.fixed_shapes:
+            # Every length of a question would be another graph; padding is masked.
+            missing = padded_length(len(hidden), self._sizes.query_length) - len(hidden)
+            hidden = np.pad(hidden, ((0, missing), (0, 0)))
+            mask = np.pad(mask, (0, missing))
         groups: dict[int, list[int]] = {}
         for index, rows in enumerate(tokens):
             groups.setdefault(len(rows), []).append(index)
@@ -109,7 +114,7 @@ class FullVlJepaEngine:
             inputs = {
                 "tokens": self._runner.stack([tokens[index] for index in members]),
                 "query": np.repeat(hidden[None], batch, axis=0),
-                "query_mask": np.ones((batch, len(hidden)), np.int64),
+                "query_mask": np.repeat(mask[None], batch, axis=0),
             }
             result[members] = unit_rows(self._runner.run("predictor", inputs)["vector"])
         return result
@@ -123,6 +128,9 @@ class FullVlJepaEngine:
         for start in range(0, len(missing), _TEXT_BATCH):
             chunk = missing[start : start + _TEXT_BATCH]
             ids, mask = self._text_ids.padded(chunk)
+            if self._runner.fixed_shapes:
+                full = padded_length(ids.shape[1], self._sizes.text_length)
+                ids, mask = (np.pad(a, ((0, 0), (0, full - ids.shape[1]))) for a in (ids, mask))
             inputs = {"input_ids": ids, "attention_mask": mask}
             vectors = unit_rows(self._runner.run("text", inputs)["vector"])
             for text, vector in zip(chunk, vectors, strict=True):
@@ -155,12 +163,12 @@ class FullVlJepaEngine:
         self._texts.clear()
         self._queries.clear()
 
-    def _pixels(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def _whole(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
         # V-JEPA 2 drops frames that do not fill a tubelet; the newest one is the last to lose.
         missing = -len(frames) % self._sizes.tubelet
         if missing:
             frames = np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)])
-        return normalise_frames(frames, self._config.preprocessing)
+        return frames
 
     def _query(self, query: str) -> NDArray[np.float32]:
         """Embedded query tokens [L, hidden]: padding is masked in the paper, so none is needed."""

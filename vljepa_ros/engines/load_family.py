@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vljepa_ros.engines.choose import ENGINE_NAMES, Available, Choice, choose, parse_request
+from vljepa_ros.engines.choose import (
+    ENGINE_NAMES,
+    Available,
+    Choice,
+    choose,
+    gpu_index,
+    parse_request,
+    provider_device,
+)
 from vljepa_ros.engines.engine_cache import (
     CacheKey,
     EngineCache,
     default_cache_root,
     weights_digest,
 )
+from vljepa_ros.engines.machine import has_gpu, packages, providers
 from vljepa_ros.engines.part_runner import PartRunner
 from vljepa_ros.engines.protocol import Clip, Engine
 from vljepa_ros.engines.shape_profiles import Profile, default_profiles
 from vljepa_ros.models.config import ModelConfig, ModelError
+from vljepa_ros.models.dual_encoder.perception_sizes import KIND
 from vljepa_ros.models.parts import Part
 from vljepa_ros.models.vl_jepa.full_sizes import FullSizes, full_parts, is_full
 
@@ -31,6 +40,7 @@ __all__ = [
     "family_parts",
     "load_family",
     "torch_modules",
+    "warm_up",
     "wrap",
 ]
 
@@ -59,7 +69,7 @@ def load_family(
             f"unknown part {', '.join(sorted(unknown))}; allowed: {', '.join(sorted(_PARTS))}"
         )
     cache = cache or EngineCache(default_cache_root())
-    request = parse_request(engine)
+    request = parse_request(engine, config.device)
     choice = choose(request, _available(config, request.precision, cache), str(config.folder))
     _LOG.info("model '%s' on %s", config.name, choice.reason)
     if choice.remedy:
@@ -72,8 +82,7 @@ def load_family(
     specs = [part for part in family_parts(config) if part.name in wanted]
     runner = _runner(config, choice, specs, threads, cache)
     loaded = wrap(config, runner, frozenset(part.name for part in specs))
-    if choice.engine in ("torch-compiled", "torch-graphs", "tensorrt"):
-        _warm_up(loaded)
+    warm_up(loaded)
     return loaded
 
 
@@ -95,14 +104,14 @@ def family_parts(config: ModelConfig) -> tuple[Part, ...]:
 
 
 def torch_modules(config: ModelConfig, parts: frozenset[str]) -> Mapping[str, Any]:
-    """The parts as torch modules in fp32."""
+    """The parts as torch modules in fp32; `vision` takes 8-bit frames."""
     if config.family == "dual_encoder":
         from vljepa_ros.models.dual_encoder.torch_towers import load_towers
 
         return load_towers(config, parts)
-    from vljepa_ros.models.vl_jepa.full_weights import load_modules
+    from vljepa_ros.models.vl_jepa.full_weights import load_modules, with_pixel_input
 
-    return load_modules(config, parts)
+    return with_pixel_input(config, load_modules(config, parts))
 
 
 def wrap(config: ModelConfig, runner: PartRunner, parts: frozenset[str]) -> Engine:
@@ -131,7 +140,7 @@ def check_precision(config: ModelConfig, precision: str) -> None:
 
 def engine_profiles(config: ModelConfig, parts: Sequence[Part]) -> dict[str, tuple[Profile, ...]]:
     """Shapes to build an engine for: batch 1 alone, and up to 8; the model's own clip length."""
-    ranges: dict[str, tuple[int, int, int]] = {"length": (1, 16, 77)}
+    ranges: dict[str, tuple[int, int, int]] = {}
     frames = config.clip_frames
     if is_full(config):
         sizes = FullSizes.of(config)
@@ -143,6 +152,11 @@ def engine_profiles(config: ModelConfig, parts: Sequence[Part]) -> dict[str, tup
             "query": (1, 16, sizes.query_length),
             "length": (1, 32, sizes.text_length),
         }
+    else:
+        from vljepa_ros.models.dual_encoder.parts import longest_text
+
+        longest = longest_text(config)
+        ranges["length"] = (1, min(16, longest), longest)
     batches = {"vision": (frames, 8 * frames)} if config.family == "dual_encoder" else {}
     text = {"text": (1, 64)}
     return {
@@ -172,51 +186,72 @@ def cache_key(config: ModelConfig, kind: str, precision: str) -> CacheKey:
     )
 
 
-def _warm_up(engine: Engine) -> None:
-    """Compile and record while the node configures, not when the first image comes."""
+def warm_up(engine: Engine) -> None:
+    """Compile, record and allocate while the node configures, not when the first image comes.
+
+    One clip, the default query and one text: the shapes that a robot with one camera uses; other
+    batches are prepared when they first come.
+    """
     config = engine.config
+    if not engine.info.device.startswith("cuda") and "compiled" not in engine.info.engine:
+        return
     frames = np.zeros((config.clip_frames, config.input_size, config.input_size, 3), np.uint8)
     tokens = engine.encode([Clip(frames, tuple(range(len(frames))))], [None])[0].tokens
-    if "embed" in engine.capabilities and "query_tokenizer" in config.files:
+    has_words = not is_full(config) or "query_tokenizer" in config.files
+    if "embed" in engine.capabilities and has_words:
         engine.embed([tokens], config.default_query)
+    has_texts = not is_full(config) or "text_tokenizer" in config.files
+    if "encode_text" in engine.capabilities and has_texts:
+        engine.encode_text(["a warm-up"])
 
 
 def _available(config: ModelConfig, precision: str, cache: EngineCache) -> Available:
-    names = ("torch", "transformers", "onnxruntime")
-    packages = {name for name in names if find_spec(name) is not None}
-    if any(find_spec(name) for name in ("tensorrt", "tensorrt_lean", "tensorrt_lean_bindings")):
-        packages.add("tensorrt")
-    cuda = False
-    if "torch" in packages:
-        import torch
-
-        cuda = torch.cuda.is_available()
+    found, cuda = packages(), has_gpu()
+    needs = ("torch", "transformers")
+    if config.architecture.get("model_type") == KIND:
+        needs = ("torch",)
     if config.family == "token_vlm":
-        return Available(frozenset(packages), cuda, engines=frozenset({"auto", "torch"}))
+        return Available(found, cuda, engines=frozenset({"auto", "torch"}), torch_needs=needs)
     onnx = cache.explain(cache_key(config, "onnx", precision or "fp32"))
     tensorrt = "no GPU"
-    if cuda and "tensorrt" in packages:
+    if cuda and "tensorrt" in found and "torch" in found:
         tensorrt = cache.explain(cache_key(config, "tensorrt", precision or "bf16"))
-    return Available(frozenset(packages), cuda, onnx, tensorrt, frozenset(ENGINE_NAMES))
+    return Available(
+        found, cuda, onnx, tensorrt, frozenset(ENGINE_NAMES), providers(), torch_needs=needs
+    )
 
 
 def _runner(
     config: ModelConfig, choice: Choice, specs: Sequence[Part], threads: int, cache: EngineCache
 ) -> PartRunner:
-    if choice.engine == "onnxruntime":
+    if choice.engine.startswith("onnxruntime"):
         from vljepa_ros.engines.onnxruntime_runner import OnnxRuntimeRunner
 
         graphs: Mapping[str, Path] = cache.find(cache_key(config, "onnx", choice.precision))
-        device = "cuda" if choice.device.startswith("cuda") else "cpu"
+        kind, index = provider_device(choice)
+        if kind == "tensorrt":
+            _LOG.warning("TensorRT builds its engines of '%s': minutes, once", config.name)
         return OnnxRuntimeRunner(
-            specs, graphs, precision=choice.precision, device=device, threads=threads
+            specs,
+            graphs,
+            precision=choice.precision,
+            device=kind,
+            threads=threads,
+            index=index,
+            memory_limit=config.memory_limit,
+            profiles=engine_profiles(config, specs),
+            cache=cache.root / "onnxruntime",
         )
     if choice.engine == "tensorrt":
         from vljepa_ros.engines.tensorrt_runner import TensorRtRunner
 
         plans = cache.find(cache_key(config, "tensorrt", choice.precision))
         return TensorRtRunner(
-            specs, plans, engine_profiles(config, specs), precision=choice.precision
+            specs,
+            plans,
+            engine_profiles(config, specs),
+            precision=choice.precision,
+            device=gpu_index(choice.device),
         )
     from vljepa_ros.engines.torch_runner import TorchRunner
 
@@ -231,4 +266,5 @@ def _runner(
         precision=choice.precision,
         compiled=choice.engine == "torch-compiled",
         cuda_graphs=choice.engine == "torch-graphs",
+        memory_limit=config.memory_limit,
     )

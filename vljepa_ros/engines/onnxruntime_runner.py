@@ -9,39 +9,19 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from vljepa_ros.engines.onnxruntime_providers import (
+    is_out_of_memory,
+    open_session,
+    provider_list,
+    tensorrt_shapes,
+)
 from vljepa_ros.engines.part_runner import Array, OutOfMemoryError, run_in_batches, stack
 from vljepa_ros.engines.protocol import EngineInfo
+from vljepa_ros.engines.shape_profiles import Profile
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.parts import Part, check_inputs
 
-__all__ = ["OnnxRuntimeRunner", "choose_providers"]
-
-PROVIDERS = {
-    "cpu": ("CPUExecutionProvider",),
-    "cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"),
-    "tensorrt": (
-        "TensorrtExecutionProvider",
-        "CUDAExecutionProvider",
-        "CPUExecutionProvider",
-    ),
-}
-
-
-def choose_providers(device: str, available: Sequence[str]) -> tuple[str, ...]:
-    """Execution providers for `cpu`, `cuda` or `tensorrt`.
-
-    :param available: what this build of ONNX Runtime has.
-    :raises ModelError: unknown device, or a provider this build lacks.
-    """
-    if device not in PROVIDERS:
-        raise ModelError(f"device is {device!r}, allowed: {', '.join(PROVIDERS)}")
-    wanted = PROVIDERS[device]
-    if wanted[0] not in available:
-        raise ModelError(
-            f"this ONNX Runtime has no {wanted[0]} (it has {', '.join(available)}); "
-            "install it with: pip install onnxruntime-gpu"
-        )
-    return tuple(name for name in wanted if name in available)
+__all__ = ["OnnxRuntimeRunner"]
 
 
 class OnnxRuntimeRunner:
@@ -55,14 +35,22 @@ class OnnxRuntimeRunner:
         precision: str = "fp32",
         device: str = "cpu",
         threads: int = 0,
+        index: int = 0,
+        memory_limit: float = 0.0,
+        profiles: Mapping[str, Sequence[Profile]] | None = None,
+        cache: Path | None = None,
     ) -> None:
         """Load the graphs.
 
         :param graphs: part name -> ONNX file.
+        :param device: `cpu`, `cuda` or `tensorrt`. :param index: of the GPU.
         :param threads: intra-op threads, 0: as many as cores.
-        :raises ModelError: a missing or broken graph, or one that does not fit its part.
+        :param memory_limit: GiB of GPU memory, 0: none.
+        :param profiles: shapes that TensorRT's provider builds for. :param cache: its folder.
+        :raises ModelError: a missing or broken graph, one that does not fit its part, or a provider
+            that this ONNX Runtime lacks.
         """
-        providers = choose_providers(device, onnxruntime.get_available_providers())
+        available = onnxruntime.get_available_providers()
         self._parts = {part.name: part for part in parts}
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
         for part in parts:
@@ -71,12 +59,16 @@ class OnnxRuntimeRunner:
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = threads
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-            try:
-                session = onnxruntime.InferenceSession(
-                    str(graphs[part.name]), options, providers=list(providers)
-                )
-            except Exception as error:  # onnxruntime's errors share no class
-                raise ModelError(f"'{graphs[part.name]}' cannot be loaded: {error}") from error
+            own = (profiles or {}).get(part.name, ())
+            providers = provider_list(
+                device,
+                available,
+                index=index,
+                memory_limit=memory_limit,
+                cache=cache,
+                shapes=tensorrt_shapes(part, own) if own and device == "tensorrt" else None,
+            )
+            session = open_session(graphs[part.name], options, providers)
             names = {entry.name for entry in session.get_inputs()}
             if names != {tensor.name for tensor in part.inputs}:
                 raise ModelError(
@@ -84,12 +76,18 @@ class OnnxRuntimeRunner:
                     f"'{part.name}' gives: built elsewhere? run `vljepa export` again"
                 )
             self._sessions[part.name] = session
-        self._info = EngineInfo("onnxruntime", "cpu" if device == "cpu" else "cuda:0", precision)
+        name = "onnxruntime" if device == "cpu" else f"onnxruntime-{device}"
+        self._info = EngineInfo(name, "cpu" if device == "cpu" else f"cuda:{index}", precision)
 
     @property
     def info(self) -> EngineInfo:
         """What runs."""
         return self._info
+
+    @property
+    def fixed_shapes(self) -> bool:
+        """TensorRT's provider builds an engine for one range of shapes and takes all within."""
+        return False
 
     def run(self, part: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run one part."""
@@ -113,7 +111,7 @@ class OnnxRuntimeRunner:
         try:
             values = session.run(names, dict(inputs))
         except Exception as error:
-            if any(word in str(error) for word in ("out of memory", "Failed to allocate memory")):
+            if is_out_of_memory(error):
                 raise OutOfMemoryError(str(error)[:200]) from error
             raise ModelError(f"part '{part}' failed: {error}") from error
         return dict(zip(names, values, strict=True))

@@ -31,7 +31,8 @@ class Parity:
 
 
 def example_inputs(part: Part, sizes: Mapping[str, int], seed: int = 0) -> dict[str, Array]:
-    """Fixed inputs of given axis sizes: floats from N(0, 1), ids in 1..15, masks of ones.
+    """Fixed inputs of given axis sizes: floats from N(0, 1), ids in 1..15, levels in 0..255,
+    masks of ones.
 
     :raises ModelError: an axis without a size.
     """
@@ -46,6 +47,8 @@ def example_inputs(part: Part, sizes: Mapping[str, int], seed: int = 0) -> dict[
             inputs[tensor.name] = np.ones(shape, tensor.dtype)
         elif tensor.dtype == "int64":
             inputs[tensor.name] = rng.integers(1, 16, shape)
+        elif tensor.dtype == "uint8":
+            inputs[tensor.name] = rng.integers(0, 256, shape, dtype=np.uint8)
         else:
             inputs[tensor.name] = rng.standard_normal(shape).astype(np.float32)
     return inputs

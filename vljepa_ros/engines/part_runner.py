@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from vljepa_ros.engines.protocol import EngineInfo
 from vljepa_ros.models.config import ModelError
 
-__all__ = ["Array", "OutOfMemoryError", "PartRunner", "run_in_batches", "stack"]
+__all__ = [
+    "Array",
+    "OutOfMemoryError",
+    "PartRunner",
+    "padded_length",
+    "padded_rows",
+    "run_in_batches",
+    "stack",
+]
 
 Array = NDArray[np.generic]
 
@@ -27,6 +35,10 @@ class PartRunner(Protocol):
     def info(self) -> EngineInfo:
         """Engine, device and precision in use."""
 
+    @property
+    def fixed_shapes(self) -> bool:
+        """Whether every new shape costs a compilation or a recording: then few shapes are used."""
+
     def run(self, part: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run one part; inputs and outputs as its `Part` declares them, outputs in float32.
 
@@ -41,6 +53,21 @@ class PartRunner(Protocol):
 
     def close(self) -> None:
         """Free the device."""
+
+
+def padded_rows(rows: int, largest: int | None = None) -> int:
+    """The batch that `rows` rows are filled up to where shapes are fixed: a power of two.
+
+    :param largest: not more than that.
+    """
+    size = 1 << max(0, rows - 1).bit_length()
+    return max(rows, min(size, largest)) if largest else size
+
+
+def padded_length(length: int, longest: int) -> int:
+    """The length that a row of tokens is filled up to where shapes are fixed: 16, 32, 64 ... but
+    not more than `longest`."""
+    return max(length, min(longest, max(16, padded_rows(length))))
 
 
 def stack(rows: Sequence[NDArray[np.float32]]) -> Array:

@@ -57,7 +57,8 @@ class Generated:
 class EngineInfo:
     """What actually runs.
 
-    engine: onnxruntime, torch or tensorrt; device: cpu, cuda:0; precision: fp32, fp16, bf16, int8.
+    engine: a name of `choose.ENGINE_NAMES`, never auto; device: cpu, cuda:0; precision: fp32, fp16,
+    bf16, int8.
     """
 
     engine: str

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from vljepa_ros.engines.onnxruntime_providers import (
+    is_out_of_memory,
+    open_session,
+    provider_list,
+)
 from vljepa_ros.models.config import ModelConfig, ModelError
 
 __all__ = ["DEFAULT_THREADS", "GraphSessions"]
@@ -20,16 +26,25 @@ DEFAULT_THREADS = 2
 class GraphSessions:
     """The named graphs of a model folder, each loaded once.
 
-    threads: intra-op threads; 0: two, or one on a single core.
+    threads: intra-op threads; 0: two, or one on a single core. engine, device, precision: what
+    runs.
     """
 
-    engine = "onnxruntime"
-    precision = "fp32"
-
-    def __init__(self, config: ModelConfig, names: Iterable[str], threads: int = 0) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        names: Iterable[str],
+        threads: int = 0,
+        *,
+        device: str = "cpu",
+        index: int = 0,
+        cache: Path | None = None,
+    ) -> None:
         """Load.
 
-        :raises ModelError: a graph is missing or cannot be loaded.
+        :param device: `cpu`, `cuda` or `tensorrt`. :param index: of the GPU.
+        :param cache: folder of TensorRT's provider.
+        :raises ModelError: a graph is missing or cannot be loaded, or a provider is not here.
         """
         if threads < 0:
             raise ModelError(f"threads must be 0 (automatic) or more, not {threads}")
@@ -39,18 +54,19 @@ class GraphSessions:
         options.log_severity_level = 3
         # Spinning threads would keep cores busy between frames.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        available = onnxruntime.get_available_providers()
-        wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-        providers = [p for p in wanted if p in available]
+        providers = provider_list(
+            device,
+            onnxruntime.get_available_providers(),
+            index=index,
+            memory_limit=config.memory_limit,
+            cache=cache,
+        )
+        self.engine = "onnxruntime" if device == "cpu" else f"onnxruntime-{device}"
+        self.device = "cpu" if device == "cpu" else f"cuda:{index}"
+        self.precision = config.precision
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
         for name in names:
-            path = config.path(name)
-            try:
-                self._sessions[name] = onnxruntime.InferenceSession(
-                    str(path), options, providers=providers
-                )
-            except Exception as error:  # the library raises several kinds
-                raise ModelError(f"graph '{path}' cannot be loaded: {error}") from error
+            self._sessions[name] = open_session(config.path(name), options, providers)
         self._inputs = {
             name: [entry.name for entry in session.get_inputs()]
             for name, session in self._sessions.items()
@@ -58,13 +74,6 @@ class GraphSessions:
 
     def __contains__(self, name: str) -> bool:
         return name in self._sessions
-
-    @property
-    def device(self) -> str:
-        """`cpu` or `cuda:0`: what the first graph runs on."""
-        for session in self._sessions.values():
-            return "cuda:0" if session.get_providers()[0].startswith("CUDA") else "cpu"
-        return "cpu"
 
     def run(self, name: str, *inputs: NDArray[np.generic]) -> list[NDArray[np.float32]]:
         """Outputs of a graph for inputs in the graph's own order.
@@ -76,7 +85,23 @@ class GraphSessions:
             raise ModelError(
                 f"graph '{name}' is not loaded; loaded: {', '.join(self._sessions) or 'none'}"
             )
-        return session.run(None, dict(zip(self._inputs[name], inputs, strict=True)))
+        try:
+            return session.run(None, dict(zip(self._inputs[name], inputs, strict=True)))
+        except Exception as error:  # onnxruntime's errors share no class
+            if not is_out_of_memory(error):
+                raise ModelError(f"graph '{name}' failed: {error}") from error
+            rows = {len(array) for array in inputs}
+            if len(rows) > 1 or max(rows) < 2:
+                raise ModelError(
+                    f"the device has no memory for one input: {str(error)[:200]}; "
+                    "use another device, as 'onnxruntime@cpu'"
+                ) from error
+            half = max(rows) // 2
+            pieces = [
+                self.run(name, *(array[part] for array in inputs))
+                for part in (slice(0, half), slice(half, None))
+            ]
+            return [np.concatenate(pair) for pair in zip(*pieces, strict=True)]
 
     def close(self) -> None:
         """Free all sessions."""

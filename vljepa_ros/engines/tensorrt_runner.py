@@ -12,7 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_ros.engines.part_runner import Array, OutOfMemoryError, run_in_batches, stack
+from vljepa_ros.engines.part_runner import (
+    Array,
+    OutOfMemoryError,
+    padded_rows,
+    run_in_batches,
+    stack,
+)
 from vljepa_ros.engines.protocol import EngineInfo
 from vljepa_ros.engines.shape_profiles import Profile, select_profile
 from vljepa_ros.engines.tensorrt_api import RUNTIME_NAMES, import_runtime, missing_names
@@ -78,6 +84,11 @@ class TensorRtRunner:
         """What runs."""
         return self._info
 
+    @property
+    def fixed_shapes(self) -> bool:
+        """Each shape has its own buffers and recorded graph."""
+        return True
+
     def run(self, part: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run one part; a batch greater than the greatest profile is cut."""
         sizes = check_inputs(self._parts[part], inputs)
@@ -87,7 +98,7 @@ class TensorRtRunner:
         )
         first = {**sizes, "batch": min(sizes.get("batch", 1), largest or 1)}
         select_profile(part, self._profiles[part], {a: first[a] for a in sizes})
-        return run_in_batches(lambda batch: self._run(part, batch), inputs, largest)
+        return run_in_batches(lambda batch: self._run(part, batch, largest), inputs, largest)
 
     def stack(self, rows: Sequence[NDArray[np.float32]]) -> Array:
         """Copy rows into one array."""
@@ -117,8 +128,13 @@ class TensorRtRunner:
                 "run `vljepa build-engine` again"
             )
 
-    def _run(self, part: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def _run(self, part: str, inputs: Mapping[str, Array], largest: int | None) -> dict[str, Array]:
         torch = self._torch
+        rows = len(next(iter(inputs.values())))
+        full = padded_rows(rows, largest)
+        if full > rows:
+            fill = [*range(rows), *[rows - 1] * (full - rows)]
+            inputs = {name: value[fill] for name, value in inputs.items()}
         sizes = check_inputs(self._parts[part], inputs)
         index = select_profile(part, self._profiles[part], sizes)
         key = (part, index, *sorted(sizes.items()))
@@ -137,11 +153,12 @@ class TensorRtRunner:
                 for tensor in self._parts[part].outputs:
                     buffers.host[tensor.name].copy_(buffers.device[tensor.name], non_blocking=True)
             self._stream.synchronize()
-        except torch.cuda.OutOfMemoryError as error:
+        except torch.OutOfMemoryError as error:
             self._buffers.clear()
             torch.cuda.empty_cache()
             raise OutOfMemoryError(str(error).split("\n")[0][:200]) from error
-        return {t.name: buffers.host[t.name].numpy().copy() for t in self._parts[part].outputs}
+        outputs = self._parts[part].outputs
+        return {t.name: buffers.host[t.name][:rows].numpy().copy() for t in outputs}
 
     def _prepare(self, part: str, index: int, inputs: Mapping[str, Array]) -> _Buffers:
         """Buffers for one set of shapes; warmed up and recorded."""

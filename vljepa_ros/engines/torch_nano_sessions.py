@@ -21,9 +21,7 @@ __all__ = ["TorchNanoSessions"]
 
 
 class TorchNanoSessions:
-    """See `GraphSessions`: eager torch, on the CPU or a GPU."""
-
-    engine = "torch"
+    """See `GraphSessions`: torch, on the CPU or a GPU."""
 
     def __init__(
         self,
@@ -43,6 +41,7 @@ class TorchNanoSessions:
             raise ModelError(f"precision is {precision!r}, allowed: {', '.join(PRECISIONS)}")
         if threads:
             torch.set_num_threads(threads)
+        self.engine = "torch-compiled" if compiled else "torch"
         self.precision = precision
         self._dtype = PRECISIONS[precision]
         self._device = torch_device(device)

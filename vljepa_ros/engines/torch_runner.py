@@ -11,7 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from vljepa_ros.engines.part_runner import Array, OutOfMemoryError, run_in_batches, stack
+from vljepa_ros.engines.part_runner import (
+    Array,
+    OutOfMemoryError,
+    padded_rows,
+    run_in_batches,
+    stack,
+)
 from vljepa_ros.engines.protocol import EngineInfo
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.parts import Part, check_inputs
@@ -55,11 +61,13 @@ class TorchRunner:
         cuda_graphs: bool = False,
         fp32_parts: frozenset[str] = frozenset(),
         keep: bool | None = None,
+        memory_limit: float = 0.0,
     ) -> None:
         """Move the modules to the device.
 
         :param fp32_parts: parts that stay in fp32 whatever the precision.
         :param keep: whether outputs stay on the device; None: on a GPU.
+        :param memory_limit: GiB of GPU memory that this process may use, 0: all.
         :raises ModelError: unknown device or precision, or CUDA graphs without CUDA.
         """
         if precision not in PRECISIONS:
@@ -67,6 +75,10 @@ class TorchRunner:
         self._device = torch_device(device)
         if cuda_graphs and self._device.type != "cuda":
             raise ModelError(f"CUDA graphs need a CUDA device, this is {self._device}")
+        if memory_limit and self._device.type == "cuda":
+            total = torch.cuda.get_device_properties(self._device).total_memory
+            share = min(1.0, memory_limit * 2**30 / total)
+            torch.cuda.set_per_process_memory_fraction(share, self._device)
         self._dtypes = {
             part.name: torch.float32 if part.name in fp32_parts else PRECISIONS[precision]
             for part in parts
@@ -81,12 +93,19 @@ class TorchRunner:
         self._use_graphs = cuda_graphs
         self._keeps = self._device.type == "cuda" if keep is None else keep
         self._kept: dict[int, tuple[weakref.ref[Any], torch.Tensor]] = {}
-        self._info = EngineInfo("torch", str(self._device), precision)
+        self._fixed = compiled or cuda_graphs
+        name = "torch-compiled" if compiled else "torch-graphs" if cuda_graphs else "torch"
+        self._info = EngineInfo(name, str(self._device), precision)
 
     @property
     def info(self) -> EngineInfo:
         """What runs."""
         return self._info
+
+    @property
+    def fixed_shapes(self) -> bool:
+        """Whether the modules are compiled or recorded."""
+        return self._fixed
 
     def run(self, part: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run one part."""
@@ -124,19 +143,24 @@ class TorchRunner:
         try:
             with torch.inference_mode():
                 tensors = {name: self._to_device(value, dtype) for name, value in inputs.items()}
+                rows = len(next(iter(tensors.values())))
+                if self._fixed and padded_rows(rows) > rows:
+                    fill = [*range(rows), *[rows - 1] * (padded_rows(rows) - rows)]
+                    tensors = {name: tensor[fill] for name, tensor in tensors.items()}
                 if self._use_graphs:
                     result = self._replay(part, tensors)
                 else:
                     result = self._modules[part](**tensors)
                 outputs = (result,) if isinstance(result, torch.Tensor) else tuple(result)
                 arrays: dict[str, Array] = {}
-                for tensor, value in zip(self._parts[part].outputs, outputs, strict=True):
+                for tensor, whole in zip(self._parts[part].outputs, outputs, strict=True):
+                    value = whole[:rows]
                     array = value.float().cpu().numpy()
                     if self._keeps:
                         self._remember(array, value.clone() if self._use_graphs else value)
                     arrays[tensor.name] = array
                 return arrays
-        except torch.cuda.OutOfMemoryError as error:
+        except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise OutOfMemoryError(str(error).split("\n")[0][:200]) from error
 

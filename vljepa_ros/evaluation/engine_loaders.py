@@ -58,7 +58,7 @@ def _random(config: ModelConfig, engine: str, threads: int) -> Engine:
     from vljepa_ros.engines.load_family import check_precision
     from vljepa_ros.engines.torch_runner import TorchRunner
     from vljepa_ros.models.vl_jepa.full_random import random_table
-    from vljepa_ros.models.vl_jepa.full_weights import build_modules
+    from vljepa_ros.models.vl_jepa.full_weights import build_modules, with_pixel_input
 
     request = parse_request(engine)
     if not request.engine.startswith("torch"):
@@ -69,7 +69,7 @@ def _random(config: ModelConfig, engine: str, threads: int) -> Engine:
     torch.manual_seed(0)
     parts = full_parts(config)
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-        modules = build_modules(config, _ALL)
+        modules = with_pixel_input(config, build_modules(config, _ALL))
     runner = TorchRunner(
         parts,
         modules,

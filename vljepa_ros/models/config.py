@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,12 @@ class ModelError(ValueError):
 
 @dataclass(frozen=True)
 class Calibration:
-    """Turns similarities into probabilities.
+    """Turns similarities into probabilities, fitted on validation data.
 
-    p_i = exp(a * s_i) / (exp(a * n) + sum_j exp(a * s_j)), a = logit_scale, n = none_similarity,
-    both fitted on validation data. abstain_below: probability under which an answer is withheld.
+    logit_scale, none_similarity: of a single text, and of sets where there are no weights:
+    p_i = exp(a * s_i) / (exp(a * n) + sum_j exp(a * s_j)), a = logit_scale, n = none_similarity.
+    scale_weights, none_weights: of sets of candidates, see `vljepa_ros.models.calibration`; both
+    empty or of the same length. abstain_below: probability under which an answer is withheld.
     decode_above: confidence from which the Y-Decoder's own text is used, else the nearest known
     text.
     """
@@ -33,6 +36,8 @@ class Calibration:
     none_similarity: float = -1.0
     abstain_below: float = 0.0
     decode_above: float = 0.35
+    scale_weights: tuple[float, ...] = ()
+    none_weights: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,10 @@ class ModelConfig:
     pixels.
     files: name of each part (weights, tokenizer, graphs, known texts) -> path relative to `folder`.
     sha256: file name -> digest, checked at load.
+    precision: that of the graphs in the folder.
+    What a user may set for one machine: period: seconds between two clips of a camera, 0: as the
+    node's max_rate; device: where the model runs (`cpu`, `cuda:1`), empty: chosen; memory_limit:
+    GiB of GPU memory, 0: none.
     """
 
     folder: Path
@@ -62,6 +71,32 @@ class ModelConfig:
     architecture: dict[str, Any] = field(default_factory=dict)
     preprocessing: dict[str, Any] = field(default_factory=dict)
     licence: str = ""
+    precision: str = "fp32"
+    period: float = 0.0
+    device: str = ""
+    memory_limit: float = 0.0
+
+    def __post_init__(self) -> None:
+        allowed = {
+            "clip_frames": (self.clip_frames, 1, 64, int),
+            "frame_interval": (self.frame_interval, 0.001, 60.0, (int, float)),
+            "period": (self.period, 0.0, 60.0, (int, float)),
+            "memory_limit": (self.memory_limit, 0.0, 1024.0, (int, float)),
+        }
+        for name, (value, least, most, kind) in allowed.items():
+            if not isinstance(value, kind) or isinstance(value, bool) or not least <= value <= most:
+                raise ModelError(
+                    f"model '{self.name}': {name} is {value!r}, allowed: {least} to {most}"
+                )
+        if not re.fullmatch(r"|cpu|cuda(:\d+)?", str(self.device)):
+            raise ModelError(
+                f"model '{self.name}': device is {self.device!r}, allowed: cpu, cuda, cuda:N"
+            )
+
+    @property
+    def clip_duration(self) -> float:
+        """Seconds that the frames of a clip are spread over."""
+        return self.clip_frames * self.frame_interval
 
     def path(self, part: str) -> Path:
         """Path of a part.
@@ -109,14 +144,22 @@ def load_config(folder: Path) -> ModelConfig:
     file = folder / "config.json"
     if not folder.is_dir():
         raise ModelError(f"no model folder at '{folder}'")
+    from vljepa_ros.models.dual_encoder.perception_sizes import CONFIG_FILE, KIND
+
+    if not file.is_file() and (folder / CONFIG_FILE).is_file():
+        file = folder / CONFIG_FILE
     if not file.is_file():
-        raise ModelError(f"'{folder}' is not a model folder: it has no config.json")
+        raise ModelError(
+            f"'{folder}' is not a model folder: it has no config.json (and no {CONFIG_FILE})"
+        )
     try:
         raw = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, UnicodeDecodeError) as error:
         raise ModelError(f"'{file}' is not valid JSON: {error}") from error
     if not isinstance(raw, dict):
         raise ModelError(f"'{file}' must hold a JSON object, not {type(raw).__name__}")
+    if file.name == CONFIG_FILE:
+        raw["model_type"] = KIND
     if "family" not in raw and "model_type" in raw:
         from vljepa_ros.models.hub_folder import hub_config
 
@@ -125,6 +168,8 @@ def load_config(folder: Path) -> ModelConfig:
         raise ModelError(
             f"'{file}': family is {raw.get('family')!r}, allowed: {', '.join(FAMILIES)}"
         )
+    if "clip_duration" in raw:
+        raw["frame_interval"] = _interval(raw, file)
     try:
         vocabulary = {prompt: tuple(labels) for prompt, labels in raw.get("vocabulary", {}).items()}
         return ModelConfig(
@@ -133,12 +178,27 @@ def load_config(folder: Path) -> ModelConfig:
                 **{key: raw[key] for key in _REQUIRED},
                 **{key: raw[key] for key in _OPTIONAL if key in raw},
                 "vocabulary": vocabulary,
-                "calibration": Calibration(**raw.get("calibration", {})),
+                "calibration": _calibration(raw.get("calibration", {})),
             },
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ModelError(
             f"'{file}': missing or wrong field {error}; required: {', '.join(_REQUIRED)}"
+        ) from error
+
+
+def _calibration(raw: dict[str, Any]) -> Calibration:
+    return Calibration(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
+
+
+def _interval(raw: dict[str, Any], file: Path) -> float:
+    """`clip_duration` in place of `frame_interval`: which one suits depends on what is known."""
+    try:
+        return float(raw["clip_duration"]) / int(raw["clip_frames"])
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise ModelError(
+            f"'{file}': clip_duration is {raw['clip_duration']!r} for clip_frames "
+            f"{raw.get('clip_frames')!r}, allowed: seconds above 0 for 1 frame or more"
         ) from error
 
 
@@ -152,4 +212,14 @@ _REQUIRED = (
     "input_size",
     "default_query",
 )
-_OPTIONAL = ("files", "sha256", "architecture", "preprocessing", "licence")
+_OPTIONAL = (
+    "files",
+    "sha256",
+    "architecture",
+    "preprocessing",
+    "licence",
+    "precision",
+    "period",
+    "device",
+    "memory_limit",
+)

@@ -4,6 +4,9 @@ Such a folder (`config.json` with `model_type`, `*.safetensors`, `tokenizer.json
 `preprocessor_config.json`) needs no conversion. What the hub's files do not say (how many frames
 make a clip, which labels, which prompt templates) has defaults here and may be set in a file
 `vljepa.json` beside them, with the fields of our own `config.json`.
+
+Perception Encoder comes in the format of open_clip (`open_clip_config.json`,
+`open_clip_model.safetensors`) and is read in the same way.
 """
 
 from __future__ import annotations
@@ -13,18 +16,32 @@ import json
 import math
 import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from vljepa_ros.models.config import ModelError
+from vljepa_ros.models.dual_encoder.perception_sizes import (
+    CONFIG_FILE,
+    KIND,
+    WEIGHTS_FILE,
+    PerceptionSizes,
+)
 
-__all__ = ["HUB_FAMILIES", "hub_config", "read_scalar", "weights_files", "weights_hash"]
+__all__ = [
+    "HUB_FAMILIES",
+    "hub_config",
+    "read_scalar",
+    "tensor_shapes",
+    "weights_files",
+    "weights_hash",
+]
 
 HUB_FAMILIES = {
     "clip": "dual_encoder",
     "siglip": "dual_encoder",
     "siglip2": "dual_encoder",
+    KIND: "dual_encoder",
     "qwen2_5_vl": "token_vlm",
     "instructblip": "token_vlm",
 }
@@ -52,7 +69,9 @@ DEFAULT_LABELS = (
     "a screen showing text",
     "an animal",
 )
+_RESIZE_MODES = {"squash": "exact", "shortest": "shortest_edge"}
 _INTERPOLATIONS = {1: "lanczos", 2: "bilinear", 3: "bicubic"}
+_MACHINE = ("clip_duration", "period", "device", "memory_limit")
 _SAMPLE_EVERY, _SAMPLE = 16 << 20, 64 << 10
 
 
@@ -86,11 +105,11 @@ def hub_config(folder: Path, raw: dict[str, Any]) -> dict[str, Any]:
     overrides = _read_json(folder / OVERRIDES) if (folder / OVERRIDES).is_file() else {}
     if "templates" in overrides:
         fields["architecture"] = {**raw, "templates": overrides.pop("templates")}
-    unknown = set(overrides) - set(fields) - {"calibration"}
-    if unknown:
+    allowed = {*fields, "calibration", "templates", *_MACHINE}
+    if unknown := set(overrides) - allowed:
         raise ModelError(
             f"'{folder / OVERRIDES}': unknown fields {', '.join(sorted(unknown))}; allowed: "
-            f"{', '.join(sorted({*fields, 'calibration', 'templates'}))}"
+            f"{', '.join(sorted(allowed))}"
         )
     wanted = overrides.get("input_size", fields["input_size"])
     if family == "dual_encoder" and wanted != fields["input_size"]:
@@ -116,8 +135,9 @@ def weights_files(folder: Path) -> list[Path]:
         if missing or not names:
             raise ModelError(f"'{folder}': weight files are missing: {', '.join(missing) or 'all'}")
         return [folder / name for name in names]
-    if (folder / "model.safetensors").is_file():
-        return [folder / "model.safetensors"]
+    for name in ("model.safetensors", WEIGHTS_FILE):
+        if (folder / name).is_file():
+            return [folder / name]
     pickles = sorted(path.name for path in folder.glob("*.bin"))
     found = f"; {', '.join(pickles)} is a pickle, which is never read" if pickles else ""
     raise ModelError(f"'{folder}' holds no model.safetensors{found}")
@@ -149,11 +169,7 @@ def read_scalar(folder: Path, name: str) -> float | None:
     """
     for path in weights_files(folder):
         with path.open("rb") as file:
-            try:
-                (size,) = struct.unpack("<Q", file.read(8))
-                header = json.loads(file.read(min(size, path.stat().st_size)))
-            except (struct.error, ValueError) as error:
-                raise ModelError(f"'{path}' is no safetensors file: {error}") from error
+            size, header = _header(path, file)
             if name not in header:
                 continue
             kind, begin = header[name]["dtype"], header[name]["data_offsets"][0]
@@ -168,9 +184,36 @@ def read_scalar(folder: Path, name: str) -> float | None:
     return None
 
 
+def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Shape of each tensor of the weights; only their headers are read.
+
+    :raises ModelError: a broken file.
+    """
+    shapes: dict[str, tuple[int, ...]] = {}
+    for path in weights_files(folder):
+        with path.open("rb") as file:
+            _, header = _header(path, file)
+        header.pop("__metadata__", None)
+        shapes |= {name: tuple(entry["shape"]) for name, entry in header.items()}
+    return shapes
+
+
+def _header(path: Path, file: BinaryIO) -> tuple[int, dict[str, Any]]:
+    """Length and content of a safetensors file's header."""
+    try:
+        (size,) = struct.unpack("<Q", file.read(8))
+        return size, dict(json.loads(file.read(min(size, path.stat().st_size))))
+    except (struct.error, ValueError) as error:
+        raise ModelError(f"'{path}' is no safetensors file: {error}") from error
+
+
 def _dual_encoder(folder: Path, raw: dict[str, Any]) -> dict[str, Any]:
     vision = raw.get("vision_config", {})
-    if raw["model_type"] == "clip":
+    if raw["model_type"] == KIND:
+        sizes = PerceptionSizes.of(raw, tensor_shapes(folder))
+        dim, size = sizes.dim, sizes.size
+        preprocessing = _open_clip_preprocessing(raw, size)
+    elif raw["model_type"] == "clip":
         dim = raw.get("projection_dim", 512)
         size = vision.get("image_size", 224)
         preprocessing = _preprocessing(folder, "shortest_edge", size, "bicubic")
@@ -192,6 +235,25 @@ def _dual_encoder(folder: Path, raw: dict[str, Any]) -> dict[str, Any]:
         "input_size": int(size),
         "preprocessing": preprocessing,
         "calibration": {"logit_scale": scale, "none_similarity": none},
+    }
+
+
+def _open_clip_preprocessing(raw: dict[str, Any], size: int) -> dict[str, Any]:
+    found = raw.get("preprocess_cfg", {})
+    mode, interpolation = found.get("resize_mode", "squash"), found.get("interpolation", "bilinear")
+    if mode not in _RESIZE_MODES or interpolation not in _INTERPOLATIONS.values():
+        raise ModelError(
+            f"{CONFIG_FILE}: resize_mode is {mode!r} and interpolation {interpolation!r}; allowed: "
+            f"{', '.join(_RESIZE_MODES)}; {', '.join(_INTERPOLATIONS.values())}"
+        )
+    return {
+        "resize": _RESIZE_MODES[mode],
+        "size": size,
+        "crop": size if mode == "shortest" else 0,
+        "interpolation": interpolation,
+        "scale": 1.0 / 255.0,
+        "mean": list(found.get("mean") or (0.5, 0.5, 0.5)),
+        "std": list(found.get("std") or (0.5, 0.5, 0.5)),
     }
 
 

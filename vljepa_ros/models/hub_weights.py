@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.hub_folder import weights_files
 
-__all__ = ["load_hub_model"]
+__all__ = ["fill", "load_hub_model"]
 
 # Constants that older versions of transformers saved with the weights (openai/clip-* has them).
 _OLD_BUFFERS = (".position_ids", ".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias")
@@ -59,3 +60,36 @@ def load_hub_model(model_class: Any, folder: Path, ignore: tuple[str, ...] = ())
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     return model
+
+
+def fill(module: Any, weights: Mapping[str, Any], source: str) -> None:
+    """Copy weights into a module, every tensor accounted for.
+
+    :raises ModelError: missing, unknown or wrongly shaped tensors; the message names them.
+    """
+    import torch
+
+    own: dict[str, Any] = module.state_dict()
+    problems = []
+    for what, names in (
+        ("missing", sorted(set(own) - set(weights))),
+        ("not in the model", sorted(set(weights) - set(own))),
+        (
+            "wrong shape",
+            [
+                f"{n} (file {tuple(weights[n].shape)}, config {tuple(own[n].shape)})"
+                for n in sorted(set(own) & set(weights))
+                if own[n].shape != weights[n].shape
+            ],
+        ),
+    ):
+        if names:
+            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+            problems.append(f"{what}: {', '.join(names[:5])}{more}")
+    if problems:
+        raise ModelError(
+            f"the weights of {source} do not match its configuration; {'; '.join(problems)}"
+        )
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(weights[name])

@@ -18,7 +18,7 @@ class Tensor:
     """One input or output.
 
     dims: a number is fixed, a word is a dynamic axis (`batch`, `length`): equal words, equal sizes.
-    dtype: `float32`, `int64`.
+    dtype: `float32`, `int64`, `uint8` (levels of a frame).
     """
 
     name: str

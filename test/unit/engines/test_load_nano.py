@@ -32,7 +32,7 @@ def test_an_unknown_folder_is_named(tmp_path: Path) -> None:
 
 
 def test_an_unknown_engine_is_refused_with_those_that_exist(folder: Path) -> None:
-    with pytest.raises(ModelError, match="allowed: auto, onnxruntime"):
+    with pytest.raises(ModelError, match="engine is 'psychic', allowed: auto, tensorrt"):
         load_engine(folder, "psychic")
     with pytest.raises(ModelError, match="threads must be 0"):
         load_engine(folder, threads=-1)

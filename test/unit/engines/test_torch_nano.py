@@ -38,11 +38,13 @@ def test_torch_computes_what_the_graphs_compute(tiny, engine: str, tolerance: fl
 
 
 def test_what_torch_cannot_do_is_named(tiny) -> None:
-    with pytest.raises(ModelError, match="unknown engine 'torch-graphs'; allowed: auto, onnx"):
+    with pytest.raises(
+        ModelError, match=r"no such engine; allowed: auto, torch, torch-compiled, onnx"
+    ):
         load_engine(tiny.folder, "torch-graphs")
     with pytest.raises(ModelError, match="device is 'cuda:7', allowed here: auto, cpu"):
         load_engine(tiny.folder, "torch@cuda:7")
-    with pytest.raises(ModelError, match="precision is 'int3', allowed: fp32, bf16, fp16"):
+    with pytest.raises(ModelError, match="precision is 'int3', allowed: fp32, bf16, fp16, int8"):
         load_engine(tiny.folder, "torch:int3")
 
 
@@ -67,7 +69,7 @@ def test_bench_engine_measures_and_reports(tiny) -> None:
     assert result["gflop"][str(config.clip_frames)]["encode"] > 0
     lines = table(result).splitlines()
     assert len(lines) == 1 + len(result["rows"]) + 1
-    assert lines[-1].startswith("tensorrt did not run: unknown engine")
+    assert lines[-1].startswith("tensorrt did not run: engine 'tensorrt' cannot run")
     with pytest.raises(ValueError, match="this model wants"):
         bench_engine(
             config, lambda e: load_engine(tiny.folder, e, 1), BenchSettings((), frames=(3,))

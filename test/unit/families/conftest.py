@@ -10,7 +10,8 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 import torch
-from tiny_hub import tiny_clip, tiny_siglip
+from tiny_dual_encoders import tiny_clip, tiny_siglip
+from tiny_perception import tiny_perception
 
 torch.set_num_threads(1)
 
@@ -23,6 +24,11 @@ def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def siglip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_siglip(tmp_path_factory.mktemp("hub") / "tiny-siglip")
+
+
+@pytest.fixture(scope="session")
+def perception_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_perception(tmp_path_factory.mktemp("hub") / "tiny-pe-core")
 
 
 @pytest.fixture(scope="session")

@@ -144,7 +144,7 @@ def test_frames_are_encoded_once(engines: dict[str, DualEncoderEngine]) -> None:
     run = engine._runner.run
 
     def counted(part: str, inputs: Any) -> Any:
-        calls.append(len(inputs["pixel_values"]))
+        calls.append(len(inputs["frames"]))
         return run(part, inputs)
 
     engine._runner.run = counted  # type: ignore[method-assign]
@@ -293,7 +293,7 @@ def test_own_fields_beside_the_hub_files(clip_folder: Path, tmp_path: Path) -> N
 
 
 def test_ids_differ_with_the_weights(clip_folder: Path, tmp_path: Path) -> None:
-    from tiny_hub import tiny_clip
+    from tiny_dual_encoders import tiny_clip
 
     other = tiny_clip(tmp_path / clip_folder.name, seed=5)
     assert load_config(other).name == load_config(clip_folder).name

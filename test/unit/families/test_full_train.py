@@ -18,7 +18,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_hub import converted, image
+from tiny_full import converted
+from tiny_hub import image
 from torch.nn import functional
 
 from vljepa_ros.engines.load import load_engine

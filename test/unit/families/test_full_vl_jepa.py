@@ -12,18 +12,11 @@ import pytest
 import torch
 import transformers
 from published_forward import embed_text, predict
-from tiny_hub import (
-    TINY_GEMMA,
-    TINY_LLAMA,
-    converted,
-    image,
-    set_field,
-    tiny_best_pt,
-    tiny_vjepa2,
-    word_tokenizer,
-)
+from tiny_full import TINY_GEMMA, TINY_LLAMA, converted, tiny_best_pt, tiny_vjepa2
+from tiny_hub import image, set_field, word_tokenizer
 
 from vljepa_ros.engines.full_vl_jepa_engine import FullVlJepaEngine
+from vljepa_ros.engines.load_family import torch_modules
 from vljepa_ros.engines.onnxruntime_runner import OnnxRuntimeRunner
 from vljepa_ros.engines.protocol import Clip
 from vljepa_ros.engines.torch_export import export_parts
@@ -46,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def engine_of(folder: Path) -> FullVlJepaEngine:
     config = load_config(folder)
-    runner = TorchRunner(full_parts(config), load_modules(config, ALL), device="cpu")
+    runner = TorchRunner(full_parts(config), torch_modules(config, ALL), device="cpu")
     return FullVlJepaEngine(config, runner, ALL)
 
 
@@ -161,7 +154,7 @@ def test_tokens_stay_on_the_device_as_long_as_they_are_kept(
     folder: Path, engine: FullVlJepaEngine
 ) -> None:
     config = load_config(folder)
-    runner = TorchRunner(full_parts(config), load_modules(config, ALL), device="cpu", keep=True)
+    runner = TorchRunner(full_parts(config), torch_modules(config, ALL), device="cpu", keep=True)
     keeping = FullVlJepaEngine(config, runner, ALL)
     clips = [clip_of(2), clip_of(3)]
     kept = [e.tokens for e in keeping.encode(clips, [None] * 2)]
@@ -199,7 +192,7 @@ def test_onnx_runtime_equals_torch(folder: Path, engine: FullVlJepaEngine, tmp_p
     config = load_config(folder)
     specs = full_parts(config)
     sizes = {"batch": 2, "frames": 8, "tokens": 16, "query": 5, "length": 6}
-    graphs = export_parts(specs, load_modules(config, ALL), tmp_path, sizes=sizes)
+    graphs = export_parts(specs, torch_modules(config, ALL), tmp_path, sizes=sizes)
     exported = FullVlJepaEngine(config, OnnxRuntimeRunner(specs, graphs, threads=1), ALL)
     for clips in ([clip_of(1)], [clip_of(8), clip_of(9), clip_of(10)]):
         ours = exported.encode(clips, [None] * len(clips))

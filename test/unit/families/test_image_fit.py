@@ -4,15 +4,38 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 from tiny_hub import image
 
-from vljepa_ros.models.config import ModelError, load_config
-from vljepa_ros.models.dual_encoder.parts import pixel_inputs
-from vljepa_ros.models.image_fit import fit_image, resize_antialiased
+from vljepa_ros.models.config import ModelConfig, ModelError, load_config
+from vljepa_ros.models.dual_encoder.parts import patch_size
+from vljepa_ros.models.image_fit import fit_image, normalise_frames, resize_antialiased
+from vljepa_ros.models.pixel_input import PixelInput
+
+
+class Shown(torch.nn.Module):
+    """A tower that gives back what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.own = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        return pixel_values
+
+
+def pixels_of(
+    config: ModelConfig, frames: NDArray[np.uint8], dtype: torch.dtype = torch.float32
+) -> NDArray[np.float32]:
+    """What the config's tower would be given for frames."""
+    step = PixelInput(Shown().to(dtype), config.preprocessing, "pixel_values", patch_size(config))
+    return np.asarray(step(torch.from_numpy(frames)).float())
+
 
 FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
@@ -48,7 +71,7 @@ def test_input_equals_the_hub_processor(
     processor = transformers.AutoImageProcessor.from_pretrained(folder, use_fast=False)
     source = image(*size)
     expected = processor(images=Image.fromarray(source), return_tensors="np")["pixel_values"]
-    seen = pixel_inputs(config, fit_image(source, config.preprocessing)[None])
+    seen = pixels_of(config, fit_image(source, config.preprocessing)[None])
     # In units of the image's own 0..1, that is before the division by the standard deviation.
     std = np.asarray(config.preprocessing["std"])[:, None, None]
     assert np.abs((seen - expected) * std).max() <= 1.0 / 255.0 + 1e-6
@@ -60,8 +83,19 @@ def test_patches_equal_the_hub_processor(naflex_folder: Path) -> None:
     source = image(75, 75)
     expected = processor(images=Image.fromarray(source), return_tensors="np")
     assert expected["spatial_shapes"].tolist() == [[4, 4]]
-    seen = pixel_inputs(config, fit_image(source, config.preprocessing)[None])
+    seen = pixels_of(config, fit_image(source, config.preprocessing)[None])
     assert np.abs(seen - expected["pixel_values"]).max() * 0.5 <= 1.0 / 255.0 + 1e-6
+
+
+def test_frames_are_normalised_in_fp32_on_the_device(clip_folder: Path) -> None:
+    """Also for a clip [B, T, S, S, 3], and before a tower in half precision takes over."""
+    config = load_config(clip_folder)
+    frames = np.stack([image(32, 32, 1), image(32, 32, 2)])
+    expected = normalise_frames(frames, config.preprocessing)
+    np.testing.assert_allclose(pixels_of(config, frames), expected, atol=1e-6)
+    np.testing.assert_allclose(pixels_of(config, frames[None])[0], expected, atol=1e-6)
+    half = pixels_of(config, frames, torch.bfloat16)
+    np.testing.assert_array_equal(half, torch.from_numpy(expected).bfloat16().float())
 
 
 def test_wrong_images_are_named() -> None:

@@ -10,7 +10,8 @@ import pytest
 import torch
 import transformers
 from PIL import Image
-from tiny_hub import image, set_field, tiny_instructblip, tiny_qwen
+from tiny_hub import image, set_field
+from tiny_token_vlms import tiny_instructblip, tiny_qwen
 
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Clip

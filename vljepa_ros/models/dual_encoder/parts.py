@@ -6,30 +6,24 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from vljepa_ros.models.config import ModelConfig, ModelError
+from vljepa_ros.models.dual_encoder.perception_sizes import KIND
 from vljepa_ros.models.dual_encoder.text_tokens import TextTokens
-from vljepa_ros.models.image_fit import normalise_frames
 from vljepa_ros.models.parts import Part, Tensor
 
-__all__ = ["dual_encoder_parts", "pixel_inputs", "text_tokens", "uses_text_mask"]
+__all__ = ["dual_encoder_parts", "longest_text", "patch_size", "text_tokens", "uses_text_mask"]
 
 
 def dual_encoder_parts(config: ModelConfig) -> tuple[Part, ...]:
     """The parts `vision` and `text`; features are not normalised yet."""
     size = config.input_size
-    patch = patch_size(config)
-    pixels: tuple[int | str, ...] = ("batch", 3, size, size)
-    if patch:
-        pixels = ("batch", (size // patch) ** 2, 3 * patch * patch)
+    frames = Tensor("frames", ("batch", size, size, 3), "uint8")
     ids = [Tensor("input_ids", ("batch", text_length(config) or "length"), "int64")]
     if uses_text_mask(config):
         ids.append(Tensor("attention_mask", ids[0].dims, "int64"))
     features = (Tensor("features", ("batch", config.dim)),)
     return (
-        Part("vision", (Tensor("pixel_values", pixels),), features),
+        Part("vision", (frames,), features),
         Part("text", tuple(ids), features),
     )
 
@@ -44,7 +38,7 @@ def patch_size(config: ModelConfig) -> int:
 
 def text_length(config: ModelConfig) -> int:
     """The fixed number of tokens of a text, 0 where it may vary (CLIP)."""
-    if config.architecture.get("model_type") == "clip":
+    if _ends_with_its_greatest_id(config):
         return 0
     text = config.architecture.get("text_config", {})
     return int(text.get("max_position_embeddings", 64))
@@ -52,9 +46,17 @@ def text_length(config: ModelConfig) -> int:
 
 def uses_text_mask(config: ModelConfig) -> bool:
     """Whether padding is masked: only where the model's tokenizer says so."""
-    if config.architecture.get("model_type") == "clip":
+    if _ends_with_its_greatest_id(config):
         return False
     return "attention_mask" in _tokenizer_config(config.folder).get("model_input_names", ())
+
+
+def longest_text(config: ModelConfig) -> int:
+    """Most tokens of a text: the rows of the text tower's position table."""
+    if config.architecture.get("model_type") == KIND:
+        return int(config.architecture["model_cfg"]["text_cfg"].get("context_length", 77))
+    text = config.architecture.get("text_config", {})
+    return int(text.get("max_position_embeddings", 64 if text_length(config) else 77))
 
 
 def text_tokens(config: ModelConfig) -> TextTokens:
@@ -65,13 +67,13 @@ def text_tokens(config: ModelConfig) -> TextTokens:
     file = config.path("tokenizer")
     text = config.architecture.get("text_config", {})
     raw = _tokenizer_config(config.folder)
-    clip = config.architecture.get("model_type") == "clip"
+    clip = _ends_with_its_greatest_id(config)
     pad = _token_id(file, raw.get("pad_token"))
     if pad is None:
         pad = int(text.get("pad_token_id") or 0)
     return TextTokens(
         file,
-        length=int(text.get("max_position_embeddings", 77 if clip else 64)),
+        length=longest_text(config),
         pad_id=pad,
         fixed_length=not clip,
         lowercase=not clip,  # SigLIP saw lower case only; CLIP's tokenizer lowers by itself
@@ -79,26 +81,10 @@ def text_tokens(config: ModelConfig) -> TextTokens:
     )
 
 
-def pixel_inputs(config: ModelConfig, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Frames as the image tower takes them.
-
-    :param frames: [T, S, S, 3] uint8 RGB at the model's input size.
-    :returns: [T, 3, S, S] float32, or [T, patches, 3 * patch * patch] where the tower takes
-        patches.
-    :raises ModelError: another image size.
-    """
-    size = config.input_size
-    if frames.shape[1:] != (size, size, 3):
-        raise ModelError(
-            f"model '{config.name}' takes frames of {size}x{size} RGB, got {list(frames.shape[1:])}"
-        )
-    pixels = normalise_frames(frames, config.preprocessing)
-    patch = patch_size(config)
-    if not patch:
-        return pixels
-    n = size // patch
-    cut = pixels.reshape(-1, 3, n, patch, n, patch).transpose(0, 2, 4, 3, 5, 1)
-    return np.ascontiguousarray(cut.reshape(len(frames), n * n, patch * patch * 3))
+def _ends_with_its_greatest_id(config: ModelConfig) -> bool:
+    """Whether the text tower is causal and read at the end-of-text token, the greatest id: then
+    padding after it is seen by nobody and a text may have any length."""
+    return config.architecture.get("model_type") in ("clip", KIND)
 
 
 def _tokenizer_config(folder: Path) -> dict[str, Any]:

@@ -9,32 +9,63 @@ from torch import Tensor, nn
 
 from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.models.dual_encoder.parts import patch_size
-from vljepa_ros.models.hub_weights import load_hub_model
+from vljepa_ros.models.dual_encoder.perception_sizes import KIND, PerceptionSizes
+from vljepa_ros.models.hub_folder import tensor_shapes
+from vljepa_ros.models.hub_weights import fill, load_hub_model
+from vljepa_ros.models.pixel_input import PixelInput
 
 __all__ = ["load_towers"]
 
 
 def load_towers(config: ModelConfig, parts: frozenset[str]) -> dict[str, nn.Module]:
-    """Modules `vision` and `text` (those of `parts`), in fp32, ready for inference.
+    """Modules `vision` (on 8-bit frames, see `PixelInput`) and `text` (those of `parts`), in fp32,
+    ready for inference.
 
     :raises ModelError: the weights do not match the configuration; the message names the tensors.
     """
-    import transformers
-
     kind = config.architecture["model_type"]
     classes = {"clip": "CLIPModel", "siglip": "SiglipModel", "siglip2": "Siglip2Model"}
+    if kind == KIND:
+        return _perception_encoder(config, parts)
     if kind not in classes:
-        raise ModelError(f"a dual encoder's model_type is {kind!r}, allowed: {', '.join(classes)}")
+        raise ModelError(
+            f"a dual encoder's model_type is {kind!r}, allowed: {', '.join([*classes, KIND])}"
+        )
+    import transformers
+
     model = load_hub_model(getattr(transformers, classes[kind]), config.folder)
     towers: dict[str, nn.Module] = {}
     if "vision" in parts:
-        towers["vision"] = (
-            _PatchTower(model.vision_model, config.input_size // patch_size(config))
-            if kind == "siglip2"
+        patch = patch_size(config)
+        tower = (
+            _PatchTower(model.vision_model, config.input_size // patch)
+            if patch
             else _ImageTower(model.vision_model, getattr(model, "visual_projection", None))
         )
+        towers["vision"] = PixelInput(tower, config.preprocessing, "pixel_values", patch).eval()
     if "text" in parts:
         towers["text"] = _TextTower(model.text_model, getattr(model, "text_projection", None))
+    return towers
+
+
+def _perception_encoder(config: ModelConfig, parts: frozenset[str]) -> dict[str, nn.Module]:
+    from safetensors.torch import load_file
+
+    from vljepa_ros.models.dual_encoder import perception_towers as own
+
+    sizes = PerceptionSizes.of(config.architecture, tensor_shapes(config.folder))
+    file = config.path("weights")
+    weights = load_file(str(file))
+    towers: dict[str, nn.Module] = {}
+    if "vision" in parts:
+        vision = own.PerceptionImageTower(sizes)
+        fill(vision, own.image_weights(weights), f"'{file}' (visual.trunk)")
+        towers["vision"] = PixelInput(vision, config.preprocessing, "pixel_values")
+    if "text" in parts:
+        towers["text"] = own.PerceptionTextTower(sizes)
+        fill(towers["text"], own.text_weights(weights), f"'{file}' (text)")
+    for tower in towers.values():
+        tower.eval().requires_grad_(False)
     return towers
 
 

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.models.hub_folder import DEFAULT_LABELS
-from vljepa_ros.models.hub_weights import load_hub_model
-from vljepa_ros.models.vl_jepa.full_weights import build_modules, fill
+from vljepa_ros.models.hub_weights import fill, load_hub_model
+from vljepa_ros.models.vl_jepa.full_weights import build_modules
 
 __all__ = [
     "FullParts",

@@ -125,7 +125,7 @@ def full_parts(config: ModelConfig) -> tuple[Part, ...]:
     return (
         Part(
             "vision",
-            (Tensor("pixel_values_videos", ("batch", "frames", 3, sizes.crop, sizes.crop)),),
+            (Tensor("frames", ("batch", "frames", sizes.crop, sizes.crop, 3), "uint8"),),
             (Tensor("tokens", ("batch", "tokens", sizes.width)),),
         ),
         Part(

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from vljepa_ros.models.config import ModelConfig, ModelError
+from vljepa_ros.models.hub_weights import fill
+from vljepa_ros.models.pixel_input import PixelInput
 from vljepa_ros.models.vl_jepa.full_predictor import FullPredictor
 from vljepa_ros.models.vl_jepa.full_sizes import FullSizes
 from vljepa_ros.models.vl_jepa.full_x_encoder import FullXEncoder
 from vljepa_ros.models.vl_jepa.full_y_encoder import FullYEncoder
 
-__all__ = ["build_modules", "fill", "load_modules"]
+__all__ = ["build_modules", "load_modules", "with_pixel_input"]
 
 _FILES = {"vision": "x_encoder", "predictor": "predictor", "text": "y_encoder"}
 
@@ -31,6 +29,14 @@ def build_modules(config: ModelConfig, parts: frozenset[str]) -> dict[str, nn.Mo
     if "text" in parts:
         modules["text"] = FullYEncoder(architecture["y_encoder"], sizes.dim)
     return modules
+
+
+def with_pixel_input(config: ModelConfig, modules: dict[str, nn.Module]) -> dict[str, nn.Module]:
+    """The same modules as the engines run them: `vision` takes 8-bit frames [B, T, S, S, 3]."""
+    if "vision" not in modules:
+        return modules
+    first = PixelInput(modules["vision"], config.preprocessing, "pixel_values_videos")
+    return {**modules, "vision": first.eval()}
 
 
 def load_modules(config: ModelConfig, parts: frozenset[str]) -> dict[str, nn.Module]:
@@ -51,34 +57,3 @@ def load_modules(config: ModelConfig, parts: frozenset[str]) -> dict[str, nn.Mod
         module.eval()
         module.requires_grad_(False)
     return modules
-
-
-def fill(module: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
-    """Copy weights into a module, every tensor accounted for.
-
-    :raises ModelError: missing, unknown or wrongly shaped tensors; the message names them.
-    """
-    own: dict[str, Any] = module.state_dict()
-    problems = []
-    for what, names in (
-        ("missing", sorted(set(own) - set(weights))),
-        ("not in the model", sorted(set(weights) - set(own))),
-        (
-            "wrong shape",
-            [
-                f"{n} (file {tuple(weights[n].shape)}, config {tuple(own[n].shape)})"
-                for n in sorted(set(own) & set(weights))
-                if own[n].shape != weights[n].shape
-            ],
-        ),
-    ):
-        if names:
-            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            problems.append(f"{what}: {', '.join(names[:5])}{more}")
-    if problems:
-        raise ModelError(
-            f"the weights of {source} do not match its configuration; {'; '.join(problems)}"
-        )
-    with torch.no_grad():
-        for name, tensor in own.items():
-            tensor.copy_(weights[name])

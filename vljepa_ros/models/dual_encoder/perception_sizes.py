@@ -1,0 +1,122 @@
+"""Perception Encoder as the hub has it (`timm/PE-Core-*`): open_clip's files, read as ours.
+
+Such a folder holds `open_clip_config.json`, `open_clip_model.safetensors` and CLIP's
+`tokenizer.json`. The configuration names the image tower, its sizes are those of the weights.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vljepa_ros.models.config import ModelError
+
+__all__ = ["CONFIG_FILE", "KIND", "WEIGHTS_FILE", "PerceptionSizes"]
+
+CONFIG_FILE = "open_clip_config.json"
+WEIGHTS_FILE = "open_clip_model.safetensors"
+KIND = "perception_encoder"
+"""Our `model_type` of such a folder."""
+
+_TOWER = re.compile(r"vit_pe_core_(tiny|small|base|large|gigantic)_patch(\d+)_(\d+)(\.\w+)?")
+_TEXT = {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"}
+_TEXT_TOKENIZER = {"hf_tokenizer_name", "tokenizer_kwargs"}
+_POOL_HEADS = 8
+
+
+@dataclass(frozen=True)
+class PerceptionSizes:
+    """Sizes of both towers.
+
+    side: patches along an edge; dim: of the shared space; grid_offset: place of the first patch in
+    the rotary table.
+    """
+
+    size: int
+    patch: int
+    width: int
+    depth: int
+    heads: int
+    hidden: int
+    pool_hidden: int
+    class_token: bool
+    grid_offset: int
+    dim: int
+    words: int
+    text_length: int
+    text_width: int
+    text_heads: int
+    text_hidden: int
+    text_depth: int
+    pool_heads: int = _POOL_HEADS
+
+    @property
+    def side(self) -> int:
+        """Patches along an edge."""
+        return self.size // self.patch
+
+    @property
+    def positions(self) -> int:
+        """Tokens of the image tower."""
+        return self.side**2 + int(self.class_token)
+
+    @property
+    def head_width(self) -> int:
+        """Channels of one head of the image tower."""
+        return self.width // self.heads
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]) -> PerceptionSizes:
+        """Read both.
+
+        :param config: `open_clip_config.json`. :param shapes: of the weights, by name.
+        :raises ModelError: not a Perception Encoder, an option that is not known here, or weights
+            without the image tower.
+        """
+        model = config.get("model_cfg", {})
+        vision, text = model.get("vision_cfg", {}), model.get("text_cfg", {})
+        tower = str(vision.get("timm_model_name"))
+        found = _TOWER.fullmatch(tower)
+        if not found:
+            raise ModelError(
+                f"{CONFIG_FILE}: timm_model_name is {tower!r}, which no family takes; allowed: "
+                "vit_pe_core_{tiny,small,base,large,gigantic}_patch*"
+            )
+        strange = set(text) - _TEXT - _TEXT_TOKENIZER
+        if strange:
+            raise ModelError(
+                f"{CONFIG_FILE}: text_cfg has {', '.join(sorted(strange))}; allowed: "
+                f"{', '.join(sorted(_TEXT | _TEXT_TOKENIZER))}"
+            )
+        prefix = "visual.trunk."
+        needed = ("patch_embed.proj.weight", "blocks.0.mlp.fc1.weight", "attn_pool.mlp.fc1.weight")
+        missing = [prefix + name for name in needed if prefix + name not in shapes]
+        if missing:
+            raise ModelError(f"the weights are no Perception Encoder's: missing {missing[0]}")
+        width, _, patch, _ = shapes[prefix + needed[0]]
+        if patch != int(found[2]):
+            raise ModelError(
+                f"{prefix}{needed[0]} has patches of {patch} pixels, '{tower}' of {found[2]}"
+            )
+        gigantic = found[1] == "gigantic"
+        text_width = int(text.get("width", 512))
+        return cls(
+            size=int(vision.get("image_size", found[3])),
+            patch=patch,
+            width=width,
+            depth=1 + max(int(n.split(".")[3]) for n in shapes if n.startswith(f"{prefix}blocks.")),
+            heads=max(1, width // (96 if gigantic else 64)),
+            hidden=shapes[prefix + needed[1]][0],
+            pool_hidden=shapes[prefix + needed[2]][0],
+            class_token=not gigantic,
+            grid_offset=0 if gigantic else 1,
+            dim=int(model.get("embed_dim", 512)),
+            words=int(text.get("vocab_size", 49408)),
+            text_length=int(text.get("context_length", 77)),
+            text_width=text_width,
+            text_heads=int(text.get("heads", 8)),
+            text_hidden=int(text_width * float(text.get("mlp_ratio", 4.0))),
+            text_depth=int(text.get("layers", 12)),
+        )
