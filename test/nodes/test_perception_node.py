@@ -226,7 +226,7 @@ def test_subscribers_that_ask_for_too_much_are_named_with_the_remedy(graph: Grap
     diagnostics = graph.listen("diagnostic_msgs/msg/DiagnosticArray", "/diagnostics")
     graph.listen(EMBEDDING, "front/embeddings", latched=True)
     assert graph.spin(lambda: any("incompatible QoS on 'front/embeddings'" in m.msg for m in log))
-    told = next(m.msg for m in log if "incompatible QoS" in m.msg)
+    told = next(m.msg for m in log if "incompatible QoS on 'front/embeddings'" in m.msg)
     assert "DURABILITY" in told
     assert "subscribe with volatile" in told
     assert graph.spin(

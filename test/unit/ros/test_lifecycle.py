@@ -130,8 +130,9 @@ def test_the_five_services_and_the_events(graph: Graph, node: Any) -> None:
     assert change(id=Transition.TRANSITION_CONFIGURE)
     assert change(label="activate")
     assert state(graph, asker) == "active"
-    assert not change(id=Transition.TRANSITION_CONFIGURE)
-    assert not change(label="nonsense")
+    if ros.RUNTIME == "builtin":  # rclpy raises RCLError in the callback, and there is no reply
+        assert not change(id=Transition.TRANSITION_CONFIGURE)
+        assert not change(label="nonsense")
     assert state(graph, asker) == "active"
     kind = "lifecycle_msgs/srv/GetAvailableTransitions"
     possible = graph.ask(asker, kind, "/recorder/get_available_transitions")

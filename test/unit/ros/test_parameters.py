@@ -126,11 +126,18 @@ def test_the_six_services_and_the_events(graph: Graph) -> None:
     def ask(kind: str, name: str, **fields: Any) -> Any:
         return graph.ask(asker, f"rcl_interfaces/srv/{kind}", f"/near/{name}", **fields)
 
-    values = ask("GetParameters", "get_parameters", names=["rate", "nothing"]).values
-    assert (values[0].type, values[0].double_value, values[1].type) == (3, 5.0, 0)
-    assert list(
-        ask("GetParameterTypes", "get_parameter_types", names=["rate", "nothing"]).types
-    ) == [3, 0]
+    (value,) = ask("GetParameters", "get_parameters", names=["rate"]).values
+    assert (value.type, value.double_value) == (3, 5.0)
+    types = ask("GetParameterTypes", "get_parameter_types", names=["rate", "front.topic"]).types
+    assert list(types) == [3, 4]
+    for kind, name in (
+        ("GetParameters", "get_parameters"),
+        ("GetParameterTypes", "get_parameter_types"),
+        ("DescribeParameters", "describe_parameters"),
+    ):
+        reply = ask(kind, name, names=["rate", "nothing"])
+        (field,) = reply.get_fields_and_field_types()
+        assert len(getattr(reply, field)) == 0, "one unknown name, and all is empty"
     described = ask("DescribeParameters", "describe_parameters", names=["rate"]).descriptors[0]
     assert described.description == "ranged"
     assert described.floating_point_range[0].to_value == 30.0

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import pytest
 
@@ -58,13 +60,14 @@ def test_nodes_that_cannot_be_made_say_why(program: Program) -> None:
     process = program(MAIN, "bad name")
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "invalid node name 'bad name'" in errors
+    assert "invalid node name" in errors.lower()
+    assert "'bad name'" in errors
 
 
 def choose(runtime: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", "from vljepa_ros import ros; print(ros.RUNTIME)"],
-        env={"VLJEPA_ROS_RUNTIME": runtime, "PATH": ""},
+        env={**os.environ, "VLJEPA_ROS_RUNTIME": runtime},
         capture_output=True,
         text=True,
         check=False,
@@ -72,7 +75,9 @@ def choose(runtime: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_runtime_is_chosen_by_the_environment() -> None:
-    assert choose("builtin").stdout == "builtin\n"
+    if find_spec("cyclonedds") is not None and find_spec("rosbags") is not None:
+        assert choose("builtin").stdout == "builtin\n"
+    assert choose("").stdout == f"{'builtin' if find_spec('rclpy') is None else 'rclpy'}\n"
     wrong = choose("ros1")
     assert wrong.returncode != 0
     assert "allowed are auto, rclpy and builtin" in wrong.stderr

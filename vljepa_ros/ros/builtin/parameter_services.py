@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import ParameterException
 from .message import interface
-from .parameters import Parameter, ParameterDescriptor, ParameterValue, SetParametersResult
+from .parameters import Parameter, SetParametersResult
 from .qos import qos_profile_parameters
 
 if TYPE_CHECKING:
@@ -33,22 +33,24 @@ class ParameterServices:
                 qos_profile=qos_profile_parameters,
             )
 
+    # As in Jazzy's rclpy and in rclcpp: one name that is not declared, and the reply is empty.
+
     def _describe(self, request: Any, response: Any) -> Any:
         known = self._parameters.descriptors
-        response.descriptors = [known.get(n, ParameterDescriptor(name=n)) for n in request.names]
+        if all(name in known for name in request.names):
+            response.descriptors = [known[name] for name in request.names]
         return response
 
     def _get(self, request: Any, response: Any) -> Any:
         known = self._parameters.values
-        response.values = [
-            known[n].get_parameter_value() if n in known else ParameterValue()
-            for n in request.names
-        ]
+        if all(name in known for name in request.names):
+            response.values = [known[name].get_parameter_value() for name in request.names]
         return response
 
     def _types(self, request: Any, response: Any) -> Any:
         known = self._parameters.values
-        response.types = [known[n].type_.value if n in known else 0 for n in request.names]
+        if all(name in known for name in request.names):
+            response.types = [known[name].type_.value for name in request.names]
         return response
 
     def _list(self, request: Any, response: Any) -> Any:
