@@ -20,6 +20,7 @@ from vljepa_ros.nodes.selective_decoder_node import SelectiveDecoderNode
 from vljepa_ros.resources import share_dir
 
 EMBEDDING = "vljepa_ros/msg/Embedding"
+ROS_OWN = ("use_sim_time", "start_type_description_service")
 FILES = {
     PerceptionNode: "perception.yaml",
     SelectiveDecoderNode: "selective_decoder.yaml",
@@ -48,6 +49,9 @@ SEEN_LIVE = {
         "min_gap",
         "heartbeat",
         "include_vector",
+        "turn_rate",
+        "turn_factor",
+        "max_state_age",  # its effect is seen in test_selective_decoder_node.py
     },
     OverlayNode: {"labels"},  # its effect is seen in test_overlay_node.py
     CameraNode: {"rate", "loop", "encoding", "frame_id"},
@@ -59,7 +63,7 @@ def declared(graph: Graph, node: Any) -> dict[str, Any]:
     name = node.get_fully_qualified_name()
     listed = graph.call("rcl_interfaces/srv/ListParameters", f"{name}/list_parameters")
     names = list(listed.result.names)
-    own = [found for found in names if found != "use_sim_time" and "qos_overrides" not in found]
+    own = [n for n in names if n not in ROS_OWN and "qos_overrides" not in n]
     described = graph.call(
         "rcl_interfaces/srv/DescribeParameters", f"{name}/describe_parameters", names=own
     )
@@ -211,6 +215,9 @@ def test_the_decoders_detection(graph: Graph) -> None:
     for name, value in values.items():
         assert graph.set(made, name, value).successful
         assert getattr(detector.config, name) == value
+    for name, value in {"turn_rate": 0.5, "turn_factor": 9.0}.items():
+        assert graph.set(made, name, value).successful
+        assert getattr(detector.guard.config, name.removeprefix("turn_")) == value
     result = graph.set(made, "threshold", 3.0)
     assert not result.successful
     assert "2" in result.reason
