@@ -1,4 +1,4 @@
-"""What all tests share: a ROS domain that nobody else on the host talks in."""
+"""What all tests share: a ROS domain that nobody else on the host talks in, a home for ROS."""
 
 from __future__ import annotations
 
@@ -15,6 +15,14 @@ import pytest
 _DOMAINS = [number for number in range(1, 102) if number not in (73, 74)]
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
 _turn = itertools.count(os.getpid() + _WORKER * len(_DOMAINS) // 2)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ros_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What nodes keep for their next start goes with the test run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROS_HOME", str(tmp_path_factory.mktemp("ros_home")))
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from graph import Graph
@@ -16,10 +17,12 @@ def network(domain: int) -> Iterator[Graph]:
 
 
 @pytest.fixture
-def graph(network: Graph) -> Iterator[Graph]:
-    """The module's graph, without the nodes of the test before."""
-    yield network
-    network.deaf()
-    network.mute()
-    for node in list(network.nodes):
-        network.remove(node)
+def graph(network: Graph, tmp_path: Path) -> Iterator[Graph]:
+    """The module's graph, without the nodes of the test before and without what they kept."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROS_HOME", str(tmp_path / "ros_home"))
+        yield network
+        network.deaf()
+        network.mute()
+        for node in list(network.nodes):
+            network.remove(node)

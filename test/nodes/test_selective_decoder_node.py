@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -108,7 +109,7 @@ def test_the_scene_is_latched_and_beats(graph: Graph) -> None:
     stream = Stream(graph, node)
     stream.connect()
     stream.show(0, 2.0)
-    assert graph.spin(lambda: node._told, PATIENCE)
+    assert graph.spin(lambda: node._inputs["front"].narrator.last, PATIENCE)
     scene = graph.listen(EVENT, "front/scene", latched=True)
     assert graph.spin(lambda: scene, PATIENCE), "a latecomer is told at once"
     beats: list[Any] = []
@@ -198,6 +199,180 @@ def test_unusable_vectors_are_refused_and_counted(graph: Graph, bad: float) -> N
     assert graph.spin(lambda: events, PATIENCE)
     assert graph.spin(
         lambda: (s := status(diagnostics, "camera front")) and value(s, "refused") == "3",
+        PATIENCE,
+    )
+
+
+def turned_on(graph: Graph, node: Any) -> Any:
+    return next((part for part in node.parts() if part.name == "turn guard"), None)
+
+
+def odometry(rate: float, stamp: int) -> Any:
+    message = ros.interface("nav_msgs/msg/Odometry")()
+    message.header.stamp = ros.Time(nanoseconds=stamp).to_msg()
+    message.twist.twist.angular.z = rate
+    return message
+
+
+def imu(rate: float, stamp: int) -> Any:
+    message = ros.interface("sensor_msgs/msg/Imu")()
+    message.header.stamp = ros.Time(nanoseconds=stamp).to_msg()
+    message.angular_velocity.y = rate
+    return message
+
+
+def twist_stamped(rate: float, stamp: int) -> Any:
+    message = ros.interface("geometry_msgs/msg/TwistStamped")()
+    message.header.stamp = ros.Time(nanoseconds=stamp).to_msg()
+    message.twist.angular.x = rate
+    return message
+
+
+def twist_with_covariance(rate: float, stamp: int) -> Any:
+    message = ros.interface("geometry_msgs/msg/TwistWithCovarianceStamped")()
+    message.header.stamp = ros.Time(nanoseconds=stamp).to_msg()
+    message.twist.twist.angular.z = -rate
+    return message
+
+
+def twist(rate: float, stamp: int) -> Any:
+    message = ros.interface("geometry_msgs/msg/Twist")()
+    message.angular.z = rate
+    return message
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (odometry, "auto"),
+        (imu, "auto"),
+        (twist_stamped, "twist_stamped"),
+        (twist_with_covariance, "auto"),
+        (twist, "twist"),
+    ],
+)
+def test_the_turn_rate_guards_every_camera(graph: Graph, make: Any, kind: str) -> None:
+    node = start(graph, turn_topic="/turning", turn_type=kind, cameras=["front", "rear"])
+    part = turned_on(graph, node)
+    assert "no message on '/turning': no guard" in part.message
+    factors = {camera: entry.narrator.detector.guard for camera, entry in node._inputs.items()}
+    assert all(guard.factor(graph.stamp / SECOND) == 1.0 for guard in factors.values())
+    message = make(0.5, graph.stamp)
+    publisher = graph.client.create_publisher(type(message), "/turning", 10)
+    assert graph.spin(
+        lambda: turned_on(graph, node).values["rate"] == 0.5,
+        PATIENCE,
+        again=lambda: publisher.publish(message),
+    )
+    now = time.time() if make is twist else graph.stamp / SECOND
+    assert all(guard.factor(now) == 4.0 for guard in factors.values())
+    assert all(guard.factor(now + 60.0) == 1.0 for guard in factors.values())
+    assert graph.set(node, "turn_factor", 7.0).successful
+    assert all(guard.factor(now) == 7.0 for guard in factors.values())
+    graph.client.destroy_publisher(publisher)
+    assert node.trigger_deactivate() == ros.TransitionCallbackReturn.SUCCESS
+    assert turned_on(graph, node) is None
+
+
+def test_a_topic_that_tells_no_turn_rate_is_named(graph: Graph) -> None:
+    node = start(graph, turn_topic="/words")
+    publisher = graph.client.create_publisher(ros.interface("std_msgs/msg/String"), "/words", 10)
+    assert graph.spin(lambda: "tells no turn rate" in turned_on(graph, node).message, PATIENCE)
+    assert "std_msgs/msg/String" in turned_on(graph, node).message
+    assert "nav_msgs/msg/Odometry" in turned_on(graph, node).message
+    graph.client.destroy_publisher(publisher)
+
+
+def test_each_camera_has_a_state_of_its_own(graph: Graph) -> None:
+    node = start(graph, cameras=["front", "rear"])
+    events = graph.listen(EVENT, "events")
+    front, rear = Stream(graph, node), Stream(graph, node, "rear")
+    front.connect()
+    rear.connect()
+    front.show(0, 1.0)
+    rear.show(1, 1.0)
+    front.show(0, 2.0)
+    rear.show(1, 2.0)
+    assert graph.spin(lambda: len(events) >= 2, PATIENCE)
+    graph.rest(0.5)
+    assert [(e.camera, e.reason, e.sequence) for e in events] == [("front", 0, 0), ("rear", 0, 0)]
+    scene = graph.listen(EVENT, "rear/scene", latched=True)
+    assert graph.spin(lambda: scene, PATIENCE)
+    assert scene[-1].text == events[1].text
+
+
+def test_a_restart_in_mid_stream_repeats_no_event(graph: Graph) -> None:
+    events = graph.listen(EVENT, "events")
+    node = start(graph)
+    stream = Stream(graph, node)
+    stream.connect()
+    stream.show(0, 2.0)
+    assert graph.spin(lambda: events, PATIENCE)
+    graph.remove(node)
+
+    node = start(graph)
+    scene = graph.listen(EVENT, "front/scene", latched=True)
+    stream = Stream(graph, node)
+    stream.connect()
+    stream.show(0, 3.0)
+    kinds = ros.interface(EVENT)
+    assert graph.spin(lambda: scene, PATIENCE), "the present state is told to latecomers at once"
+    assert scene[0].reason == kinds.HEARTBEAT
+    assert scene[0].text == events[0].text
+    graph.turn()
+    assert len(events) == 1
+    assert node._inputs["front"].narrator.decodes == 0
+    stream.show(1, 4.0)
+    narrator = node._inputs["front"].narrator
+    assert graph.spin(lambda: narrator.last.change > 0, PATIENCE)
+    assert graph.spin(lambda: len(events) == 1 + narrator.last.news, PATIENCE)
+    for event in events[1:]:  # two states that read the same are one event
+        assert (event.reason, event.sequence) == (kinds.CHANGE, 1)
+        assert event.previous_text == events[0].text
+    graph.remove(node)
+
+    start(graph, max_state_age=0.0)
+    told = len(events)
+    stream = Stream(graph, graph.nodes[-1])
+    stream.connect()
+    stream.show(1, 1.0)
+    assert graph.spin(lambda: len(events) > told, PATIENCE), "too old: told again"
+    assert events[told].reason == kinds.FIRST
+
+
+@pytest.mark.parametrize("content", ["{", '{"format": 1, "model_id": "other", "cameras": {}}'])
+def test_a_state_file_that_cannot_be_used_is_a_warning_and_a_fresh_start(
+    graph: Graph, tmp_path: Path, content: str
+) -> None:
+    path = tmp_path / "state.json"
+    path.write_text(content)
+    log = graph.listen("rcl_interfaces/msg/Log", "/rosout")
+    events = graph.listen(EVENT, "events")
+    node = start(graph, state_file=str(path))
+    assert graph.spin(lambda: any("starting afresh" in entry.msg for entry in log), PATIENCE)
+    stream = Stream(graph, node)
+    stream.connect()
+    stream.show(0, 1.0)
+    assert graph.spin(lambda: events, PATIENCE)
+    graph.remove(node)
+    assert events[0].text in path.read_text(), "it is whole again"
+
+
+def test_a_place_that_cannot_be_written_is_told_and_stops_nothing(
+    graph: Graph, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    node = start(graph, state_file=str(tmp_path / "file" / "state.json"))
+    diagnostics = graph.listen(DIAGNOSTICS, "/diagnostics")
+    events = graph.listen(EVENT, "events")
+    stream = Stream(graph, node)
+    stream.connect()
+    stream.show(0, 1.0)
+    assert graph.spin(lambda: events, PATIENCE)
+    assert graph.spin(
+        lambda: (
+            (s := status(diagnostics, "state file")) and "Set the parameter state_file" in s.message
+        ),
         PATIENCE,
     )
 

@@ -58,14 +58,14 @@ class DecoderOutput:
         camera: str,
         header: Any,
         said: Narration,
-        reason: str,
         label: ScoredGroup | None,
         include_vector: bool,
+        request: bool = False,
     ) -> Any:
         """A SceneEvent.
 
         :param header: of the embedding that the state was confirmed with.
-        :param reason: name of one of the message's constants.
+        :param request: whether somebody asked for it.
         """
         now = self._node.get_clock().now().nanoseconds
         stamp = header.stamp.sec * 1_000_000_000 + header.stamp.nanosec
@@ -76,7 +76,7 @@ class DecoderOutput:
             sequence=said.sequence,
             camera=camera,
             model_id=self._model_id,
-            reason=getattr(self._kind, reason),
+            reason=getattr(self._kind, "REQUEST" if request else said.reason.upper()),
             text=said.text,
             previous_text=said.previous_text,
             decoded=bool(said.decoded),

@@ -36,6 +36,7 @@ class EmbeddingInput:
         self.newest: Any = None
         self.arrived = 0.0
         self.query = ""
+        self.seen = 0.0  # Unix time at which the newest came
         self._node = node
         self._model_id = model_id
         self._woken = woken
@@ -105,7 +106,7 @@ class EmbeddingInput:
             )
             return
         self._refused = ""
-        self.newest, self.arrived = message, time.monotonic()
+        self.newest, self.arrived, self.seen = message, time.monotonic(), time.time()
         with self._lock:
             self._waiting.append(message)
             while len(self._waiting) > _WAITING:

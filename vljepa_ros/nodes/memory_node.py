@@ -87,7 +87,7 @@ class MemoryNode(WorkerNode):
             retention=self._retention(),
         )
         self.model, self.memory = model, EpisodicMemory(settings, self._told)
-        self._texts = TextEncoderClient(self, "encode_text", model.model_id)
+        self._texts = TextEncoderClient(self, "encode_text")
         self._inputs = {
             name: MemoryInput(
                 self,
@@ -198,12 +198,12 @@ class MemoryNode(WorkerNode):
         response.message = self.refusal(active=False)
         if response.message or self._texts is None or self.memory is None or self.model is None:
             return response
-        memory, calibration = self.memory, self.model.calibration
+        memory, model_id, calibration = self.memory, self.model.model_id, self.model.calibration
         p = self.settings
         try:
             query = query_of(request, gap=p.merge_gap, longest=p.longest_moment)
             check_query(query)
-            vector = await self._texts.encode(query.text, p.request_timeout)
+            vector = await self._texts.encode(query.text, p.request_timeout, model_id)
             moments = await self.lend(lambda _: memory.find(query, vector, calibration))
         except Exception as error:
             response.message = self.explain(error)

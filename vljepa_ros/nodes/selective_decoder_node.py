@@ -5,52 +5,32 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from vljepa_ros import ros
 from vljepa_ros.engines.protocol import Engine
-from vljepa_ros.models.config import ModelError
+from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.nodes.decoder_output import DecoderOutput
+from vljepa_ros.nodes.decoder_parameters import DecoderParameters
 from vljepa_ros.nodes.diagnostics import Part
 from vljepa_ros.nodes.embedding_input import EmbeddingInput
-from vljepa_ros.nodes.model_node import ModelNode, ModelParameters
-from vljepa_ros.nodes.parameters import live
+from vljepa_ros.nodes.model_node import ModelNode
 from vljepa_ros.nodes.qos import LATCHED
+from vljepa_ros.nodes.state_keeper import StateKeeper
+from vljepa_ros.nodes.turn_input import TurnInput
 from vljepa_ros.nodes.worker_node import run_node
 from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
+from vljepa_ros.perception.change.turn_guard import TurnGuard, TurnGuardConfig
 from vljepa_ros.perception.labels import ScoredGroup, score_group
 from vljepa_ros.perception.narrator import Narration, Narrator
 from vljepa_ros.perception.pipeline import PerceptionError
 from vljepa_ros.perception.vocabulary import from_groups
 from vljepa_ros.perception.vocabulary_encoder import VocabularyEncoder
 
-__all__ = ["DecoderParameters", "SelectiveDecoderNode", "main"]
+__all__ = ["SelectiveDecoderNode", "main"]
 
 _MAX_GAP = 30.0  # seconds; a camera at the lowest max_rate is no broken stream
 _FRESH = 1.0  # seconds since an embedding came, within which `describe` may use it
-
-
-@dataclass(frozen=True)
-class DecoderParameters(ModelParameters):
-    """Parameters beside the common ones."""
-
-    sensitivity: float = live(
-        1.0, "False alarms per hour to expect on a quiet stream: the knob to turn.", 1e-3, 1e3
-    )
-    threshold: float = live(
-        0.06, "Cosine distance from the last state told, below which nothing changed.", 0.0, 2.0
-    )
-    release: float = live(
-        0.8, "Share of the threshold below which a suspected change is dropped.", 0.0, 1.0
-    )
-    smoothing: float = live(0.3, "Time constant of the smoothing, seconds.", 0.0, 60.0)
-    settle: float = live(0.6, "Seconds that a change must last before it is told.", 0.0, 60.0)
-    min_gap: float = live(1.0, "Seconds from one change to the next, at least.", 0.0, 3600.0)
-    heartbeat: float = live(
-        5.0, "Seconds after which the state is told again on the topic scene.", 0.2, 3600.0
-    )
-    include_vector: bool = live(False, "Put the state's embedding into events.")
 
 
 class SelectiveDecoderNode(ModelNode):
@@ -64,7 +44,9 @@ class SelectiveDecoderNode(ModelNode):
         self._labels: VocabularyEncoder | None = None
         self._vocabulary_topic: Any = None
         self._asked: list[tuple[str, float, Any]] = []
-        self._told: dict[str, tuple[float, Any, Narration, ScoredGroup | None]] = {}
+        self._turn: TurnInput | None = None
+        self._turn_guards: list[TurnGuard] = []
+        self._keeper: StateKeeper | None = None
         super().__init__("selective_decoder_node", DecoderParameters, **options)
         self.serve("Describe", "describe", self._describe)
         self._pulse = self.create_timer(0.2, self._beat, clock=ros.steady_clock())
@@ -83,90 +65,95 @@ class SelectiveDecoderNode(ModelNode):
             assert isinstance(detector, AnchorDrift)
             assert self.engine is not None
             detector.configure(self._detection(self.engine))
+            camera.narrator.heartbeat = self.settings.heartbeat
+            if detector.guard is not None:
+                detector.guard.config = self._guarding(self.engine)
 
     def prepare(self, engine: Engine) -> None:
-        """Make a detector for each camera."""
+        """Make a detector for each camera; go on where the last run ended."""
         if "generate" not in engine.capabilities:
             raise ModelError(f"model '{engine.config.name}' has no decoder")
         config = engine.config
         self._output = DecoderOutput(self, self.cameras, config.model_id, self.warn)
-        self._inputs = {
-            camera: EmbeddingInput(
-                self,
-                camera,
-                config.model_id,
-                Narrator(AnchorDrift(self._detection(engine)), engine.generate),
-                self.wake_worker,
+        for camera in self.cameras:
+            guard = TurnGuard(self._guarding(engine))
+            detector = AnchorDrift(self._detection(engine), guard)
+            narrator = Narrator(detector, engine.generate, self.settings.heartbeat)
+            self._turn_guards.append(guard)
+            self._inputs[camera] = EmbeddingInput(
+                self, camera, config.model_id, narrator, self.wake_worker
             )
-            for camera in self.cameras
-        }
         self._labels = VocabularyEncoder(engine, lambda _: None)
+        if self.settings.state_file:
+            self._keeper = StateKeeper(self, self.settings.state_file, config, self._inputs)
+            self._keeper.restore(self.settings.max_state_age)
 
     def start(self) -> None:
         """Listen to the vocabulary, and to embeddings as soon as somebody listens to us."""
         self._vocabulary_topic = self.create_subscription(
             ros.interface("vljepa_ros/msg/Vocabulary"), "vocabulary", self._on_vocabulary, LATCHED
         )
+        if self.settings.turn_topic:
+            self._turn = TurnInput(
+                self, self.settings.turn_topic, self.settings.turn_type, self._turned
+            )
 
     def stop(self) -> None:
         """Unsubscribe."""
         if self._vocabulary_topic is not None:
             self.destroy_subscription(self._vocabulary_topic)
             self._vocabulary_topic = None
+        if self._turn is not None:
+            self._turn.close()
+            self._turn = None
         for camera in self._inputs.values():
             camera.listen(False)
 
     def free(self) -> None:
-        """Forget the detectors."""
+        """Keep what was told last, forget the detectors."""
+        if self._keeper is not None:
+            self._keeper.close()
         if self._output is not None:
             self._output.close()
             self._output = None
-        self._inputs, self._told, self._labels = {}, {}, None
+        self._inputs, self._turn_guards, self._labels, self._keeper = {}, [], None, None
 
     def step(self) -> float | None:
         """Take all embeddings that wait, in order."""
+        news = False
         for name, camera in self._inputs.items():
-            while True:
-                taken = camera.take()
-                if taken is None:
-                    break
-                self._observe(name, camera, *taken)
-            self._repeat(name, camera)
+            while (taken := camera.take()) is not None:
+                news |= self._observe(name, camera, *taken)
+        if self._keeper is not None:
+            self._keeper.keep(news)
         if self._labels is not None and self._labels.pending:
             self._labels.advance()
             return 0.0
         return None
 
     def parts(self) -> Sequence[Part]:
-        """Model and cameras for the diagnostics."""
-        return [*super().parts(), *(camera.part() for camera in self._inputs.values())]
+        """Model, cameras, state file and turn guard for the diagnostics."""
+        found = [*super().parts(), *(camera.part() for camera in self._inputs.values())]
+        if self._keeper is not None:
+            found.append(self._keeper.part())
+        if self._turn is not None:
+            found.append(self._turn.part())
+        return found
 
-    def _observe(self, name: str, camera: EmbeddingInput, message: Any, vector: Any) -> None:
+    def _observe(self, name: str, camera: EmbeddingInput, message: Any, vector: Any) -> bool:
+        """Tell what there is to tell; whether that was news."""
         if camera.query not in ("", message.query):
             camera.narrator.detector.reset()
         camera.query = message.query
         stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
         said = camera.narrator.observe(stamp, vector)
         if said is None or self._output is None:
-            return
+            return False
         label = self._label(said, message.query)
-        reason = "FIRST" if said.first else "CHANGE"
         include = self.settings.include_vector
-        event = self._output.event(name, message.header, said, reason, label, include)
-        self._told[name] = (time.monotonic(), message, said, label)
+        event = self._output.event(name, message.header, said, label, include)
         self._output.publish(event, said.news)
-
-    def _repeat(self, name: str, camera: EmbeddingInput) -> None:
-        """Tell the state again where that is due, and embeddings still come."""
-        told, newest, now = self._told.get(name), camera.newest, time.monotonic()
-        if told is None or self._output is None or now - told[0] < self.settings.heartbeat:
-            return
-        if not camera.listening or newest is told[1]:
-            return  # nothing newer is known: silence says so better than a repetition
-        self._told[name] = (now, newest, *told[2:])
-        include = self.settings.include_vector
-        event = self._output.event(name, newest.header, told[2], "HEARTBEAT", told[3], include)
-        self._output.publish(event, False)
+        return said.news
 
     def _label(self, said: Narration, query: str) -> ScoredGroup | None:
         """The labels of the first group, where they answer the query the embeddings answer."""
@@ -179,6 +166,8 @@ class SelectiveDecoderNode(ModelNode):
         """Listen while somebody listens; wake the worker; answer requests that wait."""
         if not self.active or self._output is None:
             return
+        if self._turn is not None:
+            self._turn.look()
         now = time.monotonic()
         asked = {camera for camera, _, _ in self._asked}
         for name, camera in self._inputs.items():
@@ -228,7 +217,7 @@ class SelectiveDecoderNode(ModelNode):
         said = camera.narrator.describe(stamp, present)
         label = self._label(said, message.query)
         include = self.settings.include_vector
-        return self._output.event(name, message.header, said, "REQUEST", label, include)
+        return self._output.event(name, message.header, said, label, include, request=True)
 
     def _on_vocabulary(self, message: Any) -> None:
         if self._labels is None or not message.labels:
@@ -239,9 +228,16 @@ class SelectiveDecoderNode(ModelNode):
         self._labels.replace(int(message.version), from_groups({first: labels}))
         self.wake_worker()
 
+    def _turned(self, stamp: float, rate: float) -> None:
+        for guard in self._turn_guards:
+            guard.turn(stamp, rate)
+
+    def _guarding(self, engine: Engine) -> TurnGuardConfig:
+        p = self.settings
+        return TurnGuardConfig(p.turn_rate, p.turn_factor, _span(engine.config))
+
     def _detection(self, engine: Engine) -> AnchorDriftConfig:
-        p, model = self.settings, engine.config
-        span = model.frame_interval * (model.clip_frames - 1)
+        p = self.settings
         return AnchorDriftConfig(
             threshold=p.threshold,
             release=p.release,
@@ -249,9 +245,14 @@ class SelectiveDecoderNode(ModelNode):
             settle=p.settle,
             min_gap=p.min_gap,
             sensitivity=p.sensitivity,
-            clip=span,
+            clip=_span(engine.config),
             max_gap=_MAX_GAP,
         )
+
+
+def _span(model: ModelConfig) -> float:
+    """Seconds that a clip spans."""
+    return model.frame_interval * (model.clip_frames - 1)
 
 
 def main(args: Sequence[str] | None = None) -> int:

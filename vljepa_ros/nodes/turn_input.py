@@ -1,0 +1,112 @@
+"""The robot's turn rate, from odometry, an IMU or a twist: for the turn guards of the cameras."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+from vljepa_ros import ros
+from vljepa_ros.nodes.diagnostics import OK, WARN, Part
+from vljepa_ros.nodes.qos import IMAGES
+
+__all__ = ["AUTO", "TURN_TYPES", "TurnInput"]
+
+AUTO = "auto"
+TURN_TYPES = {
+    "odometry": "nav_msgs/msg/Odometry",
+    "imu": "sensor_msgs/msg/Imu",
+    "twist": "geometry_msgs/msg/Twist",
+    "twist_stamped": "geometry_msgs/msg/TwistStamped",
+    "twist_with_covariance_stamped": "geometry_msgs/msg/TwistWithCovarianceStamped",
+}
+_SILENCE = 2.0
+"""Seconds without a message after which that is reported."""
+
+
+class TurnInput:
+    """Looks for the topic until `close`, subscribes as soon as its type is known.
+
+    A topic that nobody publishes guards nothing, and is reported.
+
+    :param kind: of TURN_TYPES, or AUTO: the type that the graph says the topic has.
+    :param turned: given a stamp in seconds and a turn rate in rad/s, about whatever axis.
+    """
+
+    def __init__(
+        self, node: Any, topic: str, kind: str, turned: Callable[[float, float], None]
+    ) -> None:
+        self._node = node
+        self._topic = node.resolve_topic_name(topic)
+        self._type = TURN_TYPES.get(kind, "")
+        self._turned = turned
+        self._subscription: Any = None
+        self._received = 0
+        self._arrived = 0.0
+        self._rate = 0.0
+        self._trouble = ""
+        self.look()
+
+    def look(self) -> None:
+        """Subscribe if that has become possible; call it now and then."""
+        if self._subscription is not None:
+            return
+        kind = self._type or self._type_in_graph()
+        if kind:
+            self._type, self._trouble = kind, ""
+            self._subscription = self._node.create_subscription(
+                ros.interface(kind), self._topic, self._on_message, IMAGES
+            )
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        if self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
+            self._subscription = None
+
+    def part(self) -> Part:
+        """State for the diagnostics."""
+        values = {
+            "topic": self._topic,
+            "type": self._type,
+            "received": self._received,
+            "rate": self._rate,
+        }
+        if self._trouble:
+            return Part("turn guard", WARN, self._trouble, values)
+        if time.monotonic() - self._arrived > _SILENCE:
+            return Part("turn guard", WARN, f"no message on '{self._topic}': no guard", values)
+        return Part("turn guard", OK, f"{self._rate:.2f} rad/s", values)
+
+    def _type_in_graph(self) -> str:
+        types = dict(self._node.get_topic_names_and_types()).get(self._topic, [])
+        found = [kind for kind in types if kind in TURN_TYPES.values()]
+        if types and not found:
+            self._trouble = (
+                f"'{self._topic}' has type {', '.join(types)}, which tells no turn rate; "
+                f"allowed: {', '.join(TURN_TYPES.values())}"
+            )
+        return found[0] if found else ""
+
+    def _on_message(self, message: Any) -> None:
+        self._received += 1
+        self._arrived = time.monotonic()
+        angular = _angular(message)
+        self._rate = math.hypot(angular.x, angular.y, angular.z)
+        self._turned(self._seconds(message), self._rate)
+
+    def _seconds(self, message: Any) -> float:
+        stamp = message.header.stamp if hasattr(message, "header") else None
+        if stamp is None or not (stamp.sec or stamp.nanosec):
+            return float(self._node.get_clock().now().nanoseconds / 1e9)
+        return float(stamp.sec + stamp.nanosec * 1e-9)
+
+
+def _angular(message: Any) -> Any:
+    """The geometry_msgs/Vector3 of the turn rate, rad/s."""
+    if hasattr(message, "angular_velocity"):
+        return message.angular_velocity
+    while not hasattr(message, "angular"):
+        message = message.twist
+    return message.angular

@@ -1,0 +1,259 @@
+"""Semantic triggers: which of many texts are true of what a camera sees, told at their edges.
+
+A trigger is a text and a threshold on its calibrated score,
+
+    p = sigmoid(a (s - n)),  s the cosine of embedding and text, a and n of `Calibration`,
+
+the probability of one text against none. It rises when p has been at its threshold or above for
+`settle` seconds, and falls when p has been below `release` times the threshold for as long. Since p
+grows with s, limits are turned into cosines once, and an embedding costs one matrix-vector product.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vljepa_ros.models.config import Calibration
+from vljepa_ros.perception.change.interface import usable
+from vljepa_ros.perception.vocabulary import BAR, VocabularyError, checked_texts
+
+__all__ = [
+    "MAX_TRIGGERS",
+    "Edge",
+    "EncodedTriggers",
+    "Trigger",
+    "TriggerBoard",
+    "TriggerError",
+    "checked_triggers",
+    "parse_triggers",
+    "trigger_strings",
+]
+
+MAX_TRIGGERS = 1000
+
+
+class TriggerError(ValueError):
+    """A list of triggers that cannot be used: the message says what was wrong and what is
+    allowed."""
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """A text to watch for. threshold: calibrated score, 0..1; None: the default."""
+
+    text: str
+    threshold: float | None = None
+
+
+def checked_triggers(texts: Sequence[str], thresholds: Sequence[float]) -> tuple[Trigger, ...]:
+    """Triggers from parallel lists.
+
+    :param thresholds: one for each text, or none at all: the default for each.
+    :raises TriggerError: too many, an empty, overlong or doubled text, a text with a bar, a number
+        of thresholds that does not fit, a threshold that is not between 0 and 1.
+    """
+    if len(thresholds) not in (0, len(texts)):
+        raise TriggerError(
+            f"{len(thresholds)} thresholds for {len(texts)} texts, allowed: one for each text, or "
+            "none for the default"
+        )
+    limits = list(thresholds) or [None] * len(texts)
+    return _checked([Trigger(t, limit) for t, limit in zip(texts, limits, strict=True)])
+
+
+def parse_triggers(entries: Sequence[str]) -> tuple[Trigger, ...]:
+    """Read the parameter form: `text` or `text | threshold`; no entry, or a single empty one: none.
+
+    :raises TriggerError: a threshold that is no number, and all of `checked_triggers`.
+    """
+    if list(entries) in ([], [""]):
+        return ()
+    found = []
+    for entry in entries:
+        text, bar, limit = (part.strip() for part in entry.partition(BAR))
+        try:
+            found.append(Trigger(text, float(limit) if bar else None))
+        except ValueError:
+            raise TriggerError(
+                f"threshold {limit!r} of the trigger '{text}' is no number; allowed: a text, or "
+                f"'text {BAR} threshold' with a threshold between 0 and 1"
+            ) from None
+    return _checked(found)
+
+
+def trigger_strings(triggers: Sequence[Trigger]) -> list[str]:
+    """The form that `parse_triggers` reads."""
+    return [
+        t.text if t.threshold is None else f"{t.text} {BAR} {t.threshold:.9g}" for t in triggers
+    ] or [""]
+
+
+def _checked(triggers: Sequence[Trigger]) -> tuple[Trigger, ...]:
+    if not triggers:
+        return ()
+    try:
+        texts = checked_texts([t.text for t in triggers], "triggers", MAX_TRIGGERS)
+    except VocabularyError as error:
+        raise TriggerError(str(error)) from None
+    doubled = [text for text, count in Counter(texts).items() if count > 1]
+    if doubled:
+        raise TriggerError(
+            f"triggers appear twice: {', '.join(map(repr, doubled[:5]))}; allowed: each text once"
+        )
+    barred = [text for text in texts if BAR in text]
+    if barred:
+        raise TriggerError(f"{barred[0]!r} contains '{BAR}', which separates text and threshold")
+    for trigger in triggers:
+        if trigger.threshold is not None and not 0.0 < trigger.threshold < 1.0:
+            raise TriggerError(
+                f"threshold of the trigger '{trigger.text}' is {trigger.threshold:g}, allowed: "
+                "between 0 and 1, both excluded"
+            )
+    return tuple(Trigger(text, t.threshold) for text, t in zip(texts, triggers, strict=True))
+
+
+class EncodedTriggers:
+    """Triggers and their texts' embeddings, ready to be compared.
+
+    :param embeddings: [N, D] float32, L2 norm 1.
+    :param default: threshold of triggers without one of their own, 0 < default < 1.
+    :param release: share of a threshold below which a trigger falls, 0 < release <= 1.
+    """
+
+    def __init__(
+        self,
+        triggers: Sequence[Trigger],
+        embeddings: NDArray[np.float32],
+        model_id: str,
+        calibration: Calibration,
+        default: float,
+        release: float,
+    ) -> None:
+        self.texts = tuple(t.text for t in triggers)
+        self.embeddings = np.ascontiguousarray(embeddings, np.float32)
+        self.model_id = model_id
+        self.thresholds = np.array(
+            [default if t.threshold is None else t.threshold for t in triggers], np.float64
+        )
+        self._calibration = calibration
+        self.rise = self._cosine(self.thresholds)
+        self.fall = self._cosine(self.thresholds * release)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def scores(self, similarities: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Calibrated scores, 0..1, of cosines."""
+        c = self._calibration
+        logits = c.logit_scale * (np.asarray(similarities, np.float64) - c.none_similarity)
+        return (0.5 * (1.0 + np.tanh(0.5 * logits))).astype(np.float32)
+
+    def _cosine(self, scores: NDArray[np.float64]) -> NDArray[np.float32]:
+        """The inverse of `scores`."""
+        c = self._calibration
+        logits = np.log(scores) - np.log1p(-scores)
+        return (c.none_similarity + logits / c.logit_scale).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A trigger became true (rising), or stopped being true. score: calibrated, 0..1."""
+
+    text: str
+    threshold: float
+    score: float
+    rising: bool
+
+
+class TriggerBoard:
+    """Which triggers are true of what one camera sees. Constant time and memory for each sample.
+
+    For each text, rising and falling edges alternate, beginning with a rising one.
+
+    :param settle: seconds for which a score must stay beyond its limit.
+    """
+
+    def __init__(self, triggers: EncodedTriggers, settle: float) -> None:
+        self.triggers = triggers
+        self.settle = settle
+        self.refused = 0
+        self.active = np.zeros(len(triggers), np.bool_)
+        self._since = np.full(len(triggers), math.inf)  # stamps since which a limit is passed
+        self._similarities = np.full(len(triggers), -1.0, np.float32)
+        self.known = False
+
+    @property
+    def scores(self) -> NDArray[np.float32]:
+        """[N] float32, 0..1: calibrated scores of the newest embedding; 0 where there is none."""
+        if not self.known:
+            return np.zeros(len(self.triggers), np.float32)
+        return self.triggers.scores(self._similarities)
+
+    def observe(self, stamp: float, embedding: NDArray[np.float32]) -> list[Edge]:
+        """Compare one embedding, [D] float32, of an image at `stamp` seconds; the edges it makes.
+
+        What is not finite, zero or of another length is refused and counted. Time that jumps back
+        lets what was about to settle settle anew.
+        """
+        vector = usable(embedding, self.triggers.embeddings.shape[1])
+        if vector is None or not math.isfinite(stamp):
+            self.refused += 1
+            return []
+        similarities = self.triggers.embeddings @ vector
+        self._similarities, self.known = similarities, True
+        beyond = np.where(
+            self.active, similarities < self.triggers.fall, similarities >= self.triggers.rise
+        )
+        self._since = np.where(beyond, np.minimum(self._since, stamp), math.inf)
+        crossed = np.flatnonzero(stamp - self._since >= self.settle)
+        if not crossed.size:
+            return []
+        self.active[crossed] ^= True
+        self._since[crossed] = math.inf
+        return self._edges(crossed)
+
+    def lose(self) -> list[Edge]:
+        """Nothing is known any more: whatever was true falls."""
+        crossed = np.flatnonzero(self.active)
+        edges = []
+        if crossed.size:
+            self.active[:] = False
+            edges = self._edges(crossed)
+        self._since[:] = math.inf
+        self.known = False
+        return edges
+
+    def adopt(self, other: TriggerBoard) -> list[Edge]:
+        """Take over what another board knows of the same texts; the falls of texts that only it
+        has. Both must be of one model."""
+        places = {text: i for i, text in enumerate(other.triggers.texts)}
+        pairs = [(i, places[t]) for i, t in enumerate(self.triggers.texts) if t in places]
+        mine = [i for i, _ in pairs]
+        theirs = [i for _, i in pairs]
+        self.active[mine] = other.active[theirs]
+        self._since[mine] = other._since[theirs]
+        self._similarities[mine] = other._similarities[theirs]
+        self.known = other.known
+        self.refused = other.refused
+        gone = other.active.copy()
+        gone[theirs] = False
+        other.active &= gone
+        return other.lose()
+
+    def _edges(self, indices: NDArray[np.intp]) -> list[Edge]:
+        scores = self.triggers.scores(self._similarities[indices])
+        return [
+            Edge(
+                self.triggers.texts[i],
+                float(self.triggers.thresholds[i]),
+                float(score),
+                bool(self.active[i]),
+            )
+            for i, score in zip(indices, scores, strict=True)
+        ]
