@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vljepa_ros.cli.arguments import non_negative_seconds, positive_seconds
-from vljepa_ros.cli.failure import CliUsageError
+from vljepa_ros.cli.arguments import natural_number, non_negative_seconds, positive_seconds
+from vljepa_ros.cli.failure import CliError, CliUsageError
 from vljepa_ros.cli.memory_place import (
     add_memory_option,
     add_model_options,
@@ -43,6 +42,19 @@ def add(commands: Any) -> None:
     add_memory_option(index)
     index.add_argument(
         "--events", type=Path, metavar="DIR", help="also write NAME.events.jsonl of each bag there"
+    )
+    index.add_argument(
+        "--workers",
+        type=natural_number,
+        metavar="N",
+        help="index N bags at a time with Ray Data (needs the extra [ray]; default: one after the "
+        "other, without Ray)",
+    )
+    index.add_argument(
+        "--ray-address",
+        metavar="ADDRESS",
+        help="of a running Ray cluster, whose machines see bags, model and memory under the same "
+        "paths (default: workers on this machine)",
     )
     _common(index)
     index.set_defaults(run=reported(_index))
@@ -96,47 +108,56 @@ def _common(parser: argparse.ArgumentParser) -> None:
 
 
 def _index(args: argparse.Namespace) -> int:
-    from dataclasses import asdict
-
-    from vljepa_ros.perception.bags.failure import BagError
-    from vljepa_ros.perception.bags.indexing import index_bag, write_events
+    from vljepa_ros.perception.bags.many import BagJob, RayMissingError, index_each, index_with_ray
     from vljepa_ros.perception.memory.store import open_store
     from vljepa_ros.perception.memory.upkeep import compact_and_index
+    from vljepa_ros.resources import model_dir
 
     engine = load_model(args)
-    plan = _plan(args, engine)
+    job = BagJob(
+        model_dir(args.model),
+        args.engine,
+        args.threads,
+        args.memory if "://" in args.memory else str(Path(args.memory).expanduser().resolve()),
+        _work_folder(args),
+        _plan(args, engine),
+        None if args.events is None else args.events.resolve(),
+    )
     store = open_store(args.memory, engine.config.model_id, engine.config.dim, create=True)
-    failed = 0
-    reports = []
-    for bag in args.bags:
-        begin = time.perf_counter()
-        try:
-            with progress_bar(bag.name, args.json) as progress:
-                report, scenes = index_bag(bag, engine, store, plan, _work_folder(args), progress)
-        except BagError as error:  # the other bags are indexed all the same
-            print(f"vljepa bag: {error}", file=sys.stderr)
-            failed += 1
-            continue
-        seconds = time.perf_counter() - begin
-        if args.events is not None:
-            source = report.bag
-            file = args.events / f"{Path(source).name}.events.jsonl"
-            write_events(scenes, source, engine.config.model_id, file)
-        reports.append(asdict(report) | {"took": round(seconds, 3)})
-        if report.problem:
-            print(f"vljepa bag: {report.problem}; what came before is indexed", file=sys.stderr)
-            failed += 1
-        if not args.json:
-            print(
-                f"{bag}: {report.seconds:.1f} s recorded, {report.embeddings} clips "
-                f"({report.resumed} from an earlier run), {report.segments} segments, "
-                f"{report.rows} rows, in {seconds:.1f} s: {report.seconds / seconds:.1f} times "
-                "real time"
-            )
+    outcomes: list[dict[str, Any]] = []
+    try:
+        if args.workers:
+            bags = [bag.resolve() for bag in args.bags]
+            for outcome in index_with_ray(bags, job, args.workers, args.ray_address):
+                outcomes += _told([outcome], args.json)
+        else:
+            for bag in args.bags:
+                with progress_bar(bag.name, args.json) as progress:
+                    done = list(index_each([bag], job, engine, store, progress))
+                outcomes += _told(done, args.json)
+    except RayMissingError as error:
+        raise CliError(str(error)) from error
     compact_and_index(store)
     if args.json:
-        print(json.dumps(reports))
-    return 1 if failed else 0
+        print(json.dumps([outcome for outcome in outcomes if "took" in outcome]))
+    return 1 if any(outcome["problem"] for outcome in outcomes) else 0
+
+
+def _told(outcomes: list[dict[str, Any]], quiet: bool) -> list[dict[str, Any]]:
+    """Print what became of bags and return it."""
+    for done in outcomes:
+        indexed = "took" in done
+        if done["problem"]:
+            kept = "; what came before is indexed" if indexed else ""
+            print(f"vljepa bag: {done['problem']}{kept}", file=sys.stderr)
+        if indexed and not quiet:
+            print(
+                f"{done['bag']}: {done['seconds']:.1f} s recorded, {done['embeddings']} clips "
+                f"({done['resumed']} from an earlier run), {done['segments']} segments, "
+                f"{done['rows']} rows, in {done['took']:.1f} s: "
+                f"{done['seconds'] / done['took']:.1f} times real time"
+            )
+    return outcomes
 
 
 def _annotate(args: argparse.Namespace) -> int:

@@ -17,7 +17,8 @@ __all__ = ["MAX_LIMIT", "MAX_TEXT", "MomentQuery", "check_query", "find_moments"
 
 MAX_LIMIT = 1000
 MAX_TEXT = 512
-HITS_PER_MOMENT = 8
+HITS_PER_MOMENT = 16
+"""Rows looked for at first: a segment and its samples are one moment."""
 MAX_HITS = 8192
 
 

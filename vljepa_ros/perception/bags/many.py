@@ -1,0 +1,120 @@
+"""Many bags into one memory: one after the other here, or by workers of Ray Data; the same code for
+each bag."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from vljepa_ros.engines.load import load_engine
+from vljepa_ros.engines.protocol import Engine
+from vljepa_ros.models.config import ModelError
+from vljepa_ros.perception.bags.failure import BagError
+from vljepa_ros.perception.bags.indexing import IndexPlan, index_bag, write_events
+from vljepa_ros.perception.memory.failure import MemoryStoreError
+from vljepa_ros.perception.memory.store import MemoryStore, open_store
+
+__all__ = ["BagJob", "RayMissingError", "index_each", "index_with_ray"]
+
+
+class RayMissingError(RuntimeError):
+    """Ray is not installed; the message says what to install."""
+
+
+@dataclass(frozen=True)
+class BagJob:
+    """What is done with each bag.
+
+    model: folder. engine, threads: as for `load_engine`. memory: directory or object storage
+    address. events: folder for NAME.events.jsonl, or None. With Ray every worker must see these
+    paths, and the bags.
+    """
+
+    model: Path
+    engine: str
+    threads: int
+    memory: str
+    work_folder: Path
+    plan: IndexPlan
+    events: Path | None = None
+
+
+def index_each(
+    bags: Iterable[Path],
+    job: BagJob,
+    engine: Engine,
+    store: MemoryStore,
+    progress: Callable[[float], None] = lambda share: None,
+) -> Iterator[dict[str, Any]]:
+    """Index bags one after the other; yields for each the fields of IndexReport and `took`, or only
+    `bag` and `problem` where nothing of it could be indexed."""
+    for bag in bags:
+        begin = time.perf_counter()
+        try:
+            report, scenes = index_bag(bag, engine, store, job.plan, job.work_folder, progress)
+        except BagError as error:  # the other bags are indexed all the same
+            yield {"bag": str(bag), "problem": str(error)}
+            continue
+        if job.events is not None:
+            file = job.events / f"{Path(report.bag).name}.events.jsonl"
+            write_events(scenes, report.bag, engine.config.model_id, file)
+        yield asdict(report) | {"took": round(time.perf_counter() - begin, 3)}
+
+
+def index_with_ray(
+    bags: list[Path], job: BagJob, workers: int, address: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """The same by `workers` processes of Ray Data, each with a model of its own; yields as
+    `index_each`, in the order in which they are done.
+
+    :param address: of a running cluster; None: one is started on this machine.
+    :raises RayMissingError: Ray is not installed.
+    """
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise RayMissingError(
+            "indexing with Ray needs it: pip install 'vljepa_ros[ray]'; without --workers the bags "
+            "are indexed one after the other"
+        ) from error
+    ray.init(address=address, ignore_reinit_error=True, include_dashboard=False)
+    try:
+        items = ray.data.from_items(
+            [{"bag": str(bag)} for bag in bags], override_num_blocks=len(bags)
+        )
+        done = items.map_batches(
+            _RayWorker,
+            fn_constructor_args=(job,),
+            batch_size=1,
+            concurrency=min(workers, len(bags)),
+        )
+        for row in done.iter_rows():
+            yield json.loads(row["outcome"])
+    finally:
+        ray.shutdown()
+
+
+class _RayWorker:
+    """One process of Ray Data: a model and an open store, used for bag after bag."""
+
+    def __init__(self, job: BagJob) -> None:
+        self._job = job
+        self._engine = load_engine(job.model, job.engine, job.threads)
+        config = self._engine.config
+        self._store = open_store(job.memory, config.model_id, config.dim, create=True)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        bags = [str(bag) for bag in batch["bag"]]
+        outcomes: list[str] = []
+        for bag in bags:
+            try:
+                (outcome,) = index_each([Path(bag)], self._job, self._engine, self._store)
+            except (MemoryStoreError, ModelError, OSError) as error:
+                outcome = {"bag": bag, "problem": str(error)}
+            outcomes.append(json.dumps(outcome))
+        return {"outcome": outcomes}
