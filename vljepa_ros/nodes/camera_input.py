@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from copy import copy
@@ -80,7 +81,8 @@ class CameraInput:
         self._told = 0
         self._warned = -_AGAIN
         ring: ClipRing[Any] = ClipRing(model.clip_frames, model.frame_interval, self._decode)
-        self.feed = CameraFeed(name, ring, wanted, parameters.value.max_rate or node_rate)
+        self._fastest = 1.0 / model.period if model.period else math.inf
+        self.feed = CameraFeed(name, ring, wanted, self._rate(node_rate))
 
     def start(self) -> None:
         """Subscribe."""
@@ -106,10 +108,14 @@ class CameraInput:
     def apply(self, node_rate: float) -> None:
         """Take over parameters that have changed."""
         settings = self._parameters.value
-        self.feed.max_rate = settings.max_rate or node_rate
+        self.feed.max_rate = self._rate(node_rate)
         if settings.rotate != self._rotate:
             self._rotate = settings.rotate
             self.feed.forget()
+
+    def _rate(self, node_rate: float) -> float:
+        """The camera's own, else the node's; at most what the model folder's `period` allows."""
+        return min(self._parameters.value.max_rate or node_rate, self._fastest)
 
     def watch(self, timeout: float) -> None:
         """Warn of images that are missing or broken; call it about once a second."""
