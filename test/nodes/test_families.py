@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,3 +80,39 @@ def test_one_argument_changes_the_family(name: str, graph: Graph, folders: dict[
     texts = graph.call("vljepa_ros/srv/EncodeText", "encode_text", texts=["a cup"])
     assert not texts.success
     assert "is a token VLM and cannot 'encode_text'" in texts.message
+
+
+def test_a_device_without_memory_is_named_and_the_node_lives(
+    graph: Graph, folders: dict[str, Path]
+) -> None:
+    """torch raises where a GPU would be full; the same node answers again when it is not."""
+    import torch
+
+    node = graph.add(PerceptionNode, model=str(folders["clip"]), engine="torch:fp32@cpu")
+
+    def full(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB")
+
+    tower = node.engine._runner._modules["vision"]
+    hook = tower.register_forward_pre_hook(full)
+    about = [image("red", graph.stamp)]
+    refused = graph.ask("is it red ?", ["yes", "no"], image=about)
+    assert not refused.success
+    assert "no memory for one input: CUDA out of memory" in refused.message
+    assert "use a smaller model, fewer frames, a lower precision or the CPU" in refused.message
+    hook.remove()
+    reply = graph.ask("is it red ?", ["yes", "no"], image=about)
+    assert reply.success, reply.message
+
+
+def test_the_model_folders_own_settings_hold(graph: Graph, folders: dict[str, Path]) -> None:
+    """clip_duration, clip_frames, period and device of `vljepa.json`."""
+    folder = Path(shutil.copytree(folders["clip"], folders["clip"].parent / "own"))
+    own = {"clip_duration": 1.2, "clip_frames": 3, "period": 2.0, "device": "cpu"}
+    (folder / "vljepa.json").write_text(json.dumps(own))
+    node = graph.add(PerceptionNode, model=str(folder), engine="auto", max_rate=1000.0)
+    info = graph.listen("vljepa_ros/msg/ModelInfo", "model_info", latched=True)
+    assert graph.spin(lambda: info)
+    assert (info[0].clip_frames, info[0].device) == (3, "cpu")
+    assert info[0].frame_interval == pytest.approx(0.4)
+    assert node.pipeline.cameras["front"].max_rate == 0.5

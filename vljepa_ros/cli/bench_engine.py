@@ -44,7 +44,22 @@ def add(benches: Any) -> None:
     parser.add_argument(
         "--threads", type=natural_number, default=1, metavar="N", help="CPU threads (default: 1)"
     )
-    parser.add_argument("--video", type=Path, metavar="FILE", help="real clips for the parity")
+    parser.add_argument(
+        "--clips",
+        type=Path,
+        metavar="DIR",
+        help="real clips for the parity: a video, a folder of videos, or shards of scenes "
+        "(default: the model's demo video)",
+    )
+    parser.add_argument(
+        "--parity-clips", type=natural_number, default=320, metavar="N", help="default: 320"
+    )
+    parser.add_argument(
+        "--int8",
+        type=Path,
+        metavar="FOLDER",
+        help="the same model in int8, of `vljepa export --precision int8`, beside the others",
+    )
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the JSON to a file too")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     parser.set_defaults(run=run)
@@ -56,21 +71,19 @@ def run(args: argparse.Namespace) -> int:
     from vljepa_ros.models.config import ModelError
 
     try:
-        from vljepa_ros.evaluation.bench_engine import (
-            BenchSettings,
-            bench_engine,
-            table,
-            video_frames,
-        )
+        from vljepa_ros.evaluation.bench_engine import BenchSettings, bench_engine
         from vljepa_ros.evaluation.engine_loaders import engines_here, loader
+        from vljepa_ros.evaluation.engine_table import table
+        from vljepa_ros.evaluation.real_clips import read_clips
 
-        config, load = loader(args.model, args.random_weights, args.tiny, args.threads)
-        engines = args.engines or engines_here(config)
+        config, load = loader(args.model, args.random_weights, args.tiny, args.threads, args.int8)
+        engines = args.engines or engines_here(config, args.int8)
         settings = BenchSettings(
             engines, args.frames, args.queries, args.batch, args.samples, args.threads
         )
-        video = args.video or config.folder / "demo" / "clip.mp4"
-        clips = video_frames(video, config) if args.video or video.is_file() else None
+        place = args.clips or config.folder / "demo" / "clip.mp4"
+        known = args.clips is not None or place.is_file()
+        clips = read_clips(place, config, args.parity_clips) if known else None
         result = bench_engine(config, load, settings, _note, clips) | {"run": provenance()}
     except ModelError as error:
         raise CliError(str(error)) from error

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vljepa_ros.cli.arguments import natural_number
-from vljepa_ros.cli.failure import CliError
+from vljepa_ros.cli.engine_report import note, run_into_cache
+
+if TYPE_CHECKING:
+    from vljepa_ros.models.config import ModelConfig
 
 __all__ = ["add", "run"]
 
@@ -41,21 +44,10 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Build, compare, keep."""
-    from vljepa_ros.cli.export import needs, note, report
-    from vljepa_ros.models.config import ModelError
 
-    try:
-        from vljepa_ros.engines.engine_cache import EngineCache, default_cache_root
+    def make(config: ModelConfig, cache: Any) -> Any:
         from vljepa_ros.engines.export_model import build_model
-        from vljepa_ros.models.config import load_config
-        from vljepa_ros.resources import model_dir
 
-        config = load_config(model_dir(args.model))
-        cache = EngineCache(default_cache_root())
-        folder, results = build_model(config, cache, args.precision, args.workspace << 20, note)
-    except ModelError as error:
-        raise CliError(str(error)) from error
-    except ImportError as error:
-        raise CliError(needs(error)) from error
-    report(str(folder), results, args.json)
-    return 0
+        return build_model(config, cache, args.precision, args.workspace << 20, note)
+
+    return run_into_cache(args.model, args.json, make)

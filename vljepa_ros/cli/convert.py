@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vljepa_ros.cli.arguments import natural_number, positive_seconds
-from vljepa_ros.cli.failure import CliError
+from vljepa_ros.cli.engine_report import in_one_line
 
 __all__ = ["add", "run"]
 
@@ -82,41 +82,34 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert."""
-    from vljepa_ros.cli.export import needs
-    from vljepa_ros.models.config import ModelError
+    return in_one_line(lambda: _trunks(args) if args.format == "trunks" else _open_vljepa(args))
 
-    try:
-        if args.format == "trunks":
-            print(_trunks(args))
-            return 0
-        from vljepa_ros.models.vl_jepa.convert_open_vljepa import convert_open_vljepa
-        from vljepa_ros.resources import model_dir
 
-        folder = convert_open_vljepa(
-            args.checkpoint,
-            args.out,
-            model_dir(args.x_encoder),
-            predictor_config=args.predictor_config,
-            y_encoder_config=args.y_encoder_config,
-            query_tokenizer=args.query_tokenizer,
-            text_tokenizer=args.text_tokenizer,
-            name=args.name,
-            clip_frames=args.clip_frames,
-            clip_duration=args.clip_duration,
-        )
-    except ModelError as error:
-        raise CliError(str(error)) from error
-    except ImportError as error:
-        raise CliError(needs(error)) from error
+def _open_vljepa(args: argparse.Namespace) -> int:
+    from vljepa_ros.models.vl_jepa.convert_open_vljepa import convert_open_vljepa
+    from vljepa_ros.resources import model_dir
+
+    folder = convert_open_vljepa(
+        args.checkpoint,
+        args.out,
+        model_dir(args.x_encoder),
+        predictor_config=args.predictor_config,
+        y_encoder_config=args.y_encoder_config,
+        query_tokenizer=args.query_tokenizer,
+        text_tokenizer=args.text_tokenizer,
+        name=args.name,
+        clip_frames=args.clip_frames,
+        clip_duration=args.clip_duration,
+    )
     print(folder)
     return 0
 
 
-def _trunks(args: argparse.Namespace) -> Path:
+def _trunks(args: argparse.Namespace) -> int:
     from vljepa_ros.models.vl_jepa.convert_trunks import convert_trunks
     from vljepa_ros.resources import model_dir
 
-    return convert_trunks(
+    folder = convert_trunks(
         args.out,
         model_dir(args.x_encoder),
         model_dir(args.llama),
@@ -124,3 +117,5 @@ def _trunks(args: argparse.Namespace) -> Path:
         layers=args.layers,
         dim=args.dim,
     )
+    print(folder)
+    return 0

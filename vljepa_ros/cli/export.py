@@ -1,13 +1,18 @@
-"""`vljepa export`: a model's parts as ONNX graphs, compared with torch."""
+"""`vljepa export`: a model's parts as ONNX graphs, compared with torch; the nano model in int8."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from vljepa_ros.cli.arguments import natural_number
+from vljepa_ros.cli.engine_report import in_one_line, note, run_into_cache
 from vljepa_ros.cli.failure import CliError
+
+if TYPE_CHECKING:
+    from vljepa_ros.models.config import ModelConfig
 
 __all__ = ["add", "run"]
 
@@ -16,17 +21,45 @@ def add(commands: Any) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "export",
-        help="export a model to ONNX",
+        help="export a model to ONNX, or to int8",
         description="Write a model's parts as ONNX graphs into the engine cache, after they "
         "have been "
-        "compared with torch in fp32; `engine:=onnxruntime` then finds them.",
+        "compared with torch in fp32; `engine:=onnxruntime` then finds them. With --precision int8 "
+        "a model of nano's form is quantised on real clips and written as a model folder, if it is "
+        "near enough to fp32 on other clips.",
     )
     parser.add_argument("model", metavar="MODEL", help="model folder, or hub id that was fetched")
     parser.add_argument(
         "--precision",
-        choices=("fp32", "bf16", "fp16"),
+        choices=("fp32", "bf16", "fp16", "int8"),
         default="fp32",
         help="precision inside of the graphs (default: fp32)",
+    )
+    int8 = parser.add_argument_group("int8")
+    int8.add_argument("--out", type=Path, metavar="FOLDER", help="model folder to make")
+    int8.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="DIR",
+        help="real clips: a video, a folder of videos, or shards of scenes",
+    )
+    int8.add_argument(
+        "--clips",
+        type=natural_number,
+        default=384,
+        metavar="N",
+        help="of which 64 set the ranges and all others are compared (default: 384)",
+    )
+    int8.add_argument(
+        "--graphs",
+        default="frame,window,predictor",
+        metavar="LIST",
+        help="to quantise (default: frame,window,predictor)",
+    )
+    int8.add_argument(
+        "--refused-too",
+        action="store_true",
+        help="write the folder even if it is not near enough to fp32, for measuring",
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.set_defaults(run=run)
@@ -34,41 +67,39 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export, compare, keep."""
-    from vljepa_ros.models.config import ModelError
+    if args.precision == "int8":
+        return in_one_line(lambda: _int8(args))
+    if args.out is not None or args.calibration is not None:
+        raise CliError("--out and --calibration go with --precision int8 only")
 
-    try:
-        from vljepa_ros.engines.engine_cache import EngineCache, default_cache_root
+    def make(config: ModelConfig, cache: Any) -> Any:
         from vljepa_ros.engines.export_model import export_model
-        from vljepa_ros.models.config import load_config
-        from vljepa_ros.resources import model_dir
 
-        config = load_config(model_dir(args.model))
-        cache = EngineCache(default_cache_root())
-        folder, results = export_model(config, cache, args.precision, note)
-    except ModelError as error:
-        raise CliError(str(error)) from error
-    except ImportError as error:
-        raise CliError(needs(error)) from error
-    report(str(folder), results, args.json)
+        return export_model(config, cache, args.precision, note)
+
+    return run_into_cache(args.model, args.json, make)
+
+
+def _int8(args: argparse.Namespace) -> int:
+    from vljepa_ros.engines.int8_folder import write_int8_folder
+    from vljepa_ros.evaluation.real_clips import read_clips
+    from vljepa_ros.models.config import load_config
+    from vljepa_ros.resources import model_dir
+
+    if args.out is None or args.calibration is None:
+        raise CliError("--precision int8 needs --out FOLDER and --calibration DIR")
+    config = load_config(model_dir(args.model))
+    folder, parity = write_int8_folder(
+        config,
+        args.out,
+        read_clips(args.calibration, config, args.clips),
+        graphs=tuple(name for name in args.graphs.split(",") if name),
+        gated=not args.refused_too,
+        progress=note,
+    )
+    if args.json:
+        print(json.dumps({"folder": str(folder), "parity": parity.as_json()}))
+    else:
+        print(f"{'passed' if parity.passed else 'not near enough to ship'}: {parity}")
+        print(folder)
     return 0
-
-
-def needs(error: ImportError) -> str:
-    """One line with the install command."""
-    return f"{error.name} is not installed: pip install torch transformers onnx onnxscript"
-
-
-def note(line: str) -> None:
-    """Progress goes to standard error."""
-    print(line, file=sys.stderr, flush=True)
-
-
-def report(folder: str, results: Any, as_json: bool) -> None:
-    """Print where the graphs are and how near they are to fp32."""
-    if as_json:
-        parity = {r.part: {"cosine": r.cosine, "difference": r.difference} for r in results}
-        print(json.dumps({"folder": folder, "parity": parity}))
-        return
-    for r in results:
-        print(f"{r.part:<10} cosine {r.cosine:.7f}  greatest difference {r.difference:.2e}")
-    print(folder)

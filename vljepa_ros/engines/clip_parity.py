@@ -1,5 +1,5 @@
-"""How near a faster engine's embeddings of real clips are to those of fp32, and whether that is near
-enough to ship it."""
+"""How near a faster engine's embeddings of real clips are to fp32's, and whether that is enough to
+ship it."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def gate_clips(parity: ClipParity, what: str) -> None:
     """:raises ModelError: it is not near enough, or was measured on too few clips."""
     if not parity.passed:
         raise ModelError(
-            f"{what} is refused, fp32 ships: {parity}; allowed: at least {LEAST_CLIPS} clips, error "
-            f"at most {GREATEST_ERROR}, best label equal in at least {LEAST_AGREEMENT:.0%}"
+            f"{what} is refused, fp32 ships: {parity}; allowed: at least {LEAST_CLIPS} clips, "
+            f"error at most {GREATEST_ERROR}, best label equal in at least {LEAST_AGREEMENT:.0%}"
         )
 
 
@@ -90,7 +90,8 @@ def measure_clips(
     """Compare two engines.
 
     :param reference: fp32's embeddings by prompt, see `embed_clips`. :param other: the engine's.
-    :param labels: embeddings [labels, D] by prompt; prompts without labels count for the error only.
+    :param labels: embeddings [labels, D] by prompt; prompts without labels count for the error
+        only.
     :raises ModelError: fewer than two clips: nothing to compare a distance with.
     """
     errors, same, cosines = [], [], []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +83,9 @@ def load_family(
     check_precision(config, choice.precision)
     specs = [part for part in family_parts(config) if part.name in wanted]
     runner = _runner(config, choice, specs, threads, cache)
+    if choice.device.startswith("cuda") and find_spec("torch") is not None:
+        # Cameras' images are resized where the model runs (`image_fit.fit_image`).
+        config = replace(config, preprocessing={**config.preprocessing, "device": choice.device})
     loaded = wrap(config, runner, frozenset(part.name for part in specs))
     warm_up(loaded)
     return loaded
@@ -207,9 +212,8 @@ def warm_up(engine: Engine) -> None:
 
 def _available(config: ModelConfig, precision: str, cache: EngineCache) -> Available:
     found, cuda = packages(), has_gpu()
-    needs = ("torch", "transformers")
-    if config.architecture.get("model_type") == KIND:
-        needs = ("torch",)
+    own = config.architecture.get("model_type") == KIND  # written out, see `perception_towers`
+    needs: tuple[str, ...] = ("torch",) if own else ("torch", "transformers")
     if config.family == "token_vlm":
         return Available(found, cuda, engines=frozenset({"auto", "torch"}), torch_needs=needs)
     onnx = cache.explain(cache_key(config, "onnx", precision or "fp32"))

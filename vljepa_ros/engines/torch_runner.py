@@ -58,6 +58,7 @@ class TorchRunner:
         device: str = "auto",
         precision: str = "fp32",
         compiled: bool = False,
+        backend: Any = "inductor",
         cuda_graphs: bool = False,
         fp32_parts: frozenset[str] = frozenset(),
         keep: bool | None = None,
@@ -65,6 +66,7 @@ class TorchRunner:
     ) -> None:
         """Move the modules to the device.
 
+        :param compiled: by `torch.compile` with `backend`.
         :param fp32_parts: parts that stay in fp32 whatever the precision.
         :param keep: whether outputs stay on the device; None: on a GPU.
         :param memory_limit: GiB of GPU memory that this process may use, 0: all.
@@ -88,7 +90,9 @@ class TorchRunner:
         for part in parts:
             module = modules[part.name].to(device=self._device, dtype=self._dtypes[part.name])
             module.eval()
-            self._modules[part.name] = torch.compile(module, dynamic=False) if compiled else module
+            self._modules[part.name] = module
+            if compiled:
+                self._modules[part.name] = torch.compile(module, dynamic=False, backend=backend)
         self._graphs: dict[tuple[Any, ...], _Captured] = {}
         self._use_graphs = cuda_graphs
         self._keeps = self._device.type == "cuda" if keep is None else keep
@@ -155,7 +159,7 @@ class TorchRunner:
                 arrays: dict[str, Array] = {}
                 for tensor, whole in zip(self._parts[part].outputs, outputs, strict=True):
                     value = whole[:rows]
-                    array = value.float().cpu().numpy()
+                    array = _to_host(value.float())
                     if self._keeps:
                         self._remember(array, value.clone() if self._use_graphs else value)
                     arrays[tensor.name] = array
@@ -170,6 +174,9 @@ class TorchRunner:
             if isinstance(value, torch.Tensor)
             else torch.from_numpy(np.ascontiguousarray(value))
         )
+        if self._device.type == "cuda" and tensor.device.type == "cpu":
+            # From pinned memory the copy is fast and waits for nobody; torch keeps the block.
+            tensor = tensor.pin_memory().to(self._device, non_blocking=True)
         if tensor.is_floating_point():
             return tensor.to(self._device, dtype)
         return tensor.to(self._device)
@@ -188,6 +195,16 @@ class TorchRunner:
         if key not in self._graphs:
             self._graphs[key] = _Captured(self._modules[part], tensors)
         return self._graphs[key](tensors)
+
+
+def _to_host(value: torch.Tensor) -> NDArray[Any]:
+    """A copy on the host, through pinned memory that torch keeps for the next one."""
+    if value.device.type != "cuda":
+        return np.asarray(value.numpy())
+    host = torch.empty(value.shape, dtype=value.dtype, pin_memory=True)
+    host.copy_(value, non_blocking=True)
+    torch.cuda.current_stream(value.device).synchronize()
+    return np.asarray(host.numpy())
 
 
 class _Captured:

@@ -1,15 +1,14 @@
-"""What a model's parts cost: operations counted, the device's peak measured, memory read."""
+"""What a model's parts cost: operations counted, the device's peak measured."""
 
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import numpy as np
 
 from vljepa_ros.engines.protocol import Clip, Engine
 
-__all__ = ["count_flops", "memory_mib", "peak_flops", "reset_memory"]
+__all__ = ["count_flops", "peak_flops"]
 
 
 def count_flops(engine: Engine, frames: int) -> dict[str, int]:
@@ -54,27 +53,3 @@ def peak_flops(device: str, precision: str) -> float:
                     torch.cuda.synchronize()
                 best = max(best, 2.0 * size**3 / (time.perf_counter() - begin))
     return best
-
-
-def memory_mib() -> float:
-    """Memory of this process: on the GPU where torch uses one, else resident."""
-    torch: Any
-    try:
-        import torch
-    except ImportError:
-        torch = None
-    if torch is not None and torch.cuda.is_available():
-        return float(torch.cuda.max_memory_allocated()) / 2**20
-    with open("/proc/self/statm", encoding="ascii") as file:
-        pages = int(file.read().split()[1])
-    return pages * 4096 / 2**20
-
-
-def reset_memory() -> None:
-    """Forget the GPU's peak."""
-    try:
-        import torch
-    except ImportError:
-        return
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()

@@ -20,8 +20,8 @@ _VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 def read_clips(place: Path, config: ModelConfig, count: int) -> NDArray[np.uint8]:
     """At most `count` clips [N, T, S, S, 3], spread evenly over everything that lies in `place`.
 
-    :param place: a video, a folder of videos, or a data set's split (`shard_*.npy`, whose frames are
-        `frame_interval` apart).
+    :param place: a video, a folder of videos, or a data set's split (`shard_*.npy`, whose frames
+        are `frame_interval` apart).
     :raises ModelError: nothing there, or nothing of the model's size.
     """
     if not place.exists():

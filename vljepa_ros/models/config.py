@@ -77,7 +77,7 @@ class ModelConfig:
     memory_limit: float = 0.0
 
     def __post_init__(self) -> None:
-        allowed = {
+        allowed: dict[str, tuple[Any, float, float, Any]] = {
             "clip_frames": (self.clip_frames, 1, 64, int),
             "frame_interval": (self.frame_interval, 0.001, 60.0, (int, float)),
             "period": (self.period, 0.0, 60.0, (int, float)),

@@ -9,7 +9,7 @@ between them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from vljepa_ros.models.config import ModelError
 
-__all__ = ["fit_image", "normalise_frames", "resize_antialiased"]
+__all__ = ["filter_matrix", "fit_image", "normalise_frames", "resize_antialiased"]
 
 
 def fit_image(image: NDArray[np.uint8], preprocessing: Mapping[str, Any]) -> NDArray[np.uint8]:
@@ -26,7 +26,7 @@ def fit_image(image: NDArray[np.uint8], preprocessing: Mapping[str, Any]) -> NDA
     :param image: [H, W, 3] uint8 RGB.
     :param preprocessing: `resize` (`shortest_edge`, `exact` or `none`), `size` (pixels to resize
         to), `crop` (pixels of the centre crop, 0: none), `interpolation` (`bilinear`, `bicubic`,
-        `lanczos`).
+        `lanczos`), `device` (where torch does it, for example `cuda:0`; missing: here, by numpy).
     :returns: [S, S, 3] uint8 RGB (`exact` and cropped inputs are square).
     :raises ModelError: not an RGB image, or an unknown way to resize.
     """
@@ -35,17 +35,22 @@ def fit_image(image: NDArray[np.uint8], preprocessing: Mapping[str, Any]) -> NDA
             f"an image must be [H, W, 3] uint8 RGB, this is {list(image.shape)} {image.dtype}"
         )
     how = preprocessing.get("resize", "exact")
+    resize = resize_antialiased
+    if preprocessing.get("device"):
+        from vljepa_ros.models.torch_resize import resize_on
+
+        resize = partial(resize_on, str(preprocessing["device"]))
     height, width = image.shape[:2]
     size = int(preprocessing["size"])
     interpolation = str(preprocessing.get("interpolation", "bicubic"))
     if how == "exact":
-        image = resize_antialiased(image, size, size, interpolation)
+        image = resize(image, size, size, interpolation)
     elif how == "shortest_edge":
         # Pillow users round the long edge down; the hub's processors do the same.
         short, long = min(height, width), max(height, width)
         scaled = int(size * long / short)
         target = (size, scaled) if height <= width else (scaled, size)
-        image = resize_antialiased(image, *target, interpolation)
+        image = resize(image, *target, interpolation)
     elif how != "none":
         raise ModelError(f"resize is {how!r}, allowed: shortest_edge, exact, none")
     crop = int(preprocessing.get("crop", 0))
@@ -73,7 +78,7 @@ def resize_antialiased(
     for axis in (1, 0):
         size = (height, width)[axis]
         if image.shape[axis] != size:
-            weights = _filter_matrix(image.shape[axis], size, interpolation)
+            weights = filter_matrix(image.shape[axis], size, interpolation)
             moved = np.moveaxis(image, axis, 0)
             flat = weights @ moved.reshape(len(moved), -1).astype(np.float64)
             image = np.moveaxis(_to_levels(flat.reshape(size, *moved.shape[1:])), 0, axis)
@@ -108,9 +113,14 @@ _KERNELS: dict[str, tuple[_Kernel, float]] = {
 
 
 @lru_cache(maxsize=32)
-def _filter_matrix(source: int, target: int, interpolation: str) -> NDArray[np.float64]:
+def filter_matrix(source: int, target: int, interpolation: str) -> NDArray[np.float64]:
     """[target, source] weights, rows sum to 1. Pillow's `precompute_coeffs`, rounded as it rounds:
-    the sums are then exact in float64."""
+    the sums are then exact in float64.
+
+    :raises ModelError: unknown interpolation.
+    """
+    if interpolation not in _KERNELS:
+        raise ModelError(f"interpolation is {interpolation!r}, allowed: {', '.join(_KERNELS)}")
     kernel, reach = _KERNELS[interpolation]
     scale = source / target
     stretch = max(scale, 1.0)

@@ -165,12 +165,14 @@ class _Run:
             )
         loss = gathered_loss(predicted, answers, batch.keys.to(self.device), scale)
         if not bool(torch.isfinite(loss)):
-            raise ValueError(f"loss is {float(loss)} at step {step}: lower the learning rate")
+            raise ValueError(
+                f"loss is {float(loss.detach())} at step {step}: lower the learning rate"
+            )
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.trainee.parameters(), 1.0)
         self.optimiser.step()
-        self._log(step, stage, float(loss), float(norm), indices)
+        self._log(step, stage, float(loss.detach()), float(norm), indices)
 
     def _log(self, step: int, stage: int, loss: float, norm: float, indices: list[int]) -> None:
         everyone: list[Any] = [indices]

@@ -9,7 +9,8 @@ import pytest
 
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Clip
-from vljepa_ros.evaluation.bench_engine import BenchSettings, bench_engine, table
+from vljepa_ros.evaluation.bench_engine import BenchSettings, bench_engine
+from vljepa_ros.evaluation.engine_table import table
 from vljepa_ros.models.config import ModelError, load_config
 
 
@@ -62,13 +63,17 @@ def test_bench_engine_measures_and_reports(tiny) -> None:
         assert row["clips_per_s"] == pytest.approx(row["batch"] / row["whole_ms"] * 1e3)
         assert 0 < row["query_share"] < 1
         expected = 0.9999 if row["precision"] == "fp32" else 0.98
-        assert row["parity"]["embed"] > expected
+        assert row["parity"]["cosine"] > expected
         assert row["parity"]["text"] > expected
+        assert row["parity"]["error"] < (1e-3 if row["precision"] == "fp32" else 0.5)
+        assert 0 <= row["parity"]["agreement"] <= 1
+        assert not row["parity"]["passed"]  # eight clips are too few to say so
+        assert 0 < row["share_of_peak"] < 2
     reference = [r for r in result["rows"] if r["engine"] == "torch:fp32"]
     assert all(r["ratio"] == 1.0 for r in reference)
     assert result["gflop"][str(config.clip_frames)]["encode"] > 0
     lines = table(result).splitlines()
-    assert len(lines) == 1 + len(result["rows"]) + 1
+    assert len(lines) == 1 + len(result["rows"]) + 3
     assert lines[-1].startswith("tensorrt did not run: engine 'tensorrt' cannot run")
     with pytest.raises(ValueError, match="this model wants"):
         bench_engine(

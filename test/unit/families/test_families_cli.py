@@ -98,13 +98,15 @@ def test_convert_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFix
 @pytest.mark.timeout(600)
 def test_bench_of_the_tiny_full_size(capsys: pytest.CaptureFixture[str]) -> None:
     line = ["bench", "engine", "--model", "full", "--random-weights", "--tiny", "--json",
-            "--samples", "5"]  # fmt: skip
+            "--samples", "5", "--engines", "torch:bf16"]  # fmt: skip
     assert main([*line, "--frames", "2,4", "--queries", "1,2", "--batch", "1,2"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert len(result["rows"]) >= 16
     four, two = result["gflop"]["4"], result["gflop"]["2"]
     assert 1.9 < four["encode"] / two["encode"] < 2.6
-    assert all(row["parity"]["embed"] > 0.99 for row in result["rows"])
+    assert all(row["parity"]["cosine"] > 0.99 for row in result["rows"])
+    half = [row for row in result["rows"] if row["engine"] == "torch:bf16"]
+    assert all(row["ratio_same_precision"] == 1.0 for row in half)
     assert main(["bench", "engine", "--model", "nano", "--random-weights"]) == 1
     assert "--model full only" in capsys.readouterr().err
     assert main(["bench", "engine", "--batch", "0"]) == 2

@@ -108,3 +108,17 @@ def test_wrong_images_are_named() -> None:
         fit_image(image(9, 9), {**spec, "resize": "longest"})
     with pytest.raises(ModelError, match="does not fit"):
         fit_image(image(9, 9), {"resize": "none", "size": 9, "crop": 10})
+
+
+@pytest.mark.parametrize("size", [(48, 64), (120, 47), (33, 32)])
+@pytest.mark.parametrize("how", ["exact", "shortest_edge"])
+@pytest.mark.parametrize("name", sorted(FILTERS))
+def test_torch_resizes_as_numpy_does(size: tuple[int, int], how: str, name: str) -> None:
+    """The way that a GPU takes, on the CPU: at most one level apart."""
+    spec = {"resize": how, "size": 32, "crop": 32, "interpolation": name}
+    source = image(*size)[..., ::-1]  # a view, as cameras with bgr8 give it
+    here = fit_image(source, spec).astype(int)
+    there = fit_image(source, {**spec, "device": "cpu"}).astype(int)
+    assert there.shape == here.shape == (32, 32, 3)
+    assert np.abs(there - here).max() <= 1
+    assert (there != here).mean() < 0.01
