@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vljepa_ros.models.calibration import probabilities
 from vljepa_ros.models.config import Calibration
 from vljepa_ros.perception.vocabulary import Group
 
@@ -37,16 +38,12 @@ class ScoredGroup:
 
 
 def calibrated(similarities: NDArray[np.float32], calibration: Calibration) -> NDArray[np.float32]:
-    """Probabilities of the members of an exclusive group; the formula stands at `Calibration`.
+    """Probabilities of the members of an exclusive group, see `vljepa_ros.models.calibration`.
 
     :param similarities: [N] float32, cosine.
     :return: [N] float32, 0..1; what is missing to 1 is the probability of none of them.
     """
-    logits = calibration.logit_scale * similarities.astype(np.float64)
-    none = calibration.logit_scale * calibration.none_similarity
-    top = max(none, float(logits.max()))
-    weights = np.exp(logits - top)
-    return np.asarray(weights / (np.exp(none - top) + weights.sum()), dtype=np.float32)
+    return probabilities(similarities, calibration)[0].astype(np.float32)
 
 
 def score_group(

@@ -1,52 +1,163 @@
-"""Phase 5: similarities to probabilities, fitted on validation questions by negative
-log-likelihood.
+"""Similarities to probabilities, fitted on validation questions by negative log-likelihood.
 
-Random sets of candidates, of which a third lack the right answer. Needs torch.
+On random sets of candidates (`candidate_sets`) and on the questions' own whole sets; the form of
+the calibrator stands in `vljepa_ros.models.calibration`. Needs torch.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from vljepa_ros.models.calibration import FEATURES, features
 from vljepa_ros.models.config import Calibration
 from vljepa_ros.models.vl_jepa.text import DecoderWords
 from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
 from vljepa_ros.training.asking import canonical_text
+from vljepa_ros.training.candidate_sets import CandidateSets
 from vljepa_ros.training.decoder import decode_greedily
 from vljepa_ros.training.pairs import Pair
 from vljepa_ros.training.texts import TextTable
+from vljepa_ros.world.questions import Question
 
-__all__ = ["calibrate", "fit_calibration"]
+__all__ = ["ABSTAIN_BELOW", "ScoredSet", "calibrate", "draw_scored", "fit_calibration"]
 
-_MOST = 40
+ABSTAIN_BELOW = 0.5
+"""An answer that is more likely wrong than right is withheld."""
+_SETS_PER_TASK = 1000
+_WHOLE = 0.25
+_KEPT = 100
+_STEPS = 200
 
 
-def fit_calibration(similarities: Sequence[Tensor], right: Sequence[int]) -> tuple[float, float]:
-    """logit_scale and none_similarity for p_i = exp(a s_i) / (exp(a n) + sum_j exp(a s_j)).
+@dataclass(frozen=True)
+class ScoredSet:
+    """similarities [N] of a set's candidates with the predicted answer; right: index of the true
+    one, -1 where it is missing."""
 
-    similarities: of one question's candidates each; right: index of the true one, or -1 for none of
-    them.
+    similarities: NDArray[np.float32]
+    right: int
+
+
+def draw_scored(
+    asked: Sequence[tuple[Question, NDArray[np.float32]]],
+    encode: Callable[[list[str]], NDArray[np.float32]],
+    seed: int = 0,
+    per_task: int = _SETS_PER_TASK,
+) -> list[ScoredSet]:
+    """Sets of candidates with their similarities, equally many of each task.
+
+    "nothing" is not asked for where something could be held or moved: it would be most of both.
+
+    :param asked: questions with the embedding [D] that the Predictor answered with.
+    :param encode: texts to [N, D] embeddings of norm 1.
     """
-    longest = max(len(row) for row in similarities)
-    padded = torch.full((len(similarities), longest), -1e3)
-    for index, row in enumerate(similarities):
-        padded[index, : len(row)] = row
-    target = torch.tensor([longest if r < 0 else r for r in right])
+    rng = random.Random(seed)
+    sets = CandidateSets(question for question, _ in asked)
+    by_task: defaultdict[str, list[int]] = defaultdict(list)
+    for index, (question, _) in enumerate(asked):
+        if question.key != "none":
+            by_task[question.task].append(index)
+    drawn: list[tuple[int, tuple[str, ...], int]] = []
+    for task in sorted(by_task):
+        for _ in range(per_task):
+            index = rng.choice(by_task[task])
+            question = asked[index][0]
+            if rng.random() < _WHOLE and len(question.candidates) > 1:
+                place = question.keys.index(question.key)
+                drawn.append((index, question.candidates, place))
+            elif (found := sets.draw(question, rng)) is not None:
+                drawn.append((index, found.texts, found.right))
+    texts = list(dict.fromkeys(text for _, some, _ in drawn for text in some))
+    vectors = encode(texts)
+    place_of = {text: place for place, text in enumerate(texts)}
+    return [
+        ScoredSet(vectors[[place_of[text] for text in some]] @ asked[index][1], right)
+        for index, some, right in drawn
+    ]
+
+
+def fit_calibration(sets: Sequence[ScoredSet]) -> Calibration:
+    """The calibration under which what was right in `sets` is most likely.
+
+    :raises ValueError: no sets.
+    """
+    if not sets:
+        raise ValueError("a calibration cannot be fitted to no sets of candidates")
+    seen = torch.from_numpy(np.stack([features(s.similarities) for s in sets])).float()
+    rows = np.full((len(sets), _KEPT), -9.0, np.float32)
+    target = np.full(len(sets), _KEPT)
+    for index, scored in enumerate(sets):
+        # the best ones are all that counts; the right one among them always
+        order = np.argsort(-scored.similarities, kind="stable")[:_KEPT]
+        if scored.right >= 0 and scored.right not in order:
+            order[-1] = scored.right
+        rows[index, : len(order)] = scored.similarities[order]
+        if scored.right >= 0:
+            target[index] = int(np.flatnonzero(order == scored.right)[0])
+    return _weights(_simple(torch.from_numpy(rows), torch.from_numpy(target)), seen, rows, target)
+
+
+def _minimise(parameters: list[Tensor], loss: Callable[[], Tensor]) -> None:
+    optimizer = torch.optim.LBFGS(parameters, max_iter=_STEPS, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        value = loss()
+        torch.autograd.backward(value)
+        return value
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+
+
+def _simple(rows: Tensor, target: Tensor) -> Calibration:
+    """One scale and one similarity of `none`, for single texts."""
     log_scale = torch.tensor(3.0, requires_grad=True)
     none = torch.tensor(0.4, requires_grad=True)
-    optimizer = torch.optim.Adam([log_scale, none], lr=0.03)
-    for _ in range(400):
+
+    def loss() -> Tensor:
         scale = log_scale.exp()
-        logits = torch.cat([scale * padded, (scale * none).expand(len(padded), 1)], 1)
-        loss = torch.nn.functional.cross_entropy(logits, target)
-        optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        optimizer.step()
-    return float(log_scale.detach().exp()), float(none.detach())
+        logits = torch.cat([scale * rows, (scale * none).expand(len(rows), 1)], 1)
+        return torch.nn.functional.cross_entropy(logits, target)
+
+    _minimise([log_scale, none], loss)
+    return Calibration(
+        round(float(log_scale.detach().exp()), 3),
+        round(float(none.detach()), 4),
+        abstain_below=ABSTAIN_BELOW,
+    )
+
+
+def _weights(
+    simple: Calibration, seen: Tensor, rows: NDArray[np.float32], target: NDArray[np.int64]
+) -> Calibration:
+    weights = torch.zeros(2, FEATURES)
+    weights[0, 0] = float(np.log(simple.logit_scale))
+    weights.requires_grad_(True)
+    similarities, goal = torch.from_numpy(rows), torch.from_numpy(target)
+
+    def loss() -> Tensor:
+        log_scale, none = (seen @ weights.T).unbind(1)
+        chosen = torch.log_softmax(log_scale.clamp(-2, 6).exp()[:, None] * similarities, 1)
+        absent = torch.nn.functional.logsigmoid(none)[:, None]
+        present = torch.nn.functional.logsigmoid(-none)[:, None]
+        likelihood = torch.cat([chosen + present, absent], 1)
+        return torch.nn.functional.nll_loss(likelihood, goal) + 1e-5 * (weights**2).sum()
+
+    _minimise([weights], loss)
+    scale_weights, none_weights = weights.detach().tolist()
+    return replace(
+        simple,
+        scale_weights=tuple(round(value, 4) for value in scale_weights),
+        none_weights=tuple(round(value, 4) for value in none_weights),
+    )
 
 
 def _threshold(
@@ -72,24 +183,14 @@ def calibrate(
     seed: int = 0,
 ) -> Calibration:
     """Fit on validation pairs. keys: of the known texts."""
-    rng = random.Random(seed)
-    similarities, right = [], []
-    texts = sorted({c for p in pairs for c in p.question.candidates})
-    with torch.no_grad():
-        vectors = dict(zip(texts, model.text_head(table.answers(texts)), strict=True))
-    for pair in pairs:
-        question = pair.question
-        options = list(zip(question.candidates, question.keys, strict=True))
-        others = [o for o in options if o[1] != question.key]
-        if not others:
-            continue
-        # Mostly as many as a caller would give; none of them right in a third of the larger sets.
-        others = rng.sample(others, min(len(others), rng.randint(1, _MOST)))
-        present = len(others) == 1 or rng.random() < 2 / 3
-        chosen = [(question.answer, question.key), *others] if present else others
-        similarities.append(torch.stack([vectors[text] for text, _ in chosen]) @ pair.predicted)
-        right.append(0 if present else -1)
-    scale, none = fit_calibration(similarities, right)
+
+    def encode(texts: list[str]) -> NDArray[np.float32]:
+        with torch.no_grad():
+            found: NDArray[np.float32] = model.text_head(table.answers(texts)).cpu().numpy()
+        return found
+
+    asked = [(pair.question, pair.predicted.cpu().numpy()) for pair in pairs]
+    fitted = fit_calibration(draw_scored(asked, encode, seed))
     events = [p for p in pairs if p.question.task in ("event", "action")]
     embeddings = torch.stack([p.predicted for p in events])
     written = decode_greedily(model, words, embeddings)
@@ -102,4 +203,4 @@ def calibrate(
         [text == goal for (text, _), goal in zip(written, goals, strict=True)],
         [keys[index] == p.question.key for index, p in zip(nearest, events, strict=True)],
     )
-    return Calibration(round(scale, 3), round(none, 4), 0.0, above)
+    return replace(fitted, decode_above=above)

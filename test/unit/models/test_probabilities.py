@@ -1,0 +1,72 @@
+"""From similarities to probabilities, of each candidate and of none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vljepa_ros.models.calibration import FEATURES, features, probabilities
+from vljepa_ros.models.config import Calibration, load_config
+
+FITTED = Calibration(
+    logit_scale=20.0,
+    none_similarity=0.6,
+    scale_weights=(2.8, -1.1, 1.1, 1.1, 1.4, -0.7, 0.5, -0.7, -1.5, -0.2),
+    none_weights=(6.9, -13.3, 9.9, 10.1, -7.1, 3.6, -13.8, -11.4, 9.5, -5.1),
+)
+
+
+@given(
+    st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=40),
+    st.sampled_from([FITTED, Calibration()]),
+)
+@settings(max_examples=80, deadline=None)
+def test_probabilities_add_up_and_keep_the_order(similarities: list[float], how: Calibration):
+    values = np.array(similarities, np.float32)
+    each, none = probabilities(values, how)
+    assert each.sum() + none == pytest.approx(1.0)
+    assert (each >= 0).all()
+    assert 0 <= none <= 1
+    order = np.argsort(values, kind="stable")
+    assert (np.diff(each[order]) >= -1e-12).all()
+
+
+def test_features_are_those_of_the_two_best_and_of_the_number():
+    found = features(np.array([0.2, 0.9, 0.6, -0.5], np.float32))
+    assert found.shape == (FEATURES,)
+    assert found[1] == pytest.approx(0.9)
+    assert found[2] == pytest.approx(0.3)
+    more = features(np.array([0.2, 0.9, 0.6, -0.5, 0.0, 0.1], np.float32))
+    assert more[3] > found[3]
+    assert np.isfinite(features(np.zeros(10_000, np.float32))).all()
+
+
+def test_nothing_that_resembles_the_answer_means_none_of_these():
+    far = probabilities(np.array([0.05, 0.02, -0.1]), FITTED)[1]
+    near = probabilities(np.array([0.95, 0.02, -0.1]), FITTED)[1]
+    assert far > 0.9
+    assert near < 0.1
+
+
+def test_one_candidate_follows_the_simple_formula():
+    each, none = probabilities(np.array([0.6]), FITTED)
+    assert each[0] == pytest.approx(0.5)
+    assert none == pytest.approx(0.5)
+
+
+def test_a_folder_without_weights_still_loads_and_one_with_them_too(tmp_path: Path):
+    raw = {
+        "name": "m", "family": "vl_jepa", "model_id": "m-1", "dim": 4, "clip_frames": 2,
+        "frame_interval": 0.5, "input_size": 8, "default_query": "?",
+        "calibration": {"logit_scale": 7.0},
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(raw))
+    assert load_config(tmp_path).calibration == Calibration(logit_scale=7.0)
+    raw["calibration"] = {"scale_weights": [1.0] * FEATURES, "none_weights": [0.0] * FEATURES}
+    (tmp_path / "config.json").write_text(json.dumps(raw))
+    assert load_config(tmp_path).calibration.scale_weights == (1.0,) * FEATURES

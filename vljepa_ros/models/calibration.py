@@ -1,0 +1,77 @@
+"""From the similarities of a set of candidates to probabilities: of each, and of none of them.
+
+The calibrator sees the set, never the question: top similarity, margin to the second and the
+logarithm of the number of candidates. Two functions of them, quadratic, say how far similarities
+can be trusted (an inverse temperature) and how likely none of the candidates is right:
+
+    p_none = sigmoid(none . f),  p_i = (1 - p_none) softmax_i(exp(scale . f) s_i)
+
+so the order of the candidates stays that of their similarities. f is `features`. The weights stand
+in the model folder, so the model's family is a constant that they have taken in.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vljepa_ros.models.config import Calibration
+
+__all__ = ["FEATURES", "LARGEST", "features", "probabilities"]
+
+FEATURES = 10
+LARGEST = 500
+"""Sets were at most so large when the weights were fitted; larger ones count as this large."""
+_LEAST_LOG_SCALE, _MOST_LOG_SCALE = -2.0, 6.0
+
+
+def features(similarities: NDArray[np.floating]) -> NDArray[np.float64]:
+    """What the calibrator sees of at least two similarities: [FEATURES] float64.
+
+    1, top, margin, log N / log LARGEST and their products.
+    """
+    second, top = np.partition(np.asarray(similarities, np.float64), -2)[-2:]
+    margin = top - second
+    size = math.log(min(len(similarities), LARGEST)) / math.log(LARGEST)
+    return np.array(
+        [
+            1.0,
+            top,
+            margin,
+            size,
+            top * top,
+            margin * margin,
+            size * size,
+            top * margin,
+            top * size,
+            margin * size,
+        ]
+    )
+
+
+def probabilities(
+    similarities: NDArray[np.floating], calibration: Calibration
+) -> tuple[NDArray[np.float64], float]:
+    """Probability of each candidate [N] and of none of them; together 1.
+
+    A single candidate, and a model without fitted weights, follow the simpler formula of
+    `Calibration`.
+
+    :param similarities: [N] cosines of different candidates with the predicted answer, N > 0.
+    """
+    values = np.asarray(similarities, np.float64)
+    if len(values) < 2 or not calibration.scale_weights:
+        logits = calibration.logit_scale * values
+        none = calibration.logit_scale * calibration.none_similarity
+        top = max(none, float(logits.max()))
+        weights = np.exp(logits - top)
+        total = float(np.exp(none - top) + weights.sum())
+        return weights / total, float(np.exp(none - top)) / total
+    seen = features(values)
+    log_scale = float(np.dot(calibration.scale_weights, seen))
+    scale = math.exp(min(max(log_scale, _LEAST_LOG_SCALE), _MOST_LOG_SCALE))
+    weights = np.exp(scale * (values - values.max()))
+    none = 1.0 / (1.0 + math.exp(-min(max(float(np.dot(calibration.none_weights, seen)), -40), 40)))
+    return (1.0 - none) * weights / weights.sum(), none
