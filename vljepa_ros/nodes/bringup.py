@@ -89,8 +89,8 @@ def ros_arguments(config: BringupConfig) -> list[str]:
         arguments += ["-p", f"{name}:={json.dumps(value)}"]
     for parameter in config.parameters:
         arguments += ["-p", parameter]
-    space = "/".join(filter(None, ["", config.namespace.strip("/"), NAMESPACE]))
-    return [*arguments, "-r", f"__ns:={space}", "--log-level", config.log_level]
+    space = "/".join(filter(None, [config.namespace.strip("/"), NAMESPACE]))
+    return [*arguments, "-r", f"__ns:=/{space}", "--log-level", config.log_level]
 
 
 def make_nodes(config: BringupConfig) -> list[Any]:

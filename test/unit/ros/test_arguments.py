@@ -82,6 +82,7 @@ def test_remapping() -> None:
         (["-p", "a"], "-p a"),
         (["-p", "a:=[1"], "a:="),
         (["-r", "a:="], "-r a:="),
+        (["-r", "__ns:=robot"], "begins with '/'"),
         (["-r"], "-r needs a value"),
         (["--params-file", "/no/such/file.yaml"], "/no/such/file.yaml"),
         (["--nonsense"], "--nonsense"),

@@ -130,6 +130,8 @@ def _remap(text: str) -> Remap:
     match, assign, replacement = text.partition(":=")
     if not assign or not match or not replacement:
         raise RosArgumentError(f"-r {text}: expected from:=to")
+    if match.endswith("__ns") and not replacement.startswith("/"):  # as rcl
+        raise RosArgumentError(f"-r {text}: expected a namespace that begins with '/'")
     node = ""
     if "://" not in match and ":" in match:
         node, _, match = match.partition(":")
