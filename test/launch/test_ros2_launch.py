@@ -1,0 +1,99 @@
+"""The launch file as users start it, where there is a ROS: `ros2 launch`, and Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = [
+    pytest.mark.skipif(shutil.which("ros2") is None, reason="needs a sourced ROS 2"),
+    pytest.mark.timeout(300),  # starting three programs takes long on a busy machine
+    pytest.mark.usefixtures("domain"),
+]
+
+
+def begin(log: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    pytest.importorskip("launch_ros")
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            ["ros2", "launch", "vljepa_ros", "perception.launch.py", *arguments],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def says(process: subprocess.Popen[bytes], log: Path, *texts: str) -> None:
+    """Wait until the log says all of it."""
+    end = time.monotonic() + 150.0
+    while not all(text in log.read_text(encoding="utf-8") for text in texts):
+        assert process.poll() is None, log.read_text(encoding="utf-8")
+        assert time.monotonic() < end, log.read_text(encoding="utf-8")
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("gap", [None, 0.0, 0.05, 0.2])
+def test_ctrl_c_once_or_twice_ends_with_0_and_no_traceback(
+    tmp_path: Path, gap: float | None
+) -> None:
+    """As a terminal sends it: to `ros2 launch` and to all nodes, and launch passes it on again."""
+    log = tmp_path / "log.txt"
+    process = begin(log, "source:=demo")
+    try:
+        loaded = "perception_node]: model", "selective_decoder_node]: model"
+        says(process, log, *loaded, "process started with pid")
+        os.killpg(process.pid, signal.SIGINT)
+        if gap is not None:
+            time.sleep(gap)
+            os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(60.0) == 0, log.read_text(encoding="utf-8")
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    text = log.read_text(encoding="utf-8")
+    assert "Traceback" not in text
+    started = text.count("process started with pid")
+    assert started >= 3
+    assert text.count("process has finished cleanly") == started, text
+
+
+def test_arguments_reach_the_nodes(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    arguments = ["cameras:=left,right", "image:=/left/image", "decoder:=false"]
+    process = begin(log, *arguments, "namespace:=robot", "log_level:=debug", "autostart:=false")
+    try:
+        says(process, log, "perception_node")
+        name = "/robot/vljepa/perception_node"
+        for parameter, value in (
+            ("cameras", "['left', 'right']"),
+            ("left.image_topic", "/left/image"),
+            ("right.image_topic", "/camera/image_raw"),
+            ("autostart", "False"),
+        ):
+            assert value in ask("param", "get", name, parameter)
+        assert "unconfigured" in ask("lifecycle", "get", name)
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(60.0)
+    assert "selective_decoder" not in log.read_text(encoding="utf-8")
+
+
+def ask(command: str, verb: str, *arguments: str) -> str:
+    """What a `ros2` command says, once it has found the node."""
+    answer = subprocess.CompletedProcess[str]([], 1, "", "")
+    end = time.monotonic() + 90.0
+    while answer.returncode != 0 and time.monotonic() < end:
+        answer = subprocess.run(
+            ["ros2", command, verb, "--no-daemon", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=90.0,
+            check=False,
+        )
+    return answer.stdout + answer.stderr
