@@ -5,7 +5,6 @@ ros2 launch vljepa_ros perception.launch.py image:=/camera/color/image_raw
 """
 
 import os
-from typing import List  # noqa: UP035  (launch_ros knows typing's list types only)
 
 from ament_index_python.packages import get_package_share_directory
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
@@ -34,6 +33,8 @@ ARGUMENTS = {
     "log_level": ("info", "level of the log", ["debug", "info", "warn", "error", "fatal"]),
     "autostart": ("true", "configure and activate at once", ["true", "false"]),
     "decoder": ("true", "start the selective decoder, too", ["true", "false"]),
+    "triggers": ("true", "start the trigger node, too", ["true", "false"]),
+    "memory": ("false", "start the memory node, too (needs LanceDB)", ["true", "false"]),
 }
 
 
@@ -49,10 +50,11 @@ def make_nodes(context):
     cameras = [name.strip() for name in given["cameras"].split(",") if name.strip()]
     common = {"use_sim_time": given["use_sim_time"] == "true"}
     of_model = {"autostart": given["autostart"] == "true"}
-    of_model.update({name: text(given[name]) for name in ("model", "engine") if given[name]})
+    if given["model"]:
+        of_model["model"] = text(given["model"])
+    engine = {"engine": text(given["engine"])} if given["engine"] else {}
     if cameras:
-        listed = "[" + ", ".join(f"'{name}'" for name in cameras) + "]"
-        of_model["cameras"] = ParameterValue(listed, value_type=List[str])  # noqa: UP006
+        of_model["cameras"] = cameras
     first = cameras[0] if cameras else "front"
     of_camera = {}
     if given["source"] != "none":
@@ -77,9 +79,13 @@ def make_nodes(context):
             output="screen",
         )
 
-    nodes = [node("perception_node", "perception.yaml", of_model, of_camera)]
+    nodes = [node("perception_node", "perception.yaml", of_model, engine, of_camera)]
     if given["decoder"] == "true":
-        nodes.append(node("selective_decoder_node", "selective_decoder.yaml", of_model))
+        nodes.append(node("selective_decoder_node", "selective_decoder.yaml", of_model, engine))
+    if given["triggers"] == "true":
+        nodes.append(node("trigger_node", "triggers.yaml", of_model))
+    if given["memory"] == "true":
+        nodes.append(node("memory_node", "memory.yaml", of_model, of_camera))
     if given["source"] != "none":
         played = {"source": text(given["source"])}
         if given["transport"]:

@@ -23,9 +23,14 @@ WANTED = {
     "log_level",
     "autostart",
     "decoder",
+    "triggers",
+    "memory",
     "image",
     "transport",
 }
+
+
+SEEING = ["perception_node", "selective_decoder_node"]
 
 
 def arguments() -> dict[str, Any]:
@@ -58,12 +63,24 @@ def test_nothing_is_done_while_it_is_read() -> None:
 
 def test_the_programs_and_files_it_names_exist() -> None:
     text = FILE.read_text(encoding="utf-8")
-    for name in ("perception.yaml", "selective_decoder.yaml", "camera.yaml"):
+    for name in (
+        "perception.yaml",
+        "selective_decoder.yaml",
+        "triggers.yaml",
+        "memory.yaml",
+        "camera.yaml",
+    ):
         assert f'"{name}"' in text
         assert (share_dir() / "config" / name).is_file()
     scripts = Path(share_dir()) / "scripts"
     if scripts.is_dir():
-        for name in ("perception_node", "selective_decoder_node", "camera_node"):
+        for name in (
+            "perception_node",
+            "selective_decoder_node",
+            "trigger_node",
+            "memory_node",
+            "camera_node",
+        ):
             assert f'"{name}"' in text
             assert (scripts / name).read_text(encoding="utf-8").startswith("#!/usr/bin/env python3")
 
@@ -80,9 +97,10 @@ def loaded() -> Any:
 @pytest.mark.parametrize(
     ("given", "nodes"),
     [
-        ({}, ["perception_node", "selective_decoder_node"]),
-        ({"source": "demo"}, ["perception_node", "selective_decoder_node", "camera_node"]),
-        ({"source": "0", "decoder": "false"}, ["perception_node", "camera_node"]),
+        ({}, [*SEEING, "trigger_node"]),
+        ({"source": "demo"}, [*SEEING, "trigger_node", "camera_node"]),
+        ({"source": "0", "decoder": "false"}, [SEEING[0], "trigger_node", "camera_node"]),
+        ({"memory": "true", "triggers": "false"}, [*SEEING, "memory_node"]),
     ],
 )
 def test_it_makes_the_nodes(given: dict[str, str], nodes: list[str]) -> None:

@@ -127,6 +127,35 @@ def test_what_was_seen_is_found_with_its_time_text_and_pose(graph: Graph, tmp_pa
     assert all(nanoseconds(stamp) > change for stamp in later.ends)
 
 
+def test_poses_come_from_tf(graph: Graph, tmp_path: Path) -> None:
+    robot = Robot(graph, tmp_path / "memory", pose_type="tf", pose_frame="map")
+    kind = ros.interface("tf2_msgs/msg/TFMessage")
+    latched = ros.QoSProfile(depth=1, durability=ros.DurabilityPolicy.TRANSIENT_LOCAL)
+    dynamic = graph.publisher("tf2_msgs/msg/TFMessage", "/tf")
+    static = graph.publisher("tf2_msgs/msg/TFMessage", "/tf_static", latched)
+
+    def link(parent: str, child: str, x: float, yaw: float = 0.0) -> Any:
+        made = ros.interface("geometry_msgs/msg/TransformStamped")(child_frame_id=child)
+        made.header.frame_id = parent
+        made.transform.translation.x = x
+        made.transform.rotation.z = math.sin(yaw / 2)
+        made.transform.rotation.w = math.cos(yaw / 2)
+        return made
+
+    static.publish(kind(transforms=[link("map", "odom", 1.0, math.pi / 2)]))
+    moving = kind(transforms=[link("odom", "base_link", 2.0)])
+    again = graph.client.create_timer(
+        0.1, lambda: dynamic.publish(moving), clock=ros.steady_clock()
+    )
+    assert graph.spin(lambda: robot.node._pose.newest() is not None, PATIENCE)
+    robot.see(0, 2.0)
+    graph.client.destroy_timer(again)
+    assert robot.written(3)
+    pose = robot.find().poses[0]
+    assert (pose.position.x, pose.position.y) == pytest.approx((1.0, 2.0))
+    assert pose.orientation.z == pytest.approx(math.sqrt(0.5))
+
+
 def test_segments_are_written_at_deactivation_and_found_after_a_restart(
     graph: Graph, tmp_path: Path
 ) -> None:
@@ -245,6 +274,8 @@ def test_parameters_are_live_or_refused(graph: Graph, tmp_path: Path) -> None:
         ("model", "x"),
         ("pose_topic", "x"),
         ("pose_type", "pose"),
+        ("pose_frame", "odom"),
+        ("base_frame", "gripper"),
         ("thumbnail", 32),
     ):
         assert not graph.set(robot.node, name, other).successful

@@ -17,6 +17,7 @@ from vljepa_ros.nodes.camera_node import CameraNode
 from vljepa_ros.nodes.overlay_node import OverlayNode
 from vljepa_ros.nodes.perception_node import PerceptionNode
 from vljepa_ros.nodes.selective_decoder_node import SelectiveDecoderNode
+from vljepa_ros.nodes.trigger_node import TriggerNode
 from vljepa_ros.resources import share_dir
 
 EMBEDDING = "vljepa_ros/msg/Embedding"
@@ -26,6 +27,7 @@ FILES = {
     SelectiveDecoderNode: "selective_decoder.yaml",
     CameraNode: "camera.yaml",
     OverlayNode: "overlay.yaml",
+    TriggerNode: "triggers.yaml",
 }
 SEEN_LIVE = {
     PerceptionNode: {
@@ -52,6 +54,14 @@ SEEN_LIVE = {
         "turn_rate",
         "turn_factor",
         "max_state_age",  # its effect is seen in test_selective_decoder_node.py
+    },
+    TriggerNode: {  # their effects are seen in test_trigger_node.py
+        "request_timeout",
+        "triggers",
+        "threshold",
+        "release",
+        "settle",
+        "camera_timeout",
     },
     OverlayNode: {"labels"},  # its effect is seen in test_overlay_node.py
     CameraNode: {"rate", "loop", "encoding", "frame_id"},

@@ -143,7 +143,8 @@ def _run_find(args: argparse.Namespace) -> int:
 def _graph_of_its_own() -> tuple[str, list[str]]:
     """Return a namespace that nobody else has, and the options of `up` that lead there."""
     namespace = f"bench_{os.getpid()}"
-    return namespace, ["--domain", str(BENCH_DOMAIN), "--namespace", namespace]
+    keep_nothing = ["--param", "selective_decoder_node:state_file:=''"]
+    return namespace, ["--domain", str(BENCH_DOMAIN), "--namespace", namespace, *keep_nothing]
 
 
 def _note(text: str) -> None:

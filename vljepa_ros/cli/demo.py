@@ -72,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
         [
             *("up", "--source", "demo", "--model", args.model, "--engine", args.engine),
             *("--camera", CAMERA, "--param", "selective_decoder_node:include_vector:=true"),
+            *("--param", "selective_decoder_node:state_file:=''"),
             *graph_options,
         ],
     )

@@ -1,10 +1,12 @@
-"""`vljepa events`: print scene events as they come."""
+"""`vljepa events`: print scene events and trigger events as they come."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from vljepa_ros.cli.arguments import (
@@ -15,17 +17,27 @@ from vljepa_ros.cli.arguments import (
 )
 from vljepa_ros.cli.failure import CliError
 
-__all__ = ["REASONS", "add", "event_as_dict", "run"]
+__all__ = ["REASONS", "add", "event_as_dict", "run", "trigger_as_dict"]
 
 REASONS = ("first", "change", "request", "heartbeat")
+TRIGGER_REASONS = ("crossed", "camera stopped", "model changed", "removed")
+KINDS = ("all", "scene", "trigger")
 
 
 def add(commands: Any) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "events",
-        help="print scene events as they come",
-        description="Print each scene event of all cameras as it comes, until Ctrl-C.",
+        help="print scene events and trigger events as they come",
+        description="Print each scene event and each trigger event of all cameras as it comes, "
+        "until Ctrl-C.",
+    )
+    parser.add_argument(
+        "--kind",
+        choices=KINDS,
+        default="all",
+        help="scene: changes of meaning in words; trigger: texts that became true or stopped "
+        "being true (default: all)",
     )
     parser.add_argument("--camera", default="", help="only this camera's events")
     parser.add_argument("--count", type=natural_number, metavar="N", help="end after N events")
@@ -47,19 +59,22 @@ def run(args: argparse.Namespace) -> int:
 
     seen = 0
 
-    def show(message: Any) -> None:
+    def show(as_dict: Callable[[Any], dict[str, Any]], message: Any) -> None:
         nonlocal seen
         if args.camera and message.camera != args.camera:
             return
         if args.count is not None and seen >= args.count:
             return
         seen += 1
-        event = event_as_dict(message)
+        event = as_dict(message)
         print(json.dumps(event) if args.json else event_as_line(event), flush=True)
 
     try:
         with GraphClient(args.namespace, args.domain) as graph:
-            graph.subscribe("vljepa_ros/msg/SceneEvent", "events", show, ros.QoSProfile(depth=10))
+            for kind, (interface, topic, depth, as_dict) in _TOPICS.items():
+                if args.kind in ("all", kind):
+                    qos = ros.QoSProfile(depth=depth)
+                    graph.subscribe(interface, topic, partial(show, as_dict), qos)
             graph.spin(lambda: args.count is not None and seen >= args.count, args.timeout)
             where = graph.graph
     except KeyboardInterrupt:
@@ -77,6 +92,7 @@ def event_as_dict(message: Any) -> dict[str, Any]:
     from vljepa_ros.cli.client import seconds_of
 
     return {
+        "kind": "scene",
         "stamp": seconds_of(message.header.stamp),
         "onset": seconds_of(message.onset),
         "sequence": int(message.sequence),
@@ -94,9 +110,40 @@ def event_as_dict(message: Any) -> dict[str, Any]:
     }
 
 
+def trigger_as_dict(message: Any) -> dict[str, Any]:
+    """Return a msg/TriggerEvent under stable names; stamp and latency in seconds."""
+    from vljepa_ros.cli.client import seconds_of
+
+    return {
+        "kind": "trigger",
+        "stamp": seconds_of(message.header.stamp),
+        "camera": message.camera,
+        "text": message.text,
+        "rising": bool(message.rising),
+        "score": round(float(message.score), 4),
+        "threshold": round(float(message.threshold), 4),
+        "reason": TRIGGER_REASONS[message.reason],
+        "latency": round(float(message.latency), 4),
+        "model_id": message.model_id,
+    }
+
+
+_TOPICS = {
+    "scene": ("vljepa_ros/msg/SceneEvent", "events", 10, event_as_dict),
+    "trigger": ("vljepa_ros/msg/TriggerEvent", "triggers", 1000, trigger_as_dict),
+}
+
+
 def event_as_line(event: dict[str, Any]) -> str:
     """Return one line for a person."""
     clock = datetime.fromtimestamp(event["stamp"]).strftime("%H:%M:%S.%f")[:-5]
+    if event["kind"] == "trigger":
+        sign = "+" if event["rising"] else "-"
+        why = "" if event["reason"] == "crossed" else f", {event['reason']}"
+        return (
+            f"{clock}  {event['camera']}  {sign} {event['text']}  "
+            f"[trigger, score {event['score']:.2f} of {event['threshold']:.2f}{why}]"
+        )
     source = "" if event["decoded"] else " (nearest known text)"
     return (
         f"{clock}  {event['camera']}  {event['text']}{source}  "

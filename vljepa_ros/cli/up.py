@@ -1,4 +1,4 @@
-"""`vljepa up`: start camera, perception and decoder on a machine without ROS."""
+"""`vljepa up`: start camera, perception, decoder and triggers on a machine without ROS."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import os
 import re
 import signal
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,8 @@ def add(commands: Any) -> None:
     parser = commands.add_parser(
         "up",
         help="start the nodes on a machine without ROS",
-        description="Start camera, perception and decoder, by default on the shipped clip in a "
-        "loop, until Ctrl-C. With ROS: ros2 launch vljepa_ros perception.launch.py",
+        description="Start camera, perception, decoder and triggers, by default on the shipped "
+        "clip in a loop, until Ctrl-C. With ROS: ros2 launch vljepa_ros perception.launch.py",
     )
     parser.add_argument(
         "--source",
@@ -66,6 +67,19 @@ def add(commands: Any) -> None:
         help="a camera and its image topic; may be given several times (default: front)",
     )
     parser.add_argument("--no-decoder", action="store_true", help="without selective decoding")
+    parser.add_argument(
+        "--trigger",
+        action="append",
+        default=[],
+        metavar="TEXT[|SCORE]",
+        help="tell when a text becomes true, and when it stops; may be repeated. See it with: "
+        "vljepa events",
+    )
+    parser.add_argument(
+        "--memory",
+        action="store_true",
+        help="remember what is seen, for find_moments (needs: pip install 'vljepa_ros[memory]')",
+    )
     parser.add_argument(
         "--processes", action="store_true", help="one process for each node (default: one for all)"
     )
@@ -99,13 +113,15 @@ def run(args: argparse.Namespace) -> int:
         os.environ["ROS_DOMAIN_ID"] = str(args.domain)
     from vljepa_ros.nodes import bringup
 
-    nodes = set(bringup.NODES) - ({"decoder"} if args.no_decoder else set())
+    left_out = {"decoder"} if args.no_decoder else set()
+    left_out |= set() if args.memory else {"memory"}
     config = bringup.BringupConfig(
         source=args.source,
         model=args.model or "",
         engine=args.engine or "",
         cameras=tuple(args.camera or ()),
-        nodes=frozenset(nodes),
+        triggers=tuple(args.trigger),
+        nodes=frozenset(bringup.NODES) - left_out,
         namespace=args.namespace,
         params_files=tuple(args.params_file),
         parameters=tuple(args.param),
@@ -136,6 +152,15 @@ def _check(args: argparse.Namespace) -> None:
             "or "
             "folder that exists"
         )
+    if args.memory and find_spec("lancedb") is None:
+        raise CliUsageError("--memory needs LanceDB: pip install 'vljepa_ros[memory]'")
+    if args.trigger:
+        from vljepa_ros.perception.triggers import TriggerError, parse_triggers
+
+        try:
+            parse_triggers(args.trigger)
+        except TriggerError as error:
+            raise CliUsageError(f"--trigger: {error}") from error
     if args.model is not None:
         try:
             load_config(model_dir(args.model))

@@ -1,5 +1,5 @@
-"""Camera, perception and decoder together, as `vljepa up` starts them: one process, or one for
-each.
+"""Camera, perception, decoder, triggers and memory together, as `vljepa up` starts them: one
+process, or one for each.
 
 The launch file does the same where there is ROS, from the same files in `config/`.
 """
@@ -10,25 +10,31 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from vljepa_ros import ros
-from vljepa_ros.nodes.camera_node import CameraNode
-from vljepa_ros.nodes.model_node import NAMESPACE
-from vljepa_ros.nodes.perception_node import PerceptionNode
-from vljepa_ros.nodes.selective_decoder_node import SelectiveDecoderNode
+from vljepa_ros.nodes.worker_node import NAMESPACE
 from vljepa_ros.resources import share_dir
 
 __all__ = ["NODES", "BringupConfig", "commands", "make_nodes", "ros_arguments", "run"]
 
-NODES = ("camera", "decoder", "perception")
-_MODULES = {
-    "camera": "camera_node",
-    "perception": "perception_node",
-    "decoder": "selective_decoder_node",
+NODES = ("camera", "decoder", "memory", "perception", "triggers")
+_CLASSES = {
+    "camera": ("camera_node", "CameraNode"),
+    "decoder": ("selective_decoder_node", "SelectiveDecoderNode"),
+    "memory": ("memory_node", "MemoryNode"),
+    "perception": ("perception_node", "PerceptionNode"),
+    "triggers": ("trigger_node", "TriggerNode"),
 }
-_FILES = ("perception.yaml", "selective_decoder.yaml", "camera.yaml")
+_FILES = (
+    "perception.yaml",
+    "selective_decoder.yaml",
+    "triggers.yaml",
+    "memory.yaml",
+    "camera.yaml",
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class BringupConfig:
     model, engine: empty: as in the parameter files.
     cameras: (name, image topic); no topic: the camera node's for the first camera, where there is
         one, else as in the parameter files. None at all: as in the parameter files.
+    triggers: texts to watch for, as the trigger node's parameter; none: as in the parameter files.
     nodes: of NODES.
     namespace: the robot's; the nodes live in `vljepa` inside it.
     params_files: read after those of the package. parameters: NAME:=VALUE, values in YAML.
@@ -48,7 +55,8 @@ class BringupConfig:
     model: str = ""
     engine: str = ""
     cameras: tuple[tuple[str, str], ...] = ()
-    nodes: frozenset[str] = frozenset(NODES)
+    triggers: tuple[str, ...] = ()
+    nodes: frozenset[str] = frozenset(NODES) - {"memory"}
     namespace: str = ""
     params_files: tuple[Path, ...] = ()
     parameters: tuple[str, ...] = ()
@@ -85,6 +93,8 @@ def ros_arguments(config: BringupConfig) -> list[str]:
     for name, topic in config.cameras:
         if topic:
             values[f"{name}.image_topic"] = topic
+    if config.triggers:
+        values["trigger_node:triggers"] = list(config.triggers)
     for name, value in values.items():
         arguments += ["-p", f"{name}:={json.dumps(value)}"]
     for parameter in config.parameters:
@@ -97,11 +107,10 @@ def make_nodes(config: BringupConfig) -> list[Any]:
     """The nodes, for one process that was initialised with `ros_arguments`."""
     made: list[Any] = []
     for name in config.started:
-        if name == "camera":
-            made.append(CameraNode())
-        else:
-            node = PerceptionNode() if name == "perception" else SelectiveDecoderNode()
-            made.append(node)
+        module, kind = _CLASSES[name]
+        node = getattr(import_module(f"vljepa_ros.nodes.{module}"), kind)()
+        made.append(node)
+        if hasattr(node, "autostart"):
             node.autostart()
     return made
 
@@ -117,7 +126,7 @@ def commands(config: BringupConfig) -> dict[str, Sequence[str]]:
         name: [
             sys.executable,
             "-m",
-            f"vljepa_ros.nodes.{_MODULES[name]}",
+            f"vljepa_ros.nodes.{_CLASSES[name][0]}",
             *ros_arguments(config),
         ]
         for name in config.started

@@ -16,7 +16,7 @@ from vljepa_ros.nodes.memory_input import MemoryCameraParameters, MemoryInput
 from vljepa_ros.nodes.memory_parameters import MemoryParameters
 from vljepa_ros.nodes.memory_reply import fill_reply, query_of
 from vljepa_ros.nodes.parameters import Declared
-from vljepa_ros.nodes.pose_input import PoseInput
+from vljepa_ros.nodes.pose_input import TF, PoseInput, TfPoseInput
 from vljepa_ros.nodes.qos import RESULTS, mismatch_events
 from vljepa_ros.nodes.text_encoder_client import TextEncoderClient, TextEncoderError
 from vljepa_ros.nodes.worker_node import WorkerNode, run_node
@@ -44,7 +44,7 @@ class MemoryNode(WorkerNode):
         self._texts: TextEncoderClient | None = None
         self._inputs: dict[str, MemoryInput] = {}
         self._taking = threading.Lock()
-        self._pose: PoseInput | None = None
+        self._pose: PoseInput | TfPoseInput | None = None
         self._event_topic: Any = None
         self._camera_parameters: dict[str, Declared[MemoryCameraParameters]] = {}
         super().__init__("memory_node", MemoryParameters, **options)
@@ -111,7 +111,9 @@ class MemoryNode(WorkerNode):
     def start(self) -> None:
         """Begin to remember."""
         p = self.settings
-        if p.pose_topic:
+        if p.pose_type == TF:
+            self._pose = TfPoseInput(self, p.pose_frame, p.base_frame)
+        elif p.pose_topic:
             self._pose = PoseInput(self, p.pose_topic, p.pose_type)
         for camera in self._inputs.values():
             if self._pose is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vljepa_ros.nodes.parameters import fixed, live
-from vljepa_ros.nodes.pose_input import POSE_TYPES
+from vljepa_ros.nodes.pose_input import POSE_TYPES, TF
 from vljepa_ros.nodes.worker_node import WorkerParameters
 
 __all__ = ["MemoryParameters"]
@@ -25,8 +25,16 @@ class MemoryParameters(WorkerParameters):
     upkeep_period: float = fixed(
         600.0, "Seconds between two rounds of forgetting and compaction.", 1.0, 86400.0
     )
-    pose_topic: str = fixed("", "Topic of the robot's pose; empty: no poses are kept.")
-    pose_type: str = fixed("odometry", "Kind of the pose topic.", choices=tuple(POSE_TYPES))
+    pose_topic: str = fixed(
+        "", "Topic of the robot's pose; empty: no poses are kept, unless pose_type is tf."
+    )
+    pose_type: str = fixed(
+        "odometry",
+        "Kind of the pose topic; tf: from /tf and /tf_static, without a pose topic.",
+        choices=(*POSE_TYPES, TF),
+    )
+    pose_frame: str = fixed("map", "With tf: the frame in which poses are told.")
+    base_frame: str = fixed("base_link", "With tf: the robot's frame, whose pose is kept.")
     thumbnail: int = fixed(96, "Side of a thumbnail's images, pixels.", 16, 1024)
     sample_interval: float = live(
         1.0, "Seconds between two samples that are kept beside the segments; 0: none.", 0.0, 3600.0

@@ -1,4 +1,4 @@
-"""The robot's newest pose, from odometry or localisation."""
+"""The robot's newest pose, from odometry, localisation or tf."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 from vljepa_ros import ros
 from vljepa_ros.nodes.qos import IMAGES
 from vljepa_ros.perception.memory.row import Pose
+from vljepa_ros.perception.transforms import Transform, TransformTree
 
-__all__ = ["POSE_TYPES", "PoseInput"]
+__all__ = ["POSE_TYPES", "TF", "PoseInput", "TfPoseInput"]
 
+TF = "tf"
 POSE_TYPES = {
     "odometry": "nav_msgs/msg/Odometry",
     "pose": "geometry_msgs/msg/PoseStamped",
@@ -19,6 +21,12 @@ POSE_TYPES = {
 }
 _FRESH = 5.0
 """Seconds for which a pose counts."""
+_DYNAMIC = ros.QoSProfile(depth=100, reliability=ros.ReliabilityPolicy.BEST_EFFORT)
+_STATIC = ros.QoSProfile(
+    depth=100,
+    reliability=ros.ReliabilityPolicy.RELIABLE,
+    durability=ros.DurabilityPolicy.TRANSIENT_LOCAL,
+)
 
 
 class PoseInput:
@@ -48,3 +56,45 @@ class PoseInput:
             return
         self._pose = Pose(position, orientation, str(message.header.frame_id))
         self._arrived = time.monotonic()
+
+
+class TfPoseInput:
+    """Listens to /tf and /tf_static until `close`.
+
+    :param frame: in which the pose is told, e.g. map. base: whose pose it is, e.g. base_link.
+    """
+
+    def __init__(self, node: Any, frame: str, base: str) -> None:
+        self._node = node
+        self._frame, self._base = frame, base
+        self._tree = TransformTree()
+        kind = ros.interface("tf2_msgs/msg/TFMessage")
+        self._subscriptions = [
+            node.create_subscription(kind, "/tf", self._on_tf, _DYNAMIC),
+            node.create_subscription(kind, "/tf_static", self._on_static, _STATIC),
+        ]
+
+    def newest(self) -> Pose | None:
+        """The newest pose; None where the frames are not connected, or a transform between them
+        has not come lately."""
+        found = self._tree.find(self._frame, self._base)
+        if found is None or time.monotonic() - found[1] > _FRESH:
+            return None
+        return Pose(found[0].translation, found[0].rotation, self._frame)
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+
+    def _on_tf(self, message: Any) -> None:
+        self._put(message, time.monotonic())
+
+    def _on_static(self, message: Any) -> None:
+        self._put(message, math.inf)
+
+    def _put(self, message: Any, arrived: float) -> None:
+        for entry in message.transforms:
+            t, q = entry.transform.translation, entry.transform.rotation
+            transform = Transform((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
+            self._tree.put(entry.header.frame_id, entry.child_frame_id, transform, arrived)

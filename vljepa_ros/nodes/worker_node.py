@@ -1,4 +1,5 @@
-"""A lifecycle node of one or more cameras with a worker thread: parameters, states, refusals.
+"""A lifecycle node of one or more cameras, mostly with a worker thread: parameters, states,
+refusals.
 
 What a subclass opens at `configure` it closes at `cleanup`, `shutdown`, an error, or the node's
 end, whichever comes first; between, the worker's thread calls `step` and serves requests.
@@ -39,7 +40,7 @@ class WorkerParameters:
 
 
 class WorkerNode(ros.LifecycleNode):
-    """Subclasses give `open`, `start`, `stop`, `close`, `step` and `parts`.
+    """Subclasses give `open`, `start`, `stop`, `close` and `parts`; with a worker, `step`.
 
     :param kind: dataclass of the parameters, a WorkerParameters.
     """
@@ -48,6 +49,8 @@ class WorkerNode(ros.LifecycleNode):
     """What it opens, as diagnostics name it: the model, the memory."""
     known: ClassVar[tuple[type[Exception], ...]] = (Busy, DeadlineError)
     """Exceptions whose text is an answer to the user as it is."""
+    works: ClassVar[bool] = True
+    """Whether it has a worker thread; else all its work is done in the executor's."""
 
     def __init__(self, name: str, kind: type[WorkerParameters], **options: Any) -> None:
         super().__init__(name, **{"namespace": NAMESPACE, **options})
@@ -85,7 +88,7 @@ class WorkerNode(ros.LifecycleNode):
         raise NotImplementedError
 
     def ready(self) -> None:
-        """Opened, and the worker runs."""
+        """Opened, and the worker runs, if there is one."""
 
     def start(self) -> None:
         """Activate."""
@@ -130,8 +133,9 @@ class WorkerNode(ros.LifecycleNode):
         except self.known as error:
             return self._fail(str(error))
         self.opened, self.why = True, ""
-        self.worker = Worker(self.step, self._step_failed)
-        self.worker.start(self.get_name())
+        if self.works:
+            self.worker = Worker(self.step, self._step_failed)
+            self.worker.start(self.get_name())
         self.ready()
         return super().on_configure(state)
 

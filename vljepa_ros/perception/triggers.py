@@ -63,7 +63,7 @@ def checked_triggers(texts: Sequence[str], thresholds: Sequence[float]) -> tuple
             f"{len(thresholds)} thresholds for {len(texts)} texts, allowed: one for each text, or "
             "none for the default"
         )
-    limits = list(thresholds) or [None] * len(texts)
+    limits: list[float | None] = [*thresholds] or [None] * len(texts)
     return _checked([Trigger(t, limit) for t, limit in zip(texts, limits, strict=True)])
 
 

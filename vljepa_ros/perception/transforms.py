@@ -1,0 +1,119 @@
+"""Rigid transforms between named frames, as ROS's tf tells them, composed along their chain.
+
+The newest transform of each pair counts; there is no history and no interpolation.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+__all__ = ["Transform", "TransformTree"]
+
+Vector = tuple[float, float, float]
+Quaternion = tuple[float, float, float, float]
+
+_LONGEST = 64  # frames in a chain; more means a loop
+
+
+@dataclass(frozen=True)
+class Transform:
+    """Where a frame is in another one.
+
+    translation: x, y, z, metres. rotation: unit quaternion x, y, z, w.
+    """
+
+    translation: Vector = (0.0, 0.0, 0.0)
+    rotation: Quaternion = (0.0, 0.0, 0.0, 1.0)
+
+    def __matmul__(self, other: Transform) -> Transform:
+        """This one after the other: of a in b, and of b in c, comes a in c."""
+        moved = _rotated(self.rotation, other.translation)
+        x, y, z = (a + b for a, b in zip(self.translation, moved, strict=True))
+        return Transform((x, y, z), _product(self.rotation, other.rotation))
+
+    def inverse(self) -> Transform:
+        """The way back."""
+        x, y, z, w = self.rotation
+        back = (-x, -y, -z, w)
+        tx, ty, tz = _rotated(back, self.translation)
+        return Transform((-tx, -ty, -tz), back)
+
+
+def _product(p: Quaternion, q: Quaternion) -> Quaternion:
+    px, py, pz, pw = p
+    qx, qy, qz, qw = q
+    return (
+        pw * qx + px * qw + py * qz - pz * qy,
+        pw * qy - px * qz + py * qw + pz * qx,
+        pw * qz + px * qy - py * qx + pz * qw,
+        pw * qw - px * qx - py * qy - pz * qz,
+    )
+
+
+def _rotated(q: Quaternion, v: Vector) -> Vector:
+    x, y, z, w = q
+    turned = _product(_product(q, (*v, 0.0)), (-x, -y, -z, w))
+    return turned[:3]
+
+
+@dataclass(frozen=True)
+class _Link:
+    parent: str
+    transform: Transform
+    arrived: float
+
+
+class TransformTree:
+    """The newest transform of each frame in its parent."""
+
+    def __init__(self) -> None:
+        self._links: dict[str, _Link] = {}
+        self.refused = 0
+
+    def put(
+        self,
+        parent: str,
+        child: str,
+        transform: Transform,
+        arrived: float,
+    ) -> None:
+        """Take the place of `child` in `parent`; what is not finite, has no rotation, or has its
+        own child as parent is refused and counted. A leading slash of a name is ignored.
+
+        :param arrived: seconds, of any clock; inf where it holds for ever (a static transform).
+        """
+        parent, child = parent.lstrip("/"), child.lstrip("/")
+        norm = math.sqrt(sum(value * value for value in transform.rotation))
+        finite = all(math.isfinite(v) for v in (*transform.translation, norm))
+        if not finite or norm < 1e-6 or not parent or not child or parent == child:
+            self.refused += 1
+            return
+        x, y, z, w = (value / norm for value in transform.rotation)
+        unit = Transform(transform.translation, (x, y, z, w))
+        self._links[child] = _Link(parent, unit, arrived)
+
+    def find(self, target: str, source: str) -> tuple[Transform, float] | None:
+        """Where `source` is in `target`, and when the oldest transform on the way arrived (inf:
+        all are static); None where no chain leads from one to the other."""
+        target, source = target.lstrip("/"), source.lstrip("/")
+        up, down = self._chain(source), self._chain(target)
+        if up is None or down is None:
+            return None
+        ancestors = {frame: i for i, (frame, _, _) in enumerate(down)}
+        for frame, transform, arrived in up:
+            if frame in ancestors:
+                _, back, since = down[ancestors[frame]]
+                return back.inverse() @ transform, min(arrived, since)
+        return None
+
+    def _chain(self, frame: str) -> list[tuple[str, Transform, float]] | None:
+        """Each ancestor, `frame` itself first: where `frame` is in it; None: a loop."""
+        at, since = Transform(), math.inf
+        chain = [(frame, at, since)]
+        while (link := self._links.get(frame)) is not None:
+            if len(chain) > _LONGEST:
+                return None
+            frame, at, since = link.parent, link.transform @ at, min(since, link.arrived)
+            chain.append((frame, at, since))
+        return chain
