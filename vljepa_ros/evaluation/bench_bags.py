@@ -76,8 +76,10 @@ def bag_retrieval(
     :raises BagError: a bag cannot be read.
     :raises MemoryStoreError: the memory cannot be written.
     """
-    note("the task `retrieval` of `vljepa eval`, on the same scenes ...")
-    result, evaluation = evaluate(engine, data, scenes, ("retrieval_r1", "retrieval_r5"), seed)
+    note("`vljepa eval retrieval_events_r1`, on the same scenes ...")
+    result, evaluation = evaluate(
+        engine, data, scenes, ("retrieval_events_r1", "retrieval_events_r5"), seed
+    )
     asked = {event_key(m.kind, m.name): (m.kind, m.name, m.scene) for m in evaluation.moments}
     with tempfile.TemporaryDirectory() as place:
         config = engine.config
@@ -106,9 +108,9 @@ def bag_retrieval(
         "right_among_five": round(among.value, 4),
         "right_among_five_ci": [round(among.low, 4), round(among.high, 4)],
         "overlapping_among_five": round(sum(touched) / len(touched), 4),
-        "eval_retrieval_r1": tasks["retrieval_r1"]["accuracy"],
-        "eval_retrieval_r5": tasks["retrieval_r5"]["accuracy"],
-        "eval_retrieval_r5_ci": tasks["retrieval_r5"]["ci"],
+        "eval_retrieval_r1": tasks["retrieval_events_r1"]["accuracy"],
+        "eval_retrieval_r5": tasks["retrieval_events_r5"]["accuracy"],
+        "eval_retrieval_r5_ci": tasks["retrieval_events_r5"]["ci"],
         "recorded_seconds": round(recorded, 1),
         "times_real_time": round(recorded / took, 1),
     }

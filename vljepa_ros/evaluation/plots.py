@@ -1,5 +1,5 @@
-"""Pictures of an evaluation: confusion of actions, reliability, tasks beside their blind
-baselines."""
+"""Pictures of an evaluation: confusion of actions, reliability, accuracy over coverage, tasks beside
+their blind baselines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vljepa_ros.evaluation.calibration import reliability_bins
-from vljepa_ros.evaluation.run_eval import Evaluation
+from vljepa_ros.evaluation.judgement import Evaluation
 from vljepa_ros.world.state import ACTIONS
 
 __all__ = ["write_plots"]
@@ -27,9 +27,9 @@ def write_plots(evaluation: Evaluation, result: Mapping[str, Any], folder: Path)
     written = []
     if evaluation.actions:
         written.append(_confusion(evaluation.actions, folder / "confusion_actions.png"))
-    stated, right = evaluation.calibration()
-    if stated:
-        written.append(_reliability(stated, right, result["ece"], folder / "reliability.png"))
+    if evaluation.stated:
+        written.append(_reliability(evaluation, result, folder / "reliability.png"))
+        written.append(_coverage(result, folder / "coverage.png"))
     if result["tasks"]:
         written.append(_tasks(result, folder / "tasks.png"))
     return written
@@ -72,28 +72,64 @@ def _confusion(answers: list[tuple[str, str]], path: Path) -> Path:
     return path
 
 
-def _reliability(stated: list[float], right: list[bool], ece: float, path: Path) -> Path:
-    bins = reliability_bins(stated, right)
-    figure = _figure(6.2, 6)
+def _reliability(evaluation: Evaluation, result: Mapping[str, Any], path: Path) -> Path:
+    """Left: all answers, whole and random sets; right: each task by itself."""
+    figure = _figure(11.5, 5.8)
+    every, single = figure.subplots(1, 2)
+    stated, right = evaluation.whole_sets()
+    sets = [("answer is among the candidates", stated, right, result["ece_debiased"], BLUE)]
+    if evaluation.open_stated:
+        alone = [value for one in evaluation.open_stated.values() for value in one.alone]
+        outcome = [value for one in evaluation.open_stated.values() for value in one.right]
+        label = "a third of the sets lacks it"
+        sets.append((label, alone, outcome, result["ece_open"], ORANGE))
+    for label, values, outcomes, ece, colour in sets:
+        bins = reliability_bins(values, outcomes)
+        error = [1.96 * np.sqrt(max(b.accuracy * (1 - b.accuracy), 1e-9) / b.count) for b in bins]
+        every.errorbar(
+            [b.confidence for b in bins],
+            [b.accuracy for b in bins],
+            yerr=error,
+            marker="o",
+            color=colour,
+            capsize=3,
+            label=f"{label}: ECE {ece:.3f}, n {len(values)}",
+        )
+    for number, (name, one) in enumerate(sorted(evaluation.stated.items())):
+        bins = reliability_bins(one.given, one.right)
+        single.plot(
+            [b.confidence for b in bins],
+            [b.accuracy for b in bins],
+            marker=".",
+            linewidth=1.2,
+            color=f"C{number % 10}",
+            linestyle="-" if number < 10 else "--",
+            label=f"{name} {result['ece_by_task'][name]:.3f}",
+        )
+    for axes, title in ((every, "All VQA answers"), (single, "By task, with its ECE")):
+        axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
+        axes.set(xlim=(0, 1.02), ylim=(0, 1.02), title=title)
+        axes.set(xlabel="stated probability of the answer", ylabel="share that was right")
+        axes.grid(color="#e4e7eb")
+        axes.legend(frameon=False, fontsize=8)
+    figure.savefig(path)
+    return path
+
+
+def _coverage(result: Mapping[str, Any], path: Path) -> Path:
+    """Accuracy over the share of questions answered, the surest ones first."""
+    figure = _figure(6.6, 5.2)
     axes = figure.add_subplot()
-    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="perfect")
-    error = [1.96 * np.sqrt(max(b.accuracy * (1 - b.accuracy), 1e-9) / b.count) for b in bins]
-    axes.errorbar(
-        [b.confidence for b in bins],
-        [b.accuracy for b in bins],
-        yerr=error,
-        marker="o",
-        color=BLUE,
-        capsize=3,
-        label=f"10 bins of {bins[0].count} answers",
-    )
-    axes.set(
-        xlim=(0, 1.02),
-        ylim=(0, 1.02),
-        xlabel="stated probability of the answer",
-        ylabel="share that was right",
-        title=f"Reliability of all VQA answers, ECE {ece:.3f}",
-    )
+    curves = [("answer is among the candidates", result["coverage"], BLUE)]
+    if "open_sets" in result:
+        curves.append(("a third of the sets lacks it", result["open_sets"]["coverage"], ORANGE))
+    for label, curve, colour in curves:
+        axes.plot([c["share"] for c in curve], [c["accuracy"] for c in curve], marker=".",
+                  color=colour, label=label)  # fmt: skip
+    axes.axvline(1 - result["abstained_share"], color=GREY, linestyle="--", linewidth=1,
+                 label=f"probability of {result['abstain_below']:g} and more")  # fmt: skip
+    axes.set(xlim=(0, 1.02), ylim=(None, 1.01), title="Answering only when sure")
+    axes.set(xlabel="share of questions answered", ylabel="share of the answers that was right")
     axes.grid(color="#e4e7eb")
     axes.legend(frameon=False)
     figure.savefig(path)

@@ -48,37 +48,51 @@ class Judged:
 
     scenes: id of the scene. right, blind_majority, blind_zeroed: whether the model, the
     question-string majority and the Predictor with visual tokens zeroed were right; blind lists
-    may be empty for a task with a known chance level instead.
+    may be empty for a task with a known chance level instead. other_clip: whether the answer is
+    the same from another scene's clip, for a part of the samples.
     """
 
     scenes: list[str] = field(default_factory=list)
     right: list[bool] = field(default_factory=list)
     blind_majority: list[bool] = field(default_factory=list)
     blind_zeroed: list[bool] = field(default_factory=list)
+    other_clip: list[bool] = field(default_factory=list)
     chance: float | None = None
 
-    def blind(self) -> float | None:
-        """The better of the blind answers, 0..1; None where nothing can be answered blind."""
-        shares = [float(np.mean(part)) for part in (self.blind_majority, self.blind_zeroed) if part]
+    def blind_by(self, trained: float | None = None) -> dict[str, float]:
+        """What is reached without looking, by who answers: question-string `majority`, the
+        Predictor with visual tokens `zeroed`, one `trained` with them zeroed, `chance`."""
+        found = {
+            name: float(np.mean(part))
+            for name, part in (("majority", self.blind_majority), ("zeroed", self.blind_zeroed))
+            if part
+        }
+        if trained is not None and found:
+            found["trained"] = trained
         if self.chance is not None:
-            shares.append(self.chance)
-        return max(shares, default=None)
+            found["chance"] = self.chance
+        return found
 
 
-def task_figures(judged: Judged) -> dict[str, Any]:
-    """Return accuracy, ci, blind, n and scenes of one task.
+def task_figures(judged: Judged, trained: float | None = None) -> dict[str, Any]:
+    """Return accuracy, ci, blind (the best that does not look), blind_by, n and scenes of one task.
 
+    :param trained: accuracy of a Predictor that was trained with visual tokens zeroed.
     :raises ValueError: the task has no samples.
     """
     estimate = scene_bootstrap(judged.right, judged.scenes)
-    blind = judged.blind()
-    return {
+    blind = {name: round(value, 4) for name, value in judged.blind_by(trained).items()}
+    found: dict[str, Any] = {
         "accuracy": round(estimate.value, 4),
         "ci": [round(estimate.low, 4), round(estimate.high, 4)],
-        "blind": None if blind is None else round(blind, 4),
+        "blind": max(blind.values(), default=None),
+        "blind_by": blind,
         "n": estimate.n,
         "scenes": estimate.scenes,
     }
+    if judged.other_clip:
+        found["other_clip"] = round(float(np.mean(judged.other_clip)), 4)
+    return found
 
 
 def macro(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
@@ -106,7 +120,7 @@ def print_table(result: Mapping[str, Any], stream: IO[str]) -> None:
     console = Console(file=stream, highlight=False)
     table = Table(title=f"{result['model_id']} on {result['engine']}, held-out scenes")
     table.add_column("task")
-    for name in ("accuracy", "95% interval", "blind", "n", "scenes"):
+    for name in ("accuracy", "95% interval", "blind", "other clip", "n", "scenes", "fp32"):
         table.add_column(name, justify="right")
     for row in _rows(result):
         table.add_row(*row)
@@ -116,21 +130,41 @@ def print_table(result: Mapping[str, Any], stream: IO[str]) -> None:
 
 
 def card_section(result: Mapping[str, Any]) -> str:
-    """Return the model card's section in Markdown, with its marks."""
-    lines = [CARD_BEGIN, "", *(f"- {line}" for line in _headlines(result)), ""]
-    lines += ["| task | accuracy | 95% interval | blind | n |", "|---|---|---|---|---|"]
-    lines += ["| " + " | ".join(row[:5]) + " |" for row in _rows(result)]
+    """Return the model card's section in Markdown, with its marks; the two figures that matter most
+    first."""
+    lines = [CARD_BEGIN, ""]
+    lines += [f"- **{line}**" for line in _headlines(result)[:2]]
+    lines += [f"- {line}" for line in _headlines(result)[2:]]
+    beside = "beside" in result
+    heads = ["task", "accuracy", "95% interval", "blind", "other clip", "n"]
+    heads += ["fp32"] if beside else []
+    lines += ["", "| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    for row in _rows(result):
+        cells = [*row[:6], *([row[7]] if beside else [])]
+        lines.append("| " + " | ".join(cells) + " |")
+    lines += ["", *_failed(result)]
     scenes = ", ".join(f"{count} of {split}" for split, count in result["scenes"].items())
     lines += [
-        "",
-        f"Scenes: {scenes}. Intervals: percentile bootstrap over scenes. Blind: the better of the "
-        "question-string majority, learned on validation scenes, and the Predictor with visual "
-        "tokens "
-        "zeroed. Printed again by `vljepa eval`.",
+        f"Scenes: {scenes}. Intervals: percentile bootstrap over scenes. Blind: the best of the "
+        "question-string majority (learned on validation scenes), the Predictor with visual tokens "
+        "zeroed, and one trained with them zeroed. Other clip: the same question about another "
+        "scene's clip, judged by the first one's truth. Printed again by `vljepa eval`.",
         "",
         CARD_END,
     ]
     return "\n".join(lines)
+
+
+def _failed(result: Mapping[str, Any]) -> list[str]:
+    """Tasks that stay at their blind baseline: they are not to be relied on."""
+    names = [
+        name
+        for name, task in result["tasks"].items()
+        if task["blind"] is not None and task["ci"][0] <= task["blind"]
+    ]
+    if not names:
+        return []
+    return [f"At their blind baseline, not to be relied on: {', '.join(names)}.", ""]
 
 
 def fill_card(card: str, result: Mapping[str, Any]) -> str:
@@ -143,14 +177,17 @@ def fill_card(card: str, result: Mapping[str, Any]) -> str:
 
 
 def _rows(result: Mapping[str, Any]) -> list[list[str]]:
+    beside = result.get("beside", {}).get("tasks", {})
     return [
         [
             name,
             f"{task['accuracy']:.3f}",
             f"{task['ci'][0]:.3f} to {task['ci'][1]:.3f}",
             "" if task["blind"] is None else f"{task['blind']:.3f}",
+            f"{task['other_clip']:.3f}" if "other_clip" in task else "",
             str(task["n"]),
             str(task["scenes"]),
+            f"{beside[name]['accuracy']:.3f}" if name in beside else "",
         ]
         for name, task in result["tasks"].items()
     ]
@@ -159,8 +196,24 @@ def _rows(result: Mapping[str, Any]) -> list[list[str]]:
 def _headlines(result: Mapping[str, Any]) -> list[str]:
     names: Sequence[tuple[str, str]] = (
         ("macro_vqa", "mean VQA accuracy"),
+        ("events_told_share", "share of events told rightly"),
         ("macro_vqa_above_blind", "mean share of the way from blind to perfect"),
         ("text_right_share", "share of time the robot's text is true"),
-        ("ece", "expected calibration error, 10 equal-mass bins"),
+        ("unseen_action_ceiling", "unseen wording of actions, ceiling of the text side alone"),
+        ("unseen_action_of_ceiling", "share of that ceiling reached"),
+        ("ece_debiased", "expected calibration error, the answer being among the candidates"),
+        ("ece_worst", "the same, worst task"),
+        ("ece_open", "expected calibration error, a third of the sets without the answer"),
+        ("ece_open_worst", "the same, worst task"),
+        ("abstained_share", "share of questions not answered, probability below the threshold"),
+        ("accuracy_answered", "accuracy of the others"),
     )
-    return [f"{text}: {result[name]:.3f}" for name, text in names if result.get(name) is not None]
+    lines = [f"{text}: {result[name]:.3f}" for name, text in names if result.get(name) is not None]
+    beside = result.get("beside", {}).get("parity")
+    if beside:
+        lines.append(
+            f"distance to {result['beside']['model_id']} ({result['beside']['what']}): "
+            f"{beside['error']:.4f} of the median distance between {beside['clips']} clips, best "
+            f"label equal in {beside['agreement']:.2%}"
+        )
+    return lines

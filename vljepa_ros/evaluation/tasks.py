@@ -8,19 +8,31 @@
 trained | | held_out_pairs | test_b | is a colour+shape there that was never trained? half yes,
 half no | | colour_held_out_pairs | test_b | the colour of an object whose colour+shape was never
 trained | | decoded_event | test_a | does the Y-Decoder's text say what happens? |
-| retrieval_r1, retrieval_r5 | test_a | event texts in unseen wording to one moment each |
+| retrieval_r1, retrieval_r5 | test_a | texts of an event and three states, unseen wording, to
+one moment each | | retrieval_events_r1, retrieval_events_r5 | test_a | by the event alone |
+
+`calibration_rows` asks for more of what is rare, for the calibration error alone.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from vljepa_ros.evaluation.samples import Sample
 from vljepa_ros.world.questions import CLIP_FRAMES, Question, Record, ask, ask_held_out_pair
 from vljepa_ros.world.state import NEVER_TRAINED, SHAPES
 
-__all__ = ["CLIP_TASKS", "TASKS", "draw", "splits_of", "training_rows"]
+__all__ = [
+    "CLIP_TASKS",
+    "SECTIONS",
+    "TASKS",
+    "calibration_rows",
+    "draw",
+    "splits_of",
+    "training_rows",
+    "wanted_tasks",
+]
 
 _PLAIN = (
     "door",
@@ -39,7 +51,18 @@ _PLAIN = (
 _STATES = ("door", "lights", "person")
 _TEST_B = ("held_out_pairs", "colour_held_out_pairs")
 CLIP_TASKS = (*_PLAIN, "unseen_action", "unseen_states", *_TEST_B)
-TASKS = (*CLIP_TASKS, "decoded_event", "retrieval_r1", "retrieval_r5")
+RETRIEVAL = ("retrieval_r1", "retrieval_r5", "retrieval_events_r1", "retrieval_events_r5")
+TASKS = (*CLIP_TASKS, "decoded_event", *RETRIEVAL)
+SECTIONS = {
+    "labels": ("door", "lights", "person", "action", "unseen_action", "unseen_states"),
+    "vqa": CLIP_TASKS,
+    "retrieval": RETRIEVAL,
+    "captions": ("decoded_event",),
+}
+"""Names for several tasks; `events` is evaluated by itself (`vljepa eval events`)."""
+_RARE = {"action": 0.12, "event": 0.12, "holding_anything": 0.35, "held": 1.0, "moved": 1.0}
+"""Share of the clips between two that `draw` asks about which are asked about for calibration."""
+_TWICE = ("moved",)
 _EVERY = 3  # frames between two clips that are asked about: neighbours show nearly the same
 
 
@@ -67,8 +90,45 @@ def draw(
         )
         for task, question in drawn:
             if task in tasks:
-                truth = frozenset((question.key,))
-                yield t, Sample(task, question.text, question.candidates, question.keys, truth)
+                yield t, _sample(task, question)
+
+
+def calibration_rows(
+    record: Record, scene: str, seed: int, tasks: frozenset[str]
+) -> Iterator[tuple[int, Sample]]:
+    """Further questions of test_a of tasks that are rare: (frame at which the clip ends, sample).
+
+    About the clips that `draw` leaves out, so that there are at least 2,000 answers of each task
+    in 450 scenes.
+    """
+    rng = random.Random(f"more {seed}/{scene}")
+    first = CLIP_FRAMES - 1 + random.Random(f"{seed}/{scene}").randrange(_EVERY)
+    for t in range(CLIP_FRAMES - 1, len(record.states)):
+        if t >= first and (t - first) % _EVERY == 0:
+            continue
+        for task in _RARE:
+            if task not in tasks or rng.random() >= _RARE[task]:
+                continue
+            for _ in range(2 if task in _TWICE else 1):
+                for question in ask(record, t, rng, "train"):
+                    if question.task == task and not _is_easy_nothing(question):
+                        yield t, _sample(task, question)
+
+
+def wanted_tasks(names: Iterable[str]) -> frozenset[str]:
+    """Tasks for names of tasks and sections; all where there are none.
+
+    :raises ValueError: an unknown name.
+    """
+    given = list(names)
+    unknown = sorted(set(given) - set(TASKS) - set(SECTIONS))
+    if unknown:
+        raise ValueError(
+            f"unknown task {', '.join(unknown)}; tasks: {', '.join((*SECTIONS, *TASKS))}"
+        )
+    return frozenset(task for name in given for task in SECTIONS.get(name, (name,))) or frozenset(
+        TASKS
+    )
 
 
 def training_rows(record: Record, scene: str, seed: int) -> Iterator[tuple[str, str, str]]:
@@ -82,6 +142,11 @@ def training_rows(record: Record, scene: str, seed: int) -> Iterator[tuple[str, 
                 yield "held_out_pairs", question.text, question.key
             if task == "colour":
                 yield "colour_held_out_pairs", question.text, question.key
+
+
+def _sample(task: str, question: Question) -> Sample:
+    truth = frozenset((question.key,))
+    return Sample(task, question.text, question.candidates, question.keys, truth)
 
 
 def _of_test_a(record: Record, t: int, rng: random.Random) -> Iterator[tuple[str, Question]]:

@@ -3,11 +3,12 @@ from __future__ import annotations
 import numpy as np
 
 from vljepa_ros.engines.protocol import Generated
-from vljepa_ros.evaluation.events import shipped_detection, tell
+from vljepa_ros.evaluation.events import shipped_detection, tell, told_rightly
 from vljepa_ros.evaluation.text_match import same_text
 from vljepa_ros.models.config import load_config
 from vljepa_ros.perception.change.anchor_drift import AnchorDriftConfig
 from vljepa_ros.resources import share_dir
+from vljepa_ros.world.state import Event
 
 WORDS = ("all is quiet", "the door opens")
 CONFIG = AnchorDriftConfig(threshold=0.3, smoothing=0.0, settle=0.0, min_gap=0.0)
@@ -54,3 +55,13 @@ def test_images_without_a_truth_are_not_judged():
     stamps, embeddings, valid = stream(8)
     valid[3] = []
     assert len(tell(stamps, embeddings, valid, generate, CONFIG).right) == 19
+
+
+def test_an_event_is_told_rightly_when_its_name_is_in_force_in_time():
+    stamps = [0.5 * t for t in range(20)]
+    shown = ["nothing is happening"] * 10 + ["the door opens"] * 10
+    opens, shut = Event("door opens", "", 3.0, 4.0), Event("door closes", "", 3.0, 4.0)
+    early, cut = Event("door opens", "", 0.5, 1.0), Event("door opens", "", 8.0, 12.0)
+    assert told_rightly(stamps, shown, [opens, shut, early, cut]) == [True, False, False]
+    ball = Event("roll", "red ball", 5.0, 6.0)
+    assert told_rightly(stamps, ["an object rolls across the table"] * 20, [ball]) == [True]

@@ -5,7 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vljepa_ros.evaluation.retrieval import first_of_each, ranks
+from vljepa_ros.evaluation.retrieval import (
+    first_of_each,
+    late_similarity,
+    most_different,
+    ranks,
+    ranks_of,
+)
 
 
 def test_known_ranks():
@@ -38,3 +44,19 @@ def test_one_moment_for_each_key():
 def test_bad_shapes_are_named():
     with pytest.raises(ValueError, match="equal"):
         ranks(np.zeros((2, 3), np.float32), np.zeros((3, 3), np.float32))
+
+
+def test_moments_of_all_events_come_before_further_ones_of_the_same_event():
+    events = ["roll", "roll", "drop", "roll"]
+    keys = ["roll open", "roll shut", "drop open", "roll open"]
+    assert most_different(events, keys, [0, 1, 2, 3], 2) == [0, 2]
+    assert most_different(events, keys, [0, 1, 2, 3], 9) == [0, 1, 2]
+
+
+def test_each_statement_meets_the_answer_that_it_fits():
+    east, north, up = np.eye(3, dtype=np.float32)
+    statements = np.stack([np.stack([east, north]), np.stack([east, up])])
+    moments = np.stack([np.stack([north, east]), np.stack([up, east])])
+    similarity = late_similarity(statements, moments)
+    assert similarity.tolist() == [[2.0, 1.0], [1.0, 2.0]]
+    assert ranks_of(similarity).tolist() == [1, 1]

@@ -7,7 +7,7 @@ import pytest
 
 from vljepa_ros.engines.protocol import Clip, EncodedClip, Generated
 from vljepa_ros.evaluation.samples import Sample
-from vljepa_ros.evaluation.vqa import Answerer
+from vljepa_ros.evaluation.vqa import Answerer, Asked
 from vljepa_ros.models.config import Calibration, ModelConfig
 
 
@@ -67,35 +67,35 @@ def sample(question: str = "what?", truth: str = "k:red") -> Sample:
     return Sample("colour", question, texts, tuple(f"k:{t}" for t in texts), frozenset({truth}))
 
 
-def test_answers_scores_and_blind_answers():
+def test_answers_scores_and_answers_that_do_not_look():
     engine = DirectionEngine(["red", "blue", "green"], blind="green")
     tokens = [engine.token("red"), engine.token("blue"), engine.token("red")]
     samples = [sample(), sample(), sample("which?", "k:green")]
-    answered = Answerer(engine).answer(tokens, samples)
+    asked = [Asked(t, s) for t, s in zip(tokens, samples, strict=True)]
+    asked[1] = Asked(tokens[1], samples[1], other=engine.token("red"))
+    answered = Answerer(engine).answer(asked)
     assert [a.index for a in answered] == [0, 1, 0]
     assert [a.blind_index for a in answered] == [2, 2, 2]
+    assert [a.other_index for a in answered] == [-1, 0, -1]  # what the other clip shows
+    assert [a.rank for a in answered] == [1, 2, 2]
     assert [s.right(a.index) for s, a in zip(samples, answered, strict=True)] == [
         True,
         False,
         False,
     ]
     assert answered[0].score == pytest.approx(np.exp(10) / (np.exp(10) + 2 + np.exp(-10)), rel=1e-4)
+    assert answered[0].none == pytest.approx(np.exp(-10) / (np.exp(10) + 2 + np.exp(-10)), rel=1e-4)
 
 
 def test_one_pass_for_each_question_and_texts_are_embedded_once():
     engine = DirectionEngine(["red", "blue", "green"], blind="green")
     answerer = Answerer(engine)
     for _ in range(2):
-        answerer.answer([engine.token("red")] * 5, [sample()] * 4 + [sample("which?")])
+        asked = [Asked(engine.token("red"), s) for s in [sample()] * 4 + [sample("which?")]]
+        answerer.answer(asked)
     assert sorted(engine.encoded) == ["blue", "green", "red"]
     assert engine.passes.count(("what?", 4)) == 2
     assert engine.passes.count(("what?", 1)) == 1  # the blind one
-
-
-def test_numbers_must_agree():
-    engine = DirectionEngine(["red", "blue", "green"], blind="red")
-    with pytest.raises(ValueError, match="1 clips for 2 samples"):
-        Answerer(engine).answer([engine.token("red")], [sample(), sample()])
 
 
 def test_a_sample_that_cannot_be_answered_is_refused():

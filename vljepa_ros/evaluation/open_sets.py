@@ -1,0 +1,49 @@
+"""The calibrator on sets of candidates of which a third lack the right answer."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+
+from vljepa_ros.evaluation.judgement import Evaluation, Stated
+from vljepa_ros.evaluation.samples import Sample
+from vljepa_ros.evaluation.vqa import Answerer
+from vljepa_ros.models.calibration import probabilities
+from vljepa_ros.models.config import Calibration
+from vljepa_ros.training.candidate_sets import CandidateSets
+from vljepa_ros.world.questions import Question
+
+__all__ = ["SETS_PER_TASK", "judge_open_sets"]
+
+SETS_PER_TASK = 2000
+
+
+def judge_open_sets(
+    done: Evaluation, answerer: Answerer, calibration: Calibration, seed: int
+) -> None:
+    """Ask the VQA samples again with SETS_PER_TASK random sets of candidates for each task."""
+    rng = random.Random(seed)
+    questions = {task: [_question(sample) for sample, _ in stated.asked]
+                 for task, stated in done.stated.items()}  # fmt: skip
+    sets = CandidateSets(q for some in questions.values() for q in some[::5])
+    for task in sorted(questions):
+        found = done.open_stated.setdefault(task, Stated())
+        for _ in range(SETS_PER_TASK):
+            index = rng.randrange(len(questions[task]))
+            drawn = sets.draw(questions[task][index], rng)
+            if drawn is None:
+                continue
+            vector = done.stated[task].asked[index][1]
+            texts = np.stack([answerer.known(text) for text in drawn.texts])
+            each, none = probabilities(texts @ vector, calibration)
+            best = int(each.argmax())
+            found.alone.append(float(each[best]))
+            found.right.append(best == drawn.right)
+            done.lacking.append((none, drawn.right < 0))
+
+
+def _question(sample: Sample) -> Question:
+    (key,) = sample.truth
+    answer = sample.candidates[sample.keys.index(key)]
+    return Question(sample.task, sample.question, answer, key, sample.candidates, sample.keys)
