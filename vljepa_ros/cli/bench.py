@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from vljepa_ros.cli import bench_bags, bench_engine, bench_memory
+from vljepa_ros.cli import bench_bags, bench_engine, bench_memory, bench_triggers
 from vljepa_ros.cli.arguments import natural_number, positive_seconds
 from vljepa_ros.cli.failure import CliError
 
@@ -62,6 +62,7 @@ def add(commands: Any) -> None:
     find.set_defaults(run=_run_find)
     bench_engine.add(benches)
     bench_memory.add(benches)
+    bench_triggers.add(benches)
     bench_bags.add(benches)
 
 
