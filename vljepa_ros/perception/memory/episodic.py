@@ -35,8 +35,8 @@ class MemorySettings:
     location: str
     model_id: str
     dim: int
-    batch_rows: int = 128
-    batch_seconds: float = 10.0
+    batch_rows: int = 512
+    batch_seconds: float = 30.0
     max_pending: int = 4096
     upkeep_period: float = 600.0
     retention: Retention = field(default_factory=Retention)
@@ -91,14 +91,20 @@ class EpisodicMemory:
         *,
         thumbnails: bool = False,
     ) -> list[Moment]:
-        """Moments that fit, best first; see `find_moments`. What is not on the disk is not found.
+        """Moments that fit, best first; see `find_moments`. What is not on the disk yet is found
+        too, so that a batch may take its time.
 
         :raises QueryError: the query makes no sense.
         :raises MemoryStoreError: the store cannot be read, or nothing was remembered yet.
         """
-        return find_moments(
-            self._opened(create=False), query, vector, calibration, thumbnails=thumbnails
-        )
+        recent = self._writer.pending()  # first: what reaches the disk meanwhile is found there
+        try:
+            store = self._opened(create=False)
+        except MemoryMissingError:
+            if not recent:
+                raise
+            store = None
+        return find_moments(store, query, vector, calibration, thumbnails=thumbnails, recent=recent)
 
     def status(self) -> WriterStatus:
         """State of the writer, for diagnostics."""

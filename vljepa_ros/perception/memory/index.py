@@ -5,12 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Index", "Probes", "index_for", "probes_for"]
+__all__ = ["Index", "Probes", "index_for", "is_worn", "probes_for"]
 
 ROWS_THAT_PAY = 20_000
 COMPARED = 320
 """Rows compared with their exact vectors, or twice as many as asked for: reading them is what takes
 the time of a query, most of all with long vectors."""
+
+
+SEGMENTS = 8
+"""Parts of an index above which it is built anew: each round of upkeep adds one, and each costs a
+query nearly 2 ms of a core."""
+GROWN = 4
+"""It is built anew too when there are so many times the rows that it was made for."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +31,9 @@ class Index:
 
     partitions: int
 
-    def build(self, table: Any, column: str) -> None:
-        """Build it on a LanceDB table; one to two minutes of a core for a million rows of 256-d."""
+    def build(self, table: Any, column: str, rows: int) -> None:
+        """Build it on a LanceDB table of so many rows, in the place of any other index; one to two
+        minutes of a core for a million rows of 256-d."""
         from lancedb.index import IvfRq
 
         # Fewer, larger cells than the default, and a smaller sample for them: k-means is what takes
@@ -36,7 +44,21 @@ class Index:
             sample_rate=64,
             max_iterations=15,
         )
-        table.create_index(column, config=config, replace=True)
+        name = f"{column}_{rows}"
+        table.create_index(column, config=config, replace=True, name=name)
+        for other in table.list_indices():
+            if column in other.columns and other.name != name:
+                table.drop_index(other.name)
+
+
+def is_worn(table: Any, column: str, rows: int) -> bool:
+    """Whether the index of a LanceDB table is in too many parts, or was made for far fewer rows."""
+    for index in table.list_indices():
+        if column in index.columns:
+            made_for = index.name.rpartition("_")[2]
+            small = made_for.isdecimal() and rows >= GROWN * int(made_for)
+            return bool(small or (getattr(index, "num_segments", 0) or 0) > SEGMENTS)
+    return False
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 from vljepa_ros.models.config import Calibration
 from vljepa_ros.perception.memory.failure import QueryError
 from vljepa_ros.perception.memory.moments import Moment, calibrated, merge_hits
-from vljepa_ros.perception.memory.store import Filter, MemoryStore
+from vljepa_ros.perception.memory.row import Row
+from vljepa_ros.perception.memory.store import Filter, Hit, MemoryStore
 
 __all__ = ["MAX_LIMIT", "MAX_TEXT", "MomentQuery", "check_query", "find_moments"]
 
@@ -58,41 +60,63 @@ def check_query(query: MomentQuery) -> None:
 
 
 def find_moments(
-    store: MemoryStore,
+    store: MemoryStore | None,
     query: MomentQuery,
     vector: NDArray[np.float32],
     calibration: Calibration,
     *,
     thumbnails: bool = False,
+    recent: Sequence[Row] = (),
 ) -> list[Moment]:
     """At most `query.limit` moments, best first.
 
+    :param store: None: nothing is on the disk yet.
     :param vector: [D] float32, L2 norm 1: `query.text` through the Y-Encoder of the store's model.
+    :param recent: rows that are on the way to the disk; they are found as well.
     :raises QueryError: see `check_query`; or the memory knows no such camera or source.
     :raises MemoryStoreError: the store cannot be read.
     """
     check_query(query)
-    _known("camera", query.camera, store.cameras() if query.camera else [])
-    _known("source", query.source, store.distinct("source") if query.source else [])
+    _check_known(store, query, recent)
     which = Filter(camera=query.camera, source=query.source, start=query.start, end=query.end)
+    fresh = _hits_among([row for row in recent if which.means(row)], vector)
     wanted = query.limit * HITS_PER_MOMENT
     while True:
         wanted = min(wanted, MAX_HITS)
-        found = store.nearest(vector, wanted, which, thumbnails=thumbnails)
+        found = [] if store is None else store.nearest(vector, wanted, which, thumbnails=thumbnails)
         fitting = [
-            hit for hit in found if calibrated(hit.similarity, calibration) >= query.min_score
+            hit
+            for hit in (*found, *fresh)
+            if calibrated(hit.similarity, calibration) >= query.min_score
         ]
         moments = merge_hits(fitting, calibration, gap=query.gap, longest=query.longest)
         # Many hits can be one long moment: look deeper until there are enough moments, or no more
         # rows that fit.
-        exhausted = len(found) < wanted or len(fitting) < len(found) or wanted >= MAX_HITS
+        worst_fits = not found or calibrated(found[-1].similarity, calibration) >= query.min_score
+        exhausted = len(found) < wanted or not worst_fits or wanted >= MAX_HITS
         if len(moments) >= query.limit or exhausted:
             return moments[: query.limit]
         wanted *= 4
 
 
-def _known(what: str, name: str, known: list[str]) -> None:
-    if name and name not in known:
+def _hits_among(rows: Sequence[Row], vector: NDArray[np.float32]) -> list[Hit]:
+    if not rows:
+        return []
+    vectors = np.stack([row.vector for row in rows])
+    similarities = (vectors @ np.asarray(vector, np.float32)) / np.linalg.norm(vectors, axis=1)
+    return [Hit(row, float(value)) for row, value in zip(rows, similarities, strict=True)]
+
+
+def _check_known(store: MemoryStore | None, query: MomentQuery, recent: Sequence[Row]) -> None:
+    if query.camera and all(row.camera != query.camera for row in recent):
+        _known("camera", query.camera, store.cameras() if store else [], recent)
+    if query.source and all(row.source != query.source for row in recent):
+        _known("source", query.source, store.distinct("source") if store else [], recent)
+
+
+def _known(what: str, name: str, kept: Sequence[str], recent: Sequence[Row]) -> None:
+    if name not in kept:
+        known = sorted({*kept, *(getattr(row, what) for row in recent)})
         raise QueryError(
             f"the memory knows no {what} '{name}'; it has: {', '.join(known) or 'none yet'}"
         )

@@ -23,7 +23,7 @@ from vljepa_ros.perception.memory.failure import (
     OtherModelError,
     QueryError,
 )
-from vljepa_ros.perception.memory.index import index_for, probes_for
+from vljepa_ros.perception.memory.index import index_for, is_worn, probes_for
 from vljepa_ros.perception.memory.row import SAMPLE, SEGMENT, Row, check_row
 
 __all__ = ["Filter", "Hit", "MemoryStore", "open_store"]
@@ -63,6 +63,16 @@ class Filter:
         if self.end is not None:
             parts.append(f"start_ns <= {int(self.end)}")
         return " AND ".join(parts)
+
+    def means(self, row: Row) -> bool:
+        """Whether a row is meant; the same as `sql`."""
+        return (
+            self.camera in ("", row.camera)
+            and self.source in ("", row.source)
+            and self.kind in ("", row.kind)
+            and (self.start is None or row.end >= self.start)
+            and (self.end is None or row.start <= self.end)
+        )
 
 
 @dataclass(frozen=True)
@@ -204,12 +214,16 @@ class MemoryStore:
             self._table.optimize(cleanup_older_than=keep_versions)
 
     def build_index(self) -> bool:
-        """Build the vector index if it pays and there is none; True: it was built now."""
+        """Build the vector index if it pays and there is none, or a worn one; True: it was built
+        now."""
         with _translated(self.location, "index"):
-            wanted = index_for(int(self._table.count_rows()), self.dim)
-            if wanted is None or self.indexed():
+            rows = int(self._table.count_rows())
+            wanted = index_for(rows, self.dim)
+            if wanted is None:
                 return False
-            wanted.build(self._table, columns.VECTOR)
+            if self.indexed() and not is_worn(self._table, columns.VECTOR, rows):
+                return False
+            wanted.build(self._table, columns.VECTOR, rows)
             return True
 
     def indexed(self) -> bool:

@@ -85,6 +85,11 @@ class BatchWriter:
                 self._written, self._dropped, len(self._rows) + len(self._flying), self._problem
             )
 
+    def pending(self) -> list[Row]:
+        """The rows that are not on the disk yet, oldest first."""
+        with self._changed:
+            return [*self._flying, *(row for _, row in self._rows)]
+
     def flush(self, timeout: float = 10.0) -> bool:
         """Write what is pending now; False: it failed or took too long."""
         deadline = time.monotonic() + timeout

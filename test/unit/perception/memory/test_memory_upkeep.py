@@ -12,7 +12,7 @@ from vljepa_ros.evaluation.memory_crash import kill_test
 from vljepa_ros.models.config import Calibration
 from vljepa_ros.perception.memory import index as index_module
 from vljepa_ros.perception.memory.episodic import EpisodicMemory, MemorySettings
-from vljepa_ros.perception.memory.failure import MemoryMissingError, MemoryStoreError
+from vljepa_ros.perception.memory.failure import MemoryMissingError, QueryError
 from vljepa_ros.perception.memory.retention import Retention, forget
 from vljepa_ros.perception.memory.row import SAMPLE, SEGMENT
 from vljepa_ros.perception.memory.search import MomentQuery
@@ -97,6 +97,39 @@ def test_index_is_built_when_it_pays_and_finds_the_same(
     assert store.nearest(vector(76), 1)[0].row.stamp == 5000 * SECOND
 
 
+def test_an_index_in_many_parts_or_for_far_fewer_rows_is_built_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index_module, "ROWS_THAT_PAY", 40)
+    monkeypatch.setattr(index_module, "SEGMENTS", 2)
+    store = open_store(tmp_path, MODEL, DIM, create=True)
+
+    def parts() -> list[tuple[str, int]]:
+        return [(index.name, index.num_segments) for index in store._table.list_indices()]
+
+    store.append([row(float(i)) for i in range(400)])
+    assert store.build_index()
+    assert parts() == [("vector_400", 1)]
+    assert not store.build_index()
+    rows = 400
+    names = set()
+    for _ in range(8):  # most rounds add a part
+        store.append([row(float(rows + i)) for i in range(50)])
+        rows += 50
+        tidy(store, Retention(), keep_versions=0.001)
+        ((name, count),) = parts()
+        assert count <= 3
+        names.add(name)
+    assert len(names) > 1
+    store.append([row(float(rows + i)) for i in range(1600)])
+    tidy(store, Retention(), keep_versions=0.001)
+    assert parts() == [("vector_2400", 1)]
+    for second in (3.0, 420.0, 2350.0):
+        best = store.nearest(row(second).vector, 3)[0]
+        assert best.row.stamp == second * SECOND
+        assert best.similarity > 0.99
+
+
 def test_upkeep_goes_on_after_a_failure() -> None:
     problems: list[str] = []
     again = threading.Event()
@@ -133,6 +166,25 @@ def test_remember_and_find(tmp_path: Path) -> None:
     assert memory.close()
 
 
+def test_what_is_not_on_the_disk_yet_is_found(tmp_path: Path) -> None:
+    memory = EpisodicMemory(settings(tmp_path / "memory", batch_seconds=3600.0))
+    memory.remember(row(1.0, seed=3, camera="rear"))
+    memory.remember(row(500.0, seed=4))
+    assert memory.status().written == 0
+    found = memory.find(MomentQuery("x", limit=1), vector(3), Calibration())
+    assert [(m.camera, m.stamp) for m in found] == [("rear", SECOND)]
+    assert memory.find(MomentQuery("x", camera="front"), vector(3), Calibration())[0].start > SECOND
+    early = MomentQuery("x", end=2 * SECOND)
+    assert [m.stamp for m in memory.find(early, vector(4), Calibration())] == [SECOND]
+    with pytest.raises(QueryError, match="knows no camera 'left'; it has: front, rear"):
+        memory.find(MomentQuery("x", camera="left"), vector(3), Calibration())
+    assert memory.flush(60.0)
+    memory.remember(row(900.0, seed=5))
+    stamps = {m.stamp // SECOND for m in memory.find(MomentQuery("x"), vector(5), Calibration())}
+    assert stamps == {1, 500, 900}
+    assert memory.close(60.0)
+
+
 def test_place_that_comes_back_is_used(tmp_path: Path) -> None:
     """A file where the directory should be stands for a disk that is not mounted."""
     place = tmp_path / "disk"
@@ -142,8 +194,7 @@ def test_place_that_comes_back_is_used(tmp_path: Path) -> None:
     memory.remember(row(1.0))
     assert not memory.flush()
     assert "cannot open the memory" in memory.status().problem
-    with pytest.raises(MemoryStoreError):
-        memory.find(MomentQuery("x"), vector(1), Calibration())
+    assert memory.find(MomentQuery("x"), row(1.0).vector, Calibration())[0].stamp == SECOND
     place.unlink()
     assert memory.flush()
     assert open_store(place / "memory").count() == 1
