@@ -6,7 +6,7 @@ import queue
 import random
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Generator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -81,7 +81,7 @@ class _Failed(Generic[_T]):
         self.error = error
 
 
-def prepared(make: Callable[[], _T], ahead: int = 3) -> Iterator[_T]:
+def prepared(make: Callable[[], _T], ahead: int = 3) -> Generator[_T, None, None]:
     """What `make` returns, again and again, computed `ahead` calls in advance by a thread."""
     ready: queue.Queue[_T | _Failed[_T]] = queue.Queue(ahead)
     stop = threading.Event()

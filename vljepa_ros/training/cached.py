@@ -11,21 +11,27 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
 from vljepa_ros.training.batches import Asked, Chooser, prepared
-from vljepa_ros.training.checkpoint import load_checkpoint, load_into, save_checkpoint
 from vljepa_ros.training.contrast import LogitScale, answer_loss
 from vljepa_ros.training.heads import FrameHeads, WindowHeads
-from vljepa_ros.training.joint import prepare, window_loss, windows_of
-from vljepa_ros.training.losses import locate_loss
+from vljepa_ros.training.joint import (
+    Prepared,
+    located_loss,
+    prepare,
+    text_loss,
+    window_loss,
+    windows_of,
+)
+from vljepa_ros.training.loop import Phase, Place
+from vljepa_ros.training.machine import device_of
 from vljepa_ros.training.paraphrases import Paraphrases
-from vljepa_ros.training.progress import Budget, Progress
-from vljepa_ros.training.schedule import make_optimizer, set_rate
+from vljepa_ros.training.progress import Progress
+from vljepa_ros.training.schedule import make_optimizer
 from vljepa_ros.training.store import Scene
 from vljepa_ros.training.texts import TextTable
 from vljepa_ros.world.questions import CLIP_FRAMES
@@ -52,13 +58,15 @@ class CachedConfig:
 
 
 def frame_features(model: VLJEPA, scenes: list[Scene]) -> Tensor:
-    """Frame features of all scenes: [S, frames, cells, dim] fp16."""
+    """Frame features of all scenes: [S, frames, cells, dim] fp16, on the CPU."""
     model.frame.eval()
-    out = []
+    device, out = device_of(model.frame), []
     with torch.no_grad():
         for scene in scenes:
-            chunks = [scene.frames[i : i + 12] for i in range(0, len(scene.frames), 12)]
-            out.append(torch.cat([model.frame(torch.tensor(chunk)).half() for chunk in chunks]))
+            chunks = [
+                torch.tensor(scene.frames[i : i + 12]) for i in range(0, len(scene.frames), 12)
+            ]
+            out.append(torch.cat([model.frame(c.to(device)).half().cpu() for c in chunks]))
     return torch.stack(out)
 
 
@@ -67,24 +75,24 @@ def train_cached(
     table: TextTable,
     scenes: list[Scene],
     config: CachedConfig,
-    folder: Path,
+    place: Place,
     evaluate: Callable[[], dict[str, float]],
     features: Tensor,
     seed: int = 0,
-    phase: str = "cached",
+    name: str = "cached",
     start_from: str = "joint",
     paraphrases: Paraphrases | None = None,
 ) -> None:
-    """Resumes from and ends with `folder/<phase>.pt`; starts with `folder/<start_from>.pt`.
+    """Resumes from and ends with `<name>.pt`; starts with `<start_from>.pt`.
 
     features: `frame_features` of `scenes`.
     """
+    machine = place.machine
     window_heads, scale = WindowHeads(model.architecture.window.dim), LogitScale()
     # The per-frame stage and its read-outs only pass through, for the phase that comes next.
-    heads = FrameHeads(model.architecture.frame.dim)
     parts = {
         "frame": model.frame,
-        "heads": heads,
+        "heads": FrameHeads(model.architecture.frame.dim),
         "window": model.window,
         "predictor": model.predictor,
         "text_head": model.text_head,
@@ -93,21 +101,13 @@ def train_cached(
     }
     fixed = {"frame", "heads"} | ({"window", "window_heads"} if config.tokens_only else set())
     optimizer = make_optimizer(
-        [(part, 1.0) for name, part in parts.items() if name not in fixed], config.rate
+        [(part, 1.0) for key, part in parts.items() if key not in fixed], config.rate
     )
-    file = folder / f"{phase}.pt"
-    saved = load_checkpoint(file)
-    if saved is not None:
-        load_into(saved, parts | ({} if saved["done"] else {"optimizer": optimizer}))
-        if saved["done"]:
-            return
-    else:
-        start = load_checkpoint(folder / f"{start_from}.pt")
-        if start is not None:
-            load_into(start, parts, partial=True)
-    budget = Budget(config.minutes, saved["spent"] if saved else 0.0)
-    progress = Progress(phase, budget)
-    rng = random.Random(f"{phase} {seed} {budget.spent}")
+    phase = Phase(name, place, parts, optimizer, config.minutes)
+    if phase.begin(start_from):
+        return
+    progress = Progress(name, phase.budget, quiet=not machine.first)
+    rng = random.Random(f"{name} {seed} {machine.rank} {phase.budget.spent}")
     chooser = Chooser(scenes, CLIP_FRAMES, 1, config.questions, rng, table)
 
     def clips(batch: list[Asked]) -> Tensor:
@@ -116,36 +116,36 @@ def train_cached(
         ).float()
         return taken + torch.randn_like(taken) * config.noise
 
-    model.eval()
-    model.window.train()
-    model.predictor.train()
-    next_save = budget.spent + config.save_every
-    for step, batch in enumerate(
-        prepared(lambda: prepare(scenes, chooser, config.scenes, table, rng, clips))
-    ):
-        set_rate(optimizer, config.rate, step, budget.share, config.warmup)
-        with torch.set_grad_enabled(not config.tokens_only):
-            tokens = model.window(windows_of(batch.clips, batch.asked))
-            of_windows, seen = window_loss(window_heads(tokens), batch.window_truth)
-        predicted, where = model.predictor.predict(
-            tokens, batch.query, batch.valid, config.questions
+    def saved() -> None:
+        table.save(place.folder / "texts.pt")
+        print(f"{name}, validation:", evaluate(), flush=True)
+
+    def ready() -> None:
+        model.eval()
+        model.window.train()
+        model.predictor.train()
+
+    def make() -> Prepared:
+        return prepare(scenes, chooser, config.scenes, table, rng, clips)
+
+    batches = prepared(make)
+    for step in phase.steps(config.rate, config.warmup, config.save_every, saved, ready):
+        batch = next(batches).to(machine.device)
+        with machine.autocast():
+            with torch.set_grad_enabled(not config.tokens_only):
+                tokens = model.window(windows_of(batch.clips, batch.asked))
+                seen_in_windows = window_heads(tokens)
+            predicted, where = model.predictor.predict(
+                tokens, batch.query, batch.valid, config.questions
+            )
+        of_windows, seen = window_loss(seen_in_windows, batch.window_truth)
+        contrast, right = answer_loss(
+            predicted.float(), batch.columns, model.text_head, scale, table
         )
-        contrast, right = answer_loss(predicted, batch.columns, model.text_head, scale, table)
-        cells = torch.tensor([row.cells for row in batch.rows])
-        located = locate_loss(where, cells) if where is not None else contrast * 0
-        loss = contrast + 0.4 * located
-        if not config.tokens_only:
-            loss = loss + 0.3 * of_windows
-        told = contrast.detach() * 0
-        if paraphrases is not None and step % config.text_every == 0:
-            told = paraphrases.loss(model.text_head, scale.log.detach().exp(), rng)
-            loss = loss + config.texts * told
-        optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(
-            [p for group in optimizer.param_groups for p in group["params"]], 1.0
-        )
-        optimizer.step()
+        located = located_loss(where, batch, contrast)
+        told = text_loss(model, paraphrases, scale, rng, step, config.text_every, contrast)
+        loss = contrast + 0.4 * located + config.texts * told
+        phase.descend(loss if config.tokens_only else loss + 0.3 * of_windows)
         progress.add(
             len(tokens),
             {
@@ -157,14 +157,4 @@ def train_cached(
                 "scale": float(scale.log.detach().exp()),
             },
         )
-        if budget.share >= 1:
-            break
-        if budget.spent > next_save:
-            save_checkpoint(file, parts | {"optimizer": optimizer}, budget.spent, False)
-            print(f"{phase}, validation:", evaluate(), flush=True)
-            model.window.train()
-            model.predictor.train()
-            next_save = budget.spent + config.save_every
-    save_checkpoint(file, parts, budget.spent, True)
-    table.save(folder / "texts.pt")
-    print(f"{phase}, validation:", evaluate(), flush=True)
+    batches.close()

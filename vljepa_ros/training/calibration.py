@@ -181,8 +181,9 @@ def calibrate(
     words: DecoderWords,
     keys: Sequence[str],
     seed: int = 0,
+    per_task: int = _SETS_PER_TASK,
 ) -> Calibration:
-    """Fit on validation pairs. keys: of the known texts."""
+    """Fit on validation pairs. keys: of the known texts; per_task: sets of candidates drawn."""
 
     def encode(texts: list[str]) -> NDArray[np.float32]:
         with torch.no_grad():
@@ -190,7 +191,7 @@ def calibrate(
         return found
 
     asked = [(pair.question, pair.predicted.cpu().numpy()) for pair in pairs]
-    fitted = fit_calibration(draw_scored(asked, encode, seed))
+    fitted = fit_calibration(draw_scored(asked, encode, seed, per_task))
     events = [p for p in pairs if p.question.task in ("event", "action")]
     embeddings = torch.stack([p.predicted for p in events])
     written = decode_greedily(model, words, embeddings)

@@ -65,6 +65,13 @@ class Columns:
         column_kinds = torch.tensor([kinds.setdefault(_kind(key), len(kinds)) for key in names])
         self.same_kind = row_kinds[:, None] == column_kinds[None]
 
+    def to(self, device: torch.device) -> Columns:
+        """The same columns on a device."""
+        if device.type != self.row_keys.device.type:
+            for name in ("row_keys", "column_keys", "ignored", "same_kind"):
+                setattr(self, name, getattr(self, name).to(device))
+        return self
+
 
 def _kind(key: str) -> str:
     if key in ("yes", "no"):
@@ -80,7 +87,7 @@ def answer_loss(
     predicted: Tensor, columns: Columns, head: TextHead, scale: LogitScale, table: TextTable
 ) -> tuple[Tensor, float]:
     """InfoNCE of predicted [R, D]; second: share of rows whose nearest column is right."""
-    answers = head(table.answers(columns.texts))
+    answers = head(table.answers(columns.texts).to(predicted.device))
     loss = info_nce(
         predicted,
         answers,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -18,10 +17,10 @@ from torch.nn import functional
 from vljepa_ros.models.vl_jepa.text import DecoderWords, split_words
 from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
 from vljepa_ros.training.asking import canonical_text, fixed_candidates
-from vljepa_ros.training.checkpoint import load_checkpoint, load_into, save_checkpoint
+from vljepa_ros.training.loop import Phase, Place
 from vljepa_ros.training.pairs import Pair
-from vljepa_ros.training.progress import Budget, Progress
-from vljepa_ros.training.schedule import make_optimizer, set_rate
+from vljepa_ros.training.progress import Progress
+from vljepa_ros.training.schedule import make_optimizer
 from vljepa_ros.training.texts import TextTable
 from vljepa_ros.world.captions import event_texts, noun, object_names, state_texts, vocabulary
 from vljepa_ros.world.state import ACTIONS, OBJECT_ACTIONS
@@ -32,7 +31,7 @@ __all__ = ["DecoderConfig", "decode_greedily", "decoder_words", "known_keys", "t
 @dataclass(frozen=True)
 class DecoderConfig:
     """batch: rows; paired: share of them that are predicted embeddings; noise: added to all, total
-    norm.
+    norm. wordings: texts of each meaning.
     """
 
     minutes: float = 5.0
@@ -41,6 +40,8 @@ class DecoderConfig:
     noise: float = 0.35
     rate: float = 1.5e-3
     warmup: int = 100
+    save_every: float = 2.0
+    wordings: int = 4
 
 
 def known_keys() -> list[str]:
@@ -57,8 +58,8 @@ def decoder_words() -> list[str]:
     return sorted({word for key in known_keys() for word in split_words(canonical_text(key))})
 
 
-def _wordings(rng: random.Random) -> list[tuple[str, str]]:
-    """(text, key) for a sample of the trained wordings of every meaning."""
+def _wordings(rng: random.Random, most: int) -> list[tuple[str, str]]:
+    """(text, key) for a sample of at most `most` trained wordings of every meaning."""
     found = []
     for key in known_keys():
         kind, _, rest = key.partition(":")
@@ -78,7 +79,7 @@ def _wordings(rng: random.Random) -> list[tuple[str, str]]:
             picked = [noun(rest)]
         else:
             picked = [canonical_text(key)]
-        found += [(text, key) for text in picked]
+        found += [(text, key) for text in picked[:most]]
     return found
 
 
@@ -113,20 +114,16 @@ def train_decoder(
     held_out: Sequence[Pair],
     words: DecoderWords,
     config: DecoderConfig,
-    folder: Path,
+    place: Place,
     seed: int = 0,
 ) -> None:
-    """Resumes from and ends with `folder/decoder.pt`. pairs: from training scenes."""
-    parts = {"y_decoder": model.y_decoder}
+    """Resumes from and ends with `decoder.pt`. pairs: from training scenes; on the CPU."""
     optimizer = make_optimizer([(model.y_decoder, 1.0)], config.rate)
-    file = folder / "decoder.pt"
-    saved = load_checkpoint(file)
-    if saved is not None:
-        load_into(saved, parts | ({} if saved["done"] else {"optimizer": optimizer}))
-        if saved["done"]:
-            return
+    phase = Phase("decoder", place, {"y_decoder": model.y_decoder}, optimizer, config.minutes)
+    if phase.begin():
+        return
     rng = random.Random(seed)
-    wordings = _wordings(rng)
+    wordings = _wordings(rng, config.wordings)
     with torch.no_grad():
         texts = model.text_head(table.answers([text for text, _ in wordings]))
     seen = torch.stack([pair.predicted for pair in pairs])
@@ -135,13 +132,16 @@ def train_decoder(
     # Events are what the decoder is for; of the short answers there are many more.
     weights = [4.0 if p.question.task == "event" else 1.5 if len(g) > 3 else 0.7
                for p, g in zip(pairs, seen_goals, strict=True)]  # fmt: skip
-    budget = Budget(config.minutes, saved["spent"] if saved else 0.0)
-    progress = Progress("decoder", budget)
+    progress = Progress("decoder", phase.budget)
     count = round(config.batch * config.paired)
-    step = 0
-    model.y_decoder.train()
-    while budget.share < 1:
-        set_rate(optimizer, config.rate, step, budget.share, config.warmup)
+
+    def ready() -> None:
+        model.y_decoder.train()
+
+    def saved() -> None:
+        model.y_decoder.eval()
+
+    for _ in phase.steps(config.rate, config.warmup, config.save_every, saved, ready):
         from_clips = rng.choices(range(len(pairs)), weights, k=count)
         from_texts = rng.choices(range(len(wordings)), k=config.batch - count)
         embeddings = torch.cat([seen[from_clips], texts[from_texts]])
@@ -155,14 +155,8 @@ def train_decoder(
         loss = functional.cross_entropy(
             logits.flatten(0, 1), ids.flatten(), ignore_index=DecoderWords.PAD
         )
-        optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(model.y_decoder.parameters(), 1.0)
-        optimizer.step()
-        step += 1
+        phase.descend(loss)
         progress.add(config.batch, {"loss": float(loss.detach())})
-    model.y_decoder.eval()
-    save_checkpoint(file, parts, budget.spent, True)
     if held_out:
         written = decode_greedily(model, words, torch.stack([p.predicted for p in held_out]))
         for task in ("event", "action", "held", "door"):

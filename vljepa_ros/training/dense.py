@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,12 +16,13 @@ from torch import Tensor, nn
 from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
 from vljepa_ros.models.vl_jepa.x_encoder import FrameStage
 from vljepa_ros.training.augment import augment
-from vljepa_ros.training.checkpoint import load_checkpoint, load_into, save_checkpoint
 from vljepa_ros.training.distract import distract
 from vljepa_ros.training.heads import FrameHeads
+from vljepa_ros.training.loop import Phase, Place
 from vljepa_ros.training.losses import dense_loss
-from vljepa_ros.training.progress import Budget, Progress
-from vljepa_ros.training.schedule import make_optimizer, set_rate
+from vljepa_ros.training.machine import device_of, moved
+from vljepa_ros.training.progress import Progress
+from vljepa_ros.training.schedule import make_optimizer
 from vljepa_ros.training.store import CLASSES, Scene, Store
 
 __all__ = ["DenseConfig", "channels_last", "freeze_statistics", "probe", "train_dense"]
@@ -83,53 +83,51 @@ def probe(
     rng = np.random.default_rng(0)
     stage.eval()
     pixels, truth = _batch(store.scenes, frames, rng)
+    device = device_of(stage)
     with torch.no_grad():
-        parts = [heads(stage(chunk)) for chunk in torch.split(pixels, 64)]
-    logits = {name: torch.cat([part[name] for part in parts]) for name in CLASSES}
+        parts = [heads(stage(chunk.to(device))) for chunk in torch.split(pixels, 64)]
+    logits = {name: torch.cat([part[name] for part in parts]).cpu() for name in CLASSES}
     stage.train()
     return {name: round(value, 3) for name, value in dense_loss(logits, truth)[1].items()}
 
 
 def train_dense(
-    model: VLJEPA, store: Store, held_out: Store, config: DenseConfig, folder: Path, seed: int = 0
-) -> None:
-    """Train `model.frame`; resumes from and ends with `folder/dense.pt`."""
+    model: VLJEPA,
+    store: Store,
+    held_out: Store,
+    config: DenseConfig,
+    place: Place,
+    seed: int = 0,
+) -> FrameHeads:
+    """Train `model.frame`; resumes from and ends with `dense.pt`. Returns the read-outs."""
+    machine = place.machine
     heads = FrameHeads(model.architecture.frame.dim)
     parts = {"frame": model.frame, "heads": heads}
     optimizer = make_optimizer([(model.frame, 1.0), (heads, 1.0)], config.rate)
-    file = folder / "dense.pt"
-    saved = load_checkpoint(file)
-    if saved:
-        load_into(saved, parts | ({} if saved["done"] else {"optimizer": optimizer}))
-        if saved["done"]:
-            freeze_statistics(model.frame)
-            return
-    budget = Budget(config.minutes, saved["spent"] if saved else 0.0)
-    progress, rng = (
-        Progress("dense", budget),
-        np.random.default_rng([seed, int(budget.spent * 1e6)]),
-    )
+    phase = Phase("dense", place, parts, optimizer, config.minutes)
+    if phase.begin():
+        freeze_statistics(model.frame)
+        return heads
+    progress = Progress("dense", phase.budget, quiet=not machine.first)
+    rng = np.random.default_rng([seed, machine.rank, int(phase.budget.spent * 1e6)])
     generator = torch.Generator().manual_seed(int(rng.integers(1 << 40)))
     channels_last(model.frame.stem)
-    model.frame.train()
-    step, next_save = 0, budget.spent + config.save_every
-    while budget.share < 1:
-        set_rate(optimizer, config.rate, step, budget.share, config.warmup)
+
+    def saved() -> None:
+        if held_out.scenes:
+            print("dense, held out:", probe(model.frame, heads, held_out), flush=True)
+
+    def ready() -> None:
+        store.refresh()
+        model.frame.train()
+
+    for _ in phase.steps(config.rate, config.warmup, config.save_every, saved, ready):
         pixels, truth = _batch(store.scenes, config.batch, rng, config.distracted)
-        clean = augment(pixels[:, None], generator, shift=0)[:, 0]
-        loss, accuracy = dense_loss(heads(model.frame(clean)), truth)
-        optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        optimizer.step()
-        step += 1
+        clean = augment(pixels[:, None], generator, shift=0)[:, 0].to(machine.device)
+        with machine.autocast():
+            logits = heads(model.frame(clean))
+        loss, accuracy = dense_loss(logits, moved(truth, machine.device))
+        phase.descend(loss, limit=1e3)
         progress.add(config.batch, {"loss": float(loss.detach())} | accuracy)
-        if budget.spent > next_save:
-            next_save = budget.spent + config.save_every
-            store.refresh()
-            save_checkpoint(file, parts | {"optimizer": optimizer}, budget.spent, False)
-            if held_out.scenes:
-                print("dense, held out:", probe(model.frame, heads, held_out), flush=True)
-    save_checkpoint(file, parts, budget.spent, True)
     freeze_statistics(model.frame)
-    if held_out.scenes:
-        print("dense, held out:", probe(model.frame, heads, held_out), flush=True)
+    return heads

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,20 +19,30 @@ from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
 from vljepa_ros.training.asking import Row
 from vljepa_ros.training.augment import augment
 from vljepa_ros.training.batches import Asked, Chooser, frames_of, prepared
-from vljepa_ros.training.checkpoint import load_checkpoint, load_into, save_checkpoint
 from vljepa_ros.training.contrast import Columns, LogitScale, answer_loss
 from vljepa_ros.training.dense import channels_last, freeze_statistics
 from vljepa_ros.training.distract import distract
 from vljepa_ros.training.heads import FrameHeads, WindowHeads
+from vljepa_ros.training.loop import Phase, Place
 from vljepa_ros.training.losses import dense_loss, locate_loss
+from vljepa_ros.training.machine import moved
 from vljepa_ros.training.paraphrases import Paraphrases
-from vljepa_ros.training.progress import Budget, Progress
-from vljepa_ros.training.schedule import make_optimizer, set_rate
+from vljepa_ros.training.progress import Progress
+from vljepa_ros.training.schedule import make_optimizer
 from vljepa_ros.training.store import CLASSES, Scene, Store
 from vljepa_ros.training.texts import TextTable
 from vljepa_ros.world.questions import CLIP_FRAMES
 
-__all__ = ["JointConfig", "Prepared", "train_joint", "window_loss", "window_truth"]
+__all__ = [
+    "JointConfig",
+    "Prepared",
+    "located_loss",
+    "prepare",
+    "text_loss",
+    "train_joint",
+    "window_loss",
+    "windows_of",
+]
 
 
 @dataclass(frozen=True)
@@ -73,6 +82,18 @@ class Prepared:
     valid: Tensor
     frame_truth: dict[str, Tensor]
     window_truth: dict[str, Tensor]
+
+    def to(self, device: torch.device) -> Prepared:
+        """The same batch on a device."""
+        return replace(
+            self,
+            clips=self.clips.to(device),
+            columns=self.columns.to(device),
+            query=self.query.to(device),
+            valid=self.valid.to(device),
+            frame_truth=moved(self.frame_truth, device),
+            window_truth=moved(self.window_truth, device),
+        )
 
 
 def window_truth(scenes: list[Scene], batch: list[Asked]) -> dict[str, Tensor]:
@@ -151,16 +172,15 @@ def train_joint(
     table: TextTable,
     store: Store,
     config: JointConfig,
-    folder: Path,
+    place: Place,
     evaluate: Callable[[], dict[str, float]],
     seed: int = 0,
-    phase: str = "joint",
+    name: str = "joint",
     start_from: str = "dense",
     paraphrases: Paraphrases | None = None,
 ) -> None:
-    """Resumes from and ends with `folder/<phase>.pt`; starts with what `folder/<start_from>.pt`
-    has.
-    """
+    """Resumes from and ends with `<name>.pt`; starts with what `<start_from>.pt` has."""
+    machine = place.machine
     frame_heads = FrameHeads(model.architecture.frame.dim)
     window_heads = WindowHeads(model.architecture.window.dim)
     scale = LogitScale()
@@ -174,23 +194,15 @@ def train_joint(
         "scale": scale,
     }
     optimizer = make_optimizer(
-        [(part, config.frame_factor if name == "frame" else 1.0) for name, part in parts.items()],
+        [(part, config.frame_factor if key == "frame" else 1.0) for key, part in parts.items()],
         config.rate,
     )
-    file = folder / f"{phase}.pt"
-    saved = load_checkpoint(file)
-    if saved is None:
-        start = load_checkpoint(folder / f"{start_from}.pt")
-        if start is not None:
-            load_into(start, parts, partial=True)
-    else:
-        load_into(saved, parts | ({} if saved["done"] else {"optimizer": optimizer}))
-        if saved["done"]:
-            freeze_statistics(model.frame)
-            return
-    budget = Budget(config.minutes, saved["spent"] if saved else 0.0)
-    progress = Progress(phase, budget)
-    rng = random.Random(f"{phase} {seed} {budget.spent}")
+    phase = Phase(name, place, parts, optimizer, config.minutes)
+    if phase.begin(start_from):
+        freeze_statistics(model.frame)
+        return
+    progress = Progress(name, phase.budget, quiet=not machine.first)
+    rng = random.Random(f"{name} {seed} {machine.rank} {phase.budget.spent}")
     generator = torch.Generator().manual_seed(rng.randrange(1 << 40))
     channels_last(model.frame.stem)
     chooser = Chooser(store.scenes, config.frames, config.windows, config.questions, rng, table)
@@ -204,34 +216,40 @@ def train_joint(
                 pixels[index] = distract(pixels[index], states, rng)
         return augment(torch.from_numpy(pixels), generator, shift=0)
 
-    model.train()
-    freeze_statistics(model.frame)
-    next_save = budget.spent + config.save_every
-    for step, batch in enumerate(
-        prepared(lambda: prepare(store.scenes, chooser, config.scenes, table, rng, clips))
-    ):
-        set_rate(optimizer, config.rate, step, budget.share, config.warmup)
-        features = model.frame(batch.clips.flatten(0, 1))
-        tokens = model.window(windows_of(features.unflatten(0, batch.clips.shape[:2]), batch.asked))
-        predicted, where = model.predictor.predict(
-            tokens, batch.query, batch.valid, config.questions
+    def saved() -> None:
+        table.save(place.folder / "texts.pt")
+        print(f"{name}, validation:", evaluate(), flush=True)
+
+    def ready() -> None:
+        store.refresh()
+        model.train()
+        freeze_statistics(model.frame)
+
+    def make() -> Prepared:
+        return prepare(store.scenes, chooser, config.scenes, table, rng, clips)
+
+    batches = prepared(make)
+    for step in phase.steps(config.rate, config.warmup, config.save_every, saved, ready):
+        batch = next(batches).to(machine.device)
+        with machine.autocast():
+            features = model.frame(batch.clips.flatten(0, 1))
+            tokens = model.window(
+                windows_of(features.unflatten(0, batch.clips.shape[:2]), batch.asked)
+            )
+            predicted, where = model.predictor.predict(
+                tokens, batch.query, batch.valid, config.questions
+            )
+            seen_in_frames, seen_in_windows = frame_heads(features), window_heads(tokens)
+        contrast, right = answer_loss(
+            predicted.float(), batch.columns, model.text_head, scale, table
         )
-        contrast, right = answer_loss(predicted, batch.columns, model.text_head, scale, table)
-        of_frames, _ = dense_loss(frame_heads(features), batch.frame_truth)
-        of_windows, seen = window_loss(window_heads(tokens), batch.window_truth)
-        cells = torch.tensor([row.cells for row in batch.rows])
-        located = locate_loss(where, cells) if where is not None else contrast * 0
-        loss = contrast + 0.25 * of_frames + 0.3 * of_windows + 0.4 * located
-        told = contrast.detach() * 0
-        if paraphrases is not None and step % config.text_every == 0:
-            told = paraphrases.loss(model.text_head, scale.log.detach().exp(), rng)
-            loss = loss + config.texts * told
-        optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(
-            [p for group in optimizer.param_groups for p in group["params"]], 1.0
+        of_frames, _ = dense_loss(seen_in_frames, batch.frame_truth)
+        of_windows, seen = window_loss(seen_in_windows, batch.window_truth)
+        located = located_loss(where, batch, contrast)
+        told = text_loss(model, paraphrases, scale, rng, step, config.text_every, contrast)
+        phase.descend(
+            contrast + 0.25 * of_frames + 0.3 * of_windows + 0.4 * located + config.texts * told
         )
-        optimizer.step()
         progress.add(
             len(tokens),
             {
@@ -244,16 +262,27 @@ def train_joint(
                 "scale": float(scale.log.detach().exp()),
             },
         )
-        if budget.share >= 1:
-            break
-        if budget.spent > next_save:
-            save_checkpoint(file, parts | {"optimizer": optimizer}, budget.spent, False)
-            table.save(folder / "texts.pt")
-            store.refresh()
-            print(f"{phase}, validation:", evaluate(), flush=True)
-            model.train()
-            freeze_statistics(model.frame)
-            next_save = budget.spent + config.save_every
-    save_checkpoint(file, parts, budget.spent, True)
-    table.save(folder / "texts.pt")
-    print(f"{phase}, validation:", evaluate(), flush=True)
+    batches.close()
+
+
+def located_loss(where: Tensor | None, batch: Prepared, like: Tensor) -> Tensor:
+    """Where the slots point; zero where the Predictor has none."""
+    if where is None:
+        return like.detach() * 0
+    cells = torch.tensor([row.cells for row in batch.rows], device=where.device)
+    return locate_loss(where, cells)
+
+
+def text_loss(
+    model: VLJEPA,
+    paraphrases: Paraphrases | None,
+    scale: LogitScale,
+    rng: random.Random,
+    step: int,
+    every: int,
+    like: Tensor,
+) -> Tensor:
+    """The loss on texts alone at every `every`-th step, else zero."""
+    if paraphrases is None or step % every:
+        return like.detach() * 0
+    return paraphrases.loss(model.text_head, scale.log.detach().exp(), rng)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
+from vljepa_ros.training.machine import device_of
 from vljepa_ros.training.quick_eval import clip_tokens, questions_of
 from vljepa_ros.training.store import Scene
 from vljepa_ros.training.texts import TextTable
@@ -37,7 +38,7 @@ def predicted_pairs(
     wording: str = "train",
 ) -> Iterator[Pair]:
     """All questions about `windows` windows of each scene."""
-    rng = random.Random(seed)
+    rng, device = random.Random(seed), device_of(model.predictor)
     for number, scene in enumerate(scenes):
         lasts = sorted(rng.sample(range(CLIP_FRAMES - 1, len(scene.frames)), windows))
         tokens = clip_tokens(model, scene, lasts)
@@ -46,6 +47,6 @@ def predicted_pairs(
             query, valid = table.queries([q.text for q in questions])
             with torch.no_grad():
                 visual = tokens[row : row + 1].expand(len(questions), -1, -1)
-                predicted = model.predictor(visual, query, valid)
+                predicted = model.predictor(visual, query.to(device), valid.to(device)).cpu()
             for question, vector in zip(questions, predicted, strict=True):
                 yield Pair(question, vector.clone())

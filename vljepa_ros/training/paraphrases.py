@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vljepa_ros.models.vl_jepa.y_encoder import TextHead
+from vljepa_ros.training.machine import device_of
 from vljepa_ros.training.texts import TextTable
 from vljepa_ros.world.captions import (
     event_key,
@@ -39,6 +40,7 @@ class Paraphrases:
     Args:
         table: computes the embeddings (a minute for all of them, once).
         named: texts of events that name their object.
+        most: so many wordings of a meaning at most (0 all).
         noise: spread added to the embeddings, as a share of their own; dropped: share of their
             dimensions that are left out.
     """
@@ -50,17 +52,20 @@ class Paraphrases:
         named: int = 2000,
         noise: float = 0.7,
         dropped: float = 0.1,
+        most: int = 0,
     ) -> None:
         rng = random.Random(f"paraphrases {seed}")
         meanings = {key: wide_state_texts(key) for key in _STATE_KEYS}
         meanings |= {event_key(kind): wide_event_texts(kind) for kind in ACTIONS}
         self._plain: dict[str, list[str]] = {}
         for key, texts in meanings.items():
+            if most:
+                texts = texts[:most]
             led = [rng.choice(LEAD_INS).format(s=text) for text in texts]
             self._plain[key] = list(dict.fromkeys([*texts, *led]))
         self._named: dict[str, list[str]] = defaultdict(list)
         names = object_names("train")
-        for _ in range(named):
+        for _ in range(min(named, 10 * most) if most else named):
             kind, name = rng.choice((*OBJECT_ACTIONS, "held")), rng.choice(names)
             if kind == "held":
                 key, options = f"held:{name}", wide_state_texts(f"held:{name}")
@@ -85,7 +90,7 @@ class Paraphrases:
             taken = rng.sample(self._named[key], 2)
             texts += taken
             keys += [key] * 2
-        pooled = self._table.answers(texts).to(next(head.parameters()).device)
+        pooled = self._table.answers(texts).to(device_of(head))
         spread = pooled.norm(dim=1, keepdim=True) / pooled.shape[1] ** 0.5
         pooled = pooled + torch.randn_like(pooled) * spread * self._noise
         pooled = functional.dropout(pooled, self._dropped)
@@ -131,11 +136,13 @@ def text_ceiling(head: TextHead, table: TextTable) -> dict[str, float]:
             options = [list(wide_state_texts(key, check=True)) for key in of]
         table.add_answers([*canonical, *(text for texts in options for text in texts)])
         with torch.no_grad():
-            asked = head(table.answers(canonical))
+            device = device_of(head)
+            asked = head(table.answers(canonical).to(device)).cpu()
             rng = random.Random(0)
             right = total = 0
             for _ in range(60):
-                chosen = head(table.answers([rng.choice(texts) for texts in options]))
+                texts_ = [rng.choice(texts) for texts in options]
+                chosen = head(table.answers(texts_).to(device)).cpu()
                 similar = asked @ chosen.T
                 groups = [range(len(of))] if name == "action" else _pairs(list(of))
                 for group in groups:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
+from vljepa_ros.training.machine import device_of
 from vljepa_ros.training.store import Scene
 from vljepa_ros.training.texts import TextTable
 from vljepa_ros.world.questions import CLIP_FRAMES, Question, ask
@@ -22,10 +23,11 @@ __all__ = ["clip_tokens", "questions_of", "quick_accuracy"]
 
 def clip_tokens(model: VLJEPA, scene: Scene, lasts: list[int]) -> Tensor:
     """Visual tokens of the clips that end at `lasts`: [len(lasts), cells, dim]."""
+    device = device_of(model.frame)
     with torch.no_grad():
         features = torch.cat(
             [
-                model.frame(torch.from_numpy(scene.frames[i : i + 8]))
+                model.frame(torch.tensor(scene.frames[i : i + 8]).to(device))
                 for i in range(0, len(scene.frames), 8)
             ]
         )
@@ -50,6 +52,7 @@ def quick_accuracy(
     commonest.
     """
     model.eval()
+    device = device_of(model.predictor)
     right: dict[str, list[bool]] = defaultdict(list)
     keys: dict[str, Counter[str]] = defaultdict(Counter)
     answers: dict[str, Tensor] = {}
@@ -61,12 +64,13 @@ def quick_accuracy(
             query, valid = table.queries([q.text for q in questions])
             with torch.no_grad():
                 visual = tokens[row : row + 1].expand(len(questions), -1, -1)
-                predicted = model.predictor(visual, query, valid)
+                predicted = model.predictor(visual, query.to(device), valid.to(device)).cpu()
             new = [c for q in questions for c in q.candidates if c not in answers]
             if new:
                 new = list(dict.fromkeys(new))
                 with torch.no_grad():
-                    answers.update(zip(new, model.text_head(table.answers(new)), strict=True))
+                    vectors = model.text_head(table.answers(new).to(device)).cpu()
+                    answers.update(zip(new, vectors, strict=True))
             for question, vector in zip(questions, predicted, strict=True):
                 options = torch.stack([answers[c] for c in question.candidates])
                 best = int((options @ vector).argmax())

@@ -13,8 +13,9 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ FRAMES = 24
 INTERVAL = 0.5  # seconds between frames: the frame interval of nano's clip
 SHARD = 100
 _SETS_PER_SHARD = 2
+_RESTARTS = 20
 
 
 @dataclass(frozen=True)
@@ -132,11 +134,17 @@ def write_shard(plan: Plan, number: int, scenes: int) -> Path:
     return array_path
 
 
-def generate(plan: Plan, workers: int = 1) -> None:
+def generate(plan: Plan, workers: int = 1, until: float | None = None) -> bool:
     """Write all shards of a plan, `workers` at a time, with a line of progress for each.
+
+    until: `time.monotonic()` after which no shard is begun. Returns whether all are there.
+
+    Software renderers crash now and then (heap errors inside the driver): workers that die are
+    started again, and what they had not finished is made again, with the same bytes.
 
     Raises:
         WorldError: mujoco is missing or cannot render.
+        BrokenProcessPool: workers died _RESTARTS times.
     """
     jobs = [(k, n) for k, n in plan.shards() if not finished(plan.out, k)]
     start, done = time.monotonic(), 0
@@ -157,15 +165,47 @@ def generate(plan: Plan, workers: int = 1) -> None:
 
     if workers <= 1:
         for number, scenes in jobs:
+            if until is not None and time.monotonic() >= until:
+                return False
             write_shard(plan, number, scenes)
             report(scenes)
-        return
+        return True
+    for restart in range(_RESTARTS + 1):
+        try:
+            _in_processes(plan, jobs, workers, until, report)
+            break
+        except BrokenProcessPool:
+            if restart == _RESTARTS:
+                raise
+            print(f"{plan.split}: a renderer crashed, going on", file=sys.stderr, flush=True)
+        jobs = [(k, n) for k, n in jobs if not finished(plan.out, k)]
+    return all(finished(plan.out, k) for k, _ in plan.shards())
+
+
+def _in_processes(
+    plan: Plan,
+    jobs: Sequence[tuple[int, int]],
+    workers: int,
+    until: float | None,
+    report: Callable[[int], None],
+) -> None:
+    """Make shards in `workers` processes; no more of them are handed out than are at work."""
     context = multiprocessing.get_context("spawn")
+    waiting = iter(jobs)
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        futures = {pool.submit(write_shard, plan, k, n): n for k, n in jobs}
-        for future in as_completed(futures):
-            future.result()
-            report(futures[future])
+        running: dict[Future[Path], int] = {}
+        while True:
+            while len(running) < workers and (until is None or time.monotonic() < until):
+                job = next(waiting, None)
+                if job is None:
+                    break
+                running[pool.submit(write_shard, plan, *job)] = job[1]
+            if not running:
+                return
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                future.result()
+                report(running.pop(future))
 
 
 def open_shards(

@@ -94,7 +94,7 @@ _DOOR_OPENS, _DOOR_CLOSES = _mirrored(
 )
 _LIGHTS_OFF, _LIGHTS_ON = _mirrored(
     (
-        "the lamp is switched {0}",
+        "the lamp has just been switched {0}",
         "someone switches the lamp {0}",
         "somebody flips the switch and it becomes {1}",
         "the ceiling light goes {0}",

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import random
-import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,9 @@ from vljepa_ros.training.batches import prepared
 from vljepa_ros.training.calibration import fit_calibration
 from vljepa_ros.training.checkpoint import load_checkpoint, load_into, save_checkpoint
 from vljepa_ros.training.dense import DenseConfig, train_dense
-from vljepa_ros.training.nano import NanoConfig, train_nano
+from vljepa_ros.training.loop import Place
+from vljepa_ros.training.nano import train_nano
+from vljepa_ros.training.nano_config import NanoConfig
 from vljepa_ros.training.progress import Budget
 from vljepa_ros.training.schedule import make_optimizer, set_rate
 from vljepa_ros.training.store import Store
@@ -38,7 +39,7 @@ def test_dense_training_learns_resumes_and_ends(shards: Path, tmp_path: Path, ca
     model = VLJEPA(SMALL)
     empty = Store(tmp_path / "none")
     config = DenseConfig(minutes=0.05, batch=8, warmup=2, save_every=0.01)
-    train_dense(model, store, empty, config, tmp_path)
+    train_dense(model, store, empty, config, Place(tmp_path))
     done = load_checkpoint(tmp_path / "dense.pt")
     assert done is not None
     assert done["done"]
@@ -48,9 +49,7 @@ def test_dense_training_learns_resumes_and_ends(shards: Path, tmp_path: Path, ca
     parts = {name: _State(state) for name, state in done["parts"].items()}
     save_checkpoint(tmp_path / "dense.pt", parts, 0.03, False)
     again = VLJEPA(SMALL)
-    began = time.monotonic()
-    train_dense(again, store, empty, config, tmp_path)
-    assert time.monotonic() - began < 0.05 * 60
+    train_dense(again, store, empty, config, Place(tmp_path))
     ended = load_checkpoint(tmp_path / "dense.pt")
     assert ended is not None
     assert ended["done"]
@@ -58,7 +57,7 @@ def test_dense_training_learns_resumes_and_ends(shards: Path, tmp_path: Path, ca
 
     # Done: nothing is trained any more, the weights are loaded.
     third = VLJEPA(SMALL)
-    train_dense(third, store, empty, config, tmp_path)
+    train_dense(third, store, empty, config, Place(tmp_path))
     for a, b in zip(third.frame.parameters(), again.frame.parameters(), strict=True):
         torch.testing.assert_close(a, b)
 

@@ -223,7 +223,7 @@ def test_a_more_detailed_key_is_compatible_with_its_beginning_only() -> None:
 
 
 def test_unknown_wordings_frames_and_keys_are_refused(trained: list[Record]) -> None:
-    with pytest.raises(ValueError, match="allowed are canonical, train, unseen"):
+    with pytest.raises(ValueError, match="allowed are canonical, train, wide, unseen"):
         ask(trained[0], 5, random.Random(0), "french")
     with pytest.raises(ValueError, match="allowed are 3 to 23"):
         ask(trained[0], 2, random.Random(0))

@@ -1,0 +1,38 @@
+"""What nano's tokenizer keeps whole and what its demo asks: words and prompts of the world."""
+
+from __future__ import annotations
+
+from vljepa_ros.models.vl_jepa.text import split_words
+from vljepa_ros.world.captions import event_text, state_text
+from vljepa_ros.world.event_wordings import EVENTS
+from vljepa_ros.world.state import ACTIONS, COLORS, SHAPES
+from vljepa_ros.world.unseen_wordings import UNSEEN_EVENTS, UNSEEN_QUESTIONS, UNSEEN_STATES
+from vljepa_ros.world.wide_wordings import WIDE_EVENTS, WIDE_QUESTIONS, WIDE_STATES
+from vljepa_ros.world.wordings import QUESTIONS, STATES
+
+__all__ = ["demo_vocabulary", "world_words"]
+
+
+def world_words() -> list[str]:
+    """Every word of the world's texts: they stay whole in the tokenizer."""
+    tables = (
+        *(EVENTS, UNSEEN_EVENTS, WIDE_EVENTS, STATES, UNSEEN_STATES, WIDE_STATES),
+        *(QUESTIONS, UNSEEN_QUESTIONS, WIDE_QUESTIONS),
+    )
+    texts = [text for table in tables for options in table.values() for text in options]
+    return sorted({word for text in (*texts, *SHAPES, *COLORS) for word in split_words(text)})
+
+
+def demo_vocabulary() -> dict[str, list[str]]:
+    """Prompt -> labels: what happens, the door, the lights, whether somebody is here."""
+
+    def states(*keys: str) -> list[str]:
+        return [state_text(key) for key in keys]
+
+    questions = QUESTIONS
+    return {
+        questions["action"][0]: [event_text(kind) for kind in ACTIONS],
+        questions["door"][0]: states("door:open", "door:closed"),
+        questions["lights"][0]: states("lights:on", "lights:off"),
+        questions["person_yes"][0]: states("person:yes", "person:no"),
+    }
