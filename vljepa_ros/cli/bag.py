@@ -123,14 +123,14 @@ def _index(args: argparse.Namespace) -> int:
         _plan(args, engine),
         None if args.events is None else args.events.resolve(),
     )
-    store = open_store(args.memory, engine.config.model_id, engine.config.dim, create=True)
     outcomes: list[dict[str, Any]] = []
     try:
         if args.workers:
             bags = [bag.resolve() for bag in args.bags]
             for outcome in index_with_ray(bags, job, args.workers, args.ray_address):
                 outcomes += _told([outcome], args.json)
-        else:
+        store = open_store(args.memory, engine.config.model_id, engine.config.dim, create=True)
+        if not args.workers:
             for bag in args.bags:
                 with progress_bar(bag.name, args.json) as progress:
                     done = list(index_each([bag], job, engine, store, progress))

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from vljepa_ros.cli.arguments import natural_number, non_negative_seconds
+from vljepa_ros.cli.arguments import natural_number, non_negative_seconds, positive_seconds
 from vljepa_ros.cli.failure import CliError
 from vljepa_ros.cli.memory_place import reported
 
@@ -30,7 +30,7 @@ def add(benches: Any) -> None:
         action="append",
         type=_size,
         metavar="ROWSxDIM",
-        help="may be repeated (default: 10000x256 100000x256 1000000x256 100000x1536)",
+        help="may be repeated (default: 10000x256 100000x256 1000000x256 10000x1536 100000x1536)",
     )
     parser.add_argument(
         "--queries", type=natural_number, default=200, metavar="N", help="default: 200"
@@ -48,6 +48,13 @@ def add(benches: Any) -> None:
         metavar="N",
         help="instead: kill a writing process N times with SIGKILL and look at its store",
     )
+    parser.add_argument(
+        "--soak",
+        type=positive_seconds,
+        metavar="S",
+        help="instead: write 500 rows a second for S seconds, with upkeep, forgetting and queries, "
+        "and look at the memory of the process",
+    )
     parser.add_argument("--folder", type=Path, metavar="DIR", help="disk to use (default: temp)")
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the JSON to a file too")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
@@ -57,7 +64,12 @@ def add(benches: Any) -> None:
 def _run(args: argparse.Namespace) -> int:
     from vljepa_ros.evaluation.provenance import provenance
 
-    result = _kills(args) if args.kills else _speed(args)
+    if args.kills:
+        result = _kills(args)
+    elif args.soak:
+        result = _soak(args)
+    else:
+        result = _speed(args)
     result |= {"run": provenance()}
     if args.save is not None:
         args.save.parent.mkdir(parents=True, exist_ok=True)
@@ -82,6 +94,13 @@ def _kills(args: argparse.Namespace) -> dict[str, Any]:
             return kill_test(Path(folder), args.kills)
         except RuntimeError as error:
             raise CliError(str(error)) from error
+
+
+def _soak(args: argparse.Namespace) -> dict[str, Any]:
+    from vljepa_ros.evaluation.memory_soak import soak
+
+    with tempfile.TemporaryDirectory(dir=args.folder) as folder:
+        return soak(Path(folder), args.soak, _note)
 
 
 def _note(text: str) -> None:

@@ -97,7 +97,7 @@ def bag_retrieval(
             first.append(bool(hits) and hits[0])
             right.append(any(hits))
             touched.append(any(truth.touched(key, moment) for moment in found))
-        rows = store.count()
+        rows, size = store.count(), store.disk_bytes()
     among = scene_bootstrap(right, [scene for _, _, scene in asked.values()])
     tasks = result["tasks"]
     return {
@@ -113,6 +113,7 @@ def bag_retrieval(
         "eval_retrieval_r5_ci": tasks["retrieval_events_r5"]["ci"],
         "recorded_seconds": round(recorded, 1),
         "times_real_time": round(recorded / took, 1),
+        "megabytes_per_hour_with_thumbnails": round(size / recorded * 3600 / 1e6, 1),
     }
 
 

@@ -21,15 +21,17 @@ from vljepa_ros.perception.memory.search import MomentQuery, find_moments
 from vljepa_ros.perception.memory.store import MemoryStore, open_store
 from vljepa_ros.perception.memory.upkeep import compact_and_index
 
-__all__ = ["SIZES", "bench_memory", "fill", "robot_queries", "robot_vectors"]
+__all__ = ["SIZES", "bench_memory", "fill", "made_row", "robot_queries", "robot_vectors"]
 
-SIZES = ((10_000, 256), (100_000, 256), (1_000_000, 256), (100_000, 1536))
+SIZES = ((10_000, 256), (100_000, 256), (1_000_000, 256), (10_000, 1536), (100_000, 1536))
 """(rows, length of a vector)."""
 MEANINGS = 2000
 TOPICS = 40
 STAY = 20
 """Samples of one stay at a meaning."""
 BLOCK = 20_000
+ROWS_PER_HOUR = 3600 * 21 / 20
+"""One sample a second, and a segment for each stay; no thumbnails."""
 MODEL = "bench"
 SECOND = 1_000_000_000
 BEGIN = 1_700_000_000 * SECOND
@@ -129,7 +131,7 @@ def _write(
     for first in range(0, rows, BLOCK):
         vectors = block(first, min(first + BLOCK, rows))
         seen(first, vectors)
-        batch = [_row(first + i, vector, camera) for i, vector in enumerate(vectors)]
+        batch = [made_row(first + i, vector, camera) for i, vector in enumerate(vectors)]
         begin = time.perf_counter()
         store.append(batch)
         writing += time.perf_counter() - begin
@@ -166,9 +168,11 @@ def _size(
         "query_ms": nearest,
         "find_moments_ms": moments,
         "exact_query_ms": exact,
+        "exact_to_query": round(exact["p50"] / nearest["p50"], 2),
         "recall_at_10": round(_recall(store, asked, best.numbers()), 4),
         "megabytes": round(store.disk_bytes() / 1e6, 1),
         "bytes_per_row": round(data / rows),
+        "megabytes_per_robot_hour": round(data / rows * ROWS_PER_HOUR / 1e6, 2),
         "memory_growth_megabytes": round(_resident() - before, 1),
     }
 
@@ -179,13 +183,13 @@ def _trickle(place: Path, seconds: float) -> dict[str, Any]:
     block, _ = robot_vectors(10_000, dim)
     vectors = block(0, 10_000)
     memory = EpisodicMemory(MemorySettings(str(place), MODEL, dim))
-    memory.remember(_row(0, vectors[0]))
+    memory.remember(made_row(0, vectors[0]))
     memory.flush(60.0)  # lancedb is imported with the first batch: not a cost of writing
     begin, used = time.perf_counter(), time.process_time()
     count = 1
     while (now := time.perf_counter() - begin) < seconds:
         if now * 10 > count:
-            memory.remember(_row(count, vectors[count % len(vectors)]))
+            memory.remember(made_row(count, vectors[count % len(vectors)]))
             count += 1
         else:
             time.sleep(0.02)
@@ -254,7 +258,13 @@ def _times(ask: Callable[[NDArray[np.float32]], object], queries: Any) -> dict[s
     }
 
 
-def _row(number: int, vector: NDArray[np.float32], camera: str = "front") -> Row:
+def made_row(
+    number: int,
+    vector: NDArray[np.float32],
+    camera: str = "front",
+    thumbnail: bytes | None = None,
+) -> Row:
+    """Row `number` of a made stream of two rows a second."""
     stamp = BEGIN + number * (SECOND // 2)
     kind = SEGMENT if number % STAY == 0 else SAMPLE
     text = f"the robot arm {_ACTIONS[number // STAY % 7]} the {_THINGS[number // STAY % 11]}"
@@ -265,6 +275,8 @@ def _row(number: int, vector: NDArray[np.float32], camera: str = "front") -> Row
         label=_ACTIONS[number // STAY % 7],
         label_score=0.5,
         pose=pose,
+        thumbnail=thumbnail,
+        thumbnail_frames=1 if thumbnail else 0,
     )
 
 

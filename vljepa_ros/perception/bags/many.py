@@ -82,7 +82,8 @@ def index_with_ray(
             "indexing with Ray needs it: pip install 'vljepa_ros[ray]'; without --workers the bags "
             "are indexed one after the other"
         ) from error
-    ray.init(address=address, ignore_reinit_error=True, include_dashboard=False)
+    local = {} if address else {"num_cpus": workers + 1}
+    ray.init(address=address, ignore_reinit_error=True, include_dashboard=False, **local)
     try:
         items = ray.data.from_items(
             [{"bag": str(bag)} for bag in bags], override_num_blocks=len(bags)
@@ -91,7 +92,7 @@ def index_with_ray(
             _RayWorker,
             fn_constructor_args=(job,),
             batch_size=1,
-            concurrency=min(workers, len(bags)),
+            compute=ray.data.ActorPoolStrategy(size=min(workers, len(bags))),
         )
         for row in done.iter_rows():
             yield json.loads(row["outcome"])
