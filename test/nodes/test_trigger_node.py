@@ -17,7 +17,8 @@ EVENT = "vljepa_ros/msg/TriggerEvent"
 STATE = "vljepa_ros/msg/TriggerState"
 SET = "vljepa_ros/srv/SetTriggers"
 EMBEDDING = "vljepa_ros/msg/Embedding"
-DOOR, ARM, ROLL = "the door opens", "the gripper picks up an object", "the lights go off"
+DOOR, ARM = "the door swings open", "an object is being picked up"  # no labels of the model
+LIGHTS, LABEL = "the lights are turned off", "the lights go off"
 KINDS = ros.interface(EVENT)
 
 
@@ -39,8 +40,8 @@ class Robot:
         self.model_id = self.perception.engine.config.model_id
         self.vectors = dict(
             zip(
-                (DOOR, ARM, ROLL),
-                self.perception.engine.encode_text([DOOR, ARM, ROLL]),
+                (DOOR, ARM, LIGHTS, LABEL),
+                self.perception.engine.encode_text([DOOR, ARM, LIGHTS, LABEL]),
                 strict=True,
             )
         )
@@ -85,7 +86,7 @@ def test_edges_are_told_once_with_image_score_and_threshold(graph: Graph) -> Non
     assert robot.watched(DOOR, ARM)
     robot.see(DOOR)
     robot.see(ARM)
-    robot.see(ROLL)
+    robot.see(LIGHTS)
     assert robot.told((DOOR, True), (DOOR, False), (ARM, True), (ARM, False)) or robot.told(
         (DOOR, True), (ARM, True), (DOOR, False), (ARM, False)
     ), [(e.text, e.rising) for e in robot.events]
@@ -103,6 +104,36 @@ def test_edges_are_told_once_with_image_score_and_threshold(graph: Graph) -> Non
     assert state.known
 
 
+def test_a_text_of_the_vocabulary_goes_by_its_label(graph: Graph) -> None:
+    robot = Robot(graph, triggers=[LABEL, "the door is open"])  # both are labels of the model
+    assert graph.spin(lambda: robot.node._cameras["front"]._label_subscription is not None)
+    robot.see(LABEL)
+    graph.turn()
+    assert robot.events == [], "its embedding says nothing"
+    labels = graph.connect(graph.publisher("vljepa_ros/msg/SceneLabels", "front/labels"))
+
+    def score(open_door: float) -> None:
+        for _ in range(5):
+            graph.stamp += SECOND // 5
+            message = ros.interface("vljepa_ros/msg/SceneLabels")(
+                camera="front", model_id=robot.model_id, prompts=["?", "?"]
+            )
+            message.header.stamp = ros.Time(nanoseconds=graph.stamp).to_msg()
+            message.labels = ["the door is open", "the door is closed"]
+            message.scores = array.array("f", [open_door, 1.0 - open_door])
+            labels.publish(message)
+            graph.turn()
+
+    score(1.0)
+    score(0.1)
+    assert robot.told(("the door is open", True), ("the door is open", False))
+    assert graph.set(robot.perception, "labels", ["a", "b"]).successful
+    assert graph.spin(lambda: robot.node._cameras["front"]._label_subscription is None)
+    robot.see(LABEL)
+    assert graph.spin(lambda: len(robot.events) == 3)
+    assert robot.events[-1].text == LABEL
+
+
 def test_without_triggers_nothing_is_subscribed(graph: Graph) -> None:
     robot = Robot(graph)
     graph.rest(0.5)
@@ -115,11 +146,11 @@ def test_without_triggers_nothing_is_subscribed(graph: Graph) -> None:
 
 def test_a_list_is_replaced_by_service_and_what_is_shared_goes_on(graph: Graph) -> None:
     robot = Robot(graph)
-    reply = robot.set([DOOR, ROLL], (0.9, 0.95))
+    reply = robot.set([DOOR, LIGHTS], (0.9, 0.95))
     assert (reply.success, reply.message, reply.accepted) == (True, "", 2)
     assert robot.node.get_parameter("triggers").value == [
         f"{DOOR} | 0.899999976",
-        f"{ROLL} | 0.949999988",
+        f"{LIGHTS} | 0.949999988",
     ]
     robot.see(DOOR)
     assert robot.told((DOOR, True))
@@ -134,7 +165,11 @@ def test_a_list_is_replaced_by_service_and_what_is_shared_goes_on(graph: Graph) 
 @pytest.mark.parametrize(
     ("texts", "thresholds", "message"),
     [
-        ([DOOR, DOOR], (), "triggers appear twice: 'the door opens'; allowed: each text once"),
+        (
+            [DOOR, DOOR],
+            (),
+            "triggers appear twice: 'the door swings open'; allowed: each text once",
+        ),
         ([""], (), "text 0 of the triggers has 0 characters, allowed: 1 to 512"),
         ([DOOR], (0.5, 0.5), "2 thresholds for 1 texts, allowed: one for each text, or none"),
         ([DOOR], (2.0,), "is 2, allowed: between 0 and 1"),

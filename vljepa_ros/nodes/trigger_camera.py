@@ -1,10 +1,11 @@
-"""One camera as the triggers see it: embeddings in, edges and the state of all triggers out."""
+"""One camera as the triggers see it: embeddings and labels in, edges and the state of all triggers
+out."""
 
 from __future__ import annotations
 
 import array
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,6 @@ class TriggerCamera:
         self._node = node
         self._events = events
         self._foreign = foreign
-        self._topic = f"{camera}/embeddings"
         self._kind = ros.interface("vljepa_ros/msg/TriggerEvent")
         self._state_kind = ros.interface("vljepa_ros/msg/TriggerState")
         self._states = node.create_publisher(
@@ -40,6 +40,7 @@ class TriggerCamera:
             event_callbacks=mismatch_events(f"{camera}/trigger_state", "publisher", node.warn),
         )
         self._subscription: Any = None
+        self._label_subscription: Any = None
         self._header: Any = ros.interface("std_msgs/msg/Header")()
         self._board: TriggerBoard | None = None
         self._received = 0
@@ -51,27 +52,35 @@ class TriggerCamera:
         self._node.destroy_publisher(self._states)
 
     def listen(self, on: bool) -> None:
-        """Subscribe, or unsubscribe."""
+        """Subscribe, or unsubscribe; to labels where triggers go by them: they cost the model
+        more."""
         if on and self._subscription is None:
             self._arrived = time.monotonic()
-            self._subscription = self._node.create_subscription(
-                ros.interface("vljepa_ros/msg/Embedding"),
-                self._topic,
-                self._on_embedding,
-                RESULTS,
-                event_callbacks=mismatch_events(self._topic, "subscription", self._warn),
-            )
+            self._subscription = self._subscribe("Embedding", "embeddings", self._on_embedding)
         elif not on and self._subscription is not None:
             self._node.destroy_subscription(self._subscription)
             self._subscription = None
+        labelled = on and self._board is not None and self._board.labelled
+        if labelled and self._label_subscription is None:
+            self._label_subscription = self._subscribe("SceneLabels", "labels", self._on_labels)
+        elif not labelled and self._label_subscription is not None:
+            self._node.destroy_subscription(self._label_subscription)
+            self._label_subscription = None
 
-    def use(self, triggers: EncodedTriggers | None, settle: float, reason: str = "REMOVED") -> None:
+    def use(
+        self,
+        triggers: EncodedTriggers | None,
+        settle: float,
+        labels: Collection[str],
+        reason: str = "REMOVED",
+    ) -> None:
         """Compare with other triggers from now on; None: with none, what was true falls.
 
+        :param labels: the vocabulary; see TriggerBoard.
         :param reason: of the falls, name of a constant of TriggerEvent.
         """
         old = self._board
-        self._board = None if triggers is None else TriggerBoard(triggers, settle)
+        self._board = None if triggers is None else TriggerBoard(triggers, settle, labels)
         edges: list[Edge] = []
         model_id = "" if old is None else old.triggers.model_id
         if old is not None and self._board is None:
@@ -80,6 +89,7 @@ class TriggerCamera:
             edges = self._board.adopt(old)
         self._tell(edges, reason, model_id)
         self._tell_state()
+        self.listen(self._subscription is not None)
 
     def lose(self, reason: str) -> None:
         """Nothing is known of this camera any more."""
@@ -110,22 +120,40 @@ class TriggerCamera:
             return Part(name, OK, "nothing to watch for", values)
         silence = time.monotonic() - self._arrived
         if silence > timeout:
-            topic = self._node.resolve_topic_name(self._topic)
+            topic = self._node.resolve_topic_name(f"{self.camera}/embeddings")
             return Part(name, WARN, f"no embedding on '{topic}' for {silence:.0f} s", values)
         return Part(name, OK, "embeddings arrive", values)
+
+    def _subscribe(self, kind: str, topic: str, callback: Callable[[Any], None]) -> Any:
+        return self._node.create_subscription(
+            ros.interface(f"vljepa_ros/msg/{kind}"),
+            f"{self.camera}/{topic}",
+            callback,
+            RESULTS,
+            event_callbacks=mismatch_events(f"{self.camera}/{topic}", "subscription", self._warn),
+        )
 
     def _on_embedding(self, message: Any) -> None:
         self._received += 1
         self._arrived = time.monotonic()
+        vector = np.array(message.vector, np.float32)
+        self._observe(message, lambda board, stamp: board.observe(stamp, vector))
+
+    def _on_labels(self, message: Any) -> None:
+        labels, scores = message.labels, message.scores
+        self._observe(message, lambda board, stamp: board.observe_labels(stamp, labels, scores))
+
+    def _observe(
+        self, message: Any, observe: Callable[[TriggerBoard, float], Sequence[Edge]]
+    ) -> None:
         board = self._board
         if board is None or board.triggers.model_id != message.model_id:
             self._foreign(str(message.model_id))
             return
         self._trouble = ""
         self._header = message.header
-        stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
         known = board.known
-        edges = board.observe(stamp, np.array(message.vector, np.float32))
+        edges = observe(board, message.header.stamp.sec + message.header.stamp.nanosec * 1e-9)
         self._tell(edges, "CROSSED", board.triggers.model_id)
         if edges or known != board.known:
             self._tell_state()

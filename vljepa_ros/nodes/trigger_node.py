@@ -1,4 +1,4 @@
-"""The trigger node: embeddings in; which of many texts are true of them, told at their edges."""
+"""The trigger node: embeddings and labels in; which of many texts are true, told at their edges."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vljepa_ros import ros
 from vljepa_ros.models.config import Calibration, ModelError, load_config
 from vljepa_ros.nodes.diagnostics import ERROR, OK, WARN, Part
 from vljepa_ros.nodes.parameters import live
-from vljepa_ros.nodes.qos import mismatch_events
+from vljepa_ros.nodes.qos import LATCHED, mismatch_events
 from vljepa_ros.nodes.text_encoder_client import EncodedTexts, TextEncoderClient, TextEncoderError
 from vljepa_ros.nodes.trigger_camera import TriggerCamera
 from vljepa_ros.nodes.worker_node import WorkerNode, WorkerParameters, run_node
@@ -73,6 +73,8 @@ class TriggerNode(WorkerNode):
         self._trouble = ""
         self._waiting: list[tuple[float, Any]] = []
         self._edges: Any = None
+        self._vocabulary_topic: Any = None
+        self._labels: frozenset[str] = frozenset()
         self._cameras: dict[str, TriggerCamera] = {}
         super().__init__("trigger_node", TriggerParameters, **options)
         self.serve("SetTriggers", "set_triggers", self._set_triggers)
@@ -112,11 +114,16 @@ class TriggerNode(WorkerNode):
 
     def start(self) -> None:
         """Watch, if there is something to watch for."""
+        self._vocabulary_topic = self.create_subscription(
+            ros.interface("vljepa_ros/msg/Vocabulary"), "vocabulary", self._on_vocabulary, LATCHED
+        )
         self._renew()
         self._listen(bool(self._wanted))
 
     def stop(self) -> None:
         """Watch no more; what was true falls."""
+        self.destroy_subscription(self._vocabulary_topic)
+        self._vocabulary_topic = None
         self._listen(False)
         self._use(None)
 
@@ -237,10 +244,18 @@ class TriggerNode(WorkerNode):
                 )
             )
 
+    def _on_vocabulary(self, message: Any) -> None:
+        labels = frozenset(message.labels)
+        mine = {trigger.text for trigger in self._wanted}
+        changed = labels & mine != self._labels & mine
+        self._labels = labels
+        if changed:
+            self._renew()
+
     def _use(self, triggers: EncodedTriggers | None, reason: str = "REMOVED") -> None:
         self._used = triggers
         for camera in self._cameras.values():
-            camera.use(triggers, self.settings.settle, reason)
+            camera.use(triggers, self.settings.settle, self._labels, reason)
 
     def _forget(self, model_id: str) -> None:
         """Embeddings of the texts are of another model than the one now asked for."""

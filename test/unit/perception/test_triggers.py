@@ -168,6 +168,50 @@ def test_the_board_equals_one_plain_trigger_after_another(
         assert len(kinds) % 2 == 0, "what rose has fallen"
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([0.0, 0.2, 3.0]),
+            st.one_of(st.none(), st.floats(0.0, 1.0, width=32)),
+            st.floats(0.0, 1.0, width=32),
+        ),
+        max_size=40,
+    ),
+    st.sampled_from([0.0, 0.4]),
+)
+def test_a_label_goes_by_its_own_score_alone(steps: list, settle: float) -> None:
+    triggers = encoded()
+    board = TriggerBoard(triggers, settle, labels={"text 1", "another label"})
+    assert board.labelled
+    assert not TriggerBoard(triggers, settle).labelled
+    plain, stamp = Plain(0.5, 0.8, settle), 10.0
+    for step, score, other in steps:
+        stamp += step
+        edges = board.observe(stamp, triggers.embeddings[1])
+        assert "text 1" not in [edge.text for edge in edges], "its embedding says nothing"
+        if score is None:  # the group is not in this message
+            assert board.observe_labels(stamp, ["another label"], [other]) == []
+            continue
+        if abs(score - 0.4) < 1e-6:
+            continue
+        edges = board.observe_labels(stamp, ["another label", "text 1"], [other, score])
+        assert bool(edges) == plain.observe(stamp, score)
+        for edge in edges:
+            assert (edge.text, edge.rising) == ("text 1", plain.active)
+            assert edge.score == pytest.approx(score)
+        assert board.scores[1] == pytest.approx(score)
+
+
+def test_a_label_of_two_groups_counts_with_its_best_score() -> None:
+    board = TriggerBoard(encoded(), 0.0, labels={"text 1"})
+    (edge,) = board.observe_labels(1.0, ["text 1", "text 1"], [0.9, 0.1])
+    assert edge.score == pytest.approx(0.9)
+    assert board.observe_labels(2.0, ["text 1"], [math.nan]) == []
+    assert board.observe_labels(math.nan, ["text 1"], [0.0]) == []
+    assert [e.rising for e in board.observe_labels(3.0, ["text 1"], [0.1])] == [False]
+
+
 def test_hysteresis_keeps_a_score_that_wavers_quiet() -> None:
     triggers = encoded(1)
     board = TriggerBoard(triggers, 0.0)
