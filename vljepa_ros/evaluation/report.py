@@ -119,11 +119,13 @@ def print_table(result: Mapping[str, Any], stream: IO[str]) -> None:
 
     console = Console(file=stream, highlight=False)
     table = Table(title=f"{result['model_id']} on {result['engine']}, held-out scenes")
-    table.add_column("task")
-    for name in ("accuracy", "95% interval", "blind", "other clip", "n", "scenes", "fp32"):
-        table.add_column(name, justify="right")
+    table.add_column("task", no_wrap=True)
+    heads = ["accuracy", "95% interval", "blind", "other", "n"]
+    heads += ["beside"] if "beside" in result else []
+    for name in heads:
+        table.add_column(name, justify="right", no_wrap=True)
     for row in _rows(result):
-        table.add_row(*row)
+        table.add_row(*row[: len(heads) + 1])
     console.print(table)
     for line in _headlines(result):
         console.print(line)
@@ -137,11 +139,10 @@ def card_section(result: Mapping[str, Any]) -> str:
     lines += [f"- {line}" for line in _headlines(result)[2:]]
     beside = "beside" in result
     heads = ["task", "accuracy", "95% interval", "blind", "other clip", "n"]
-    heads += ["fp32"] if beside else []
+    heads += [result["beside"]["what"]] if beside else []
     lines += ["", "| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for row in _rows(result):
-        cells = [*row[:6], *([row[7]] if beside else [])]
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append("| " + " | ".join(row[: len(heads)]) + " |")
     lines += ["", *_failed(result)]
     scenes = ", ".join(f"{count} of {split}" for split, count in result["scenes"].items())
     lines += [
@@ -186,7 +187,6 @@ def _rows(result: Mapping[str, Any]) -> list[list[str]]:
             "" if task["blind"] is None else f"{task['blind']:.3f}",
             f"{task['other_clip']:.3f}" if "other_clip" in task else "",
             str(task["n"]),
-            str(task["scenes"]),
             f"{beside[name]['accuracy']:.3f}" if name in beside else "",
         ]
         for name, task in result["tasks"].items()
