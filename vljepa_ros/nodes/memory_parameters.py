@@ -18,9 +18,9 @@ class MemoryParameters(WorkerParameters):
     location: str = fixed(
         "~/.vljepa/memory", "Directory of the store, or an object storage address (s3://...)."
     )
-    batch_rows: int = fixed(128, "Rows that are written together at most.", 1, 4096)
+    batch_rows: int = fixed(512, "Rows that are written together at most.", 1, 4096)
     batch_seconds: float = fixed(
-        10.0, "Seconds after which rows are written; a crash loses no more.", 0.1, 3600.0
+        30.0, "Seconds after which rows are written; a crash loses no more.", 0.1, 3600.0
     )
     upkeep_period: float = fixed(
         600.0, "Seconds between two rounds of forgetting and compaction.", 1.0, 86400.0

@@ -113,10 +113,13 @@ class EpisodicMemory:
     def check(self) -> None:
         """Look whether the store can be used; a store that does not exist yet is fine.
 
+        It is searched once: the first search reads the index, for which no request should wait.
+
         :raises MemoryStoreError: damage, another model's store, no lancedb.
         """
         with contextlib.suppress(MemoryMissingError):
-            self._opened(create=False)
+            store = self._opened(create=False)
+            store.nearest(np.eye(1, store.dim, dtype=np.float32)[0], 1)
 
     def flush(self, timeout: float = 10.0) -> bool:
         """Write what is pending now; False: it failed or took longer."""
