@@ -155,7 +155,7 @@ def _check(args: argparse.Namespace) -> None:
     if args.memory and find_spec("lancedb") is None:
         raise CliUsageError("--memory needs LanceDB: pip install 'vljepa_ros[memory]'")
     if args.trigger:
-        from vljepa_ros.perception.triggers import TriggerError, parse_triggers
+        from vljepa_ros.perception.trigger_list import TriggerError, parse_triggers
 
         try:
             parse_triggers(args.trigger)

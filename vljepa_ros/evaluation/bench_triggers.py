@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from vljepa_ros.evaluation.timing import measure_ms, quantiles
 from vljepa_ros.models.config import Calibration
-from vljepa_ros.perception.triggers import EncodedTriggers, Trigger, TriggerBoard
+from vljepa_ros.perception.trigger_list import Trigger
+from vljepa_ros.perception.triggers import EncodedTriggers, TriggerBoard
 
 __all__ = ["COUNTS", "DIMS", "bench_triggers"]
 

@@ -20,14 +20,14 @@ from vljepa_ros.nodes.qos import LATCHED, mismatch_events
 from vljepa_ros.nodes.text_encoder_client import EncodedTexts, TextEncoderClient, TextEncoderError
 from vljepa_ros.nodes.trigger_camera import TriggerCamera
 from vljepa_ros.nodes.worker_node import WorkerNode, WorkerParameters, run_node
-from vljepa_ros.perception.triggers import (
-    EncodedTriggers,
+from vljepa_ros.perception.trigger_list import (
     Trigger,
     TriggerError,
     checked_triggers,
     parse_triggers,
     trigger_strings,
 )
+from vljepa_ros.perception.triggers import EncodedTriggers
 from vljepa_ros.resources import model_dir, model_names
 
 __all__ = ["TriggerNode", "TriggerParameters", "main"]

@@ -11,17 +11,15 @@ from hypothesis import strategies as st
 
 from vljepa_ros.models.config import Calibration
 from vljepa_ros.perception.memory.moments import calibrated
-from vljepa_ros.perception.triggers import (
+from vljepa_ros.perception.trigger_list import (
     MAX_TRIGGERS,
-    Edge,
-    EncodedTriggers,
     Trigger,
-    TriggerBoard,
     TriggerError,
     checked_triggers,
     parse_triggers,
     trigger_strings,
 )
+from vljepa_ros.perception.triggers import Edge, EncodedTriggers, TriggerBoard
 
 DIM = 6
 CALIBRATION = Calibration(logit_scale=12.0, none_similarity=0.3)
