@@ -94,7 +94,6 @@ def _add_set(
     own = Curve.of([chosen])
     _add_saved(result, name, curves, own, ceiling.event_right_share, draws)
     _add_comparisons(result, name, curves, own, Curve.of([middle]), Curve.of([bound]), draws)
-    result.setdefault("delay_at_one_false_alarm", {})[name] = _delay_at(kinds[DEFAULT])
     result.setdefault("curves", {})[name] = {
         kind: [[float(v) for v in points] for points in curve.points()]
         for kind, curve in curves.items()
@@ -187,10 +186,3 @@ def _add_comparisons(
     result.setdefault("vs", {})[name] = others
     ratio = float(own.points()[1][0] / bound.points()[1][0])
     result.setdefault("of_ward_bound", {})[name] = ratio
-
-
-def _delay_at(sweep: Sequence[Scores]) -> float | None:
-    """Median delay at the quickest setting with at most one false alarm an hour."""
-    summaries = [pool(scores) for scores in sweep]
-    fine = [one.delay_s for one in summaries if one.false_alarms_per_h <= 1.0]
-    return min(fine) if fine else None

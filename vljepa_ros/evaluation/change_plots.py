@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vljepa_ros.evaluation.change_names import sets_of
 from vljepa_ros.evaluation.change_streams import ChangeStream, StreamConfig, synthetic_stream
 from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
 from vljepa_ros.perception.change.turn_guard import TurnGuard, TurnGuardConfig
@@ -26,12 +27,15 @@ LINES = {
 
 
 def write_plots(result: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Write the pictures of a result of `change_eval.run` and return the files.
+    """Write the pictures of a result of `change_run.run` and return the files.
 
     :raises OSError: the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    written = [_pareto(result, folder / "change_pareto.png")]
+    written = [_pareto(result, folder / "change_pareto.png", str(result["source"]))]
+    if "synthetic" in result:
+        path = folder / "change_pareto_synthetic.png"
+        written.append(_pareto(result["synthetic"], path, "synthetic"))
     stream = synthetic_stream(
         StreamConfig(gap=12.0, seconds=150.0, perturbed=True, turn_every=60.0), seed=1003
     )
@@ -48,15 +52,15 @@ def _figure(width: float, height: float) -> Any:
     return figure
 
 
-def _pareto(result: Mapping[str, Any], path: Path) -> Path:
+def _pareto(result: Mapping[str, Any], path: Path, source: str) -> Path:
     names = list(result["curves"])
     rows = 2 if len(names) > 3 else 1
     order = sorted(names, key=lambda name: name.endswith(".perturbed")) if rows == 2 else names
     columns = -(-len(order) // rows)
     figure = _figure(4.6 * columns + 0.4, 3.7 * rows + 1.0)
     figure.suptitle(
-        "Texts that are right during an event, against how often the decoder runs "
-        "(up and to the left is better)",
+        f"Texts that are right during an event, against how often the decoder runs: {source} "
+        "streams (up and to the left is better)",
         fontsize=13,
         color=INK,
     )
@@ -86,7 +90,8 @@ def _panel(axes: Any, result: Mapping[str, Any], name: str) -> None:
             markersize=5,
             zorder=3 if kind == "anchor_drift" else 2,
         )
-    own = result["streams"][name]["anchor_drift"]
+    figures = sets_of(result)[name]
+    own = figures["anchor_drift"]
     axes.plot(
         own["decodes_per_min"],
         own["event_right_share"] / ceiling,
@@ -99,7 +104,7 @@ def _panel(axes: Any, result: Mapping[str, Any], name: str) -> None:
         label="default setting",
         zorder=4,
     )
-    ward = result["streams"][name]["ward_midpoint"]
+    ward = figures["ward_midpoint"]
     axes.plot(
         ward["decodes_per_min"],
         ward["event_right_share"] / ceiling,

@@ -11,12 +11,14 @@ from vljepa_ros.engines.load import load_engine
 from vljepa_ros.evaluation.change_cost import cost
 from vljepa_ros.evaluation.change_endurance import endure
 from vljepa_ros.evaluation.change_eval import Progress, false_alarms, judge
+from vljepa_ros.evaluation.change_names import nested
 from vljepa_ros.evaluation.change_streams import (
     ChangeStream,
     StreamConfig,
     synthetic_stream,
     without_events,
 )
+from vljepa_ros.evaluation.change_verdicts import verdicts
 
 __all__ = ["EventsConfig", "run"]
 
@@ -78,7 +80,8 @@ def run(config: EventsConfig, progress: Progress) -> dict[str, Any]:
             result |= {"source": "synthetic"} | made
     result["cost"] = cost(config.samples, progress)
     result["endurance"] = endure(progress)
-    return result
+    result["must_show"] = verdicts(result)
+    return nested(result)
 
 
 def _synthetic(config: EventsConfig, progress: Progress) -> dict[str, Any]:

@@ -92,13 +92,13 @@ class ChangeStream:
 class StreamConfig:
     """Settings of a synthetic stream.
 
-    gap: mean seconds from one event to the next. seconds: length. rate: samples per second. dim:
-    length of an embedding. frames, frame_interval: the clip; seconds. noise: (lowest, highest)
-    norm of the noise relative to a text's embedding, drawn for each stream. memory: correlation
-    time of the noise, seconds. rank: directions of the noise. wander: norm of the slow drift
-    (light, time of day). common: share of the part that all texts have in common. event: median
-    length of an event, seconds. perturbed: with exposure jumps, shake, rotation, dropped samples,
-    gaps and coarser compression.
+    gap: mean seconds from the end of an event to the next one, as in the world. seconds: length.
+    rate: samples per second. dim: length of an embedding. frames, frame_interval: the clip;
+    seconds. noise: (lowest, highest) norm of the noise relative to a text's embedding, drawn for
+    each stream. memory: correlation time of the noise, seconds. rank: directions of the noise.
+    wander: norm of the slow drift (light, time of day). common: share of the part that all texts
+    have in common. event: median length of an event, seconds. perturbed: with exposure jumps,
+    shake, rotation, dropped samples, gaps and coarser compression.
     """
 
     gap: float = 12.0
@@ -192,18 +192,16 @@ def _timeline(
     state = int(rng.integers(STATES))
     states = [(0.0, frozenset({first_state + state}))]
     events: list[Event] = []
-    median = min(config.event, 0.6 * config.gap)
-    time = float(rng.exponential(config.gap)) + 3.0 if config.gap < 1e8 else math.inf
+    time = float(rng.uniform(0.0, config.gap)) + 3.0 if config.gap < 1e8 else math.inf
     while time < config.seconds - 4.0:
-        length = float(np.clip(median * math.exp(rng.normal(0.0, 0.4)), 0.75, 8.0))
+        length = float(np.clip(config.event * math.exp(rng.normal(0.0, 0.4)), 0.75, 8.0))
         text = int(rng.integers(first_state))
         if events and events[-1].text == text:
             text = (text + 1) % first_state
         events.append(Event(time, time + length, text))
         state = (state + int(rng.integers(1, STATES))) % STATES
         states.append((time + length, frozenset({first_state + state})))
-        pause = max(config.gap - median * 1.08, 0.2)
-        time += length + max(0.2, float(rng.exponential(pause)))
+        time += length + config.gap * float(rng.uniform(0.35, 1.65))
     return tuple(events), tuple(states)
 
 

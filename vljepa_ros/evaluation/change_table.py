@@ -1,22 +1,32 @@
-"""The table of `vljepa eval events`."""
+"""The tables of `vljepa eval events`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import IO, Any
 
+from vljepa_ros.evaluation.change_names import sets_of
+
 __all__ = ["print_table"]
 
 
 def print_table(result: Mapping[str, Any], file: IO[str]) -> None:
-    """Print a result of `change_eval.run`: one row for each set and way of choosing."""
+    """Print a result of `change_run.run`: a table for each set, then what must be shown."""
     from rich.console import Console
-    from rich.table import Table
 
     console = Console(file=file)
-    for name, figures in result["streams"].items():
+    _print_sets(result, console, str(result["source"]))
+    if "synthetic" in result:
+        _print_sets(result["synthetic"], console, "synthetic")
+    _print_verdicts(result, console)
+
+
+def _print_sets(result: Mapping[str, Any], console: Any, source: str) -> None:
+    from rich.table import Table
+
+    for name, figures in sets_of(result).items():
         saved, ceiling = result["saved"][name], result["ceiling"][name]
-        table = Table(title=_title(name, result), title_justify="left")
+        table = Table(title=f"{source} {_title(name, result)}", title_justify="left")
         table.add_column("way of choosing", no_wrap=True)
         for column in ("events right", "/ ceiling", "time right", "decodes/min", "F1 1 s"):
             table.add_column(column, justify="right")
@@ -45,9 +55,10 @@ def print_table(result: Mapping[str, Any], file: IO[str]) -> None:
     for name, alarms in result.get("false_alarms", {}).items():
         low, high = alarms["ci"]
         console.print(
-            f"false alarms, {name}: {alarms['per_h']:.2f} an hour ({low:.2f} to {high:.2f}) "
-            f"in {alarms['hours']:.0f} hours"
+            f"{source}, nothing happens, {name}: {alarms['per_h']:.2f} false alarms an hour "
+            f"({low:.2f} to {high:.2f}) in {alarms['hours']:.1f} hours of {alarms['scenes']} scenes"
         )
+    console.print()
 
 
 def _title(name: str, result: Mapping[str, Any]) -> str:
@@ -58,3 +69,17 @@ def _title(name: str, result: Mapping[str, Any]) -> str:
         f"{difference['difference']:+.3f} ({low:+.3f} to {high:+.3f}), "
         f"{result['of_ward_bound'][name]:.2f} of its bound"
     )
+
+
+def _print_verdicts(result: Mapping[str, Any], console: Any) -> None:
+    from rich.table import Table
+
+    table = Table(title="what must be shown", title_justify="left")
+    table.add_column("what")
+    for column in ("measured", "asked", ""):
+        table.add_column(column, justify="right")
+    for line in result["must_show"]:
+        values = line["value"] if isinstance(line["value"], list) else [line["value"]]
+        met = {True: "met", False: "MISSED", None: "try with more"}[line["met"]]
+        table.add_row(line["what"], ", ".join(f"{one:.4g}" for one in values), line["asked"], met)
+    console.print(table)

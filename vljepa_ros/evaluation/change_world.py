@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.evaluation.change_embedding import Watch, load_embedded
+from vljepa_ros.evaluation.change_measures import GRACE
 from vljepa_ros.evaluation.change_rendering import RenderedScene, ScenePlan, load
 from vljepa_ros.evaluation.change_streams import ChangeStream, Event
 from vljepa_ros.world.captions import event_key, key_of
@@ -69,23 +70,31 @@ def stream_of(watch: Watch, folder: Path, engine: Engine, read: WrittenText) -> 
     scene = load(watch.plan, folder)
     seen = load_embedded(watch, folder, engine.config.model_id)
     config = engine.config
+    # begins and ends where no event is, so that each event is there from its onset on
+    first, last = float(seen.stamps[0]), float(seen.stamps[-1])
+    for one in scene.events:
+        if one.start <= first:
+            first = max(first, one.end + GRACE)
+    last = min([last, *(one.start for one in scene.events if one.end + GRACE > last)])
+    kept = (seen.stamps >= first) & (seen.stamps < last)
+    first = float(seen.stamps[kept][0])
     events = tuple(
         Event(one.start, one.end, read.index(event_key(one.kind, one.object)))
         for one in scene.events
-        if seen.stamps[0] < one.start and one.end < seen.stamps[-1]
+        if first <= one.start < last
     )
     return ChangeStream(
         name=f"{watch.plan.name}{'.perturbed' if watch.perturbed else ''}",
         kind=watch.plan.kind,
         perturbed=watch.perturbed,
-        stamps=seen.stamps,
-        embeddings=seen.embeddings,
+        stamps=seen.stamps[kept],
+        embeddings=seen.embeddings[kept],
         clip=config.frame_interval * (config.clip_frames - 1),
         read=read,
         events=events,
         states=_states(scene, read),
-        turn_rates=seen.turn_rates,
-        end=float(seen.stamps[-1]),
+        turn_rates=seen.turn_rates[kept],
+        end=last,
     )
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from vljepa_ros.evaluation.change_curves import Curve, rate_for, share_at
-from vljepa_ros.evaluation.change_eval import EventsConfig, run
+from vljepa_ros.evaluation.change_eval import false_alarms, judge
 from vljepa_ros.evaluation.change_measures import (
     Showing,
     boundary_counts,
@@ -19,6 +20,7 @@ from vljepa_ros.evaluation.change_measures import (
     pool,
     score,
 )
+from vljepa_ros.evaluation.change_names import nested
 from vljepa_ros.evaluation.change_plots import write_plots
 from vljepa_ros.evaluation.change_replay import constant, uniform
 from vljepa_ros.evaluation.change_streams import (
@@ -29,6 +31,7 @@ from vljepa_ros.evaluation.change_streams import (
     synthetic_stream,
 )
 from vljepa_ros.evaluation.change_table import print_table
+from vljepa_ros.evaluation.change_verdicts import verdicts
 
 
 def small_stream() -> ChangeStream:
@@ -133,7 +136,7 @@ def test_synthetic_streams_are_reproducible_and_what_they_say() -> None:
     assert not np.array_equal(one.stamps, other.stamps)
     assert (np.diff(one.stamps) > 0).all()
     assert np.allclose(np.linalg.norm(one.embeddings, axis=1), 1.0, atol=1e-5)
-    assert 12 <= len(one.events) <= 30
+    assert 12 <= len(one.events) <= 25
     onsets = [event.start for event in one.events]
     assert onsets == sorted(onsets)
     clean = synthetic_stream(StreamConfig(gap=12.0, seconds=240.0, dim=64, noise=(0.01, 0.02)), 1)
@@ -144,20 +147,62 @@ def test_synthetic_streams_are_reproducible_and_what_they_say() -> None:
 
 def test_an_evaluation_of_given_streams_has_every_figure(tmp_path: Path) -> None:
     pytest.importorskip("sklearn", reason="offline Ward needs the extra [eval]")
-    config = StreamConfig(gap=12.0, seconds=60.0, dim=32)
+    config = StreamConfig(gap=6.0, seconds=40.0, dim=32)
     streams = [synthetic_stream(config, seed) for seed in (1, 2)]
-    result = run(EventsConfig(hours=0, draws=20), {"mine": streams})
-    figures = result["streams"]["mine"]["anchor_drift"]
+    shaken = [synthetic_stream(replace(config, perturbed=True), seed) for seed in (1, 2)]
+    result = judge({"gap3": streams, "gap3.perturbed": shaken}, 20, lambda *_: None)
+    result |= {"source": "synthetic", "false_alarms": {"quiet": false_alarms(streams)}}
+    result |= {"cost": COST, "endurance": ENDURED}
+    result["must_show"] = verdicts(result)
+    result = nested(result)
+    figures = result["streams"]["gap3"]["anchor_drift"]
     names = ("event_right_share", "text_right_share", "decodes_per_min", "boundary_f1_1s")
     assert all(figures[name] >= 0.0 for name in (*names, "delay_s", "false_alarms_per_h"))
-    assert result["saved_vs_uniform"]["mine"] > 0
-    low, high = result["vs_ward"]["mine"]["ci"]
+    assert result["streams"]["gap3"]["perturbed"]["anchor_drift"].keys() == figures.keys()
+    assert result["saved_vs_uniform"]["gap3"] > 0
+    low, high = result["vs_ward"]["gap3"]["ci"]
     assert low <= high
-    assert 0 < result["ceiling"]["mine"] <= 1
-    assert result["of_ward_bound"]["mine"] > 0
+    assert 0 < result["ceiling"]["gap3"] <= 1
+    assert result["of_ward_bound"]["gap3.perturbed"] > 0
     json.dumps(result, allow_nan=False)
     text = io.StringIO()
     print_table(result, text)
     assert "> anchor_drift" in text.getvalue()
     for picture in write_plots(result, tmp_path):
         assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+COST = {"observe_us": 51.0, "state_grown_bytes": 0, "samples": 1000}
+ENDURED = {"missed_heartbeats": 0, "threshold_drift": -0.3, "duplicates": 0}
+
+
+def test_verdicts_name_what_is_missed_and_what_was_not_tried_at_full_size() -> None:
+    entry = {"difference": 0.2, "ci": [0.1, 0.3]}
+    result = {
+        "source": "world",
+        "default": "anchor_drift",
+        "streams": {"gap60": {"anchor_drift": {"delay_s": 1.2}}},
+        "saved": {"gap60": {"of_ceiling": 1.0, "of_best_threshold": 0.69}},
+        "saved_vs_uniform": {"gap60": 9.0},
+        "vs_ward": {"gap60": entry},
+        "vs": {"gap60": {"uniform": entry, "window_variance": entry, "cusum": entry}},
+        "of_ward_bound": {"gap60": 0.95},
+        "false_alarms": {
+            "quiet": {"per_h": 0.5, "hours": 24.0},
+            "perturbed": {"per_h": 2.5, "hours": 6.0},
+        },
+        "cost": COST,
+        "endurance": ENDURED,
+    }
+    lines = {line["what"]: line["met"] for line in verdicts(result)}
+    missed = sorted(what for what, met in lines.items() if met is False)
+    assert missed == [
+        "microseconds of observe at 1536-d",
+        "ten hours: threshold_drift",
+        "world gap60: decodes saved",
+        "world gap60: of the best threshold's saving",
+        "world: false alarms an hour on 6.0 perturbed hours",
+    ]
+    assert [what for what, met in lines.items() if met is None] == [
+        "bytes by which the state grew over 1000 samples"
+    ]

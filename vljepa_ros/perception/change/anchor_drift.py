@@ -13,8 +13,8 @@ it is suspected, evidence of min(drift / limit, 1.5) - 0.5 a second is gathered,
 CUSUM; at `settle` the change is confirmed, so that small changes must last longer than large ones.
 Its state is the mean of the samples since the suspicion without the first, which still show the
 transition. The quiet level is learned as told in `quiet_level.py` and frozen while a change is
-suspected; strictness follows from `sensitivity`, the false alarms per hour expected on a quiet
-stream (measured, doc/change.md).
+suspected; strictness follows from `sensitivity`, the false alarms per hour to expect of a camera
+that is disturbed now and then (measured, doc/change.md; one that is not gives fewer).
 
 A slow change never leaves the reference, which follows it. So the distance of the reference from
 what it was when it had settled is summed beyond an allowance, and told when the sum reaches what
@@ -39,10 +39,12 @@ __all__ = ["AnchorDrift", "AnchorDriftConfig", "strictness"]
 
 Vector = NDArray[np.float32]
 
-ONE_AN_HOUR = 2.2  # strictness at which a quiet stream gives one false alarm an hour
+ONE_AN_HOUR = 2.7  # strictness at which a disturbed stream gives about one false alarm an hour
 PER_LOG = 0.1  # how much of it a factor of e in false alarms is worth
 STRONG = 1.5  # limits: a drift beyond it is no stronger evidence
 NO_EVIDENCE = 0.5  # of the limit: the drift that speaks neither for a change nor against it
+PAUSE = 1.5  # usual steps: a sample after a longer pause is no stronger evidence
+PACE = 0.1  # share by which one step moves the usual one, at most
 TRANSITION = 0.2  # seconds after the suspicion whose samples are not part of the new state
 QUIET = 1.2  # times the quiet level: below it nothing has begun
 SURE = 1.2  # times the quiet level: samples beyond it count less in the reference
@@ -65,7 +67,7 @@ class AnchorDriftConfig:
     share of the threshold. smoothing: time constant, seconds. settle: seconds that a change must
     last; up to three times as long where it is barely above the limit. min_gap: seconds.
     lag: seconds taken off the onset. max_gap: seconds without a sample after which what was
-    suspected is forgotten. sensitivity: expected false alarms per hour on a quiet stream,
+    suspected is forgotten. sensitivity: expected false alarms per hour of a disturbed camera,
     0.001..1000; the one knob most users need. memory: seconds of quiet samples in the reference.
     clip: seconds a clip spans; the onset lies at most so far before the suspicion. slow: seconds,
     see the module. heartbeat: seconds without a publication after which the present state is told
@@ -149,6 +151,7 @@ class AnchorDrift(GatedDetector):
         self._smooth: Vector | None = None
         self._reference: Vector | None = None
         self._seconds = FRESH  # of samples in the reference
+        self._pace = 0.0  # seconds, the usual step
         self._told_or_beat = -math.inf
         self._calm = -math.inf  # the last stamp at which nothing had begun
         self._settled: Vector | None = None  # the reference when it had settled
@@ -190,6 +193,8 @@ class AnchorDrift(GatedDetector):
         else:
             self._smooth = sample
         self._quiet.sample(stamp, sample, step)
+        pace = self._pace or step
+        self._pace = pace + max(-PACE * pace, min(PACE * pace, step - pace))
         return self._judge(stamp, sample, step) or self._beat(stamp)
 
     def _judge(self, stamp: float, sample: Vector, step: float) -> Change | None:
@@ -215,7 +220,8 @@ class AnchorDrift(GatedDetector):
     def _suspect(self, stamp: float, sample: Vector, step: float, excess: float) -> Change | None:
         if self._since is None:
             self._since = stamp
-        self._evidence += (min(excess, STRONG) - NO_EVIDENCE) * min(step, 1.0)
+        lasted = min(step, PAUSE * self._pace, 1.0)
+        self._evidence += (min(excess, STRONG) - NO_EVIDENCE) * lasted
         if stamp - self._since >= TRANSITION:
             self._sum = sample if self._sum is None else self._sum + sample
             self._count += 1
