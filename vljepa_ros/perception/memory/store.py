@@ -29,8 +29,8 @@ from vljepa_ros.perception.memory.row import SAMPLE, SEGMENT, Row, check_row
 __all__ = ["Filter", "Hit", "MemoryStore", "open_store"]
 
 TABLE = "moments"
-INDEX_CACHE_BYTES = 512 << 20
-METADATA_CACHE_BYTES = 64 << 20
+INDEX_CACHE_BYTES = 128 << 20
+METADATA_CACHE_BYTES = 32 << 20
 # lancedb's defaults are gigabytes, and its caches grow with use: on a robot that looks like a leak.
 
 
@@ -284,17 +284,20 @@ def open_store(
             storage_options=storage_options,
             read_consistency_interval=datetime.timedelta(0),
         )
-        if exists and _is_remote(where):
-            exists = TABLE in database.table_names()
-        if not exists:
+        table = None
+        if exists:
+            try:
+                table = database.open_table(TABLE)
+            except ValueError as error:  # only now an address tells that there is none
+                if not (_is_remote(where) and "was not found" in str(error)):
+                    raise
+        if table is None:
             if not create:
                 raise MemoryMissingError(f"there is no memory at '{where}'")
             if not model_id or dim < 1:
                 raise ValueError(f"a new store needs model_id and dim, not '{model_id}' and {dim}")
             schema = columns.schema(dim, model_id)
             table = database.create_table(TABLE, schema=schema, exist_ok=True)
-        else:
-            table = database.open_table(TABLE)
         kept_model, kept_dim = columns.schema_model(table.schema, where)
     if model_id and (kept_model != model_id or (dim and kept_dim != dim)):
         raise OtherModelError(
