@@ -13,8 +13,8 @@ from vljepa_ros.engines.protocol import Engine
 __all__ = ["SLICE_SECONDS", "encode_texts"]
 
 SLICE_SECONDS = 0.01  # of work between two pauses: what a frame may wait for a text
-_FIRST = 4  # texts; how long one takes is not known yet
-_MOST = 32  # texts at once: those after known ones, which cost nothing, are as slow as ever
+_LEAST = 4  # texts at once: one at a time takes twice as long for each
+_MOST = 32  # those after known ones, which cost nothing, are as slow as ever
 
 
 def encode_texts(
@@ -25,7 +25,7 @@ def encode_texts(
     :return: [len(texts), D] float32, L2 norm 1.
     """
     pieces = [np.zeros((0, engine.config.dim), np.float32)]
-    start, size = 0, _FIRST
+    start, size = 0, _LEAST
     begun = before = time.perf_counter()
     while start < len(texts):
         if before - begun >= SLICE_SECONDS:
@@ -35,6 +35,6 @@ def encode_texts(
         start += size
         now = time.perf_counter()
         fitting = SLICE_SECONDS * size / max(now - before, 1e-9)
-        size = int(min(max(1, fitting), 2 * size, _MOST))
+        size = int(max(_LEAST, min(fitting, 2 * size, _MOST)))
         before = now
     return np.concatenate(pieces)

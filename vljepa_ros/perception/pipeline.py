@@ -26,9 +26,9 @@ from vljepa_ros.perception.worker import Slices
 
 __all__ = ["CameraFeed", "Observation", "PerceptionError", "Pipeline", "Wanted"]
 
-# Candidates scored at once. Each piece costs a pass over the clip, which is next to nothing for a
-# dual encoder; its candidates become statements with the question, so they are not known before.
-_PIECE = {"vl_jepa": 1024, "dual_encoder": 32, "token_vlm": 1024}
+# Candidates scored at once by families that need the question for it. Each piece costs a pass over
+# the clip, which is next to nothing for a dual encoder.
+_PIECE = {"dual_encoder": 32, "token_vlm": 1024}
 _YOUNG = 0.1
 
 
@@ -138,7 +138,7 @@ class Pipeline:
         feed = self.cameras[camera]
         if feed.kept is None and feed.ring.newest is None:
             raise self._unseen(feed)
-        yield from self._know(question)
+        vectors = yield from self._vectors(question)
         taken, encoded = self.look(camera)
         stamp = taken.clip.stamps[-1]
         if oldest is not None and stamp < oldest:
@@ -146,16 +146,16 @@ class Pipeline:
                 f"the newest clip of camera '{camera}' is {(oldest - stamp) / 1e9:.2f} s older "
                 "than max_age allows; allow more, or 0 for no limit"
             )
-        return (yield from self._answer(encoded, question, abstain_below)), stamp
+        return (yield from self._answer(encoded, question, vectors, abstain_below)), stamp
 
     def ask_about(
         self, image: NDArray[np.uint8], question: Question, abstain_below: float
     ) -> Slices[Answer]:
         """Answer from a single image, [S, S, 3] uint8 RGB, taken as a scene that stands still."""
-        yield from self._know(question)
+        vectors = yield from self._vectors(question)
         frames = np.repeat(image[None], self.engine.config.clip_frames, axis=0)
         (encoded,) = self.engine.encode([Clip(frames, (0,) * len(frames))], [None])
-        return (yield from self._answer(encoded, question, abstain_below))
+        return (yield from self._answer(encoded, question, vectors, abstain_below))
 
     def look(self, camera: str) -> tuple[TakenClip, EncodedClip]:
         """The newest clip, encoded: from memory if it is at most one period of `max_rate` old.
@@ -268,26 +268,39 @@ class Pipeline:
             feed.kept, feed.encoded = taken, clip
         return encoded
 
-    def _know(self, question: Question) -> Slices[None]:
-        """Encode candidates that are new, where the engine compares an answer with them alone."""
-        if self.engine.config.family == "vl_jepa":
-            yield from encode_texts(self.engine, question.candidates)
+    def _vectors(self, question: Question) -> Slices[NDArray[np.float32] | None]:
+        """Of the different candidates, where the predicted answer is compared with them alone."""
+        if self.engine.config.family != "vl_jepa":
+            return None
+        return (yield from encode_texts(self.engine, list(dict.fromkeys(question.candidates))))
 
     def _answer(
-        self, encoded: EncodedClip, question: Question, abstain_below: float
+        self,
+        encoded: EncodedClip,
+        question: Question,
+        vectors: NDArray[np.float32] | None,
+        abstain_below: float,
     ) -> Slices[Answer]:
         if not question.candidates:
             writer = cast(Captioner, self.engine)
             (said,) = writer.caption([encoded.tokens], question.text)
             unsure = said.confidence < abstain_below
             return Answer(said.text, -1, np.zeros(0, np.float32), 0.0, unsure)
+        if vectors is not None:
+            (predicted,) = self.engine.embed([encoded.tokens], question.text)
+            scored = np.clip(vectors @ predicted, -1.0, 1.0)
+        else:
+            scored = yield from self._scored(encoded, question)
+        return answer(question, lambda *_: scored, self.engine.config.calibration, abstain_below)
+
+    def _scored(self, encoded: EncodedClip, question: Question) -> Slices[NDArray[np.float32]]:
+        """Scores of the different candidates, piece by piece."""
         unique = list(dict.fromkeys(question.candidates))
-        pieces = []
         size = _PIECE[self.engine.config.family]
+        pieces = []
         for start in range(0, len(unique), size):
             if start:
                 yield
             piece = unique[start : start + size]
             pieces.append(self.engine.score(encoded.tokens, question.text, piece))
-        scored = np.concatenate(pieces)
-        return answer(question, lambda *_: scored, self.engine.config.calibration, abstain_below)
+        return np.concatenate(pieces)
