@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from vljepa_ros.world import dataset
-from vljepa_ros.world.dataset import Plan, generate, open_shards, shard_paths, texture_seed
+from vljepa_ros.world.dataset import (
+    Plan,
+    generate,
+    open_shards,
+    shard_paths,
+    texture_seed,
+    write_shard,
+)
 from vljepa_ros.world.questions import Record
 from vljepa_ros.world.state import SPLITS
 
@@ -82,3 +91,45 @@ def test_the_command_makes_a_set(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert line["split"] == "test_b"
     with pytest.raises(SystemExit):
         dataset.main(["--split", "test_b", "--scenes", "0", "--out", str(tmp_path)])
+
+
+def test_a_renderer_that_crashes_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = Plan("train", 2, tmp_path, size=32, shard=1, frames=2)
+    asked: list[int] = []
+
+    def crash_once(plan: Plan, jobs: list[tuple[int, int]], *_: object) -> None:
+        asked.append(len(jobs))
+        write_shard(plan, *jobs[0])
+        if len(asked) == 1:
+            raise BrokenProcessPool("a worker died")
+
+    monkeypatch.setattr(dataset, "_in_processes", crash_once)
+    assert generate(plan, workers=2)
+    assert asked == [2, 1]  # what was finished before the crash is not made again
+    assert "a renderer crashed, going on" in capsys.readouterr().err
+
+    def always(*_: object) -> None:
+        raise BrokenProcessPool("a worker died")
+
+    shard_paths(tmp_path, 0)[0].unlink()
+    monkeypatch.setattr(dataset, "_in_processes", always)
+    with pytest.raises(BrokenProcessPool):
+        generate(plan, workers=2)
+
+
+def test_no_shard_is_begun_after_the_deadline(tmp_path: Path) -> None:
+    plan = Plan("train", 2, tmp_path, size=32, shard=1, frames=2)
+    for workers in (1, 2):
+        assert not generate(plan, workers, until=time.monotonic())
+    assert not list(tmp_path.iterdir())
+    assert generate(plan, until=time.monotonic() + 3600)
+
+
+def test_furnished_scenes_have_their_own_seeds(tmp_path: Path) -> None:
+    plan = Plan("train", 2, tmp_path, size=32, shard=2, frames=2, first=100_000, furnished=True)
+    assert generate(plan)
+    ((_, records),) = open_shards(tmp_path)
+    assert [r["seed"] for r in records] == [100_000, 100_001]
+    assert {r["textures"] for r in records} == {2000}
