@@ -11,8 +11,20 @@ from vljepa_ros.cli.failure import CliError
 
 __all__ = ["add", "run"]
 
-MODELS = {"nano": "vljepa_ros.training.nano", "full": "vljepa_ros.training.full_train"}
-NEEDS = {"nano": ("torch", "mujoco"), "full": ("torch", "transformers")}
+MODELS = {
+    "nano": "vljepa_ros.training.nano",
+    "full": "vljepa_ros.training.full_train",
+    "calibrate": "vljepa_ros.training.calibrate_folder",
+    "blind": "vljepa_ros.evaluation.blind_predictor",
+    "comparison": "vljepa_ros.evaluation.comparison",
+}
+NEEDS = {
+    "nano": ("torch", "mujoco"),
+    "full": ("torch", "transformers"),
+    "calibrate": ("torch",),
+    "blind": ("torch",),
+    "comparison": ("torch",),
+}
 
 
 def add(commands: Any) -> None:
@@ -20,8 +32,9 @@ def add(commands: Any) -> None:
     parser = commands.add_parser(
         "train",
         help="train a model",
-        description="Train a model from nothing to a checkpoint, resumable. "
-        "All options after the model's name belong to its trainer: vljepa train nano --help",
+        description="Train a model from nothing to a checkpoint, resumable. `calibrate` fits the "
+        "calibration of a model folder anew; `blind` and `comparison` train what it is compared "
+        "with. All options after the name belong to the trainer: vljepa train nano --help",
     )
     parser.add_argument("model", choices=sorted(MODELS), help="what to train")
     parser.add_argument("options", nargs=argparse.REMAINDER, help="options of the trainer")

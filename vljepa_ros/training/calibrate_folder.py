@@ -1,7 +1,9 @@
 """`vljepa train calibrate`: fit the calibration of a model folder anew, through its own graphs.
 
 Only `config.json` is changed, and in it only `calibration`: weights, graphs and model_id stay.
-Validation scenes only. Needs torch.
+Validation scenes only. Their rooms are of the kinds that training knows, where a model is right
+more often, and no less sure, than where it will work: so most clips are seen through another lens
+and with unknown things in the background. Needs torch.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -24,6 +27,7 @@ from vljepa_ros.engines.protocol import Clip, Engine
 from vljepa_ros.models.config import Calibration, ModelError
 from vljepa_ros.resources import model_dir
 from vljepa_ros.training.calibration import draw_scored, fit_calibration
+from vljepa_ros.training.distract import distract
 from vljepa_ros.world.dataset import open_shards
 from vljepa_ros.world.questions import Question, Record, ask
 
@@ -31,6 +35,7 @@ __all__ = ["calibrate_folder", "main"]
 
 Floats = NDArray[np.float32]
 _BATCH = 32
+_CHANGED, _ZOOM, _ASIDE = 2 / 3, 0.1, 0.04
 
 
 def calibrate_folder(
@@ -78,10 +83,13 @@ def _asked(
             record = Record.from_dict(raw)
             ends = range(length - 1, len(record.states))
             lasts = sorted(rng.sample(ends, min(clips, len(ends))))
-            cut = [
-                Clip(np.asarray(video[t - length + 1 : t + 1]), tuple(range(t - length + 1, t + 1)))
-                for t in lasts
-            ]
+            cut = []
+            for t in lasts:
+                span = slice(t - length + 1, t + 1)
+                seen = np.asarray(video[span])
+                if rng.random() < _CHANGED:
+                    seen = _elsewhere(distract(seen, record.states[span], rng), rng)
+                cut.append(Clip(seen, tuple(range(length))))
             encoded = engine.encode(cut, [None] * len(cut))
             for t, one in zip(lasts, encoded, strict=True):
                 for question in ask(record, t, rng):
@@ -97,6 +105,21 @@ def _asked(
             vectors = engine.embed([tokens[place] for _, place in part], text)
             found += [(question, v) for (question, _), v in zip(part, vectors, strict=True)]
     return found
+
+
+def _elsewhere(frames: NDArray[np.uint8], rng: random.Random) -> NDArray[np.uint8]:
+    """The same clip [T, S, S, 3] through a slightly longer or shorter lens that points aside."""
+    size = frames.shape[1]
+    zoom = rng.uniform(1 - _ZOOM, 1 + _ZOOM)
+    right, down = (rng.uniform(-_ASIDE, _ASIDE) * size for _ in range(2))
+    middle = size / 2 * (1 - zoom)
+    matrix = np.array([[zoom, 0, middle + right], [0, zoom, middle + down]], np.float32)
+    return np.stack(
+        [
+            cv2.warpAffine(frame, matrix, (size, size), borderMode=cv2.BORDER_REFLECT_101)
+            for frame in frames
+        ]
+    ).astype(np.uint8, copy=False)
 
 
 def _encoded(engine: Engine, texts: list[str]) -> Floats:
