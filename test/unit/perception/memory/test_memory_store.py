@@ -181,7 +181,7 @@ def test_full_disk_leaves_the_store_as_it_was(tmp_path: Path) -> None:
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         env=ENVIRONMENT,
         preexec_fn=_limit_file_size,
     )
@@ -199,7 +199,7 @@ def test_without_lancedb_one_line_names_the_extra(tmp_path: Path) -> None:
         "except MemoryStoreError as error: print(error)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=ENVIRONMENT
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=180, env=ENVIRONMENT
     )
     assert done.stdout.strip() == "the memory needs LanceDB: pip install 'vljepa_ros[memory]'"
 
@@ -211,6 +211,6 @@ def test_importing_the_memory_imports_no_lancedb() -> None:
         "print(sorted({'lancedb', 'pyarrow', 'torch'} & set(sys.modules)))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=ENVIRONMENT
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=180, env=ENVIRONMENT
     )
     assert done.stdout.strip() == "[]"

@@ -147,8 +147,8 @@ def test_upkeep_goes_on_after_a_failure() -> None:
             again.set()
 
     upkeep = Upkeep(work, 0.01, tell)
-    assert again.wait(10)
-    assert upkeep.close()
+    assert again.wait(60)
+    assert upkeep.close(60.0)
     assert problems[:2] == ["disk gone", ""]
 
 
@@ -160,10 +160,10 @@ def test_remember_and_find(tmp_path: Path) -> None:
     assert memory.remember(row(1.0, seed=3)) is None
     assert "shape" in str(memory.remember(row(2.0, vector=vector(1, 8))))
     assert memory.refused == 1
-    assert memory.flush()
+    assert memory.flush(60.0)
     assert memory.find(query, vector(3), Calibration())[0].similarity > 0.99
     memory.tidy()
-    assert memory.close()
+    assert memory.close(60.0)
 
 
 def test_what_is_not_on_the_disk_yet_is_found(tmp_path: Path) -> None:
@@ -192,13 +192,13 @@ def test_place_that_comes_back_is_used(tmp_path: Path) -> None:
     problems: list[str] = []
     memory = EpisodicMemory(settings(place / "memory"), problems.append)
     memory.remember(row(1.0))
-    assert not memory.flush()
+    assert not memory.flush(60.0)
     assert "cannot open the memory" in memory.status().problem
     assert memory.find(MomentQuery("x"), row(1.0).vector, Calibration())[0].stamp == SECOND
     place.unlink()
-    assert memory.flush()
+    assert memory.flush(60.0)
     assert open_store(place / "memory").count() == 1
-    assert memory.close()
+    assert memory.close(60.0)
     assert len(problems) == 2
     assert problems[1] == ""
 
@@ -207,9 +207,9 @@ def test_another_models_store_is_refused_and_kept(tmp_path: Path) -> None:
     open_store(tmp_path, "other-1", DIM, create=True).append([row(1.0)])
     memory = EpisodicMemory(settings(tmp_path))
     memory.remember(row(2.0))
-    assert not memory.flush()
+    assert not memory.flush(60.0)
     assert "holds embeddings of model 'other-1'" in memory.status().problem
-    memory.close()
+    memory.close(60.0)
     assert open_store(tmp_path).count() == 1
 
 

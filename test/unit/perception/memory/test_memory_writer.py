@@ -28,7 +28,7 @@ class Disk:
         self.batches.append([r.stamp / 1e9 for r in rows])
 
 
-def wait_until(condition: object, seconds: float = 10.0) -> None:
+def wait_until(condition: object, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline, "did not happen in time"
@@ -42,7 +42,7 @@ def test_full_batch_is_written_at_once_and_the_rest_at_close() -> None:
         writer.put(row(float(i)))
     wait_until(lambda: disk.batches)
     writer.put(row(9.0))
-    assert writer.close()
+    assert writer.close(60.0)
     assert disk.batches == [[0.0, 1.0, 2.0, 3.0], [9.0]]
     assert writer.status().written == 5
 
@@ -52,17 +52,17 @@ def test_old_rows_are_written_though_the_batch_is_small() -> None:
     writer = BatchWriter(disk.append, batch_rows=100, batch_seconds=0.05)
     writer.put(row(1.0))
     wait_until(lambda: disk.batches == [[1.0]])
-    writer.close()
+    writer.close(60.0)
 
 
 def test_flush_writes_now() -> None:
     disk = Disk()
     writer = BatchWriter(disk.append, batch_rows=100, batch_seconds=600.0)
     writer.put(row(1.0))
-    assert writer.flush()
+    assert writer.flush(60.0)
     assert disk.batches == [[1.0]]
-    assert writer.flush()  # nothing to write is no failure
-    writer.close()
+    assert writer.flush(60.0)  # nothing to write is no failure
+    writer.close(60.0)
 
 
 def test_failing_disk_keeps_rows_in_order_tells_once_and_recovers(
@@ -85,7 +85,7 @@ def test_failing_disk_keeps_rows_in_order_tells_once_and_recovers(
     assert [stamp for batch in disk.batches for stamp in batch] == [0.0, 1.0, 2.0]
     wait_until(lambda: len(disk.problems) == 2)
     assert disk.problems[1] == ""
-    writer.close()
+    writer.close(60.0)
 
 
 def test_pending_rows_are_bounded_and_the_oldest_go_first() -> None:
@@ -99,7 +99,7 @@ def test_pending_rows_are_bounded_and_the_oldest_go_first() -> None:
     assert status.pending <= 5
     assert status.dropped == 12 - status.pending
     disk.error = None
-    assert writer.close()
+    assert writer.close(60.0)
     assert disk.batches[-1][-1] == 11.0
 
 
@@ -111,20 +111,20 @@ def test_impossible_rows_do_not_block_the_ones_after() -> None:
     wait_until(lambda: writer.status().dropped == 1)
     disk.error = None
     writer.put(row(2.0))
-    assert writer.flush()
+    assert writer.flush(60.0)
     assert disk.batches == [[2.0]]
     assert writer.status().problem == ""
-    writer.close()
+    writer.close(60.0)
 
 
 def test_put_never_waits_for_the_disk() -> None:
     release = threading.Event()
-    writer = BatchWriter(lambda rows: release.wait(10) and None, batch_rows=1, max_pending=50)
+    writer = BatchWriter(lambda rows: release.wait(60) and None, batch_rows=1, max_pending=50)
     for i in range(200):
         writer.put(row(float(i)))
     assert writer.status().pending <= 50 + 1
     release.set()
-    assert writer.close()
+    assert writer.close(60.0)
 
 
 @pytest.mark.parametrize(
