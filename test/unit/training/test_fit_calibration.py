@@ -69,6 +69,19 @@ def test_the_fit_recovers_how_often_the_best_is_right():
         fit_calibration([])
 
 
+def test_single_texts_get_the_scale_that_made_the_data():
+    rng = np.random.default_rng(0)
+    sets = []
+    for _ in range(2000):
+        row = rng.uniform(-0.2, 1.0, int(rng.integers(2, 7))).astype(np.float32)
+        weights = np.exp(12 * np.append(row, 0.45))
+        pick = int(rng.choice(len(weights), p=weights / weights.sum()))
+        sets.append(ScoredSet(row, -1 if pick == len(row) else pick))
+    fitted = fit_calibration(sets)
+    assert fitted.logit_scale == pytest.approx(12, rel=0.15)
+    assert fitted.none_similarity == pytest.approx(0.45, abs=0.06)
+
+
 def test_sets_are_scored_with_the_embeddings_of_their_texts():
     asked = [(question, np.eye(4, dtype=np.float32)[0]) for question in questions()]
 

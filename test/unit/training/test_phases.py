@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,6 @@ from vljepa_ros.models.vl_jepa.architecture import Architecture, FrameSizes
 from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
 from vljepa_ros.training.augment import augment
 from vljepa_ros.training.batches import prepared
-from vljepa_ros.training.calibration import fit_calibration
 from vljepa_ros.training.checkpoint import load_checkpoint, load_into, save_checkpoint
 from vljepa_ros.training.dense import DenseConfig, train_dense
 from vljepa_ros.training.loop import Place
@@ -125,18 +123,3 @@ def test_the_rate_rises_and_falls_and_budgets_count_earlier_runs() -> None:
     assert [g["weight_decay"] for g in optimizer.param_groups] == [0.04, 0.0]
     assert Budget(10, spent_before=5).share == pytest.approx(0.5, abs=0.01)
     assert Budget(10, spent_before=50).share == 1
-
-
-def test_calibration_finds_the_scale_that_made_the_data() -> None:
-    generator = random.Random(0)
-    torch.manual_seed(0)
-    similarities, right = [], []
-    for _ in range(3000):
-        row = torch.rand(generator.randint(1, 6)) * 1.2 - 0.2
-        chances = torch.cat([12.0 * row, torch.tensor([12.0 * 0.45])]).softmax(0)
-        pick = int(torch.multinomial(chances, 1))
-        similarities.append(row)
-        right.append(-1 if pick == len(row) else pick)
-    scale, none = fit_calibration(similarities, right)
-    assert scale == pytest.approx(12, rel=0.15)
-    assert none == pytest.approx(0.45, abs=0.05)
