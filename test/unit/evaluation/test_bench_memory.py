@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from vljepa_ros.evaluation.bench_memory import bench_memory, robot_queries, robot_vectors
+from vljepa_ros.evaluation.memory_soak import soak
 
 pytest.importorskip("lancedb", reason="the memory needs the extra [memory]")
 
@@ -34,5 +37,16 @@ def test_report_has_what_is_promised() -> None:
     assert 64 < figures["bytes_per_row"] < 2000
     assert figures["query_ms"]["p50"] <= figures["query_ms"]["p99"]
     assert figures["rows_per_second"] > 0
+    assert figures["exact_to_query"] > 0
     assert 0.0 <= result["trickle"]["share_of_a_core"] < 1.5
     assert notes
+
+
+def test_soak_tells_of_the_process_and_loses_nothing(tmp_path: Path) -> None:
+    result = soak(tmp_path / "memory", 4.0, lambda text: None)
+    assert result["rows"] >= 1000
+    assert result["dropped"] == 0
+    assert result["closed"]
+    assert result["problems"] == []
+    assert 10 < result["resident_mib"][0] <= result["resident_mib_max"]
+    assert result["find_ms"]["n"] >= 1
