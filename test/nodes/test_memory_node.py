@@ -127,6 +127,9 @@ def test_what_was_seen_is_found_with_its_time_text_and_pose(graph: Graph, tmp_pa
     assert all(nanoseconds(stamp) > change for stamp in later.ends)
 
 
+@pytest.mark.skipif(
+    ros.find_interface("tf2_msgs/msg/TFMessage") is None, reason="tf2_msgs is not installed"
+)
 def test_poses_come_from_tf(graph: Graph, tmp_path: Path) -> None:
     robot = Robot(graph, tmp_path / "memory", pose_type="tf", pose_frame="map")
     kind = ros.interface("tf2_msgs/msg/TFMessage")

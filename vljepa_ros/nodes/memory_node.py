@@ -16,7 +16,7 @@ from vljepa_ros.nodes.memory_input import MemoryCameraParameters, MemoryInput
 from vljepa_ros.nodes.memory_parameters import MemoryParameters
 from vljepa_ros.nodes.memory_reply import fill_reply, query_of
 from vljepa_ros.nodes.parameters import Declared
-from vljepa_ros.nodes.pose_input import TF, PoseInput, TfPoseInput
+from vljepa_ros.nodes.pose_input import TF, PoseInput, TfPoseInput, pose_interface
 from vljepa_ros.nodes.qos import RESULTS, mismatch_events
 from vljepa_ros.nodes.text_encoder_client import TextEncoderClient, TextEncoderError
 from vljepa_ros.nodes.worker_node import WorkerNode, run_node
@@ -75,6 +75,11 @@ class MemoryNode(WorkerNode):
         if find_spec("lancedb") is None:
             raise MemoryStoreError("the memory needs LanceDB: pip install 'vljepa_ros[memory]'")
         p = self.settings
+        poses = pose_interface(p.pose_type)
+        if (p.pose_topic or p.pose_type == TF) and ros.find_interface(poses) is None:
+            raise MemoryStoreError(
+                f"pose_type '{p.pose_type}' needs the package of {poses}, which is not installed"
+            )
         model = load_config(model_dir(p.model))
         self._problem = ""
         settings = MemorySettings(

@@ -11,7 +11,7 @@ from vljepa_ros.nodes.qos import IMAGES
 from vljepa_ros.perception.memory.row import Pose
 from vljepa_ros.perception.transforms import Transform, TransformTree
 
-__all__ = ["POSE_TYPES", "TF", "PoseInput", "TfPoseInput"]
+__all__ = ["POSE_TYPES", "TF", "PoseInput", "TfPoseInput", "pose_interface"]
 
 TF = "tf"
 POSE_TYPES = {
@@ -19,6 +19,7 @@ POSE_TYPES = {
     "pose": "geometry_msgs/msg/PoseStamped",
     "pose_with_covariance": "geometry_msgs/msg/PoseWithCovarianceStamped",
 }
+_TF_TYPE = "tf2_msgs/msg/TFMessage"
 _FRESH = 5.0
 """Seconds for which a pose counts."""
 _DYNAMIC = ros.QoSProfile(depth=100, reliability=ros.ReliabilityPolicy.BEST_EFFORT)
@@ -27,6 +28,11 @@ _STATIC = ros.QoSProfile(
     reliability=ros.ReliabilityPolicy.RELIABLE,
     durability=ros.DurabilityPolicy.TRANSIENT_LOCAL,
 )
+
+
+def pose_interface(kind: str) -> str:
+    """Name of the message that a kind of pose comes in."""
+    return _TF_TYPE if kind == TF else POSE_TYPES[kind]
 
 
 class PoseInput:
@@ -68,7 +74,7 @@ class TfPoseInput:
         self._node = node
         self._frame, self._base = frame, base
         self._tree = TransformTree()
-        kind = ros.interface("tf2_msgs/msg/TFMessage")
+        kind = ros.interface(_TF_TYPE)
         self._subscriptions = [
             node.create_subscription(kind, "/tf", self._on_tf, _DYNAMIC),
             node.create_subscription(kind, "/tf_static", self._on_static, _STATIC),

@@ -53,11 +53,16 @@ class TurnInput:
         if self._subscription is not None:
             return
         kind = self._type or self._type_in_graph()
-        if kind:
-            self._type, self._trouble = kind, ""
-            self._subscription = self._node.create_subscription(
-                ros.interface(kind), self._topic, self._on_message, IMAGES
-            )
+        if not kind:
+            return
+        interface = ros.find_interface(kind)
+        if interface is None:
+            self._trouble = f"the turn guard needs the package of {kind}, which is not installed"
+            return
+        self._type, self._trouble = kind, ""
+        self._subscription = self._node.create_subscription(
+            interface, self._topic, self._on_message, IMAGES
+        )
 
     def close(self) -> None:
         """Unsubscribe."""

@@ -20,7 +20,7 @@ Vector = NDArray[np.float32]
 HOURS, RATE, DIM = 10, 2, 32
 HEARTBEAT = 5.0
 EVERY = 180.0  # seconds from one change of the scene to the next
-RESTARTS = (2.5, 5.01, 9.0)  # hours; the second one amid an event's settling
+RESTARTS = (2.51, 5.0 + 1.0 / 3600, 9.0)  # hours; in quiet, amid a change's settling, at a change
 
 
 class Scenes:
