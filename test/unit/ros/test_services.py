@@ -35,7 +35,8 @@ async def slow(request, response):
     return response
 
 node.create_service(SetBool, "sync", sync)
-node.create_service(SetBool, "slow", slow)
+group = ros.ReentrantCallbackGroup()  # else others would wait for it
+node.create_service(SetBool, "slow", slow, callback_group=group)
 print("ready")
 ros.spin(node)
 """
@@ -196,3 +197,30 @@ def test_futures() -> None:
     failed.set_exception(ValueError("no"))
     with pytest.raises(ValueError, match="no"):
         failed.result()
+
+
+def test_a_callback_that_awaits_holds_its_group_and_no_other(graph: Graph) -> None:
+    """The rule of rclpy by which a service in the default group may wait for ever."""
+    node: Any = graph.node("near")
+    future, ticks, free = ros.Future(), [], []
+
+    async def answer(request: Any, response: Any) -> Any:
+        await future
+        return response
+
+    own = ros.MutuallyExclusiveCallbackGroup()
+    node.create_service(SetBool, "ask", answer)
+    client = node.create_client(SetBool, "ask", callback_group=own)
+    assert graph.until(client.service_is_ready)
+    node.create_timer(0.01, lambda: ticks.append(1), clock=ros.steady_clock())
+    node.create_timer(0.01, lambda: free.append(1), callback_group=own, clock=ros.steady_clock())
+    assert graph.until(lambda: ticks and free)
+    reply = client.call_async(SetBool.Request())
+    graph.spin(0.3)
+    count = len(ticks)
+    free.clear()
+    assert graph.until(lambda: len(free) > 5)
+    assert len(ticks) == count, "the default group waits"
+    ros.complete(node, future, None)
+    assert graph.until(reply.done)
+    assert graph.until(lambda: len(ticks) > count)

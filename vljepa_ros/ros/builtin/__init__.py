@@ -10,6 +10,7 @@ from typing import Any
 
 from ..run import run_nodes
 from .arguments import remove_ros_args
+from .callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from .clock import Clock, ClockType, Duration, Time
 from .context import init, ok, shutdown
 from .definitions import UnknownInterfaceError
@@ -114,14 +115,6 @@ __all__ = [
     "spin_until_future_complete",
     "steady_clock",
 ]
-
-
-class MutuallyExclusiveCallbackGroup:
-    """As rclpy's; with one thread, callbacks never run side by side anyway."""
-
-
-class ReentrantCallbackGroup:
-    """As rclpy's; with one thread, callbacks never run side by side anyway."""
 
 
 def find_interface(name: str) -> type[Any] | None:

@@ -7,8 +7,10 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .callback_groups import ReentrantCallbackGroup
 from .context import default_context
 from .future import Future, Task
 from .logging import get_logger
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from .node import Node
 
 Handler = Callable[[], Any]
+_FREE = ReentrantCallbackGroup()
 _LONGEST_WAIT = 1.0  # seconds; bounds how late a shutdown from outside is seen
 
 
@@ -116,9 +119,10 @@ class SingleThreadedExecutor:
             for entity in node.waitables():
                 if not self._context.ok():
                     return
-                handler = entity.take()
+                group = getattr(entity, "callback_group", _FREE)  # QoS events have none
+                handler = entity.take() if group.may_begin() else None
                 if handler is not None:
-                    yield handler
+                    yield partial(self._begin, handler, group)
 
     def _next(self, deadline: float | None) -> Handler | None:
         """The next callback, None when there was none until `deadline` (monotonic seconds)."""
@@ -143,10 +147,13 @@ class SingleThreadedExecutor:
                 self._wait_set.wait(timeout)
         return None
 
-    def _run(self, handler: Handler) -> None:
+    def _begin(self, handler: Handler, group: ReentrantCallbackGroup) -> None:
         result = handler()
         if hasattr(result, "send"):  # a coroutine
-            Task(result, self).step()
+            task = Task(result, self)
+            group.hold(task)
+            task.add_done_callback(lambda _: self.wake())  # others of its group may begin
+            task.step()
 
     def spin_once(self, timeout_sec: float | None = None) -> None:
         """Run one callback, waiting at most `timeout_sec` for it. Raises what that raises."""
@@ -154,7 +161,7 @@ class SingleThreadedExecutor:
         deadline = None if forever else time.monotonic() + (timeout_sec or 0.0)
         handler = self._next(deadline)
         if handler is not None:
-            self._run(handler)
+            handler()
 
     def spin(self) -> None:
         """Run callbacks until `shutdown`. A callback that raises is logged, and ends nothing."""
