@@ -21,6 +21,9 @@ from vljepa_ros.engines.torch_runner import TorchRunner
 from vljepa_ros.models.config import load_config
 from vljepa_ros.models.vl_jepa.full_sizes import full_parts
 
+# Compiling takes its time on a busy machine.
+pytestmark = pytest.mark.timeout(600)
+
 ALL = frozenset({"vision", "predictor", "text"})
 
 
