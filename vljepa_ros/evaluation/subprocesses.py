@@ -78,7 +78,7 @@ class PackageProcess:
         if code is not None:
             raise self._failure(f"ended by itself with exit code {code}")
 
-    def stop(self, patience: float = 10.0) -> int:
+    def stop(self, patience: float = 60.0) -> int:
         """End it with SIGINT, after `patience` seconds with SIGKILL, and return its exit code."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
