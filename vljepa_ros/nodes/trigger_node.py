@@ -9,16 +9,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from vljepa_ros import ros
-from vljepa_ros.models.config import Calibration, ModelError, load_config
+from vljepa_ros.models.config import ModelError
 from vljepa_ros.nodes.diagnostics import ERROR, OK, WARN, Part
 from vljepa_ros.nodes.parameters import live
 from vljepa_ros.nodes.qos import LATCHED, mismatch_events
-from vljepa_ros.nodes.text_encoder_client import EncodedTexts, TextEncoderClient, TextEncoderError
 from vljepa_ros.nodes.trigger_camera import TriggerCamera
+from vljepa_ros.nodes.trigger_texts import TriggerTexts
 from vljepa_ros.nodes.worker_node import WorkerNode, WorkerParameters, run_node
 from vljepa_ros.perception.trigger_list import (
     Trigger,
@@ -28,11 +25,9 @@ from vljepa_ros.perception.trigger_list import (
     trigger_strings,
 )
 from vljepa_ros.perception.triggers import EncodedTriggers
-from vljepa_ros.resources import model_dir, model_names
 
 __all__ = ["TriggerNode", "TriggerParameters", "main"]
 
-_PAUSE = 1.0  # seconds until texts that could not be encoded are sent again
 _EVENTS = ros.QoSProfile(depth=1000, reliability=ros.ReliabilityPolicy.RELIABLE)  # all may fall
 
 
@@ -63,14 +58,8 @@ class TriggerNode(WorkerNode):
 
     def __init__(self, **options: Any) -> None:
         self._wanted: tuple[Trigger, ...] = ()
-        self._vectors: dict[str, NDArray[np.float32]] = {}  # by text
-        self._model_id = ""  # of the vectors
-        self._calibration: tuple[str, Calibration] = ("", Calibration())  # of the model with an id
         self._used: EncodedTriggers | None = None
-        self._texts: TextEncoderClient | None = None
-        self._asking = False
-        self._ask_again = 0.0
-        self._trouble = ""
+        self._texts: TriggerTexts | None = None
         self._waiting: list[tuple[float, Any]] = []
         self._edges: Any = None
         self._vocabulary_topic: Any = None
@@ -101,14 +90,14 @@ class TriggerNode(WorkerNode):
     def open(self) -> None:
         """Check the list and the model's configuration."""
         self._wanted = parse_triggers(self.settings.triggers)
-        config = load_config(model_dir(self.settings.model))
-        self._calibration = (config.model_id, config.calibration)
-        self._texts = TextEncoderClient(self, "encode_text")
+        forgotten = partial(self._use, None, "MODEL_CHANGED")
+        self._texts = TriggerTexts(self, self.settings.model, self._renewed, forgotten)
+        self._texts.want([trigger.text for trigger in self._wanted])
         mismatch = mismatch_events("triggers", "publisher", self.warn)
         kind = ros.interface("vljepa_ros/msg/TriggerEvent")
         self._edges = self.create_publisher(kind, "triggers", _EVENTS, event_callbacks=mismatch)
         self._cameras = {
-            camera: TriggerCamera(self, camera, self._edges, partial(self._foreign, camera))
+            camera: TriggerCamera(self, camera, self._edges, partial(self._texts.foreign, camera))
             for camera in self.cameras
         }
 
@@ -136,14 +125,11 @@ class TriggerNode(WorkerNode):
         for camera in self._cameras.values():
             camera.close()
         self.destroy_publisher(self._edges)
-        self._cameras, self._vectors, self._model_id = {}, {}, ""
-        self._asking = False
+        self._cameras, self._used = {}, None
 
     def expire(self) -> None:
         """Answer requests whose time is over."""
         super().expire()
-        if self._texts is not None:
-            self._texts.expire()
         now = time.monotonic()
         for entry in [entry for entry in self._waiting if now > entry[0]]:
             self._waiting.remove(entry)
@@ -151,12 +137,14 @@ class TriggerNode(WorkerNode):
 
     def parts(self) -> Sequence[Part]:
         """Triggers and cameras for the diagnostics."""
-        values = {"triggers": len(self._wanted), "model_id": self._model_id}
-        if self._trouble:
-            first = Part("triggers", ERROR, self._trouble, values)
+        if self._texts is None:
+            return []
+        values = {"triggers": len(self._wanted), "model_id": self._texts.model_id}
+        if self._texts.trouble:
+            first = Part("triggers", ERROR, self._texts.trouble, values)
         elif not self.active:
             first = Part("triggers", WARN, "not active", values)
-        elif not self._encoded():
+        elif not self._texts.complete:
             first = Part("triggers", WARN, "the texts are being encoded", values)
         else:
             first = Part("triggers", OK, f"{len(self._wanted)} triggers", values)
@@ -165,7 +153,8 @@ class TriggerNode(WorkerNode):
 
     async def _set_triggers(self, request: Any, response: Any) -> Any:
         response.message = self.refusal(active=False)
-        if response.message:
+        texts = self._texts
+        if response.message or texts is None:
             return response
         try:
             wanted = checked_triggers(request.texts, request.thresholds)
@@ -174,11 +163,11 @@ class TriggerNode(WorkerNode):
             if not result.successful:
                 response.message = result.reason
                 return response
-            if not self._encoded():
+            if not texts.complete:
                 future = ros.Future()
                 until = time.monotonic() + self.settings.request_timeout
                 self._waiting.append((until, future))
-                self._ask_again = 0.0
+                texts.hurry()
                 self._watch()
                 await future
         except Exception as error:
@@ -186,8 +175,8 @@ class TriggerNode(WorkerNode):
             return response
         response.success = True
         response.accepted = len(wanted)
-        if not self._encoded():
-            why = self._trouble or "the texts are still being encoded"
+        if not texts.complete or texts.trouble:
+            why = texts.trouble or "the texts are still being encoded"
             response.message = f"accepted, but not watched yet: {why}"
         return response
 
@@ -195,54 +184,28 @@ class TriggerNode(WorkerNode):
         """Five times a second: notice cameras that stopped, have texts encoded."""
         for camera in self._cameras.values():
             camera.watch(self.settings.camera_timeout)
-        if self._texts is None or self._asking or self._encoded():
-            return
-        if time.monotonic() < self._ask_again:
-            return
-        missing = [t.text for t in self._wanted if t.text not in self._vectors]
-        self._asking = True
-        patience = self.settings.request_timeout
-        self._texts.request(missing, patience, partial(self._answered, tuple(missing)))
+        if self._texts is not None:
+            self._texts.advance(self.settings.request_timeout)
 
-    def _encoded(self) -> bool:
-        return all(trigger.text in self._vectors for trigger in self._wanted)
-
-    def _answered(self, texts: tuple[str, ...], answer: EncodedTexts | TextEncoderError) -> None:
-        self._asking = False
-        self._ask_again = time.monotonic() + _PAUSE
-        if isinstance(answer, TextEncoderError):
-            self._trouble = str(answer)
-            self.warn(f"triggers are not watched: {answer}")
-            self._settle_waiting()
-            return
-        if answer.model_id != self._model_id:
-            self._forget(answer.model_id)
-        self._vectors.update(zip(texts, answer.vectors, strict=True))
-        self._trouble = "" if self._calibrated(answer.model_id) else self._trouble
+    def _renewed(self) -> None:
+        """Texts were encoded, or could not be."""
+        assert self._texts is not None
         self._renew()
-        if self._encoded():
+        if self._texts.complete or self._texts.trouble:
             self._settle_waiting()
-        else:
-            self._ask_again = 0.0  # texts encoded before were of another model
 
     def _renew(self) -> None:
         """Compare with the list as it is now, as soon as its texts are encoded."""
-        texts = [trigger.text for trigger in self._wanted]
-        self._vectors = {text: self._vectors[text] for text in texts if text in self._vectors}
+        texts, p = self._texts, self.settings
+        assert texts is not None
+        texts.want([trigger.text for trigger in self._wanted])
         if self.active:
             self._listen(bool(self._wanted))
         if not self._wanted:
-            self._trouble = ""
             self._use(None)
-        elif self._encoded() and self._calibrated(self._model_id):
-            p = self.settings
-            vectors = np.stack([self._vectors[text] for text in texts])
-            calibration = self._calibration[1]
-            self._use(
-                EncodedTriggers(
-                    self._wanted, vectors, self._model_id, calibration, p.threshold, p.release
-                )
-            )
+        elif texts.complete and texts.calibration is not None:
+            args = (self._wanted, texts.vectors, texts.model_id, texts.calibration)
+            self._use(EncodedTriggers(*args, p.threshold, p.release))
 
     def _on_vocabulary(self, message: Any) -> None:
         labels = frozenset(message.labels)
@@ -256,45 +219,6 @@ class TriggerNode(WorkerNode):
         self._used = triggers
         for camera in self._cameras.values():
             camera.use(triggers, self.settings.settle, self._labels, reason)
-
-    def _forget(self, model_id: str) -> None:
-        """Embeddings of the texts are of another model than the one now asked for."""
-        self._vectors, self._model_id = {}, model_id
-        if self._used is not None:
-            self._use(None, "MODEL_CHANGED")
-
-    def _foreign(self, camera: str, model_id: str) -> None:
-        """Embeddings came that are of another model than the texts."""
-        if not self._encoded() or self._asking or not self._model_id:
-            return  # under way
-        if model_id == self._model_id:
-            return  # its calibration is unknown, which has been told
-        self._trouble = (
-            f"embeddings of camera '{camera}' come from model {model_id}, the texts were encoded "
-            f"by model {self._model_id}; they are encoded again"
-        )
-        self.warn(self._trouble)
-        self._forget("")
-        self._ask_again = time.monotonic() + _PAUSE
-
-    def _calibrated(self, model_id: str) -> bool:
-        """Whether the calibration of a model is known; found among the shipped ones, too."""
-        if self._calibration[0] == model_id:
-            return True
-        for name in (self.settings.model, *model_names()):
-            try:
-                config = load_config(model_dir(name))
-            except ModelError:
-                continue
-            if config.model_id == model_id:
-                self._calibration = (model_id, config.calibration)
-                return True
-        self._trouble = (
-            f"the texts were encoded by model {model_id}, whose calibration is unknown: set the "
-            "parameter model to its folder"
-        )
-        self.warn(self._trouble)
-        return False
 
     def _settle_waiting(self) -> None:
         for _, future in self._waiting:
