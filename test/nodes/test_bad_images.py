@@ -1,0 +1,122 @@
+"""Bad images: each gets a clear word that names what is allowed, and the node lives on."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from bad_input import DIAGNOSTICS, EMBEDDING, Watch
+from graph import MODEL, SECOND, Graph, image, nanoseconds, status
+
+from vljepa_ros import ros
+from vljepa_ros.nodes.perception_node import PerceptionNode
+
+ENCODINGS = "rgb8, bgr8, rgba8, bgra8"
+
+
+def test_no_camera_is_said_with_the_image_topics_that_exist(graph: Graph) -> None:
+    graph.publisher("sensor_msgs/msg/CompressedImage", "/robot/camera/compressed", 5)
+    graph.add(PerceptionNode, model=MODEL, image_timeout=0.5, front__image_topic="/no/camera")
+    diagnostics = graph.listen(DIAGNOSTICS, "/diagnostics")
+    log = graph.listen("rcl_interfaces/msg/Log", "/rosout")
+    assert graph.spin(
+        lambda: (s := status(diagnostics, "camera front")) and "no image on" in s.message
+    )
+    assert "no image on '/no/camera' yet" in status(diagnostics, "camera front").message
+    assert graph.spin(lambda: any("/robot/camera/compressed (compressed)" in m.msg for m in log))
+    assert any("set front.image_topic and front.transport" in m.msg for m in log)
+
+
+def test_a_camera_that_stops(graph: Graph, watch: Watch) -> None:
+    assert watch.lives()
+    assert watch.says("no image on '/camera/image_raw' any more")
+    assert watch.logs("any more", "image topics that exist: /camera/image_raw (raw)")
+    assert watch.lives()
+
+
+@pytest.mark.parametrize(
+    ("fields", "texts"),
+    [
+        ({"encoding": "32FC1"}, ["image encoding is '32FC1', allowed:", ENCODINGS]),
+        ({"encoding": ""}, ["image encoding is '', allowed:", ENCODINGS]),
+        ({"data": b"123"}, ["truncated: 3 bytes, 80x60 rgb8 with step 240 needs 14400"]),
+        ({"data": b""}, ["truncated: 0 bytes"]),
+        ({"height": 0, "data": b""}, ["80x0 pixels, allowed: at least 1x1"]),
+        ({"width": 0}, ["0x60 pixels, allowed: at least 1x1"]),
+        ({"step": 7}, ["step is 7 bytes, allowed for rgb8 of width 80: at least 240"]),
+    ],
+)
+def test_images_that_cannot_be_used(
+    graph: Graph, watch: Watch, fields: dict[str, Any], texts: list[str]
+) -> None:
+    def show() -> None:
+        graph.stamp += SECOND // 10
+        message = image("red", graph.stamp)
+        for name, value in fields.items():
+            setattr(message, name, value)
+        watch.camera.publish(message)
+        graph.turn()
+
+    assert watch.says("no usable image", *texts, again=show)
+    assert watch.logs(*texts)
+    assert watch.lives()
+
+
+def test_truncated_images_in_mid_stream(graph: Graph, watch: Watch) -> None:
+    assert watch.lives()
+
+    def show() -> None:
+        graph.show_one(watch.camera)
+        graph.show_one(watch.camera, data=b"\x00" * 100)
+
+    assert watch.logs("images could not be used", "truncated: 100 bytes", again=show)
+    assert watch.lives()
+
+
+def test_jpegs_that_are_none(graph: Graph) -> None:
+    node = graph.add(
+        PerceptionNode, model=MODEL, front__transport="compressed", front__image_topic="/jpeg"
+    )
+    diagnostics = graph.listen(DIAGNOSTICS, "/diagnostics")
+    camera = graph.camera("/jpeg", "sensor_msgs/msg/CompressedImage")
+    message = ros.interface("sensor_msgs/msg/CompressedImage")(format="jpeg", data=b"GIF89a12")
+    message.header.stamp = node.get_clock().now().to_msg()
+    assert graph.spin(
+        lambda: (s := status(diagnostics, "camera front")) and "allowed: JPEG and PNG" in s.message,
+        again=lambda: camera.publish(message),
+    )
+
+
+def test_another_resolution_in_mid_stream(graph: Graph, watch: Watch) -> None:
+    heard = graph.listen(EMBEDDING, "front/embeddings")
+    graph.show(watch.camera, "red", 2.0)
+    first = graph.stamp
+    assert graph.spin(
+        lambda: heard and nanoseconds(heard[-1].header.stamp) > first,
+        again=lambda: graph.show_one(watch.camera, "blue", height=48, width=200),
+    )
+    assert watch.lives()
+
+
+def test_time_jumping_back(graph: Graph, watch: Watch) -> None:
+    assert watch.lives()
+    graph.stamp -= 60 * SECOND
+    assert watch.lives(), "embeddings with the new stamps"
+    graph.stamp += 60 * SECOND
+    assert watch.lives()
+
+
+def test_stamps_of_a_bag_without_simulated_time_are_named(graph: Graph, watch: Watch) -> None:
+    before, graph.stamp = graph.stamp, time.time_ns() - 48 * 3600 * SECOND
+    texts = ("48 h old: is this a bag?", "use_sim_time:=true")
+    assert watch.says(*texts, again=lambda: graph.show_one(watch.camera))
+    graph.stamp = before
+    assert watch.lives()
+
+
+def test_images_without_stamp_take_the_time_of_arrival(graph: Graph, watch: Watch) -> None:
+    heard = graph.listen(EMBEDDING, "front/embeddings")
+    assert graph.spin(lambda: heard, again=lambda: watch.camera.publish(image("red", 0)))
+    assert watch.logs("images have no stamp", "set header.stamp")
+    assert abs(nanoseconds(heard[-1].header.stamp) - time.time_ns()) < 3600 * SECOND
