@@ -188,7 +188,10 @@ def load_config(folder: Path) -> ModelConfig:
 
 
 def _calibration(raw: dict[str, Any]) -> Calibration:
-    return Calibration(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
+    values: dict[str, Any] = {}
+    for name, value in raw.items():
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return Calibration(**values)
 
 
 def _interval(raw: dict[str, Any], file: Path) -> float:
