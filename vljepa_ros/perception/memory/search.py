@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -84,16 +85,14 @@ def find_moments(
     while True:
         wanted = min(wanted, MAX_HITS)
         found = [] if store is None else store.nearest(vector, wanted, which, thumbnails=thumbnails)
+        hits = heapq.nlargest(wanted, (*found, *fresh), key=lambda hit: hit.similarity)
         fitting = [
-            hit
-            for hit in (*found, *fresh)
-            if calibrated(hit.similarity, calibration) >= query.min_score
+            hit for hit in hits if calibrated(hit.similarity, calibration) >= query.min_score
         ]
         moments = merge_hits(fitting, calibration, gap=query.gap, longest=query.longest)
         # Many hits can be one long moment: look deeper until there are enough moments, or no more
         # rows that fit.
-        worst_fits = not found or calibrated(found[-1].similarity, calibration) >= query.min_score
-        exhausted = len(found) < wanted or not worst_fits or wanted >= MAX_HITS
+        exhausted = len(hits) < wanted or len(fitting) < len(hits) or wanted >= MAX_HITS
         if len(moments) >= query.limit or exhausted:
             return moments[: query.limit]
         wanted *= 4

@@ -182,6 +182,10 @@ def test_what_is_not_on_the_disk_yet_is_found(tmp_path: Path) -> None:
     memory.remember(row(900.0, seed=5))
     stamps = {m.stamp // SECOND for m in memory.find(MomentQuery("x"), vector(5), Calibration())}
     assert stamps == {1, 500, 900}
+    for second in range(3000):  # a disk that is slow, or full
+        memory.remember(row(1000.0 + 3 * second, seed=second % 7))
+    few = memory.find(MomentQuery("x", limit=3), vector(5), Calibration())
+    assert [round(m.similarity, 2) for m in few] == [1.0, 1.0, 1.0]
     assert memory.close(60.0)
 
 
