@@ -52,9 +52,9 @@ def add(commands: Any) -> None:
     )
     int8.add_argument(
         "--graphs",
-        default="frame,window,predictor",
+        default="predictor",
         metavar="LIST",
-        help="to quantise (default: frame,window,predictor)",
+        help="of frame, window, predictor: to quantise (default: predictor)",
     )
     int8.add_argument(
         "--refused-too",

@@ -40,7 +40,7 @@ def write_int8_folder(
     out: Path,
     clips: NDArray[np.uint8],
     *,
-    graphs: Sequence[str] = QUANTISED,
+    graphs: Sequence[str] = ("predictor",),
     gated: bool = True,
     progress: Callable[[str], None] = lambda line: None,
 ) -> tuple[Path, ClipParity]:

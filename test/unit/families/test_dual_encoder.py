@@ -13,6 +13,7 @@ import transformers
 from tiny_hub import image, set_field
 
 from vljepa_ros.engines.dual_encoder_engine import DualEncoderEngine
+from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.onnxruntime_runner import OnnxRuntimeRunner
 from vljepa_ros.engines.protocol import Clip
 from vljepa_ros.engines.torch_export import export_parts
@@ -290,6 +291,39 @@ def test_own_fields_beside_the_hub_files(clip_folder: Path, tmp_path: Path) -> N
     set_field(folder, "vljepa.json", input_size=32, clip_frame=3)
     with pytest.raises(ModelError, match=r"unknown fields clip_frame; allowed: .*clip_frames"):
         load_config(folder)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"clip_duration": 0}, r"frame_interval is 0\.0, allowed: 0\.001 to 60"),
+        ({"clip_duration": "long"}, "clip_duration is 'long' for clip_frames 4, allowed: seconds"),
+        ({"clip_frames": 0}, "clip_frames is 0, allowed: 1 to 64"),
+        ({"period": -1}, r"period is -1, allowed: 0\.0 to 60\.0"),
+        ({"memory_limit": "all"}, r"memory_limit is 'all', allowed: 0\.0 to 1024\.0"),
+        ({"device": "gpu"}, "device is 'gpu', allowed: cpu, cuda, cuda:N"),
+    ],
+)
+def test_settings_of_a_folder_that_cannot_be(
+    fields: dict[str, Any], says: str, clip_folder: Path, tmp_path: Path
+) -> None:
+    folder = copy(clip_folder, tmp_path)
+    set_field(folder, "vljepa.json", **fields)
+    with pytest.raises(ModelError, match=says):
+        load_config(folder)
+
+
+def test_settings_of_a_folder(clip_folder: Path, tmp_path: Path) -> None:
+    folder = copy(clip_folder, tmp_path)
+    own = {"clip_duration": 1.2, "clip_frames": 3, "period": 2, "memory_limit": 1.5}
+    set_field(folder, "vljepa.json", **own, device="cuda:1")
+    config = load_config(folder)
+    assert (config.clip_frames, config.period, config.memory_limit) == (3, 2, 1.5)
+    assert config.clip_duration == pytest.approx(1.2)
+    assert config.frame_interval == pytest.approx(0.4)
+    with pytest.raises(ModelError, match="device is 'cuda:1', allowed here: auto, cpu"):
+        load_engine(folder, "torch")
+    assert load_engine(folder, "torch@cpu").info.device == "cpu"
 
 
 def test_ids_differ_with_the_weights(clip_folder: Path, tmp_path: Path) -> None:
