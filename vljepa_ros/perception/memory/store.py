@@ -329,6 +329,8 @@ class _translated:  # noqa: N801 - reads as a verb at its use
 
 
 def _lancedb() -> Any:
+    # It warns of every empty cell of an index, hundreds of lines in a round of upkeep.
+    os.environ.setdefault("LANCEDB_LOG", "error")
     try:
         import lancedb
     except ImportError as error:
