@@ -42,7 +42,7 @@ class Stream:
         while self.received() == arrived:
             assert time.monotonic() < end, "no probe came through"
             if self.publisher.get_subscription_count():
-                self._publish(self.vectors[0])
+                self.publish(self.vectors[0])
             self.graph.rest(0.05)
         self.model_id = model_id
         self.graph.rest(0.1)
@@ -51,15 +51,16 @@ class Stream:
         """One after the other, each when the one before has arrived; the last stamp."""
         for _ in range(round(seconds * 5)):
             arrived = self.received()
-            self.graph.stamp += SECOND // 5
-            self._publish(self.vectors[which])
+            self.publish(self.vectors[which])
             assert self.graph.spin(lambda n=arrived: self.received() > n, PATIENCE)
         return self.graph.stamp
 
     def received(self) -> int:
         return int(self.node._inputs[self.camera].part().values["received"])
 
-    def _publish(self, vector: Any) -> None:
+    def publish(self, vector: Any) -> None:
+        """One embedding, a fifth of a second after the one before by its stamp."""
+        self.graph.stamp += SECOND // 5
         message = ros.interface(EMBEDDING)(
             camera=self.camera,
             model_id=self.model_id,
@@ -144,8 +145,8 @@ def test_describe_decodes_now_though_nobody_listens(graph: Graph) -> None:
     future = client.call_async(ros.interface("vljepa_ros/srv/Describe").Request())
     stream.connect()
     end = time.monotonic() + 2 * PATIENCE
-    while not future.done() and time.monotonic() < end:
-        stream.show(0, 0.2)
+    while not future.done() and time.monotonic() < end:  # once it is done, nobody listens
+        stream.publish(stream.vectors[0])
         graph.rest(0.05)
     assert future.done()
     reply = future.result()
