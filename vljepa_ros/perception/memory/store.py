@@ -6,6 +6,8 @@ imported when a store is opened, never before: it takes seconds and it is option
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import datetime
 import os
 from collections.abc import Sequence
@@ -32,6 +34,8 @@ TABLE = "moments"
 INDEX_CACHE_BYTES = 128 << 20
 METADATA_CACHE_BYTES = 32 << 20
 # lancedb's defaults are gigabytes, and its caches grow with use: on a robot that looks like a leak.
+M_ARENA_MAX = -8
+"""Of mallopt(3)."""
 
 
 @dataclass(frozen=True)
@@ -331,6 +335,7 @@ class _translated:  # noqa: N801 - reads as a verb at its use
 def _lancedb() -> Any:
     # It warns of every empty cell of an index, hundreds of lines in a round of upkeep.
     os.environ.setdefault("LANCEDB_LOG", "error")
+    _limit_arenas()
     try:
         import lancedb
     except ImportError as error:
@@ -338,6 +343,15 @@ def _lancedb() -> Any:
             "the memory needs LanceDB: pip install 'vljepa_ros[memory]'"
         ) from error
     return lancedb
+
+
+def _limit_arenas() -> None:
+    """Let the many threads of lancedb share two heaps, where the C library is glibc, instead of one
+    for each of up to eight times the cores: what each keeps after a compaction grew by 100 MB in a
+    day of robot time."""
+    with contextlib.suppress(OSError, AttributeError, ValueError):
+        if "MALLOC_ARENA_MAX" not in os.environ and os.confstr("CS_GNU_LIBC_VERSION"):
+            ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
 
 
 def _is_remote(location: str) -> bool:
