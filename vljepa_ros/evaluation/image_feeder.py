@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--width", type=int, default=640)
     parser.add_argument("--height", type=int, default=480)
     args = parser.parse_args(argv)
-    # What a script starts in the background inherits that Ctrl-C is ignored; the end is Ctrl-C here.
+    # A script's background processes inherit that Ctrl-C is ignored; here it is the end.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     shown = pictures(args.clip, args.width, args.height)
     message_type = ros.interface("sensor_msgs/msg/Image")
