@@ -69,7 +69,8 @@ class TensorRtRunner:
         for part in parts:
             if part.name not in plans:
                 raise ModelError(f"no TensorRT engine of part '{part.name}': vljepa build-engine")
-            engine = self._runtime.deserialize_cuda_engine(plans[part.name].read_bytes())
+            with torch.cuda.device(self._device):
+                engine = self._runtime.deserialize_cuda_engine(plans[part.name].read_bytes())
             if engine is None:
                 raise ModelError(
                     f"TensorRT {trt.__version__} does not take '{plans[part.name]}': built "
@@ -140,7 +141,8 @@ class TensorRtRunner:
         key = (part, index, *sorted(sizes.items()))
         try:
             if key not in self._buffers:
-                self._buffers[key] = self._prepare(part, index, inputs)
+                with torch.cuda.device(self._device):
+                    self._buffers[key] = self._prepare(part, index, inputs)
             buffers = self._buffers[key]
             with torch.cuda.stream(self._stream):
                 for name, value in inputs.items():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,7 @@ from vljepa_ros.models.parts import Part, check_inputs
 
 __all__ = ["PRECISIONS", "TorchRunner", "torch_device"]
 
+_LOG = logging.getLogger("vljepa_ros.engines")
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -93,7 +96,7 @@ class TorchRunner:
             self._modules[part.name] = module
             if compiled:
                 self._modules[part.name] = torch.compile(module, dynamic=False, backend=backend)
-        self._graphs: dict[tuple[Any, ...], _Captured] = {}
+        self._graphs: dict[tuple[Any, ...], _Captured | None] = {}
         self._use_graphs = cuda_graphs
         self._keeps = self._device.type == "cuda" if keep is None else keep
         self._kept: dict[int, tuple[weakref.ref[Any], torch.Tensor]] = {}
@@ -145,7 +148,7 @@ class TorchRunner:
     def _run(self, part: str, inputs: Mapping[str, Any]) -> dict[str, Array]:
         dtype = self._dtypes[part]
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), self._on_device():
                 tensors = {name: self._to_device(value, dtype) for name, value in inputs.items()}
                 rows = len(next(iter(tensors.values())))
                 if self._fixed and padded_rows(rows) > rows:
@@ -167,6 +170,10 @@ class TorchRunner:
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise OutOfMemoryError(str(error).split("\n")[0][:200]) from error
+
+    def _on_device(self) -> AbstractContextManager[Any]:
+        """Streams and graphs belong to the current device, which may be another one."""
+        return torch.cuda.device(self._device) if self._device.type == "cuda" else nullcontext()
 
     def _to_device(self, value: Any, dtype: torch.dtype) -> torch.Tensor:
         tensor = (
@@ -193,8 +200,16 @@ class TorchRunner:
     def _replay(self, part: str, tensors: dict[str, torch.Tensor]) -> Any:
         key = (part, *((name, tuple(t.shape)) for name, t in sorted(tensors.items())))
         if key not in self._graphs:
-            self._graphs[key] = _Captured(self._modules[part], tensors)
-        return self._graphs[key](tensors)
+            try:
+                self._graphs[key] = _Captured(self._modules[part], tensors)
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as error:  # a step that waits for the GPU cannot be recorded
+                reason = str(error).split("\n")[0]
+                _LOG.warning("part '%s' runs without a CUDA graph: %s", part, reason)
+                self._graphs[key] = None
+        graph = self._graphs[key]
+        return self._modules[part](**tensors) if graph is None else graph(tensors)
 
 
 def _to_host(value: torch.Tensor) -> NDArray[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from vljepa_ros.engines.load_family import torch_modules, warm_up
 from vljepa_ros.engines.part_runner import padded_length, padded_rows
 from vljepa_ros.engines.protocol import Clip
 from vljepa_ros.engines.torch_runner import TorchRunner
-from vljepa_ros.models.config import load_config
+from vljepa_ros.models.config import ModelConfig, load_config
 from vljepa_ros.models.vl_jepa.full_sizes import full_parts
 
 # Compiling takes its time on a busy machine.
@@ -47,9 +46,12 @@ def test_lengths_are_filled_up_to_few_sizes(length: int, longest: int) -> None:
         assert full == longest or (full >= 16 and full.bit_count() == 1)
 
 
-def test_questions_of_all_lengths_share_a_graph(tmp_path: Path) -> None:
-    folder = converted(tmp_path)
-    config = load_config(folder)
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> ModelConfig:
+    return load_config(converted(tmp_path_factory.mktemp("full")))
+
+
+def test_questions_of_all_lengths_share_a_graph(config: ModelConfig) -> None:
     graphs: list[Any] = []
 
     def backend(module: Any, inputs: Any) -> Any:
@@ -89,8 +91,7 @@ def test_questions_of_all_lengths_share_a_graph(tmp_path: Path) -> None:
     assert len(graphs) == warm + 1
 
 
-def test_rows_that_were_filled_up_are_kept_without_the_filling(tmp_path: Path) -> None:
-    config = load_config(converted(tmp_path))
+def test_rows_that_were_filled_up_are_kept_without_the_filling(config: ModelConfig) -> None:
     runner = TorchRunner(
         full_parts(config), torch_modules(config, ALL), device="cpu", compiled=True,
         backend="eager", keep=True,
@@ -103,9 +104,8 @@ def test_rows_that_were_filled_up_are_kept_without_the_filling(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("part", ["vision", "predictor"])
-def test_a_model_without_memory_takes_smaller_batches(part: str, tmp_path: Path) -> None:
+def test_a_model_without_memory_takes_smaller_batches(part: str, config: ModelConfig) -> None:
     """torch raises in the real model, as it does on a full GPU; two clips fit."""
-    config = load_config(converted(tmp_path))
     modules = torch_modules(config, ALL)
     runner = TorchRunner(full_parts(config), modules, device="cpu")
     engine = FullVlJepaEngine(config, runner, ALL)
