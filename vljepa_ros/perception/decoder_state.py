@@ -58,6 +58,7 @@ class StateFile:
         self._steady = steady
         self._written = -math.inf
         self._changed = False
+        self._seen: list[float] = []
 
     def read(self, max_age: float) -> tuple[dict[str, CameraState], str]:
         """States by camera that are at most `max_age` seconds old, and a warning or an empty text.
@@ -93,15 +94,19 @@ class StateFile:
         return {k: v for k, v in states.items() if abs(now - v.seen) <= max_age}, ""
 
     def keep(self, states: Callable[[], Mapping[str, CameraState]], news: bool) -> None:
-        """Write if there was news, or the file grows old; not more than once a second.
+        """Write if there was news, or the file grows old while embeddings come; not more than once
+        a second.
 
-        :param states: asked where it writes.
+        :param states: asked where it may be time to write.
         :raises OSError: it cannot be written.
         """
         self._changed |= news
         since = self._steady() - self._written
-        if since >= (SOONEST if self._changed else REFRESH):
-            self.write(states())
+        if since < (SOONEST if self._changed else REFRESH):
+            return
+        present = states()
+        if self._changed or [state.seen for state in present.values()] != self._seen:
+            self.write(present)
 
     def write(self, states: Mapping[str, CameraState]) -> None:
         """Write now.
@@ -109,6 +114,7 @@ class StateFile:
         :raises OSError: it cannot be written; the old content stays.
         """
         self._written = self._steady()
+        self._seen = [state.seen for state in states.values()]
         content = {
             "format": FORMAT,
             "model_id": self._model_id,

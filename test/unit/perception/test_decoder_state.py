@@ -161,26 +161,27 @@ def test_a_field_that_cannot_be_is_a_warning(tmp_path: Path, field: str, value: 
 
 
 def test_news_is_written_at_once_but_not_more_than_once_a_second(tmp_path: Path) -> None:
-    clock, asked = Clock(), []
-
-    def states() -> dict[str, CameraState]:
-        asked.append(clock.now)
-        return {}
-
+    clock = Clock()
     file = made(tmp_path, clock=clock)
-    file.keep(states, news=True)
+    seen = 0.0
+
+    def written(news: bool) -> bool:
+        file.path.unlink(missing_ok=True)
+        file.keep(lambda: {"front": CameraState("q", seen, narration())}, news)
+        return file.path.exists()
+
+    assert written(news=True)
     clock.now += SOONEST / 2
-    file.keep(states, news=True)
-    assert len(asked) == 1
+    assert not written(news=True)
     clock.now += SOONEST / 2
-    file.keep(states, news=False)
-    assert len(asked) == 2, "what was put off is not forgotten"
+    assert written(news=False), "what was put off is not forgotten"
+    seen = 1.0
     clock.now += REFRESH - 0.1
-    file.keep(states, news=False)
-    assert len(asked) == 2
+    assert not written(news=False)
     clock.now += 0.2
-    file.keep(states, news=False)
-    assert len(asked) == 3, "what goes on keeps young"
+    assert written(news=False), "what goes on keeps young"
+    clock.now += 2 * REFRESH
+    assert not written(news=False), "a camera that has stopped is not written again and again"
 
 
 def test_what_cannot_be_written_leaves_the_old_content(tmp_path: Path) -> None:
