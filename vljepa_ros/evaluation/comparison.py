@@ -212,8 +212,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="vljepa train comparison", description=__doc__)
     parser.add_argument("--model", default="nano", metavar="NAME_OR_FOLDER", help="its X-Encoder")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="train and test_a")
-    parser.add_argument("--scenes", type=int, default=800, help="to train on (default: 800)")
-    parser.add_argument("--tested", type=int, default=150, help="scenes of test_a (default: 150)")
+    parser.add_argument("--scenes", type=int, default=600, help="to train on (default: 600)")
+    parser.add_argument("--tested", type=int, default=60, help="scenes of test_a (default: 60)")
     parser.add_argument("--steps", type=int, default=default.steps)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(

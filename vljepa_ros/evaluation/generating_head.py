@@ -8,6 +8,7 @@ while it writes, so a further word costs one position. Needs torch.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -87,6 +88,9 @@ class GeneratingHead(nn.Module):
         )
         self.norm = nn.LayerNorm(dim)
 
+    def _each(self) -> list[_Layer]:
+        return cast("list[_Layer]", list(self.layers))
+
     def _text(self, ids: Tensor) -> Tensor:
         """Inputs of the answer's positions: a beginning, then the words so far."""
         begin = self.begin.expand(len(ids), -1, -1)
@@ -103,7 +107,7 @@ class GeneratingHead(nn.Module):
         allowed = (row[None, :] < count) | past
         real = torch.cat([valid.bool(), valid.new_ones(len(ids), length).bool()], 1)
         mask = allowed[None, None] & real[:, None, None, :]
-        for layer in self.layers:
+        for layer in self._each():
             x, _ = layer(x, layer.looked(visual), mask, None)
         return functional.linear(self.norm(x[:, count:]), self.words.weight)
 
@@ -111,16 +115,17 @@ class GeneratingHead(nn.Module):
     def write(self, visual: Tensor, query: Tensor) -> list[list[int]]:
         """Word ids of each answer, greedy, the end included; questions of equal length."""
         x = self.query_in(query) + self.position[:, : query.shape[1]]
-        seen = [layer.looked(visual) for layer in self.layers]
+        layers = self._each()
+        seen = [layer.looked(visual) for layer in layers]
         past: list[Tensor | None] = []
-        for layer, own in zip(self.layers, seen, strict=True):
+        for layer, own in zip(layers, seen, strict=True):
             x, kept = layer(x, own, None, None)
             past.append(kept)
         ids = torch.zeros(len(query), 0, dtype=torch.long)
         running = torch.ones(len(query), dtype=torch.bool)
         while running.any() and ids.shape[1] < self.longest:
             x = self._text(ids)[:, -1:]
-            for place, layer in enumerate(self.layers):
+            for place, layer in enumerate(layers):
                 x, past[place] = layer(x, seen[place], None, past[place])
             word = functional.linear(self.norm(x[:, -1]), self.words.weight).argmax(-1)
             ids = torch.cat([ids, torch.where(running, word, DecoderWords.END)[:, None]], 1)

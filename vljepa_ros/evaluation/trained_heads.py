@@ -38,7 +38,7 @@ __all__ = ["Head", "JepaHead", "Setting", "WritingHead", "batches", "parameters"
 class Setting:
     """clips in a batch, questions about each, steps, learning rate, steps of its warm-up."""
 
-    steps: int = 800
+    steps: int = 600
     clips: int = 20
     questions: int = 6
     rate: float = 1e-3
@@ -84,7 +84,7 @@ class JepaHead:
         )
         self.text_head = TextHead(sizes.text, sizes.dim)
         self.scale = LogitScale()
-        self.module = nn.ModuleList([self.predictor, self.text_head, self.scale])
+        self.module: nn.Module = nn.ModuleList([self.predictor, self.text_head, self.scale])
         self._texts: dict[tuple[str, ...], Tensor] = {}
 
     def loss(self, tokens: Tensor, batch: Prepared, questions: int) -> Tensor:
