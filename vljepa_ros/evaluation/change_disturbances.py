@@ -15,8 +15,8 @@ __all__ = ["Disturbances", "draw_disturbances", "undisturbed"]
 Floats = NDArray[np.float64]
 
 FOCAL = 107.0  # pixels, of a picture 128 pixels high in a lens of 62 degrees
-EXPOSURE_EVERY, SHAKE_EVERY, TURN_EVERY = 90.0, 120.0, 150.0  # mean seconds
-COMPRESSED_EVERY, PAUSE_EVERY = 120.0, 300.0
+EXPOSURE_EVERY, SHAKE_EVERY, TURN_EVERY, PAUSE_EVERY = 90.0, 120.0, 150.0, 300.0  # mean seconds
+SHAKE_RATE = 2.0 * math.pi * 5.0  # rad/s: a camera shakes five times a second
 DROPPED = 0.05  # share of frames lost singly
 
 
@@ -25,15 +25,16 @@ class Disturbances:
     """Of one stream of T frames.
 
     kept: [T] bool, False where a frame is lost. gain: [T] factor on the brightness. shift: [T, 2]
-    pixels right and down, of a shaken camera. roll: [T] radians. quality: [T] of the JPEG, 1..100,
-    0: not compressed. yaw: [T] radians by which the robot looks aside. turn_rates: [T] rad/s.
+    pixels right and down, of a shaken camera. roll: [T] radians. quality: of the JPEG, 1..100; 0:
+    not compressed. yaw: [T] radians by which the robot looks aside. turn_rates: [T] rad/s, as an
+    IMU at the camera tells: of looking aside and of shaking.
     """
 
     kept: NDArray[np.bool_]
     gain: Floats
     shift: Floats
     roll: Floats
-    quality: NDArray[np.intp]
+    quality: int
     yaw: Floats
     turn_rates: Floats
 
@@ -52,8 +53,8 @@ class Disturbances:
             image = cv2.warpAffine(wide, matrix, (height, height), borderMode=cv2.BORDER_REPLICATE)
         if self.gain[index] != 1.0:
             image = cv2.convertScaleAbs(image, alpha=float(self.gain[index]))
-        if self.quality[index]:
-            options = [cv2.IMWRITE_JPEG_QUALITY, int(self.quality[index])]
+        if self.quality:
+            options = [cv2.IMWRITE_JPEG_QUALITY, self.quality]
             image = cv2.imdecode(cv2.imencode(".jpg", image, options)[1], cv2.IMREAD_COLOR)
         return np.ascontiguousarray(image, dtype=np.uint8)
 
@@ -61,32 +62,28 @@ class Disturbances:
 def undisturbed(count: int) -> Disturbances:
     """A camera that nothing disturbs, for `count` frames."""
     zeros = np.zeros(count)
-    return Disturbances(
-        np.ones(count, bool),
-        np.ones(count),
-        np.zeros((count, 2)),
-        zeros,
-        np.zeros(count, np.intp),
-        zeros,
-        zeros,
-    )
+    still = np.zeros((count, 2))
+    return Disturbances(np.ones(count, bool), np.ones(count), still, zeros, 0, zeros, zeros)
 
 
 def draw_disturbances(stamps: Floats, seed: int) -> Disturbances:
-    """Disturbances at random moments, every one of them several times an hour.
+    """Disturbances at random moments, every kind many times an hour.
 
-    Exposure jumps by up to a factor of two and comes back within seconds; shake moves each frame by
-    pixels for 1 to 4 s; the robot looks aside by 7 to 16 degrees and back within 1.5 to 4 s; JPEG
-    is coarse for 2 to 6 s; frames are lost singly and for 1 to 4 s.
+    Exposure jumps by up to half a stop and comes back within seconds; shake moves each frame by
+    pixels for 1 to 4 s; the robot looks aside by 7 to 16 degrees and back within 1.5 to 4 s; frames
+    are lost singly and for 1 to 4 s; all frames are JPEG of one quality.
     """
     rng = np.random.default_rng([seed, 11])
-    none = undisturbed(stamps.size)
+    shift, roll = _shaken(stamps, rng)
+    yaw, rates = _turned(stamps, rng)
     return Disturbances(
-        _kept(stamps, rng),
-        _gain(stamps, rng),
-        *_shaken(stamps, rng),
-        _quality(stamps, rng, none.quality),
-        *_turned(stamps, rng),
+        kept=_kept(stamps, rng),
+        gain=_gain(stamps, rng),
+        shift=shift,
+        roll=roll,
+        quality=int(rng.integers(35, 90)),
+        yaw=yaw,
+        turn_rates=rates + SHAKE_RATE * np.hypot(*shift.T) / FOCAL,
     )
 
 
@@ -107,7 +104,7 @@ def _kept(stamps: Floats, rng: np.random.Generator) -> NDArray[np.bool_]:
 def _gain(stamps: Floats, rng: np.random.Generator) -> Floats:
     octaves = np.zeros(stamps.size)
     for start in _moments(stamps, rng, EXPOSURE_EVERY):
-        size, back = rng.uniform(0.3, 1.0) * rng.choice([-1.0, 1.0]), rng.uniform(0.5, 2.0)
+        size, back = rng.uniform(0.15, 0.5) * rng.choice([-1.0, 1.0]), rng.uniform(0.5, 2.0)
         since = stamps - start
         octaves += np.where(since >= 0, size * np.exp(-since.clip(0) / back), 0.0)
     return np.where(np.abs(octaves) < 0.01, 1.0, 2.0**octaves)
@@ -121,15 +118,6 @@ def _shaken(stamps: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
         )
     shift = strength[:, None] * rng.normal(size=(stamps.size, 2))
     return shift, np.radians(0.5) * strength * rng.normal(size=stamps.size)
-
-
-def _quality(
-    stamps: Floats, rng: np.random.Generator, quality: NDArray[np.intp]
-) -> NDArray[np.intp]:
-    for start in _moments(stamps, rng, COMPRESSED_EVERY):
-        during = (stamps > start) & (stamps < start + rng.uniform(2.0, 6.0))
-        quality[during] = rng.integers(8, 30)
-    return quality
 
 
 def _turned(stamps: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from vljepa_ros.evaluation.change_names import sets_of
+from vljepa_ros.evaluation.change_replay import AFTER_TURN
 from vljepa_ros.evaluation.change_streams import ChangeStream, StreamConfig, synthetic_stream
 from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
 from vljepa_ros.perception.change.turn_guard import TurnGuard, TurnGuardConfig
@@ -149,7 +150,7 @@ def _title(name: str, saved: float, details: Mapping[str, Any]) -> str:
 
 def _trace(stream: ChangeStream, path: Path) -> Path:
     """Drift and limit over one perturbed stream, with what was told."""
-    guard = TurnGuard(TurnGuardConfig(hold=stream.clip))
+    guard = TurnGuard(TurnGuardConfig(hold=stream.clip + AFTER_TURN))
     detector = AnchorDrift(AnchorDriftConfig(clip=stream.clip), guard)
     drifts, limits, told = [], [], []
     turns = stream.turn_rates.tolist()

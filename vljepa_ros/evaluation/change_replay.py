@@ -16,6 +16,7 @@ from vljepa_ros.perception.change.ward_offline import WardTree
 __all__ = ["constant", "detected", "uniform", "ward"]
 
 Indices = NDArray[np.intp]
+AFTER_TURN = 1.0  # seconds beside the clip for which a turn is felt
 
 
 def detected(
@@ -25,7 +26,7 @@ def detected(
 
     :param guarded: whether it gets the turn rates of the robot.
     """
-    guard = TurnGuard(TurnGuardConfig(hold=stream.clip)) if guarded else None
+    guard = TurnGuard(TurnGuardConfig(hold=stream.clip + AFTER_TURN)) if guarded else None
     detector = make(guard)
     told = []
     turns = stream.turn_rates.tolist()

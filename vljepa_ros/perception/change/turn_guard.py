@@ -1,7 +1,7 @@
-"""Turn guard: while the robot turns, and until no clip shows the turn, changes must be larger.
+"""Turn guard: while the camera turns, and until nothing shows the turn, changes must be larger.
 
 Another view of the same scene moves an embedding although its meaning has not changed. The turn
-rate comes from odometry or an IMU.
+rate comes from odometry or an IMU; an IMU at the camera tells of shaking as well.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ __all__ = ["TurnGuard", "TurnGuardConfig"]
 class TurnGuardConfig:
     """rate: rad/s from which the robot counts as turning. factor: on the threshold, at least 1.
 
-    hold: seconds for which a turn is felt after its end; the length of a clip.
+    hold: seconds for which a turn is felt after its end: a clip's length and a second in which the
+    smoothed embedding comes back. A factor of 20 is more than an embedding can move: no change is
+    told, and one that lasts is told after the turn.
     """
 
     rate: float = 0.1
-    factor: float = 4.0
-    hold: float = 1.5
+    factor: float = 20.0
+    hold: float = 2.5
 
     def __post_init__(self) -> None:
         """Check the ranges.
