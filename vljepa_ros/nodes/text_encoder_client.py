@@ -54,9 +54,7 @@ class TextEncoderClient:
         now = time.monotonic()
         self._give_up(lambda until: now > until)
 
-    def request(
-        self, texts: Sequence[str], timeout: float, done: Callable[[Answer], None]
-    ) -> None:
+    def request(self, texts: Sequence[str], timeout: float, done: Callable[[Answer], None]) -> None:
         """Embed texts, 1 to 1000; `done` is told in the executor's thread, exactly once."""
         if not self._client.service_is_ready():
             done(
