@@ -266,7 +266,7 @@ def test_the_turn_rate_guards_every_camera(graph: Graph, make: Any, kind: str) -
         again=lambda: publisher.publish(message),
     )
     now = time.time() if make is twist else graph.stamp / SECOND
-    assert all(guard.factor(now) == 4.0 for guard in factors.values())
+    assert all(guard.factor(now) == 20.0 for guard in factors.values())
     assert all(guard.factor(now + 60.0) == 1.0 for guard in factors.values())
     assert graph.set(node, "turn_factor", 7.0).successful
     assert all(guard.factor(now) == 7.0 for guard in factors.values())

@@ -40,7 +40,7 @@ class DecoderParameters(ModelParameters):
     )
     turn_rate: float = live(0.1, "Turn rate from which the robot turns, rad/s.", 0.0, 100.0)
     turn_factor: float = live(
-        4.0, "How many times larger a change must be while the robot turns.", 1.0, 100.0
+        20.0, "How many times larger a change must be while the robot turns.", 1.0, 100.0
     )
     state_file: str = fixed(
         AUTO_STATE,

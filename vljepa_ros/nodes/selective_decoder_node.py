@@ -30,6 +30,7 @@ from vljepa_ros.perception.vocabulary_encoder import VocabularyEncoder
 __all__ = ["SelectiveDecoderNode", "main"]
 
 _MAX_GAP = 30.0  # seconds; a camera at the lowest max_rate is no broken stream
+_AFTER_TURN = 1.0  # seconds beside the clip for which a turn is felt: the smoothing comes back
 _FRESH = 1.0  # seconds since an embedding came, within which `describe` may use it
 
 
@@ -234,7 +235,7 @@ class SelectiveDecoderNode(ModelNode):
 
     def _guarding(self, engine: Engine) -> TurnGuardConfig:
         p = self.settings
-        return TurnGuardConfig(p.turn_rate, p.turn_factor, _span(engine.config))
+        return TurnGuardConfig(p.turn_rate, p.turn_factor, _span(engine.config) + _AFTER_TURN)
 
     def _detection(self, engine: Engine) -> AnchorDriftConfig:
         p = self.settings
