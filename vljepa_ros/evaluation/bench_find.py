@@ -46,42 +46,37 @@ TEXTS = 960
 
 @dataclass
 class _Stream:
-    """Embeddings as they arrive: time of arrival (s, monotonic) and milliseconds since the image's
-    stamp."""
+    """Embeddings that arrived: their images' stamps (ns) and milliseconds from stamp to arrival."""
 
-    arrivals: list[float] = field(default_factory=list)
+    stamps: list[int] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
 
     def take(self, message: Any) -> None:
         stamp = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
-        self.arrivals.append(time.monotonic())
+        self.stamps.append(stamp)
         self.latencies.append((time.time_ns() - stamp) / 1e6)
 
+    def figures(self, stretches: list[tuple[int, int]]) -> dict[str, Any]:
+        """Rate and latency of the images within stretches [begin, end) of nanoseconds.
 
-@dataclass
-class _Stretch:
-    """Stretches of one kind: frames between the first and last arrival of each, and seconds."""
-
-    frames: int = 0
-    seconds: float = 0.0
-    latencies: list[float] = field(default_factory=list)
-    rates: list[float] = field(default_factory=list)
-
-    def add(self, stream: _Stream, began: float) -> None:
-        at = [i for i, moment in enumerate(stream.arrivals) if moment >= began]
-        if len(at) < 2:
-            raise ProcessFailed("the stream of embeddings ended")
-        span = stream.arrivals[at[-1]] - stream.arrivals[at[0]]
-        self.frames += len(at) - 1
-        self.seconds += span
-        self.latencies += [stream.latencies[i] for i in at]
-        self.rates.append((len(at) - 1) / span)
-
-    def figures(self) -> dict[str, Any]:
+        By the images' own stamps: an embedding that arrives late is not a frame that was lost.
+        """
+        rates: list[float] = []
+        frames, seconds = 0, 0.0
+        latencies: list[float] = []
+        for begin, end in stretches:
+            at = [i for i, stamp in enumerate(self.stamps) if begin <= stamp < end]
+            if len(at) < 2:
+                raise ProcessFailed("the stream of embeddings ended")
+            span = (self.stamps[at[-1]] - self.stamps[at[0]]) / 1e9
+            frames += len(at) - 1
+            seconds += span
+            latencies += [self.latencies[i] for i in at]
+            rates.append(round((len(at) - 1) / span, 3))
         return {
-            "fps": round(self.frames / self.seconds, 3),
-            "fps_each": [round(rate, 3) for rate in self.rates],
-            "embedding_latency_ms": quantiles(self.latencies),
+            "fps": round(frames / seconds, 3),
+            "fps_each": rates,
+            "embedding_latency_ms": quantiles(latencies),
         }
 
 
@@ -119,7 +114,7 @@ def bench_find(
             "vljepa_ros/msg/Embedding",
             f"{CAMERA}/embeddings",
             stream.take,
-            ros.QoSProfile(depth=10),
+            ros.QoSProfile(depth=100),
         )
         nodes = PackageProcess(
             "vljepa_ros.cli.main",
@@ -166,7 +161,7 @@ def _measure(
             process.check()
 
     client = graph.connect("vljepa_ros/srv/FindMoments", "find_moments", WAIT)
-    if not graph.spin(lambda: len(stream.arrivals) >= 10, timeout=WAIT):
+    if not graph.spin(lambda: len(stream.stamps) >= 10, timeout=WAIT):
         raise ProcessFailed(f"no stream within {WAIT:g} s: {processes['nodes'].output()[-400:]}")
     service = ros.interface("vljepa_ros/srv/FindMoments")
     fresh = _fresh_texts()
@@ -187,40 +182,45 @@ def _measure(
         end = time.perf_counter()
         return 1000.0 * (encoded - begin), 1000.0 * (end - encoded)
 
+    memory_pid = processes["memory"].pid
     first = ask(next(fresh))
     for _ in range(WARM_UP):
         ask(next(fresh))
         bare(next(fresh))
-    alone, asked, control = _Stretch(), _Stretch(), _Stretch()
+    stretches: dict[str, list[tuple[int, int]]] = {"alone": [], "asked": [], "control": []}
     calls: list[float] = []
     known: list[float] = []
     bares: list[tuple[float, float]] = []
-    used = _cpu_seconds(processes["memory"].pid)
-    resident = resident_mib(processes["memory"].pid)
+    resident = resident_mib(memory_pid)
     idle_cpu = idle_seconds = 0.0
     part = seconds / ROUNDS
+
+    def each(work: Callable[[str], None]) -> None:
+        due = time.monotonic()
+        end = due + part
+        while due < end:
+            work(next(fresh))
+            due = max(due + EVERY, time.monotonic())
+            spin(max(0.0, due - time.monotonic()))
+
+    def request(text: str) -> None:
+        calls.append(ask(text))
+        if len(calls) % 4 == 0:
+            known.append(ask(text))
+
     for number in range(ROUNDS):
         note(f"round {number + 1} of {ROUNDS}: alone, asked, control; {part:g} s each ...")
-        began, used = time.monotonic(), _cpu_seconds(processes["memory"].pid)
+        begin, began, used = time.time_ns(), time.monotonic(), _cpu_seconds(memory_pid)
         spin(part)
-        idle_cpu += _cpu_seconds(processes["memory"].pid) - used
+        idle_cpu += _cpu_seconds(memory_pid) - used
         idle_seconds += time.monotonic() - began
-        alone.add(stream, began)
-        began = due = time.monotonic()
-        while due < began + part:
-            text = next(fresh)
-            calls.append(ask(text))
-            if len(calls) % 4 == 0:
-                known.append(ask(text))
-            due = max(due + EVERY, time.monotonic())
-            spin(max(0.0, due - time.monotonic()))
-        asked.add(stream, began)
-        began = due = time.monotonic()
-        while due < began + part:
-            bares.append(bare(next(fresh)))
-            due = max(due + EVERY, time.monotonic())
-            spin(max(0.0, due - time.monotonic()))
-        control.add(stream, began)
+        stretches["alone"].append((begin, begin := time.time_ns()))
+        each(request)
+        stretches["asked"].append((begin, begin := time.time_ns()))
+        each(lambda text: bares.append(bare(text)))
+        stretches["control"].append((begin, time.time_ns()))
+    spin(2.0)
+    figures = {name: stream.figures(kind) for name, kind in stretches.items()}
     service_ms = quantiles(calls)
     bare_ms = quantiles([sum(pair) for pair in bares])
     return {
@@ -232,14 +232,10 @@ def _measure(
         "bare_search_ms": quantiles([pair[1] for pair in bares]),
         "bare_ms": bare_ms,
         "service_to_bare": round(service_ms["median"] / bare_ms["median"], 3),
-        "alone": alone.figures(),
-        "asked": asked.figures(),
-        "control": control.figures(),
-        "fps_asked_to_alone": round(
-            (asked.frames / asked.seconds) / (alone.frames / alone.seconds), 4
-        ),
+        **figures,
+        "fps_asked_to_alone": round(figures["asked"]["fps"] / figures["alone"]["fps"], 4),
         "memory_node_share_of_a_core": round(idle_cpu / idle_seconds, 4),
-        "memory_node_mib": [resident, resident_mib(processes["memory"].pid)],
+        "memory_node_mib": [resident, resident_mib(memory_pid)],
         "runtime": ros.RUNTIME,
     }
 
