@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 
+import vljepa_ros
+from vljepa_ros.resources import model_dir
 from vljepa_ros.training.machine import Machine
 
 TWO = """
@@ -50,7 +52,8 @@ train_dense(model, store, none, DenseConfig(minutes=0.01, batch=4, warmup=1), pl
 table = TextTable(model.text_trunk, TextTokenizer(tokenizer))
 train_joint(model, table, store, JointConfig(minutes=0.02, scenes=2, questions=2, warmup=1), place,
             dict)
-weights = [p.detach().double().sum() for p in model.parameters() if p.requires_grad]
+trained = (model.frame, model.window, model.predictor, model.text_head)
+weights = [p.detach().double().sum() for part in trained for p in part.parameters()]
 mine = torch.stack(weights)
 first = machine.agreed(*mine.tolist())
 assert mine.tolist() == list(first), "the processes differ"
@@ -61,8 +64,7 @@ machine.close()
 
 @pytest.mark.timeout(600)
 def test_two_processes_end_with_one_model(shards: Path, tmp_path: Path) -> None:
-    from vljepa_ros.resources import model_dir
-
+    source = str(Path(vljepa_ros.__file__).parents[1])
     frames = np.load(shards / "shard_00000.npy")
     np.save(shards / "shard_00000.npy", frames.repeat(4, 2).repeat(4, 3))
     script = tmp_path / "two.py"
@@ -76,7 +78,7 @@ def test_two_processes_end_with_one_model(shards: Path, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         timeout=580,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": source},
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "same 0 2" in done.stdout
