@@ -31,7 +31,12 @@ __all__ = ["main", "train_blind"]
 
 
 def train_blind(
-    folder: Path, data: Path, scenes: int, tested: int, setting: Setting
+    folder: Path,
+    data: Path,
+    scenes: int,
+    tested: int,
+    setting: Setting,
+    tasks: Sequence[str] = CLIP_TASKS,
 ) -> dict[str, Any]:
     """Train and judge: accuracy by task.
 
@@ -56,7 +61,7 @@ def train_blind(
         if not any((data / split).glob("shard_*.jsonl")):
             continue
         by_words: defaultdict[str, list[Question]] = defaultdict(list)
-        for _, _, _, question in questions_of(data, split, tested, frozenset(CLIP_TASKS)):
+        for _, _, _, question in questions_of(data, split, tested, frozenset(tasks)):
             by_words[question.text].append(question)
         _say(f"{split}: {len(by_words)} different questions")
         for questions in by_words.values():

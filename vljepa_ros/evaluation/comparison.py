@@ -146,9 +146,18 @@ def _heads(model: VLJEPA, table: TextTable, attentions: bool, seed: int) -> dict
 
 
 def compare(
-    folder: Path, data: Path, scenes: int, tested: int, setting: Setting, attentions: bool
+    folder: Path,
+    data: Path,
+    scenes: int,
+    tested: int,
+    setting: Setting,
+    attentions: bool,
+    tasks: Sequence[str] = VQA_TASKS,
 ) -> dict[str, Any]:
-    """Train and judge; a JSON object with a row for each head."""
+    """Train and judge; a JSON object with a row for each head.
+
+    :raises FileNotFoundError: no scenes to train or to test on.
+    """
     model, table = open_model(folder)
     store, held_out = Store(data / "train", scenes), Store(data / "test_a", tested)
     store.refresh()
@@ -161,7 +170,7 @@ def compare(
     for head in heads.values():
         head.module.eval()
     tokens = tokens_of(model, held_out.scenes)
-    asked = list(questions_of(data, "test_a", tested, frozenset(VQA_TASKS)))
+    asked = list(questions_of(data, "test_a", tested, frozenset(tasks)))
     times = _times(heads, tokens, asked)
     judged = _evaluate(heads, tokens, asked)
     return {

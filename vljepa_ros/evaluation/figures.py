@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.evaluation.abstention import accuracy_coverage, at_threshold
@@ -119,6 +120,8 @@ def _open_sets(done: Evaluation, abstain_below: float) -> dict[str, Any]:
             by_task[name] = round(
                 expected_calibration_error(one.alone, one.right, debiased=True), 4
             )
+    if not every.right:
+        return {}
     stated_none, none = zip(*done.lacking, strict=True)
     kept = at_threshold(every.alone, every.right, abstain_below)
     missing = np.array(none)
@@ -135,11 +138,15 @@ def _open_sets(done: Evaluation, abstain_below: float) -> dict[str, Any]:
             "lacking": round(float(missing.mean()), 4),
             "abstained": round(1 - kept.share, 4),
             "accuracy_answered": round(kept.accuracy, 4),
-            "abstained_where_lacking": round(float(withheld[missing].mean()), 4),
-            "abstained_where_present": round(float(withheld[~missing].mean()), 4),
+            "abstained_where_lacking": _share(withheld[missing]),
+            "abstained_where_present": _share(withheld[~missing]),
             "coverage": [
                 {"share": round(c.share, 4), "accuracy": round(c.accuracy, 4)}
                 for c in accuracy_coverage(every.alone, every.right)
             ],
         },
     }  # fmt: skip
+
+
+def _share(values: NDArray[np.bool_]) -> float | None:
+    return round(float(values.mean()), 4) if values.size else None

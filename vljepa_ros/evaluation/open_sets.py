@@ -17,26 +17,34 @@ from vljepa_ros.world.questions import Question
 __all__ = ["SETS_PER_TASK", "judge_open_sets"]
 
 SETS_PER_TASK = 2000
+_SETS_PER_ANSWER = 4  # at most
 
 
 def judge_open_sets(
     done: Evaluation, answerer: Answerer, calibration: Calibration, seed: int
 ) -> None:
-    """Ask the VQA samples again with SETS_PER_TASK random sets of candidates for each task."""
+    """Ask the VQA samples again with SETS_PER_TASK random sets of candidates for each task, fewer
+    where there are few samples."""
     rng = random.Random(seed)
-    questions = {task: [_question(sample) for sample, _ in stated.asked]
-                 for task, stated in done.stated.items()}  # fmt: skip
+    questions = {
+        task: [_question(sample) for sample, _ in stated.asked]
+        for task, stated in done.stated.items()
+    }
     sets = CandidateSets(q for some in questions.values() for q in some[::5])
+    texts = list(
+        dict.fromkeys(t for some in questions.values() for q in some for t in q.candidates)
+    )
+    vectors = np.stack([answerer.known(text) for text in texts]) if texts else np.zeros((0, 0))
+    place = {text: index for index, text in enumerate(texts)}
     for task in sorted(questions):
         found = done.open_stated.setdefault(task, Stated())
-        for _ in range(SETS_PER_TASK):
+        for _ in range(min(SETS_PER_TASK, _SETS_PER_ANSWER * len(questions[task]))):
             index = rng.randrange(len(questions[task]))
             drawn = sets.draw(questions[task][index], rng)
             if drawn is None:
                 continue
-            vector = done.stated[task].asked[index][1]
-            texts = np.stack([answerer.known(text) for text in drawn.texts])
-            each, none = probabilities(texts @ vector, calibration)
+            rows = vectors[[place[text] for text in drawn.texts]]
+            each, none = probabilities(rows @ done.stated[task].asked[index][1], calibration)
             best = int(each.argmax())
             found.alone.append(float(each[best]))
             found.right.append(best == drawn.right)
