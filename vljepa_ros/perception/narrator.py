@@ -21,11 +21,12 @@ class Narration:
     """What is happening, in words.
 
     news: True where the text is another than before (an event); False where only state and
-    confidence changed, or nothing did (beat). first: the first text of this stream. sequence: number
-    of the event, from 0; of the last one where it is no news. stamp: seconds, of the sample at
-    which this is told; onset: seconds, when what is told began. change: cosine distance, 0..2,
-    between this state and the one before. state: [D] float32, L2 norm 1. beat: nothing has
-    changed, it is told again because it is time to.
+    confidence changed, or nothing did (beat). first: the first text of this stream.
+    sequence: number of the event, from 0; of the last one where it is no news.
+    stamp: seconds, of the sample at which this is told; onset: seconds, when what is told began.
+    change: cosine distance, 0..2, between this state and the one before.
+    state: [D] float32, L2 norm 1. beat: nothing has changed, it is told again because it is time
+    to.
     """
 
     news: bool
