@@ -6,15 +6,16 @@ import os
 import signal
 import subprocess
 import sys
-import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vljepa_ros.cli.failure import CliError
+from vljepa_ros.ros.run import StopFlag
 
 __all__ = ["run_processes"]
 
-PATIENCE = 10.0  # seconds that a node may take to end
+PATIENCE = 30.0  # seconds that a node may take to end
 
 
 def run_processes(commands: Mapping[str, Sequence[str]]) -> int:
@@ -26,9 +27,8 @@ def run_processes(commands: Mapping[str, Sequence[str]]) -> int:
     :param commands: node -> command line.
     :raises CliError: a node ended by itself; the others are ended too.
     """
-    stop = threading.Event()
-    signal.signal(signal.SIGINT, lambda *_: stop.set())
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    stop = StopFlag()
+    stop.watch()
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
     running = {
@@ -38,7 +38,8 @@ def run_processes(commands: Mapping[str, Sequence[str]]) -> int:
         for name, command in commands.items()
     }
     ended: tuple[str, int] | None = None
-    while not stop.wait(0.1) and ended is None:
+    while not stop.raised and ended is None:
+        time.sleep(0.1)
         for name, process in running.items():
             code = process.poll()
             if code is not None:

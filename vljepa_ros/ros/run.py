@@ -6,6 +6,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import Any, Protocol
 
 _SPIN_SECONDS = 0.2  # how late a signal is seen, at most
@@ -27,13 +28,24 @@ class Runtime(Protocol):
         """Log an error."""
 
 
-def _stop_on_signals() -> threading.Event:
-    """An event that SIGINT and SIGTERM set. Handlers are set in the main thread only."""
-    stop = threading.Event()
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, lambda *_: stop.set())
-        signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    return stop
+class StopFlag:
+    """Raised by SIGINT and SIGTERM once `watch` was called.
+
+    A plain attribute, no threading.Event: a second signal may interrupt the handler of the first
+    while that holds the event's lock, and would then wait for it for ever.
+    """
+
+    def __init__(self) -> None:
+        self.raised = False
+
+    def watch(self) -> None:
+        """Handle both signals; does nothing outside the main thread, where Python forbids it."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, self._raise)
+            signal.signal(signal.SIGTERM, self._raise)
+
+    def _raise(self, number: int, frame: FrameType | None) -> None:
+        self.raised = True
 
 
 def _ignore_signals() -> None:
@@ -52,7 +64,8 @@ def run_nodes(
     An exception in a callback is logged, and ends nothing. Both signals stay ignored afterwards, so
     that a late second Ctrl-C does not disturb the interpreter's end.
     """
-    stop = _stop_on_signals()
+    stop = StopFlag()
+    stop.watch()
     nodes: list[Any] = []
     executor: Any = None
     try:
@@ -61,7 +74,7 @@ def run_nodes(
         nodes = list(make_nodes())
         for node in nodes:
             executor.add_node(node)
-        while not stop.is_set() and executor.context.ok():
+        while not stop.raised and executor.context.ok():
             try:
                 executor.spin_once(timeout_sec=_SPIN_SECONDS)
             except Exception:

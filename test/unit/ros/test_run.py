@@ -56,6 +56,18 @@ def test_signals_once_and_twice_end_cleanly(
     assert "a bad callback" in errors
 
 
+def test_signals_that_interrupt_each_other_end_cleanly(program: Program) -> None:
+    """A handler may be interrupted by the next signal: it must not wait for anything."""
+    process = program(MAIN, "worker")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "running\n"
+    for _ in range(3000):
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
 def test_nodes_that_cannot_be_made_say_why(program: Program) -> None:
     process = program(MAIN, "bad name")
     _, errors = process.communicate(timeout=60)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("torch")
-pytest.importorskip("mujoco")
+# Not imported here: the renderer chooses the backend before the first import.
+if find_spec("mujoco") is None:
+    pytest.skip("mujoco is not installed", allow_module_level=True)
 
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Clip
