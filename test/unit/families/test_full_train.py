@@ -30,6 +30,10 @@ from vljepa_ros.training.full_samples import load_clip, read_samples, spread
 from vljepa_ros.training.full_train import main
 
 
+# Every process imports torch and transformers, which takes its time on a busy machine.
+pytestmark = pytest.mark.timeout(600)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return converted(tmp_path_factory.mktemp("train"))
@@ -80,7 +84,7 @@ def two_processes(options: list[str]) -> None:
         running.append(subprocess.Popen(line, env=env, stderr=subprocess.PIPE, text=True))
     try:
         for process in running:
-            _, errors = process.communicate(timeout=110)
+            _, errors = process.communicate(timeout=500)
             assert process.returncode == 0, errors
     finally:
         for process in running:
