@@ -54,7 +54,8 @@ class Stated:
 @dataclass
 class Evaluation:
     """Everything that was judged. told: whether the robot's text was true, image by image;
-    events_told: whether it named an event, event by event. seconds: of the streams that were told. ceiling: whether text alone finds an unseen wording's action."""
+    events_told: whether it named an event, event by event. seconds: of the streams that were told.
+    ceiling: whether text alone finds an unseen wording's action."""
 
     judged: defaultdict[str, Judged] = field(default_factory=lambda: defaultdict(Judged))
     stated: defaultdict[str, Stated] = field(default_factory=lambda: defaultdict(Stated))

@@ -1,5 +1,5 @@
-"""Pictures of an evaluation: confusion of actions, reliability, accuracy over coverage, tasks beside
-their blind baselines."""
+"""Pictures of an evaluation: confusion of actions, reliability, accuracy over coverage, tasks
+beside their blind baselines."""
 
 from __future__ import annotations
 
