@@ -26,7 +26,7 @@ class DecoderParameters(ModelParameters):
         0.8, "Share of the threshold below which a suspected change is dropped.", 0.0, 1.0
     )
     smoothing: float = live(0.3, "Time constant of the smoothing, seconds.", 0.0, 60.0)
-    settle: float = live(0.6, "Seconds that a change must last before it is told.", 0.0, 60.0)
+    settle: float = live(0.7, "Seconds that a change must last before it is told.", 0.0, 60.0)
     min_gap: float = live(1.0, "Seconds from one change to the next, at least.", 0.0, 3600.0)
     heartbeat: float = live(
         5.0, "Seconds of stamps after which the state is told again on scene.", 0.2, 3600.0

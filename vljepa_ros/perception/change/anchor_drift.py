@@ -77,7 +77,7 @@ class AnchorDriftConfig:
     threshold: float = 0.06
     release: float = 0.8
     smoothing: float = 0.3
-    settle: float = 0.6
+    settle: float = 0.7
     min_gap: float = 1.0
     lag: float = 0.0
     max_gap: float = 5.0
