@@ -34,3 +34,11 @@ def perception_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def naflex_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_siglip(tmp_path_factory.mktemp("hub") / "tiny-siglip2", naflex=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first test that needs transformers imports it: seconds, or minutes on a busy machine."""
+    for item in items:
+        own = Path(__file__).parent in item.path.parents
+        if own and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(600))

@@ -29,7 +29,6 @@ from vljepa_ros.training.full_order import DataOrder
 from vljepa_ros.training.full_samples import load_clip, read_samples, spread
 from vljepa_ros.training.full_train import main
 
-
 # Every process imports torch and transformers, which takes its time on a busy machine.
 pytestmark = pytest.mark.timeout(600)
 
