@@ -108,8 +108,8 @@ def _evaluate_group(
     scenes: list[str] = []
     for place, (video, tokens) in enumerate(group):
         other = group[(place + 1) % len(group)][1]
-        for number, (t, sample) in enumerate(draw(video.record, video.scene, seed, wanted)):
-            control = _chosen(number, video.scene) and len(group) > 1
+        for t, sample in draw(video.record, video.scene, seed, wanted):
+            control = _chosen(t, sample, video.scene) and len(group) > 1
             elsewhere = other[min(t - first, len(other) - 1)] if control else None
             asked.append(Asked(tokens[t - first], sample, elsewhere))
             scenes.append(video.scene)
@@ -134,11 +134,10 @@ def _evaluate_group(
             _watch(engine, video, tokens, wanted, done)
 
 
-def _chosen(number: int, scene: str) -> bool:
+def _chosen(t: int, sample: Sample, scene: str) -> bool:
     """Whether this question is asked about another clip too: the same each time."""
-    return (
-        hashlib.blake2b(f"{number} {scene}".encode(), digest_size=1).digest()[0] % CONTROLLED == 0
-    )
+    words = f"{scene} {t} {sample.task} {sample.question}"
+    return hashlib.blake2b(words.encode(), digest_size=1).digest()[0] % CONTROLLED == 0
 
 
 def _watch(
