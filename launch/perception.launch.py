@@ -26,7 +26,7 @@ ARGUMENTS = {
     "image": ("", "image topic of the first camera; empty: as in params_file", None),
     "transport": ("", "of the first camera; empty: as in params_file", ["", "raw", "compressed"]),
     "model": ("", "name of a shipped model or a path; empty: as in params_file", None),
-    "engine": ("", "auto or onnxruntime; empty: as in params_file", None),
+    "engine": ("", "auto, onnxruntime, torch, tensorrt ...; empty: as in params_file", None),
     "params_file": ("", "parameter file read after the package's own in config/", None),
     "namespace": ("", "the robot's namespace; nodes live in `vljepa` inside it", None),
     "use_sim_time": ("false", "take the time from /clock", ["true", "false"]),

@@ -24,7 +24,11 @@ __all__ = ["NAMESPACE", "ModelNode", "ModelParameters"]
 class ModelParameters(WorkerParameters):
     """What every node with a model is told."""
 
-    engine: str = fixed("auto", "Engine that runs the model: auto or onnxruntime.")
+    engine: str = fixed(
+        "auto",
+        "ENGINE[:PRECISION][@DEVICE]: auto, onnxruntime, onnxruntime-cuda, onnxruntime-tensorrt,"
+        " torch, torch-compiled, torch-graphs or tensorrt.",
+    )
     threads: int = fixed(0, "Threads of the engine; 0: chosen by it.", 0, 256)
     always_on: bool = live(False, "Work even while nobody listens to the results.")
 
