@@ -15,6 +15,8 @@ def print_table(result: Mapping[str, Any], file: IO[str]) -> None:
     from rich.console import Console
 
     console = Console(file=file)
+    if not console.is_terminal:
+        console = Console(file=file, width=130)
     _print_sets(result, console, str(result["source"]))
     if "synthetic" in result:
         _print_sets(result["synthetic"], console, "synthetic")

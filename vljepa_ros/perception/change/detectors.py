@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
 from vljepa_ros.perception.change.consecutive_difference import (
@@ -37,12 +37,19 @@ class Detector:
         return lambda guard: self.make(value, guard)
 
 
+def _scaled(threshold: float) -> AnchorDriftConfig:
+    """Settings with this threshold and, up or down with it, the strictness towards noise."""
+    default = AnchorDriftConfig()
+    sensitivity = default.sensitivity * (default.threshold / threshold) ** 6
+    return replace(default, threshold=threshold, sensitivity=min(max(sensitivity, 1e-3), 1e3))
+
+
 DETECTORS: dict[str, Detector] = {
     "anchor_drift": Detector(
-        lambda value, guard: AnchorDrift(AnchorDriftConfig(sensitivity=value), guard),
-        "sensitivity",
-        AnchorDriftConfig().sensitivity,
-        (300.0, 30.0, 5.0, 1.0, 0.2, 0.02, 0.002),
+        lambda value, guard: AnchorDrift(_scaled(value), guard),
+        "threshold",
+        AnchorDriftConfig().threshold,
+        (0.02, 0.03, 0.045, 0.06, 0.09, 0.13, 0.2, 0.3),
     ),
     "ward_gain": Detector(
         lambda value, _: WardGain(WardGainConfig(threshold=value)),
