@@ -25,8 +25,8 @@ demo: $(LIGHT)
 test: lint
 	# One worker for each of the two cores that CI has: many tests wait for other processes. On a
 	# machine that was busy elsewhere, what failed runs once more, alone; what fails again, fails.
-	$(BIN)/python -m pytest -n 2 --dist loadfile || \
-		$(BIN)/python -m pytest --last-failed --last-failed-no-failures none
+	$(BIN)/python -m pytest -n 2 --dist loadfile || { [ $$? = 1 ] && \
+		$(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
 
 lint: $(FULL)
 	$(BIN)/ruff check $(SOURCES)
