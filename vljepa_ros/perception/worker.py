@@ -132,8 +132,9 @@ class Worker:
 
     def stop(self) -> None:
         """Answer all requests with Busy, finish the piece of work at hand, and end the thread."""
-        thread, self._thread = self._thread, None
+        # Under the lock: a request between two slices is either still running or has begun.
         with self._condition:
+            thread, self._thread = self._thread, None
             waiting = [*self._waiting, *self._begun, *([self._running] if self._running else [])]
             self._waiting.clear()
             self._begun.clear()

@@ -123,6 +123,7 @@ def draw(
     too many to know), and an answer that is not known is given in its canonical wording.
     """
     questions: list[Question] = []
+    beyond: list[Question] = []
     for _ in range(3):
         for question in ask(scene.record, last, rng, "wide" if rng.random() < _WIDE else "train"):
             if _WEIGHTS[question.task] <= 0 or any(q.task == question.task for q in questions):
@@ -130,8 +131,12 @@ def draw(
             limit = 0.35 if question.task == "side" else fresh
             if known is None or question.text in known or rng.random() < limit:
                 questions.append(question)
+            else:
+                beyond.append(question)
         if known is None or len(questions) > count + 2:
             break
+    if not questions:  # few texts are known: a pass of the trunk is better than no question
+        questions = beyond
     state = scene.record.states[last]
     chosen: list[Question] = []
     pool = list(questions)

@@ -81,6 +81,13 @@ def test_never_trained_pairs_are_never_spoken_of() -> None:
     assert not [text for text in texts if any(f" {name}" in f" {text}" for name in spoken)]
 
 
+def test_where_no_text_is_known_something_is_asked_all_the_same() -> None:
+    made = record(events=[{"kind": "roll", "object": "blue ball", "start": 1.0, "end": 2.0}])
+    scene = make_scene(np.zeros((8, 32, 32, 3), np.uint8), made)
+    for seed in range(20):
+        assert len(draw(scene, 5, 4, random.Random(seed), frozenset(), fresh=0.0)) == 4
+
+
 def test_canonical_texts_mean_their_keys() -> None:
     for key in ("event:roll:red ball", "event:nothing", "door:open", "held:red ball"):
         assert key_of(canonical_text(key)) == key
