@@ -55,25 +55,25 @@ DETECTORS: dict[str, Detector] = {
         lambda value, _: WardGain(WardGainConfig(threshold=value)),
         "threshold",
         WardGainConfig().threshold,
-        (0.35, 0.5, 0.8, 1.1, 1.5, 2.0),
+        (0.35, 0.5, 0.8, 1.1, 1.5, 2.0, 3.0),
     ),
     "cusum": Detector(
         lambda value, _: Cusum(CusumConfig(allowance=value)),
         "allowance",
         CusumConfig().allowance,
-        (0.02, 0.04, 0.06, 0.08, 0.11, 0.16),
+        (0.02, 0.04, 0.06, 0.08, 0.11, 0.16, 0.25, 0.4),
     ),
     "window_variance": Detector(
         lambda value, _: WindowVariance(WindowVarianceConfig(threshold=value)),
         "threshold",
         WindowVarianceConfig().threshold,
-        (0.03, 0.06, 0.09, 0.12, 0.15, 0.2),
+        (0.03, 0.06, 0.09, 0.12, 0.15, 0.2, 0.3, 0.4, 0.5),
     ),
     "consecutive_difference": Detector(
         lambda value, _: ConsecutiveDifference(ConsecutiveDifferenceConfig(threshold=value)),
         "threshold",
         ConsecutiveDifferenceConfig().threshold,
-        (0.02, 0.04, 0.07, 0.1, 0.14, 0.2),
+        (0.02, 0.04, 0.07, 0.1, 0.14, 0.2, 0.3, 0.5),
     ),
 }
 DEFAULT = "anchor_drift"
