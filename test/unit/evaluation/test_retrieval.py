@@ -60,3 +60,12 @@ def test_each_statement_meets_the_answer_that_it_fits():
     similarity = late_similarity(statements, moments)
     assert similarity.tolist() == [[2.0, 1.0], [1.0, 2.0]]
     assert ranks_of(similarity).tolist() == [1, 1]
+
+
+def test_what_happens_counts_as_much_as_all_that_is_true_beside_it():
+    east, north, up = np.eye(3, dtype=np.float32)
+    text = np.stack([east, north, up])[None]
+    same_event = np.stack([east, east])
+    same_states = np.stack([north, up])
+    similarity = late_similarity(text, np.stack([same_event, same_states]))
+    assert similarity.tolist() == [[1.0, 1.0]]
