@@ -25,6 +25,7 @@ __all__ = ["EventsConfig", "run"]
 SYNTHETIC_SEED = 1000  # and above: never used for tuning
 SYNTHETIC_MINUTES = {"gap3": (3.0, 5.0), "gap12": (12.0, 5.0), "gap60": (60.0, 15.0)}
 SCENES = 24  # in which nothing happens
+DAY = 24.0  # hours of synthetic streams, at least: they cost little
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def _synthetic(config: EventsConfig, progress: Progress) -> dict[str, Any]:
     result = judge(sets, config.draws, progress)
     alarms: dict[str, Any] = {}
     for name, perturbed in (("quiet", False), ("perturbed", True)):
-        hours = config.hours / (4 if perturbed else 1)
+        hours = max(config.hours, DAY) / (4 if perturbed else 1) if config.hours else 0.0
         if hours:
             settings = without_events(
                 StreamConfig(seconds=3600.0 * hours / SCENES, perturbed=perturbed)
