@@ -37,13 +37,14 @@ def train_blind(
     tested: int,
     setting: Setting,
     tasks: Sequence[str] = CLIP_TASKS,
+    texts: Path | None = None,
 ) -> dict[str, Any]:
     """Train and judge: accuracy by task.
 
     :param folder: model folder whose sizes and text trunk are used.
     :raises FileNotFoundError: no training scenes, or none to test on.
     """
-    model, table = open_model(folder)
+    model, table = open_model(folder, texts)
     store = Store(data / "train", scenes)
     store.refresh()
     if not store.scenes:
@@ -86,17 +87,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="vljepa train blind", description=__doc__)
     parser.add_argument("--model", default="nano", metavar="NAME_OR_FOLDER", help="its sizes")
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="train and tests")
-    parser.add_argument("--scenes", type=int, default=600, help="to train on (default: 600)")
+    parser.add_argument("--scenes", type=int, default=300, help="to train on (default: 300)")
     parser.add_argument("--tested", type=int, default=450, help="of each test (default: 450)")
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--texts", type=Path, metavar="FILE", help="texts.pt of the model's run")
     parser.add_argument("--save", type=Path, metavar="FILE", help="default: blind.json of --model")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
     try:
         folder = model_dir(args.model)
         setting = Setting(steps=args.steps, seed=args.seed)
-        result = train_blind(folder, args.data, args.scenes, args.tested, setting)
+        result = train_blind(folder, args.data, args.scenes, args.tested, setting, texts=args.texts)
     except (ModelError, FileNotFoundError) as error:
         print(f"vljepa train blind: {error}", file=sys.stderr)
         return 1

@@ -52,15 +52,19 @@ __all__ = ["main", "open_model", "questions_of", "tokens_of"]
 _TIMED = 200
 
 
-def open_model(folder: Path) -> tuple[VLJEPA, TextTable]:
+def open_model(folder: Path, texts: Path | None = None) -> tuple[VLJEPA, TextTable]:
     """A model folder in torch, and the outputs of its text trunk.
 
+    :param texts: where such outputs are kept from one call to the next; of the same trunk only.
     :raises ModelError: not a folder of nano's form.
     """
     config = load_config(folder)
     config.verify()
     model = load_model(config.path("weights"), Architecture.from_dict(config.architecture))
-    return model, TextTable(model.text_trunk, TextTokenizer(config.path("tokenizer")))
+    table = TextTable(model.text_trunk, TextTokenizer(config.path("tokenizer")))
+    if texts is not None:
+        table.load(texts)
+    return model, table
 
 
 def tokens_of(model: VLJEPA, scenes: Sequence[Scene]) -> Tensor:
@@ -153,12 +157,13 @@ def compare(
     setting: Setting,
     attentions: bool,
     tasks: Sequence[str] = VQA_TASKS,
+    texts: Path | None = None,
 ) -> dict[str, Any]:
     """Train and judge; a JSON object with a row for each head.
 
     :raises FileNotFoundError: no scenes to train or to test on.
     """
-    model, table = open_model(folder)
+    model, table = open_model(folder, texts)
     store, held_out = Store(data / "train", scenes), Store(data / "test_a", tested)
     store.refresh()
     held_out.refresh()
@@ -228,13 +233,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--attentions", action="store_true", help="the Predictor with prefix and joint as well"
     )
+    parser.add_argument("--texts", type=Path, metavar="FILE", help="texts.pt of the model's run")
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the JSON")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
     setting = Setting(steps=args.steps, seed=args.seed)
     try:
         folder = model_dir(args.model)
-        result = compare(folder, args.data, args.scenes, args.tested, setting, args.attentions)
+        result = compare(
+            folder, args.data, args.scenes, args.tested, setting, args.attentions, texts=args.texts
+        )
     except (ModelError, FileNotFoundError) as error:
         print(f"vljepa train comparison: {error}", file=sys.stderr)
         return 1
