@@ -145,10 +145,12 @@ def card_section(result: Mapping[str, Any]) -> str:
         lines.append("| " + " | ".join(row[: len(heads)]) + " |")
     lines += ["", *_failed(result)]
     scenes = ", ".join(f"{count} of {split}" for split, count in result["scenes"].items())
+    trained = any("trained" in task.get("blind_by", {}) for task in result["tasks"].values())
+    blind = "and one trained with them zeroed" if trained else "(none was trained with them zeroed)"
     lines += [
         f"Scenes: {scenes}. Intervals: percentile bootstrap over scenes. Blind: the best of the "
         "question-string majority (learned on validation scenes), the Predictor with visual tokens "
-        "zeroed, and one trained with them zeroed. Other clip: the same question about another "
+        f"zeroed, {blind}. Other clip: the same question about another "
         "scene's clip, judged by the first one's truth. Printed again by `vljepa eval`.",
         "",
         CARD_END,
