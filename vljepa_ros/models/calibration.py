@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from vljepa_ros.models.config import Calibration
 
-__all__ = ["FEATURES", "LARGEST", "features", "probabilities"]
+__all__ = ["FEATURES", "LARGEST", "alone", "features", "probabilities"]
 
 FEATURES = 10
 LARGEST = 500
@@ -49,6 +49,19 @@ def features(similarities: NDArray[np.floating]) -> NDArray[np.float64]:
             margin * size,
         ]
     )
+
+
+def alone(
+    similarities: NDArray[np.floating] | float, calibration: Calibration
+) -> NDArray[np.float64]:
+    """Probability that a text fits, each against none, from its cosine, of any shape; 0..1.
+
+    The formula of `Calibration` for one text.
+    """
+    cosines = np.asarray(similarities, np.float64)
+    logits = calibration.logit_scale * (cosines - calibration.none_similarity)
+    power = np.exp(-np.abs(logits))  # never overflows
+    return np.where(logits >= 0.0, 1.0, power) / (1.0 + power)
 
 
 def probabilities(

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vljepa_ros.models.calibration import alone
 from vljepa_ros.models.config import Calibration
 from vljepa_ros.perception.change.interface import usable
 from vljepa_ros.perception.trigger_list import Trigger
@@ -62,9 +63,7 @@ class EncodedTriggers:
 
     def scores(self, similarities: NDArray[np.floating]) -> NDArray[np.float32]:
         """Calibrated scores, 0..1, of cosines."""
-        c = self._calibration
-        logits = c.logit_scale * (np.asarray(similarities, np.float64) - c.none_similarity)
-        return (0.5 * (1.0 + np.tanh(0.5 * logits))).astype(np.float32)
+        return alone(similarities, self._calibration).astype(np.float32)
 
     def _cosine(self, scores: NDArray[np.float64]) -> NDArray[np.float32]:
         """The inverse of `scores`."""

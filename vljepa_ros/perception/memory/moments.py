@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vljepa_ros.models.calibration import alone
 from vljepa_ros.models.config import Calibration
 from vljepa_ros.perception.memory.row import Pose, Row
 from vljepa_ros.perception.memory.store import Hit
@@ -41,12 +41,8 @@ class Moment:
 
 
 def calibrated(similarity: float, calibration: Calibration) -> float:
-    """Probability that a text fits, from its cosine; the formula of `Calibration` for one text."""
-    logit = calibration.logit_scale * (similarity - calibration.none_similarity)
-    if logit >= 0.0:
-        return 1.0 / (1.0 + math.exp(-logit))
-    power = math.exp(max(logit, -700.0))
-    return power / (1.0 + power)
+    """Probability that a text fits, from its cosine."""
+    return float(alone(similarity, calibration))
 
 
 @dataclass
