@@ -13,6 +13,7 @@ from typing import Any
 from vljepa_ros.cli import bench_bags, bench_engine, bench_memory, bench_triggers
 from vljepa_ros.cli.arguments import natural_number, positive_seconds
 from vljepa_ros.cli.failure import CliError
+from vljepa_ros.evaluation.result_file import write_result
 
 __all__ = ["add"]
 
@@ -162,8 +163,7 @@ def _finish(args: argparse.Namespace, measure: Callable[[], dict[str, Any]]) -> 
     except (ProcessFailed, ModelError, FileNotFoundError) as error:
         raise CliError(str(error)) from error
     if args.save is not None:
-        args.save.parent.mkdir(parents=True, exist_ok=True)
-        args.save.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        write_result(result, args.save)
         _note(f"written to {args.save}")
     print(json.dumps(result) if args.json else "\n".join(_flat(result)))
     return 0

@@ -11,6 +11,7 @@ from typing import Any
 from vljepa_ros.cli.arguments import natural_number, positive_seconds
 from vljepa_ros.cli.failure import CliError, CliUsageError
 from vljepa_ros.cli.memory_place import add_model_options, load_model, reported
+from vljepa_ros.evaluation.result_file import write_result
 
 __all__ = ["add"]
 
@@ -65,9 +66,7 @@ def _run(args: argparse.Namespace) -> int:
     except (FileNotFoundError, ValueError) as error:
         raise CliError(str(error)) from error
     result |= {"model_id": engine.config.model_id, "run": provenance()}
-    if args.save is not None:
-        args.save.parent.mkdir(parents=True, exist_ok=True)
-        args.save.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_result(result, args.save)
     print(json.dumps(result, indent=None if args.json else 2))
     return 0
 

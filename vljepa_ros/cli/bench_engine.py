@@ -10,6 +10,7 @@ from typing import Any
 
 from vljepa_ros.cli.arguments import natural_number
 from vljepa_ros.cli.failure import CliError
+from vljepa_ros.evaluation.result_file import write_result
 
 __all__ = ["add", "run"]
 
@@ -89,9 +90,7 @@ def run(args: argparse.Namespace) -> int:
         raise CliError(str(error)) from error
     except ImportError as error:
         raise CliError(f"{error.name} is not installed: pip install {error.name}") from error
-    if args.save is not None:
-        args.save.parent.mkdir(parents=True, exist_ok=True)
-        args.save.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_result(result, args.save)
     print(json.dumps(result) if args.json else table(result))
     return 0
 

@@ -12,6 +12,7 @@ from typing import Any
 from vljepa_ros.cli.arguments import natural_number, non_negative_seconds, positive_seconds
 from vljepa_ros.cli.failure import CliError
 from vljepa_ros.cli.memory_place import reported
+from vljepa_ros.evaluation.result_file import write_result
 
 __all__ = ["add"]
 
@@ -71,9 +72,7 @@ def _run(args: argparse.Namespace) -> int:
     else:
         result = _speed(args)
     result |= {"run": provenance()}
-    if args.save is not None:
-        args.save.parent.mkdir(parents=True, exist_ok=True)
-        args.save.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_result(result, args.save)
     print(json.dumps(result, indent=None if args.json else 2))
     return 0
 

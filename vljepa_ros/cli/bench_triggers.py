@@ -10,6 +10,7 @@ from typing import Any
 
 from vljepa_ros.cli.arguments import natural_number
 from vljepa_ros.cli.failure import CliError, CliUsageError
+from vljepa_ros.evaluation.result_file import write_result
 
 __all__ = ["add"]
 
@@ -48,9 +49,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.clip:
         result["clip"] = _clip(args)
     result["run"] = provenance()
-    if args.save is not None:
-        args.save.parent.mkdir(parents=True, exist_ok=True)
-        args.save.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_result(result, args.save)
     if args.json:
         print(json.dumps(result))
         return 0

@@ -15,6 +15,7 @@ from typing import Any
 from vljepa_ros.cli import eval_events
 from vljepa_ros.cli.arguments import natural_number
 from vljepa_ros.cli.failure import CliError, CliUsageError
+from vljepa_ros.evaluation.result_file import write_result
 
 __all__ = ["add", "run"]
 
@@ -148,9 +149,7 @@ def _evaluate(args: argparse.Namespace, folder: Path, tasks: frozenset[str]) -> 
             print(f"written: {path}", file=sys.stderr)
     if args.card:
         _write_card(folder, result)
-    if args.save is not None:
-        args.save.parent.mkdir(parents=True, exist_ok=True)
-        args.save.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_result(result, args.save)
     if args.json:
         print(json.dumps(result))
     else:

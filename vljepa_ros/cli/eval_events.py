@@ -12,6 +12,7 @@ from typing import Any
 
 from vljepa_ros.cli.arguments import natural_number
 from vljepa_ros.cli.failure import CliError, CliUsageError
+from vljepa_ros.evaluation.result_file import write_result
 
 __all__ = ["add_options", "run"]
 
@@ -97,9 +98,7 @@ def run(args: argparse.Namespace) -> int:
     if args.plots is not None:
         for path in write_plots(result, args.plots):
             print(f"written: {path}", file=sys.stderr)
-    if args.save is not None:
-        args.save.parent.mkdir(parents=True, exist_ok=True)
-        args.save.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_result(result, args.save, indent=1)
     if args.json:
         print(json.dumps(result))
     else:

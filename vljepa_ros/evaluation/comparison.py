@@ -8,7 +8,6 @@ attend to visual tokens. Needs torch.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import time
@@ -26,6 +25,7 @@ from vljepa_ros.evaluation.data import records_of
 from vljepa_ros.evaluation.generating_head import GeneratingSizes
 from vljepa_ros.evaluation.provenance import provenance
 from vljepa_ros.evaluation.report import VQA_TASKS
+from vljepa_ros.evaluation.result_file import write_result
 from vljepa_ros.evaluation.tasks import draw
 from vljepa_ros.evaluation.trained_heads import (
     Head,
@@ -247,9 +247,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"vljepa train comparison: {error}", file=sys.stderr)
         return 1
     result["run"] = provenance()
-    if args.save is not None:
-        args.save.parent.mkdir(parents=True, exist_ok=True)
-        args.save.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_result(result, args.save, indent=1)
     print(table_of(result))
     return 0
 
