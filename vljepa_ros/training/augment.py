@@ -10,12 +10,15 @@ from torch.nn import functional
 
 __all__ = ["augment"]
 
+_ODD = 0.25  # share of the clips in which one frame is off
+
 
 def augment(clips: Tensor, generator: torch.Generator, shift: int = 4) -> Tensor:
     """clips [B, T, H, W, 3] uint8 -> float32 of the range 0..255; one choice for all frames of a
-    clip.
+    clip, but for one frame of a quarter of the clips, which is a pixel off and flickers: a camera
+    that trembles shows no event.
     """
-    batch, _, height, width, _ = clips.shape
+    batch, frames, height, width, _ = clips.shape
     x = clips.float()
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
@@ -34,5 +37,14 @@ def augment(clips: Tensor, generator: torch.Generator, shift: int = 4) -> Tensor
             channels_first = x[index].permute(0, 3, 1, 2)
             smooth = functional.avg_pool2d(channels_first, 3, 1, 1, count_include_pad=False)
             x[index] = smooth.permute(0, 2, 3, 1)
+    odd = (torch.rand(batch, generator=generator) < _ODD).tolist()
+    which = torch.randint(frames, (batch,), generator=generator).tolist()
+    steps = torch.randint(-1, 2, (batch, 2), generator=generator).tolist()
+    flicker = uniform(0.93, 1.07, batch)
+    for index in range(batch):
+        if odd[index]:
+            frame = x[index, which[index]]
+            frame = frame.roll(steps[index], (0, 1)) * flicker[index]
+            x[index, which[index]] = frame
     x += torch.randn(x.shape, generator=generator) * 4
     return x.clamp_(0, 255)

@@ -66,7 +66,7 @@ class NanoConfig:
     phases: tuple[str, ...] = PHASES
     budget_minutes: float = 0.0
     scenes: int = 4400
-    furnished_scenes: int = 3500
+    furnished_scenes: int = 5600
     val_scenes: int = 150
     workers: int = 2
     threads: int = 1

@@ -13,74 +13,21 @@ Nothing stands on the table, in front of the door or before the person, so the t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
+from vljepa_ros.world.decorator import DOOR_HALF, Decorator
 from vljepa_ros.world.layout import Room
+from vljepa_ros.world.lookalikes import add_lookalikes, hide_in_front_of_the_wall
 from vljepa_ros.world.model_xml import DECOR
 from vljepa_ros.world.renderer import Array, Renderer
 
 __all__ = ["decorate"]
 
-_DOOR_HALF = 0.5  # metres of wall to either side of the door's middle that stay clear
-_WALL_HALF = 1.55  # metres of the back wall that the camera sees to either side
-_BEHIND_PERSON = 1.4
-_CAMERA_Y = -0.93
 
-
-@dataclass
-class _Decorator:
-    """Takes geoms from the pools and puts them into one room."""
-
-    renderer: Renderer
-    room: Room
-    rng: np.random.Generator
-
-    def __post_init__(self) -> None:
-        self._free: dict[str, Iterator[int]] = {kind: iter(range(n)) for kind, n in DECOR.items()}
-        self.face = self.room.wall_y - 0.05
-
-    def put(
-        self, kind: str, position: tuple[float, ...], size: tuple[float, ...], rgb: Array
-    ) -> str:
-        """Show the next free geom of a kind; "" where none is left."""
-        number = next(self._free[kind], None)
-        if number is None:
-            return ""
-        name = f"decor_{kind}_{number}"
-        self.renderer.place(name, position, size)
-        self.renderer.paint(name, rgb.clip(0, 1))
-        self.renderer.show_geom(name, True)
-        return name
-
-    def tint(self, low: float = 0.1, high: float = 1.0) -> Array:
-        """A colour: any, or near grey, or green as leaves."""
-        rng = self.rng
-        kind = rng.random()
-        if kind < 0.35:
-            return rng.uniform(low, high) * rng.uniform(0.85, 1.1, 3)
-        if kind < 0.5:
-            return rng.uniform(0.5, 1.2) * np.array([0.25, 0.55, 0.2]) + rng.normal(0, 0.06, 3)
-        return rng.uniform(low, high, 3)
-
-    def place_on_wall(self, half: float, tries: int = 12) -> float | None:
-        """x of something `half` wide on the back wall that leaves the door free, or None."""
-        for _ in range(tries):
-            x = float(self.rng.uniform(-_WALL_HALF, _WALL_HALF))
-            if abs(x - self.room.door_x) > _DOOR_HALF + half:
-                return x
-        return None
-
-    def place_on_floor(self, half: float, tries: int = 12) -> tuple[float, float] | None:
-        """x and y behind where the person walks, seen beside the door, or None."""
-        for _ in range(tries):
-            y = float(self.rng.uniform(_BEHIND_PERSON + half, self.face - half))
-            x = self.place_on_wall(half, 1)
-            if x is not None and y < self.face:
-                return x * (y - _CAMERA_Y) / (self.room.wall_y - _CAMERA_Y), y
-        return None
+class _Furniture(Decorator):
+    """Panes, plants, lamps, cabinets and bins."""
 
     # ------------------------------------------------------------------ on the wall
 
@@ -148,7 +95,7 @@ class _Decorator:
         rng = self.rng
         half = float(rng.uniform(0.1, 0.4))
         spot = self.place_on_floor(0.12)
-        if spot is None or abs(spot[0] - self.room.door_x) < _DOOR_HALF + half:
+        if spot is None or abs(spot[0] - self.room.door_x) < DOOR_HALF + half:
             return
         floor = 0.0
         for _ in range(int(rng.integers(1, 4))):
@@ -187,17 +134,21 @@ def decorate(renderer: Renderer, room: Room, rng: np.random.Generator | None) ->
     matte = int(renderer.model.material("matte").id)
     for number in range(DECOR["box"]):
         renderer.model.geom_matid[renderer.geom[f"decor_box_{number}"]] = matte
-    decorator = _Decorator(renderer, room, rng)
+    decorator = _Furniture(renderer, room, rng)
     panes = [
         glow for _ in range(rng.choice(4, p=(0.3, 0.4, 0.2, 0.1))) for glow in decorator.pane()
     ]
     things = (decorator.bush, decorator.stand, decorator.cabinet, decorator.drum)
     for _ in range(rng.choice(5, p=(0.15, 0.25, 0.3, 0.2, 0.1))):
         things[rng.choice(4, p=(0.4, 0.25, 0.25, 0.1))]()
+    more = rng.spawn(1)[0]  # the furniture above stays what it was before there were look-alikes
+    decorator.rng = more
+    add_lookalikes(decorator)
     wall = rng.uniform(0.6, 1.1) + rng.normal(0, 0.08, 3)
     for name in ("wall_back", "wall_left", "wall_right"):
         renderer.paint(name, wall.clip(0, 1))
     renderer.paint("floor", (rng.uniform(0.6, 1.1) + rng.normal(0, 0.08, 3)).clip(0, 1))
+    hide_in_front_of_the_wall(renderer, more)
     light = rng.uniform(0.85, 1.2)
     return replace(
         room,

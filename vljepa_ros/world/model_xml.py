@@ -20,7 +20,7 @@ __all__ = [
 
 SLOTS = 2  # bodies of each shape: at most so many objects of a shape in a scene
 TEXTURES = 24
-DECOR = {"pane": 3, "view": 3, "frame": 3, "bar": 6, "box": 7, "post": 6, "round": 10}
+DECOR = {"pane": 3, "view": 3, "frame": 3, "bar": 6, "box": 12, "post": 12, "round": 16}
 BLOBS = 5  # soft discs under the objects, where true shadows are off
 TABLE_Z = 0.72
 TABLE_Y = 0.2

@@ -155,6 +155,16 @@ class Renderer:
         """Colour one geom; components 0..1."""
         self.model.geom_rgba[self.geom[geom], :3] = rgb
 
+    def mean_colour(self, geom: str) -> Array:
+        """[3], 0..1: a geom's colour times the mean of its texture, where it has one."""
+        g = self.geom[geom]
+        tint = np.array(self.model.geom_rgba[g, :3], float)
+        if self.model.geom_matid[g] not in self.materials:
+            return tint
+        start = self.model.tex_adr[self.materials.index(self.model.geom_matid[g])]
+        texels = self.model.tex_data[start : start + TEXTURE_SIZE**2 * 3].reshape(-1, 3)
+        return tint * texels.mean(0) / 255
+
     def paint_body(self, body: str, rgb: Sequence[float] | Array) -> None:
         """Colour the geoms of a body, but those named `..._fixed`."""
         for g in self._geoms[body]:

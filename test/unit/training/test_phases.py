@@ -101,15 +101,18 @@ def test_batches_are_made_ahead_and_errors_reach_the_loop() -> None:
         next(batches)
 
 
-def test_augmentation_treats_all_frames_of_a_clip_alike() -> None:
-    clips = torch.randint(60, 180, (4, 1, 32, 32, 3), dtype=torch.uint8).expand(-1, 3, -1, -1, -1)
+def test_augmentation_treats_all_frames_of_a_clip_alike_but_one_now_and_then() -> None:
+    clips = torch.randint(60, 180, (80, 1, 32, 32, 3), dtype=torch.uint8).expand(-1, 5, -1, -1, -1)
     changed = augment(clips, torch.Generator().manual_seed(1))
     assert changed.shape == clips.shape
     assert changed.min() >= 0
     assert changed.max() <= 255
-    # Only the noise differs from frame to frame.
-    assert (changed[:, 0] - changed[:, 1]).abs().mean() < 8
     assert (changed - clips).abs().mean() > 4
+    # Only the noise differs from frame to frame, but for one frame of about a quarter of the clips.
+    usual = changed.median(dim=1, keepdim=True).values
+    off = ((changed - usual).abs().mean((2, 3, 4)) > 8).sum(1)
+    assert set(off.tolist()) == {0, 1}
+    assert 8 <= (off == 1).sum() <= 32
 
 
 def test_the_rate_rises_and_falls_and_budgets_count_earlier_runs() -> None:
