@@ -19,4 +19,8 @@ def shared_files() -> list[tuple[str, list[str]]]:
     return sorted(files.items())
 
 
-setup(packages=find_packages(include=["vljepa_ros", "vljepa_ros.*"]), data_files=shared_files())
+setup(
+    packages=find_packages(include=["vljepa_ros", "vljepa_ros.*"]),
+    package_data={"vljepa_ros.world": ["texts/*.yaml"]},
+    data_files=shared_files(),
+)

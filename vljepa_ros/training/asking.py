@@ -21,7 +21,7 @@ from vljepa_ros.world.captions import (
 )
 from vljepa_ros.world.questions import Question, ask
 from vljepa_ros.world.state import ACTIONS, COLORS, OBJECT_ACTIONS, SHAPES, State
-from vljepa_ros.world.wide_wordings import WIDE_QUESTIONS
+from vljepa_ros.world.wide_wordings import wide_questions
 from vljepa_ros.world.wordings import QUESTIONS, STATES
 
 __all__ = [
@@ -193,7 +193,7 @@ def frequent_texts(split: str, rng: random.Random, sides: int = 3000) -> list[st
     names = object_names(split)
     found = []
     for form, known in QUESTIONS.items():
-        for text in (*known, *WIDE_QUESTIONS.get(form, ())):
+        for text in (*known, *wide_questions().get(form, ())):
             if "{y}" in text:
                 continue
             if "{x}" not in text:
@@ -204,7 +204,7 @@ def frequent_texts(split: str, rng: random.Random, sides: int = 3000) -> list[st
                 found += [text.format(x=noun(shape)) for shape in SHAPES]
     named = [*names, *SHAPES, *SHAPES]
     forms = ("side", "side_yes")
-    pairs = [text for form in forms for text in (*QUESTIONS[form], *WIDE_QUESTIONS[form])]
+    pairs = [text for form in forms for text in (*QUESTIONS[form], *wide_questions()[form])]
     for _ in range(sides):
         x, y = rng.sample(named, 2)
         found.append(rng.choice(pairs).format(x=noun(x), y=noun(y)))

@@ -7,7 +7,7 @@ from vljepa_ros.world.captions import event_text, state_text
 from vljepa_ros.world.event_wordings import EVENTS
 from vljepa_ros.world.state import ACTIONS, COLORS, SHAPES
 from vljepa_ros.world.unseen_wordings import UNSEEN_EVENTS, UNSEEN_QUESTIONS, UNSEEN_STATES
-from vljepa_ros.world.wide_wordings import WIDE_EVENTS, WIDE_QUESTIONS, WIDE_STATES
+from vljepa_ros.world.wide_wordings import wide_events, wide_questions, wide_states
 from vljepa_ros.world.wordings import QUESTIONS, STATES
 
 __all__ = ["demo_vocabulary", "world_words"]
@@ -16,8 +16,8 @@ __all__ = ["demo_vocabulary", "world_words"]
 def world_words() -> list[str]:
     """Every word of the world's texts: they stay whole in the tokenizer."""
     tables = (
-        *(EVENTS, UNSEEN_EVENTS, WIDE_EVENTS, STATES, UNSEEN_STATES, WIDE_STATES),
-        *(QUESTIONS, UNSEEN_QUESTIONS, WIDE_QUESTIONS),
+        *(EVENTS, UNSEEN_EVENTS, wide_events(), STATES, UNSEEN_STATES, wide_states()),
+        *(QUESTIONS, UNSEEN_QUESTIONS, wide_questions()),
     )
     texts = [text for table in tables for options in table.values() for text in options]
     return sorted({word for text in (*texts, *SHAPES, *COLORS) for word in split_words(text)})

@@ -28,7 +28,7 @@ from vljepa_ros.world.state import (
     trained_pairs,
 )
 from vljepa_ros.world.unseen_wordings import UNSEEN_EVENTS, UNSEEN_STATES
-from vljepa_ros.world.wide_wordings import CHECK_EVENTS, CHECK_STATES, WIDE_EVENTS, WIDE_STATES
+from vljepa_ros.world.wide_wordings import check_events, check_states, wide_events, wide_states
 from vljepa_ros.world.wordings import ARTICLES, STATES, UNNAMED
 
 __all__ = [
@@ -271,7 +271,7 @@ def wide_event_texts(kind: str, obj: str = "", check: bool = False) -> tuple[str
 
     check: the wordings by which the text side is chosen instead, which are not trained.
     """
-    templates = CHECK_EVENTS[kind] if check else (*EVENTS[kind], *WIDE_EVENTS[kind])
+    templates = check_events()[kind] if check else (*EVENTS[kind], *wide_events()[kind])
     if kind not in OBJECT_ACTIONS:
         return templates
     names = [noun(obj, a) for a in ARTICLES] if obj else list(UNNAMED)
@@ -283,7 +283,7 @@ def wide_state_texts(key: str, check: bool = False) -> tuple[str, ...]:
     """Wordings of a state as `wide_event_texts` has them of an event."""
     known, obj = _state_templates(key, False)
     kind = "held" if obj else key
-    templates = CHECK_STATES[kind] if check else (*known, *WIDE_STATES[kind])
+    templates = check_states()[kind] if check else (*known, *wide_states()[kind])
     if not obj:
         return templates
     return tuple(t.format(x=noun(obj, a)) for a in ARTICLES for t in templates)

@@ -34,7 +34,7 @@ from vljepa_ros.world.state import (
     named,
 )
 from vljepa_ros.world.unseen_wordings import UNSEEN_QUESTIONS
-from vljepa_ros.world.wide_wordings import WIDE_QUESTIONS
+from vljepa_ros.world.wide_wordings import wide_questions
 from vljepa_ros.world.wordings import QUESTIONS
 
 __all__ = [
@@ -66,7 +66,6 @@ TASKS = (
     "caption",
 )
 WORDINGS = ("canonical", "train", "wide", "unseen")
-WIDE_TEMPLATES = 36  # at least as many as any event has wordings in training
 NUMBERS = ("zero", "one", "two", "three", "four", "five")
 CLEAR, HIDDEN = (
     0.6,
@@ -96,7 +95,13 @@ class Question:
     keys: tuple[str, ...]
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1)
+def _most_wordings() -> int:
+    """How many wordings the event with the most of them has in training."""
+    return max(len(wide_event_texts(kind)) for kind in ACTIONS if kind not in OBJECT_ACTIONS)
+
+
+@lru_cache(maxsize=256)
 def _event_candidates(
     split: str, wording: str, index: int
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -137,7 +142,7 @@ class _Asker:
         table = UNSEEN_QUESTIONS if self.unseen else QUESTIONS
         options = table[form]
         if self.wording == "wide":
-            options += WIDE_QUESTIONS.get(form, ())
+            options += wide_questions().get(form, ())
         text = options[0] if self.wording == "canonical" else self.rng.choice(options)
         return text.format(**fill)
 
@@ -195,7 +200,7 @@ class _Asker:
         kind, obj = self.window.kind, self.window.object
         if kind is None:
             return
-        limits = {"canonical": 1, "train": 13, "wide": WIDE_TEMPLATES, "unseen": 4}
+        limits = {"canonical": 1, "train": 13, "wide": _most_wordings(), "unseen": 4}
         # `canonical` draws nothing: its questions stay what they were.
         index = 0 if self.wording == "canonical" else self.rng.randrange(limits[self.wording])
         texts, keys = _event_candidates(self.record.split, self.wording, index)
