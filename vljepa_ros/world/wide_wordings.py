@@ -11,7 +11,7 @@ The texts lie in `texts/*.yaml`, key -> list; `{x}` and `{y}` stand for objects 
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from importlib.resources import files
 
 import yaml
@@ -68,7 +68,7 @@ def check_states() -> Wordings:
     return _read("check_states")
 
 
-@lru_cache(maxsize=None)
+@cache
 def _read(name: str) -> Wordings:
     # libyaml where the wheel has it: 30 times as quick
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
