@@ -15,22 +15,24 @@ from vljepa_ros.world.events import PERSON_OUT, Motion
 from vljepa_ros.world.model_xml import TABLE_Z
 from vljepa_ros.world.renderer import Array
 
-__all__ = ["HOMING", "apply", "go_home"]
+__all__ = ["HOMING", "apply", "between", "go_home", "grasp_yaw", "turn"]
 
 HOMING = 0.8  # seconds that the empty gripper takes to go home after an event
 OPEN, CLOSED = 0.13, 0.035  # half the gap of the open and of the closed fingers, metres
 _ABOVE = np.array([0.0, 0.0, 0.30])
 
 
-def _between(a: Array, b: Array, u: float) -> Array:
+def between(a: Array, b: Array, u: float) -> Array:
+    """From a to b, slow at both ends; u clamped to 0..1."""
     return a + (b - a) * ease(u)
 
 
-def _turn(a: float, b: float, u: float) -> float:
+def turn(a: float, b: float, u: float) -> float:
+    """`between` for one number."""
     return a + (b - a) * ease(u)
 
 
-def _grasp_yaw(thing: Thing) -> float:
+def grasp_yaw(thing: Thing) -> float:
     """Yaw in 0..pi at which the fingers close on the short side of the object."""
     return thing.yaw % math.pi
 
@@ -45,15 +47,15 @@ def _pick_up(m: Motion, cast: Cast, thing: Thing, u: float) -> None:
     high = low + _ABOVE
     if u < 0.5:
         cast.grip = (
-            _between(m.grip, high, u / 0.32) if u < 0.32 else _between(high, low, (u - 0.32) / 0.16)
+            between(m.grip, high, u / 0.32) if u < 0.32 else between(high, low, (u - 0.32) / 0.16)
         )
-        cast.grip_yaw = _turn(m.grip_yaw, _grasp_yaw(thing), u / 0.32)
-        cast.grip_width = _turn(m.grip_width, thing.grip_width + 0.05, u / 0.32)
+        cast.grip_yaw = turn(m.grip_yaw, grasp_yaw(thing), u / 0.32)
+        cast.grip_width = turn(m.grip_width, thing.grip_width + 0.05, u / 0.32)
         return
     cast.held, thing.place = thing, "gripper"
     cast.grip_width = thing.grip_width + 0.012
-    cast.grip_yaw = _grasp_yaw(thing)
-    cast.grip = _between(low, low + np.array([0.0, 0.0, 0.27]), (u - 0.5) / 0.45)
+    cast.grip_yaw = grasp_yaw(thing)
+    cast.grip = between(low, low + np.array([0.0, 0.0, 0.27]), (u - 0.5) / 0.45)
     _carry(cast, thing)
 
 
@@ -63,20 +65,20 @@ def _put_down(m: Motion, cast: Cast, thing: Thing, u: float) -> None:
     high = low + np.array([0.0, 0.0, 0.27])
     if u < 0.72:
         cast.grip = (
-            _between(m.grip, high, u / 0.4) if u < 0.4 else _between(high, low, (u - 0.4) / 0.32)
+            between(m.grip, high, u / 0.4) if u < 0.4 else between(high, low, (u - 0.4) / 0.32)
         )
         _carry(cast, thing)
         return
     cast.held, thing.place, thing.position = None, "table", m.target.copy()
-    cast.grip = _between(low, high, (u - 0.78) / 0.22)
-    cast.grip_width = _turn(thing.grip_width + 0.012, thing.grip_width + 0.05, (u - 0.72) / 0.1)
+    cast.grip = between(low, high, (u - 0.78) / 0.22)
+    cast.grip_width = turn(thing.grip_width + 0.012, thing.grip_width + 0.05, (u - 0.72) / 0.1)
 
 
 def _drop(m: Motion, cast: Cast, thing: Thing, u: float) -> None:
     assert m.target is not None
     high = m.target + np.array([0.0, 0.0, thing.grip_height + 0.32])
     if u < 0.45:
-        cast.grip = _between(m.grip, high, u / 0.45)
+        cast.grip = between(m.grip, high, u / 0.45)
         _carry(cast, thing)
         return
     cast.held, thing.place = None, "table"
@@ -93,12 +95,12 @@ def _push(m: Motion, cast: Cast, thing: Thing, u: float) -> None:
     if u < 0.35:
         above = beside + _ABOVE
         cast.grip = (
-            _between(m.grip, above, u / 0.22)
+            between(m.grip, above, u / 0.22)
             if u < 0.22
-            else _between(above, beside, (u - 0.22) / 0.13)
+            else between(above, beside, (u - 0.22) / 0.13)
         )
-        cast.grip_yaw = _turn(m.grip_yaw, 0.0 if m.grip_yaw < math.pi / 2 else math.pi, u / 0.22)
-        cast.grip_width = _turn(m.grip_width, CLOSED, u / 0.22)
+        cast.grip_yaw = turn(m.grip_yaw, 0.0 if m.grip_yaw < math.pi / 2 else math.pi, u / 0.22)
+        cast.grip_width = turn(m.grip_width, CLOSED, u / 0.22)
         return
     shift = np.array([m.sign * m.amount * min(1.0, (u - 0.35) / 0.58), 0.0, 0.0])
     thing.position = m.origin + shift
@@ -178,6 +180,6 @@ def go_home(
     if last is None or cast.held is not None:
         return
     u = since / HOMING
-    cast.grip = _between(start[0], cast.home, u)
-    cast.grip_yaw = _turn(start[1], math.pi / 2, u)
-    cast.grip_width = _turn(start[2], OPEN, u)
+    cast.grip = between(start[0], cast.home, u)
+    cast.grip_yaw = turn(start[1], math.pi / 2, u)
+    cast.grip_width = turn(start[2], OPEN, u)

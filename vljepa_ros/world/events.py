@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ from vljepa_ros.world.cast import EDGE_X, REACH_X, Cast, Thing
 from vljepa_ros.world.model_xml import TABLE_Z
 from vljepa_ros.world.renderer import Array
 
-__all__ = ["Motion", "plan"]
+__all__ = ["Motion", "choose", "plan", "prepare", "weights"]
 
 PERSON_OUT = 1.9  # metres from the middle: outside the picture
 
@@ -42,7 +43,7 @@ class Motion:
         return self.start + self.duration
 
 
-def _weights(cast: Cast) -> dict[str, float]:
+def weights(cast: Cast) -> dict[str, float]:
     """How likely each kind is now; rare preconditions weigh more, so that all kinds occur."""
     table = cast.on_table()
     w: dict[str, float] = {}
@@ -71,20 +72,32 @@ def plan(cast: Cast, rng: np.random.Generator, t: float, last: str = "") -> Moti
 
     The kind that happened last is chosen again only where nothing else is possible.
     """
-    weights = _weights(cast)
-    if len(weights) > 1:
-        weights.pop(last, None)
-    kinds = list(weights)
-    p = np.array(list(weights.values()))
+    return choose(weights(cast), prepare, cast, rng, t, last)
+
+
+def choose(
+    likely: dict[str, float],
+    prepare: Callable[[str, Cast, np.random.Generator, float], Motion | None],
+    cast: Cast,
+    rng: np.random.Generator,
+    t: float,
+    last: str,
+) -> Motion | None:
+    """`plan` among the kinds that are `likely`, each with its weight."""
+    if len(likely) > 1:
+        likely.pop(last, None)
+    kinds = list(likely)
+    p = np.array(list(likely.values()))
     for _ in range(10):
         kind = kinds[int(rng.choice(len(kinds), p=p / p.sum()))]
-        motion = _prepare(kind, cast, rng, t)
+        motion = prepare(kind, cast, rng, t)
         if motion is not None:
             return motion
     return None
 
 
-def _prepare(kind: str, cast: Cast, rng: np.random.Generator, t: float) -> Motion | None:
+def prepare(kind: str, cast: Cast, rng: np.random.Generator, t: float) -> Motion | None:
+    """Draw the parameters of a motion of one kind; None where they are impossible."""
     duration = float(rng.uniform(1.3, 2.4))
     thing: Thing | None = None
     origin = target = None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from vljepa_ros.world.assets import OBJECT_SCALE, TEXTURE_SIZE, meshes
+from vljepa_ros.world.mjcf import body as _body
+from vljepa_ros.world.mjcf import geom as _geom
 from vljepa_ros.world.state import SHAPES
 
 __all__ = [
@@ -34,27 +36,8 @@ def slot_name(shape: str, slot: int) -> str:
     return f"object_{shape.replace(' ', '_')}_{slot}"
 
 
-def _geom(
-    name: str,
-    kind: str,
-    size: str,
-    pos: str,
-    material: str = "plain",
-    rgba: str = "1 1 1 1",
-    extra: str = "",
-) -> str:
-    return (
-        f'<geom name="{name}" type="{kind}" size="{size}" pos="{pos}" material="{material}" '
-        f'rgba="{rgba}" contype="0" conaffinity="0" {extra}/>'
-    )
-
-
 def _scaled(*values: float) -> str:
     return " ".join(f"{v * _S:.5f}" for v in values)
-
-
-def _body(name: str, inner: str) -> str:
-    return f'<body name="{name}" mocap="true" pos="0 0 -5">{inner}</body>'
 
 
 def _object(shape: str, slot: int) -> str:
@@ -201,8 +184,11 @@ def _actors() -> str:
     return out
 
 
-def build_xml(shadow_size: int = 256, width: int = 640, height: int = 480) -> str:
-    """The MJCF text; width x height is the largest image that can be rendered."""
+def build_xml(shadow_size: int = 256, width: int = 640, height: int = 480, more: str = "") -> str:
+    """The MJCF text; width x height is the largest image that can be rendered.
+
+    more: bodies of a richer world. They come last, so that all others keep their numbers.
+    """
     side = TEXTURE_SIZE
     textures = "".join(
         f'<texture name="t{i}" type="2d" builtin="flat" rgb1=".5 .5 .5" '
@@ -223,6 +209,6 @@ def build_xml(shadow_size: int = 256, width: int = 640, height: int = 480) -> st
         f"{''.join(_mesh(name) for name in meshes())}</asset><worldbody>"
         '<light name="key" pos="0 -0.5 2.6" dir="0 .3 -1" castshadow="true" specular=".2 .2 .2"/>'
         '<light name="fill" pos="-1 -1 2.2" dir=".4 .5 -1" castshadow="false" specular="0 0 0"/>'
-        f"{_room()}{_actors()}{objects}"
+        f"{_room()}{_actors()}{objects}{more}"
         '<camera name="camera" pos="0 -1.2 1.3" fovy="60"/></worldbody></mujoco>'
     )

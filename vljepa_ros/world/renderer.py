@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from vljepa_ros.world.assets import TEXTURE_SIZE, make_texture
 from vljepa_ros.world.model_xml import build_xml
+from vljepa_ros.world.rich_model import RICH_BODIES, rich_xml
 
 __all__ = ["Renderer", "WorldError", "quat_multiply", "quat_x", "quat_y", "quat_z"]
 
@@ -79,17 +80,24 @@ class Renderer:
         width, height: image size in pixels.
         textures: seed of the texture set.
         shadow_size: side of the shadow map in texels.
+        rich: with the bodies of the richer world, which plain scenes hide.
 
     Raises:
         WorldError: mujoco is missing or has no way to render here.
     """
 
     def __init__(
-        self, width: int = 128, height: int = 128, textures: int = 0, shadow_size: int = 256
+        self,
+        width: int = 128,
+        height: int = 128,
+        textures: int = 0,
+        shadow_size: int = 256,
+        rich: bool = False,
     ) -> None:
         mujoco = _mujoco()
-        self.width, self.height = width, height
-        self.model = m = mujoco.MjModel.from_xml_string(build_xml(shadow_size, width, height))
+        self.width, self.height, self.rich = width, height, rich
+        xml = build_xml(shadow_size, width, height, rich_xml() if rich else "")
+        self.model = m = mujoco.MjModel.from_xml_string(xml)
         self.data = mujoco.MjData(m)
         self._mujoco = mujoco
         rng = np.random.default_rng([7, textures])
@@ -114,6 +122,8 @@ class Renderer:
         self._geoms = {m.body(b).name: np.flatnonzero(m.geom_bodyid == b) for b in range(m.nbody)}
         self._surfaces: dict[int, Array] = {}
         self._bodies = {m.body(b).name: b for b in range(m.nbody)}
+        for name in RICH_BODIES if rich else ():
+            self.show(name, False)
 
     def close(self) -> None:
         """Free the render context."""

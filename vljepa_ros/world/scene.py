@@ -8,13 +8,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vljepa_ros.world.animation import apply, go_home
+from vljepa_ros.world.blur import expose
 from vljepa_ros.world.cast import Cast, Thing
 from vljepa_ros.world.decor import decorate
-from vljepa_ros.world.events import Motion, plan
 from vljepa_ros.world.layout import Room, furnish
 from vljepa_ros.world.model_xml import DOOR_HEIGHT, SLOTS, slot_name
 from vljepa_ros.world.renderer import Array, Renderer
+from vljepa_ros.world.rich_animation import apply_rich
+from vljepa_ros.world.rich_cast import RichCast, set_up
+from vljepa_ros.world.rich_events import plan_rich
+from vljepa_ros.world.rich_room import RichRoom, furnish_richly, hide_rich_bodies
+from vljepa_ros.world.rich_staging import RichStage
+from vljepa_ros.world.rich_state import RichConfig, RichState
 from vljepa_ros.world.staging import Sensor, Stage
 from vljepa_ros.world.state import (
     COLORS,
@@ -26,14 +31,16 @@ from vljepa_ros.world.state import (
     State,
     trained_pairs,
 )
+from vljepa_ros.world.story import PLAIN_RULES, Rules, Story
 
 __all__ = ["Scene"]
 
+GAP, FIRST = 2.2, 2.0  # seconds, of the plain world
 _SPLIT_NUMBER = {name: i for i, name in enumerate(SPLITS)}
 
 
 class Scene:
-    """One room with its story, deterministic from (seed, split, gap).
+    """One room with its story, deterministic from (seed, split, gap, first, rich).
 
     What happens does not depend on how often it is looked at. The renderer is borrowed: only the
     newest scene made on it may be advanced.
@@ -43,13 +50,17 @@ class Scene:
         seed: any non-negative integer.
         split: train, val (trained pairs, trained kinds of room), test_a (trained pairs, held-out
             kinds of room), test_b (as test_a, half of the objects of never-trained pairs).
-        gap: mean seconds between the end of an event and the next one.
-        first: the first event starts so many seconds in at most.
+        gap: mean seconds between the end of an event and the next one; None: 2.2, in a rich scene
+            drawn from the configuration.
+        first: the first event starts so many seconds in at most; None: 2, in a rich scene from the
+            configuration.
         furnished: more furniture, bright panes and other light than plain rooms have (`decor`);
             training rooms only.
+        rich: more kinds of event, motion blur and quiet stretches; None: the plain world.
 
     Raises:
-        ValueError: an unknown split, a gap that is not positive, or furnished in another split.
+        ValueError: an unknown split, a gap that is not positive, furnished in another split, or a
+            rich scene on a renderer that was made without `rich`.
     """
 
     def __init__(
@@ -57,20 +68,21 @@ class Scene:
         renderer: Renderer,
         seed: int,
         split: str = "train",
-        gap: float = 2.2,
-        first: float = 2.0,
+        gap: float | None = None,
+        first: float | None = None,
         furnished: bool = False,
+        rich: RichConfig | None = None,
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"split {split!r} is unknown; allowed are {', '.join(SPLITS)}")
-        if not gap > 0:
+        if gap is not None and not gap > 0:
             raise ValueError(f"gap must be positive seconds, got {gap}")
         if furnished and split != "train":
             raise ValueError(f"only rooms of the split train can be furnished, not of {split}")
-        self.renderer, self.seed, self.split, self.gap = renderer, seed, split, gap
-        self.events: list[Event] = []
-        self.time = 0.0
-        self._rng = rng = np.random.default_rng([seed, _SPLIT_NUMBER[split]])
+        if rich is not None and not renderer.rich:
+            raise ValueError("a rich scene needs a renderer made with rich=True")
+        self.renderer, self.seed, self.split, self.rich = renderer, seed, split, rich
+        rng = np.random.default_rng([seed, _SPLIT_NUMBER[split]])
         room = furnish(renderer, rng, held_out=split.startswith("test"))
         # A generator of its own: what happens in the room is the same either way.
         extra = np.random.default_rng([seed, 3]) if furnished else None
@@ -78,15 +90,29 @@ class Scene:
         side = -self.room.door_side
         home = np.array([0.50 * side, 0.30, 1.22])
         hinge_left = bool(rng.random() < 0.5)
-        self.cast = Cast(
+        kind = Cast if rich is None else RichCast
+        self.cast = kind(
             home=home, door_side=self.room.door_side, grip=home.copy(), grip_width=0.13
         )
         self._fill(rng)
-        self._motion: Motion | None = None
-        self._last: Motion | None = None
-        self._rest = (self.cast.grip.copy(), self.cast.grip_yaw, self.cast.grip_width)
-        self._next = float(rng.uniform(0.0, first))
-        self._stage = Stage(renderer, self.room, self.cast, seed, hinge_left)
+        self._rich_room: RichRoom | None = None
+        rules, gap_drawn, first_drawn = PLAIN_RULES, GAP, FIRST
+        if rich is None:
+            hide_rich_bodies(renderer)
+            self._stage = Stage(renderer, self.room, self.cast, seed, hinge_left)
+        else:
+            assert isinstance(self.cast, RichCast)
+            more = np.random.default_rng([seed, 4])
+            self._rich_room = furnish_richly(renderer, self.room, more, rich)
+            set_up(self.cast, more)
+            rules = Rules(plan_rich, apply_rich)
+            gap_drawn, first_drawn = self._rich_room.gap, rich.first
+            self._stage = RichStage(
+                renderer, self.room, self.cast, seed, hinge_left, self._rich_room
+            )
+        self.gap = gap_drawn if gap is None else gap
+        start = float(rng.uniform(0.0, first_drawn if first is None else first))
+        self._story = Story(self.cast, rng, self.gap, start, rules)
         self._sensor = Sensor(self.room, renderer.width * renderer.height * 3, seed)
 
     # ------------------------------------------------------------------ setting up
@@ -146,12 +172,19 @@ class Scene:
     # ------------------------------------------------------------------ time
 
     @property
+    def time(self) -> float:
+        """Seconds of scene time."""
+        return self._story.time
+
+    @property
+    def events(self) -> list[Event]:
+        """The events that ended."""
+        return self._story.events
+
+    @property
     def present(self) -> Event | None:
         """The event that is going on now; its end is known beforehand."""
-        m = self._motion
-        if m is None:
-            return None
-        return Event(m.kind, m.thing.name if m.thing else "", m.start, m.end)
+        return self._story.present
 
     def all_events(self) -> list[Event]:
         """The events that ended, and the present one."""
@@ -164,40 +197,20 @@ class Scene:
         Raises:
             ValueError: `t` lies in the past.
         """
-        if t < self.time:
-            raise ValueError(f"a scene cannot go back: at {self.time:.3f} s, asked for {t:.3f} s")
-        while True:
-            m = self._motion
-            if m is None:
-                if t < self._next:
-                    self._idle(t)
-                    break
-                self._idle(self._next)
-                last = self._last.kind if self._last else ""
-                self._motion = plan(self.cast, self._rng, self._next, last)
-                if self._motion is None:
-                    self._next += 0.5
-            elif t >= m.end:
-                apply(m, self.cast, 1.0)
-                self.events.append(Event(m.kind, m.thing.name if m.thing else "", m.start, m.end))
-                self._motion, self._last = None, m
-                self._rest = (self.cast.grip.copy(), self.cast.grip_yaw, self.cast.grip_width)
-                self._next = m.end + self.gap * float(self._rng.uniform(0.35, 1.65))
-            else:
-                apply(m, self.cast, (t - m.start) / m.duration)
-                break
-        self.time = t
-
-    def _idle(self, t: float) -> None:
-        if self._last is not None:
-            go_home(self._last, self.cast, t - self._last.end, self._rest)
+        self._story.advance(t)
 
     # ------------------------------------------------------------------ looking
 
     def render(self) -> npt.NDArray[np.uint8]:
         """The picture now, RGB uint8 [height, width, 3]."""
-        self._stage.set(self.time)
-        return self._sensor(self.renderer.picture(), self.time)
+        if self.rich is not None and self._rich_room is not None and self._rich_room.exposure:
+            picture = expose(
+                self._stage, self._story, self._rich_room.exposure, self.rich.sub_frames
+            )
+        else:
+            self._stage.set(self.time)
+            picture = self.renderer.picture()
+        return self._sensor(picture, self.time)
 
     # ------------------------------------------------------------------ truth
 
@@ -216,7 +229,7 @@ class Scene:
         person_uv, person_visible = (9.0, 9.0), 0.0
         if cast.person > 0.001:
             person_uv, _, person_visible = self._seen(bodies, "person")
-        return State(
+        plain = State(
             stamp=round(self.time, 4),
             objects=tuple(objects),
             held=cast.held.name if cast.held else "",
@@ -232,18 +245,40 @@ class Scene:
             yaw=round(cast.yaw, 3),
             forward=round(cast.forward, 3),
         )
+        return plain if self._rich_room is None else self._rich_state(plain, bodies)
+
+    def _rich_state(self, plain: State, bodies: npt.NDArray[np.int32]) -> RichState:
+        cast, rich = self.cast, self._rich_room
+        assert isinstance(cast, RichCast)
+        assert rich is not None
+        drawer_uv, _, drawer_visible = self._seen(bodies, "drawer_front")
+        obstacle_uv, obstacle_visible = (9.0, 9.0), 0.0
+        there = cast.obstacle > 0.001
+        if there:
+            obstacle_uv, _, obstacle_visible = self._seen(bodies, f"obstacle_{rich.obstacle}", 1.0)
+        return RichState(
+            **vars(plain),
+            drawer=round(cast.drawer, 3),
+            drawer_uv=drawer_uv,
+            drawer_visible=drawer_visible,
+            obstacle=round(cast.obstacle, 3),
+            obstacle_kind=rich.obstacle if there else "",
+            obstacle_uv=obstacle_uv,
+            obstacle_visible=obstacle_visible,
+            person_holds=cast.given.name if cast.given else "",
+        )
 
     def _seen(
-        self, bodies: npt.NDArray[np.int32], body: str
+        self, bodies: npt.NDArray[np.int32], body: str, floor: float = math.inf
     ) -> tuple[tuple[float, float], tuple[float, float], float]:
         """Centre and size of a body's box in the image, and the share of it that can be seen.
 
         The share compares the box of the pixels that show the body, cut to the centre square, with
-        the box of its projection.
+        the box of its projection; what lies below v = `floor` does not count.
         """
         r = self.renderer
         corners = r.project(r.outline(body))
-        low, high = corners.min(0), corners.max(0)
+        low, high = corners.min(0), np.minimum(corners.max(0), (math.inf, floor))
         size = high - low
         height, width = bodies.shape
         mask = bodies == r.body_number(body)
@@ -260,11 +295,14 @@ class Scene:
 
     def record(self) -> dict[str, Any]:
         """What identifies the scene, and its events so far, as JSON types."""
-        return {
+        out: dict[str, Any] = {
             "seed": self.seed,
             "split": self.split,
             "events": [vars(e) for e in self.all_events()],
         }
+        if self._rich_room is not None:
+            out |= {"rich": True, "gap": self.gap, "exposure": self._rich_room.exposure}
+        return out
 
 
 def _pair(v: Array) -> tuple[float, float]:

@@ -1,0 +1,76 @@
+"""What happens next in a rich scene: the plain events where they are possible, and six more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from vljepa_ros.world.cast import Cast, Thing
+from vljepa_ros.world.events import Motion, choose, prepare, weights
+from vljepa_ros.world.model_xml import TABLE_Z
+from vljepa_ros.world.rich_cast import RichCast, near_middle
+from vljepa_ros.world.rich_state import RICH_ACTIONS
+
+__all__ = ["plan_rich"]
+
+_REACH_Y = 0.30  # metres: where the gripper takes what it was given
+
+
+def rich_weights(cast: RichCast) -> dict[str, float]:
+    """How likely each kind is now; what the rest rules out is left out."""
+    w = weights(cast)
+    if cast.given is not None:
+        w.pop("person leaves", None)
+    if cast.obstacle > 0.5:
+        w.pop("move forward", None)
+        w["obstacle leaves"] = 4.0
+    elif cast.forward < 0.05:
+        w["obstacle appears"] = 3.0
+    w["drawer opens" if cast.drawer < 0.5 else "drawer closes"] = 3.0
+    there = cast.person > 0.99
+    if there and cast.held is not None and cast.given is None:
+        w["handover to person"] = 16.0
+    if there and cast.held is None and cast.given is not None:
+        w["handover from person"] = 16.0
+    return w
+
+
+def plan_rich(cast: Cast, rng: np.random.Generator, t: float, last: str = "") -> Motion | None:
+    """As `events.plan`, for a RichCast."""
+    assert isinstance(cast, RichCast)
+    return choose(rich_weights(cast), _prepare, cast, rng, t, last)
+
+
+def _prepare(kind: str, cast: Cast, rng: np.random.Generator, t: float) -> Motion | None:
+    assert isinstance(cast, RichCast)
+    if kind not in RICH_ACTIONS:
+        motion = prepare(kind, cast, rng, t)
+        if motion is not None and kind == "person enters":
+            motion = replace(motion, level=near_middle(motion.level))
+        return motion
+    duration, level, sign = float(rng.uniform(1.4, 2.3)), 0.0, 0
+    thing: Thing | None = None
+    target = None
+    if kind == "obstacle appears":
+        level, sign = float(rng.uniform(-0.08, 0.08)), int(rng.choice([-1, 1]))
+    elif kind == "obstacle leaves":
+        level, sign = cast.obstacle_stay, int(rng.choice([-1, 1]))
+    elif kind == "handover to person":
+        thing, duration = cast.held, float(rng.uniform(2.0, 2.8))
+    elif kind == "handover from person":
+        thing, duration = cast.given, float(rng.uniform(2.0, 2.8))
+        x = cast.inner * float(rng.uniform(-0.2, 0.3))
+        target = np.array([x, _REACH_Y, TABLE_Z + 0.27])
+    return Motion(
+        kind=kind,
+        start=t,
+        duration=duration,
+        grip=cast.grip.copy(),
+        grip_yaw=cast.grip_yaw,
+        grip_width=cast.grip_width,
+        thing=thing,
+        target=target,
+        sign=sign,
+        level=level,
+    )
