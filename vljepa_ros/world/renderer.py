@@ -122,12 +122,18 @@ class Renderer:
         self._geoms = {m.body(b).name: np.flatnonzero(m.geom_bodyid == b) for b in range(m.nbody)}
         self._surfaces: dict[int, Array] = {}
         self._bodies = {m.body(b).name: b for b in range(m.nbody)}
+        self._near = float(m.vis.map.znear)
         for name in RICH_BODIES if rich else ():
             self.show(name, False)
 
     def close(self) -> None:
         """Free the render context."""
         self._renderer.close()
+
+    def see_close(self, on: bool) -> None:
+        """Draw what is as close as 10 cm, or only what is half a metre away, as plain rooms do."""
+        # A fraction of the model's extent; a smaller one costs precision of depth.
+        self.model.vis.map.znear = 0.1 / self.model.stat.extent if on else self._near
 
     def cast_shadows(self, on: bool) -> None:
         """Draw true shadows, which trebles the cost of a picture, or none."""

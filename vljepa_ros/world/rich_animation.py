@@ -74,9 +74,9 @@ def apply_rich(m: Motion, cast: Cast, u: float) -> None:
         cast.drawer = 1 - ease(u)
     elif kind == "obstacle appears":
         cast.obstacle_from, cast.obstacle_stay = m.sign * OBSTACLE_OUT, m.level
-        cast.obstacle = ease(u)
+        cast.obstacle = 1 - (1 - u) ** 2  # slower and slower until it stands
     elif kind == "obstacle leaves":
         cast.obstacle_from = m.sign * OBSTACLE_OUT
-        cast.obstacle = 1 - ease(u)
+        cast.obstacle = 1 - u * u
     else:
         apply(m, cast, u)

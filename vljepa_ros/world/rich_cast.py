@@ -16,7 +16,7 @@ ARM = 0.55  # metres from the shoulder to the hand
 # where the arm points to the robot's side of the person: hanging, holding something, stretched out
 _DIRECTIONS = ((0.0, 0.0, -1.0), (0.16, -0.66, -0.73), (0.62, -0.52, -0.59))
 _SHARE_BUSY = 0.45  # of the scenes with a person: the gripper or the person holds something
-OBSTACLE_OUT = 1.05  # metres from the middle: outside the picture
+OBSTACLE_OUT = 0.9  # metres from the middle: outside the picture
 
 
 @dataclass
@@ -77,6 +77,7 @@ def set_up(cast: RichCast, rng: np.random.Generator) -> None:
     cast.obstacle_from = OBSTACLE_OUT * int(rng.choice([-1, 1]))
     cast.obstacle_stay = float(rng.uniform(-0.08, 0.08))
     cast.person_stay = near_middle(cast.person_stay)
+    cast.person_from = abs(cast.person_from) * cast.door_side
     if rng.random() >= _SHARE_BUSY:
         return
     cast.person = 1.0
@@ -90,5 +91,4 @@ def set_up(cast: RichCast, rng: np.random.Generator) -> None:
 
 def near_middle(x: float) -> float:
     """Where the person stays, so that the cabinet beside them can be seen (x of 0.05 to 0.75)."""
-    sign = 1.0 if x > 0 else -1.0
-    return sign * (0.12 + 0.45 * (abs(x) - 0.05))
+    return (0.06 + 0.3 * (abs(x) - 0.05)) * (1.0 if x > 0 else -1.0)

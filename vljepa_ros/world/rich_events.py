@@ -46,8 +46,8 @@ def _prepare(kind: str, cast: Cast, rng: np.random.Generator, t: float) -> Motio
     assert isinstance(cast, RichCast)
     if kind not in RICH_ACTIONS:
         motion = prepare(kind, cast, rng, t)
-        if motion is not None and kind == "person enters":
-            motion = replace(motion, level=near_middle(motion.level))
+        if motion is not None and kind.startswith("person"):  # not through the open drawer
+            motion = replace(motion, sign=cast.door_side, level=near_middle(motion.level))
         return motion
     duration, level, sign = float(rng.uniform(1.4, 2.3)), 0.0, 0
     thing: Thing | None = None

@@ -8,9 +8,9 @@ from vljepa_ros.world.rich_state import OBSTACLES
 
 __all__ = ["CABINET", "DRAWER", "OBSTACLE_HEIGHT", "RICH_BODIES", "rich_xml"]
 
-CABINET = (0.31, 0.30, 0.47)  # half width, half depth, half height in metres
-DRAWER = (0.28, 0.18, 0.125)  # of the drawer's inside; its front stands over it a little
-DRAWER_Z = 0.78  # of the drawer's middle
+CABINET = (0.33, 0.30, 0.46)  # half width, half depth, half height in metres
+DRAWER = (0.30, 0.27, 0.155)  # of the drawer's inside; its front stands over it a little
+DRAWER_Z = 0.74  # of the drawer's middle
 OBSTACLE_HEIGHT = 1.0
 _STRIPES = 6
 RICH_BODIES = (
@@ -34,23 +34,25 @@ def _cabinet() -> str:
     out += _geom(
         "cabinet_hole", "box", f"{dw} .004 {dh}", f"0 0 {DRAWER_Z}", "matte", ".02 .02 .02 1"
     )
-    for k, z in enumerate((0.17, 0.45)):
-        out += _geom(f"cabinet_panel{k}", "box", f"{dw} .012 .12", f"0 -.008 {z}", "matte")
-        out += _geom(
-            f"cabinet_knob{k}", "box", ".09 .015 .016", f"0 -.03 {z}", "plain", ".85 .85 .85 1"
-        )
+    out += _geom("cabinet_panel", "box", f"{dw} .012 .22", "0 -.008 .32", "matte")
+    out += _geom("cabinet_knob", "box", ".09 .015 .016", "0 -.03 .42", "plain", ".85 .85 .85 1")
     box = ""
     for name, size, pos in (
         ("drawer_bottom", f"{dw - 0.02} {dd} .01", f"0 {dd} {DRAWER_Z - dh + 0.03}"),
-        ("drawer_left", f".012 {dd} {dh - 0.03}", f"{0.02 - dw} {dd} {DRAWER_Z}"),
-        ("drawer_right", f".012 {dd} {dh - 0.03}", f"{dw - 0.02} {dd} {DRAWER_Z}"),
+        ("drawer_left", f".012 {dd} {dh - 0.01}", f"{0.02 - dw} {dd} {DRAWER_Z}"),
+        ("drawer_right", f".012 {dd} {dh - 0.01}", f"{dw - 0.02} {dd} {DRAWER_Z}"),
     ):
         box += _geom(name, "box", size, pos, "matte", ".9 .86 .75 1")
-    for k, x in enumerate((-0.14, 0.02, 0.16)):  # what lies in it
-        box += _geom(
-            f"drawer_content{k}", "box", ".07 .14 .05", f"{x} .18 {DRAWER_Z + 0.04}", "matte"
-        )
-    front = _geom("drawer_front_plate", "box", f"{dw} .015 {dh}", f"0 -.012 {DRAWER_Z}", "matte")
+    for k, x in enumerate((-0.18, 0.0, 0.18)):  # folded clothes fill it, higher than its front
+        size = f".085 {dd - 0.03} {dh - 0.012 - 0.006 * k}"
+        box += _geom(f"drawer_content{k}", "box", size, f"{x} {dd} {DRAWER_Z}", "matte")
+    front = _geom(
+        "drawer_front_plate",
+        "box",
+        f"{dw} .015 {dh - 0.025}",
+        f"0 -.012 {DRAWER_Z - 0.025}",
+        "matte",
+    )
     front += _geom(
         "drawer_front_knob", "box", ".10 .02 .02", f"0 -.04 {DRAWER_Z}", "plain", ".85 .85 .85 1"
     )
@@ -60,10 +62,10 @@ def _cabinet() -> str:
 def _carton() -> str:
     """A cardboard box on a second one, taped."""
     tape = ".80 .72 .50 1"
-    out = _geom("carton_low", "box", ".20 .11 .35", "0 0 .35", "matte", ".62 .44 .26 1")
-    out += _geom("carton_high", "box", ".17 .10 .15", "0 0 .85", "matte", ".68 .49 .30 1")
+    out = _geom("carton_low", "box", ".17 .11 .35", "0 0 .35", "matte", ".62 .44 .26 1")
+    out += _geom("carton_high", "box", ".145 .10 .15", "0 0 .85", "matte", ".68 .49 .30 1")
     out += _geom("carton_tape_fixed", "box", ".03 .102 .151", "0 0 .85", "matte", tape)
-    out += _geom("carton_label_fixed", "box", ".05 .103 .04", ".10 0 .86", "matte", ".9 .9 .9 1")
+    out += _geom("carton_label_fixed", "box", ".045 .103 .04", ".085 0 .86", "matte", ".9 .9 .9 1")
     return out
 
 
@@ -87,17 +89,17 @@ def _barrier() -> str:
 def _trolley() -> str:
     """A cart with a crate on its upper shelf and a bar to push it."""
     metal = ".72 .74 .78 1"
-    out = _geom("trolley_shelf_fixed", "box", ".24 .11 .015", "0 0 .72", "plain", metal)
-    out += _geom("trolley_crate", "box", ".17 .09 .08", "0 0 .81", "matte")
+    out = _geom("trolley_shelf_fixed", "box", ".22 .11 .015", "0 0 .72", "plain", metal)
+    out += _geom("trolley_crate", "box", ".16 .09 .08", "0 0 .81", "matte")
     out += _geom(
-        "trolley_inside_fixed", "box", ".15 .075 .005", "0 0 .888", "matte", ".05 .05 .05 1"
+        "trolley_inside_fixed", "box", ".14 .075 .005", "0 0 .888", "matte", ".05 .05 .05 1"
     )
-    for k, x in enumerate((-0.23, 0.23)):
+    for k, x in enumerate((-0.21, 0.21)):
         out += _geom(f"trolley_post{k}_fixed", "cylinder", ".018 .49", f"{x} 0 .49", "plain", metal)
     out += _geom(
         "trolley_bar_fixed",
         "cylinder",
-        ".022 .24",
+        ".022 .22",
         "0 0 .98",
         "plain",
         ".15 .15 .17 1",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 import math
 from dataclasses import dataclass
 
@@ -14,7 +15,8 @@ from vljepa_ros.world.rich_state import OBSTACLES, RichConfig
 
 __all__ = ["RichRoom", "furnish_richly", "hide_rich_bodies"]
 
-_FRONT_Y = 1.58  # metres: the cabinet's front; a person walks before it even while it is open
+_FRONT_Y = 1.35  # metres: the cabinet's front; people stay beside it and come from the other side
+_TURNED = 0.22  # radians
 _BESIDE = 0.14  # metres to either side of the cabinet that stay free
 _OBSTACLE_Y = -0.38  # metres: between the camera and the table
 
@@ -23,11 +25,13 @@ _OBSTACLE_Y = -0.38  # metres: between the camera and the table
 class RichRoom:
     """What a rich scene needs to know besides the Room; metres, seconds.
 
-    cabinet: the middle of its front, on the floor. obstacle: its kind; obstacle_base: y and z of
+    cabinet: the middle of its front, on the floor; cabinet_yaw: its turn towards the camera,
+    radians. obstacle: its kind; obstacle_base: y and z of
     its foot. gap: mean seconds between events. exposure: of each picture, 0 without motion blur.
     """
 
     cabinet: Array
+    cabinet_yaw: float
     obstacle: str
     obstacle_base: tuple[float, float]
     gap: float
@@ -36,6 +40,7 @@ class RichRoom:
 
 def hide_rich_bodies(renderer: Renderer) -> None:
     """Show nothing of the richer world, where the renderer has it."""
+    renderer.see_close(False)
     for name in RICH_BODIES if renderer.rich else ():
         renderer.show(name, False)
 
@@ -45,20 +50,22 @@ def furnish_richly(
 ) -> RichRoom:
     """Draw what a rich room has besides and write its tints into the renderer."""
     hide_rich_bodies(renderer)
-    cabinet = np.array([-room.door_side * rng.uniform(0.98, 1.08), _FRONT_Y, 0.0])
+    renderer.see_close(True)  # the obstacle
+    cabinet = np.array([-room.door_side * rng.uniform(0.84, 0.90), _FRONT_Y, 0.0])
     obstacle = OBSTACLES[int(rng.integers(len(OBSTACLES)))]
     _make_way(renderer, float(cabinet[0]))
     _paint(renderer, rng)
     # The upper edge of the obstacle stands at this height of the picture (0 the middle, 1 below).
-    level = float(rng.uniform(0.36, 0.56))
+    level = float(rng.uniform(0.36, 0.52))
     angle = room.pitch - math.atan(level * math.tan(math.radians(room.fovy) / 2))
-    top = room.camera[2] + (_OBSTACLE_Y - 0.1 - room.camera[1]) * math.tan(angle)
+    top = room.camera[2] + (_OBSTACLE_Y + 0.1 - room.camera[1]) * math.tan(angle)
     low, high = (math.log(v) for v in config.gap)
     gap = math.exp(rng.uniform(low, high))
     blurred = bool(rng.random() < config.blurred)
     exposure = float(rng.uniform(*config.exposure))
     return RichRoom(
         cabinet=cabinet,
+        cabinet_yaw=_TURNED * room.door_side,
         obstacle=obstacle,
         obstacle_base=(_OBSTACLE_Y, float(top) - OBSTACLE_HEIGHT),
         gap=gap,
@@ -84,13 +91,15 @@ def _paint(renderer: Renderer, rng: np.random.Generator) -> None:
     case = renderer.materials[int(rng.integers(len(renderer.materials)))]
     m.geom_matid[renderer.geom["cabinet_case"]] = case
     body = rng.uniform(0.45, 1.0) * np.array([1, rng.uniform(0.85, 1.0), rng.uniform(0.7, 1.0)])
-    front = rng.uniform(0.35, 1.0) * rng.uniform(0.8, 1.1, 3)
+    front = body * (rng.uniform(1.3, 1.8) if body.mean() < 0.6 else rng.uniform(0.35, 0.7))
+    front = front * rng.uniform(0.8, 1.2, 3)
     renderer.paint("cabinet_case", body.clip(0, 1))
     renderer.paint("cabinet_top", (body * rng.uniform(0.6, 1.1)).clip(0, 1))
-    for name in ("cabinet_panel0", "cabinet_panel1", "drawer_front_plate"):
-        renderer.paint(name, front.clip(0, 1))
+    renderer.paint("cabinet_panel", (body * rng.uniform(0.8, 1.2)).clip(0, 1))
+    renderer.paint("drawer_front_plate", front.clip(0, 1))
     for k in range(3):
-        renderer.paint(f"drawer_content{k}", rng.uniform(0.1, 1.0, 3))
+        cloth = np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.0, 0.9), 1.0))
+        renderer.paint(f"drawer_content{k}", cloth * rng.uniform(0.6, 1.0))
     renderer.paint("trolley_crate", rng.uniform(0.15, 0.95, 3))
     card = rng.uniform(0.8, 1.15)
     renderer.paint("carton_low", np.array([0.62, 0.44, 0.26]) * card)

@@ -8,14 +8,14 @@ import numpy as np
 
 from vljepa_ros.world.cast import Cast
 from vljepa_ros.world.layout import Room
-from vljepa_ros.world.renderer import Array, Renderer
+from vljepa_ros.world.renderer import Array, Renderer, quat_z
 from vljepa_ros.world.rich_cast import ARM, RichCast
 from vljepa_ros.world.rich_room import RichRoom
 from vljepa_ros.world.staging import PERSON_Y, Stage
 
 __all__ = ["RichStage"]
 
-DRAWER_WAY = 0.34  # metres that the open drawer stands out
+DRAWER_WAY = 0.50  # metres that the open drawer stands out
 
 
 class RichStage(Stage):
@@ -38,9 +38,11 @@ class RichStage(Stage):
     def _set_more(self) -> None:
         r, cast, rich = self.renderer, self.cast, self._rich
         assert isinstance(cast, RichCast)
-        r.pose("cabinet", rich.cabinet)
+        yaw, way = rich.cabinet_yaw, DRAWER_WAY * cast.drawer
+        r.pose("cabinet", rich.cabinet, quat_z(yaw))
+        out = np.array([way * math.sin(yaw), -way * math.cos(yaw), 0.0])
         for name in ("drawer", "drawer_front"):
-            r.pose(name, rich.cabinet - np.array([0.0, DRAWER_WAY * cast.drawer, 0.0]))
+            r.pose(name, rich.cabinet + out, quat_z(yaw))
         obstacle = f"obstacle_{rich.obstacle}"
         r.show(obstacle, cast.obstacle > 0.001)
         r.pose(obstacle, (cast.obstacle_x, *rich.obstacle_base))

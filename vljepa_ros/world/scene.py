@@ -13,13 +13,15 @@ from vljepa_ros.world.cast import Cast, Thing
 from vljepa_ros.world.decor import decorate
 from vljepa_ros.world.layout import Room, furnish
 from vljepa_ros.world.model_xml import DOOR_HEIGHT, SLOTS, slot_name
-from vljepa_ros.world.renderer import Array, Renderer
+from vljepa_ros.world.renderer import Renderer
 from vljepa_ros.world.rich_animation import apply_rich
 from vljepa_ros.world.rich_cast import RichCast, set_up
 from vljepa_ros.world.rich_events import plan_rich
 from vljepa_ros.world.rich_room import RichRoom, furnish_richly, hide_rich_bodies
 from vljepa_ros.world.rich_staging import RichStage
-from vljepa_ros.world.rich_state import RichConfig, RichState
+from vljepa_ros.world.rich_state import RichConfig
+from vljepa_ros.world.rich_truth import rich_state
+from vljepa_ros.world.sight import pair, seen
 from vljepa_ros.world.staging import Sensor, Stage
 from vljepa_ros.world.state import (
     COLORS,
@@ -220,15 +222,15 @@ class Scene:
         bodies = r.bodies()
         objects = []
         for o in cast.things:
-            uv, size, visible = self._seen(bodies, o.body)
+            uv, size, visible = seen(r, bodies, o.body)
             x, y, z = (round(float(v), 3) for v in o.position)
             objects.append(ObjectState(o.color, o.shape, o.place, (x, y, z), uv, size, visible))
         door = np.array([[self.room.door_x, self.room.wall_y, DOOR_HEIGHT / 2]])
-        door_uv = _pair(r.project(door)[0])
-        grip_uv = _pair(r.project(cast.grip[None] + [[0, 0, 0.1]])[0])
+        door_uv = pair(r.project(door)[0])
+        grip_uv = pair(r.project(cast.grip[None] + [[0, 0, 0.1]])[0])
         person_uv, person_visible = (9.0, 9.0), 0.0
         if cast.person > 0.001:
-            person_uv, _, person_visible = self._seen(bodies, "person")
+            person_uv, _, person_visible = seen(r, bodies, "person")
         plain = State(
             stamp=round(self.time, 4),
             objects=tuple(objects),
@@ -245,53 +247,10 @@ class Scene:
             yaw=round(cast.yaw, 3),
             forward=round(cast.forward, 3),
         )
-        return plain if self._rich_room is None else self._rich_state(plain, bodies)
-
-    def _rich_state(self, plain: State, bodies: npt.NDArray[np.int32]) -> RichState:
-        cast, rich = self.cast, self._rich_room
+        if self._rich_room is None:
+            return plain
         assert isinstance(cast, RichCast)
-        assert rich is not None
-        drawer_uv, _, drawer_visible = self._seen(bodies, "drawer_front")
-        obstacle_uv, obstacle_visible = (9.0, 9.0), 0.0
-        there = cast.obstacle > 0.001
-        if there:
-            obstacle_uv, _, obstacle_visible = self._seen(bodies, f"obstacle_{rich.obstacle}", 1.0)
-        return RichState(
-            **vars(plain),
-            drawer=round(cast.drawer, 3),
-            drawer_uv=drawer_uv,
-            drawer_visible=drawer_visible,
-            obstacle=round(cast.obstacle, 3),
-            obstacle_kind=rich.obstacle if there else "",
-            obstacle_uv=obstacle_uv,
-            obstacle_visible=obstacle_visible,
-            person_holds=cast.given.name if cast.given else "",
-        )
-
-    def _seen(
-        self, bodies: npt.NDArray[np.int32], body: str, floor: float = math.inf
-    ) -> tuple[tuple[float, float], tuple[float, float], float]:
-        """Centre and size of a body's box in the image, and the share of it that can be seen.
-
-        The share compares the box of the pixels that show the body, cut to the centre square, with
-        the box of its projection; what lies below v = `floor` does not count.
-        """
-        r = self.renderer
-        corners = r.project(r.outline(body))
-        low, high = corners.min(0), np.minimum(corners.max(0), (math.inf, floor))
-        size = high - low
-        height, width = bodies.shape
-        mask = bodies == r.body_number(body)
-        columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
-        share = 0.0
-        if len(columns) and size[0] > 0:
-            scale = 2 / height
-            u0, u1 = (columns[0] - width / 2) * scale, (columns[-1] + 1 - width / 2) * scale
-            v0, v1 = rows[0] * scale - 1, (rows[-1] + 1) * scale - 1
-            inside = max(0.0, min(u1, 1.0) - max(u0, -1.0)) * max(0.0, v1 - v0)
-            share = min(1.0, inside / float(size[0] * size[1]))
-        centre = (low + high) / 2
-        return _pair(centre), _pair(size), round(float(share), 2)
+        return rich_state(plain, cast, self._rich_room, r, bodies)
 
     def record(self) -> dict[str, Any]:
         """What identifies the scene, and its events so far, as JSON types."""
@@ -303,7 +262,3 @@ class Scene:
         if self._rich_room is not None:
             out |= {"rich": True, "gap": self.gap, "exposure": self._rich_room.exposure}
         return out
-
-
-def _pair(v: Array) -> tuple[float, float]:
-    return round(float(v[0]), 3), round(float(v[1]), 3)
