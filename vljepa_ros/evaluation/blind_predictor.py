@@ -7,7 +7,6 @@ are kept. Needs torch.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections import defaultdict
@@ -24,6 +23,7 @@ from vljepa_ros.evaluation.tasks import CLIP_TASKS
 from vljepa_ros.evaluation.trained_heads import JepaHead, Setting, batches, parameters, train
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.resources import model_dir
+from vljepa_ros.training.command import folder_parser, say
 from vljepa_ros.training.store import Store
 from vljepa_ros.world.questions import Question
 
@@ -55,7 +55,7 @@ def train_blind(
     windows = len(store.scenes[0].frames)
     nothing = torch.zeros(1, 1, sizes.frame.grid**2, sizes.window.dim, dtype=torch.float16)
     tokens = nothing.expand(len(store.scenes), windows, -1, -1)
-    seconds = train({"blind": head}, batches(store.scenes, tokens, table, setting), setting, _say)
+    seconds = train({"blind": head}, batches(store.scenes, tokens, table, setting), setting, say)
     head.module.eval()
     right: defaultdict[str, list[bool]] = defaultdict(list)
     for split in ("test_a", "test_b"):
@@ -64,7 +64,7 @@ def train_blind(
         by_words: defaultdict[str, list[Question]] = defaultdict(list)
         for _, _, _, question in questions_of(data, split, tested, frozenset(tasks)):
             by_words[question.text].append(question)
-        _say(f"{split}: {len(by_words)} different questions")
+        say(f"{split}: {len(by_words)} different questions")
         for questions in by_words.values():
             for question, good in zip(questions, head.right(nothing[0, 0].float(), questions),
                                       strict=True):  # fmt: skip
@@ -78,19 +78,11 @@ def train_blind(
     }
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """`vljepa train blind`."""
-    parser = argparse.ArgumentParser(prog="vljepa train blind", description=__doc__)
-    parser.add_argument("--model", default="nano", metavar="NAME_OR_FOLDER", help="its sizes")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="train and tests")
-    parser.add_argument("--scenes", type=int, default=300, help="to train on (default: 300)")
+    parser = folder_parser("blind", __doc__, "train and the tests", 300, "to train on")
     parser.add_argument("--tested", type=int, default=450, help="of each test (default: 450)")
     parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--texts", type=Path, metavar="FILE", help="texts.pt of the model's run")
     parser.add_argument("--save", type=Path, metavar="FILE", help="default: blind.json of --model")
     args = parser.parse_args(argv)

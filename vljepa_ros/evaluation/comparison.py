@@ -7,7 +7,6 @@ attend to visual tokens. Needs torch.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
 import time
@@ -42,6 +41,7 @@ from vljepa_ros.models.vl_jepa.text import TextTokenizer
 from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
 from vljepa_ros.models.vl_jepa.weights import load_model
 from vljepa_ros.resources import model_dir
+from vljepa_ros.training.command import folder_parser, say
 from vljepa_ros.training.quick_eval import clip_tokens
 from vljepa_ros.training.store import Scene, Store
 from vljepa_ros.training.texts import TextTable
@@ -74,7 +74,7 @@ def tokens_of(model: VLJEPA, scenes: Sequence[Scene]) -> Tensor:
         lasts = list(range(CLIP_FRAMES - 1, len(scene.frames)))
         found.append(clip_tokens(model, scene, lasts).half())
         if (number + 1) % 50 == 0:
-            _say(f"{number + 1} of {len(scenes)} scenes encoded")
+            say(f"{number + 1} of {len(scenes)} scenes encoded")
     return torch.stack(found)
 
 
@@ -117,7 +117,7 @@ def _evaluate(
             "accuracy": round(estimate.value, 4),
             "ci": [round(estimate.low, 4), round(estimate.high, 4)],
         }
-        _say(f"{name}: macro {found[name]['macro_vqa']}")
+        say(f"{name}: macro {found[name]['macro_vqa']}")
     return found
 
 
@@ -171,7 +171,7 @@ def compare(
         raise FileNotFoundError(f"no scenes in {data}/train or {data}/test_a")
     heads = _heads(model, table, attentions, setting.seed)
     stream = batches(store.scenes, tokens_of(model, store.scenes), table, setting)
-    seconds = train(heads, stream, setting, _say)
+    seconds = train(heads, stream, setting, say)
     for head in heads.values():
         head.module.eval()
     tokens = tokens_of(model, held_out.scenes)
@@ -216,20 +216,12 @@ def table_of(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """`vljepa train comparison`."""
     default = Setting()
-    parser = argparse.ArgumentParser(prog="vljepa train comparison", description=__doc__)
-    parser.add_argument("--model", default="nano", metavar="NAME_OR_FOLDER", help="its X-Encoder")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="train and test_a")
-    parser.add_argument("--scenes", type=int, default=600, help="to train on (default: 600)")
+    parser = folder_parser("comparison", __doc__, "train and test_a", 600, "to train on")
     parser.add_argument("--tested", type=int, default=60, help="scenes of test_a (default: 60)")
     parser.add_argument("--steps", type=int, default=default.steps)
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--attentions", action="store_true", help="the Predictor with prefix and joint as well"
     )

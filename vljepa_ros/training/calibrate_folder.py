@@ -8,7 +8,6 @@ and with unknown things in the background. Needs torch.
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import sys
@@ -27,6 +26,7 @@ from vljepa_ros.engines.protocol import Clip, Engine
 from vljepa_ros.models.config import Calibration, ModelError
 from vljepa_ros.resources import model_dir
 from vljepa_ros.training.calibration import draw_scored, fit_calibration
+from vljepa_ros.training.command import folder_parser, say
 from vljepa_ros.training.distract import distract
 from vljepa_ros.world.dataset import open_shards
 from vljepa_ros.world.questions import Question, Record, ask
@@ -51,9 +51,9 @@ def calibrate_folder(
     asked = _asked(engine, data / "val", scenes, clips, seed)
     if not asked:
         raise FileNotFoundError(f"no scenes in {data / 'val'}: shard_*.npy are expected")
-    _say(f"{len(asked)} questions asked; embedding the candidates")
+    say(f"{len(asked)} questions asked; embedding the candidates")
     sets = draw_scored(asked, lambda texts: _encoded(engine, texts), seed)
-    _say(f"{len(sets)} sets of candidates; fitting")
+    say(f"{len(sets)} sets of candidates; fitting")
     fitted = fit_calibration(sets)
     fitted = replace(fitted, decode_above=engine.config.calibration.decode_above)
     engine.close()
@@ -97,7 +97,7 @@ def _asked(
                         by_text[question.text].append((question, len(tokens)))
                 tokens.append(one.tokens)
             if done % 25 == 0:
-                _say(f"{done} scenes")
+                say(f"{done} scenes")
     found = []
     for text, rows in by_text.items():
         for start in range(0, len(rows), _BATCH):
@@ -127,18 +127,10 @@ def _encoded(engine: Engine, texts: list[str]) -> Floats:
     return np.concatenate(parts)
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """`vljepa train calibrate`."""
-    parser = argparse.ArgumentParser(prog="vljepa train calibrate", description=__doc__)
-    parser.add_argument("--model", default="nano", metavar="NAME_OR_FOLDER", help="default: nano")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="has `val`")
-    parser.add_argument("--scenes", type=int, default=150, help="of val (default: 150)")
+    parser = folder_parser("calibrate", __doc__, "val", 150, "of each split")
     parser.add_argument("--clips", type=int, default=6, help="of each scene (default: 6)")
-    parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
     try:
