@@ -24,11 +24,11 @@ from vljepa_ros.world.captions import (
     wide_state_texts,
 )
 from vljepa_ros.world.clips import CLIP_FRAMES, INTERVAL, Record, Window, window
+from vljepa_ros.world.rich_state import HANDED, RichState, actions, object_actions
+from vljepa_ros.world.rich_wordings import RICH_QUESTIONS, RICH_UNSEEN_QUESTIONS
 from vljepa_ros.world.state import (
-    ACTIONS,
     COLORS,
     NEVER_TRAINED,
-    OBJECT_ACTIONS,
     SHAPES,
     ObjectState,
     named,
@@ -40,6 +40,7 @@ from vljepa_ros.world.wordings import QUESTIONS
 __all__ = [
     "CLIP_FRAMES",
     "INTERVAL",
+    "RICH_TASKS",
     "TASKS",
     "WORDINGS",
     "Question",
@@ -65,6 +66,7 @@ TASKS = (
     "moved",
     "caption",
 )
+RICH_TASKS = ("drawer", "obstacle", "person_held", "person_holding")  # of rich records alone
 WORDINGS = ("canonical", "train", "wide", "unseen")
 NUMBERS = ("zero", "one", "two", "three", "four", "five")
 CLEAR, HIDDEN = (
@@ -73,18 +75,20 @@ CLEAR, HIDDEN = (
 )  # visible share from which an object is clearly seen, below which it is not
 _COLOR_KEYS = tuple(f"color:{c}" for c in COLORS)
 _NUMBER_KEYS = tuple(f"count:{n}" for n in range(len(NUMBERS)))
-_ACTION_KEYS = tuple(event_key(k) for k in ACTIONS)
 _Options = tuple[tuple[str, ...], tuple[str, ...]]  # texts and their keys
 # when in the event the object changes between table and gripper, as a share of its duration
 _SWITCH = {"pick up": 0.5, "put down": 0.72, "drop": 0.45}
+_SWITCH |= {"handover to person": HANDED, "handover from person": HANDED}
+_QUESTIONS = QUESTIONS | RICH_QUESTIONS
+_UNSEEN_QUESTIONS = UNSEEN_QUESTIONS | RICH_UNSEEN_QUESTIONS
 
 
 @dataclass(frozen=True)
 class Question:
     """A question with its true answer.
 
-    task: one of TASKS. key: semantic key of the answer (see captions). candidates: answers of the
-    same kind, the true one among them; keys: theirs.
+    task: one of TASKS or RICH_TASKS. key: semantic key of the answer (see captions). candidates:
+    answers of the same kind, the true one among them; keys: theirs.
     """
 
     task: str
@@ -98,16 +102,18 @@ class Question:
 @lru_cache(maxsize=1)
 def _most_wordings() -> int:
     """How many wordings the event with the most of them has in training."""
-    return max(len(wide_event_texts(kind)) for kind in ACTIONS if kind not in OBJECT_ACTIONS)
+    kinds = [kind for kind in actions(rich=False) if kind not in object_actions(rich=False)]
+    return max(len(wide_event_texts(kind)) for kind in kinds)
 
 
 @lru_cache(maxsize=256)
 def _event_candidates(
-    split: str, wording: str, index: int
+    split: str, wording: str, index: int, rich: bool
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Every event that can happen, worded by template `index`: texts and keys."""
-    pairs = [(k, n) for k in OBJECT_ACTIONS for n in object_names(split)]
-    pairs += [(k, "") for k in ACTIONS if k not in OBJECT_ACTIONS]
+    with_object = object_actions(rich)
+    pairs = [(k, n) for k in with_object for n in object_names(split)]
+    pairs += [(k, "") for k in actions(rich) if k not in with_object]
     if wording == "wide":
         every = (wide_event_texts(k, n) for k, n in pairs)
         texts = tuple(options[index % len(options)] for options in every)
@@ -139,7 +145,7 @@ class _Asker:
         self.window = window(record, t)
 
     def _text(self, form: str, **fill: str) -> str:
-        table = UNSEEN_QUESTIONS if self.unseen else QUESTIONS
+        table = _UNSEEN_QUESTIONS if self.unseen else _QUESTIONS
         options = table[form]
         if self.wording == "wide":
             options += wide_questions().get(form, ())
@@ -177,8 +183,12 @@ class _Asker:
         elif form == 1:
             self._add(task, key, options, keys)
         else:
-            texts = tuple(self._choose(self._state_texts(k)) for k in keys)
-            self._add(task, key, texts, keys)
+            self._sentence(task, keys, first)
+
+    def _sentence(self, form: str, keys: tuple[str, str], first: bool) -> None:
+        """A state of two, answered with a sentence."""
+        texts = tuple(self._choose(self._state_texts(k)) for k in keys)
+        self._add(form, keys[0] if first else keys[1], texts, keys)
 
     def states(self) -> None:
         s = self.state
@@ -190,11 +200,7 @@ class _Asker:
             if self.rng.random() < 0.6:
                 self._yes("person_yes", present)
             else:
-                keys = ("person:yes", "person:no")
-                texts = tuple(self._choose(self._state_texts(k)) for k in keys)
-                task = "person_yes"
-                key = keys[0] if present else keys[1]
-                self._add(task, key, texts, keys)
+                self._sentence("person_yes", ("person:yes", "person:no"), present)
 
     def happening(self) -> None:
         kind, obj = self.window.kind, self.window.object
@@ -203,10 +209,11 @@ class _Asker:
         limits = {"canonical": 1, "train": 13, "wide": _most_wordings(), "unseen": 4}
         # `canonical` draws nothing: its questions stay what they were.
         index = 0 if self.wording == "canonical" else self.rng.randrange(limits[self.wording])
-        texts, keys = _event_candidates(self.record.split, self.wording, index)
+        rich = self.record.rich
+        texts, keys = _event_candidates(self.record.split, self.wording, index, rich)
         self._add("event", event_key(kind, obj), texts, keys)
-        actions = tuple(self._choose(self._event_texts(k)) for k in ACTIONS)
-        self._add("action", event_key(kind), actions, _ACTION_KEYS)
+        texts = tuple(self._choose(self._event_texts(k)) for k in actions(rich))
+        self._add("action", event_key(kind), texts, tuple(event_key(k) for k in actions(rich)))
         texts, keys = _object_candidates(self.record.split)
         if obj:
             self._add("moved", f"object:{obj}", texts, keys)
@@ -306,6 +313,26 @@ class _Asker:
             self._add("held", f"object:{s.held}" if s.held else "none", texts, keys)
             self._yes("holding_anything_yes", bool(s.held))
 
+    def rich(self) -> None:
+        """What only the richer world has: drawer, obstacle, and what the person holds."""
+        s = self.state
+        if not isinstance(s, RichState):
+            return
+        if s.drawer_open is not None:
+            self._either("drawer", ("open", "closed"), s.drawer_open)
+        if s.blocked is not None:
+            if self.rng.random() < 0.6:
+                self._yes("obstacle_yes", s.blocked)
+            else:
+                self._sentence("obstacle_yes", ("obstacle:yes", "obstacle:no"), s.blocked)
+        if s.person_visible < SEEN or self._between_places() or s.person_holds != s.seen_in_hand:
+            return
+        if s.person_holds or self.rng.random() < 0.4:
+            texts, keys = _object_candidates(self.record.split)
+            key = f"object:{s.person_holds}" if s.person_holds else "none"
+            self._add("person_held", key, texts, keys)
+            self._yes("person_holding_yes", bool(s.person_holds))
+
     def caption(self) -> None:
         text = caption(self.state, self.rng)
         key = "caption:" + caption(self.state)
@@ -318,7 +345,8 @@ def ask(record: Record, t: int, rng: random.Random, wording: str = "train") -> l
     wording: train (random trained wordings), wide (those and many more, for training alone),
     canonical (the first wording of everything), unseen (only wordings that are never trained, of
     questions and of event and state answers).
-    Never-trained pairs are spoken of only in records of test_b.
+    Never-trained pairs are spoken of only in records of test_b, what is of the richer world only in
+    rich records.
 
     Raises:
         ValueError: an unknown wording, or a clip that would start before the record.
@@ -337,6 +365,7 @@ def ask(record: Record, t: int, rng: random.Random, wording: str = "train") -> l
     asker.exists()
     asker.side()
     asker.held()
+    asker.rich()
     asker.caption()
     return asker.out
 

@@ -8,10 +8,10 @@ from vljepa_ros.world.animation import apply, between, grasp_yaw, turn
 from vljepa_ros.world.cast import Cast, Thing, ease
 from vljepa_ros.world.events import Motion
 from vljepa_ros.world.rich_cast import OBSTACLE_OUT, RichCast
+from vljepa_ros.world.rich_state import HANDED
 
-__all__ = ["HANDED", "apply_rich"]
+__all__ = ["apply_rich"]
 
-HANDED = 0.55  # share of a handover after which the other one holds the object
 _AWAY = np.array([0.0, -0.22, 0.22])  # metres: the gripper draws back from the person
 
 

@@ -72,8 +72,8 @@ class RichCast(Cast):
 
 def set_up(cast: RichCast, rng: np.random.Generator) -> None:
     """Draw how a rich scene begins: drawer, obstacle, and who holds what."""
-    cast.drawer = float(rng.random() < 0.4)
-    cast.obstacle = float(rng.random() < 0.3)
+    cast.drawer = float(rng.random() < 0.5)
+    cast.obstacle = float(rng.random() < 0.5)
     cast.obstacle_from = OBSTACLE_OUT * int(rng.choice([-1, 1]))
     cast.obstacle_stay = float(rng.uniform(-0.08, 0.08))
     cast.person_stay = near_middle(cast.person_stay)

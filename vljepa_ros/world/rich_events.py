@@ -24,9 +24,9 @@ def rich_weights(cast: RichCast) -> dict[str, float]:
         w.pop("person leaves", None)
     if cast.obstacle > 0.5:
         w.pop("move forward", None)
-        w["obstacle leaves"] = 4.0
+        w["obstacle leaves"] = 3.5
     elif cast.forward < 0.05:
-        w["obstacle appears"] = 3.0
+        w["obstacle appears"] = 3.5
     w["drawer opens" if cast.drawer < 0.5 else "drawer closes"] = 3.0
     there = cast.person > 0.99
     if there and cast.held is not None and cast.given is None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from vljepa_ros.world.state import ACTIONS, CONTACT_ACTIONS, OBJECT_ACTIONS, State
 
 __all__ = [
+    "HANDED",
     "OBSTACLES",
     "RICH_ACTIONS",
     "RICH_CONTACT_ACTIONS",
@@ -31,6 +32,7 @@ RICH_ACTIONS = (
 )
 # the gripper goes home after it
 RICH_CONTACT_ACTIONS = ("handover to person",)
+HANDED = 0.55  # share of a handover after which the other one holds the object
 OBSTACLES = ("carton", "barrier", "trolley")
 
 
@@ -84,6 +86,26 @@ class RichState(State):
     obstacle_uv: tuple[float, float]
     obstacle_visible: float
     person_holds: str
+
+    @property
+    def drawer_open(self) -> bool | None:
+        """Whether it is open; None where it is between, or hardly seen."""
+        if self.drawer_visible < 0.5 or 0.05 < self.drawer < 0.6:
+            return None
+        return self.drawer >= 0.6
+
+    @property
+    def blocked(self) -> bool | None:
+        """Whether an obstacle is in the way; None while it moves, or where it is hardly seen."""
+        if self.obstacle <= 0.001:
+            return False
+        return True if self.obstacle >= 0.8 and self.obstacle_visible >= 0.4 else None
+
+    @property
+    def seen_in_hand(self) -> str:
+        """What the person holds where one can see it, or ""."""
+        visible = any(o.name == self.person_holds and o.visible >= 0.5 for o in self.objects)
+        return self.person_holds if visible else ""
 
 
 def actions(rich: bool) -> tuple[str, ...]:
