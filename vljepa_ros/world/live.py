@@ -22,9 +22,9 @@ class CameraConfig:
     """A camera in the simulated world.
 
     width, height: pixels. fps: pictures per second of scene time. gap: mean seconds between events,
-    0.5 to 600; in a rich world they are drawn for each room instead. scene_seconds: after so long a new room follows (what fell does not come back). split: which
-    kind of room, see Scene. textures: seed of the texture set; None: the camera's. rich: the richer
-    world; None: the plain one.
+    0.5 to 600; in a rich world they are drawn for each room instead. scene_seconds: after so long a
+    new room follows (what fell does not come back). split: which kind of room, see Scene. textures:
+    seed of the texture set; None: the camera's. rich: the richer world; None: the plain one.
     """
 
     width: int = 640
