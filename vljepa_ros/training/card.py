@@ -23,7 +23,7 @@ door, lights, a person, and 18 kinds of events. The names it gives on real video
 |---|---|
 | input | 4 RGB frames 0.5 s apart, 128x128 |
 | embedding | 256 numbers, L2 norm 1, shared by clips and texts |
-| trainable parameters | {parameters:.1f} M, and a frozen text trunk (int8) |
+| trainable parameters | {parameters:.1f} M, with the upper layers of the text trunk (int8) |
 | weights | `model.safetensors`; all graphs refer to this one file and compute in fp32 |
 | training data | {scenes} scenes of the simulated world; ten colour+shape pairs are in none |
 | minutes of training | {minutes} |

@@ -91,7 +91,8 @@ class Phase:
         machine, budget, step = self.place.machine, self.budget, 0
         machine.same_start(self.parts.values())
         ready()
-        next_save = budget.spent + save_every
+        # The first process's clock for all: a process that saved alone would wait for ever.
+        next_save = machine.agreed(budget.spent)[0] + save_every
         while True:
             share, spent, over = machine.agreed(
                 budget.share, budget.spent, float(self.place.clock.over)

@@ -1,8 +1,8 @@
 """`vljepa train nano`: from nothing to a model folder, in phases that resume where they stopped.
 
-data -> dense -> (gate) -> joint -> cached -> refine (joint again) -> predictor (alone) -> decoder
--> calibrate and export. Each phase leaves one file in the run folder; a phase whose file says
-"done" is skipped, delete the file to run it again. Needs torch.
+data -> text -> dense -> (gate) -> joint -> cached -> refine (joint again) -> predictor (alone)
+-> decoder -> calibrate and export. Each phase leaves one file in the run folder; a phase whose file
+says "done" is skipped, delete the file to run it again. Needs torch.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from vljepa_ros.training.paraphrases import Paraphrases, text_ceiling
 from vljepa_ros.training.progress import Clock, Paused
 from vljepa_ros.training.quick_eval import quick_accuracy
 from vljepa_ros.training.store import Scene, Store
+from vljepa_ros.training.text_side import load_text_side, train_text_side
 from vljepa_ros.training.texts import TextTable
 from vljepa_ros.training.trunk import build_trunk
 from vljepa_ros.world.dataset import generate
@@ -173,6 +174,9 @@ def _train(config: NanoConfig, place: Place) -> None:
         ceiling = text_ceiling(model.text_head, table)
         return found | {f"text {name}": share for name, share in ceiling.items()}
 
+    if begin("text"):
+        _text(config, place, trainee)
+    load_text_side(model, place)
     if begin("dense"):
         _dense(config, place, trainee)
     paraphrases = None
@@ -198,6 +202,25 @@ def _train(config: NanoConfig, place: Place) -> None:
     if set(wanted) & {"decoder", "export"} and machine.first:
         begin("decoder")
         finish(config, place, trainee)
+
+
+def _text(config: NanoConfig, place: Place, trainee: Trainee) -> None:
+    """The Y-Encoder on texts alone; what was embedded before it is of no use after it."""
+    model, run = trainee.model, config.run
+    done = load_text_side(model, place)
+    start = load_checkpoint(config.start) if config.start is not None and not done else None
+    if start is not None:
+        load_into(start, {"text_head": model.text_head})
+    tokenizer = TextTokenizer(run / "tokenizer.json")
+
+    def evaluate() -> dict[str, float]:
+        return text_ceiling(model.text_head, TextTable(model.text_trunk, tokenizer))
+
+    train_text_side(model, tokenizer, config.text, place, evaluate, config.seed)
+    if not done:
+        trainee.table.forget()
+        if place.machine.first:
+            (run / "texts.pt").unlink(missing_ok=True)
 
 
 def _dense(config: NanoConfig, place: Place, trainee: Trainee) -> None:
@@ -241,7 +264,11 @@ def _newest(config: NanoConfig, before: str) -> str:
         # Where phases of another run are to be continued, their checkpoint becomes part of this.
         file = config.run / "start.pt"
         if not file.is_file():
-            file.write_bytes(config.start.read_bytes())
+            content = torch.load(config.start, map_location="cpu", weights_only=True)
+            text = load_checkpoint(config.run / "text.pt")
+            if text is not None:  # its head belongs to the trunk that was trained with it
+                content["parts"]["text_head"] = text["parts"]["text_head"]
+            torch.save(content, file)
         return "start"
     return "joint"
 

@@ -17,11 +17,12 @@ from vljepa_ros.training.decoder import DecoderConfig
 from vljepa_ros.training.dense import DenseConfig
 from vljepa_ros.training.joint import JointConfig
 from vljepa_ros.training.machine import DEVICES, PRECISIONS
+from vljepa_ros.training.text_side import TextConfig
 from vljepa_ros.world.dataset import Plan
 
 __all__ = ["PHASES", "TRAINED", "GateConfig", "NanoConfig", "data_plans", "read_arguments"]
 
-PHASES = ("data", "dense", "joint", "cached", "refine", "predictor", "decoder", "export")
+PHASES = ("data", "text", "dense", "joint", "cached", "refine", "predictor", "decoder", "export")
 TRAINED = ("predictor", "refine", "cached", "joint")
 """Phases that leave a whole X-Encoder, Predictor and text head, the newest first."""
 _TIMED = PHASES[1:-1]
@@ -51,9 +52,9 @@ class NanoConfig:
     each phase's `minutes` are wall time; phases: which to run (each skips itself when done).
     budget_minutes: of this call, 0 as long as it takes; everything is resumed by the same command.
     scenes, furnished_scenes: training scenes in plain and in furnished rooms (`world/decor`).
-    start: a checkpoint of a joint or later phase that `refine` starts from (or ""). device,
-    precision: see `machine`. cached_scenes, pair_scenes: how many scenes (evenly from all) the
-    cached phases and the Y-Decoder learn from; pair_windows: windows of each scene whose
+    start: a checkpoint of a joint or later phase that `refine` starts from, `text` from its head.
+    device, precision: see `machine`. cached_scenes, pair_scenes: how many scenes (evenly from all)
+    the cached phases and the Y-Decoder learn from; pair_windows: windows of each scene whose
     predictions teach the decoder; known_texts: how many questions, answers and wordings of a
     meaning are embedded beforehand (0 all that are frequent); calibration_sets: of candidates, for
     each task. size: pixels of the scenes.
@@ -81,6 +82,7 @@ class NanoConfig:
     known_texts: int = 0
     calibration_sets: int = 1000
     size: int = 128
+    text: TextConfig = field(default_factory=TextConfig)
     gate: GateConfig = field(default_factory=GateConfig)
     dense: DenseConfig = field(default_factory=lambda: DenseConfig(minutes=24.0))
     joint: JointConfig = field(default_factory=JointConfig)
@@ -129,7 +131,7 @@ def read_arguments(argv: Sequence[str] | None) -> NanoConfig:
         description="From nothing to a model folder, in phases: " + ", ".join(PHASES) + ". Each "
         "resumes where it stopped and is skipped when done.",
         epilog="Exit status 75 means that --budget-minutes are used up and the same command goes "
-        "on. Several processes: torchrun --nproc-per-node N -m vljepa_ros.training.nano OPTIONS.",
+        "on. Several processes: torchrun --nproc-per-node N -m vljepa_ros.training.nano -- OPTIONS.",
     )
     parser.add_argument("--data", type=Path, default=default.data, help="folder of the shards")
     parser.add_argument("--run", type=Path, default=default.run, help="folder of the checkpoints")
@@ -154,7 +156,7 @@ def read_arguments(argv: Sequence[str] | None) -> NanoConfig:
         value = getattr(default, name.replace("-", "_"))
         parser.add_argument(f"--{name}", type=int, default=value, help=f"{text} (default {value})")
     parser.add_argument(
-        "--start", type=Path, metavar="FILE", help="checkpoint that `refine` starts from"
+        "--start", type=Path, metavar="FILE", help="checkpoint that `text` and `refine` start from"
     )
     parser.add_argument(
         "--gate",

@@ -22,6 +22,7 @@ from vljepa_ros.training.package import Contents, write_model_folder
 from vljepa_ros.training.pairs import Pair, predicted_pairs
 from vljepa_ros.training.quick_eval import quick_accuracy
 from vljepa_ros.training.store import Scene, Store
+from vljepa_ros.training.text_side import tuned_parameters
 from vljepa_ros.training.texts import TextTable
 from vljepa_ros.world.wordings import QUESTIONS
 
@@ -58,6 +59,9 @@ def finish(config: NanoConfig, place: Place, trainee: Trainee) -> None:
             load_into(saved, parts, partial=True)
         if saved is not None:
             minutes = {phase: saved["spent"]} | minutes
+    text = load_checkpoint(config.run / "text.pt")
+    if text is not None:
+        minutes = {"text": text["spent"]} | minutes
     # What is shipped is rounded; the decoder and the calibration learn from that.
     model.load_state_dict(rounded(model.state_dict()))
     model.eval()
@@ -93,9 +97,9 @@ def finish(config: NanoConfig, place: Place, trainee: Trainee) -> None:
     model_id = write_model_folder(model, trainee.tokenizer, contents, config.out)
     accuracy = quick_accuracy(model, table, trainee.held_out.scenes, blind=True)
     (config.run / "validation.json").write_text(json.dumps(accuracy, indent=1) + "\n")
-    scenes_seen = len(trainee.store.scenes)
-    write_card(
-        config.out, Trained(model_id, trainable_parameters(model), scenes_seen, minutes, accuracy)
-    )
+    trained = trainable_parameters(model)
+    if "text" in minutes:
+        trained += tuned_parameters(model, config.text)
+    write_card(config.out, Trained(model_id, trained, len(trainee.store.scenes), minutes, accuracy))
     print(f"{model_id} written to {config.out}", flush=True)
     print("validation:", accuracy, flush=True)

@@ -29,7 +29,14 @@ from vljepa_ros.world.state import ACTIONS, OBJECT_ACTIONS
 from vljepa_ros.world.wide_wordings import LEAD_INS
 from vljepa_ros.world.wordings import STATES
 
-__all__ = ["Paraphrases", "text_ceiling"]
+__all__ = [
+    "Paraphrases",
+    "broader",
+    "meanings",
+    "named_meanings",
+    "text_ceiling",
+    "together",
+]
 
 _STATE_KEYS = tuple(key for key in STATES if key != "held")
 
@@ -55,23 +62,8 @@ class Paraphrases:
         most: int = 0,
     ) -> None:
         rng = random.Random(f"paraphrases {seed}")
-        meanings = {key: wide_state_texts(key) for key in _STATE_KEYS}
-        meanings |= {event_key(kind): wide_event_texts(kind) for kind in ACTIONS}
-        self._plain: dict[str, list[str]] = {}
-        for key, texts in meanings.items():
-            if most:
-                texts = texts[:most]
-            led = [rng.choice(LEAD_INS).format(s=text) for text in texts]
-            self._plain[key] = list(dict.fromkeys([*texts, *led]))
-        self._named: dict[str, list[str]] = defaultdict(list)
-        names = object_names("train")
-        for _ in range(min(named, 10 * most) if most else named):
-            kind, name = rng.choice((*OBJECT_ACTIONS, "held")), rng.choice(names)
-            if kind == "held":
-                key, options = f"held:{name}", wide_state_texts(f"held:{name}")
-            else:
-                key, options = event_key(kind, name), wide_event_texts(kind, name)
-            self._named[key] += rng.sample(options, 2)
+        self._plain = meanings(rng, most)
+        self._named = named_meanings(rng, min(named, 10 * most) if most else named)
         table.add_answers([text for texts in self._plain.values() for text in texts])
         table.add_answers([text for texts in self._named.values() for text in texts])
         self._table, self._noise, self._dropped = table, noise, dropped
@@ -96,7 +88,7 @@ class Paraphrases:
         pooled = functional.dropout(pooled, self._dropped)
         number: dict[str, int] = {}
         own = torch.tensor([number.setdefault(key, len(number)) for key in keys])
-        above = torch.tensor([number.get(_parent(key), -1) for key in keys])
+        above = torch.tensor([number.get(broader(key), -1) for key in keys])
         return together(head(pooled), own, above, scale)
 
 
@@ -116,7 +108,36 @@ def together(vectors: Tensor, keys: Tensor, parents: Tensor, scale: Tensor) -> T
     return (torch.logsumexp(logits, 1) - torch.logsumexp(right, 1)).mean()
 
 
-def _parent(key: str) -> str:
+def meanings(rng: random.Random, most: int = 0) -> dict[str, list[str]]:
+    """Key of each action and state -> its wordings for training, plain and with a lead-in; `most`
+    of them at most (0 all)."""
+    plain = {key: wide_state_texts(key) for key in _STATE_KEYS}
+    plain |= {event_key(kind): wide_event_texts(kind) for kind in ACTIONS}
+    found = {}
+    for key, texts in plain.items():
+        some = texts[:most] if most else texts
+        led = [rng.choice(LEAD_INS).format(s=text) for text in some]
+        found[key] = list(dict.fromkeys([*some, *led]))
+    return found
+
+
+def named_meanings(rng: random.Random, draws: int) -> dict[str, list[str]]:
+    """Key of events with an object, and of what is held -> at least two wordings; at most `draws`
+    keys."""
+    found: dict[str, list[str]] = defaultdict(list)
+    names = object_names("train")
+    for _ in range(draws):
+        kind, name = rng.choice((*OBJECT_ACTIONS, "held")), rng.choice(names)
+        if kind == "held":
+            key, options = f"held:{name}", wide_state_texts(f"held:{name}")
+        else:
+            key, options = event_key(kind, name), wide_event_texts(kind, name)
+        found[key] += rng.sample(options, 2)
+    return dict(found)
+
+
+def broader(key: str) -> str:
+    """Key of the meaning that says the same with less detail, or ""."""
     kind, _, rest = key.partition(":")
     return f"{kind}:{rest.partition(':')[0]}" if kind == "event" and ":" in rest else ""
 

@@ -55,6 +55,11 @@ class TextTable:
         )
         self._pooled.update(zip(content["texts"], content["pooled"].unbind(), strict=True))
 
+    def forget(self) -> None:
+        """Drop everything: the trunk has changed."""
+        self._tokens.clear()
+        self._pooled.clear()
+
     def add(self, texts: Iterable[str]) -> None:
         """Compute what is missing of texts that are asked, in batches of similar length."""
         self._compute([text for text in dict.fromkeys(texts) if text not in self._tokens], True)

@@ -20,7 +20,7 @@ from vljepa_ros.models.vl_jepa.architecture import TextSizes
 from vljepa_ros.models.vl_jepa.text import MAX_TOKENS
 from vljepa_ros.models.vl_jepa.weights import rounded
 
-__all__ = ["build_trunk", "minilm_folder"]
+__all__ = ["build_trunk", "minilm_folder", "rounded_trunk"]
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _FREQUENT_FROM, _FREQUENT_TO = 1996, 10000
@@ -115,10 +115,11 @@ def build_trunk(own_words: Iterable[str]) -> tuple[Tokenizer, TextSizes, dict[st
                 ("norm_mlp", "output.LayerNorm"),
             ):
                 result[f"{target}{ours}.{kind}"] = state[f"{source}{theirs}.{kind}"]
+    return _tokenizer([vocabulary[i] for i in keep]), sizes, rounded_trunk(result)
+
+
+def rounded_trunk(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Parameters of `TextTrunk` as they come back from the weights file."""
     prefix = "text_trunk."
-    packed = rounded({prefix + name: value for name, value in result.items()})
-    return (
-        _tokenizer([vocabulary[i] for i in keep]),
-        sizes,
-        {k[len(prefix) :]: v for k, v in packed.items()},
-    )
+    packed = rounded({prefix + name: value for name, value in state.items()})
+    return {name.removeprefix(prefix): value for name, value in packed.items()}

@@ -31,6 +31,7 @@ from vljepa_ros.training.joint import JointConfig
 from vljepa_ros.training.nano import GateError, train_nano
 from vljepa_ros.training.nano_config import GateConfig, NanoConfig, read_arguments
 from vljepa_ros.training.progress import Paused
+from vljepa_ros.training.text_side import TextConfig
 
 MINUTES = 0.01
 
@@ -53,6 +54,7 @@ def tiny(folder: Path) -> NanoConfig:
         known_texts=2,
         calibration_sets=4,
         gate=GateConfig(2, 0.0, 0.0),
+        text=TextConfig(minutes=MINUTES, each=1, named=2, warmup=1),
         dense=DenseConfig(minutes=MINUTES, batch=8, warmup=1),
         joint=joint,
         cached=cached,
