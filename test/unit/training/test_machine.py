@@ -16,7 +16,7 @@ from vljepa_ros.resources import model_dir
 from vljepa_ros.training.machine import Machine
 
 TWO = """
-import sys, random
+import sys, time
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
@@ -50,8 +50,9 @@ store.refresh()
 place = Place(run, machine, Clock())
 train_dense(model, store, none, DenseConfig(minutes=0.01, batch=4, warmup=1), place)
 table = TextTable(model.text_trunk, TextTokenizer(tokenizer))
-train_joint(model, table, store, JointConfig(minutes=0.02, scenes=2, questions=2, warmup=1), place,
-            dict)
+time.sleep(machine.rank)  # clocks differ: when to save must be the first one's decision
+train_joint(model, table, store, JointConfig(minutes=0.04, scenes=2, questions=2, warmup=1,
+            save_every=0.005), place, dict)
 trained = (model.frame, model.window, model.predictor, model.text_head)
 weights = [p.detach().double().sum() for part in trained for p in part.parameters()]
 mine = torch.stack(weights)
