@@ -1,9 +1,9 @@
 """`vljepa train calibrate`: fit the calibration of a model folder anew, through its own graphs.
 
 Only `config.json` is changed, and in it only `calibration`: weights, graphs and model_id stay.
-Validation scenes only. Their rooms are of the kinds that training knows, where a model is right
-more often, and no less sure, than where it will work: so most clips are seen through another lens
-and with unknown things in the background. Needs torch.
+Validation scenes only, plain and furnished ones. Their rooms are of the kinds that training knows,
+where a model is right more often, and no less sure, than where it will work: so most clips are seen
+through another lens and with unknown things in the background. Needs torch.
 """
 
 from __future__ import annotations
@@ -41,14 +41,20 @@ _CHANGED, _ZOOM, _ASIDE = 2 / 3, 0.1, 0.04
 def calibrate_folder(
     folder: Path, data: Path, scenes: int = 150, clips: int = 6, seed: int = 0
 ) -> Calibration:
-    """Fit on the validation scenes in `data/val` and write the result into `folder`.
+    """Fit on the validation scenes in `data/val` (and `data/val_furnished`, where there are any)
+    and write the result into `folder`.
 
+    :param scenes: of each of the two, at most.
     :param clips: of each scene, at most.
     :raises ModelError: the folder cannot be loaded.
     :raises FileNotFoundError: there are no scenes.
     """
     engine = load_engine(folder, threads=1)
-    asked = _asked(engine, data / "val", scenes, clips, seed)
+    asked = [
+        row
+        for split in ("val", "val_furnished")
+        for row in _asked(engine, data / split, scenes, clips, seed)
+    ]
     if not asked:
         raise FileNotFoundError(f"no scenes in {data / 'val'}: shard_*.npy are expected")
     say(f"{len(asked)} questions asked; embedding the candidates")

@@ -110,7 +110,7 @@ def _start(config: NanoConfig, machine: Machine) -> Trainee:
     table.load(config.run / "texts.pt")
     data = config.data
     store = Store((data / "train", data / "train_furnished"))
-    held_out = Store(data / "val", config.val_scenes)
+    held_out = Store((data / "val", data / "val_furnished"), 2 * config.val_scenes)
     store.refresh()
     held_out.refresh()
     if machine.first:

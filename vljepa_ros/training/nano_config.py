@@ -27,6 +27,7 @@ TRAINED = ("predictor", "refine", "cached", "joint")
 """Phases that leave a whole X-Encoder, Predictor and text head, the newest first."""
 _TIMED = PHASES[1:-1]
 _FIRST_FURNISHED = 100_000  # seeds: no plain scene, and no scene of Test A, shares one
+_FIRST_FURNISHED_VAL = 190_000
 _FIRST_OF_GATE = 500_000
 
 
@@ -106,11 +107,19 @@ class NanoConfig:
 
 
 def data_plans(config: NanoConfig) -> list[Plan]:
-    """What to render: for the gate, for validation, plain training rooms, furnished ones."""
+    """What to render: for the gate, for validation (plain and furnished), for training (too)."""
     data, size = config.data, config.size
     return [
         Plan("test_a", config.gate.scenes, data / "gate", size, first=_FIRST_OF_GATE),
         Plan("val", config.val_scenes, data / "val", size),
+        Plan(
+            "train",
+            config.val_scenes,
+            data / "val_furnished",
+            size,
+            first=_FIRST_FURNISHED_VAL,
+            furnished=True,
+        ),
         Plan("train", config.scenes, data / "train", size),
         Plan(
             "train",
@@ -131,7 +140,8 @@ def read_arguments(argv: Sequence[str] | None) -> NanoConfig:
         description="From nothing to a model folder, in phases: " + ", ".join(PHASES) + ". Each "
         "resumes where it stopped and is skipped when done.",
         epilog="Exit status 75 means that --budget-minutes are used up and the same command goes "
-        "on. Several processes: torchrun --nproc-per-node N -m vljepa_ros.training.nano -- OPTIONS.",
+        "on. Several processes: torchrun --nproc-per-node N -m vljepa_ros.training.nano -- "
+        "OPTIONS.",
     )
     parser.add_argument("--data", type=Path, default=default.data, help="folder of the shards")
     parser.add_argument("--run", type=Path, default=default.run, help="folder of the checkpoints")

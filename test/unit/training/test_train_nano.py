@@ -95,7 +95,7 @@ def test_from_nothing_to_a_model_in_pieces(
 
     train_nano(config)
     assert "gate: shape" in capsys.readouterr().out
-    for phase in ("dense", "joint", "cached", "refine", "predictor", "decoder"):
+    for phase in ("text", "dense", "joint", "cached", "refine", "predictor", "decoder"):
         saved = load_checkpoint(config.run / f"{phase}.pt")
         assert saved is not None, phase
         assert saved["done"], phase
