@@ -15,7 +15,7 @@ PERSON_Y = 1.1  # metres, as the person walks
 ARM = 0.55  # metres from the shoulder to the hand
 # where the arm points to the robot's side of the person: hanging, holding something, stretched out
 _DIRECTIONS = ((0.0, 0.0, -1.0), (0.16, -0.66, -0.73), (0.62, -0.52, -0.59))
-_SHARE_BUSY = 0.45  # of the scenes with a person: the gripper or the person holds something
+_SHARE_BUSY = 0.35  # of the scenes: a person is there and they or the gripper hold something
 OBSTACLE_OUT = 0.9  # metres from the middle: outside the picture
 
 
@@ -73,14 +73,15 @@ class RichCast(Cast):
 def set_up(cast: RichCast, rng: np.random.Generator) -> None:
     """Draw how a rich scene begins: drawer, obstacle, and who holds what."""
     cast.drawer = float(rng.random() < 0.5)
-    cast.obstacle = float(rng.random() < 0.5)
+    cast.obstacle = float(rng.random() < 0.4)
     cast.obstacle_from = OBSTACLE_OUT * int(rng.choice([-1, 1]))
     cast.obstacle_stay = float(rng.uniform(-0.08, 0.08))
     cast.person_stay = near_middle(cast.person_stay)
     cast.person_from = abs(cast.person_from) * cast.door_side
-    if rng.random() >= _SHARE_BUSY:
+    busy = rng.random() < _SHARE_BUSY
+    cast.person = float(busy or rng.random() < 0.33)
+    if not busy:
         return
-    cast.person = 1.0
     thing = cast.held
     on_table = cast.on_table()
     if thing is None and on_table:

@@ -30,9 +30,9 @@ def rich_weights(cast: RichCast) -> dict[str, float]:
     w["drawer opens" if cast.drawer < 0.5 else "drawer closes"] = 3.0
     there = cast.person > 0.99
     if there and cast.held is not None and cast.given is None:
-        w["handover to person"] = 16.0
+        w["handover to person"] = 10.0
     if there and cast.held is None and cast.given is not None:
-        w["handover from person"] = 16.0
+        w["handover from person"] = 7.0
     return w
 
 

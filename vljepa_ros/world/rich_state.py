@@ -52,8 +52,8 @@ class RichConfig:
     gap: tuple[float, float] = (3.0, 60.0)
     first: float = 6.0
     blurred: float = 0.4
-    exposure: tuple[float, float] = (0.04, 0.16)
-    sub_frames: int = 8
+    exposure: tuple[float, float] = (0.04, 0.12)
+    sub_frames: int = 10
 
     def __post_init__(self) -> None:
         for name, (low, high), least, most in (
