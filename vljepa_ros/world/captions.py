@@ -34,7 +34,14 @@ from vljepa_ros.world.state import (
     trained_pairs,
 )
 from vljepa_ros.world.unseen_wordings import UNSEEN_EVENTS, UNSEEN_STATES
-from vljepa_ros.world.wide_wordings import check_events, check_states, wide_events, wide_states
+from vljepa_ros.world.wide_wordings import (
+    check_events,
+    check_states,
+    rich_wide_events,
+    rich_wide_states,
+    wide_events,
+    wide_states,
+)
 from vljepa_ros.world.wordings import ARTICLES, STATES, UNNAMED
 
 __all__ = [
@@ -294,7 +301,8 @@ def vocabulary(split: str = "train", rich: bool = False) -> dict[str, str]:
 
 
 def _wide_templates(kind: str) -> tuple[str, ...]:
-    return (*_EVENTS[kind], *wide_events().get(kind, ()))
+    more = rich_wide_events() if kind in RICH_EVENTS else wide_events()
+    return (*_EVENTS[kind], *more[kind])
 
 
 @lru_cache(maxsize=4096)
@@ -315,7 +323,8 @@ def wide_state_texts(key: str, check: bool = False) -> tuple[str, ...]:
     """Wordings of a state as `wide_event_texts` has them of an event."""
     known, obj = _state_templates(key, False)
     kind = key.partition(":")[0] if obj else key
-    templates = check_states()[kind] if check else (*known, *wide_states().get(kind, ()))
+    more = rich_wide_states() if kind in RICH_STATES else wide_states()
+    templates = check_states()[kind] if check else (*known, *more[kind])
     if not obj:
         return templates
     return tuple(t.format(x=noun(obj, a)) for a in ARTICLES for t in templates)

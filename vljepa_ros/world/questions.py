@@ -34,7 +34,7 @@ from vljepa_ros.world.state import (
     named,
 )
 from vljepa_ros.world.unseen_wordings import UNSEEN_QUESTIONS
-from vljepa_ros.world.wide_wordings import wide_questions
+from vljepa_ros.world.wide_wordings import rich_wide_questions, wide_questions
 from vljepa_ros.world.wordings import QUESTIONS
 
 __all__ = [
@@ -148,7 +148,8 @@ class _Asker:
         table = _UNSEEN_QUESTIONS if self.unseen else _QUESTIONS
         options = table[form]
         if self.wording == "wide":
-            options += wide_questions().get(form, ())
+            more = rich_wide_questions() if form in RICH_QUESTIONS else wide_questions()
+            options += more.get(form, ())
         text = options[0] if self.wording == "canonical" else self.rng.choice(options)
         return text.format(**fill)
 

@@ -90,17 +90,15 @@ def _trolley() -> str:
     """A cart with a crate on its upper shelf and a bar to push it."""
     metal = ".72 .74 .78 1"
     out = _geom("trolley_shelf_fixed", "box", ".22 .11 .015", "0 0 .72", "plain", metal)
-    out += _geom("trolley_crate", "box", ".16 .09 .08", "0 0 .81", "matte")
-    out += _geom(
-        "trolley_inside_fixed", "box", ".14 .075 .005", "0 0 .888", "matte", ".05 .05 .05 1"
-    )
+    out += _geom("trolley_crate", "box", ".16 .09 .1", "0 0 .83", "matte")
+    out += _geom("trolley_inside_fixed", "box", ".14 .07 .005", "0 0 .928", "matte", ".3 .3 .32 1")
     for k, x in enumerate((-0.21, 0.21)):
-        out += _geom(f"trolley_post{k}_fixed", "cylinder", ".018 .49", f"{x} 0 .49", "plain", metal)
+        out += _geom(f"trolley_post{k}_fixed", "cylinder", ".018 .5", f"{x} .09 .5", "plain", metal)
     out += _geom(
         "trolley_bar_fixed",
         "cylinder",
         ".022 .22",
-        "0 0 .98",
+        "0 .09 1",
         "plain",
         ".15 .15 .17 1",
         'euler="0 90 0"',

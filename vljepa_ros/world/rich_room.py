@@ -56,7 +56,7 @@ def furnish_richly(
     _make_way(renderer, float(cabinet[0]))
     _paint(renderer, rng)
     # The upper edge of the obstacle stands at this height of the picture (0 the middle, 1 below).
-    level = float(rng.uniform(0.36, 0.52))
+    level = float(rng.uniform(0.27, 0.43))
     angle = room.pitch - math.atan(level * math.tan(math.radians(room.fovy) / 2))
     top = room.camera[2] + (_OBSTACLE_Y + 0.1 - room.camera[1]) * math.tan(angle)
     low, high = (math.log(v) for v in config.gap)

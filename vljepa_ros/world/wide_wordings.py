@@ -21,6 +21,9 @@ __all__ = [
     "Wordings",
     "check_events",
     "check_states",
+    "rich_wide_events",
+    "rich_wide_questions",
+    "rich_wide_states",
     "wide_events",
     "wide_questions",
     "wide_states",
@@ -66,6 +69,21 @@ def check_events() -> Wordings:
 def check_states() -> Wordings:
     """Key of a state -> wordings that are neither trained nor tested."""
     return _read("check_states")
+
+
+def rich_wide_events() -> Wordings:
+    """`wide_events` of what only the richer world has, beside those of `rich_wordings`."""
+    return _read("rich_wide_events")
+
+
+def rich_wide_states() -> Wordings:
+    """`wide_states` of the richer world."""
+    return _read("rich_wide_states")
+
+
+def rich_wide_questions() -> Wordings:
+    """`wide_questions` of the richer world."""
+    return _read("rich_wide_questions")
 
 
 @cache

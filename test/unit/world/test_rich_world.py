@@ -42,6 +42,7 @@ from vljepa_ros.world.rich_wordings import (
 from vljepa_ros.world.scene import Scene
 from vljepa_ros.world.state import ACTIONS, OBJECT_ACTIONS, SPLITS
 from vljepa_ros.world.unseen_wordings import UNSEEN_EVENTS, UNSEEN_QUESTIONS, UNSEEN_STATES
+from vljepa_ros.world.wide_wordings import rich_wide_events, rich_wide_questions, rich_wide_states
 from vljepa_ros.world.wordings import QUESTIONS, STATES
 
 DENSE = RichConfig(gap=(1.5, 1.5), first=1.0, blurred=0.0)
@@ -342,6 +343,30 @@ def test_wordings_are_many_and_never_trained_ones_stay_new() -> None:
     assert not plain & {*trained, *unseen}
     new = _words(UNSEEN_EVENTS, UNSEEN_STATES, UNSEEN_QUESTIONS) - _words(EVENTS, STATES, QUESTIONS)
     assert _words(RICH_EVENTS, RICH_STATES, RICH_QUESTIONS) & new <= GLUE
+    wide = _words(rich_wide_events(), rich_wide_states(), rich_wide_questions())
+    assert wide & new <= GLUE
+    rich_new = _words(RICH_UNSEEN_EVENTS, RICH_UNSEEN_STATES, RICH_UNSEEN_QUESTIONS)
+    rich_new -= _words(EVENTS, STATES, QUESTIONS, RICH_EVENTS, RICH_STATES, RICH_QUESTIONS)
+    assert len(rich_new) > 30
+    assert wide & rich_new <= {*GLUE, "any", "can", "cannot"}
+
+
+def test_wide_wordings_of_the_rich_world_mean_one_thing() -> None:
+    assert set(rich_wide_events()) == set(RICH_EVENTS)
+    assert set(rich_wide_states()) == set(RICH_STATES)
+    assert set(rich_wide_questions()) == set(RICH_QUESTIONS)
+    keys: dict[str, str] = {}
+    for kind in actions(rich=True):
+        for text in captions.wide_event_texts(kind):
+            assert keys.setdefault(text, kind) == kind, text
+            assert captions.key_of(text) in (None, f"event:{kind}"), text
+    for key in (*RICH_STATES, *STATES):
+        if key not in ("held", "person_held"):
+            for text in captions.wide_state_texts(key):
+                assert keys.setdefault(text, key) == key, text
+    for kind in RICH_ACTIONS:
+        texts = (*RICH_EVENTS[kind], *rich_wide_events()[kind])
+        assert len(set(texts)) == len(texts) >= 30
 
 
 def test_every_rich_text_has_the_key_it_was_made_for() -> None:
