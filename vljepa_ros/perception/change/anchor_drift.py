@@ -24,27 +24,29 @@ what it was when it had settled is summed beyond an allowance, and told when the
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vljepa_ros.perception.change.anchor_drift_config import AnchorDriftConfig, strictness
+from vljepa_ros.perception.change.correction import Correction
 from vljepa_ros.perception.change.gated import GatedDetector
-from vljepa_ros.perception.change.interface import HEARTBEAT, Change
+from vljepa_ros.perception.change.interface import CHANGE, CORRECTION, HEARTBEAT, Change
 from vljepa_ros.perception.change.quiet_level import QuietLevel
-from vljepa_ros.perception.change.samples import BREAK, unit
+from vljepa_ros.perception.change.readiness import Readiness
+from vljepa_ros.perception.change.samples import BREAK, cosine_distance, unit
 from vljepa_ros.perception.change.turn_guard import TurnGuard
 
 __all__ = ["AnchorDrift", "AnchorDriftConfig", "strictness"]
 
 Vector = NDArray[np.float32]
 
-ONE_AN_HOUR = 2.7  # strictness at which a disturbed stream gives about one false alarm an hour
-PER_LOG = 0.1  # how much of it a factor of e in false alarms is worth
 STRONG = 1.5  # limits: a drift beyond it is no stronger evidence
 NO_EVIDENCE = 0.5  # of the limit: the drift that speaks neither for a change nor against it
+GOING_BACK = 0.5  # of its peak: a change that has fallen below it gathers no evidence
 PAUSE = 1.5  # usual steps: a sample after a longer pause is no stronger evidence
 PACE = 0.1  # share by which one step moves the usual one, at most
+FADE = 1.0  # seconds; time constant with which older samples of a change count less
 TRANSITION = 0.2  # seconds after the suspicion whose samples are not part of the new state
 QUIET = 1.2  # times the quiet level: below it nothing has begun
 SURE = 1.2  # times the quiet level: samples beyond it count less in the reference
@@ -52,64 +54,6 @@ FRESH = 0.25  # seconds of samples that one sample is worth in a new reference
 SETTLED = 4.0  # seconds of samples after which the reference is what was meant
 SLOW_ALLOWANCE = 1.5  # limits by which light and view may move the reference for ever
 SLOW_CHANGE = 2.0  # limits by which the reference must be off for `slow` seconds
-
-
-def strictness(sensitivity: float) -> float:
-    """Multiple of the quiet level at which `sensitivity` false alarms an hour are expected."""
-    return ONE_AN_HOUR - PER_LOG * math.log(sensitivity)
-
-
-@dataclass(frozen=True)
-class AnchorDriftConfig:
-    """Settings of the detector.
-
-    threshold: cosine distance, 0..2, below which nothing is a change of meaning. release: 0..1,
-    share of the threshold. smoothing: time constant, seconds. settle: seconds that a change must
-    last; up to three times as long where it is barely above the limit. min_gap: seconds.
-    lag: seconds taken off the onset. max_gap: seconds without a sample after which what was
-    suspected is forgotten. sensitivity: expected false alarms per hour of a disturbed camera,
-    0.001..1000; the one knob most users need. memory: seconds of quiet samples in the reference.
-    clip: seconds a clip spans; the onset lies at most so far before the suspicion. slow: seconds,
-    see the module. heartbeat: seconds without a publication after which the present state is told
-    as a HEARTBEAT; 0: never.
-    """
-
-    threshold: float = 0.06
-    release: float = 0.8
-    smoothing: float = 0.3
-    settle: float = 0.7
-    min_gap: float = 1.0
-    lag: float = 0.0
-    max_gap: float = 5.0
-    sensitivity: float = 1.0
-    memory: float = 12.0
-    clip: float = 1.5
-    slow: float = 10.0
-    heartbeat: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Check the ranges.
-
-        :raises ValueError: a setting is out of its range.
-        """
-        allowed = {
-            "threshold": (0.0, 2.0),
-            "release": (0.0, 1.0),
-            "smoothing": (0.0, 3600.0),
-            "settle": (0.0, 3600.0),
-            "min_gap": (0.0, 3600.0),
-            "lag": (0.0, 3600.0),
-            "max_gap": (0.0, math.inf),
-            "sensitivity": (1e-3, 1e3),
-            "memory": (1.0, 3600.0),
-            "clip": (0.0, 3600.0),
-            "slow": (0.1, math.inf),
-            "heartbeat": (0.0, math.inf),
-        }
-        for name, (low, high) in allowed.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ValueError(f"{name} is {value}, allowed: {low} to {high}")
 
 
 class AnchorDrift(GatedDetector):
@@ -120,8 +64,9 @@ class AnchorDrift(GatedDetector):
 
     _since: float | None  # when the present suspicion began
     _sum: Vector | None  # of the samples since then
-    _count: int  # samples in the sum
+    _count: float  # weights in the sum
     _evidence: float  # seconds
+    _peak: float  # largest distance of a sample from the reference since then
 
     def __init__(self, config: AnchorDriftConfig, guard: TurnGuard | None = None) -> None:
         self.config = config
@@ -154,6 +99,8 @@ class AnchorDrift(GatedDetector):
         self._pace = 0.0  # seconds, the usual step
         self._told_or_beat = -math.inf
         self._calm = -math.inf  # the last stamp at which nothing had begun
+        self._readiness = Readiness()
+        self._correction = Correction()
         self._settled: Vector | None = None  # the reference when it had settled
         self._slow = 0.0
         self.threshold = self.config.threshold
@@ -178,11 +125,14 @@ class AnchorDrift(GatedDetector):
             self._smooth = self._reference = sample
             self._calm = self._told_or_beat = stamp
             self._quiet.sample(stamp, sample, 0.0)
+            self._readiness.begin(stamp)
             return self._told.publish(stamp, stamp, sample)
         if self._reference.size != sample.size:  # restored from a model of another size
             self.reset()
             return self.observe(stamp, sample)
         if step == BREAK or self._smooth is None:
+            if self._smooth is None:  # restored
+                self._readiness.begin(stamp)
             self._smooth, step = sample, FRESH
             self._calm = stamp
             self._told_or_beat = min(self._told_or_beat, stamp)
@@ -193,6 +143,7 @@ class AnchorDrift(GatedDetector):
         else:
             self._smooth = sample
         self._quiet.sample(stamp, sample, step)
+        self._correction.take(stamp, sample)
         pace = self._pace or step
         self._pace = pace + max(-PACE * pace, min(PACE * pace, step - pace))
         return self._judge(stamp, sample, step) or self._beat(stamp)
@@ -200,13 +151,12 @@ class AnchorDrift(GatedDetector):
     def _judge(self, stamp: float, sample: Vector, step: float) -> Change | None:
         assert self._smooth is not None
         assert self._reference is not None
-        scale = (1.0 + 2.0 * self.config.smoothing / self._seconds) * self._quiet.unrest
-        if self.guard is not None:
-            scale *= self.guard.factor(stamp)
+        turning = 1.0 if self.guard is None else self.guard.factor(stamp)
+        scale = (1.0 + 2.0 * self.config.smoothing / self._seconds) * self._quiet.unrest * turning
         level = self._quiet.level
         limit = max(self.config.threshold, self._strictness * level)
         self.threshold = limit * scale
-        self.drift = _distance(self._smooth, self._reference)
+        self.drift = cosine_distance(self._smooth, self._reference)
         drift = self.drift / scale
         if drift <= QUIET * level:
             self._calm = stamp
@@ -215,31 +165,54 @@ class AnchorDrift(GatedDetector):
         self._drop_suspicion()
         self._quiet.quiet(drift, step)
         self._refine(sample, step, drift, level)
-        return self._slow_change(stamp, step, limit)
+        return self._correct(stamp, limit * turning) or self._slow_change(stamp, step, limit)
 
     def _suspect(self, stamp: float, sample: Vector, step: float, excess: float) -> Change | None:
+        assert self._smooth is not None
+        assert self._reference is not None
         if self._since is None:
             self._since = stamp
         lasted = min(step, PAUSE * self._pace, 1.0)
+        raw = cosine_distance(sample, self._reference)
+        self._peak = max(self._peak, raw)
+        if raw < GOING_BACK * self._peak:
+            excess = min(excess, NO_EVIDENCE)
         self._evidence += (min(excess, STRONG) - NO_EVIDENCE) * lasted
         if stamp - self._since >= TRANSITION:
-            self._sum = sample if self._sum is None else self._sum + sample
-            self._count += 1
+            kept = math.exp(-lasted / FADE)
+            self._sum = sample if self._sum is None else self._sum * np.float32(kept) + sample
+            self._count = self._count * kept + 1.0
         if self._evidence < self.config.settle or self._sum is None:
+            return None
+        wanted = self._readiness.factor(stamp, self._smooth, self.drift)
+        if self._evidence < self.config.settle * wanted:
             return None
         if not self._told.rested(stamp, self.config.min_gap):
             return None
         onset = max(self._calm, self._since - self.config.clip) - self.config.lag
         seconds = self._count * min(step, 1.0)
-        return self._publish(stamp, onset, self._sum / np.float32(self._count), seconds)
+        self._readiness.told(stamp, self._reference)
+        change = self._publish(stamp, onset, self._sum / np.float32(self._count), seconds)
+        self._correction.open(stamp, change.onset, change.state, self.config.clip)
+        return change
 
-    def _publish(self, stamp: float, onset: float, mean: Vector, seconds: float) -> Change:
+    def _correct(self, stamp: float, limit: float) -> Change | None:
+        if not self._told.rested(stamp, self.config.min_gap):
+            return None
+        better = self._correction.due(limit)
+        if better is None:
+            return None
+        return self._publish(stamp, self._correction.onset, better, self._seconds, CORRECTION)
+
+    def _publish(
+        self, stamp: float, onset: float, mean: Vector, seconds: float, reason: str = CHANGE
+    ) -> Change:
         self._smooth = self._reference = mean
         self._seconds = max(FRESH, seconds)
         self._calm = self._told_or_beat = stamp
         self._settled, self._slow = None, 0.0
         self._drop_suspicion()
-        return self._told.publish(stamp, onset, mean)
+        return self._told.publish(stamp, onset, mean, reason)
 
     def _refine(self, sample: Vector, step: float, drift: float, level: float) -> None:
         """Average a quiet sample into the reference; the less, the less quiet it is."""
@@ -255,12 +228,13 @@ class AnchorDrift(GatedDetector):
             if self._seconds >= SETTLED:
                 self._settled = self._reference
             return None
-        away = _distance(self._reference, self._settled)
+        away = cosine_distance(self._reference, self._settled)
         self._slow = max(0.0, self._slow + (away - SLOW_ALLOWANCE * limit) * step)
         if self._slow <= (SLOW_CHANGE - SLOW_ALLOWANCE) * limit * self.config.slow:
             return None
         if not self._told.rested(stamp, self.config.min_gap):
             return None
+        self._readiness.told(stamp, None)
         return self._publish(stamp, stamp, self._reference, self._seconds)
 
     def _beat(self, stamp: float) -> Change | None:
@@ -274,8 +248,9 @@ class AnchorDrift(GatedDetector):
     def _drop_suspicion(self) -> None:
         self._since = None
         self._sum = None
-        self._count = 0
+        self._count = 0.0
         self._evidence = 0.0
+        self._peak = 0.0
 
 
 def _towards(start: Vector, goal: Vector, weight: float) -> Vector:
@@ -283,9 +258,3 @@ def _towards(start: Vector, goal: Vector, weight: float) -> Vector:
     moved *= np.float32(weight)
     moved += start
     return moved
-
-
-def _distance(one: Vector, other: Vector) -> float:
-    """Cosine distance of two vectors of any length; 1 where one of them has no direction."""
-    norms = float(one @ one) * float(other @ other)
-    return 1.0 - float(one @ other) / math.sqrt(norms) if norms > 1e-24 else 1.0

@@ -9,10 +9,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CHANGE", "FIRST", "HEARTBEAT", "Change", "ChangeDetector", "usable"]
+__all__ = ["CHANGE", "CORRECTION", "FIRST", "HEARTBEAT", "Change", "ChangeDetector", "usable"]
 
 FIRST = "first"
 CHANGE = "change"
+CORRECTION = "correction"
 HEARTBEAT = "heartbeat"
 
 
@@ -24,7 +25,8 @@ class Change:
     onset: seconds; estimated beginning of the change, not after `stamp`.
     state: [D] float32, L2 norm 1; the new state, fit to be decoded (not a sample of the
     transition). distance: cosine distance between the state published before and this one, 0..2; 0
-    for the first. reason: FIRST for the first state of a stream, else CHANGE; HEARTBEAT where
+    for the first. reason: FIRST for the first state of a stream, else CHANGE; CORRECTION where the
+    change told last went on after it had been told: its onset, a better state; HEARTBEAT where
     nothing changed for long and the detector was asked to tell the present state again.
     """
 

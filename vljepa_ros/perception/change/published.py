@@ -22,14 +22,14 @@ class PublishedState:
         self.state: Vector | None = None
         self.stamp = -math.inf
 
-    def publish(self, stamp: float, onset: float, vector: Vector) -> Change:
+    def publish(self, stamp: float, onset: float, vector: Vector, reason: str = CHANGE) -> Change:
         """Make `vector` ([D] float32, any length above 0) the published state."""
         state = unit(vector)
         if self.state is None:
             change = Change(stamp, stamp, state, 0.0, FIRST)
         else:
             distance = max(0.0, 1.0 - float(state @ self.state))
-            change = Change(stamp, min(onset, stamp), state, distance, CHANGE)
+            change = Change(stamp, min(onset, stamp), state, distance, reason)
         self.state = state
         self.stamp = stamp
         return change

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vljepa_ros.perception.change.interface import usable
 
-__all__ = ["BREAK", "SampleGate", "unit"]
+__all__ = ["BREAK", "SampleGate", "cosine_distance", "unit"]
 
 BREAK = math.inf  # the step of a sample that does not continue the ones before it
 
@@ -55,3 +55,9 @@ def unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
     """[D] scaled to L2 norm 1; a vector too short to have a direction comes back as it is."""
     norm = math.sqrt(float(vector @ vector))
     return vector * np.float32(1.0 / norm) if norm > 1e-12 else vector
+
+
+def cosine_distance(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Of two vectors of any length, 0..2; 1 where one of them has no direction."""
+    norms = float(one @ one) * float(other @ other)
+    return 1.0 - float(one @ other) / math.sqrt(norms) if norms > 1e-24 else 1.0
