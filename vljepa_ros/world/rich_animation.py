@@ -7,6 +7,7 @@ import numpy as np
 from vljepa_ros.world.animation import apply, between, grasp_yaw, turn
 from vljepa_ros.world.cast import Cast, Thing, ease
 from vljepa_ros.world.events import Motion
+from vljepa_ros.world.renderer import Array
 from vljepa_ros.world.rich_cast import OBSTACLE_OUT, RichCast
 from vljepa_ros.world.rich_state import HANDED
 
@@ -15,7 +16,7 @@ __all__ = ["apply_rich"]
 _AWAY = np.array([0.0, -0.22, 0.22])  # metres: the gripper draws back from the person
 
 
-def _grip_of(cast: RichCast, thing: Thing) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def _grip_of(cast: RichCast, thing: Thing) -> Array:
     """Where the gripper is when it meets the person's stretched-out hand."""
     return cast.in_hand(thing) + np.array([0.0, 0.0, thing.grip_height])
 

@@ -68,8 +68,9 @@ class Story:
         """Whether nothing at all moves from now until then."""
         if self._motion is not None or self._next < until:
             return False
-        homing = self._last is not None and self.cast.held is None
-        return not homing or self._last is None or self.time - self._last.end >= HOMING
+        if self._last is None or self.cast.held is not None:
+            return True
+        return self.time - self._last.end >= HOMING  # the empty gripper has gone home
 
     def advance(self, t: float) -> None:
         """Go on to scene time `t`, seconds.

@@ -464,6 +464,6 @@ def test_what_is_not_allowed_is_refused_by_name(plain_renderer: Renderer) -> Non
         Scene(plain_renderer, 0, "train", rich=RichConfig())
     for field, value in (("gap", (0.1, 3.0)), ("gap", (9.0, 3.0)), ("blurred", 1.5)):
         with pytest.raises(ValueError, match=rf"{field} is .*; allowed are"):
-            RichConfig(**{field: value})
+            RichConfig(**{field: value})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="sub_frames is 1; allowed are 2"):
         RichConfig(sub_frames=1)
