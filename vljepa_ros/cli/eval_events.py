@@ -42,7 +42,10 @@ def add_options(parser: Any) -> None:
         help="through one detector, to see whether it grows (default: 200000)",
     )
     group.add_argument(
-        "--workers", type=natural_number, metavar="N", help="that render and embed (default: 1)"
+        "--workers",
+        type=natural_number,
+        metavar="N",
+        help="processes that render, embed and judge (default: 1)",
     )
     group.add_argument("--world", action="store_true", help="only streams of the world")
     group.add_argument("--synthetic-only", action="store_true", help="only synthetic streams")

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_ros.evaluation.change_eval import Progress
+from vljepa_ros.evaluation.change_spread import Progress
 from vljepa_ros.perception.change.detectors import DEFAULT, DETECTORS
 
-__all__ = ["cost"]
+__all__ = ["growth", "times"]
 
 DIM = 1536
 RATE = 4.0  # samples a second
@@ -25,13 +25,12 @@ LAP = 4000  # samples that are drawn, and played again and again
 PIECE = 200  # samples timed together
 
 
-def cost(samples: int, progress: Progress) -> dict[str, Any]:
-    """Microseconds for each `observe` at 1536-d, and bytes held after many samples.
+def times(progress: Progress) -> dict[str, Any]:
+    """Microseconds for each `observe` at 1536-d.
 
     observe_us: median, observe_us_p99: of pieces of 200 samples, changes included, in the time of
     this process. control_us: one dot product and one scaling of such a vector, in the same run.
-    others_us: medians of the other detectors. state_bytes: of the detector, pickled, after
-    `samples`; state_grown_bytes, process_grown_bytes: how much more than after the first lap.
+    others_us: medians of the other detectors.
     """
     stream = _stream()
     found = {}
@@ -45,7 +44,33 @@ def cost(samples: int, progress: Progress) -> dict[str, Any]:
         "observe_us_p99": float(np.quantile(own, 0.99)),
         "control_us": _control(stream),
         "others_us": {name: statistics.median(times) for name, times in found.items()},
-    } | _growth(stream, samples, progress)
+    }
+
+
+def growth(samples: int) -> dict[str, Any]:
+    """Bytes that the default holds after many samples of 1536-d.
+
+    state_bytes: of the detector, pickled, after `samples`; state_grown_bytes, process_grown_bytes:
+    how much more than after the first lap.
+    """
+    stream = _stream()
+    kind = DETECTORS[DEFAULT]
+    detector = kind.make(kind.default, None)
+    laps = max(2, -(-samples // LAP))
+    sizes: list[int] = []
+    for lap in range(laps):
+        for index, sample in enumerate(stream):
+            detector.observe((lap * LAP + index) / RATE, sample)
+        if lap in (0, laps - 1):
+            gc.collect()
+            sizes.append(len(pickle.dumps(detector)))
+            sizes.append(_resident())
+    return {
+        "samples": laps * LAP,
+        "state_bytes": sizes[2],
+        "state_grown_bytes": sizes[2] - sizes[0],
+        "process_grown_bytes": sizes[3] - sizes[1],
+    }
 
 
 def _stream() -> NDArray[np.float32]:
@@ -72,28 +97,6 @@ def _control(stream: NDArray[np.float32]) -> float:
     for vector in stream:
         vector * np.float32(1.0 / float(vector @ vector) ** 0.5)
     return (time.process_time() - begun) / LAP * 1e6
-
-
-def _growth(stream: NDArray[np.float32], samples: int, progress: Progress) -> dict[str, Any]:
-    kind = DETECTORS[DEFAULT]
-    detector = kind.make(kind.default, None)
-    laps = max(2, -(-samples // LAP))
-    sizes: list[int] = []
-    for lap in range(laps):
-        if lap % 25 == 0:
-            progress("thousand samples observed", lap * LAP // 1000, laps * LAP // 1000)
-        for index, sample in enumerate(stream):
-            detector.observe((lap * LAP + index) / RATE, sample)
-        if lap in (0, laps - 1):
-            gc.collect()
-            sizes.append(len(pickle.dumps(detector)))
-            sizes.append(_resident())
-    return {
-        "samples": laps * LAP,
-        "state_bytes": sizes[2],
-        "state_grown_bytes": sizes[2] - sizes[0],
-        "process_grown_bytes": sizes[3] - sizes[1],
-    }
 
 
 def _resident() -> int:

@@ -7,10 +7,8 @@ alone and an interrupted run goes on where it was.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.evaluation.change_disturbances import draw_disturbances, undisturbed
 from vljepa_ros.evaluation.change_rendering import RenderedScene, ScenePlan, load, render
+from vljepa_ros.evaluation.change_spread import Progress, spread
 from vljepa_ros.perception.ring import ClipRing
 from vljepa_ros.world.clips import INTERVAL
 
@@ -68,7 +67,7 @@ def embed_all(
     folder: Path,
     model: tuple[Path, str, str],
     workers: int,
-    progress: Callable[[str, int, int], None],
+    progress: Progress,
 ) -> None:
     """Render and embed what is missing.
 
@@ -78,34 +77,12 @@ def embed_all(
     """
     plans = list(dict.fromkeys(watch.plan for watch in watches))
     unseen = [plan for plan in plans if not (folder / f"{plan.name}.npy").exists()]
-    _spread(render, [(plan, folder) for plan in unseen], workers, "scenes rendered", progress)
+    spread(render, [(plan, folder) for plan in unseen], workers, "scenes rendered", progress)
     todo = [watch for watch in watches if not watch.file(folder, model[2]).exists()]
     todo.sort(key=lambda watch: watch.seconds)
     groups = [todo[i : i + SIDE_BY_SIDE] for i in range(0, len(todo), SIDE_BY_SIDE)]
     jobs = [(group, folder, model) for group in groups]
-    _spread(_embed_group, jobs, workers, "groups of scenes embedded", progress)
-
-
-def _spread(
-    work: Callable[..., None],
-    jobs: Sequence[tuple[Any, ...]],
-    workers: int,
-    what: str,
-    progress: Callable[[str, int, int], None],
-) -> None:
-    if not jobs:
-        return
-    progress(what, 0, len(jobs))
-    if workers <= 1:
-        for number, job in enumerate(jobs):
-            work(*job)
-            progress(what, number + 1, len(jobs))
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(work, *job) for job in jobs]
-        for number, future in enumerate(as_completed(futures)):
-            future.result()
-            progress(what, number + 1, len(jobs))
+    spread(_embed_group, jobs, workers, "groups of scenes embedded", progress)
 
 
 class _Camera:

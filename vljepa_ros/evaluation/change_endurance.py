@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_ros.engines.protocol import Generated
-from vljepa_ros.evaluation.change_eval import Progress
+from vljepa_ros.evaluation.change_spread import Progress
 from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
 from vljepa_ros.perception.narrator import Narration, Narrator
 

@@ -7,7 +7,7 @@ same code. The definitions are in `change_measures.py`, the whole of `vljepa eva
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,16 +16,16 @@ import numpy as np
 from vljepa_ros.evaluation import change_replay as replay
 from vljepa_ros.evaluation.change_curves import Curve, Floats, interval, rate_for, share_at
 from vljepa_ros.evaluation.change_measures import StreamScore, pool, score
+from vljepa_ros.evaluation.change_spread import Progress
 from vljepa_ros.evaluation.change_streams import ChangeStream
 from vljepa_ros.perception.change.detectors import DEFAULT, DETECTORS, Detector
 
-__all__ = ["Progress", "false_alarms", "judge"]
+__all__ = ["false_alarms", "judge"]
 
 STRIDES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 20, 24, 32, 48, 72, 120, 180, 240, 360)
 PHASES = 8  # of each stride, at most
 ENOUGH = 0.95  # of the ceiling, below which a saving does not count
 
-Progress = Callable[[str, int, int], None]
 Scores = list[StreamScore]
 
 
