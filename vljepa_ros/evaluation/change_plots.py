@@ -12,6 +12,7 @@ from vljepa_ros.evaluation.change_names import sets_of
 from vljepa_ros.evaluation.change_replay import AFTER_TURN
 from vljepa_ros.evaluation.change_streams import ChangeStream, StreamConfig, synthetic_stream
 from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
+from vljepa_ros.perception.change.interface import CHANGE, CORRECTION
 from vljepa_ros.perception.change.turn_guard import TurnGuard, TurnGuardConfig
 
 __all__ = ["write_plots"]
@@ -159,7 +160,7 @@ def _trace(stream: ChangeStream, path: Path) -> Path:
         drifts.append(detector.drift)
         limits.append(detector.threshold)
         if change is not None:
-            told.append((change.stamp, change.onset))
+            told.append(change)
     figure = _figure(12.5, 4.2)
     axes = figure.add_subplot()
     for index, event in enumerate(stream.events):
@@ -178,20 +179,30 @@ def _trace(stream: ChangeStream, path: Path) -> Path:
     )
     axes.plot(stream.stamps, drifts, color="#2563a8", linewidth=1.3, label="drift")
     axes.plot(stream.stamps, limits, color=INK, linewidth=1.0, linestyle=(0, (4, 2)), label="limit")
-    for index, (stamp, onset) in enumerate(told[1:]):
-        axes.axvline(
-            stamp, color="#c2410c", linewidth=1.2, label="change told" if not index else None
-        )
-        axes.plot(
-            onset,
-            0.0,
-            marker="^",
-            color="#c2410c",
-            markersize=7,
-            clip_on=False,
-            linestyle="none",
-            label="estimated onset" if not index else None,
-        )
+    for reason, style, what in (
+        (CHANGE, "-", "change told"),
+        (CORRECTION, (0, (1, 1.2)), "corrected"),
+    ):
+        stamps = [change.stamp for change in told if change.reason == reason]
+        for index, stamp in enumerate(stamps):
+            axes.axvline(
+                stamp,
+                color="#c2410c",
+                linewidth=1.2,
+                linestyle=style,
+                label=None if index else what,
+            )
+    onsets = [change.onset for change in told if change.reason == CHANGE]
+    axes.plot(
+        onsets,
+        np.zeros(len(onsets)),
+        marker="^",
+        color="#c2410c",
+        markersize=7,
+        clip_on=False,
+        linestyle="none",
+        label="estimated onset",
+    )
     axes.set_xlim(float(stream.stamps[0]), stream.end)
     axes.set_ylim(0, top)
     axes.set_xlabel("seconds")
@@ -199,6 +210,6 @@ def _trace(stream: ChangeStream, path: Path) -> Path:
     axes.set_title("What the detector sees: a perturbed stream", fontsize=12, color=INK)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=6, frameon=False, fontsize=9)
+    figure.legend(loc="outside lower center", ncols=7, frameon=False, fontsize=9)
     figure.savefig(path)
     return path

@@ -11,10 +11,14 @@ because a fresh reference is itself noisy. A change is suspected when the drift 
 max(threshold, strictness * quiet level) and dropped when it falls below `release` of that. While
 it is suspected, evidence of min(drift / limit, 1.5) - 0.5 a second is gathered, as in Page's
 CUSUM; at `settle` the change is confirmed, so that small changes must last longer than large ones.
-Its state is the mean of the samples since the suspicion without the first, which still show the
-transition. The quiet level is learned as told in `quiet_level.py` and frozen while a change is
-suspected; strictness follows from `sensitivity`, the false alarms per hour to expect of a camera
-that is disturbed now and then (measured, doc/change.md; one that is not gives fewer).
+A sample that has fallen back below half of the largest one is no evidence: one odd picture in
+overlapping clips comes and goes, a change comes and stays. Returns, and changes in a stream that
+has long been quiet, need more evidence (`readiness.py`). The state told is the mean of the samples
+since the suspicion without the first, which still show the transition; where the change goes on, it
+is told once more (`correction.py`). The quiet level is learned as told in `quiet_level.py` and
+frozen while a change is suspected; strictness follows from `sensitivity`, the false alarms per hour
+to expect of a camera that is disturbed now and then (measured, doc/change.md; one that is not gives
+fewer).
 
 A slow change never leaves the reference, which follows it. So the distance of the reference from
 what it was when it had settled is summed beyond an allowance, and told when the sum reaches what
