@@ -43,7 +43,9 @@ _TEXTS = frozenset(
         "event_wordings",
         "live",
         "questions",
+        "rich_wordings",
         "unseen_wordings",
+        "wide_wordings",
         "wordings",
     )
 )
