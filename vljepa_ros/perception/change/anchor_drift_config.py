@@ -8,7 +8,7 @@ from dataclasses import dataclass
 __all__ = ["AnchorDriftConfig", "strictness"]
 
 ONE_AN_HOUR = 2.7  # strictness at which a disturbed stream gives about one false alarm an hour
-PER_LOG = 0.1  # how much of it a factor of e in false alarms is worth
+PER_LOG = 0.2  # how much of it a factor of e in false alarms is worth
 
 
 def strictness(sensitivity: float) -> float:

@@ -40,7 +40,7 @@ class Detector:
 def _scaled(threshold: float) -> AnchorDriftConfig:
     """Settings with this threshold and, up or down with it, the strictness towards noise."""
     default = AnchorDriftConfig()
-    sensitivity = default.sensitivity * (default.threshold / threshold) ** 6
+    sensitivity = default.sensitivity * (default.threshold / threshold) ** 3
     return replace(default, threshold=threshold, sensitivity=min(max(sensitivity, 1e-3), 1e3))
 
 

@@ -55,7 +55,7 @@ def test_where_the_minimum_gap_is_longer_than_a_clip_nothing_is_corrected() -> N
 def test_nothing_is_corrected_while_the_robot_turns() -> None:
     guard = TurnGuard(TurnGuardConfig(hold=1.0))
     detector = AnchorDrift(AnchorDriftConfig(), guard)
-    found = []
+    found: list[Change] = []
     for i, sample in enumerate(ramp()):
         if found and found[-1].reason == CHANGE:
             guard.turn(i / RATE, 0.5)
