@@ -36,6 +36,7 @@ _TEXTS = frozenset(
     f"{name}.py"
     for name in (
         "__init__",
+        "candidates",
         "captions",
         "clips",
         "dataset",

@@ -9,13 +9,12 @@ from __future__ import annotations
 import random
 from collections import Counter
 from dataclasses import dataclass
-from functools import lru_cache
 
+from vljepa_ros.world.candidates import event_candidates, most_wordings, object_candidates
 from vljepa_ros.world.captions import (
     SEEN,
     caption,
     event_key,
-    event_text,
     event_texts,
     noun,
     object_names,
@@ -24,7 +23,7 @@ from vljepa_ros.world.captions import (
     wide_state_texts,
 )
 from vljepa_ros.world.clips import CLIP_FRAMES, INTERVAL, Record, Window, window
-from vljepa_ros.world.rich_state import HANDED, RichState, actions, object_actions
+from vljepa_ros.world.rich_state import HANDED, RichState, actions
 from vljepa_ros.world.rich_wordings import RICH_QUESTIONS, RICH_UNSEEN_QUESTIONS
 from vljepa_ros.world.state import (
     COLORS,
@@ -75,7 +74,6 @@ CLEAR, HIDDEN = (
 )  # visible share from which an object is clearly seen, below which it is not
 _COLOR_KEYS = tuple(f"color:{c}" for c in COLORS)
 _NUMBER_KEYS = tuple(f"count:{n}" for n in range(len(NUMBERS)))
-_Options = tuple[tuple[str, ...], tuple[str, ...]]  # texts and their keys
 # when in the event the object changes between table and gripper, as a share of its duration
 _SWITCH = {"pick up": 0.5, "put down": 0.72, "drop": 0.45}
 _SWITCH |= {"handover to person": HANDED, "handover from person": HANDED}
@@ -97,38 +95,6 @@ class Question:
     key: str
     candidates: tuple[str, ...]
     keys: tuple[str, ...]
-
-
-@lru_cache(maxsize=1)
-def _most_wordings() -> int:
-    """How many wordings the event with the most of them has in training."""
-    kinds = [kind for kind in actions(rich=False) if kind not in object_actions(rich=False)]
-    return max(len(wide_event_texts(kind)) for kind in kinds)
-
-
-@lru_cache(maxsize=256)
-def _event_candidates(
-    split: str, wording: str, index: int, rich: bool
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Every event that can happen, worded by template `index`: texts and keys."""
-    with_object = object_actions(rich)
-    pairs = [(k, n) for k in with_object for n in object_names(split)]
-    pairs += [(k, "") for k in actions(rich) if k not in with_object]
-    if wording == "wide":
-        every = (wide_event_texts(k, n) for k, n in pairs)
-        texts = tuple(options[index % len(options)] for options in every)
-    else:
-        texts = tuple(event_text(k, n, index, wording == "unseen") for k, n in pairs)
-    return texts, tuple(event_key(k, n) for k, n in pairs)
-
-
-@lru_cache(maxsize=8)
-def _object_candidates(split: str) -> _Options:
-    names = object_names(split)
-    return (
-        ("nothing", *(noun(n) for n in names)),
-        ("none", *(f"object:{n}" for n in names)),
-    )
 
 
 class _Asker:
@@ -207,15 +173,15 @@ class _Asker:
         kind, obj = self.window.kind, self.window.object
         if kind is None:
             return
-        limits = {"canonical": 1, "train": 13, "wide": _most_wordings(), "unseen": 4}
+        limits = {"canonical": 1, "train": 13, "wide": most_wordings(), "unseen": 4}
         # `canonical` draws nothing: its questions stay what they were.
         index = 0 if self.wording == "canonical" else self.rng.randrange(limits[self.wording])
         rich = self.record.rich
-        texts, keys = _event_candidates(self.record.split, self.wording, index, rich)
+        texts, keys = event_candidates(self.record.split, self.wording, index, rich)
         self._add("event", event_key(kind, obj), texts, keys)
         texts = tuple(self._choose(self._event_texts(k)) for k in actions(rich))
         self._add("action", event_key(kind), texts, tuple(event_key(k) for k in actions(rich)))
-        texts, keys = _object_candidates(self.record.split)
+        texts, keys = object_candidates(self.record.split)
         if obj:
             self._add("moved", f"object:{obj}", texts, keys)
         elif kind == "nothing" and self.rng.random() < 0.5:
@@ -309,7 +275,7 @@ class _Asker:
             seen = any(o.name == s.held and o.visible >= 0.5 for o in s.objects)
         if not seen:
             return
-        texts, keys = _object_candidates(self.record.split)
+        texts, keys = object_candidates(self.record.split)
         if s.held or self.rng.random() < 0.4:
             self._add("held", f"object:{s.held}" if s.held else "none", texts, keys)
             self._yes("holding_anything_yes", bool(s.held))
@@ -329,7 +295,7 @@ class _Asker:
         if s.person_visible < SEEN or self._between_places() or s.person_holds != s.seen_in_hand:
             return
         if s.person_holds or self.rng.random() < 0.4:
-            texts, keys = _object_candidates(self.record.split)
+            texts, keys = object_candidates(self.record.split)
             key = f"object:{s.person_holds}" if s.person_holds else "none"
             self._add("person_held", key, texts, keys)
             self._yes("person_holding_yes", bool(s.person_holds))
