@@ -20,12 +20,15 @@ from vljepa_ros.world.captions import (
     wide_state_texts,
 )
 from vljepa_ros.world.questions import Question, ask
-from vljepa_ros.world.state import ACTIONS, COLORS, OBJECT_ACTIONS, SHAPES, State
-from vljepa_ros.world.wide_wordings import wide_questions
+from vljepa_ros.world.rich_state import actions, object_actions
+from vljepa_ros.world.rich_wordings import RICH_QUESTIONS, RICH_STATES
+from vljepa_ros.world.state import COLORS, SHAPES, State
+from vljepa_ros.world.wide_wordings import rich_wide_questions, wide_questions
 from vljepa_ros.world.wordings import QUESTIONS, STATES
 
 __all__ = [
     "ABSENT",
+    "OF_OBJECTS",
     "Row",
     "canonical_text",
     "draw",
@@ -36,9 +39,12 @@ __all__ = [
     "named_cells",
     "named_shape",
     "parent",
+    "states_of",
+    "wordings_of_questions",
 ]
 
 ABSENT = 64
+OF_OBJECTS = ("held", "person_held")  # states that name an object
 _WIDE = 0.6  # share of the windows that are asked about in the wide wordings
 _NOT_ASKED = -1
 _NUMBERS = ("zero", "one", "two", "three", "four", "five")
@@ -59,6 +65,10 @@ _WEIGHTS = {
     "held": 0.8,
     "holding_anything": 0.6,
     "caption": 0.0,
+    "drawer": 1.3,
+    "obstacle": 1.3,
+    "person_held": 1.0,
+    "person_holding": 0.8,
 }
 """How much each task is worth in training: what is hard, or matters most, is asked more often."""
 
@@ -95,7 +105,7 @@ def named_cells(question: Question, state: State) -> tuple[int, int]:
     names none.
     """
     cells = [_cell(state, *match) for match in _NAMED.findall(question.text)]
-    if not cells and question.task in ("held", "moved") and question.key.startswith("object:"):
+    if not cells and question.task in (*OF_OBJECTS, "moved") and question.key.startswith("object:"):
         colour, _, shape = question.key.removeprefix("object:").partition(" ")
         cells = [_cell(state, colour, shape)]
     cells = [*cells, _NOT_ASKED, _NOT_ASKED][:2]
@@ -160,7 +170,7 @@ def canonical_text(key: str) -> str:
     if kind == "event":
         action, _, name = rest.partition(":")
         return event_text(action, name)
-    if kind in ("door", "lights", "person", "held"):
+    if kind in ("door", "lights", "person", "drawer", "obstacle", *OF_OBJECTS):
         return state_text(key)
     if kind == "object":
         return noun(rest)
@@ -171,29 +181,48 @@ def canonical_text(key: str) -> str:
     return "nothing" if kind == "none" else kind
 
 
-def frequent_answers(split: str, rng: random.Random, wordings: int = 10) -> list[str]:
-    """Answers worth knowing from the start; `wordings` of each event with each object."""
+def states_of(rich: bool) -> tuple[str, ...]:
+    """Keys of the states that name no object, of the plain or of the richer world."""
+    return tuple(key for key in (STATES | RICH_STATES if rich else STATES) if key not in OF_OBJECTS)
+
+
+def wordings_of_questions(rich: bool) -> dict[str, tuple[str, ...]]:
+    """Form of a question -> all its wordings for training."""
+    more = wide_questions() | (rich_wide_questions() if rich else {})
+    known = QUESTIONS | RICH_QUESTIONS if rich else QUESTIONS
+    return {form: (*texts, *more.get(form, ())) for form, texts in known.items()}
+
+
+def frequent_answers(
+    split: str, rng: random.Random, wordings: int = 10, rich: bool = False
+) -> list[str]:
+    """Answers worth knowing from the start; `wordings` of each event with each object.
+
+    rich: of the richer world, here and below.
+    """
     names = object_names(split)
-    found = [text for text, _ in fixed_candidates()]
-    for kind in ACTIONS:
+    found = [text for text, _ in fixed_candidates(rich)]
+    for kind in actions(rich):
         found += wide_event_texts(kind)
-        if kind in OBJECT_ACTIONS:
+        if kind in object_actions(rich):
             for name in names:
                 found += [event_text(kind, name, i) for i in range(2)]
                 found += rng.sample(wide_event_texts(kind, name), wordings - 2)
-    for key in STATES:
-        if key != "held":
-            found += wide_state_texts(key)
+    for key in states_of(rich):
+        found += wide_state_texts(key)
     found += [noun(name) for name in names]
     return list(dict.fromkeys(found))
 
 
-def frequent_texts(split: str, rng: random.Random, sides: int = 3000) -> list[str]:
+def frequent_texts(
+    split: str, rng: random.Random, sides: int = 3000, rich: bool = False
+) -> list[str]:
     """Questions worth knowing from the start; `sides` of those that name two objects."""
     names = object_names(split)
     found = []
-    for form, known in QUESTIONS.items():
-        for text in (*known, *wide_questions().get(form, ())):
+    asked = wordings_of_questions(rich)
+    for form, known in asked.items():
+        for text in known:
             if "{y}" in text:
                 continue
             if "{x}" not in text:
@@ -203,15 +232,14 @@ def frequent_texts(split: str, rng: random.Random, sides: int = 3000) -> list[st
             else:
                 found += [text.format(x=noun(shape)) for shape in SHAPES]
     named = [*names, *SHAPES, *SHAPES]
-    forms = ("side", "side_yes")
-    pairs = [text for form in forms for text in (*QUESTIONS[form], *wide_questions()[form])]
+    pairs = [*asked["side"], *asked["side_yes"]]
     for _ in range(sides):
         x, y = rng.sample(named, 2)
         found.append(rng.choice(pairs).format(x=noun(x), y=noun(y)))
     return list(dict.fromkeys(found))
 
 
-def fixed_candidates() -> list[tuple[str, str]]:
+def fixed_candidates(rich: bool = False) -> list[tuple[str, str]]:
     """Short answers that stand in every batch, with their keys: right or wrong, never missing."""
     found = [("yes", "yes"), ("no", "no"), ("nothing", "none")]
     found += [(word, f"door:{word}") for word in ("open", "closed")]
@@ -219,22 +247,26 @@ def fixed_candidates() -> list[tuple[str, str]]:
     found += [(word, f"side:{word}") for word in ("left", "right")]
     found += [(colour, f"color:{colour}") for colour in COLORS]
     found += [(word, f"count:{index}") for index, word in enumerate(_NUMBERS)]
+    if rich:
+        found += [(word, f"drawer:{word}") for word in ("open", "closed")]
     return found
 
 
-def hard_candidates(rows: Sequence[Row], split: str, rng: random.Random) -> list[tuple[str, str]]:
+def hard_candidates(
+    rows: Sequence[Row], split: str, rng: random.Random, rich: bool = False
+) -> list[tuple[str, str]]:
     """Wrong answers that differ in one thing: the same event with another object, another event
     with it;
     every action once. Keys beside the texts."""
     names = object_names(split)
     # Few wordings: each new text costs a pass of the trunk.
-    found = [(rng.choice(wide_event_texts(kind)), event_key(kind)) for kind in ACTIONS]
+    found = [(rng.choice(wide_event_texts(kind)), event_key(kind)) for kind in actions(rich)]
     for row in rows:
         if row.task == "event" and parent(row.key):
             _, kind, name = row.key.split(":", 2)
             other = rng.choice(names)
             found.append((event_text(kind, other, rng.randrange(2)), event_key(kind, other)))
-            kind = rng.choice(OBJECT_ACTIONS)
+            kind = rng.choice(object_actions(rich))
             found.append((event_text(kind, name, rng.randrange(2)), event_key(kind, name)))
         elif row.key.startswith("object:"):
             colour, _, shape = row.key.removeprefix("object:").partition(" ")

@@ -82,17 +82,18 @@ def train_cached(
     name: str = "cached",
     start_from: str = "joint",
     paraphrases: Paraphrases | None = None,
+    rich: bool = False,
 ) -> None:
     """Resumes from and ends with `<name>.pt`; starts with `<start_from>.pt`.
 
-    features: `frame_features` of `scenes`.
+    features: `frame_features` of `scenes`; rich: see `train_joint`.
     """
     machine = place.machine
-    window_heads, scale = WindowHeads(model.architecture.window.dim), LogitScale()
+    window_heads, scale = WindowHeads(model.architecture.window.dim, rich), LogitScale()
     # The per-frame stage and its read-outs only pass through, for the phase that comes next.
     parts = {
         "frame": model.frame,
-        "heads": FrameHeads(model.architecture.frame.dim),
+        "heads": FrameHeads(model.architecture.frame.dim, rich),
         "window": model.window,
         "predictor": model.predictor,
         "text_head": model.text_head,
@@ -126,7 +127,7 @@ def train_cached(
         model.predictor.train()
 
     def make() -> Prepared:
-        return prepare(scenes, chooser, config.scenes, table, rng, clips)
+        return prepare(scenes, chooser, config.scenes, table, rng, clips, rich)
 
     batches = prepared(make)
     for step in phase.steps(config.rate, config.warmup, config.save_every, saved, ready):

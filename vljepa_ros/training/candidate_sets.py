@@ -26,8 +26,10 @@ _KINDS = {
     "moved": "event",
     "held": "held",
     "holding_anything": "held",
+    "person_held": "held",
+    "person_holding": "held",
 }
-_TELLING = frozenset({"door", "lights", "person", "held", "event"})
+_TELLING = frozenset({"door", "lights", "person", "held", "event", "drawer", "obstacle"})
 """Kinds whose sentences may be true of one moment side by side ("the door is open", "the door
 opens"): none of them serves as a wrong answer to a question of another."""
 _SHORT = frozenset({"yes", "no", "none"})

@@ -23,7 +23,7 @@ from vljepa_ros.training.losses import dense_loss
 from vljepa_ros.training.machine import device_of, moved
 from vljepa_ros.training.progress import Progress
 from vljepa_ros.training.schedule import make_optimizer
-from vljepa_ros.training.store import CLASSES, Scene, Store
+from vljepa_ros.training.store import Scene, Store
 
 __all__ = ["DenseConfig", "channels_last", "freeze_statistics", "probe", "train_dense"]
 
@@ -71,7 +71,7 @@ def _batch(
     frames = torch.from_numpy(pixels)
     truth = {
         name: torch.from_numpy(np.stack([scene.truth[name][t] for scene, t in picks])).long()
-        for name in CLASSES
+        for name in picks[0][0].truth
     }
     return frames, truth
 
@@ -86,7 +86,7 @@ def probe(
     device = device_of(stage)
     with torch.no_grad():
         parts = [heads(stage(chunk.to(device))) for chunk in torch.split(pixels, 64)]
-    logits = {name: torch.cat([part[name] for part in parts]).cpu() for name in CLASSES}
+    logits = {name: torch.cat([part[name] for part in parts]).cpu() for name in truth}
     stage.train()
     return {name: round(value, 3) for name, value in dense_loss(logits, truth)[1].items()}
 
@@ -98,10 +98,14 @@ def train_dense(
     config: DenseConfig,
     place: Place,
     seed: int = 0,
+    rich: bool = False,
 ) -> FrameHeads:
-    """Train `model.frame`; resumes from and ends with `dense.pt`. Returns the read-outs."""
+    """Train `model.frame`; resumes from and ends with `dense.pt`. Returns the read-outs.
+
+    rich: with those of the richer world, as `store` has its targets.
+    """
     machine = place.machine
-    heads = FrameHeads(model.architecture.frame.dim)
+    heads = FrameHeads(model.architecture.frame.dim, rich)
     parts = {"frame": model.frame, "heads": heads}
     optimizer = make_optimizer([(model.frame, 1.0), (heads, 1.0)], config.rate)
     phase = Phase("dense", place, parts, optimizer, config.minutes)

@@ -5,22 +5,28 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vljepa_ros.training.store import CLASSES
-from vljepa_ros.world.state import ACTIONS
+from vljepa_ros.training.store import classes
+from vljepa_ros.world.rich_state import actions
 
 __all__ = ["FrameHeads", "WindowHeads"]
 
 _PER_CELL = ("shape", "colour", "thing")
-_PER_FRAME = ("lights", "door", "person", "holding", "count")
 
 
 class _Readout(nn.Module):
-    """Per-cell and per-image classes from tokens [B, 64, dim]."""
+    """Per-cell and per-image classes from tokens [B, 64, dim]; rich: of a rich run."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, rich: bool = False) -> None:
         super().__init__()
-        self.cell = nn.ModuleDict({name: nn.Linear(dim, CLASSES[name]) for name in _PER_CELL})
-        self.whole = nn.ModuleDict({name: nn.Linear(2 * dim, CLASSES[name]) for name in _PER_FRAME})
+        sizes = classes(rich)
+        self.cell = nn.ModuleDict({name: nn.Linear(dim, sizes[name]) for name in _PER_CELL})
+        self.whole = nn.ModuleDict(
+            {
+                name: nn.Linear(2 * dim, count)
+                for name, count in sizes.items()
+                if name not in _PER_CELL
+            }
+        )
 
     def forward(self, tokens: Tensor) -> dict[str, Tensor]:
         both = torch.cat([tokens.mean(1), tokens.amax(1)], 1)
@@ -37,10 +43,10 @@ class WindowHeads(nn.Module):
     ego-motion.
     """
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, rich: bool = False) -> None:
         super().__init__()
-        self.state = _Readout(dim)
-        self.action = nn.Linear(2 * dim, len(ACTIONS))
+        self.state = _Readout(dim, rich)
+        self.action = nn.Linear(2 * dim, len(actions(rich)))
         self.moved = nn.Linear(dim, 1)
         self.motion = nn.Linear(2 * dim, 3)
 

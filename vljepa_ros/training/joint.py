@@ -29,7 +29,7 @@ from vljepa_ros.training.machine import moved
 from vljepa_ros.training.paraphrases import Paraphrases
 from vljepa_ros.training.progress import Progress
 from vljepa_ros.training.schedule import make_optimizer
-from vljepa_ros.training.store import CLASSES, Scene, Store
+from vljepa_ros.training.store import Scene, Store
 from vljepa_ros.training.texts import TextTable
 from vljepa_ros.world.questions import CLIP_FRAMES
 
@@ -101,7 +101,7 @@ def window_truth(scenes: list[Scene], batch: list[Asked]) -> dict[str, Tensor]:
     picks = [(scenes[a.scene], t) for a in batch for t in a.lasts]
     found = {
         name: torch.from_numpy(np.stack([s.truth[name][t] for s, t in picks])).long()
-        for name in CLASSES
+        for name in picks[0][0].truth
     }
     found["action"] = torch.tensor([int(s.action[t]) for s, t in picks])
     found["moved"] = torch.tensor([int(s.moved[t]) for s, t in picks])
@@ -113,7 +113,7 @@ def window_loss(
     logits: dict[str, Tensor], truth: dict[str, Tensor]
 ) -> tuple[Tensor, dict[str, float]]:
     """State at the end of the clip, action, moved object's cell, ego-motion."""
-    classes = {name: truth[name] for name in (*CLASSES, "action")}
+    classes = {name: goal for name, goal in truth.items() if name not in ("moved", "motion")}
     loss, accuracy = dense_loss(logits, classes)
     loss = loss + 0.5 * functional.smooth_l1_loss(logits["motion"].float(), truth["motion"])
     asked = truth["moved"] >= 0
@@ -131,11 +131,12 @@ def prepare(
     table: TextTable,
     rng: random.Random,
     clips: Callable[[list[Asked]], Tensor],
+    rich: bool = False,
 ) -> Prepared:
-    """Draw a batch and look everything up."""
+    """Draw a batch and look everything up; rich: with the candidates of the richer world."""
     batch = chooser.choose(count)
     rows = [row for asked in batch for window in asked.rows for row in window]
-    columns = Columns(rows, "train", rng)
+    columns = Columns(rows, "train", rng, rich)
     query, valid = table.queries([row.question for row in rows])
     table.add_answers(columns.texts)
     spans = [(scenes[a.scene], slice(a.start, a.start + chooser.frames)) for a in batch]
@@ -150,7 +151,7 @@ def prepare(
             name: torch.from_numpy(
                 np.concatenate([s.truth[name][span] for s, span in spans])
             ).long()
-            for name in CLASSES
+            for name in spans[0][0].truth
         },
         window_truth(scenes, batch),
     )
@@ -178,11 +179,15 @@ def train_joint(
     name: str = "joint",
     start_from: str = "dense",
     paraphrases: Paraphrases | None = None,
+    rich: bool = False,
 ) -> None:
-    """Resumes from and ends with `<name>.pt`; starts with what `<start_from>.pt` has."""
+    """Resumes from and ends with `<name>.pt`; starts with what `<start_from>.pt` has.
+
+    rich: with the heads and candidates of the richer world, as `store` has its targets.
+    """
     machine = place.machine
-    frame_heads = FrameHeads(model.architecture.frame.dim)
-    window_heads = WindowHeads(model.architecture.window.dim)
+    frame_heads = FrameHeads(model.architecture.frame.dim, rich)
+    window_heads = WindowHeads(model.architecture.window.dim, rich)
     scale = LogitScale()
     parts = {
         "frame": model.frame,
@@ -226,7 +231,7 @@ def train_joint(
         freeze_statistics(model.frame)
 
     def make() -> Prepared:
-        return prepare(store.scenes, chooser, config.scenes, table, rng, clips)
+        return prepare(store.scenes, chooser, config.scenes, table, rng, clips, rich)
 
     batches = prepared(make)
     for step in phase.steps(config.rate, config.warmup, config.save_every, saved, ready):

@@ -13,12 +13,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer
 
-from vljepa_ros.models.vl_jepa.architecture import Architecture, TextSizes, YDecoderSizes
+from vljepa_ros.models.vl_jepa.architecture import Architecture, YDecoderSizes
 from vljepa_ros.models.vl_jepa.text import DecoderWords, TextTokenizer
 from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA, trainable_parameters
 from vljepa_ros.training.asking import frequent_answers, frequent_texts
@@ -37,14 +35,13 @@ from vljepa_ros.training.nano_config import (
     read_arguments,
 )
 from vljepa_ros.training.nano_finish import Trainee, finish, spread
-from vljepa_ros.training.nano_words import world_words
+from vljepa_ros.training.nano_start import OtherWorldError, load_trunk, make_trunk, newest
 from vljepa_ros.training.paraphrases import Paraphrases, text_ceiling
 from vljepa_ros.training.progress import Clock, Paused
 from vljepa_ros.training.quick_eval import quick_accuracy
 from vljepa_ros.training.store import Scene, Store
 from vljepa_ros.training.text_side import load_text_side, train_text_side
 from vljepa_ros.training.texts import TextTable
-from vljepa_ros.training.trunk import build_trunk
 from vljepa_ros.world.dataset import generate
 
 __all__ = ["GateError", "main", "train_nano"]
@@ -61,6 +58,7 @@ def train_nano(config: NanoConfig) -> None:
 
     Raises:
         ValueError: an unknown phase.
+        OtherWorldError: the run's folder is of a rich run and this is none, or the other way round.
         GateError: the dense phase ended without reaching `config.gate`.
         Paused: `config.budget_minutes` are used up.
     """
@@ -92,10 +90,10 @@ def _start(config: NanoConfig, machine: Machine) -> Trainee:
     """The model with its frozen trunk, the texts that are known, the scenes."""
     config.run.mkdir(parents=True, exist_ok=True)
     if machine.first:
-        _make_trunk(config.run)
+        make_trunk(config)
     machine.wait()
-    tokenizer, text_sizes, trunk = _trunk(config.run)
-    words = DecoderWords(decoder_words())
+    tokenizer, text_sizes, trunk = load_trunk(config)
+    words = DecoderWords(decoder_words(config.rich))
     architecture = Architecture(
         frame=config.frame_sizes,
         window=config.window_sizes,
@@ -108,9 +106,11 @@ def _start(config: NanoConfig, machine: Machine) -> Trainee:
     model.text_trunk.load_state_dict(trunk)
     table = TextTable(model.text_trunk, TextTokenizer(config.run / "tokenizer.json"))
     table.load(config.run / "texts.pt")
-    data = config.data
-    store = Store((data / "train", data / "train_furnished"))
-    held_out = Store((data / "val", data / "val_furnished"), 2 * config.val_scenes)
+    data, rich = config.data, config.rich
+    kinds = ("", "_furnished", *(("_rich",) if rich else ()))
+    store = Store([data / f"train{kind}" for kind in kinds], rich=rich)
+    most = 2 * config.val_scenes + config.rich_val_scenes
+    held_out = Store([data / f"val{kind}" for kind in kinds], most, rich)
     store.refresh()
     held_out.refresh()
     if machine.first:
@@ -123,24 +123,12 @@ def _start(config: NanoConfig, machine: Machine) -> Trainee:
     return Trainee(model, tokenizer, table, words, store, held_out)
 
 
-def _make_trunk(run: Path) -> None:
-    """Built once for a run, so that embeddings kept on the disk stay valid."""
-    if not (run / "trunk.pt").is_file():
-        tokenizer, _, state = build_trunk(world_words())
-        tokenizer.save(str(run / "tokenizer.json"))
-        torch.save(state, run / "trunk.pt")
-
-
-def _trunk(run: Path) -> tuple[Tokenizer, TextSizes, dict[str, torch.Tensor]]:
-    state = torch.load(run / "trunk.pt", weights_only=True)
-    sizes = TextSizes(words=len(state["words.weight"]), positions=len(state["positions"]))
-    return Tokenizer.from_file(str(run / "tokenizer.json")), sizes, state
-
-
 def _known_texts(config: NanoConfig, table: TextTable, machine: Machine) -> Paraphrases:
     """Embed the texts that will be met again and again; the first process for all."""
     chance = random.Random(config.seed)
-    questions, answers = frequent_texts("train", chance), frequent_answers("train", chance)
+    rich = config.rich
+    questions = frequent_texts("train", chance, rich=rich)
+    answers = frequent_answers("train", chance, rich=rich)
     if config.known_texts:
         questions = chance.sample(questions, min(config.known_texts, len(questions)))
         answers = chance.sample(answers, min(config.known_texts, len(answers)))
@@ -150,7 +138,7 @@ def _known_texts(config: NanoConfig, table: TextTable, machine: Machine) -> Para
         table.load(file)
     table.add(questions)
     table.add_answers(answers)
-    paraphrases = Paraphrases(table, config.seed, most=config.known_texts)
+    paraphrases = Paraphrases(table, config.seed, most=config.known_texts, rich=rich)
     if machine.first:
         table.save(file)
         machine.wait()
@@ -159,7 +147,7 @@ def _known_texts(config: NanoConfig, table: TextTable, machine: Machine) -> Para
 
 def _train(config: NanoConfig, place: Place) -> None:
     """All phases but the rendering."""
-    machine, seed = place.machine, config.seed
+    machine, seed, rich = place.machine, config.seed, config.rich
     trainee = _start(config, machine)
     model, table, store = trainee.model, trainee.table, trainee.store
     wanted = [phase for phase in PHASES if phase in config.phases]
@@ -170,7 +158,9 @@ def _train(config: NanoConfig, place: Place) -> None:
         return phase in wanted
 
     def evaluate() -> dict[str, float]:
-        found = quick_accuracy(model, table, trainee.held_out.scenes[: config.eval_scenes])
+        scenes = trainee.held_out.scenes
+        few = spread(scenes, config.eval_scenes) if rich else scenes[: config.eval_scenes]
+        found = quick_accuracy(model, table, few)
         ceiling = text_ceiling(model.text_head, table)
         return found | {f"text {name}": share for name, share in ceiling.items()}
 
@@ -182,13 +172,13 @@ def _train(config: NanoConfig, place: Place) -> None:
     paraphrases = None
     if set(wanted) & set(TRAINED):
         paraphrases = _known_texts(config, table, machine)
-    joint = partial(train_joint, model, table, store)
+    joint = partial(train_joint, model, table, store, rich=rich)
     if begin("joint"):
         joint(config.joint, place, evaluate, seed, paraphrases=paraphrases)
     for phase in ("cached", "refine", "predictor"):
         if not begin(phase):
             continue
-        start = _newest(config, before=phase)
+        start = newest(config, before=phase)
         if phase == "refine":
             joint(config.refine, place, evaluate, seed, phase, start, paraphrases)
             continue
@@ -196,7 +186,7 @@ def _train(config: NanoConfig, place: Place) -> None:
         features = _features(trainee, scenes, config, machine, start)
         train_cached(
             model, table, scenes, getattr(config, phase), place, evaluate, features, seed,
-            phase, start, paraphrases,
+            phase, start, paraphrases, rich,
         )  # fmt: skip
     model.to("cpu")
     if set(wanted) & {"decoder", "export"} and machine.first:
@@ -216,7 +206,7 @@ def _text(config: NanoConfig, place: Place, trainee: Trainee) -> None:
     def evaluate() -> dict[str, float]:
         return text_ceiling(model.text_head, TextTable(model.text_trunk, tokenizer))
 
-    train_text_side(model, tokenizer, config.text, place, evaluate, config.seed)
+    train_text_side(model, tokenizer, config.text, place, evaluate, config.seed, config.rich)
     if not done:
         trainee.table.forget()
         if place.machine.first:
@@ -232,7 +222,7 @@ def _dense(config: NanoConfig, place: Place, trainee: Trainee) -> None:
     for extension in range(gate.extensions + 1):
         minutes = config.dense.minutes * (1 + extension / 4)
         dense = replace(config.dense, minutes=minutes)
-        heads = train_dense(model, store, held_out, dense, place, config.seed)
+        heads = train_dense(model, store, held_out, dense, place, config.seed, config.rich)
         if (config.run / "joint.pt").is_file() or not tested.scenes:
             return
         seen = probe(model.frame, heads, tested)
@@ -253,24 +243,6 @@ def _dense(config: NanoConfig, place: Place, trainee: Trainee) -> None:
         f"time from {gate.shape:.0%} and {gate.colour:.0%} on. Render more scenes (--scenes, "
         "--furnished-scenes), give more --dense-minutes, or set --gate"
     )
-
-
-def _newest(config: NanoConfig, before: str) -> str:
-    """The newest finished phase that `before` can start from."""
-    for phase in TRAINED[TRAINED.index(before) + 1 :]:
-        if (config.run / f"{phase}.pt").is_file():
-            return phase
-    if config.start is not None:
-        # Where phases of another run are to be continued, their checkpoint becomes part of this.
-        file = config.run / "start.pt"
-        if not file.is_file():
-            content = torch.load(config.start, map_location="cpu", weights_only=True)
-            text = load_checkpoint(config.run / "text.pt")
-            if text is not None:  # its head belongs to the trunk that was trained with it
-                content["parts"]["text_head"] = text["parts"]["text_head"]
-            torch.save(content, file)
-        return "start"
-    return "joint"
 
 
 def _features(
@@ -300,7 +272,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Paused as paused:
         print(f"stopped in {paused} with everything saved: the same command goes on", flush=True)
         return TO_BE_CONTINUED
-    except GateError as error:
+    except (GateError, OtherWorldError) as error:
         print(f"vljepa train nano: {error}", file=sys.stderr)
         return 1
     return 0

@@ -72,7 +72,9 @@ def finish(config: NanoConfig, place: Place, trainee: Trainee) -> None:
         if not (done and done["done"]):
             scenes = spread(trainee.store.scenes, config.pair_scenes)
             pairs = list(predicted_pairs(model, table, scenes, config.pair_windows, config.seed))
-        train_decoder(model, table, pairs, validation, words, config.decoder, place, config.seed)
+        train_decoder(
+            model, table, pairs, validation, words, config.decoder, place, config.seed, config.rich
+        )
     if "export" not in config.phases:
         return
     saved = load_checkpoint(config.run / "decoder.pt")
@@ -81,7 +83,7 @@ def finish(config: NanoConfig, place: Place, trainee: Trainee) -> None:
         minutes["decoder"] = saved["spent"]
     model.load_state_dict(rounded(model.state_dict()))
     model.eval()
-    keys = known_keys()
+    keys = known_keys(config.rich)
     calibration = calibrate(
         model, table, validation, words, keys, config.seed, config.calibration_sets
     )
@@ -89,7 +91,7 @@ def finish(config: NanoConfig, place: Place, trainee: Trainee) -> None:
     contents = Contents(
         name=config.name,
         default_query=QUESTIONS["event"][0],
-        vocabulary=demo_vocabulary(),
+        vocabulary=demo_vocabulary(config.rich),
         known_texts=list(dict.fromkeys(canonical_text(key) for key in keys)),
         decoder_words=words.words,
         calibration=calibration,

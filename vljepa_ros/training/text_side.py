@@ -21,6 +21,7 @@ from torch.nn import functional
 from vljepa_ros.models.vl_jepa.text import TextTokenizer
 from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
 from vljepa_ros.models.vl_jepa.y_encoder import TextTrunk
+from vljepa_ros.training.asking import wordings_of_questions
 from vljepa_ros.training.checkpoint import load_checkpoint, load_into
 from vljepa_ros.training.loop import Phase, Place
 from vljepa_ros.training.paraphrases import broader, meanings, named_meanings, together
@@ -28,8 +29,6 @@ from vljepa_ros.training.progress import Progress
 from vljepa_ros.training.schedule import make_optimizer
 from vljepa_ros.training.trunk import rounded_trunk
 from vljepa_ros.world.captions import noun, object_names
-from vljepa_ros.world.wide_wordings import wide_questions
-from vljepa_ros.world.wordings import QUESTIONS
 
 __all__ = ["TextConfig", "load_text_side", "train_text_side", "tuned_parameters"]
 
@@ -99,13 +98,13 @@ class _Upper:
         return functional.normalize((x * weight).sum(1) / weight.sum(1), dim=-1)
 
 
-def _question_texts(rng: random.Random) -> dict[str, list[str]]:
+def _question_texts(rng: random.Random, rich: bool) -> dict[str, list[str]]:
     """Form of a question -> wordings of it, with random objects."""
     names = object_names("train")
     found: dict[str, list[str]] = {}
-    for form, known in QUESTIONS.items():
+    for form, known in wordings_of_questions(rich).items():
         found[form] = []
-        for text in (*known, *wide_questions().get(form, ())):
+        for text in known:
             x, y = rng.sample(names, 2)
             article = "a" if form == "exists_yes" else "the"
             found[form].append(text.format(x=noun(x, article), y=noun(y)))
@@ -119,10 +118,11 @@ def train_text_side(
     place: Place,
     evaluate: Callable[[], dict[str, float]],
     seed: int = 0,
+    rich: bool = False,
 ) -> None:
     """Resumes from and ends with `text.pt`: the trunk and the head.
 
-    evaluate: called where a checkpoint is written.
+    evaluate: called where a checkpoint is written; rich: the texts of the richer world as well.
     """
     machine, trunk = place.machine, model.text_trunk
     upper = _Upper(trunk, tokenizer, config.layers)
@@ -138,8 +138,8 @@ def train_text_side(
         if phase.begin():
             return
         rng = random.Random(f"text {seed} {machine.rank} {phase.budget.spent}")
-        said, named = meanings(rng), named_meanings(rng, 400)
-        asked = _question_texts(rng)
+        said, named = meanings(rng, rich=rich), named_meanings(rng, 400, rich)
+        asked = _question_texts(rng, rich)
         progress = Progress("text", phase.budget, quiet=not machine.first)
         scale = torch.tensor(_SCALE)
         steps = phase.steps(
