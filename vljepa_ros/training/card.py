@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from vljepa_ros.world.rich_state import actions
+
 __all__ = ["Trained", "write_card"]
 
 _TEXT = """# {model_id}
@@ -17,7 +19,7 @@ A small VL-JEPA for 128x128 pixels, trained from scratch on the simulated robot-
 vljepa_ros by `vljepa train nano`. It runs on one CPU core through ONNX Runtime, offline.
 
 **It knows its own world only**: one room with a table, an arm, ten shapes in eight colours, a
-door, lights, a person, and 18 kinds of events. The names it gives on real video are mostly wrong.
+door, lights, {seen}. The names it gives on real video are mostly wrong.
 
 | | |
 |---|---|
@@ -46,13 +48,16 @@ Rooms of the trained kinds, nearest candidate; blind: always the commonest answe
 
 @dataclass(frozen=True)
 class Trained:
-    """What the card tells: minutes per phase; accuracy as `quick_accuracy` gives it with blind."""
+    """What the card tells: minutes per phase; accuracy as `quick_accuracy` gives it with blind;
+    rich: of the richer world.
+    """
 
     model_id: str
     parameters: int
     scenes: int
     minutes: Mapping[str, float]
     accuracy: Mapping[str, float]
+    rich: bool = False
 
 
 def write_card(folder: Path, trained: Trained) -> None:
@@ -72,6 +77,8 @@ def write_card(folder: Path, trained: Trained) -> None:
             parameters=trained.parameters / 1e6,
             scenes=trained.scenes,
             minutes=minutes,
+            seen=("a person, a drawer, obstacles, and " if trained.rich else "a person, and ")
+            + f"{len(actions(trained.rich))} kinds of events",
             rows="\n".join(rows),
         ),
         encoding="utf-8",

@@ -102,6 +102,7 @@ def finish(config: NanoConfig, place: Place, trainee: Trainee) -> None:
     trained = trainable_parameters(model)
     if "text" in minutes:
         trained += tuned_parameters(model, config.text)
-    write_card(config.out, Trained(model_id, trained, len(trainee.store.scenes), minutes, accuracy))
+    count = len(trainee.store.scenes)
+    write_card(config.out, Trained(model_id, trained, count, minutes, accuracy, config.rich))
     print(f"{model_id} written to {config.out}", flush=True)
     print("validation:", accuracy, flush=True)
