@@ -89,7 +89,7 @@ def test_a_checkpoint_is_whole_or_absent(tmp_path: Path) -> None:
 
 
 def test_an_unknown_phase_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="unknown phase sleep; allowed: data, dense"):
+    with pytest.raises(ValueError, match="unknown phase sleep; allowed: data, text, dense"):
         train_nano(NanoConfig(data=tmp_path, run=tmp_path, phases=("sleep",)))
 
 
