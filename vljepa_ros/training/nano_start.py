@@ -65,10 +65,8 @@ def newest(config: NanoConfig, before: str) -> str:
                 content["parts"]["text_head"] = text["parts"]["text_head"]
             known = content["parts"].get("window_heads", {}).get("action.bias", ())
             if len(known) not in (0, len(actions(config.rich))):
-                for heads in (
-                    "heads",
-                    "window_heads",
-                ):  # of the other world; only training has them
+                # read-outs of the other world; only training has them
+                for heads in ("heads", "window_heads"):
                     content["parts"].pop(heads, None)
             torch.save(content, file)
         return "start"

@@ -99,6 +99,10 @@ class Cast:
         """Where the person is, metres."""
         return self.person_from + (self.person_stay - self.person_from) * self.person
 
+    def gripper(self) -> tuple[Array, float, float]:
+        """Its place (a copy), yaw and half width now."""
+        return self.grip.copy(), self.grip_yaw, self.grip_width
+
     def on_table(self) -> list[Thing]:
         """Objects that stand on the table."""
         return [o for o in self.things if o.place == "table"]

@@ -145,16 +145,6 @@ def prepare(kind: str, cast: Cast, rng: np.random.Generator, t: float) -> Motion
     if target is not None:
         target = np.array([target[0], target[1], TABLE_Z])
     return Motion(
-        kind=kind,
-        start=t,
-        duration=duration,
-        grip=cast.grip.copy(),
-        grip_yaw=cast.grip_yaw,
-        grip_width=cast.grip_width,
-        thing=thing,
-        origin=origin,
-        target=target,
-        sign=sign,
-        amount=amount,
-        level=level,
-    )
+        kind, t, duration, *cast.gripper(),
+        thing=thing, origin=origin, target=target, sign=sign, amount=amount, level=level,
+    )  # fmt: skip

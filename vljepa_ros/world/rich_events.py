@@ -63,14 +63,5 @@ def _prepare(kind: str, cast: Cast, rng: np.random.Generator, t: float) -> Motio
         x = cast.inner * float(rng.uniform(-0.2, 0.3))
         target = np.array([x, _REACH_Y, TABLE_Z + 0.27])
     return Motion(
-        kind=kind,
-        start=t,
-        duration=duration,
-        grip=cast.grip.copy(),
-        grip_yaw=cast.grip_yaw,
-        grip_width=cast.grip_width,
-        thing=thing,
-        target=target,
-        sign=sign,
-        level=level,
+        kind, t, duration, *cast.gripper(), thing=thing, target=target, sign=sign, level=level
     )

@@ -55,7 +55,7 @@ class Story:
         self._rng, self._rules = rng, rules
         self._motion: Motion | None = None
         self._last: Motion | None = None
-        self._rest = (cast.grip.copy(), cast.grip_yaw, cast.grip_width)
+        self._rest = cast.gripper()
         self._next = first
 
     @property
@@ -95,7 +95,7 @@ class Story:
                 self._rules.apply(m, self.cast, 1.0)
                 self.events.append(_event(m))
                 self._motion, self._last = None, m
-                self._rest = (self.cast.grip.copy(), self.cast.grip_yaw, self.cast.grip_width)
+                self._rest = self.cast.gripper()
                 self._next = m.end + self.gap * float(self._rng.uniform(0.35, 1.65))
             else:
                 self._rules.apply(m, self.cast, (t - m.start) / m.duration)
