@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # torch, mujoco and the linters are for the tests only: the demo installs the light package.
 LIGHT := $(VENV)/light.stamp
 FULL := $(VENV)/test.stamp
-SOURCES := vljepa_ros scripts launch test setup.py
+SOURCES := vljepa_ros lab scripts launch test setup.py
 
 CONSTRAINTS = $(shell $(BIN)/python -c 'import sys; print("constraints-3.10.txt" if sys.version_info < (3, 11) else "constraints.txt")')
 
@@ -45,7 +45,7 @@ $(LIGHT): pyproject.toml setup.py constraints.txt constraints-3.10.txt | $(BIN)/
 	$(BIN)/python -m pip install --quiet -e . -c $(CONSTRAINTS)
 	touch $@
 
-$(FULL): pyproject.toml setup.py constraints.txt constraints-3.10.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -e '.[eval,memory,test,train,world]' -c $(CONSTRAINTS)
+$(FULL): pyproject.toml lab/pyproject.toml setup.py constraints.txt constraints-3.10.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e '.[memory,test]' -e 'lab[eval,train,world]' -c $(CONSTRAINTS)
 	touch $@
 	touch $(LIGHT)

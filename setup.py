@@ -21,6 +21,5 @@ def shared_files() -> list[tuple[str, list[str]]]:
 
 setup(
     packages=find_packages(include=["vljepa_ros", "vljepa_ros.*"]),
-    package_data={"vljepa_ros.world": ["texts/*.yaml"]},
     data_files=shared_files(),
 )

@@ -13,7 +13,7 @@ import pytest
 from graph import Graph, nanoseconds, status
 
 from vljepa_ros.nodes.camera_node import CameraNode
-from vljepa_ros.nodes.image_source import SourceError, demo_clip, open_source
+from vljepa_ros.perception.image_source import SourceError, demo_clip, open_source
 
 IMAGE = "sensor_msgs/msg/Image"
 DIAGNOSTICS = "diagnostic_msgs/msg/DiagnosticArray"

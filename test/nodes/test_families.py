@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from graph import Graph, image
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "families"))
 
 from tiny_dual_encoders import tiny_clip, tiny_siglip
 from tiny_full import converted

@@ -63,26 +63,11 @@ def add(commands: Any) -> None:
         help="seconds that the frames are spread over (default: 8; it was trained on 10 to 30)",
     )
     own.set_defaults(run=run)
-    trunks = formats.add_parser(
-        "trunks", help="V-JEPA 2, Llama and EmbeddingGemma, to be trained with `vljepa train full`"
-    )
-    trunks.add_argument("out", type=Path, metavar="OUT", help="folder to make")
-    for part in ("x-encoder", "llama", "y-encoder"):
-        trunks.add_argument(
-            f"--{part}", required=True, metavar="DIR_OR_ID", help="folder, or a fetched hub id"
-        )
-    trunks.add_argument(
-        "--layers", type=natural_number, default=8, metavar="N", help="of Llama, from its end"
-    )
-    trunks.add_argument(
-        "--dim", type=natural_number, default=1536, metavar="N", help="of the shared space"
-    )
-    trunks.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Convert."""
-    return in_one_line(lambda: _trunks(args) if args.format == "trunks" else _open_vljepa(args))
+    return in_one_line(lambda: _open_vljepa(args))
 
 
 def _open_vljepa(args: argparse.Namespace) -> int:
@@ -100,22 +85,6 @@ def _open_vljepa(args: argparse.Namespace) -> int:
         name=args.name,
         clip_frames=args.clip_frames,
         clip_duration=args.clip_duration,
-    )
-    print(folder)
-    return 0
-
-
-def _trunks(args: argparse.Namespace) -> int:
-    from vljepa_ros.models.vl_jepa.convert_trunks import convert_trunks
-    from vljepa_ros.resources import model_dir
-
-    folder = convert_trunks(
-        args.out,
-        model_dir(args.x_encoder),
-        model_dir(args.llama),
-        model_dir(args.y_encoder),
-        layers=args.layers,
-        dim=args.dim,
     )
     print(folder)
     return 0

@@ -58,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
     from vljepa_ros.cli.demo_record import DemoRecord
     from vljepa_ros.cli.demo_view import DemoView
     from vljepa_ros.cli.demo_watch import CAMERA, watch
+    from vljepa_ros.cli.package_process import PackageProcess, ProcessFailed
     from vljepa_ros.cli.timeline import draw_timeline
-    from vljepa_ros.evaluation.subprocesses import PackageProcess, ProcessFailed
 
     try:
         args.out.mkdir(parents=True, exist_ok=True)

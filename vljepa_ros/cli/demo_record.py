@@ -6,11 +6,11 @@ import statistics
 from dataclasses import dataclass, field
 from typing import Any
 
-from vljepa_ros.evaluation.text_match import same_text
-from vljepa_ros.world.captions import AFTERGLOW, event_text
-from vljepa_ros.world.state import ACTIONS
+from vljepa_ros.perception.vocabulary import same_text
 
-__all__ = ["Answer", "DemoRecord", "Said", "Truth"]
+__all__ = ["AFTERGLOW", "Answer", "DemoRecord", "Said", "Truth"]
+
+AFTERGLOW = 2.0  # seconds after its end for which an event's text still counts as right
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,10 @@ class Truth:
     @property
     def words(self) -> str:
         """The present event in a few words."""
-        if self.event in ACTIONS:
-            return event_text(self.event, self.object)
+        if self.event == "nothing":
+            return "nothing is happening"
+        if self.valid_texts:  # the newest event first, its plainest wording first
+            return self.valid_texts[0]
         return f"{self.event} {self.object}".strip()
 
 

@@ -15,7 +15,7 @@ from vljepa_ros.cli.demo_record import Answer, DemoRecord, Said, Truth
 from vljepa_ros.cli.demo_view import DemoView
 from vljepa_ros.cli.events import event_as_dict
 from vljepa_ros.cli.failure import CliError
-from vljepa_ros.evaluation.subprocesses import PackageProcess
+from vljepa_ros.cli.package_process import PackageProcess
 
 __all__ = ["watch"]
 

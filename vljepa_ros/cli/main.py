@@ -13,12 +13,13 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from importlib.metadata import entry_points
+from typing import Any
 
 from vljepa_ros import __version__
 from vljepa_ros.cli import (
     ask,
     bag,
-    bench,
     build_engine,
     convert,
     demo,
@@ -29,11 +30,7 @@ from vljepa_ros.cli import (
     info,
     label,
     memory,
-    train,
     up,
-)
-from vljepa_ros.cli import (
-    eval as eval_,
 )
 from vljepa_ros.cli.failure import CliError, CliUsageError
 
@@ -46,9 +43,6 @@ COMMANDS = (
     label,
     events,
     info,
-    train,
-    eval_,
-    bench,
     bag,
     find,
     memory,
@@ -58,6 +52,13 @@ COMMANDS = (
     build_engine,
 )
 # Each of these modules is cheap to import: what is heavy is imported when the command runs.
+
+EXTENSIONS = "vljepa.commands"  # entry point group: modules with a function `add`, as above
+LAB_COMMANDS = {
+    "train": "train a model",
+    "eval": "measure a model's quality on held-out scenes",
+    "bench": "measure speed",
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -80,7 +81,31 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     for command in COMMANDS:
         command.add(commands)
+    _add_extensions(commands)
     return parser
+
+
+def _add_extensions(commands: Any) -> None:
+    """Add what other distributions register, and a hint for each lab command that is missing."""
+    missing = dict.fromkeys(
+        LAB_COMMANDS,
+        "it comes with vljepa_lab, which is not installed: in the source tree, "
+        "pip install -e . -e 'lab[train,eval,world]'",
+    )
+    for command in entry_points(group=EXTENSIONS):
+        try:
+            command.load().add(commands)
+            missing.pop(command.name, None)
+        except ImportError as error:
+            missing[command.name] = f"its module {command.value} cannot be imported: {error}"
+    for name, why in missing.items():
+        hint = commands.add_parser(name, help=LAB_COMMANDS.get(name, "cannot be imported"))
+        hint.add_argument("options", nargs=argparse.REMAINDER)
+        hint.set_defaults(run=_refuse, why=why)
+
+
+def _refuse(args: argparse.Namespace) -> int:
+    raise CliError(args.why)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,8 +7,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from vljepa_ros.cli.demo_record import DemoRecord, Truth
-from vljepa_ros.world.captions import AFTERGLOW
+from vljepa_ros.cli.demo_record import AFTERGLOW, DemoRecord, Truth
 
 __all__ = ["draw_timeline", "stretches"]
 

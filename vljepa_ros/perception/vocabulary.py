@@ -20,6 +20,7 @@ __all__ = [
     "checked_texts",
     "from_groups",
     "parse",
+    "same_text",
 ]
 
 MAX_LABELS = 10000
@@ -129,3 +130,13 @@ def parse(entries: Sequence[str], default_prompt: str) -> Vocabulary:
             raise VocabularyError(f"prompt '{prompt}' has two groups, allowed: one for each prompt")
         groups[prompt] = labels
     return from_groups(groups)
+
+
+def same_text(text: str, valid: Sequence[str]) -> bool:
+    """Whether `text` is one of `valid`, whatever the case, blanks and final stop."""
+    plain = _plain(text)
+    return any(plain == _plain(other) for other in valid)
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.lower().split()).rstrip(".")

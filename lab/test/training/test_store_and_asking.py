@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+from tiny_records import record, state
+
+from vljepa_lab.training.asking import (
+    ABSENT,
+    Row,
+    canonical_text,
+    draw,
+    frequent_texts,
+    hard_candidates,
+    named_cells,
+    parent,
+)
+from vljepa_lab.training.batches import Chooser
+from vljepa_lab.training.contrast import Columns
+from vljepa_lab.training.distract import distract
+from vljepa_lab.training.store import Store, cell_of, frame_truth, make_scene
+from vljepa_lab.world.captions import key_of
+from vljepa_lab.world.questions import Question
+from vljepa_lab.world.state import ACTIONS, NEVER_TRAINED, State, named
+
+NEVER = {named(*pair) for pair in NEVER_TRAINED}
+
+
+def test_cells_count_row_by_row() -> None:
+    assert cell_of((-0.99, -0.99)) == 0
+    assert cell_of((0.99, -0.99)) == 7
+    assert cell_of((-0.99, 0.99)) == 56
+    assert cell_of((1.2, 0)) == cell_of((0, 1.01)) == -1
+
+
+def test_what_is_in_doubt_is_not_asked() -> None:
+    clear = frame_truth(state(0.0))
+    assert clear["shape"][cell_of((-0.6, 0.3))] > 0
+    assert clear["shape"][cell_of((-0.6, 0.3)) + 1] == -1
+    assert (clear["door"], clear["person"], clear["lights"]) == (0, 0, 1)
+    doubtful = frame_truth(state(0.0, door=0.3, person_visible=0.1))
+    assert (doubtful["door"], doubtful["person"]) == (-1, -1)
+
+
+def test_a_store_takes_in_finished_shards(shards: Path) -> None:
+    store = Store(shards)
+    assert store.refresh() == 6
+    assert store.refresh() == 6
+    assert ACTIONS[store.scenes[1].action[5]] == "lights off"
+    assert store.scenes[0].action[5] == 0
+    assert Store(shards, limit=2).refresh() == 2
+
+
+def question(text: str, key: str, task: str = "exists") -> Question:
+    return Question(task, text, "yes", key, ("yes", "no"), ("yes", "no"))
+
+
+def test_slots_point_at_the_objects_that_are_named() -> None:
+    now = State.from_dict(state(0.0))
+    mug, ball = cell_of((-0.6, 0.3)), cell_of((0.6, 0.3))
+    assert named_cells(question("is there a red mug?", "yes"), now) == (mug, -1)
+    assert named_cells(question("is there a blue mug?", "no"), now) == (ABSENT, -1)
+    assert named_cells(question("is the ball left of the red mug?", "no"), now) == (ball, mug)
+    moved = question("what moves?", "object:blue ball", "moved")
+    assert named_cells(moved, now) == (ball, -1)
+    assert named_cells(question("what color is the toy car?", "x", "colour"), now) == (ABSENT, -1)
+
+
+def test_never_trained_pairs_are_never_spoken_of() -> None:
+    rng = random.Random(0)
+    events = [{"kind": "push left", "object": "red mug", "start": 1.0, "end": 2.0}]
+    made = record(events=[{**events[0], "object": "blue ball"}])
+    scene = make_scene(np.zeros((8, 32, 32, 3), np.uint8), made)
+    rows = [row for _ in range(100) for row in draw(scene, 5, 4, rng)]
+    texts = [row.question for row in rows] + [row.answer for row in rows]
+    texts += [text for text, _ in hard_candidates(rows, "train", rng)]
+    texts += frequent_texts("train", rng)
+    assert {row.task for row in rows} >= {"event", "action", "exists", "colour", "side", "door"}
+    spoken = NEVER - {"red mug"}  # the hand-made scene itself holds one
+    assert not [text for text in texts if any(f" {name}" in f" {text}" for name in spoken)]
+
+
+def test_where_no_text_is_known_something_is_asked_all_the_same() -> None:
+    made = record(events=[{"kind": "roll", "object": "blue ball", "start": 1.0, "end": 2.0}])
+    scene = make_scene(np.zeros((8, 32, 32, 3), np.uint8), made)
+    for seed in range(20):
+        assert len(draw(scene, 5, 4, random.Random(seed), frozenset(), fresh=0.0)) == 4
+
+
+def test_canonical_texts_mean_their_keys() -> None:
+    for key in ("event:roll:red ball", "event:nothing", "door:open", "held:red ball"):
+        assert key_of(canonical_text(key)) == key
+    assert canonical_text("count:3") == "three"
+    assert canonical_text("none") == "nothing"
+    assert canonical_text("object:red ball") == "the red ball"
+    assert parent("event:roll:red ball") == "event:roll"
+    assert parent("event:roll") == parent("yes") == ""
+
+
+def test_columns_hold_each_answer_once_and_ignore_less_detailed_ones() -> None:
+    rows = [
+        Row("event", "?", "the red ball rolls", "event:roll:red ball", (-1, -1)),
+        Row("action", "?", "an object rolls", "event:roll", (-1, -1)),
+        Row("exists", "?", "yes", "yes", (-1, -1)),
+        Row("side", "?", "yes", "yes", (-1, -1)),
+    ]
+    columns = Columns(rows, "train", random.Random(0))
+    assert columns.texts.count("yes") == 1
+    event, action = (
+        columns.texts.index("the red ball rolls"),
+        columns.texts.index("an object rolls"),
+    )
+    assert columns.ignored[0, action]
+    assert columns.ignored[1, event]
+    assert not columns.ignored[0, event]
+    positive = columns.row_keys[:, None] == columns.column_keys[None]
+    assert positive.any(1).all()
+    assert positive[2].tolist() == positive[3].tolist()
+
+
+def test_windows_lie_inside_their_scene_and_rare_actions_are_met(shards: Path) -> None:
+    store = Store(shards)
+    store.refresh()
+    chooser = Chooser(store.scenes, 5, 2, 3, random.Random(0))
+    met = set()
+    for asked in (one for _ in range(20) for one in chooser.choose(8)):
+        assert 0 <= asked.start <= 3
+        assert all(asked.start + 3 <= last < asked.start + 5 for last in asked.lasts)
+        assert [len(rows) for rows in asked.rows] == [3, 3]
+        met.add(int(store.scenes[asked.scene].action[asked.lasts[0]]))
+    assert ACTIONS.index("lights off") in met
+
+
+def test_unknown_furniture_covers_nothing_that_is_asked_about() -> None:
+    now = State.from_dict(state(0.0))
+    frames = np.full((3, 128, 128, 3), 90, np.uint8)
+    changed = 0
+    for seed in range(30):
+        painted = distract(frames, [now] * 3, random.Random(seed))
+        assert (frames == 90).all()
+        different = (painted != 90).any(-1)
+        changed += bool(different.any())
+        for item in now.objects:
+            x, y = (round((value + 1) * 64) for value in item.uv)
+            assert not different[:, y - 6 : y + 6, x - 6 : x + 6].any()
+        np.testing.assert_array_equal(different[0], different[2])
+    assert changed > 10

@@ -1,0 +1,1 @@
+"""What makes and judges models: simulated world, training, evaluation. Never on a robot."""

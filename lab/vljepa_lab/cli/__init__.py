@@ -1,0 +1,1 @@
+"""Commands that join `vljepa` where the lab is installed: train, eval, bench."""

@@ -1,0 +1,127 @@
+"""`vljepa eval events`: when to decode. Detectors of change against uniform decoding and Ward."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import replace
+from importlib.util import find_spec
+from typing import Any
+
+from vljepa_lab.evaluation.result_file import write_result
+from vljepa_ros.cli.arguments import natural_number
+from vljepa_ros.cli.failure import CliError, CliUsageError
+
+__all__ = ["add_options", "run"]
+
+
+def add_options(parser: Any) -> None:
+    """Add the options that only `vljepa eval events` has."""
+    group = parser.add_argument_group(
+        "options of `vljepa eval events`",
+        "Judges detectors of change on streams of the simulated world, embedded by the model, and "
+        "on synthetic ones; --seed is the number of the first stream. Frames and embeddings are "
+        "kept in the cache: an interrupted run goes on where it was.",
+    )
+    group.add_argument(
+        "--streams", type=natural_number, metavar="N", help="of each set (default: 8)"
+    )
+    group.add_argument(
+        "--hours",
+        type=float,
+        metavar="H",
+        help="of quiet stream for false alarms, over 24 scenes; a quarter of it is perturbed as "
+        "well (default: 24; 0: none)",
+    )
+    group.add_argument(
+        "--samples",
+        type=natural_number,
+        metavar="N",
+        help="through one detector, to see whether it grows (default: 200000)",
+    )
+    group.add_argument(
+        "--workers",
+        type=natural_number,
+        metavar="N",
+        help="processes that render, embed and judge (default: 1)",
+    )
+    group.add_argument("--world", action="store_true", help="only streams of the world")
+    group.add_argument("--synthetic-only", action="store_true", help="only synthetic streams")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Judge and print."""
+    if args.tasks != ["events"]:
+        raise CliUsageError("`events` is judged alone, without other tasks")
+    if args.world and args.synthetic_only:
+        raise CliUsageError("--world and --synthetic-only exclude each other")
+    if find_spec("sklearn") is None:
+        raise CliError(
+            "offline Ward needs scikit-learn, which is not installed: "
+            "pip install 'vljepa_lab[eval]'"
+        )
+    if not args.synthetic_only and find_spec("mujoco") is None:
+        raise CliError(
+            "streams of the world need mujoco, which is not installed: "
+            "pip install 'vljepa_lab[world]', or take --synthetic-only"
+        )
+    from vljepa_lab.evaluation.change_plots import write_plots
+    from vljepa_lab.evaluation.change_run import EventsConfig
+    from vljepa_lab.evaluation.change_run import run as judge
+    from vljepa_lab.evaluation.change_table import print_table
+    from vljepa_lab.evaluation.provenance import provenance
+    from vljepa_lab.world.renderer import WorldError
+    from vljepa_ros.models.config import ModelError
+    from vljepa_ros.resources import model_dir
+
+    given = {
+        name: getattr(args, name)
+        for name in ("streams", "hours", "samples", "workers")
+        if getattr(args, name) is not None
+    }
+    try:
+        config = EventsConfig(
+            world=not args.synthetic_only,
+            synthetic=not args.world,
+            seed=args.seed,
+            engine=args.engine,
+        )
+        config = replace(config, **given)
+        if config.world:
+            config = replace(config, model=model_dir(args.model))
+    except (ModelError, ValueError) as error:
+        raise CliUsageError(str(error)) from error
+    try:
+        result = judge(config, _Progress())
+    except (ModelError, WorldError) as error:
+        raise CliError(str(error)) from error
+    result["run"] = provenance()
+    if args.plots is not None:
+        for path in write_plots(result, args.plots):
+            print(f"written: {path}", file=sys.stderr)
+    write_result(result, args.save, indent=1)
+    if args.json:
+        print(json.dumps(result))
+    else:
+        print_table(result, sys.stdout)
+    return 0
+
+
+class _Progress:
+    """Lines on standard error, one every few seconds, with the time that is left."""
+
+    def __init__(self) -> None:
+        self._what = ""
+        self._begun = self._told = 0.0
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if what != self._what:
+            self._what, self._begun, self._told = what, now, -1e9
+        if done < total and now - self._told < 5.0:
+            return
+        self._told = now
+        left = f", about {(now - self._begun) / done * (total - done):.0f} s left" if done else ""
+        print(f"{what}: {done} of {total}{left}", file=sys.stderr, flush=True)

@@ -1,0 +1,1 @@
+"""Model folders to start a training from."""

@@ -1,0 +1,1 @@
+"""Change detectors that the shipped one is compared with."""

@@ -1,0 +1,275 @@
+"""Questions for training windows: fresh ones at each draw, where the named objects are, hard
+candidates.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+
+from vljepa_lab.training.store import Scene, cell_of
+from vljepa_lab.world.captions import (
+    event_key,
+    event_text,
+    noun,
+    object_names,
+    state_text,
+    wide_event_texts,
+    wide_state_texts,
+)
+from vljepa_lab.world.questions import Question, ask
+from vljepa_lab.world.rich_state import actions, object_actions
+from vljepa_lab.world.rich_wordings import RICH_QUESTIONS, RICH_STATES
+from vljepa_lab.world.state import COLORS, SHAPES, State
+from vljepa_lab.world.wide_wordings import rich_wide_questions, wide_questions
+from vljepa_lab.world.wordings import QUESTIONS, STATES
+
+__all__ = [
+    "ABSENT",
+    "OF_OBJECTS",
+    "Row",
+    "canonical_text",
+    "draw",
+    "fixed_candidates",
+    "frequent_answers",
+    "frequent_texts",
+    "hard_candidates",
+    "named_cells",
+    "named_shape",
+    "parent",
+    "states_of",
+    "wordings_of_questions",
+]
+
+ABSENT = 64
+OF_OBJECTS = ("held", "person_held")  # states that name an object
+_WIDE = 0.6  # share of the windows that are asked about in the wide wordings
+_NOT_ASKED = -1
+_NUMBERS = ("zero", "one", "two", "three", "four", "five")
+_NAMED = re.compile(
+    rf"(?:\b({'|'.join(COLORS)}) )?\b({'|'.join(sorted(SHAPES, key=len, reverse=True))})\b"
+)
+_WEIGHTS = {
+    "event": 2.0,
+    "action": 2.5,
+    "moved": 1.0,
+    "door": 1.3,
+    "lights": 0.7,
+    "person": 2.0,
+    "colour": 1.2,
+    "count": 2.0,
+    "exists": 1.6,
+    "side": 3.0,
+    "held": 0.8,
+    "holding_anything": 0.6,
+    "caption": 0.0,
+    "drawer": 1.3,
+    "obstacle": 1.3,
+    "person_held": 1.0,
+    "person_holding": 0.8,
+}
+"""How much each task is worth in training: what is hard, or matters most, is asked more often."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One question about one window; cells: where each of two slots should point (-1: anywhere)."""
+
+    task: str
+    question: str
+    answer: str
+    key: str
+    cells: tuple[int, int]
+
+
+def parent(key: str) -> str:
+    """Key of the less detailed statement, or "": `event:roll:red ball` -> `event:roll`."""
+    parts = key.split(":")
+    return ":".join(parts[:2]) if parts[0] == "event" and len(parts) > 2 else ""
+
+
+def _cell(state: State, colour: str, shape: str) -> int:
+    found = [o for o in state.objects if o.shape == shape and colour in ("", o.color)]
+    if not found:
+        return ABSENT
+    if len(found) > 1 or found[0].visible < 0.4:
+        return _NOT_ASKED
+    cell = cell_of(found[0].uv)
+    return cell if cell >= 0 else _NOT_ASKED
+
+
+def named_cells(question: Question, state: State) -> tuple[int, int]:
+    """Cells of the objects that the question names, in order; of the one it asks for, where it
+    names none.
+    """
+    cells = [_cell(state, *match) for match in _NAMED.findall(question.text)]
+    if not cells and question.task in (*OF_OBJECTS, "moved") and question.key.startswith("object:"):
+        colour, _, shape = question.key.removeprefix("object:").partition(" ")
+        cells = [_cell(state, colour, shape)]
+    cells = [*cells, _NOT_ASKED, _NOT_ASKED][:2]
+    return cells[0], cells[1]
+
+
+def named_shape(text: str) -> str:
+    """The shape that a question about one object names; "" where it names none."""
+    found = _NAMED.search(text)
+    return found.group(2) if found else ""
+
+
+def draw(
+    scene: Scene,
+    last: int,
+    count: int,
+    rng: random.Random,
+    known: Container[str] | None = None,
+    fresh: float = 0.1,
+) -> list[Row]:
+    """`count` rows about the clip that ends at frame `last`, by weight, few of them twice.
+
+    known: texts whose embeddings are at hand. A text beyond them costs a pass of the trunk, so only
+    a share `fresh` of the questions that would need one is kept (more of `side`, whose texts are
+    too many to know), and an answer that is not known is given in its canonical wording.
+    """
+    questions: list[Question] = []
+    beyond: list[Question] = []
+    for _ in range(3):
+        for question in ask(scene.record, last, rng, "wide" if rng.random() < _WIDE else "train"):
+            if _WEIGHTS[question.task] <= 0 or any(q.task == question.task for q in questions):
+                continue
+            limit = 0.35 if question.task == "side" else fresh
+            if known is None or question.text in known or rng.random() < limit:
+                questions.append(question)
+            else:
+                beyond.append(question)
+        if known is None or len(questions) > count + 2:
+            break
+    if not questions:  # few texts are known: a pass of the trunk is better than no question
+        questions = beyond
+    state = scene.record.states[last]
+    chosen: list[Question] = []
+    pool = list(questions)
+    while len(chosen) < count:
+        if not pool:
+            pool = list(questions)
+        pick = rng.choices(range(len(pool)), [_WEIGHTS[q.task] for q in pool])[0]
+        chosen.append(pool.pop(pick))
+    rows = []
+    for q in chosen:
+        answer = q.answer
+        if known is not None and answer not in known and rng.random() >= fresh:
+            answer = canonical_text(q.key)
+        rows.append(Row(q.task, q.text, answer, q.key, named_cells(q, state)))
+    return rows
+
+
+def canonical_text(key: str) -> str:
+    """One text for a semantic key: what the Y-Decoder should say."""
+    kind, _, rest = key.partition(":")
+    if kind == "event":
+        action, _, name = rest.partition(":")
+        return event_text(action, name)
+    if kind in ("door", "lights", "person", "drawer", "obstacle", *OF_OBJECTS):
+        return state_text(key)
+    if kind == "object":
+        return noun(rest)
+    if kind == "count":
+        return _NUMBERS[int(rest)]
+    if kind in ("color", "side"):
+        return rest
+    return "nothing" if kind == "none" else kind
+
+
+def states_of(rich: bool) -> tuple[str, ...]:
+    """Keys of the states that name no object, of the plain or of the richer world."""
+    return tuple(key for key in (STATES | RICH_STATES if rich else STATES) if key not in OF_OBJECTS)
+
+
+def wordings_of_questions(rich: bool) -> dict[str, tuple[str, ...]]:
+    """Form of a question -> all its wordings for training."""
+    more = wide_questions() | (rich_wide_questions() if rich else {})
+    known = QUESTIONS | RICH_QUESTIONS if rich else QUESTIONS
+    return {form: (*texts, *more.get(form, ())) for form, texts in known.items()}
+
+
+def frequent_answers(
+    split: str, rng: random.Random, wordings: int = 10, rich: bool = False
+) -> list[str]:
+    """Answers worth knowing from the start; `wordings` of each event with each object.
+
+    rich: of the richer world, here and below.
+    """
+    names = object_names(split)
+    found = [text for text, _ in fixed_candidates(rich)]
+    for kind in actions(rich):
+        found += wide_event_texts(kind)
+        if kind in object_actions(rich):
+            for name in names:
+                found += [event_text(kind, name, i) for i in range(2)]
+                found += rng.sample(wide_event_texts(kind, name), wordings - 2)
+    for key in states_of(rich):
+        found += wide_state_texts(key)
+    found += [noun(name) for name in names]
+    return list(dict.fromkeys(found))
+
+
+def frequent_texts(
+    split: str, rng: random.Random, sides: int = 3000, rich: bool = False
+) -> list[str]:
+    """Questions worth knowing from the start; `sides` of those that name two objects."""
+    names = object_names(split)
+    found = []
+    asked = wordings_of_questions(rich)
+    for form, known in asked.items():
+        for text in known:
+            if "{y}" in text:
+                continue
+            if "{x}" not in text:
+                found.append(text)
+            elif form.startswith("exists"):
+                found += [text.format(x=noun(name, "a")) for name in names]
+            else:
+                found += [text.format(x=noun(shape)) for shape in SHAPES]
+    named = [*names, *SHAPES, *SHAPES]
+    pairs = [*asked["side"], *asked["side_yes"]]
+    for _ in range(sides):
+        x, y = rng.sample(named, 2)
+        found.append(rng.choice(pairs).format(x=noun(x), y=noun(y)))
+    return list(dict.fromkeys(found))
+
+
+def fixed_candidates(rich: bool = False) -> list[tuple[str, str]]:
+    """Short answers that stand in every batch, with their keys: right or wrong, never missing."""
+    found = [("yes", "yes"), ("no", "no"), ("nothing", "none")]
+    found += [(word, f"door:{word}") for word in ("open", "closed")]
+    found += [(word, f"lights:{word}") for word in ("on", "off")]
+    found += [(word, f"side:{word}") for word in ("left", "right")]
+    found += [(colour, f"color:{colour}") for colour in COLORS]
+    found += [(word, f"count:{index}") for index, word in enumerate(_NUMBERS)]
+    if rich:
+        found += [(word, f"drawer:{word}") for word in ("open", "closed")]
+    return found
+
+
+def hard_candidates(
+    rows: Sequence[Row], split: str, rng: random.Random, rich: bool = False
+) -> list[tuple[str, str]]:
+    """Wrong answers that differ in one thing: the same event with another object, another event
+    with it;
+    every action once. Keys beside the texts."""
+    names = object_names(split)
+    # Few wordings: each new text costs a pass of the trunk.
+    found = [(rng.choice(wide_event_texts(kind)), event_key(kind)) for kind in actions(rich)]
+    for row in rows:
+        if row.task == "event" and parent(row.key):
+            _, kind, name = row.key.split(":", 2)
+            other = rng.choice(names)
+            found.append((event_text(kind, other, rng.randrange(2)), event_key(kind, other)))
+            kind = rng.choice(object_actions(rich))
+            found.append((event_text(kind, name, rng.randrange(2)), event_key(kind, name)))
+        elif row.key.startswith("object:"):
+            colour, _, shape = row.key.removeprefix("object:").partition(" ")
+            other = rng.choice([n for n in names if n.startswith(colour) or n.endswith(shape)])
+            found.append((noun(other), f"object:{other}"))
+    return found

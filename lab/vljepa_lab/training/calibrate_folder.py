@@ -1,0 +1,153 @@
+"""`vljepa train calibrate`: fit the calibration of a model folder anew, through its own graphs.
+
+Only `config.json` is changed, and in it only `calibration`: weights, graphs and model_id stay.
+Validation scenes only, plain and furnished ones. Their rooms are of the kinds that training knows,
+where a model is right more often, and no less sure, than where it will work: so most clips are seen
+through another lens and with unknown things in the background. Needs torch.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vljepa_lab.training.calibration import draw_scored, fit_calibration
+from vljepa_lab.training.command import folder_parser, say
+from vljepa_lab.training.distract import distract
+from vljepa_lab.world.dataset import open_shards
+from vljepa_lab.world.questions import Question, Record, ask
+from vljepa_ros.engines.load import load_engine
+from vljepa_ros.engines.protocol import Clip, Engine
+from vljepa_ros.models.config import Calibration, ModelError
+from vljepa_ros.resources import model_dir
+
+__all__ = ["calibrate_folder", "main"]
+
+Floats = NDArray[np.float32]
+_BATCH = 32
+_CHANGED, _ZOOM, _ASIDE = 2 / 3, 0.1, 0.04
+
+
+def calibrate_folder(
+    folder: Path, data: Path, scenes: int = 150, clips: int = 6, seed: int = 0
+) -> Calibration:
+    """Fit on the validation scenes in `data/val` (and `data/val_furnished`, where there are any)
+    and write the result into `folder`.
+
+    :param scenes: of each of the two, at most.
+    :param clips: of each scene, at most.
+    :raises ModelError: the folder cannot be loaded.
+    :raises FileNotFoundError: there are no scenes.
+    """
+    engine = load_engine(folder, threads=1)
+    asked = [
+        row
+        for split in ("val", "val_furnished")
+        for row in _asked(engine, data / split, scenes, clips, seed)
+    ]
+    if not asked:
+        raise FileNotFoundError(f"no scenes in {data / 'val'}: shard_*.npy are expected")
+    say(f"{len(asked)} questions asked; embedding the candidates")
+    sets = draw_scored(asked, lambda texts: _encoded(engine, texts), seed)
+    say(f"{len(sets)} sets of candidates; fitting")
+    fitted = fit_calibration(sets)
+    fitted = replace(fitted, decode_above=engine.config.calibration.decode_above)
+    engine.close()
+    file = folder / "config.json"
+    raw = json.loads(file.read_text(encoding="utf-8"))
+    raw["calibration"] = {**raw.get("calibration", {}), **asdict(fitted)}
+    part = file.with_suffix(".part")
+    part.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
+    part.replace(file)
+    return fitted
+
+
+def _asked(
+    engine: Engine, split: Path, scenes: int, clips: int, seed: int
+) -> list[tuple[Question, Floats]]:
+    """Questions about random clips with the embeddings that the Predictor answers with."""
+    rng = random.Random(seed)
+    length = engine.config.clip_frames
+    tokens: list[Floats] = []
+    by_text: defaultdict[str, list[tuple[Question, int]]] = defaultdict(list)
+    done = 0
+    for frames, records in open_shards(split):
+        for video, raw in zip(frames, records, strict=True):
+            if done == scenes:
+                break
+            done += 1
+            record = Record.from_dict(raw)
+            ends = range(length - 1, len(record.states))
+            lasts = sorted(rng.sample(ends, min(clips, len(ends))))
+            cut = []
+            for t in lasts:
+                span = slice(t - length + 1, t + 1)
+                seen = np.asarray(video[span])
+                if rng.random() < _CHANGED:
+                    seen = _elsewhere(distract(seen, record.states[span], rng), rng)
+                cut.append(Clip(seen, tuple(range(length))))
+            encoded = engine.encode(cut, [None] * len(cut))
+            for t, one in zip(lasts, encoded, strict=True):
+                for question in ask(record, t, rng):
+                    if len(question.candidates) > 1:
+                        by_text[question.text].append((question, len(tokens)))
+                tokens.append(one.tokens)
+            if done % 25 == 0:
+                say(f"{done} scenes")
+    found = []
+    for text, rows in by_text.items():
+        for start in range(0, len(rows), _BATCH):
+            part = rows[start : start + _BATCH]
+            vectors = engine.embed([tokens[place] for _, place in part], text)
+            found += [(question, v) for (question, _), v in zip(part, vectors, strict=True)]
+    return found
+
+
+def _elsewhere(frames: NDArray[np.uint8], rng: random.Random) -> NDArray[np.uint8]:
+    """The same clip [T, S, S, 3] through a slightly longer or shorter lens that points aside."""
+    size = frames.shape[1]
+    zoom = rng.uniform(1 - _ZOOM, 1 + _ZOOM)
+    right, down = (rng.uniform(-_ASIDE, _ASIDE) * size for _ in range(2))
+    middle = size / 2 * (1 - zoom)
+    matrix = np.array([[zoom, 0, middle + right], [0, zoom, middle + down]], np.float32)
+    return np.stack(
+        [
+            cv2.warpAffine(frame, matrix, (size, size), borderMode=cv2.BORDER_REFLECT_101)
+            for frame in frames
+        ]
+    ).astype(np.uint8, copy=False)
+
+
+def _encoded(engine: Engine, texts: list[str]) -> Floats:
+    parts = [engine.encode_text(texts[s : s + 256]) for s in range(0, len(texts), 256)]
+    return np.concatenate(parts)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`vljepa train calibrate`."""
+    parser = folder_parser("calibrate", __doc__, "val", 150, "of each split")
+    parser.add_argument("--clips", type=int, default=6, help="of each scene (default: 6)")
+    args = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    try:
+        folder = model_dir(args.model)
+        fitted = calibrate_folder(folder, args.data, args.scenes, args.clips, args.seed)
+    except (ModelError, FileNotFoundError) as error:
+        print(f"vljepa train calibrate: {error}", file=sys.stderr)
+        return 1
+    print(f"{folder / 'config.json'}: {fitted}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,137 @@
+"""Phase 1: the per-frame stage learns to see, from what the simulator knows of each frame.
+
+InfoNCE from scratch on the few scenes of a batch failed; some minutes of this make it work. Needs
+torch.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vljepa_lab.training.augment import augment
+from vljepa_lab.training.distract import distract
+from vljepa_lab.training.heads import FrameHeads
+from vljepa_lab.training.loop import Phase, Place
+from vljepa_lab.training.losses import dense_loss
+from vljepa_lab.training.machine import device_of, moved
+from vljepa_lab.training.progress import Progress
+from vljepa_lab.training.schedule import make_optimizer
+from vljepa_lab.training.store import Scene, Store
+from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
+from vljepa_ros.models.vl_jepa.x_encoder import FrameStage
+
+__all__ = ["DenseConfig", "channels_last", "freeze_statistics", "probe", "train_dense"]
+
+
+@dataclass(frozen=True)
+class DenseConfig:
+    """batch: frames, each of another scene where there are enough; distracted: see JointConfig."""
+
+    minutes: float = 8.0
+    batch: int = 64
+    rate: float = 2e-3
+    warmup: int = 60
+    save_every: float = 2.0
+    distracted: float = 0.7
+
+
+def channels_last(convolutions: nn.Module) -> None:
+    """Store kernels as oneDNN and cuDNN like them best."""
+    for module in convolutions.modules():
+        if isinstance(module, nn.Conv2d):
+            module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
+
+
+def freeze_statistics(stage: FrameStage) -> None:
+    """Keep BatchNorm's statistics as they are from now on, also in training mode."""
+    for module in stage.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+
+
+def _batch(
+    scenes: list[Scene], count: int, rng: np.random.Generator, distracted: float = 0.0
+) -> tuple[Tensor, dict[str, Tensor]]:
+    picks = [
+        (scenes[i], int(rng.integers(len(scenes[i].frames))))
+        for i in rng.choice(len(scenes), count, replace=len(scenes) < count)
+    ]
+    pixels = np.stack([scene.frames[t] for scene, t in picks])
+    if distracted:
+        source = random.Random(int(rng.integers(1 << 40)))
+        for index, (scene, t) in enumerate(picks):
+            if source.random() < distracted:
+                states = scene.record.states[t : t + 1]
+                pixels[index] = distract(pixels[index : index + 1], states, source)[0]
+    frames = torch.from_numpy(pixels)
+    truth = {
+        name: torch.from_numpy(np.stack([scene.truth[name][t] for scene, t in picks])).long()
+        for name in picks[0][0].truth
+    }
+    return frames, truth
+
+
+def probe(
+    stage: FrameStage, heads: FrameHeads, store: Store, frames: int = 512
+) -> dict[str, float]:
+    """Accuracy of the read-outs on frames of `store`: the gate before joint training."""
+    rng = np.random.default_rng(0)
+    stage.eval()
+    pixels, truth = _batch(store.scenes, frames, rng)
+    device = device_of(stage)
+    with torch.no_grad():
+        parts = [heads(stage(chunk.to(device))) for chunk in torch.split(pixels, 64)]
+    logits = {name: torch.cat([part[name] for part in parts]).cpu() for name in truth}
+    stage.train()
+    return {name: round(value, 3) for name, value in dense_loss(logits, truth)[1].items()}
+
+
+def train_dense(
+    model: VLJEPA,
+    store: Store,
+    held_out: Store,
+    config: DenseConfig,
+    place: Place,
+    seed: int = 0,
+    rich: bool = False,
+) -> FrameHeads:
+    """Train `model.frame`; resumes from and ends with `dense.pt`. Returns the read-outs.
+
+    rich: with those of the richer world, as `store` has its targets.
+    """
+    machine = place.machine
+    heads = FrameHeads(model.architecture.frame.dim, rich)
+    parts = {"frame": model.frame, "heads": heads}
+    optimizer = make_optimizer([(model.frame, 1.0), (heads, 1.0)], config.rate)
+    phase = Phase("dense", place, parts, optimizer, config.minutes)
+    if phase.begin():
+        freeze_statistics(model.frame)
+        return heads
+    progress = Progress("dense", phase.budget, quiet=not machine.first)
+    rng = np.random.default_rng([seed, machine.rank, int(phase.budget.spent * 1e6)])
+    generator = torch.Generator().manual_seed(int(rng.integers(1 << 40)))
+    channels_last(model.frame.stem)
+
+    def saved() -> None:
+        if held_out.scenes:
+            print("dense, held out:", probe(model.frame, heads, held_out), flush=True)
+
+    def ready() -> None:
+        store.refresh()
+        model.frame.train()
+
+    for _ in phase.steps(config.rate, config.warmup, config.save_every, saved, ready):
+        pixels, truth = _batch(store.scenes, config.batch, rng, config.distracted)
+        clean = augment(pixels[:, None], generator, shift=0)[:, 0].to(machine.device)
+        with machine.autocast():
+            logits = heads(model.frame(clean))
+        loss, accuracy = dense_loss(logits, moved(truth, machine.device))
+        phase.descend(loss, limit=1e3)
+        progress.add(config.batch, {"loss": float(loss.detach())} | accuracy)
+    freeze_statistics(model.frame)
+    return heads

@@ -1,0 +1,310 @@
+"""`vljepa train full`: the paper's two stages for a full-sized VL-JEPA, on one process or under
+torchrun.
+
+Stage 1 asks captions with general prompts (query-free), stage 2 asks questions. The X-Encoder stays
+frozen; the Y-Encoder learns 20 times slower than the Predictor, because a text encoder at full rate
+collapses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from vljepa_lab.training.full_gather import gathered_loss
+from vljepa_lab.training.full_order import DataOrder
+from vljepa_lab.training.full_samples import Sample, read_samples
+from vljepa_lab.training.full_trainee import FullTrainee, Preparer
+from vljepa_ros.models.config import ModelConfig, ModelError, load_config
+from vljepa_ros.models.vl_jepa.full_folder import finish_folder, write_tensors
+from vljepa_ros.models.vl_jepa.full_sizes import is_full
+from vljepa_ros.models.vl_jepa.full_weights import load_modules
+
+__all__ = ["Settings", "main", "train"]
+
+_Y_ENCODER_RATE = 0.05
+_CHECKPOINT = "last.pt"
+_LOG = "train.jsonl"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One run.
+
+    batch: of all processes together. steps: of stage 1 and of stage 2. stop_after: leave off after
+    so many steps in all, to be resumed.
+    """
+
+    model: Path
+    data: tuple[Path, ...]
+    out: Path
+    steps: tuple[int, int]
+    batch: int
+    rate: float
+    warmup: int
+    frames: int
+    seed: int
+    every: int
+    bf16: bool
+    checkpointing: bool
+    stop_after: int | None = None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    settings = _settings(argv)
+    started = "RANK" in os.environ and not dist.is_initialized()
+    if started:
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        train(settings)
+    except (ValueError, ModelError) as error:
+        print(f"vljepa train full: {error}", file=sys.stderr)
+        return 1
+    finally:
+        if started:
+            dist.destroy_process_group()
+    return 0
+
+
+def train(settings: Settings) -> Path:
+    """Train, or go on where the last checkpoint in `out` was written.
+
+    :returns: the folder of the trained model.
+    :raises ValueError: data or model that cannot be used.
+    """
+    config = load_config(settings.model)
+    if not is_full(config):
+        raise ValueError(f"'{settings.model}' is no full-sized VL-JEPA: convert one first")
+    rank, ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    device = torch.device("cuda", rank % torch.cuda.device_count()) if _gpu() else _CPU
+    torch.manual_seed(settings.seed)
+    samples = read_samples(settings.data)
+    trainee = FullTrainee(config, settings.checkpointing).to(device)
+    trainee.train()
+    vision = load_modules(config, frozenset({"vision"}))["vision"].to(device)
+    optimiser = _optimiser(trainee, settings.rate)
+    settings.out.mkdir(parents=True, exist_ok=True)
+    done = _resume(settings.out / _CHECKPOINT, trainee, optimiser, device)
+    model: nn.Module = trainee
+    if rank == 0:
+        _cut_log(settings.out / _LOG, done)
+    if ranks > 1:
+        model = DistributedDataParallel(trainee, device_ids=[rank] if _gpu() else None)
+    run = _Run(settings, config, model, trainee, vision, optimiser, device, rank, ranks)
+    last = min(sum(settings.steps), settings.stop_after or sum(settings.steps))
+    for step in range(done, last):
+        run.step(step, samples)
+        if (step + 1) % settings.every == 0 or step + 1 == last:
+            if rank == 0:
+                _save(settings.out / _CHECKPOINT, trainee, optimiser, step + 1)
+            if ranks > 1:
+                dist.barrier()
+    folder = settings.out / "model"
+    if rank == 0 and last == sum(settings.steps):
+        _write_model(folder, config, trainee)
+    return folder
+
+
+_CPU = torch.device("cpu")
+
+
+@dataclass
+class _Run:
+    """What stays the same from step to step."""
+
+    settings: Settings
+    config: ModelConfig
+    model: nn.Module
+    trainee: FullTrainee
+    vision: nn.Module
+    optimiser: torch.optim.Optimizer
+    device: torch.device
+    rank: int
+    ranks: int
+
+    def __post_init__(self) -> None:
+        self.prepare = Preparer(self.config, self.settings.frames)
+        self.by_stage: dict[int, list[Sample]] = {}
+
+    def step(self, step: int, samples: Sequence[Sample]) -> None:
+        """One update."""
+        settings = self.settings
+        stage = 1 if step < settings.steps[0] else 2
+        own = self.by_stage.setdefault(stage, [s for s in samples if s.stage == stage])
+        order = DataOrder(len(own), settings.batch, settings.seed, stage)
+        in_stage = step if stage == 1 else step - settings.steps[0]
+        indices = order.indices(in_stage, self.rank, self.ranks)
+        batch = self.prepare([own[i] for i in indices], indices)
+        rate = _schedule(step, sum(settings.steps), settings.warmup)
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["initial_lr"] * rate
+        half = torch.autocast(self.device.type, torch.bfloat16) if settings.bf16 else nullcontext()
+        with half:
+            with torch.no_grad():
+                tokens = self.vision(batch.pixels.to(self.device))
+            predicted, answers, scale = self.model(
+                tokens.float(),
+                batch.query.to(self.device),
+                batch.query_mask.to(self.device),
+                batch.ids.to(self.device),
+                batch.mask.to(self.device),
+            )
+        loss = gathered_loss(predicted, answers, batch.keys.to(self.device), scale)
+        if not bool(torch.isfinite(loss)):
+            raise ValueError(
+                f"loss is {float(loss.detach())} at step {step}: lower the learning rate"
+            )
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self.trainee.parameters(), 1.0)
+        self.optimiser.step()
+        self._log(step, stage, float(loss.detach()), float(norm), indices)
+
+    def _log(self, step: int, stage: int, loss: float, norm: float, indices: list[int]) -> None:
+        everyone: list[Any] = [indices]
+        if self.ranks > 1:
+            everyone = [None] * self.ranks
+            dist.all_gather_object(everyone, indices)
+        if self.rank:
+            return
+        seen = [index for part in everyone for index in part]
+        entry = {"step": step, "stage": stage, "loss": loss, "gradient": norm, "samples": seen}
+        with (self.settings.out / _LOG).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+        if step % 10 == 0:
+            print(f"stage {stage} step {step} loss {loss:.4f}", file=sys.stderr, flush=True)
+
+
+def _gpu() -> bool:
+    return torch.cuda.is_available()
+
+
+def _optimiser(trainee: FullTrainee, rate: float) -> torch.optim.Optimizer:
+    groups = [
+        {"params": [*trainee.predictor.parameters(), trainee.log_scale], "lr": rate},
+        {"params": list(trainee.y_encoder.parameters()), "lr": rate * _Y_ENCODER_RATE},
+    ]
+    for group in groups:
+        group["initial_lr"] = group["lr"]
+    return torch.optim.AdamW(groups, weight_decay=0.01)
+
+
+def _schedule(step: int, steps: int, warmup: int) -> float:
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def _save(file: Path, trainee: FullTrainee, optimiser: torch.optim.Optimizer, done: int) -> None:
+    aside = file.with_suffix(".part")
+    state = {"done": done, "model": trainee.state_dict(), "optimiser": optimiser.state_dict()}
+    torch.save(state, aside)
+    aside.replace(file)
+
+
+def _resume(
+    file: Path, trainee: FullTrainee, optimiser: torch.optim.Optimizer, device: torch.device
+) -> int:
+    if not file.is_file():
+        return 0
+    state = torch.load(file, map_location=device, weights_only=True)
+    trainee.load_state_dict(state["model"])
+    optimiser.load_state_dict(state["optimiser"])
+    return int(state["done"])
+
+
+def _cut_log(file: Path, done: int) -> None:
+    """Drop the steps after the checkpoint: they are done again."""
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+    kept = [line for line in lines if json.loads(line)["step"] < done]
+    if len(kept) < len(lines):
+        file.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+
+def _write_model(folder: Path, config: ModelConfig, trainee: FullTrainee) -> None:
+    """A folder like the one that was started from, with the new weights and temperature."""
+    from safetensors.torch import load_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    raw: dict[str, Any] = json.loads((config.folder / "config.json").read_text(encoding="utf-8"))
+    raw["sha256"] = {}
+    scale = float(trainee.log_scale.detach().exp())
+    raw["calibration"] = {**raw.get("calibration", {}), "logit_scale": min(scale, 60.0)}
+    for part, name in config.files.items():
+        if name.endswith(".json"):
+            (folder / name).write_bytes((config.folder / name).read_bytes())
+            raw["files"][part] = name
+    for part in ("x_encoder", "token_table"):
+        write_tensors(folder, raw, part, load_file(str(config.path(part))))
+    write_tensors(folder, raw, "predictor", trainee.predictor.state_dict())
+    write_tensors(folder, raw, "y_encoder", trainee.y_encoder.state_dict())
+    finish_folder(folder, raw)
+
+
+def _settings(argv: Sequence[str] | None) -> Settings:
+    parser = argparse.ArgumentParser(
+        prog="vljepa train full",
+        description="Train a full-sized VL-JEPA: stage 1 on captions, stage 2 on questions. "
+        "Several "
+        "GPUs: torchrun --nproc-per-node N -m vljepa_lab.training.full_train OPTIONS. "
+        "Run the same line again to go on after an interruption.",
+    )
+    parser.add_argument("--model", type=Path, required=True, help="model folder to start from")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="JSONL files and WebDataset tar files with captions, questions and answers",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument(
+        "--steps", type=int, nargs=2, default=(20000, 10000), metavar=("STAGE1", "STAGE2")
+    )
+    parser.add_argument("--batch", type=int, default=256, help="of all processes together")
+    parser.add_argument("--rate", type=float, default=1e-4, help="learning rate of the Predictor")
+    parser.add_argument("--warmup", type=int, default=500, help="steps")
+    parser.add_argument("--frames", type=int, default=8, help="frames of a clip")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--every", type=int, default=500, help="steps between checkpoints")
+    parser.add_argument("--bf16", action="store_true", help="compute in bfloat16")
+    parser.add_argument(
+        "--gradient-checkpointing", action="store_true", help="less memory, a third more time"
+    )
+    parser.add_argument(
+        "--stop-after", type=int, metavar="STEP", help="leave off at this step, to be resumed"
+    )
+    args = parser.parse_args(argv)
+    return Settings(
+        args.model,
+        tuple(args.data),
+        args.out,
+        (args.steps[0], args.steps[1]),
+        args.batch,
+        args.rate,
+        args.warmup,
+        args.frames,
+        args.seed,
+        args.every,
+        args.bf16,
+        args.gradient_checkpointing,
+        args.stop_after,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

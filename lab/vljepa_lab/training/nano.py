@@ -1,0 +1,282 @@
+"""`vljepa train nano`: from nothing to a model folder, in phases that resume where they stopped.
+
+data -> text -> dense -> (gate) -> joint -> cached -> refine (joint again) -> predictor (alone)
+-> decoder -> calibrate and export. Each phase leaves one file in the run folder; a phase whose file
+says "done" is skipped, delete the file to run it again. Needs torch.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+import torch
+
+from vljepa_lab.training.asking import frequent_answers, frequent_texts
+from vljepa_lab.training.cached import frame_features, train_cached
+from vljepa_lab.training.checkpoint import load_checkpoint, load_into
+from vljepa_lab.training.decoder import decoder_words
+from vljepa_lab.training.dense import probe, train_dense
+from vljepa_lab.training.joint import train_joint
+from vljepa_lab.training.loop import Place
+from vljepa_lab.training.machine import Machine
+from vljepa_lab.training.nano_config import (
+    PHASES,
+    TRAINED,
+    NanoConfig,
+    data_plans,
+    read_arguments,
+)
+from vljepa_lab.training.nano_finish import Trainee, finish, spread
+from vljepa_lab.training.nano_start import OtherWorldError, load_trunk, make_trunk, newest
+from vljepa_lab.training.paraphrases import Paraphrases, text_ceiling
+from vljepa_lab.training.progress import Clock, Paused
+from vljepa_lab.training.quick_eval import quick_accuracy
+from vljepa_lab.training.store import Scene, Store
+from vljepa_lab.training.text_side import load_text_side, train_text_side
+from vljepa_lab.training.texts import TextTable
+from vljepa_lab.world.dataset import generate
+from vljepa_ros.models.vl_jepa.architecture import Architecture, YDecoderSizes
+from vljepa_ros.models.vl_jepa.text import DecoderWords, TextTokenizer
+from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA, trainable_parameters
+
+__all__ = ["GateError", "main", "train_nano"]
+
+TO_BE_CONTINUED = 75  # exit status, EX_TEMPFAIL: the same command goes on
+
+
+class GateError(RuntimeError):
+    """The per-frame stage does not see well enough for joint training to be worth its time."""
+
+
+def train_nano(config: NanoConfig) -> None:
+    """Run the phases of `config`.
+
+    Raises:
+        ValueError: an unknown phase.
+        OtherWorldError: the run's folder is of a rich run and this is none, or the other way round.
+        GateError: the dense phase ended without reaching `config.gate`.
+        Paused: `config.budget_minutes` are used up.
+    """
+    unknown = set(config.phases) - set(PHASES)
+    if unknown:
+        raise ValueError(
+            f"unknown phase {', '.join(sorted(unknown))}; allowed: {', '.join(PHASES)}"
+        )
+    torch.set_num_threads(config.threads)
+    machine = Machine.here(config.device, config.precision)
+    place = Place(config.run, machine, Clock(config.budget_minutes))
+    try:
+        if "data" in config.phases and machine.first:
+            _render(config, place.clock)
+        machine.wait()
+        if set(config.phases) - {"data"}:
+            _train(config, place)
+    finally:
+        machine.close()
+
+
+def _render(config: NanoConfig, clock: Clock) -> None:
+    for plan in data_plans(config):
+        if not generate(plan, config.workers, clock.deadline):
+            raise Paused("data")
+
+
+def _start(config: NanoConfig, machine: Machine) -> Trainee:
+    """The model with its frozen trunk, the texts that are known, the scenes."""
+    config.run.mkdir(parents=True, exist_ok=True)
+    if machine.first:
+        make_trunk(config)
+    machine.wait()
+    tokenizer, text_sizes, trunk = load_trunk(config)
+    words = DecoderWords(decoder_words(config.rich))
+    architecture = Architecture(
+        frame=config.frame_sizes,
+        window=config.window_sizes,
+        text=text_sizes,
+        predictor=config.sizes,
+        y_decoder=YDecoderSizes(words=len(words)),
+    )
+    torch.manual_seed(config.seed)
+    model = VLJEPA(architecture)
+    model.text_trunk.load_state_dict(trunk)
+    table = TextTable(model.text_trunk, TextTokenizer(config.run / "tokenizer.json"))
+    table.load(config.run / "texts.pt")
+    data, rich = config.data, config.rich
+    kinds = ("", "_furnished", *(("_rich",) if rich else ()))
+    store = Store([data / f"train{kind}" for kind in kinds], rich=rich)
+    most = 2 * config.val_scenes + config.rich_val_scenes
+    held_out = Store([data / f"val{kind}" for kind in kinds], most, rich)
+    store.refresh()
+    held_out.refresh()
+    if machine.first:
+        print(
+            f"{len(store.scenes)} training scenes, {len(held_out.scenes)} for validation, "
+            f"{trainable_parameters(model) / 1e6:.2f} M trainable parameters, "
+            f"{machine.processes} x {machine.device}{' bf16' if machine.bf16 else ''}",
+            flush=True,
+        )
+    return Trainee(model, tokenizer, table, words, store, held_out)
+
+
+def _known_texts(config: NanoConfig, table: TextTable, machine: Machine) -> Paraphrases:
+    """Embed the texts that will be met again and again; the first process for all."""
+    chance = random.Random(config.seed)
+    rich = config.rich
+    questions = frequent_texts("train", chance, rich=rich)
+    answers = frequent_answers("train", chance, rich=rich)
+    if config.known_texts:
+        questions = chance.sample(questions, min(config.known_texts, len(questions)))
+        answers = chance.sample(answers, min(config.known_texts, len(answers)))
+    file = config.run / "texts.pt"
+    if not machine.first:
+        machine.wait()
+        table.load(file)
+    table.add(questions)
+    table.add_answers(answers)
+    paraphrases = Paraphrases(table, config.seed, most=config.known_texts, rich=rich)
+    if machine.first:
+        table.save(file)
+        machine.wait()
+    return paraphrases
+
+
+def _train(config: NanoConfig, place: Place) -> None:
+    """All phases but the rendering."""
+    machine, seed, rich = place.machine, config.seed, config.rich
+    trainee = _start(config, machine)
+    model, table, store = trainee.model, trainee.table, trainee.store
+    wanted = [phase for phase in PHASES if phase in config.phases]
+
+    def begin(phase: str) -> bool:
+        later = wanted[wanted.index(phase) + 1 :] if phase in wanted else []
+        place.clock.later = sum(config.minutes_of(name) for name in later)
+        return phase in wanted
+
+    def evaluate() -> dict[str, float]:
+        scenes = trainee.held_out.scenes
+        few = spread(scenes, config.eval_scenes) if rich else scenes[: config.eval_scenes]
+        found = quick_accuracy(model, table, few)
+        ceiling = text_ceiling(model.text_head, table)
+        return found | {f"text {name}": share for name, share in ceiling.items()}
+
+    if begin("text"):
+        _text(config, place, trainee)
+    load_text_side(model, place)
+    if begin("dense"):
+        _dense(config, place, trainee)
+    paraphrases = None
+    if set(wanted) & set(TRAINED):
+        paraphrases = _known_texts(config, table, machine)
+    joint = partial(train_joint, model, table, store, rich=rich)
+    if begin("joint"):
+        joint(config.joint, place, evaluate, seed, paraphrases=paraphrases)
+    for phase in ("cached", "refine", "predictor"):
+        if not begin(phase):
+            continue
+        start = newest(config, before=phase)
+        if phase == "refine":
+            joint(config.refine, place, evaluate, seed, phase, start, paraphrases)
+            continue
+        scenes = spread(store.scenes, config.cached_scenes)
+        features = _features(trainee, scenes, config, machine, start)
+        train_cached(
+            model, table, scenes, getattr(config, phase), place, evaluate, features, seed,
+            phase, start, paraphrases, rich,
+        )  # fmt: skip
+    model.to("cpu")
+    if set(wanted) & {"decoder", "export"} and machine.first:
+        begin("decoder")
+        finish(config, place, trainee)
+
+
+def _text(config: NanoConfig, place: Place, trainee: Trainee) -> None:
+    """The Y-Encoder on texts alone; what was embedded before it is of no use after it."""
+    model, run = trainee.model, config.run
+    done = load_text_side(model, place)
+    start = load_checkpoint(config.start) if config.start is not None and not done else None
+    if start is not None:
+        load_into(start, {"text_head": model.text_head})
+    tokenizer = TextTokenizer(run / "tokenizer.json")
+
+    def evaluate() -> dict[str, float]:
+        return text_ceiling(model.text_head, TextTable(model.text_trunk, tokenizer))
+
+    train_text_side(model, tokenizer, config.text, place, evaluate, config.seed, config.rich)
+    if not done:
+        trainee.table.forget()
+        if place.machine.first:
+            (run / "texts.pt").unlink(missing_ok=True)
+
+
+def _dense(config: NanoConfig, place: Place, trainee: Trainee) -> None:
+    """The dense phase, and the gate behind it unless the joint phase has begun already."""
+    gate, machine = config.gate, place.machine
+    model, store, held_out = trainee.model, trainee.store, trainee.held_out
+    tested = Store(config.data / "gate", gate.scenes)
+    tested.refresh()
+    for extension in range(gate.extensions + 1):
+        minutes = config.dense.minutes * (1 + extension / 4)
+        dense = replace(config.dense, minutes=minutes)
+        heads = train_dense(model, store, held_out, dense, place, config.seed, config.rich)
+        if (config.run / "joint.pt").is_file() or not tested.scenes:
+            return
+        seen = probe(model.frame, heads, tested)
+        shape, colour = machine.agreed(seen.get("shape", 0.0), seen.get("colour", 0.0))
+        passed = shape >= gate.shape and colour >= gate.colour
+        if machine.first:
+            print(
+                f"gate: shape {shape:.3f} (at least {gate.shape}), colour {colour:.3f} (at least "
+                f"{gate.colour}) in held-out rooms after {minutes:.0f} min: "
+                f"{'passed' if passed else 'not there yet'}",
+                flush=True,
+            )
+        if passed:
+            return
+    raise GateError(
+        f"after {minutes:.0f} minutes the per-frame stage names the shape of {shape:.1%} and the "
+        f"colour of {colour:.1%} of the objects in held-out rooms; joint training is worth its "
+        f"time from {gate.shape:.0%} and {gate.colour:.0%} on. Render more scenes (--scenes, "
+        "--furnished-scenes), give more --dense-minutes, or set --gate"
+    )
+
+
+def _features(
+    trainee: Trainee, scenes: list[Scene], config: NanoConfig, machine: Machine, phase: str
+) -> torch.Tensor:
+    """Frame features with the frame stage of a phase, kept on the disk."""
+    model = trainee.model
+    start = load_checkpoint(config.run / f"{phase}.pt")
+    if start is not None:
+        load_into(start, {"frame": model.frame})
+    file = config.run / f"features_{phase}.pt"
+    if machine.first:
+        kept = torch.load(file, weights_only=True, mmap=True) if file.is_file() else ()
+        if len(kept) != len(scenes):
+            torch.save(frame_features(model.to(machine.device), scenes), file)
+    machine.wait()
+    features: torch.Tensor = torch.load(file, weights_only=True, mmap=True)
+    return features
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`vljepa train nano`."""
+    config = read_arguments(argv)
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    try:
+        train_nano(config)
+    except Paused as paused:
+        print(f"stopped in {paused} with everything saved: the same command goes on", flush=True)
+        return TO_BE_CONTINUED
+    except (GateError, OtherWorldError) as error:
+        print(f"vljepa train nano: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,248 @@
+"""What `vljepa train nano` can be told: data, phases and their minutes, the machine."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from vljepa_lab.training.cached import CachedConfig
+from vljepa_lab.training.decoder import DecoderConfig
+from vljepa_lab.training.dense import DenseConfig
+from vljepa_lab.training.joint import JointConfig
+from vljepa_lab.training.machine import DEVICES, PRECISIONS
+from vljepa_lab.training.text_side import TextConfig
+from vljepa_lab.world.dataset import Plan
+from vljepa_lab.world.rich_state import RichConfig
+from vljepa_ros.models.vl_jepa.architecture import (
+    FrameSizes,
+    PredictorSizes,
+    WindowSizes,
+)
+
+__all__ = ["PHASES", "TRAINED", "GateConfig", "NanoConfig", "data_plans", "read_arguments"]
+
+PHASES = ("data", "text", "dense", "joint", "cached", "refine", "predictor", "decoder", "export")
+TRAINED = ("predictor", "refine", "cached", "joint")
+"""Phases that leave a whole X-Encoder, Predictor and text head, the newest first."""
+_TIMED = PHASES[1:-1]
+_FIRST_FURNISHED = 100_000  # seeds: no plain scene, and no scene of Test A, shares one
+_FIRST_FURNISHED_VAL = 190_000
+_FIRST_RICH = 200_000  # of the splits `train` and `val`
+_RICH = RichConfig(gap=(3.0, 12.0))  # with longer gaps most clips of training show nothing
+_FIRST_OF_GATE = 900_000  # of no test and of no stream of `vljepa eval events`
+
+
+@dataclass(frozen=True)
+class GateConfig:
+    """What the per-frame stage must see before the joint phase may begin.
+
+    scenes: how many, in held-out kinds of room (of other seeds than Test A); shape, colour: share
+    of the objects' cells in which the read-out is right. The dense phase goes on for a quarter of
+    its minutes, `extensions` times at most, until it is there.
+    """
+
+    scenes: int = 100
+    shape: float = 0.75
+    colour: float = 0.92
+    extensions: int = 3
+
+
+@dataclass(frozen=True)
+class NanoConfig:
+    """data: folder of the shards, made where missing; run: checkpoints; out: model folder.
+
+    each phase's `minutes` are wall time; phases: which to run (each skips itself when done).
+    budget_minutes: of this call, 0 as long as it takes; everything is resumed by the same command.
+    scenes, furnished_scenes: training scenes in plain and in furnished rooms (`world/decor`).
+    rich_scenes: of the richer world, in furnished rooms; with any, the model learns its events and
+    states, and words, heads and the demo's vocabulary have them (`rich`).
+    start: a checkpoint of a joint or later phase that `refine` starts from, `text` from its head.
+    device, precision: see `machine`. cached_scenes, pair_scenes: how many scenes (evenly from all)
+    the cached phases and the Y-Decoder learn from; pair_windows: windows of each scene whose
+    predictions teach the decoder; known_texts: how many questions, answers and wordings of a
+    meaning are embedded beforehand (0 all that are frequent); calibration_sets: of candidates, for
+    each task. size: pixels of the scenes.
+    """
+
+    data: Path = Path("data")
+    run: Path = Path("runs/nano")
+    out: Path = Path("runs/nano/model")
+    name: str = "nano"
+    phases: tuple[str, ...] = PHASES
+    budget_minutes: float = 0.0
+    scenes: int = 4400
+    furnished_scenes: int = 5600
+    rich_scenes: int = 0
+    val_scenes: int = 150
+    workers: int = 2
+    threads: int = 1
+    seed: int = 0
+    start: Path | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    eval_scenes: int = 30
+    cached_scenes: int = 2000
+    pair_scenes: int = 800
+    pair_windows: int = 4
+    known_texts: int = 0
+    calibration_sets: int = 1000
+    size: int = 128
+    text: TextConfig = field(default_factory=TextConfig)
+    gate: GateConfig = field(default_factory=GateConfig)
+    dense: DenseConfig = field(default_factory=lambda: DenseConfig(minutes=24.0))
+    joint: JointConfig = field(default_factory=JointConfig)
+    cached: CachedConfig = field(default_factory=lambda: CachedConfig(minutes=10.0))
+    refine: JointConfig = field(
+        default_factory=lambda: JointConfig(minutes=45.0, rate=6e-4, frame_factor=0.6, questions=5)
+    )
+    predictor: CachedConfig = field(
+        default_factory=lambda: CachedConfig(
+            minutes=12.0, questions=6, rate=1.5e-3, warmup=20, tokens_only=True
+        )
+    )
+    decoder: DecoderConfig = field(default_factory=lambda: DecoderConfig(minutes=4.0))
+    frame_sizes: FrameSizes = field(default_factory=FrameSizes)
+    window_sizes: WindowSizes = field(default_factory=WindowSizes)
+    sizes: PredictorSizes = field(default_factory=PredictorSizes)
+
+    @property
+    def rich(self) -> bool:
+        """Whether the run learns the richer world."""
+        return self.rich_scenes > 0
+
+    @property
+    def rich_val_scenes(self) -> int:
+        """Scenes of the richer world for validation."""
+        return -(-self.val_scenes // 4) if self.rich else 0
+
+    def minutes_of(self, phase: str) -> float:
+        """Planned minutes of a phase; 0 where it has none."""
+        return float(getattr(self, phase).minutes) if phase in _TIMED else 0.0
+
+
+def data_plans(config: NanoConfig) -> list[Plan]:
+    """What to render: for the gate, for validation (plain and furnished), for training (too); of
+    the richer world for both where the run learns it.
+    """
+    data, size = config.data, config.size
+    plans = [
+        Plan("test_a", config.gate.scenes, data / "gate", size, first=_FIRST_OF_GATE),
+        Plan("val", config.val_scenes, data / "val", size),
+        Plan(
+            "train",
+            config.val_scenes,
+            data / "val_furnished",
+            size,
+            first=_FIRST_FURNISHED_VAL,
+            furnished=True,
+        ),
+        Plan("train", config.scenes, data / "train", size),
+        Plan(
+            "train",
+            config.furnished_scenes,
+            data / "train_furnished",
+            size,
+            first=_FIRST_FURNISHED,
+            furnished=True,
+        ),
+    ]
+    if config.rich:
+        count, held_out = config.rich_scenes, config.rich_val_scenes
+        richly = partial(Plan, size=size, first=_FIRST_RICH, rich=_RICH)
+        plans += [
+            richly("val", held_out, data / "val_rich"),
+            richly("train", count, data / "train_rich", furnished=True),
+        ]
+    return plans
+
+
+def read_arguments(argv: Sequence[str] | None) -> NanoConfig:
+    """The configuration that a command line asks for; ends the program where it is wrong."""
+    default = NanoConfig()
+    parser = argparse.ArgumentParser(
+        prog="vljepa train nano",
+        description="From nothing to a model folder, in phases: " + ", ".join(PHASES) + ". Each "
+        "resumes where it stopped and is skipped when done.",
+        epilog="Exit status 75 means that --budget-minutes are used up and the same command goes "
+        "on. Several processes: torchrun --nproc-per-node N -m vljepa_lab.training.nano -- "
+        "OPTIONS.",
+    )
+    parser.add_argument("--data", type=Path, default=default.data, help="folder of the shards")
+    parser.add_argument("--run", type=Path, default=default.run, help="folder of the checkpoints")
+    parser.add_argument("--out", type=Path, help="model folder to write (default RUN/model)")
+    parser.add_argument(
+        "--phases", nargs="+", choices=PHASES, default=list(PHASES), help="default all"
+    )
+    parser.add_argument(
+        "--budget-minutes",
+        type=float,
+        default=0.0,
+        metavar="M",
+        help="stop after M minutes with everything saved; the same command goes on",
+    )
+    for name, text in (
+        ("scenes", "training scenes in plain rooms"),
+        ("furnished-scenes", "training scenes in furnished rooms"),
+        ("rich-scenes", "training scenes of the richer world, which the model then knows"),
+        ("workers", "rendering processes"),
+        ("threads", "torch threads"),
+        ("seed", "of weights and batches"),
+    ):
+        value = getattr(default, name.replace("-", "_"))
+        parser.add_argument(f"--{name}", type=int, default=value, help=f"{text} (default {value})")
+    parser.add_argument(
+        "--start", type=Path, metavar="FILE", help="checkpoint that `text` and `refine` start from"
+    )
+    parser.add_argument(
+        "--gate",
+        type=float,
+        nargs=2,
+        metavar=("SHAPE", "COLOUR"),
+        default=[default.gate.shape, default.gate.colour],
+        help="what the dense phase must reach in held-out rooms before joint training "
+        f"(default {default.gate.shape} {default.gate.colour}; 0 0 lets everything pass)",
+    )
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="default auto")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default="auto", help="auto: bf16 on a GPU, else fp32"
+    )
+    for phase in _TIMED:
+        minutes = default.minutes_of(phase)
+        parser.add_argument(
+            f"--{phase}-minutes",
+            type=float,
+            default=minutes,
+            metavar="M",
+            help=f"wall time (default {minutes:g})",
+        )
+    args = parser.parse_args(argv)
+    timed = {
+        phase: replace(getattr(default, phase), minutes=getattr(args, f"{phase}_minutes"))
+        for phase in _TIMED
+    }
+    if min(args.scenes, args.furnished_scenes, args.workers, args.threads) < 1:
+        parser.error("scenes, furnished scenes, workers and threads must be at least 1")
+    if args.rich_scenes < 0:
+        parser.error(f"--rich-scenes is {args.rich_scenes}; allowed are 0 and more")
+    return replace(
+        default,
+        data=args.data,
+        run=args.run,
+        out=args.out or args.run / "model",
+        phases=tuple(args.phases),
+        budget_minutes=args.budget_minutes,
+        scenes=args.scenes,
+        furnished_scenes=args.furnished_scenes,
+        rich_scenes=args.rich_scenes,
+        workers=args.workers,
+        threads=args.threads,
+        seed=args.seed,
+        start=args.start,
+        device=args.device,
+        precision=args.precision,
+        gate=replace(default.gate, shape=args.gate[0], colour=args.gate[1]),
+        **timed,
+    )

@@ -1,0 +1,108 @@
+"""The end of `vljepa train nano`: Y-Decoder, calibration, export, model card. Needs torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from tokenizers import Tokenizer
+
+from vljepa_lab.training.asking import canonical_text
+from vljepa_lab.training.calibration import calibrate
+from vljepa_lab.training.card import Trained, write_card
+from vljepa_lab.training.checkpoint import load_checkpoint, load_into
+from vljepa_lab.training.decoder import known_keys, train_decoder
+from vljepa_lab.training.loop import Place
+from vljepa_lab.training.nano_config import TRAINED, NanoConfig
+from vljepa_lab.training.nano_words import demo_vocabulary
+from vljepa_lab.training.package import Contents, write_model_folder
+from vljepa_lab.training.pairs import Pair, predicted_pairs
+from vljepa_lab.training.quick_eval import quick_accuracy
+from vljepa_lab.training.store import Scene, Store
+from vljepa_lab.training.text_side import tuned_parameters
+from vljepa_lab.training.texts import TextTable
+from vljepa_lab.world.wordings import QUESTIONS
+from vljepa_ros.models.vl_jepa.text import DecoderWords
+from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA, trainable_parameters
+from vljepa_ros.models.vl_jepa.weights import rounded
+
+__all__ = ["Trainee", "finish", "spread"]
+
+
+@dataclass(frozen=True)
+class Trainee:
+    """What all phases work on."""
+
+    model: VLJEPA
+    tokenizer: Tokenizer
+    table: TextTable
+    words: DecoderWords
+    store: Store
+    held_out: Store
+
+
+def spread(scenes: list[Scene], count: int) -> list[Scene]:
+    """`count` scenes, evenly from all; all where there are no more."""
+    if count >= len(scenes):
+        return list(scenes)
+    return [scenes[index * len(scenes) // count] for index in range(count)]
+
+
+def finish(config: NanoConfig, place: Place, trainee: Trainee) -> None:
+    """Y-Decoder, calibration and export, from the newest of the trained checkpoints."""
+    model, table, words = trainee.model, trainee.table, trainee.words
+    minutes: dict[str, float] = {}
+    for phase in TRAINED:
+        saved = load_checkpoint(config.run / f"{phase}.pt")
+        if saved is not None and not minutes:
+            parts = {n: getattr(model, n) for n in ("frame", "window", "predictor", "text_head")}
+            load_into(saved, parts, partial=True)
+        if saved is not None:
+            minutes = {phase: saved["spent"]} | minutes
+    text = load_checkpoint(config.run / "text.pt")
+    if text is not None:
+        minutes = {"text": text["spent"]} | minutes
+    # What is shipped is rounded; the decoder and the calibration learn from that.
+    model.load_state_dict(rounded(model.state_dict()))
+    model.eval()
+    validation = list(predicted_pairs(model, table, trainee.held_out.scenes, 5, config.seed))
+    if "decoder" in config.phases:
+        pairs: list[Pair] = []
+        done = load_checkpoint(config.run / "decoder.pt")
+        if not (done and done["done"]):
+            scenes = spread(trainee.store.scenes, config.pair_scenes)
+            pairs = list(predicted_pairs(model, table, scenes, config.pair_windows, config.seed))
+        train_decoder(
+            model, table, pairs, validation, words, config.decoder, place, config.seed, config.rich
+        )
+    if "export" not in config.phases:
+        return
+    saved = load_checkpoint(config.run / "decoder.pt")
+    if saved is not None:
+        load_into(saved, {"y_decoder": model.y_decoder})
+        minutes["decoder"] = saved["spent"]
+    model.load_state_dict(rounded(model.state_dict()))
+    model.eval()
+    keys = known_keys(config.rich)
+    calibration = calibrate(
+        model, table, validation, words, keys, config.seed, config.calibration_sets
+    )
+    print("calibration:", calibration, flush=True)
+    contents = Contents(
+        name=config.name,
+        default_query=QUESTIONS["event"][0],
+        vocabulary=demo_vocabulary(config.rich),
+        known_texts=list(dict.fromkeys(canonical_text(key) for key in keys)),
+        decoder_words=words.words,
+        calibration=calibration,
+    )
+    model_id = write_model_folder(model, trainee.tokenizer, contents, config.out)
+    accuracy = quick_accuracy(model, table, trainee.held_out.scenes, blind=True)
+    (config.run / "validation.json").write_text(json.dumps(accuracy, indent=1) + "\n")
+    trained = trainable_parameters(model)
+    if "text" in minutes:
+        trained += tuned_parameters(model, config.text)
+    count = len(trainee.store.scenes)
+    write_card(config.out, Trained(model_id, trained, count, minutes, accuracy, config.rich))
+    print(f"{model_id} written to {config.out}", flush=True)
+    print("validation:", accuracy, flush=True)

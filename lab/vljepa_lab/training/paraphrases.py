@@ -1,0 +1,183 @@
+"""Texts alone: wordings of one meaning are pulled together, those of others pushed apart.
+
+The pictures teach the Y-Encoder's head only the wordings that happen to be drawn, most of them with
+few others of their meaning beside them. This loss sees many wordings of every event and state at
+each step, on the frozen trunk's cached outputs, for a few milliseconds. Needs torch.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vljepa_lab.training.asking import OF_OBJECTS, states_of
+from vljepa_lab.training.machine import device_of
+from vljepa_lab.training.texts import TextTable
+from vljepa_lab.world.captions import (
+    event_key,
+    event_text,
+    object_names,
+    state_text,
+    wide_event_texts,
+    wide_state_texts,
+)
+from vljepa_lab.world.rich_state import actions, object_actions
+from vljepa_lab.world.wide_wordings import LEAD_INS
+from vljepa_ros.models.vl_jepa.y_encoder import TextHead
+
+__all__ = [
+    "Paraphrases",
+    "broader",
+    "meanings",
+    "named_meanings",
+    "text_ceiling",
+    "together",
+]
+
+
+class Paraphrases:
+    """Pooled trunk embeddings of many texts with their meanings, and batches of them.
+
+    Args:
+        table: computes the embeddings (a minute for all of them, once).
+        named: texts of events that name their object.
+        most: so many wordings of a meaning at most (0 all).
+        noise: spread added to the embeddings, as a share of their own; dropped: share of their
+            dimensions that are left out.
+        rich: the meanings of the richer world as well.
+    """
+
+    def __init__(
+        self,
+        table: TextTable,
+        seed: int = 0,
+        named: int = 2000,
+        noise: float = 0.7,
+        dropped: float = 0.1,
+        most: int = 0,
+        rich: bool = False,
+    ) -> None:
+        rng = random.Random(f"paraphrases {seed}")
+        self._plain = meanings(rng, most, rich)
+        self._named = named_meanings(rng, min(named, 10 * most) if most else named, rich)
+        table.add_answers([text for texts in self._plain.values() for text in texts])
+        table.add_answers([text for texts in self._named.values() for text in texts])
+        self._table, self._noise, self._dropped = table, noise, dropped
+
+    def loss(
+        self, head: TextHead, scale: Tensor, rng: random.Random, each: int = 4, named: int = 24
+    ) -> Tensor:
+        """Of `each` texts of every plain meaning and two of `named` meanings with an object."""
+        texts: list[str] = []
+        keys: list[str] = []
+        for key, options in self._plain.items():
+            taken = rng.sample(options, min(each, len(options)))
+            texts += taken
+            keys += [key] * len(taken)
+        for key in rng.sample(sorted(self._named), min(named, len(self._named))):
+            taken = rng.sample(self._named[key], 2)
+            texts += taken
+            keys += [key] * 2
+        pooled = self._table.answers(texts).to(device_of(head))
+        spread = pooled.norm(dim=1, keepdim=True) / pooled.shape[1] ** 0.5
+        pooled = pooled + torch.randn_like(pooled) * spread * self._noise
+        pooled = functional.dropout(pooled, self._dropped)
+        number: dict[str, int] = {}
+        own = torch.tensor([number.setdefault(key, len(number)) for key in keys])
+        above = torch.tensor([number.get(broader(key), -1) for key in keys])
+        return together(head(pooled), own, above, scale)
+
+
+def together(vectors: Tensor, keys: Tensor, parents: Tensor, scale: Tensor) -> Tensor:
+    """Multi-positive InfoNCE of vectors [N, D] among themselves.
+
+    keys [N]: equal for equal meaning; parents [N]: key of the meaning that says the same with less
+    detail (-1 none): such pairs are neither right nor wrong.
+    """
+    keys, parents = keys.to(vectors.device), parents.to(vectors.device)
+    logits = scale * vectors @ vectors.T
+    same = keys[:, None] == keys[None]
+    self_ = torch.eye(len(keys), dtype=torch.bool, device=vectors.device)
+    related = (parents[:, None] == keys[None]) | (keys[:, None] == parents[None])
+    logits = logits.masked_fill(self_ | related, -1e4)
+    right = logits.masked_fill(~same | self_, -1e4)
+    return (torch.logsumexp(logits, 1) - torch.logsumexp(right, 1)).mean()
+
+
+def meanings(rng: random.Random, most: int = 0, rich: bool = False) -> dict[str, list[str]]:
+    """Key of each action and state -> its wordings for training, plain and with a lead-in; `most`
+    of them at most (0 all). rich: of the richer world as well, here and below."""
+    plain = {key: wide_state_texts(key) for key in states_of(rich)}
+    plain |= {event_key(kind): wide_event_texts(kind) for kind in actions(rich)}
+    found = {}
+    for key, texts in plain.items():
+        some = texts[:most] if most else texts
+        led = [rng.choice(LEAD_INS).format(s=text) for text in some]
+        found[key] = list(dict.fromkeys([*some, *led]))
+    return found
+
+
+def named_meanings(rng: random.Random, draws: int, rich: bool = False) -> dict[str, list[str]]:
+    """Key of events with an object, and of what is held -> at least two wordings; at most `draws`
+    keys."""
+    found: dict[str, list[str]] = defaultdict(list)
+    names = object_names("train")
+    kinds = (*object_actions(rich), *(OF_OBJECTS if rich else ("held",)))
+    for _ in range(draws):
+        kind, name = rng.choice(kinds), rng.choice(names)
+        if kind in OF_OBJECTS:
+            key, options = f"{kind}:{name}", wide_state_texts(f"{kind}:{name}")
+        else:
+            key, options = event_key(kind, name), wide_event_texts(kind, name)
+        found[key] += rng.sample(options, 2)
+    return dict(found)
+
+
+def broader(key: str) -> str:
+    """Key of the meaning that says the same with less detail, or ""."""
+    kind, _, rest = key.partition(":")
+    return f"{kind}:{rest.partition(':')[0]}" if kind == "event" and ":" in rest else ""
+
+
+def text_ceiling(head: TextHead, table: TextTable) -> dict[str, float]:
+    """How often the canonical text of an event (a state) is nearest to a wording of its own, among
+    one of each other meaning, in the wordings kept for this check; what the text side would allow
+    with perfect vision. Of the plain world alone: the richer one has no wordings for this check.
+    """
+    found = {}
+    for name, of in (("action", actions(rich=False)), ("state", states_of(rich=False))):
+        if name == "action":
+            canonical = [event_text(kind) for kind in of]
+            options = [list(wide_event_texts(kind, check=True)) for kind in of]
+        else:
+            canonical = [state_text(key) for key in of]
+            options = [list(wide_state_texts(key, check=True)) for key in of]
+        table.add_answers([*canonical, *(text for texts in options for text in texts)])
+        with torch.no_grad():
+            device = device_of(head)
+            asked = head(table.answers(canonical).to(device)).cpu()
+            rng = random.Random(0)
+            right = total = 0
+            for _ in range(60):
+                texts_ = [rng.choice(texts) for texts in options]
+                chosen = head(table.answers(texts_).to(device)).cpu()
+                similar = asked @ chosen.T
+                groups = [range(len(of))] if name == "action" else _pairs(list(of))
+                for group in groups:
+                    block = similar[list(group)][:, list(group)]
+                    right += int((block.argmax(1) == torch.arange(len(block))).sum())
+                    total += len(block)
+        found[name] = round(right / total, 3)
+    return found
+
+
+def _pairs(keys: list[str]) -> list[list[int]]:
+    """Places of the keys of one question each: door, lights, person, held."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for place, key in enumerate(keys):
+        groups[key.partition(":")[0]].append(place)
+    return [places for places in groups.values() if len(places) > 1]

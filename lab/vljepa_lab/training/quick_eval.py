@@ -1,0 +1,85 @@
+"""Accuracy per task on validation scenes, in torch, beside the blind baseline. Needs torch.
+
+For training only: the figures that are published come from `vljepa eval` through the shipped
+engine.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+
+import torch
+from torch import Tensor
+
+from vljepa_lab.training.machine import device_of
+from vljepa_lab.training.store import Scene
+from vljepa_lab.training.texts import TextTable
+from vljepa_lab.world.questions import CLIP_FRAMES, Question, ask
+from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
+
+__all__ = ["clip_tokens", "questions_of", "quick_accuracy"]
+
+
+def clip_tokens(model: VLJEPA, scene: Scene, lasts: list[int]) -> Tensor:
+    """Visual tokens of the clips that end at `lasts`: [len(lasts), cells, dim]."""
+    device = device_of(model.frame)
+    with torch.no_grad():
+        features = torch.cat(
+            [
+                model.frame(torch.tensor(scene.frames[i : i + 8]).to(device))
+                for i in range(0, len(scene.frames), 8)
+            ]
+        )
+        return model.window(torch.stack([features[t - CLIP_FRAMES + 1 : t + 1] for t in lasts]))
+
+
+def questions_of(scene: Scene, last: int, seed: int, wording: str = "canonical") -> list[Question]:
+    """Questions with candidates, without captions."""
+    rng = random.Random(f"{seed} {last}")
+    return [q for q in ask(scene.record, last, rng, wording) if len(q.candidates) > 1]
+
+
+def quick_accuracy(
+    model: VLJEPA,
+    table: TextTable,
+    scenes: list[Scene],
+    every: int = 4,
+    wording: str = "canonical",
+    blind: bool = False,
+) -> dict[str, float]:
+    """Task -> share of questions whose nearest candidate is right; `<task> blind`: always the
+    commonest.
+    """
+    model.eval()
+    device = device_of(model.predictor)
+    right: dict[str, list[bool]] = defaultdict(list)
+    keys: dict[str, Counter[str]] = defaultdict(Counter)
+    answers: dict[str, Tensor] = {}
+    for number, scene in enumerate(scenes):
+        lasts = list(range(CLIP_FRAMES - 1 + number % every, len(scene.frames), every))
+        tokens = clip_tokens(model, scene, lasts)
+        for row, last in enumerate(lasts):
+            questions = questions_of(scene, last, number, wording)
+            query, valid = table.queries([q.text for q in questions])
+            with torch.no_grad():
+                visual = tokens[row : row + 1].expand(len(questions), -1, -1)
+                predicted = model.predictor(visual, query.to(device), valid.to(device)).cpu()
+            new = [c for q in questions for c in q.candidates if c not in answers]
+            if new:
+                new = list(dict.fromkeys(new))
+                with torch.no_grad():
+                    vectors = model.text_head(table.answers(new).to(device)).cpu()
+                    answers.update(zip(new, vectors, strict=True))
+            for question, vector in zip(questions, predicted, strict=True):
+                options = torch.stack([answers[c] for c in question.candidates])
+                best = int((options @ vector).argmax())
+                right[question.task].append(question.keys[best] == question.key)
+                keys[question.task][question.key] += 1
+    result = {task: round(sum(r) / len(r), 3) for task, r in sorted(right.items())}
+    if blind:
+        result |= {
+            f"{task} blind": round(c.most_common(1)[0][1] / c.total(), 3)
+            for task, c in keys.items()
+        }
+    return result

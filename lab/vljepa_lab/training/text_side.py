@@ -1,0 +1,200 @@
+"""The first phase of learning: the Y-Encoder on texts alone, its upper layers included.
+
+MiniLM keeps opposites close ("lifts it", "lowers it"), and a head on its pooled output can only
+pull apart what the words of training say. So the upper layers learn at a low rate, beside the head
+at a high one, which wordings mean the same: of events, of states, and of questions, whose token
+embeddings are what the Predictor reads. After it the trunk is rounded as it will be stored, and
+frozen. Needs torch.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vljepa_lab.training.asking import wordings_of_questions
+from vljepa_lab.training.checkpoint import load_checkpoint, load_into
+from vljepa_lab.training.loop import Phase, Place
+from vljepa_lab.training.paraphrases import broader, meanings, named_meanings, together
+from vljepa_lab.training.progress import Progress
+from vljepa_lab.training.schedule import make_optimizer
+from vljepa_lab.training.trunk import rounded_trunk
+from vljepa_lab.world.captions import noun, object_names
+from vljepa_ros.models.vl_jepa.text import TextTokenizer
+from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
+from vljepa_ros.models.vl_jepa.y_encoder import TextTrunk
+
+__all__ = ["TextConfig", "load_text_side", "train_text_side", "tuned_parameters"]
+
+_QUESTION_DIM = 128
+_SCALE = 24.0  # where the logit scale of the later phases ends
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """layers: of the trunk, from the top; layer_factor: their learning rate, as a share of `rate`,
+    the head's. each: wordings of a meaning in a step; named: meanings with an object; noise: on
+    what the lower layers give, as a share of its spread; dropped: share of the pooled output that
+    is left out.
+    """
+
+    minutes: float = 12.0
+    layers: int = 2
+    rate: float = 1e-3
+    layer_factor: float = 0.05
+    each: int = 3
+    named: int = 8
+    noise: float = 0.1
+    dropped: float = 0.1
+    warmup: int = 20
+    save_every: float = 4.0
+
+
+class _Upper:
+    """The trunk in two parts: what the fixed lower layers give, kept, and the upper ones."""
+
+    def __init__(self, trunk: TextTrunk, tokenizer: TextTokenizer, layers: int) -> None:
+        self._trunk, self._tokenizer = trunk, tokenizer
+        self._fixed, self._tuned = trunk.layers[:-layers], trunk.layers[-layers:]
+        self._kept: dict[str, Tensor] = {}
+
+    def lower(self, texts: list[str]) -> tuple[Tensor, Tensor]:
+        """[B, L, dim] float32 and validity [B, L]."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._kept]
+        if new:
+            ids = self._tokenizer.ids(new)
+            device = self._trunk.positions.device
+            tokens, valid = (torch.from_numpy(a).to(device) for a in TextTokenizer.padded(ids))
+            with torch.no_grad():
+                x = self._trunk.norm(
+                    self._trunk.words(tokens) + self._trunk.positions[: tokens.shape[1]]
+                )
+                for layer in self._fixed:
+                    x = layer(x, valid.bool()[:, None, None, :])
+            self._kept.update(
+                (text, x[i, : len(ids[i])].half().cpu()) for i, text in enumerate(new)
+            )
+        rows = [self._kept[text] for text in texts]
+        hidden = nn.utils.rnn.pad_sequence(rows, batch_first=True).float()
+        valid = torch.zeros(hidden.shape[:2], dtype=torch.int64)
+        for i, row in enumerate(rows):
+            valid[i, : len(row)] = 1
+        return hidden, valid
+
+    def pooled(self, texts: list[str], noise: float) -> Tensor:
+        """[B, dim], norm 1, through the upper layers with noise on what they are given."""
+        device = self._trunk.positions.device
+        x, valid = (t.to(device) for t in self.lower(texts))
+        x = x + torch.randn_like(x) * noise * x.std()
+        for layer in self._tuned:
+            x = layer(x, valid.bool()[:, None, None, :])
+        weight = valid[..., None].float()
+        return functional.normalize((x * weight).sum(1) / weight.sum(1), dim=-1)
+
+
+def _question_texts(rng: random.Random, rich: bool) -> dict[str, list[str]]:
+    """Form of a question -> wordings of it, with random objects."""
+    names = object_names("train")
+    found: dict[str, list[str]] = {}
+    for form, known in wordings_of_questions(rich).items():
+        found[form] = []
+        for text in known:
+            x, y = rng.sample(names, 2)
+            article = "a" if form == "exists_yes" else "the"
+            found[form].append(text.format(x=noun(x, article), y=noun(y)))
+    return found
+
+
+def train_text_side(
+    model: VLJEPA,
+    tokenizer: TextTokenizer,
+    config: TextConfig,
+    place: Place,
+    evaluate: Callable[[], dict[str, float]],
+    seed: int = 0,
+    rich: bool = False,
+) -> None:
+    """Resumes from and ends with `text.pt`: the trunk and the head.
+
+    evaluate: called where a checkpoint is written; rich: the texts of the richer world as well.
+    """
+    machine, trunk = place.machine, model.text_trunk
+    upper = _Upper(trunk, tokenizer, config.layers)
+    tuned = nn.ModuleList(trunk.layers[-config.layers :])
+    tuned.requires_grad_(True)
+    questions = nn.Linear(model.architecture.text.dim, _QUESTION_DIM)
+    parts = {"text_trunk": trunk, "text_head": model.text_head, "questions": questions}
+    optimizer = make_optimizer(
+        [(tuned, config.layer_factor), (model.text_head, 1.0), (questions, 1.0)], config.rate
+    )
+    phase = Phase("text", place, parts, optimizer, config.minutes)
+    try:
+        if phase.begin():
+            return
+        rng = random.Random(f"text {seed} {machine.rank} {phase.budget.spent}")
+        said, named = meanings(rng, rich=rich), named_meanings(rng, 400, rich)
+        asked = _question_texts(rng, rich)
+        progress = Progress("text", phase.budget, quiet=not machine.first)
+        scale = torch.tensor(_SCALE)
+        steps = phase.steps(
+            config.rate, config.warmup, config.save_every, lambda: print(
+                "text, wordings of the check:", evaluate(), flush=True
+            ), lambda: None,
+        )  # fmt: skip
+        for _ in steps:
+            told = _drawn(said, config.each, rng)
+            told += _drawn(dict(rng.sample(sorted(named.items()), config.named)), 2, rng)
+            wondered = _drawn(asked, config.each, rng)
+            pooled = upper.pooled([text for _, text in told + wondered], config.noise)
+            pooled = functional.dropout(pooled, config.dropped)
+            answers = together(model.text_head(pooled[: len(told)]), *_numbers(told), scale)
+            forms = functional.normalize(questions(pooled[len(told) :]), dim=-1)
+            asking = together(forms, *_numbers(wondered), scale)
+            phase.descend(answers + 0.5 * asking)
+            progress.add(
+                len(told),
+                {"answers": float(answers.detach()), "questions": float(asking.detach())},
+            )
+    finally:
+        tuned.requires_grad_(False)
+        trunk.to("cpu")  # where all later texts are embedded
+
+
+def _drawn(table: dict[str, list[str]], each: int, rng: random.Random) -> list[tuple[str, str]]:
+    """(meaning, text) of `each` texts of every meaning."""
+    return [
+        (key, text)
+        for key, texts in table.items()
+        for text in rng.sample(texts, min(each, len(texts)))
+    ]
+
+
+def _numbers(rows: list[tuple[str, str]]) -> tuple[Tensor, Tensor]:
+    """Number of each row's meaning, and of the one that says the same with less detail (-1)."""
+    number: dict[str, int] = defaultdict(lambda: len(number))
+    own = torch.tensor([number[key] for key, _ in rows])
+    return own, torch.tensor([number.get(broader(key), -1) for key, _ in rows])
+
+
+def load_text_side(model: VLJEPA, place: Place) -> bool:
+    """Take over what a finished phase left in the run, the trunk rounded to what is stored; False
+    where there is none.
+    """
+    saved = load_checkpoint(place.folder / "text.pt")
+    if saved is None or not saved["done"]:
+        return False
+    load_into(saved, {"text_trunk": model.text_trunk, "text_head": model.text_head})
+    model.text_trunk.to("cpu").load_state_dict(rounded_trunk(model.text_trunk.state_dict()))
+    return True
+
+
+def tuned_parameters(model: VLJEPA, config: TextConfig) -> int:
+    """How many parameters of the trunk the phase changes."""
+    return sum(p.numel() for layer in model.text_trunk.layers[-config.layers :]
+               for p in layer.parameters())  # fmt: skip

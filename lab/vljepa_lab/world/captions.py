@@ -1,0 +1,330 @@
+"""Texts of events and states with their semantic keys, and which texts are right at a moment.
+
+Keys: `event:<kind>`, `event:<kind>:<color shape>`, `door:open`, `door:closed`, `lights:on`,
+`lights:off`, `person:yes`, `person:no`, `held:nothing`, `held:<color shape>`, and of the richer
+world `drawer:open`, `drawer:closed`, `obstacle:yes`, `obstacle:no`, `person_held:<color shape>`;
+`object:<color shape>`, `color:<color>`, `count:<n>`, `side:left`, `side:right`, `yes`, `no`,
+`none`. Texts of equal meaning have equal keys. A key that continues another after a colon says the
+same in more detail: `compatible`.
+
+Importable without mujoco.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from vljepa_lab.world.event_wordings import EVENTS
+from vljepa_lab.world.rich_state import RichState, actions, object_actions
+from vljepa_lab.world.rich_wordings import (
+    RICH_EVENTS,
+    RICH_STATES,
+    RICH_UNSEEN_EVENTS,
+    RICH_UNSEEN_STATES,
+)
+from vljepa_lab.world.state import (
+    COLORS,
+    SHAPES,
+    Event,
+    State,
+    named,
+    trained_pairs,
+)
+from vljepa_lab.world.unseen_wordings import UNSEEN_EVENTS, UNSEEN_STATES
+from vljepa_lab.world.wide_wordings import (
+    check_events,
+    check_states,
+    rich_wide_events,
+    rich_wide_states,
+    wide_events,
+    wide_states,
+)
+from vljepa_lab.world.wordings import ARTICLES, STATES, UNNAMED
+
+__all__ = [
+    "AFTERGLOW",
+    "SEEN",
+    "caption",
+    "compatible",
+    "event_key",
+    "event_text",
+    "event_texts",
+    "key_of",
+    "noun",
+    "object_names",
+    "state_keys",
+    "state_text",
+    "state_texts",
+    "truth",
+    "valid_keys",
+    "valid_texts",
+    "vocabulary",
+    "wide_event_texts",
+    "wide_state_texts",
+]
+
+AFTERGLOW = 2.0  # seconds after its end for which an event's text still counts as right
+QUIET = 0.5  # seconds after an event from which "nothing is happening" is right as well
+SEEN = 0.3  # share of a person that must be visible for them to count as seen
+_EVERY_ACTION, _EVERY_OBJECT_ACTION = actions(rich=True), object_actions(rich=True)
+_EVENTS, _UNSEEN_EVENTS = EVENTS | RICH_EVENTS, UNSEEN_EVENTS | RICH_UNSEEN_EVENTS
+_STATES, _UNSEEN_STATES = STATES | RICH_STATES, UNSEEN_STATES | RICH_UNSEEN_STATES
+_UNSAID = ("person:no", "held:nothing", "obstacle:no")  # in a caption
+_OF_OBJECTS = ("held", "person_held")  # states that name an object
+
+
+def noun(name: str, article: str = "the") -> str:
+    """'orange can', 'a' -> 'an orange can'."""
+    if article == "a" and name[:1] in "aeiou":
+        article = "an"
+    return f"{article} {name}"
+
+
+@lru_cache(maxsize=8)
+def object_names(split: str) -> tuple[str, ...]:
+    """Names of the objects that may be spoken of: in test_b all 80, else those trained."""
+    if split == "test_b":
+        return tuple(named(c, s) for c in COLORS for s in SHAPES)
+    return tuple(named(c, s) for c, s in trained_pairs())
+
+
+def event_key(kind: str, obj: str = "") -> str:
+    """Semantic key of an event.
+
+    Raises:
+        ValueError: an unknown kind.
+    """
+    if kind not in _EVERY_ACTION:
+        raise ValueError(f"event kind {kind!r} is unknown; allowed are {', '.join(_EVERY_ACTION)}")
+    return f"event:{kind}:{obj}" if obj else f"event:{kind}"
+
+
+def compatible(a: str, b: str) -> bool:
+    """Whether both can be true of one moment because one only says more than the other."""
+    return a == b or a.startswith(b + ":") or b.startswith(a + ":")
+
+
+def _templates(kind: str, unseen: bool) -> tuple[str, ...]:
+    return (_UNSEEN_EVENTS if unseen else _EVENTS)[kind]
+
+
+def event_text(kind: str, obj: str = "", index: int = 0, unseen: bool = False) -> str:
+    """One wording of an event: `index` counts through the templates, 0 is the canonical one.
+
+    An object action without an object is worded with `an object`.
+    """
+    templates = _templates(kind, unseen)
+    return templates[index % len(templates)].format(x=noun(obj) if obj else UNNAMED[0])
+
+
+@lru_cache(maxsize=4096)
+def event_texts(kind: str, obj: str = "", unseen: bool = False) -> tuple[str, ...]:
+    """All wordings of an event, trained ones or never-trained ones; the canonical one first."""
+    if kind not in _EVERY_OBJECT_ACTION:
+        return _templates(kind, unseen)
+    names = [noun(obj, a) for a in ARTICLES] if obj else list(UNNAMED)
+    return tuple(t.format(x=n) for n in names for t in _templates(kind, unseen))
+
+
+def state_keys(state: State) -> tuple[str, ...]:
+    """Keys of the states that can be seen: door, lights, person, gripper; no doubtful ones.
+
+    Of a RichState also the drawer, the obstacle and what the person holds.
+    """
+    keys = [f"lights:{'on' if state.lights else 'off'}"]
+    if state.door_visible and not 0.1 < state.door < 0.5:
+        keys.append(f"door:{'open' if state.door >= 0.5 else 'closed'}")
+    if state.person_visible >= SEEN:
+        keys.append("person:yes")
+    elif state.person <= 0.001:
+        keys.append("person:no")
+    if state.held:
+        keys.append(f"held:{state.held}")
+    elif state.gripper_visible:
+        keys.append("held:nothing")
+    if isinstance(state, RichState):
+        if state.drawer_open is not None:
+            keys.append(f"drawer:{'open' if state.drawer_open else 'closed'}")
+        if state.blocked is not None:
+            keys.append(f"obstacle:{'yes' if state.blocked else 'no'}")
+        if state.seen_in_hand:
+            keys.append(f"person_held:{state.seen_in_hand}")
+    return tuple(keys)
+
+
+def _state_templates(key: str, unseen: bool) -> tuple[tuple[str, ...], str]:
+    table = _UNSEEN_STATES if unseen else _STATES
+    if key in table:
+        return table[key], ""
+    kind, _, obj = key.partition(":")
+    if kind not in table or not obj:
+        raise ValueError(f"state key {key!r} is unknown; allowed are {', '.join(_STATES)}")
+    return table[kind], obj
+
+
+def state_texts(key: str, unseen: bool = False) -> tuple[str, ...]:
+    """All wordings of a state, the canonical one first.
+
+    Raises:
+        ValueError: an unknown key.
+    """
+    templates, obj = _state_templates(key, unseen)
+    if not obj:
+        return templates
+    return tuple(t.format(x=noun(obj, a)) for a in ARTICLES for t in templates)
+
+
+def state_text(key: str, index: int = 0, unseen: bool = False) -> str:
+    """One wording of a state; 0 is the canonical one."""
+    texts = state_texts(key, unseen)
+    return texts[index % len(texts)]
+
+
+def _right_events(events: Sequence[Event], t: float) -> list[Event]:
+    return [e for e in events if e.start <= t <= e.end + AFTERGLOW]
+
+
+def valid_keys(events: Sequence[Event], state: State) -> tuple[str, ...]:
+    """Keys of everything that is right at the state's stamp, the newest event first.
+
+    An event is right from its onset until AFTERGLOW seconds after its end, `event:nothing` from
+    QUIET seconds after the last end on.
+    """
+    t = state.stamp
+    keys = [event_key(e.kind, e.object) for e in reversed(_right_events(events, t))]
+    if not any(e.start <= t <= e.end + QUIET for e in events):
+        keys.append("event:nothing")
+    return (*keys, *state_keys(state))
+
+
+def valid_texts(events: Sequence[Event], state: State, unseen: bool = True) -> tuple[str, ...]:
+    """Every text that is right at the state's stamp: all wordings, with and without the object.
+
+    unseen: the never-trained wordings as well.
+    """
+    out: dict[str, None] = {}
+    tables = (False, True) if unseen else (False,)
+    for key in valid_keys(events, state):
+        kind, _, rest = key.partition(":")
+        if kind == "event":
+            action, _, obj = rest.partition(":")
+            for name in dict.fromkeys((obj, "")):
+                for table in tables:
+                    out |= dict.fromkeys(event_texts(action, name, table))
+        else:
+            for table in tables:
+                out |= dict.fromkeys(state_texts(key, table))
+    return tuple(out)
+
+
+def caption(state: State, rng: random.Random | None = None) -> str:
+    """One true sentence about what can be seen: objects, what is held, person, door, lights."""
+    names = [noun(o.name, "a") for o in state.objects if o.visible >= 0.5]
+    if rng is not None:
+        rng.shuffle(names)
+    listed = ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else "".join(names)
+    parts = [listed or "no objects"]
+    parts += [state_text(k) for k in state_keys(state) if k not in _UNSAID]
+    return "; ".join(parts)
+
+
+def truth(events: Sequence[Event], state: State, brief: bool = False) -> dict[str, Any]:
+    """The fields of msg/GroundTruth at the state's stamp.
+
+    brief: valid_texts has the trained wordings only, each once, not with every article.
+    """
+    present = next((e for e in reversed(events) if e.start <= state.stamp <= e.end), None)
+    texts = valid_texts(events, state, unseen=not brief)
+    if brief:
+        texts = tuple(t for t in texts if _is_plain(t))
+    return {
+        "stamp": state.stamp,
+        "event": present.kind if present else "nothing",
+        "object": present.object if present else "",
+        "event_start": present.start if present else _quiet_since(events, state.stamp),
+        "caption": caption(state),
+        "valid_texts": list(texts),
+        "state": state.as_dict(),
+    }
+
+
+def _quiet_since(events: Sequence[Event], t: float) -> float:
+    return max((e.end for e in events if e.end <= t), default=0.0)
+
+
+def _is_plain(text: str) -> bool:
+    """Whether the text is a wording with `the` or `an object`, not one of the spare articles."""
+    words = f" {text} "
+    if any(f" {n} " in words for n in UNNAMED[1:]):
+        return False
+    key = key_of(text) or ""
+    obj = key.rpartition(":")[2]
+    return obj not in object_names("test_b") or f" {noun(obj, 'a')} " not in words
+
+
+@lru_cache(maxsize=1)
+def _keys() -> dict[str, str]:
+    out: dict[str, str] = {}
+    names = object_names("test_b")
+    for unseen in (False, True):
+        for kind in _EVERY_ACTION:
+            for obj in ("", *names) if kind in _EVERY_OBJECT_ACTION else ("",):
+                out |= dict.fromkeys(event_texts(kind, obj, unseen), event_key(kind, obj))
+        for kind in _STATES:
+            for key in [f"{kind}:{n}" for n in names] if kind in _OF_OBJECTS else [kind]:
+                out |= dict.fromkeys(state_texts(key, unseen), key)
+    return out
+
+
+def key_of(text: str) -> str | None:
+    """The key of an event or state text, in any of its wordings; None where it is none of them."""
+    return _keys().get(text)
+
+
+def vocabulary(split: str = "train", rich: bool = False) -> dict[str, str]:
+    """Canonical text -> key of every event and state that may be named in a split.
+
+    rich: of the richer world.
+    """
+    names = object_names(split)
+    with_object = object_actions(rich)
+    keys = [event_key(k, n) for k in with_object for n in names]
+    keys += [event_key(k) for k in actions(rich) if k not in with_object]
+    out = {event_text(k.split(":")[1], ":".join(k.split(":")[2:])): k for k in keys}
+    states = _STATES if rich else STATES
+    out |= {state_text(k): k for k in states if k not in _OF_OBJECTS}
+    of_objects = [k for k in _OF_OBJECTS if k in states]
+    return out | {state_text(f"{k}:{n}"): f"{k}:{n}" for k in of_objects for n in names}
+
+
+def _wide_templates(kind: str) -> tuple[str, ...]:
+    more = rich_wide_events() if kind in RICH_EVENTS else wide_events()
+    return (*_EVENTS[kind], *more[kind])
+
+
+@lru_cache(maxsize=4096)
+def wide_event_texts(kind: str, obj: str = "", check: bool = False) -> tuple[str, ...]:
+    """Wordings of an event for training: those of `event_texts` and the wide ones after them.
+
+    check: the wordings by which the text side is chosen instead, which are not trained.
+    """
+    templates = check_events()[kind] if check else _wide_templates(kind)
+    if kind not in _EVERY_OBJECT_ACTION:
+        return templates
+    names = [noun(obj, a) for a in ARTICLES] if obj else list(UNNAMED)
+    return tuple(t.format(x=n) for n in names for t in templates)
+
+
+@lru_cache(maxsize=4096)
+def wide_state_texts(key: str, check: bool = False) -> tuple[str, ...]:
+    """Wordings of a state as `wide_event_texts` has them of an event."""
+    known, obj = _state_templates(key, False)
+    kind = key.partition(":")[0] if obj else key
+    more = rich_wide_states() if kind in RICH_STATES else wide_states()
+    templates = check_states()[kind] if check else (*known, *more[kind])
+    if not obj:
+        return templates
+    return tuple(t.format(x=noun(obj, a)) for a in ARTICLES for t in templates)

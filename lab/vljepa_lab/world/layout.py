@@ -1,0 +1,145 @@
+"""The room of one scene: what stands where, its colours, lights and the camera's place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vljepa_lab.world.model_xml import DOOR_HEIGHT, DOOR_WIDTH, TABLE_HALF, TABLE_Y, TABLE_Z
+from vljepa_lab.world.renderer import Array, Renderer
+
+__all__ = ["Room", "furnish"]
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a scene needs to know of its room; lengths in metres, angles in radians.
+
+    door_side: +1 the door is on the right, -1 on the left; arm and person keep to the other side.
+    panes: glowing geoms with their colour while the lights are on and off (see `decor`).
+    """
+
+    door_side: int
+    door_x: float
+    wall_y: float
+    camera: Array
+    yaw: float
+    pitch: float
+    fovy: float
+    vibration: float
+    key_light: Array
+    fill_light: float
+    ambient: float
+    dark: float
+    light_position: Array
+    lamp: Array
+    exposure: float
+    white_balance: Array
+    noise: float
+    shadows: bool
+    panes: tuple[tuple[str, Array, Array], ...] = ()
+
+
+def furnish(renderer: Renderer, rng: np.random.Generator, held_out: bool) -> Room:
+    """Draw a room and write it into the renderer.
+
+    Held-out rooms are deeper, have a window or a plant, which trained rooms never have, and other
+    ranges of camera height and lens.
+    """
+    m = renderer.model
+    side = int(rng.choice([-1, 1]))
+
+    def texture(name: str) -> None:
+        m.geom_matid[renderer.geom[name]] = renderer.materials[
+            rng.integers(len(renderer.materials))
+        ]
+        renderer.paint(name, (rng.uniform(0.8, 1.05) + rng.normal(0, 0.04, 3)).clip(0, 1))
+
+    for name in ("floor", "wall_back", "shelf", "picture", "table", "door_leaf", "plant_pot"):
+        texture(name)
+    for name in ("wall_left", "wall_right"):
+        m.geom_matid[renderer.geom[name]] = m.geom_matid[renderer.geom["wall_back"]]
+        m.geom_rgba[renderer.geom[name]] = m.geom_rgba[renderer.geom["wall_back"]]
+    for k in renderer.materials:
+        m.mat_texrepeat[k] = rng.uniform(0.5, 2.5)
+
+    wall_y = float(rng.uniform(2.12, 2.3) if held_out else rng.uniform(1.9, 2.1))
+    door_x = float(side * rng.uniform(0.62, 0.82))
+    face = wall_y - 0.05
+    renderer.place("wall_back", (0, wall_y, 1.5))
+    renderer.place("opening", (door_x, face, DOOR_HEIGHT / 2))
+    frame = rng.uniform(0.3, 0.95) * np.array([1, rng.uniform(0.85, 1), rng.uniform(0.7, 1)])
+    for name, dx, z in (
+        ("frame_left", -DOOR_WIDTH / 2 - 0.04, DOOR_HEIGHT / 2),
+        ("frame_right", DOOR_WIDTH / 2 + 0.04, DOOR_HEIGHT / 2),
+        ("frame_top", 0.0, DOOR_HEIGHT + 0.04),
+    ):
+        renderer.place(name, (door_x + dx, face - 0.02, z))
+        renderer.paint(name, frame)
+    dark = rng.uniform(0.02, 0.16)
+    renderer.paint("opening", np.full(3, dark) * np.array([1, 1, 1.1]))
+
+    # furniture stands on the side without the door
+    away = -side
+    renderer.show_geom("shelf", bool(rng.random() < 0.6))
+    half = float(rng.uniform(0.3, 0.7))
+    renderer.place(
+        "shelf",
+        (away * rng.uniform(0.5, 1.4), face - 0.12, half),
+        (rng.uniform(0.2, 0.4), 0.12, half),
+    )
+    renderer.show_geom("picture", not held_out and bool(rng.random() < 0.6))
+    renderer.place("picture", (away * rng.uniform(0.0, 1.2), face - 0.01, rng.uniform(1.35, 1.6)))
+    plant, window = held_out and bool(rng.random() < 0.6), held_out and bool(rng.random() < 0.6)
+    x = away * rng.uniform(0.8, 1.3)
+    renderer.show_geom("plant", plant)
+    renderer.show_geom("plant_pot", plant)
+    renderer.place("plant_pot", (x, face - 0.35, 0.15))
+    renderer.place("plant", (x, face - 0.35, 0.7))
+    renderer.show_geom("window", window)
+    renderer.place("window", (away * rng.uniform(0.1, 0.7), face - 0.005, 1.4))
+
+    legs = rng.uniform(0.1, 0.6) * np.array([1, rng.uniform(0.8, 1), rng.uniform(0.6, 1)])
+    tx, ty = TABLE_HALF
+    for i, (lx, ly) in enumerate(((-tx, -ty), (tx, -ty), (-tx, ty), (tx, ty))):
+        renderer.place(f"leg{i}", (lx * 0.93, TABLE_Y + ly * 0.9, (TABLE_Z - 0.04) / 2))
+        renderer.paint(f"leg{i}", legs)
+
+    clothes, trousers = rng.uniform(0.1, 0.95, 3), rng.uniform(0.05, 0.5, 3)
+    skin = rng.uniform(0.4, 1)
+    renderer.paint("person_body", clothes)
+    for limb in ("left", "right"):
+        renderer.paint(f"arm_{limb}_limb", clothes)
+        renderer.paint(f"leg_{limb}_limb", trousers)
+    renderer.paint("person_head", np.array([0.95, 0.75, 0.62]) * skin)
+    renderer.paint("person_hair", rng.uniform(0.03, 0.5) * np.array([1, 0.75, 0.5]))
+    renderer.paint("forearm_bar", rng.uniform(0.25, 0.95, 3))
+    renderer.paint("upper_arm_bar", rng.uniform(0.25, 0.95, 3))
+
+    low, high = (1.30, 1.46) if held_out else (1.25, 1.42)
+    return Room(
+        door_side=side,
+        door_x=door_x,
+        wall_y=wall_y,
+        camera=np.array(
+            [rng.uniform(-0.12, 0.12), rng.uniform(-1.0, -0.86), rng.uniform(low, high)]
+        ),
+        yaw=float(rng.uniform(-0.04, 0.04)),
+        pitch=float(rng.uniform(-0.38, -0.31)),
+        fovy=float(rng.uniform(57, 63) if held_out else rng.uniform(56, 62)),
+        vibration=float(rng.uniform(0, 0.003)),
+        key_light=rng.uniform(0.6, 0.9)
+        * np.array([1, rng.uniform(0.92, 1.02), rng.uniform(0.8, 1.05)]),
+        fill_light=float(rng.uniform(0.2, 0.4)),
+        ambient=float(rng.uniform(0.36, 0.55)),
+        dark=float(rng.uniform(0.40, 0.56)),
+        light_position=np.array(
+            [rng.uniform(-0.8, 0.8), rng.uniform(-0.8, 0.6), rng.uniform(2.3, 2.9)]
+        ),
+        lamp=np.array([away * rng.uniform(0.1, 0.5), wall_y - 0.25, rng.uniform(1.62, 1.72)]),
+        exposure=float(rng.uniform(0.95, 1.35)),
+        white_balance=rng.uniform(0.94, 1.06, 3),
+        noise=float(rng.uniform(0, 5)),
+        shadows=bool(rng.random() < 0.3),
+    )

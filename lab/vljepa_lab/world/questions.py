@@ -1,0 +1,346 @@
+"""Questions about a clip with their true answers, from a scene's record; no pictures needed.
+
+A clip is CLIP_FRAMES frames INTERVAL seconds apart that ends at frame `t` of the record. What is
+doubtful (half visible, half over) is not asked. Importable without mujoco.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import dataclass
+
+from vljepa_lab.world.candidates import event_candidates, most_wordings, object_candidates
+from vljepa_lab.world.captions import (
+    SEEN,
+    caption,
+    event_key,
+    event_texts,
+    noun,
+    object_names,
+    state_texts,
+    wide_event_texts,
+    wide_state_texts,
+)
+from vljepa_lab.world.clips import CLIP_FRAMES, INTERVAL, Record, Window, window
+from vljepa_lab.world.rich_state import HANDED, RichState, actions
+from vljepa_lab.world.rich_wordings import RICH_QUESTIONS, RICH_UNSEEN_QUESTIONS
+from vljepa_lab.world.state import (
+    COLORS,
+    NEVER_TRAINED,
+    SHAPES,
+    ObjectState,
+    named,
+)
+from vljepa_lab.world.unseen_wordings import UNSEEN_QUESTIONS
+from vljepa_lab.world.wide_wordings import rich_wide_questions, wide_questions
+from vljepa_lab.world.wordings import QUESTIONS
+
+__all__ = [
+    "CLIP_FRAMES",
+    "INTERVAL",
+    "RICH_TASKS",
+    "TASKS",
+    "WORDINGS",
+    "Question",
+    "Record",
+    "Window",
+    "ask",
+    "ask_held_out_pair",
+    "window",
+]
+
+TASKS = (
+    "door",
+    "lights",
+    "person",
+    "action",
+    "event",
+    "colour",
+    "count",
+    "exists",
+    "side",
+    "held",
+    "holding_anything",
+    "moved",
+    "caption",
+)
+RICH_TASKS = ("drawer", "obstacle", "person_held", "person_holding")  # of rich records alone
+WORDINGS = ("canonical", "train", "wide", "unseen")
+NUMBERS = ("zero", "one", "two", "three", "four", "five")
+CLEAR, HIDDEN = (
+    0.6,
+    0.15,
+)  # visible share from which an object is clearly seen, below which it is not
+_COLOR_KEYS = tuple(f"color:{c}" for c in COLORS)
+_NUMBER_KEYS = tuple(f"count:{n}" for n in range(len(NUMBERS)))
+# when in the event the object changes between table and gripper, as a share of its duration
+_SWITCH = {"pick up": 0.5, "put down": 0.72, "drop": 0.45}
+_SWITCH |= {"handover to person": HANDED, "handover from person": HANDED}
+_QUESTIONS = QUESTIONS | RICH_QUESTIONS
+_UNSEEN_QUESTIONS = UNSEEN_QUESTIONS | RICH_UNSEEN_QUESTIONS
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question with its true answer.
+
+    task: one of TASKS or RICH_TASKS. key: semantic key of the answer (see captions). candidates:
+    answers of the same kind, the true one among them; keys: theirs.
+    """
+
+    task: str
+    text: str
+    answer: str
+    key: str
+    candidates: tuple[str, ...]
+    keys: tuple[str, ...]
+
+
+class _Asker:
+    """The questions of one clip; each method adds those of one task, or none."""
+
+    def __init__(self, record: Record, t: int, rng: random.Random, wording: str) -> None:
+        self.record, self.t, self.rng, self.wording = record, t, rng, wording
+        self.state = record.states[t]
+        self.unseen = wording == "unseen"
+        self.names = object_names(record.split)
+        self.out: list[Question] = []
+        self.clear = [o for o in self.state.objects if o.visible >= CLEAR]
+        self.shapes = Counter(o.shape for o in self.state.objects)
+        self.window = window(record, t)
+
+    def _text(self, form: str, **fill: str) -> str:
+        table = _UNSEEN_QUESTIONS if self.unseen else _QUESTIONS
+        options = table[form]
+        if self.wording == "wide":
+            more = rich_wide_questions() if form in RICH_QUESTIONS else wide_questions()
+            options += more.get(form, ())
+        text = options[0] if self.wording == "canonical" else self.rng.choice(options)
+        return text.format(**fill)
+
+    def _add(
+        self, form: str, key: str, texts: tuple[str, ...], keys: tuple[str, ...], **fill: str
+    ) -> None:
+        task = form.removesuffix("_yes")
+        answer = texts[keys.index(key)]
+        self.out.append(Question(task, self._text(form, **fill), answer, key, texts, keys))
+
+    def _yes(self, form: str, right: bool, **fill: str) -> None:
+        self._add(form, "yes" if right else "no", ("yes", "no"), ("yes", "no"), **fill)
+
+    def _choose(self, texts: tuple[str, ...]) -> str:
+        return texts[0] if self.wording == "canonical" else self.rng.choice(texts)
+
+    def _state_texts(self, key: str) -> tuple[str, ...]:
+        return wide_state_texts(key) if self.wording == "wide" else state_texts(key, self.unseen)
+
+    def _event_texts(self, kind: str) -> tuple[str, ...]:
+        return (
+            wide_event_texts(kind) if self.wording == "wide" else event_texts(kind, "", self.unseen)
+        )
+
+    def _either(self, task: str, options: tuple[str, str], first: bool) -> None:
+        """A state asked as yes/no, as a word, or answered with a sentence."""
+        form = self.rng.randrange(3)
+        keys = (f"{task}:{options[0]}", f"{task}:{options[1]}")
+        key = keys[0] if first else keys[1]
+        if form == 0:
+            self._yes(f"{task}_yes", first)
+        elif form == 1:
+            self._add(task, key, options, keys)
+        else:
+            self._sentence(task, keys, first)
+
+    def _sentence(self, form: str, keys: tuple[str, str], first: bool) -> None:
+        """A state of two, answered with a sentence."""
+        texts = tuple(self._choose(self._state_texts(k)) for k in keys)
+        self._add(form, keys[0] if first else keys[1], texts, keys)
+
+    def states(self) -> None:
+        s = self.state
+        if s.door_visible and (s.door <= 0.05 or s.door >= 0.6):
+            self._either("door", ("open", "closed"), s.door > 0.5)
+        self._either("lights", ("on", "off"), s.lights)
+        present = s.person_visible >= SEEN
+        if present or s.person <= 0.001:
+            if self.rng.random() < 0.6:
+                self._yes("person_yes", present)
+            else:
+                self._sentence("person_yes", ("person:yes", "person:no"), present)
+
+    def happening(self) -> None:
+        kind, obj = self.window.kind, self.window.object
+        if kind is None:
+            return
+        limits = {"canonical": 1, "train": 13, "wide": most_wordings(), "unseen": 4}
+        # `canonical` draws nothing: its questions stay what they were.
+        index = 0 if self.wording == "canonical" else self.rng.randrange(limits[self.wording])
+        rich = self.record.rich
+        texts, keys = event_candidates(self.record.split, self.wording, index, rich)
+        self._add("event", event_key(kind, obj), texts, keys)
+        texts = tuple(self._choose(self._event_texts(k)) for k in actions(rich))
+        self._add("action", event_key(kind), texts, tuple(event_key(k) for k in actions(rich)))
+        texts, keys = object_candidates(self.record.split)
+        if obj:
+            self._add("moved", f"object:{obj}", texts, keys)
+        elif kind == "nothing" and self.rng.random() < 0.5:
+            self._add("moved", "none", texts, keys)
+
+    def colour(self) -> None:
+        unique = [o for o in self.clear if self.shapes[o.shape] == 1]
+        if unique:
+            o = self.rng.choice(unique)
+            fill = noun(o.shape)
+            self._add("colour", f"color:{o.color}", tuple(COLORS), _COLOR_KEYS, x=fill)
+
+    def count(self) -> None:
+        table = [o for o in self.state.objects if o.place == "table"]
+        if all(o.visible >= 0.4 for o in table) and not self._between_places():
+            self._add("count", f"count:{len(table)}", NUMBERS, _NUMBER_KEYS)
+
+    def exists(self) -> None:
+        present = {o.name for o in self.state.objects}
+        if not self.clear:  # a "no" alone would spoil the balance
+            return
+        right = self.rng.random() < 0.5
+        if right:
+            options = [o.name for o in self.clear]
+        else:
+            options = [n for n in self._near_misses(present) if n in self.names]
+        if options:
+            self._yes("exists_yes", right, x=noun(self.rng.choice(options), "a"))
+
+    def _near_misses(self, present: set[str]) -> list[str]:
+        """Absent objects: half the time colour and shape of two present ones, else one of both."""
+        objects = self.state.objects
+        if self.rng.random() < 0.5:
+            swapped = [named(a.color, b.shape) for a in objects for b in objects]
+            absent = [n for n in swapped if n not in present and n in self.names]
+            if absent:
+                return absent
+        o = self.rng.choice(objects)
+        one_wrong = [named(c, o.shape) for c in COLORS] + [named(o.color, s) for s in SHAPES]
+        return [n for n in one_wrong if n not in present]
+
+    def held_out_pair(self) -> None:
+        """Is a never-trained pair there? Only in test_b, as often yes as no."""
+        pairs = {named(c, s) for c, s in NEVER_TRAINED}
+        present = {o.name for o in self.state.objects}
+        right = self.rng.random() < 0.5
+        if right:
+            options = [o.name for o in self.clear if o.name in pairs]
+        else:
+            misses = {named(o.color, s) for o in self.state.objects for s in SHAPES}
+            misses |= {named(c, o.shape) for o in self.state.objects for c in COLORS}
+            options = sorted((misses & pairs) - present)
+        if options:
+            self._yes("exists_yes", right, x=noun(self.rng.choice(options), "a"))
+
+    def side(self) -> None:
+        table = [o for o in self.clear if o.place == "table"]
+        pairs = [(a, b) for a in table for b in table if abs(a.uv[0] - b.uv[0]) > 0.2]
+        if not pairs:
+            return
+        a, b = self.rng.choice(pairs)
+        left = a.uv[0] < b.uv[0]
+        x, y = noun(self._short(a)), noun(self._short(b))
+        if self.rng.random() < 0.5:
+            self._yes("side_yes", left, x=x, y=y)
+        else:
+            key = "side:left" if left else "side:right"
+            self._add("side", key, ("left", "right"), ("side:left", "side:right"), x=x, y=y)
+
+    def _short(self, o: ObjectState) -> str:
+        """The object's name, or its shape alone where that is enough, now and then."""
+        plain = self.shapes[o.shape] == 1 and self.wording != "canonical"
+        return o.shape if plain and self.rng.random() < 0.4 else o.name
+
+    def _between_places(self) -> bool:
+        """Whether an object is just leaving or reaching the gripper, or falling."""
+        t = self.state.stamp
+        for e in self.record.events:
+            if e.kind in _SWITCH and abs(t - e.start - _SWITCH[e.kind] * (e.end - e.start)) < 0.25:
+                return True
+            if e.kind == "fall off" and 0.3 < (t - e.start) / (e.end - e.start) < 1.0:
+                return True
+        return False
+
+    def held(self) -> None:
+        s = self.state
+        if self._between_places():
+            return
+        seen = s.gripper_visible
+        if s.held:
+            seen = any(o.name == s.held and o.visible >= 0.5 for o in s.objects)
+        if not seen:
+            return
+        texts, keys = object_candidates(self.record.split)
+        if s.held or self.rng.random() < 0.4:
+            self._add("held", f"object:{s.held}" if s.held else "none", texts, keys)
+            self._yes("holding_anything_yes", bool(s.held))
+
+    def rich(self) -> None:
+        """What only the richer world has: drawer, obstacle, and what the person holds."""
+        s = self.state
+        if not isinstance(s, RichState):
+            return
+        if s.drawer_open is not None:
+            self._either("drawer", ("open", "closed"), s.drawer_open)
+        if s.blocked is not None:
+            if self.rng.random() < 0.6:
+                self._yes("obstacle_yes", s.blocked)
+            else:
+                self._sentence("obstacle_yes", ("obstacle:yes", "obstacle:no"), s.blocked)
+        if s.person_visible < SEEN or self._between_places() or s.person_holds != s.seen_in_hand:
+            return
+        if s.person_holds or self.rng.random() < 0.4:
+            texts, keys = object_candidates(self.record.split)
+            key = f"object:{s.person_holds}" if s.person_holds else "none"
+            self._add("person_held", key, texts, keys)
+            self._yes("person_holding_yes", bool(s.person_holds))
+
+    def caption(self) -> None:
+        text = caption(self.state, self.rng)
+        key = "caption:" + caption(self.state)
+        self._add("caption", key, (text,), (key,))
+
+
+def ask(record: Record, t: int, rng: random.Random, wording: str = "train") -> list[Question]:
+    """The questions about the clip that ends at frame t of the record; at most one or two per task.
+
+    wording: train (random trained wordings), wide (those and many more, for training alone),
+    canonical (the first wording of everything), unseen (only wordings that are never trained, of
+    questions and of event and state answers).
+    Never-trained pairs are spoken of only in records of test_b, what is of the richer world only in
+    rich records.
+
+    Raises:
+        ValueError: an unknown wording, or a clip that would start before the record.
+    """
+    if wording not in WORDINGS:
+        raise ValueError(f"wording {wording!r} is unknown; allowed are {', '.join(WORDINGS)}")
+    if not CLIP_FRAMES - 1 <= t < len(record.states):
+        raise ValueError(
+            f"no clip ends at frame {t}: allowed are {CLIP_FRAMES - 1} to {len(record.states) - 1}"
+        )
+    asker = _Asker(record, t, rng, wording)
+    asker.states()
+    asker.happening()
+    asker.colour()
+    asker.count()
+    asker.exists()
+    asker.side()
+    asker.held()
+    asker.rich()
+    asker.caption()
+    return asker.out
+
+
+def ask_held_out_pair(
+    record: Record, t: int, rng: random.Random, wording: str = "canonical"
+) -> list[Question]:
+    """Whether a never-trained pair is there: one question of task `exists`, or none."""
+    asker = _Asker(record, t, rng, wording)
+    asker.held_out_pair()
+    return asker.out

@@ -1,0 +1,111 @@
+"""`vljepa up` with triggers and memory, `vljepa events` beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from vljepa_ros import ros
+from vljepa_ros.cli.events import event_as_line, trigger_as_dict
+from vljepa_ros.cli.main import main
+from vljepa_ros.cli.package_process import PackageProcess
+from vljepa_ros.nodes.bringup import BringupConfig, commands, ros_arguments
+
+ROOT = Path(__file__).parents[2]
+MEMORY = find_spec("lancedb") is not None
+pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("domain")]
+
+
+@pytest.fixture(scope="module")
+def up(domain: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[str], Path]]:
+    """The options that lead to a running graph, and where it remembers."""
+    store = tmp_path_factory.mktemp("store") / "memory"
+    options = ["--domain", str(domain), "--namespace", f"triggers_{os.getpid()}"]
+    wanted = ["--trigger", "nothing is happening|0.001", "--trigger", "a spaceship lands"]
+    if MEMORY:
+        wanted += ["--memory", "--param", f"memory_node:location:={store}"]
+        wanted += ["--param", "memory_node:batch_seconds:=0.2"]
+    with PackageProcess("vljepa_ros.cli.main", ["up", *wanted, *options]) as process:
+        yield [*options, "--timeout", "120"], store
+        assert process.stop() == 0, process.output()
+        assert "Traceback" not in process.output()
+
+
+def test_a_trigger_event_comes(up: tuple[list[str], Path]) -> None:
+    result = subprocess.run(
+        [
+            *(sys.executable, "-m", "vljepa_ros.cli.main", "events"),
+            *("--kind", "trigger", "--json", "--count", "1", *up[0]),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        cwd=ROOT,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    event = json.loads(result.stdout)
+    assert (event["kind"], event["camera"]) == ("trigger", "front")
+    assert event["text"] == "nothing is happening"
+    assert 0 <= event["score"] <= 1
+
+
+@pytest.mark.skipif(not MEMORY, reason="the memory needs the extra [memory]")
+def test_the_memory_remembers(up: tuple[list[str], Path]) -> None:
+    end = time.monotonic() + 120
+    while not list(up[1].rglob("*.lance")) and time.monotonic() < end:
+        time.sleep(0.2)
+    assert list(up[1].rglob("*.lance"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--trigger", "a door|high"], "'high' of the trigger 'a door' is no number"),
+        (["--trigger", "a", "--trigger", "a"], "appear twice: 'a'"),
+        (["--trigger", "a|1.5"], "is 1.5, allowed: between 0 and 1"),
+    ],
+)
+def test_a_bad_trigger_is_refused_before_anything_starts(
+    options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["up", *options]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_each_node_has_its_command_and_the_triggers_reach_theirs_alone() -> None:
+    config = BringupConfig(source="none", triggers=("a door", "an arm | 0.7"))
+    assert set(commands(config)) == {"decoder", "perception", "triggers"}
+    every = BringupConfig(source="demo", nodes=frozenset(("camera", "memory", "perception")))
+    assert set(commands(every)) == {"camera", "memory", "perception"}
+    arguments = ros_arguments(config)
+    assert 'trigger_node:triggers:=["a door", "an arm | 0.7"]' in arguments
+    for file in ("triggers.yaml", "memory.yaml", "selective_decoder.yaml"):
+        assert any(argument.endswith(file) for argument in arguments)
+
+
+@pytest.mark.parametrize(
+    ("rising", "reason", "expected"),
+    [
+        (True, 0, "front  + the door opens  [trigger, score 0.75 of 0.50]"),
+        (False, 1, "front  - the door opens  [trigger, score 0.75 of 0.50, camera stopped]"),
+    ],
+)
+def test_a_line_for_a_person(rising: bool, reason: int, expected: str) -> None:
+    message = ros.interface("vljepa_ros/msg/TriggerEvent")(
+        camera="front", text="the door opens", rising=rising, reason=reason
+    )
+    message.score, message.threshold = 0.75, 0.5
+    event = trigger_as_dict(message)
+    assert event["rising"] is rising
+    assert event_as_line(event).endswith(expected)

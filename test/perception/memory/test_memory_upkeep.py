@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import datetime
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from memory_rows import DIM, MODEL, SECOND, row, vector
+
+from vljepa_lab.evaluation.memory_crash import kill_test
+from vljepa_ros.models.config import Calibration
+from vljepa_ros.perception.memory import index as index_module
+from vljepa_ros.perception.memory.episodic import EpisodicMemory, MemorySettings
+from vljepa_ros.perception.memory.failure import MemoryMissingError, QueryError
+from vljepa_ros.perception.memory.retention import Retention, forget
+from vljepa_ros.perception.memory.row import SAMPLE, SEGMENT
+from vljepa_ros.perception.memory.search import MomentQuery
+from vljepa_ros.perception.memory.store import Filter, open_store
+from vljepa_ros.perception.memory.upkeep import Upkeep, tidy
+
+
+def settings(folder: Path, **changes: object) -> MemorySettings:
+    return MemorySettings(str(folder), MODEL, DIM, **changes)  # type: ignore[arg-type]
+
+
+def test_age_counts_from_the_newest_row_and_segments_outlive_samples(tmp_path: Path) -> None:
+    store = open_store(tmp_path, MODEL, DIM, create=True)
+    store.append([row(float(i), kind=SAMPLE) for i in range(100)])
+    store.append([row(float(i), kind=SEGMENT) for i in range(0, 100, 10)])
+    assert forget(store, Retention(max_age=50.0, max_sample_age=9.5)) == 95
+    assert store.count(Filter(kind=SAMPLE)) == 10
+    assert store.count(Filter(kind=SEGMENT)) == 5
+    assert store.ends().min() == 50 * SECOND
+    assert forget(store, Retention(max_age=50.0)) == 0
+
+
+def test_size_is_bounded_and_the_oldest_go(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    store = open_store(tmp_path, MODEL, DIM, create=True)
+    for block in range(5):
+        start = 100 * block
+        store.append([row(float(start + i), thumbnail=rng.bytes(2000)) for i in range(100)])
+    limit = 600_000
+    assert store.disk_bytes() > limit
+    for _ in range(5):
+        tidy(store, Retention(max_bytes=limit), keep_versions=0.001)
+    assert store.disk_bytes() <= limit
+    assert store.count() > 150  # 2 kB a row: not far below the limit
+    assert store.ends().max() == 499 * SECOND
+
+
+def test_nothing_is_forgotten_without_limits(tmp_path: Path) -> None:
+    store = open_store(tmp_path, MODEL, DIM, create=True)
+    assert forget(store, Retention(max_age=1.0)) == 0  # empty
+    store.append([row(0.0), row(1e6)])
+    assert forget(store, Retention()) == 0
+
+
+@pytest.mark.parametrize("name", ["max_age", "max_sample_age", "max_bytes"])
+def test_negative_retention_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} is -1, allowed: 0"):
+        Retention(**{name: -1})
+
+
+def test_compaction_merges_files_and_keeps_every_row(tmp_path: Path) -> None:
+    store = open_store(tmp_path, MODEL, DIM, create=True)
+    for i in range(30):
+        store.append([row(float(i))])
+    data = tmp_path / "moments.lance" / "data"
+    assert len(list(data.iterdir())) == 30
+    store.compact(datetime.timedelta(milliseconds=1))
+    assert len(list(data.iterdir())) == 1
+    assert store.count() == 30
+    assert open_store(tmp_path).count() == 30
+
+
+def test_index_is_built_when_it_pays_and_finds_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(tmp_path, MODEL, DIM, create=True)
+    store.append([row(float(i)) for i in range(3000)])
+    assert not store.build_index()
+    monkeypatch.setattr(index_module, "ROWS_THAT_PAY", 100)
+    assert store.build_index()
+    assert not store.build_index()  # it is there
+    assert store.indexed()
+    store.append([row(5000.0, vector=vector(76))])  # not in the index yet, found all the same
+    assert store.nearest(vector(76), 1)[0].row.stamp == 5000 * SECOND
+    shared = 0
+    for seed in range(10_000, 10_020):
+        approximate = {hit.row.stamp for hit in store.nearest(vector(seed), 10)}
+        exact = {hit.row.stamp for hit in store.nearest(vector(seed), 10, exact=True)}
+        shared += len(approximate & exact)
+    assert shared >= 180
+    store.compact()
+    assert store.nearest(vector(76), 1)[0].row.stamp == 5000 * SECOND
+
+
+def test_an_index_in_many_parts_or_for_far_fewer_rows_is_built_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index_module, "ROWS_THAT_PAY", 40)
+    monkeypatch.setattr(index_module, "SEGMENTS", 2)
+    store = open_store(tmp_path, MODEL, DIM, create=True)
+
+    def parts() -> list[tuple[str, int]]:
+        return [(index.name, index.num_segments) for index in store._table.list_indices()]
+
+    store.append([row(float(i)) for i in range(400)])
+    assert store.build_index()
+    assert parts() == [("vector_400", 1)]
+    assert not store.build_index()
+    rows = 400
+    names = set()
+    for _ in range(8):  # most rounds add a part
+        store.append([row(float(rows + i)) for i in range(50)])
+        rows += 50
+        tidy(store, Retention(), keep_versions=0.001)
+        ((name, count),) = parts()
+        assert count <= 3
+        names.add(name)
+    assert len(names) > 1
+    store.append([row(float(rows + i)) for i in range(1600)])
+    tidy(store, Retention(), keep_versions=0.001)
+    assert parts() == [("vector_2400", 1)]
+    for second in (3.0, 420.0, 2350.0):
+        best = store.nearest(row(second).vector, 3)[0]
+        assert best.row.stamp == second * SECOND
+        assert best.similarity > 0.99
+
+
+def test_upkeep_goes_on_after_a_failure() -> None:
+    problems: list[str] = []
+    again = threading.Event()
+    rounds = 0
+
+    def work() -> None:
+        nonlocal rounds
+        rounds += 1
+        if rounds <= 2:
+            raise OSError("disk gone")
+
+    def tell(problem: str) -> None:
+        problems.append(problem)
+        if not problem:
+            again.set()
+
+    upkeep = Upkeep(work, 0.01, tell)
+    assert again.wait(60)
+    assert upkeep.close(60.0)
+    assert problems[:2] == ["disk gone", ""]
+
+
+def test_remember_and_find(tmp_path: Path) -> None:
+    memory = EpisodicMemory(settings(tmp_path / "memory"))
+    query = MomentQuery("a door opens")
+    with pytest.raises(MemoryMissingError):
+        memory.find(query, vector(3), Calibration())
+    assert memory.remember(row(1.0, seed=3)) is None
+    assert "shape" in str(memory.remember(row(2.0, vector=vector(1, 8))))
+    assert memory.refused == 1
+    assert memory.flush(60.0)
+    assert memory.find(query, vector(3), Calibration())[0].similarity > 0.99
+    memory.tidy()
+    assert memory.close(60.0)
+
+
+def test_what_is_not_on_the_disk_yet_is_found(tmp_path: Path) -> None:
+    memory = EpisodicMemory(settings(tmp_path / "memory", batch_seconds=3600.0))
+    memory.remember(row(1.0, seed=3, camera="rear"))
+    memory.remember(row(500.0, seed=4))
+    assert memory.status().written == 0
+    found = memory.find(MomentQuery("x", limit=1), vector(3), Calibration())
+    assert [(m.camera, m.stamp) for m in found] == [("rear", SECOND)]
+    assert memory.find(MomentQuery("x", camera="front"), vector(3), Calibration())[0].start > SECOND
+    early = MomentQuery("x", end=2 * SECOND)
+    assert [m.stamp for m in memory.find(early, vector(4), Calibration())] == [SECOND]
+    with pytest.raises(QueryError, match="knows no camera 'left'; it has: front, rear"):
+        memory.find(MomentQuery("x", camera="left"), vector(3), Calibration())
+    assert memory.flush(60.0)
+    memory.remember(row(900.0, seed=5))
+    stamps = {m.stamp // SECOND for m in memory.find(MomentQuery("x"), vector(5), Calibration())}
+    assert stamps == {1, 500, 900}
+    for second in range(3000):  # a disk that is slow, or full
+        memory.remember(row(1000.0 + 3 * second, seed=second % 7))
+    few = memory.find(MomentQuery("x", limit=3), vector(5), Calibration())
+    assert [round(m.similarity, 2) for m in few] == [1.0, 1.0, 1.0]
+    assert memory.close(60.0)
+
+
+def test_place_that_comes_back_is_used(tmp_path: Path) -> None:
+    """A file where the directory should be stands for a disk that is not mounted."""
+    place = tmp_path / "disk"
+    place.write_text("not mounted")
+    problems: list[str] = []
+    memory = EpisodicMemory(settings(place / "memory"), problems.append)
+    memory.remember(row(1.0))
+    assert not memory.flush(60.0)
+    assert "cannot open the memory" in memory.status().problem
+    assert memory.find(MomentQuery("x"), row(1.0).vector, Calibration())[0].stamp == SECOND
+    place.unlink()
+    assert memory.flush(60.0)
+    assert open_store(place / "memory").count() == 1
+    assert memory.close(60.0)
+    assert len(problems) == 2
+    assert problems[1] == ""
+
+
+def test_another_models_store_is_refused_and_kept(tmp_path: Path) -> None:
+    open_store(tmp_path, "other-1", DIM, create=True).append([row(1.0)])
+    memory = EpisodicMemory(settings(tmp_path))
+    memory.remember(row(2.0))
+    assert not memory.flush(60.0)
+    assert "holds embeddings of model 'other-1'" in memory.status().problem
+    memory.close(60.0)
+    assert open_store(tmp_path).count() == 1
+
+
+def test_kill_9_loses_at_most_one_batch(tmp_path: Path) -> None:
+    result = kill_test(tmp_path, 2, batch=16)
+    assert result["opened"] == 2
+    assert result["holes"] == 0
+    assert result["largest_loss"] <= 16
+    assert result["rows"] > 0

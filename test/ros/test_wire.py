@@ -1,0 +1,42 @@
+"""The wire format against a recording of a real ROS 2 Jazzy."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+
+from vljepa_ros.ros.builtin.cdr import CdrError, decode, encode
+from vljepa_ros.ros.builtin.type_hash import type_hash
+
+WIRE = json.loads(
+    (Path(__file__).parents[1] / "fixtures" / "ros2_jazzy_wire.json").read_text(encoding="utf-8")
+)
+
+
+def test_recording_is_complete() -> None:
+    assert len(WIRE["cdr"]) == 160
+    assert len(WIRE["type_hashes"]) == 201
+
+
+@pytest.mark.parametrize("name", sorted(WIRE["cdr"]))
+def test_messages_survive_byte_for_byte(name: str) -> None:
+    for text in WIRE["cdr"][name]:
+        recorded = base64.b64decode(text)
+        encoded = encode(decode(name, recorded))
+        assert encoded[: len(recorded)] == recorded[: len(encoded)]
+        assert abs(len(encoded) - len(recorded)) < 4  # trailing padding
+
+
+@pytest.mark.parametrize("name", sorted(WIRE["type_hashes"]))
+def test_type_hashes(name: str) -> None:
+    assert type_hash(name) == WIRE["type_hashes"][name]
+
+
+def test_truncated_bytes_are_an_error() -> None:
+    recorded = base64.b64decode(WIRE["cdr"]["sensor_msgs/msg/Image"][0])
+    for size in range(len(recorded) - 4):
+        with pytest.raises(CdrError):
+            decode("sensor_msgs/msg/Image", recorded[:size])

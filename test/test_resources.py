@@ -1,0 +1,76 @@
+"""The package's files are found from the source tree and from an installed wheel."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from vljepa_ros.models.config import ModelError
+from vljepa_ros.resources import model_dir, model_names, share_dir
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_source_tree_is_found() -> None:
+    assert share_dir() == ROOT
+    assert "nano" in model_names()
+    assert model_dir("nano") == ROOT / "models" / "nano"
+
+
+@pytest.mark.parametrize("name", ["", "nanno", "nano/config.json", "no/such/folder"])
+def test_unknown_model_names_the_allowed_ones(name: str) -> None:
+    with pytest.raises(ModelError, match="nano"):
+        model_dir(name)
+
+
+@pytest.mark.timeout(300)
+def test_wheel_carries_models_interfaces_and_command(tmp_path: Path) -> None:
+    """Build the wheel as a user would, install it elsewhere, load nano from there."""
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(tmp_path), str(ROOT)],
+        check=True,
+    )
+    (wheel,) = tmp_path.glob("vljepa_ros-*.whl")
+    venv = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
+    python = venv / "bin" / "python"
+    install = ["-m", "pip", "--python", str(python), "install", "-q", "--no-deps", str(wheel)]
+    subprocess.run([sys.executable, *install], check=True)
+    # The dependencies are those of the running environment; the package is the wheel's.
+    (site,) = venv.glob("lib/python3*/site-packages")
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    code = (
+        "from vljepa_ros.resources import share_dir, model_dir\n"
+        "from vljepa_ros.engines.load import load_engine\n"
+        "from vljepa_ros.ros import interface\n"
+        "import vljepa_ros\n"
+        "print(vljepa_ros.__file__, share_dir())\n"
+        "load_engine(model_dir('nano')).close()\n"
+        "interface('vljepa_ros/msg/SceneEvent')()\n"
+        "assert (share_dir() / 'launch' / 'perception.launch.py').is_file()\n"
+        "assert (share_dir() / 'config' / 'perception.yaml').is_file()\n"
+    )
+    done = subprocess.run(
+        [str(python), "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(str(venv)) == 2, done.stdout
+    help_text = subprocess.run(
+        [str(venv / "bin" / "vljepa"), "--help"], capture_output=True, text=True, timeout=60
+    )
+    assert help_text.returncode == 0
+    assert "demo" in help_text.stdout
+    train = subprocess.run(
+        [str(venv / "bin" / "vljepa"), "train", "nano"], capture_output=True, text=True, timeout=60
+    )
+    assert train.returncode == 1
+    assert "vljepa_lab" in train.stderr
+    assert train.stderr.count("\n") == 1
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert not any("lab" in Path(name).parts or "vljepa_lab" in name for name in names)
