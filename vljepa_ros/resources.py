@@ -11,8 +11,6 @@ from pathlib import Path
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.hub_cache import is_hub_id, local_snapshot
 
-__all__ = ["model_dir", "model_names", "share_dir"]
-
 
 def share_dir() -> Path:
     """Directory that holds `msg`, `srv`, `models`, `config` and `launch`.

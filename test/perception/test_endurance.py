@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from vljepa_ros.engines.protocol import Generated
-from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
+from vljepa_ros.perception.change.anchor_drift import AnchorDrift
+from vljepa_ros.perception.change.anchor_drift_config import AnchorDriftConfig
 from vljepa_ros.perception.decoder_state import CameraState, StateFile
 from vljepa_ros.perception.narrator import Narration, Narrator
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from colour_engine import COLOURS, ColourEngine
 
-from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
+from vljepa_ros.perception.change.anchor_drift import AnchorDrift
+from vljepa_ros.perception.change.anchor_drift_config import AnchorDriftConfig
 from vljepa_ros.perception.narrator import Narration, Narrator
 
 

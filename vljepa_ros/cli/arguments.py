@@ -6,15 +6,6 @@ import argparse
 import math
 import re
 
-__all__ = [
-    "add_graph_options",
-    "add_json_option",
-    "namespace_name",
-    "natural_number",
-    "non_negative_seconds",
-    "positive_seconds",
-]
-
 _TOPIC = re.compile(r"/?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
 
 

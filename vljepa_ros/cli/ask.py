@@ -16,8 +16,6 @@ from vljepa_ros.cli.arguments import (
 )
 from vljepa_ros.cli.failure import CliError, CliUsageError
 
-__all__ = ["add", "run"]
-
 
 def add(commands: Any) -> None:
     """Add the subcommand."""

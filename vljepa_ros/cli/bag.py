@@ -19,8 +19,6 @@ from vljepa_ros.cli.memory_place import (
     reported,
 )
 
-__all__ = ["add", "progress_bar"]
-
 
 def add(commands: Any) -> None:
     """Add the subcommand and its own subcommands."""

@@ -11,8 +11,6 @@ from typing import Any
 from vljepa_ros import ros
 from vljepa_ros.cli.failure import CliError
 
-__all__ = ["GraphClient", "seconds_of"]
-
 
 def seconds_of(stamp: Any) -> float:
     """Seconds of a builtin_interfaces/Time."""

@@ -9,8 +9,6 @@ from typing import Any
 from vljepa_ros.cli.arguments import natural_number, positive_seconds
 from vljepa_ros.cli.engine_report import in_one_line
 
-__all__ = ["add", "run"]
-
 
 def add(commands: Any) -> None:
     """Add the subcommand."""

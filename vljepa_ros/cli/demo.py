@@ -11,8 +11,6 @@ from typing import Any
 from vljepa_ros.cli.arguments import domain_id, positive_seconds
 from vljepa_ros.cli.failure import CliError
 
-__all__ = ["DEMO_DOMAIN", "add", "run"]
-
 DEMO_DOMAIN = 73  # so that the demo does not meet the graph of a robot, which is mostly 0
 
 

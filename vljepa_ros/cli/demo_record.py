@@ -8,8 +8,6 @@ from typing import Any
 
 from vljepa_ros.perception.vocabulary import same_text
 
-__all__ = ["AFTERGLOW", "Answer", "DemoRecord", "Said", "Truth"]
-
 AFTERGLOW = 2.0  # seconds after its end for which an event's text still counts as right
 
 

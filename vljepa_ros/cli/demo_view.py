@@ -11,8 +11,6 @@ from rich.text import Text
 
 from vljepa_ros.cli.demo_record import Answer, DemoRecord, Said
 
-__all__ = ["DemoView"]
-
 STATUS_EVERY = 10.0  # seconds between two plain status lines
 
 

@@ -17,8 +17,6 @@ from vljepa_ros.cli.events import event_as_dict
 from vljepa_ros.cli.failure import CliError
 from vljepa_ros.cli.package_process import PackageProcess
 
-__all__ = ["watch"]
-
 STARTUP_SECONDS = 90.0
 SILENCE_SECONDS = 15.0  # without an embedding, once they came
 CAMERA = "front"

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from vljepa_ros.engines.parity import Parity
     from vljepa_ros.models.config import ModelConfig
 
-__all__ = ["in_one_line", "needs", "note", "run_into_cache"]
-
 
 def run_into_cache(
     model: str,

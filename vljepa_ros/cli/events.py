@@ -17,8 +17,6 @@ from vljepa_ros.cli.arguments import (
 )
 from vljepa_ros.cli.failure import CliError
 
-__all__ = ["REASONS", "add", "event_as_dict", "run", "trigger_as_dict"]
-
 REASONS = ("first", "change", "request", "heartbeat")
 TRIGGER_REASONS = ("crossed", "camera stopped", "model changed", "removed")
 KINDS = ("all", "scene", "trigger")

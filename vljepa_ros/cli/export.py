@@ -10,8 +10,6 @@ from vljepa_ros.cli.engine_report import note, run_into_cache
 if TYPE_CHECKING:
     from vljepa_ros.models.config import ModelConfig
 
-__all__ = ["add", "run"]
-
 
 def add(commands: Any) -> None:
     """Add the subcommand."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["CliError", "CliUsageError"]
-
 
 class CliError(Exception):
     """The work failed; the message is one line that says what was wrong and what to do. Exit code

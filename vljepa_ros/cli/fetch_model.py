@@ -7,8 +7,6 @@ from typing import Any
 
 from vljepa_ros.cli.failure import CliError
 
-__all__ = ["add", "run"]
-
 
 def add(commands: Any) -> None:
     """Add the subcommand."""

@@ -19,8 +19,6 @@ from vljepa_ros.cli.memory_place import (
     time_of,
 )
 
-__all__ = ["add", "moments_as_dicts"]
-
 
 def add(commands: Any) -> None:
     """Add the subcommand."""

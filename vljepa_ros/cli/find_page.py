@@ -8,8 +8,6 @@ from typing import Any
 
 from vljepa_ros.cli.memory_place import bag_name, clock
 
-__all__ = ["page"]
-
 _STYLE = (
     "body{font:15px system-ui,sans-serif;margin:2em auto;max-width:64em;padding:0 1em}"
     "article{border-top:1px solid #8884;padding:1em 0}"

@@ -9,8 +9,6 @@ from typing import Any
 from vljepa_ros.cli.arguments import add_graph_options, add_json_option, positive_seconds
 from vljepa_ros.cli.failure import CliError, CliUsageError
 
-__all__ = ["add", "run"]
-
 FIELDS = (
     "name",
     "model_id",

@@ -34,8 +34,6 @@ from vljepa_ros.cli import (
 )
 from vljepa_ros.cli.failure import CliError, CliUsageError
 
-__all__ = ["build_parser", "main"]
-
 COMMANDS = (
     demo,
     up,

@@ -16,8 +16,6 @@ from vljepa_ros.cli.memory_place import (
     reported,
 )
 
-__all__ = ["add"]
-
 
 def add(commands: Any) -> None:
     """Add the subcommand and its own subcommands."""

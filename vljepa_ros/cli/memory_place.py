@@ -11,16 +11,6 @@ from typing import Any
 
 from vljepa_ros.cli.failure import CliError, CliUsageError
 
-__all__ = [
-    "add_memory_option",
-    "add_model_options",
-    "bag_name",
-    "clock",
-    "load_model",
-    "reported",
-    "time_of",
-]
-
 DEFAULT = "~/.vljepa/memory"
 
 

@@ -13,8 +13,6 @@ from pathlib import Path
 from vljepa_ros.cli.failure import CliError
 from vljepa_ros.ros.run import StopFlag
 
-__all__ = ["run_processes"]
-
 PATIENCE = 30.0  # seconds that a node may take to end
 
 

@@ -12,8 +12,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-__all__ = ["PackageProcess", "ProcessFailed", "resident_mib"]
-
 
 class ProcessFailed(RuntimeError):  # noqa: N818  (it reads as what happened)
     """A process ended by itself, or with an error; the message holds the end of what it printed."""

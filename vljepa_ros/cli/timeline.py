@@ -9,8 +9,6 @@ from typing import Any
 
 from vljepa_ros.cli.demo_record import AFTERGLOW, DemoRecord, Truth
 
-__all__ = ["draw_timeline", "stretches"]
-
 ROW_SECONDS = 20.0
 INK = "#1f2933"
 QUIET = "#e4e7eb"

@@ -13,8 +13,6 @@ from typing import Any
 from vljepa_ros.cli.arguments import add_graph_options
 from vljepa_ros.cli.failure import CliUsageError
 
-__all__ = ["add", "run"]
-
 SOURCES = ("demo", "none", "world")
 
 _CAMERA = re.compile(r"([A-Za-z][A-Za-z0-9_]*)(?:=(.+))?")

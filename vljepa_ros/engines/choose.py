@@ -7,18 +7,6 @@ from dataclasses import dataclass
 
 from vljepa_ros.models.config import ModelError
 
-__all__ = [
-    "ENGINE_NAMES",
-    "PRECISIONS",
-    "Available",
-    "Choice",
-    "Request",
-    "choose",
-    "gpu_index",
-    "parse_request",
-    "provider_device",
-]
-
 ENGINE_NAMES = (
     "auto",
     "tensorrt",

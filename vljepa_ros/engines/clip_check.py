@@ -10,8 +10,6 @@ import numpy as np
 from vljepa_ros.engines.protocol import Clip
 from vljepa_ros.models.config import ModelConfig, ModelError
 
-__all__ = ["check_clips", "unit_rows"]
-
 
 def check_clips(config: ModelConfig, clips: Sequence[Clip], states: Sequence[Any]) -> None:
     """Compare clips with the model's input.

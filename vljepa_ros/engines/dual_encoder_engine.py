@@ -18,8 +18,6 @@ from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.models.dual_encoder.parts import longest_text, text_tokens, uses_text_mask
 from vljepa_ros.models.dual_encoder.prompts import TEMPLATES, as_statement, expand
 
-__all__ = ["DualEncoderEngine"]
-
 _TEXT_CACHE = 20_000
 _TEXT_BATCH = 64
 

@@ -14,8 +14,6 @@ from pathlib import Path
 from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.models.hub_folder import weights_hash
 
-__all__ = ["CacheKey", "EngineCache", "default_cache_root", "weights_digest"]
-
 _ENTRY = "entry.json"
 
 

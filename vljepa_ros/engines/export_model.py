@@ -19,8 +19,6 @@ from vljepa_ros.engines.parity import Parity, compare_runners, gate
 from vljepa_ros.models.config import ModelConfig
 from vljepa_ros.models.parts import Part
 
-__all__ = ["build_model", "export_model"]
-
 Progress = Callable[[str], None]
 
 

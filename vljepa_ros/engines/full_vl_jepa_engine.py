@@ -18,8 +18,6 @@ from vljepa_ros.models.vl_jepa.full_sizes import FullSizes
 from vljepa_ros.models.vl_jepa.full_token_ids import TokenIds
 from vljepa_ros.models.vl_jepa.full_token_table import TokenTable
 
-__all__ = ["FullVlJepaEngine"]
-
 _TEXT_CACHE = 20_000
 _QUERY_CACHE = 512
 _TEXT_BATCH = 32

@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 from vljepa_ros.engines.sessions import GraphSessions
 from vljepa_ros.models.vl_jepa.text import DecoderWords
 
-__all__ = ["generate_greedily"]
-
 MAX_WORDS = 32
 """Longest text that is written, in words and marks."""
 

@@ -12,8 +12,6 @@ from safetensors.numpy import load_file
 from vljepa_ros.engines.protocol import Generated
 from vljepa_ros.models.config import Calibration, ModelConfig, ModelError
 
-__all__ = ["KnownTexts"]
-
 
 @dataclass(frozen=True)
 class KnownTexts:

@@ -21,8 +21,6 @@ from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.models.config import ModelConfig, ModelError, load_config
 from vljepa_ros.models.vl_jepa.full_sizes import is_full
 
-__all__ = ["ENGINES", "PARTS", "load_engine"]
-
 ENGINES = (
     "auto",
     "onnxruntime",

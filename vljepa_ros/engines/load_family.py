@@ -35,17 +35,6 @@ from vljepa_ros.models.dual_encoder.perception_sizes import KIND
 from vljepa_ros.models.parts import Part
 from vljepa_ros.models.vl_jepa.full_sizes import FullSizes, full_parts, is_full
 
-__all__ = [
-    "cache_key",
-    "check_precision",
-    "engine_profiles",
-    "family_parts",
-    "load_family",
-    "torch_modules",
-    "warm_up",
-    "wrap",
-]
-
 _LOG = logging.getLogger("vljepa_ros.engines")
 _PARTS = frozenset({"vision", "predictor", "text", "decoder"})
 _EXPORTER = "onnx opset 18"

@@ -5,8 +5,6 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-__all__ = ["has_gpu", "packages", "providers"]
-
 _TENSORRT = ("tensorrt", "tensorrt_lean", "tensorrt_lean_bindings")
 # A PC's driver, and that of a Jetson, which has no /dev/nvidia0.
 _GPU_FILES = ("/dev/nvidia0", "/dev/nvhost-gpu", "/dev/nvgpu", "/dev/dxg")

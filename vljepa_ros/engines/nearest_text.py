@@ -11,8 +11,6 @@ from vljepa_ros.engines.known_texts import KnownTexts
 from vljepa_ros.engines.protocol import Generated
 from vljepa_ros.models.config import ModelConfig, ModelError
 
-__all__ = ["NearestText"]
-
 
 class NearestText:
     """The texts are those of the configuration's `vocabulary`; they are embedded at the first

@@ -17,8 +17,6 @@ from vljepa_ros.engines.text_cache import TextCache
 from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.models.vl_jepa.text import DecoderWords, TextTokenizer
 
-__all__ = ["PARTS", "OnnxRuntimeEngine"]
-
 PARTS = frozenset({"vision", "predictor", "text", "decoder"})
 _GRAPHS = {
     "vision": ("frame", "window"),

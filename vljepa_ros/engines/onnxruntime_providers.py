@@ -15,15 +15,6 @@ from vljepa_ros.engines.shape_profiles import Profile, tensor_range
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.parts import Part
 
-__all__ = [
-    "DEVICES",
-    "check_provider",
-    "is_out_of_memory",
-    "open_session",
-    "provider_list",
-    "tensorrt_shapes",
-]
-
 DEVICES = ("cpu", "cuda", "tensorrt")
 _NAMES = {
     "cpu": "CPUExecutionProvider",

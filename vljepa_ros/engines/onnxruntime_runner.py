@@ -21,8 +21,6 @@ from vljepa_ros.engines.shape_profiles import Profile
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.parts import Part, check_inputs
 
-__all__ = ["OnnxRuntimeRunner"]
-
 
 class OnnxRuntimeRunner:
     """One session for each part."""

@@ -12,8 +12,6 @@ from vljepa_ros.engines.part_runner import Array, PartRunner
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.parts import Part
 
-__all__ = ["THRESHOLDS", "Parity", "compare_runners", "compare_values", "example_inputs", "gate"]
-
 # Least cosine between rows of outputs, by precision. fp32 differs only by the order of sums.
 THRESHOLDS = {"fp32": 0.99999, "bf16": 0.99, "fp16": 0.995, "int8": 0.98}
 

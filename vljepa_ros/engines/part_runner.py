@@ -11,16 +11,6 @@ from numpy.typing import NDArray
 from vljepa_ros.engines.protocol import EngineInfo
 from vljepa_ros.models.config import ModelError
 
-__all__ = [
-    "Array",
-    "OutOfMemoryError",
-    "PartRunner",
-    "padded_length",
-    "padded_rows",
-    "run_in_batches",
-    "stack",
-]
-
 Array = NDArray[np.generic]
 
 

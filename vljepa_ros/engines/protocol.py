@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from vljepa_ros.models.config import ModelConfig
 
-__all__ = ["Captioner", "Clip", "EncodedClip", "Engine", "EngineInfo", "Generated"]
-
 
 @dataclass(frozen=True)
 class Clip:

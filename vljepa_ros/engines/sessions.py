@@ -17,8 +17,6 @@ from vljepa_ros.engines.onnxruntime_providers import (
 )
 from vljepa_ros.models.config import ModelConfig, ModelError
 
-__all__ = ["DEFAULT_THREADS", "GraphSessions"]
-
 DEFAULT_THREADS = 2
 """More do not pay for graphs of this size and take cores from the rest of the robot."""
 

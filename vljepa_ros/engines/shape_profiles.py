@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.parts import Part, Tensor
 
-__all__ = ["Profile", "default_profiles", "select_profile", "tensor_range"]
-
 
 @dataclass(frozen=True)
 class Profile:

@@ -7,8 +7,6 @@ from types import ModuleType
 
 from vljepa_ros.models.config import ModelError
 
-__all__ = ["BUILDER_NAMES", "RUNTIME_NAMES", "import_builder", "import_runtime", "missing_names"]
-
 RUNTIME_NAMES = (
     "__version__",
     "Logger.WARNING",

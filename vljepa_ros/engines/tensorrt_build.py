@@ -16,8 +16,6 @@ from vljepa_ros.engines.tensorrt_api import BUILDER_NAMES, import_builder, missi
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.parts import Part
 
-__all__ = ["build_engines"]
-
 
 def build_engines(
     parts: Sequence[Part],

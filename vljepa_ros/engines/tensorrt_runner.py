@@ -25,8 +25,6 @@ from vljepa_ros.engines.tensorrt_api import RUNTIME_NAMES, import_runtime, missi
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.parts import Part, check_inputs
 
-__all__ = ["TensorRtRunner"]
-
 
 class TensorRtRunner:
     """One engine for each part, one execution context for each of its profiles."""

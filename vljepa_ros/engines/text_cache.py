@@ -7,8 +7,6 @@ from collections import OrderedDict
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TextCache"]
-
 
 class TextCache:
     """Text -> float32 array; at most `capacity` entries. One thread at a time."""

@@ -13,8 +13,6 @@ from vljepa_ros.engines.parity import example_inputs
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.parts import Part
 
-__all__ = ["OPSET", "export_parts"]
-
 OPSET = 18
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 

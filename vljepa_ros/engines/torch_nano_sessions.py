@@ -17,8 +17,6 @@ from vljepa_ros.models.vl_jepa.architecture import Architecture
 from vljepa_ros.models.vl_jepa.weights import load_model
 from vljepa_ros.models.vl_jepa.y_decoder import Prefill, Step
 
-__all__ = ["TorchNanoSessions"]
-
 
 class TorchNanoSessions:
     """See `GraphSessions`: torch, on the CPU or a GPU."""

@@ -24,8 +24,6 @@ from vljepa_ros.engines.protocol import EngineInfo
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.parts import Part, check_inputs
 
-__all__ = ["PRECISIONS", "TorchRunner", "torch_device"]
-
 _LOG = logging.getLogger("vljepa_ros.engines")
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

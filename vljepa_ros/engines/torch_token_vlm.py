@@ -16,8 +16,6 @@ from vljepa_ros.engines.torch_runner import PRECISIONS, torch_device
 from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.models.token_vlm.language import TokenVlm
 
-__all__ = ["TorchTokenVlm"]
-
 _CANDIDATES_AT_ONCE = 16
 _LONGEST_CAPTION = 32
 

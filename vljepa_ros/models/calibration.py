@@ -19,8 +19,6 @@ from numpy.typing import NDArray
 
 from vljepa_ros.models.config import Calibration
 
-__all__ = ["FEATURES", "LARGEST", "alone", "features", "probabilities"]
-
 FEATURES = 10
 LARGEST = 500
 """Sets were at most so large when the weights were fitted; larger ones count as this large."""

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Calibration", "ModelConfig", "ModelError", "load_config"]
-
 FAMILIES = ("vl_jepa", "dual_encoder", "token_vlm")
 
 

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from vljepa_ros.models.config import ModelError
 
-__all__ = ["fetch_model", "is_hub_id", "local_snapshot"]
-
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "README.md"]
 _INSTALL = "huggingface_hub is not installed: pip install huggingface_hub"

@@ -28,15 +28,6 @@ from vljepa_ros.models.dual_encoder.perception_sizes import (
     PerceptionSizes,
 )
 
-__all__ = [
-    "HUB_FAMILIES",
-    "hub_config",
-    "read_scalar",
-    "tensor_shapes",
-    "weights_files",
-    "weights_hash",
-]
-
 HUB_FAMILIES = {
     "clip": "dual_encoder",
     "siglip": "dual_encoder",

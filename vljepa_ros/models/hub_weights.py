@@ -9,8 +9,6 @@ from typing import Any
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.hub_folder import weights_files
 
-__all__ = ["fill", "load_hub_model"]
-
 # Constants that older versions of transformers saved with the weights (openai/clip-* has them).
 _OLD_BUFFERS = (".position_ids", ".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias")
 

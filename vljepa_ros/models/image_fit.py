@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 
 from vljepa_ros.models.config import ModelError
 
-__all__ = ["filter_matrix", "fit_image", "normalise_frames", "resize_antialiased"]
-
 
 def fit_image(image: NDArray[np.uint8], preprocessing: Mapping[str, Any]) -> NDArray[np.uint8]:
     """Resize and crop one image to the model's input.

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from vljepa_ros.models.config import ModelError
 
-__all__ = ["Part", "Tensor", "check_inputs"]
-
 
 @dataclass(frozen=True)
 class Tensor:

@@ -12,8 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["PixelInput"]
-
 
 class PixelInput(nn.Module):
     """[..., S, S, 3] uint8 RGB to what a tower takes, then the tower.

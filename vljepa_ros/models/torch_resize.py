@@ -15,8 +15,6 @@ from torch import Tensor
 
 from vljepa_ros.models.image_fit import filter_matrix
 
-__all__ = ["resize_on"]
-
 
 def resize_on(
     device: str, image: NDArray[np.uint8], height: int, width: int, interpolation: str

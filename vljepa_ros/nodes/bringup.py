@@ -18,8 +18,6 @@ from vljepa_ros import ros
 from vljepa_ros.nodes.worker_node import NAMESPACE
 from vljepa_ros.resources import share_dir
 
-__all__ = ["NODES", "BringupConfig", "commands", "make_nodes", "ros_arguments", "run"]
-
 NODES = ("camera", "decoder", "memory", "perception", "triggers")
 _CLASSES = {
     "camera": ("camera_node", "CameraNode"),

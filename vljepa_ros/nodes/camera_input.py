@@ -28,8 +28,6 @@ from vljepa_ros.perception.frames import (
 from vljepa_ros.perception.pipeline import CameraFeed, Wanted
 from vljepa_ros.perception.ring import ClipRing
 
-__all__ = ["CameraInput", "CameraParameters", "image_to_rgb"]
-
 TYPES = {"raw": "sensor_msgs/msg/Image", "compressed": "sensor_msgs/msg/CompressedImage"}
 _AGAIN = 10.0  # seconds until a warning is repeated
 _FAR = 3600.0  # seconds: no camera is that late, but a bag without simulated time is

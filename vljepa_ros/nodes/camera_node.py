@@ -13,12 +13,10 @@ import numpy as np
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.diagnostics import ERROR, OK, Diagnostics, Part
-from vljepa_ros.nodes.model_node import NAMESPACE
 from vljepa_ros.nodes.parameters import Declared, ParameterTable, fixed, live
 from vljepa_ros.nodes.qos import IMAGES_OUT, RESULTS
+from vljepa_ros.nodes.worker_node import NAMESPACE
 from vljepa_ros.perception.image_source import ImageSource, Shot, SourceError, open_source
-
-__all__ = ["CameraNode", "CameraNodeParameters", "main"]
 
 
 @dataclass(frozen=True)

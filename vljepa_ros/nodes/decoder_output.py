@@ -12,8 +12,6 @@ from vljepa_ros.nodes.qos import LATCHED, RESULTS, mismatch_events
 from vljepa_ros.perception.labels import ScoredGroup
 from vljepa_ros.perception.narrator import Narration
 
-__all__ = ["DecoderOutput"]
-
 
 class DecoderOutput:
     """Publishers from creation until `close`; usable from any thread.

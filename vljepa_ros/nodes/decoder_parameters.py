@@ -9,8 +9,6 @@ from vljepa_ros.nodes.parameters import fixed, live
 from vljepa_ros.nodes.state_keeper import AUTO_STATE
 from vljepa_ros.nodes.turn_input import AUTO, TURN_TYPES
 
-__all__ = ["DecoderParameters"]
-
 
 @dataclass(frozen=True)
 class DecoderParameters(ModelParameters):

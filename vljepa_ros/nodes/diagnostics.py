@@ -12,8 +12,6 @@ from typing import Any
 from vljepa_ros import ros
 from vljepa_ros.nodes.qos import RESULTS
 
-__all__ = ["ERROR", "OK", "WARN", "Diagnostics", "Part"]
-
 OK, WARN, ERROR = 0, 1, 2
 
 

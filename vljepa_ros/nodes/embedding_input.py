@@ -17,8 +17,6 @@ from vljepa_ros.nodes.diagnostics import ERROR, OK, WARN, Part
 from vljepa_ros.nodes.qos import RESULTS, mismatch_events
 from vljepa_ros.perception.narrator import Narrator
 
-__all__ = ["EmbeddingInput"]
-
 _WAITING = 64
 
 

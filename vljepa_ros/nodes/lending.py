@@ -8,8 +8,6 @@ from typing import Any
 from vljepa_ros import ros
 from vljepa_ros.perception.worker import Request, Worker
 
-__all__ = ["lend"]
-
 
 async def lend(
     node: Any, worker: Worker, run: Callable[[Request[Any]], Any], patience: float

@@ -24,8 +24,6 @@ from vljepa_ros.perception.memory.segments import SegmentRecorder
 from vljepa_ros.perception.memory.thumbnail import clip_to_jpeg
 from vljepa_ros.perception.ring import ClipRing
 
-__all__ = ["MemoryCameraParameters", "MemoryInput", "nanoseconds"]
-
 _WAITING = 256
 _NEAR = 1_000_000_000
 """Nanoseconds by which the images of a thumbnail may be off its embedding."""

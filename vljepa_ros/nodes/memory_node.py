@@ -28,8 +28,6 @@ from vljepa_ros.perception.memory.segments import RecorderSettings, SegmentRecor
 from vljepa_ros.perception.worker import Request
 from vljepa_ros.resources import model_dir
 
-__all__ = ["MemoryNode", "main"]
-
 
 class MemoryNode(WorkerNode):
     """Options go to the ROS node."""

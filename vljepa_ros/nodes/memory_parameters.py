@@ -8,8 +8,6 @@ from vljepa_ros.nodes.parameters import fixed, live
 from vljepa_ros.nodes.pose_input import POSE_TYPES, TF
 from vljepa_ros.nodes.worker_node import WorkerParameters
 
-__all__ = ["MemoryParameters"]
-
 
 @dataclass(frozen=True)
 class MemoryParameters(WorkerParameters):

@@ -13,8 +13,6 @@ from vljepa_ros.perception.memory.moments import Moment
 from vljepa_ros.perception.memory.row import Pose
 from vljepa_ros.perception.memory.search import MomentQuery
 
-__all__ = ["fill_reply", "query_of"]
-
 
 def query_of(request: Any, *, gap: float, longest: float) -> MomentQuery:
     """A request as a query; times of 0 are no bounds. gap, longest: seconds."""

@@ -11,13 +11,11 @@ from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.nodes.diagnostics import OK, WARN, Part
 from vljepa_ros.nodes.parameters import fixed, live
-from vljepa_ros.nodes.worker_node import NAMESPACE, WorkerNode, WorkerParameters
+from vljepa_ros.nodes.worker_node import WorkerNode, WorkerParameters
 from vljepa_ros.perception.frames import FrameError
 from vljepa_ros.perception.pipeline import PerceptionError
 from vljepa_ros.perception.vocabulary import VocabularyError
 from vljepa_ros.resources import model_dir
-
-__all__ = ["NAMESPACE", "ModelNode", "ModelParameters"]
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,6 @@ from typing import Any, Generic, TypeVar
 
 from vljepa_ros import ros
 
-__all__ = ["Declared", "ParameterTable", "fixed", "live"]
-
 P = TypeVar("P")
 
 

@@ -22,8 +22,6 @@ from vljepa_ros.perception.pipeline import Observation, Pipeline, Wanted
 from vljepa_ros.perception.vocabulary import Vocabulary, from_groups, parse
 from vljepa_ros.perception.vocabulary_encoder import EncodedVocabulary
 
-__all__ = ["PerceptionNode", "PerceptionParameters", "main"]
-
 _OWN_VOCABULARY = ("",)
 
 

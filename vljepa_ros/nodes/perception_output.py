@@ -12,8 +12,6 @@ from vljepa_ros.nodes.qos import LATCHED, RESULTS, mismatch_events
 from vljepa_ros.perception.pipeline import Observation, Wanted
 from vljepa_ros.perception.vocabulary_encoder import EncodedVocabulary
 
-__all__ = ["PerceptionOutput"]
-
 
 class PerceptionOutput:
     """Publishers from creation until `close`; `publish` may be called from the worker's thread.

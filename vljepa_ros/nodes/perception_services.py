@@ -16,7 +16,6 @@ from vljepa_ros.perception.worker import Slices
 if TYPE_CHECKING:
     from vljepa_ros.nodes.perception_node import PerceptionNode
 
-__all__ = ["PerceptionServices"]
 
 _MAX_TEXTS = 1000
 

@@ -11,8 +11,6 @@ from vljepa_ros.nodes.qos import IMAGES
 from vljepa_ros.perception.memory.row import Pose
 from vljepa_ros.perception.transforms import Transform, TransformTree
 
-__all__ = ["POSE_TYPES", "TF", "PoseInput", "TfPoseInput", "pose_interface"]
-
 TF = "tf"
 POSE_TYPES = {
     "odometry": "nav_msgs/msg/Odometry",

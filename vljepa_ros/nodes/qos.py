@@ -15,8 +15,6 @@ from typing import Any
 
 from vljepa_ros import ros
 
-__all__ = ["IMAGES", "IMAGES_OUT", "LATCHED", "RESULTS", "mismatch_events"]
-
 IMAGES = ros.sensor_data_qos
 IMAGES_OUT = ros.QoSProfile(depth=5, reliability=ros.ReliabilityPolicy.RELIABLE)
 RESULTS = ros.QoSProfile(depth=10, reliability=ros.ReliabilityPolicy.RELIABLE)

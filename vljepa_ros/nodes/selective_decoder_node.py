@@ -19,15 +19,14 @@ from vljepa_ros.nodes.qos import LATCHED
 from vljepa_ros.nodes.state_keeper import StateKeeper
 from vljepa_ros.nodes.turn_input import TurnInput
 from vljepa_ros.nodes.worker_node import run_node
-from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
+from vljepa_ros.perception.change.anchor_drift import AnchorDrift
+from vljepa_ros.perception.change.anchor_drift_config import AnchorDriftConfig
 from vljepa_ros.perception.change.turn_guard import TurnGuard, TurnGuardConfig
 from vljepa_ros.perception.labels import ScoredGroup, score_group
 from vljepa_ros.perception.narrator import Narration, Narrator
 from vljepa_ros.perception.pipeline import PerceptionError
 from vljepa_ros.perception.vocabulary import from_groups
 from vljepa_ros.perception.vocabulary_encoder import VocabularyEncoder
-
-__all__ = ["SelectiveDecoderNode", "main"]
 
 _MAX_GAP = 30.0  # seconds; a camera at the lowest max_rate is no broken stream
 _AFTER_TURN = 1.0  # seconds beside the clip for which a turn is felt: the smoothing comes back

@@ -12,8 +12,6 @@ from vljepa_ros.nodes.diagnostics import OK, WARN, Part
 from vljepa_ros.nodes.embedding_input import EmbeddingInput
 from vljepa_ros.perception.decoder_state import CameraState, StateFile
 
-__all__ = ["AUTO_STATE", "StateKeeper"]
-
 AUTO_STATE = "auto"
 
 

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from vljepa_ros import ros
 
-__all__ = ["EncodedTexts", "TextEncoderClient", "TextEncoderError"]
-
 _CACHED = 256
 
 

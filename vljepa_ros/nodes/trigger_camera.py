@@ -15,8 +15,6 @@ from vljepa_ros.nodes.diagnostics import ERROR, OK, WARN, Part
 from vljepa_ros.nodes.qos import LATCHED, RESULTS, mismatch_events
 from vljepa_ros.perception.triggers import Edge, EncodedTriggers, TriggerBoard
 
-__all__ = ["TriggerCamera"]
-
 
 class TriggerCamera:
     """Publishers from creation until `close`; subscribed while `listen(True)`.

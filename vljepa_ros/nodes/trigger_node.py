@@ -26,8 +26,6 @@ from vljepa_ros.perception.trigger_list import (
 )
 from vljepa_ros.perception.triggers import EncodedTriggers
 
-__all__ = ["TriggerNode", "TriggerParameters", "main"]
-
 _EVENTS = ros.QoSProfile(depth=1000, reliability=ros.ReliabilityPolicy.RELIABLE)  # all may fall
 
 

@@ -14,8 +14,6 @@ from vljepa_ros.models.config import Calibration, ModelError, load_config
 from vljepa_ros.nodes.text_encoder_client import EncodedTexts, TextEncoderClient, TextEncoderError
 from vljepa_ros.resources import model_dir, model_names
 
-__all__ = ["TriggerTexts"]
-
 _PAUSE = 1.0  # seconds until texts that could not be encoded are sent again
 
 

@@ -11,8 +11,6 @@ from vljepa_ros import ros
 from vljepa_ros.nodes.diagnostics import OK, WARN, Part
 from vljepa_ros.nodes.qos import IMAGES
 
-__all__ = ["AUTO", "TURN_TYPES", "TurnInput"]
-
 AUTO = "auto"
 TURN_TYPES = {
     "odometry": "nav_msgs/msg/Odometry",

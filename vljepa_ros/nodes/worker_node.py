@@ -18,8 +18,6 @@ from vljepa_ros.nodes.lending import lend
 from vljepa_ros.nodes.parameters import Declared, ParameterTable, fixed, live
 from vljepa_ros.perception.worker import Busy, DeadlineError, Request, Worker
 
-__all__ = ["NAMESPACE", "WorkerNode", "WorkerParameters", "run_node"]
-
 NAMESPACE = "vljepa"
 _CAMERA = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*")
 Return = ros.TransitionCallbackReturn

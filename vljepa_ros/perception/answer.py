@@ -12,8 +12,6 @@ from vljepa_ros.models.config import Calibration
 from vljepa_ros.perception.labels import calibrated
 from vljepa_ros.perception.vocabulary import MAX_LABELS, checked_texts
 
-__all__ = ["Answer", "Question", "answer", "checked_question"]
-
 
 @dataclass(frozen=True)
 class Question:

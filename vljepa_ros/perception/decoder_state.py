@@ -16,8 +16,6 @@ import numpy as np
 
 from vljepa_ros.perception.narrator import Narration
 
-__all__ = ["CameraState", "StateFile"]
-
 FORMAT = 1
 SOONEST = 1.0  # seconds from one write to the next, at least
 REFRESH = 30.0  # seconds after which a state that goes on is written again, so that it keeps young

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from vljepa_ros.engines.protocol import Engine
 
-__all__ = ["SLICE_SECONDS", "encode_texts"]
-
 SLICE_SECONDS = 0.01  # of work between two pauses: what a frame may wait for a text
 _LEAST = 4  # texts at once: one at a time takes twice as long for each
 _MOST = 32  # those after known ones, which cost nothing, are as slow as ever

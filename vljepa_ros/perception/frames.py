@@ -15,17 +15,6 @@ from numpy.typing import NDArray
 
 from vljepa_ros.models.image_fit import fit_image
 
-__all__ = [
-    "COMPRESSED",
-    "ENCODINGS",
-    "ROTATIONS",
-    "FrameError",
-    "UnknownEncodingError",
-    "compressed_to_rgb",
-    "model_input",
-    "to_rgb",
-]
-
 Pixels = NDArray[np.uint8]
 
 ROTATIONS = (0, 90, 180, 270)

@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 
 from vljepa_ros.resources import share_dir
 
-__all__ = ["ImageSource", "Shot", "SourceError", "demo_clip", "open_source"]
-
 _IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 _ALLOWED = "demo, world, a video file, a folder of images, or the index of a webcam such as 0"
 

@@ -12,8 +12,6 @@ from vljepa_ros.models.calibration import probabilities
 from vljepa_ros.models.config import Calibration
 from vljepa_ros.perception.vocabulary import Group
 
-__all__ = ["EncodedGroup", "ScoredGroup", "calibrated", "score_group"]
-
 
 @dataclass(frozen=True)
 class EncodedGroup:

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from vljepa_ros.engines.protocol import Generated
 from vljepa_ros.perception.change.interface import CHANGE, FIRST, HEARTBEAT, ChangeDetector
 
-__all__ = ["Narration", "Narrator", "Restorable"]
-
 
 @dataclass(frozen=True)
 class Narration:

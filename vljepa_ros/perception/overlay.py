@@ -9,8 +9,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["draw_overlay"]
-
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _SHADE = 0.45  # what is left of the picture's light behind letters
 _INK = (255, 255, 255)

@@ -24,8 +24,6 @@ from vljepa_ros.perception.stages import StageTimes
 from vljepa_ros.perception.vocabulary_encoder import EncodedVocabulary, VocabularyEncoder
 from vljepa_ros.perception.worker import Slices
 
-__all__ = ["CameraFeed", "Observation", "PerceptionError", "Pipeline", "Wanted"]
-
 # Candidates scored at once by families that need the question for it. Each piece costs a pass over
 # the clip, which is next to nothing for a dual encoder.
 _PIECE = {"dual_encoder": 32, "token_vlm": 1024}

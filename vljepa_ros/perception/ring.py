@@ -27,8 +27,6 @@ from numpy.typing import NDArray
 from vljepa_ros.engines.protocol import Clip
 from vljepa_ros.perception.frames import FrameError
 
-__all__ = ["ClipRing", "RingCounts", "TakenClip"]
-
 M = TypeVar("M")
 _THINNING = 8
 

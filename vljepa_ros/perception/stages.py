@@ -10,8 +10,6 @@ from contextlib import contextmanager
 
 import numpy as np
 
-__all__ = ["StageTimes"]
-
 
 class StageTimes:
     """Thread-safe. `kept`: samples of each stage that count."""

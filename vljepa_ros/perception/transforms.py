@@ -8,8 +8,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["Transform", "TransformTree"]
-
 Vector = tuple[float, float, float]
 Quaternion = tuple[float, float, float, float]
 

@@ -8,15 +8,6 @@ from dataclasses import dataclass
 
 from vljepa_ros.perception.vocabulary import BAR, VocabularyError, checked_texts
 
-__all__ = [
-    "MAX_TRIGGERS",
-    "Trigger",
-    "TriggerError",
-    "checked_triggers",
-    "parse_triggers",
-    "trigger_strings",
-]
-
 MAX_TRIGGERS = 1000
 
 

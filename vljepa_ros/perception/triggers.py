@@ -27,8 +27,6 @@ from vljepa_ros.models.config import Calibration
 from vljepa_ros.perception.change.interface import usable
 from vljepa_ros.perception.trigger_list import Trigger
 
-__all__ = ["Edge", "EncodedTriggers", "TriggerBoard"]
-
 
 class EncodedTriggers:
     """Triggers and their texts' embeddings, ready to be compared.

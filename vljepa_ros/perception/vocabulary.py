@@ -10,19 +10,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = [
-    "MAX_IN_ALL",
-    "MAX_LABELS",
-    "MAX_TEXT",
-    "Group",
-    "Vocabulary",
-    "VocabularyError",
-    "checked_texts",
-    "from_groups",
-    "parse",
-    "same_text",
-]
-
 MAX_LABELS = 10000
 MAX_IN_ALL = 20000
 MAX_TEXT = 512

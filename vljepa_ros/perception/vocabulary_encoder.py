@@ -14,8 +14,6 @@ from vljepa_ros.perception.labels import EncodedGroup
 from vljepa_ros.perception.vocabulary import Vocabulary
 from vljepa_ros.perception.worker import Slices
 
-__all__ = ["EncodedVocabulary", "VocabularyEncoder"]
-
 
 @dataclass(frozen=True)
 class EncodedVocabulary:

@@ -14,8 +14,6 @@ from collections.abc import Callable, Generator
 from types import GeneratorType
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Busy", "DeadlineError", "Request", "Slices", "Worker"]
-
 T = TypeVar("T")
 Slices = Generator[None, None, T]  # work that others may interrupt where it yields
 

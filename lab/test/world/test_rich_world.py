@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 
 from vljepa_lab.world import captions, dataset
+from vljepa_lab.world.clips import Record, window
 from vljepa_lab.world.dataset import make_scene
 from vljepa_lab.world.event_wordings import EVENTS
 from vljepa_lab.world.live import CameraConfig, SimulatedCamera
 from vljepa_lab.world.model_xml import build_xml
-from vljepa_lab.world.questions import RICH_TASKS, TASKS, WORDINGS, Record, ask, window
+from vljepa_lab.world.questions import RICH_TASKS, TASKS, WORDINGS, ask
 from vljepa_lab.world.renderer import Renderer
 from vljepa_lab.world.rich_cast import RichCast
 from vljepa_lab.world.rich_model import RICH_BODIES

@@ -12,18 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vljepa_lab.world import captions
+from vljepa_lab.world.clips import CLIP_FRAMES, Record, window
 from vljepa_lab.world.dataset import make_scene
 from vljepa_lab.world.event_wordings import EVENTS
-from vljepa_lab.world.questions import (
-    CLIP_FRAMES,
-    TASKS,
-    WORDINGS,
-    Question,
-    Record,
-    ask,
-    ask_held_out_pair,
-    window,
-)
+from vljepa_lab.world.questions import TASKS, WORDINGS, Question, ask, ask_held_out_pair
 from vljepa_lab.world.renderer import Renderer
 from vljepa_lab.world.state import ACTIONS, NEVER_TRAINED, OBJECT_ACTIONS, State, named
 from vljepa_lab.world.unseen_wordings import UNSEEN_EVENTS, UNSEEN_QUESTIONS, UNSEEN_STATES

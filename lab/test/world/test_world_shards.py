@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from vljepa_lab.world import dataset
+from vljepa_lab.world.clips import Record
 from vljepa_lab.world.dataset import (
     Plan,
     generate,
@@ -19,7 +20,6 @@ from vljepa_lab.world.dataset import (
     texture_seed,
     write_shard,
 )
-from vljepa_lab.world.questions import Record
 from vljepa_lab.world.state import SPLITS
 
 

@@ -15,8 +15,6 @@ from vljepa_lab.evaluation.result_file import write_result
 from vljepa_ros.cli.arguments import natural_number, positive_seconds
 from vljepa_ros.cli.failure import CliError
 
-__all__ = ["add"]
-
 BENCH_DOMAIN = 74  # so that a benchmark meets nobody
 
 

@@ -13,8 +13,6 @@ from vljepa_ros.cli.arguments import natural_number, positive_seconds
 from vljepa_ros.cli.failure import CliError, CliUsageError
 from vljepa_ros.cli.memory_place import add_model_options, load_model, reported
 
-__all__ = ["add"]
-
 
 def add(benches: Any) -> None:
     """Add the subcommand of `vljepa bench`."""

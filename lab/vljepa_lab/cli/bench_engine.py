@@ -12,8 +12,6 @@ from vljepa_lab.evaluation.result_file import write_result
 from vljepa_ros.cli.arguments import natural_number
 from vljepa_ros.cli.failure import CliError
 
-__all__ = ["add", "run"]
-
 
 def add(benches: Any) -> None:
     """Add the subcommand of `vljepa bench`."""

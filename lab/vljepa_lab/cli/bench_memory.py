@@ -14,8 +14,6 @@ from vljepa_ros.cli.arguments import natural_number, non_negative_seconds, posit
 from vljepa_ros.cli.failure import CliError
 from vljepa_ros.cli.memory_place import reported
 
-__all__ = ["add"]
-
 
 def add(benches: Any) -> None:
     """Add the subcommand of `vljepa bench`."""

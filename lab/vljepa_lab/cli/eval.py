@@ -17,8 +17,6 @@ from vljepa_lab.evaluation.result_file import write_result
 from vljepa_ros.cli.arguments import natural_number
 from vljepa_ros.cli.failure import CliError, CliUsageError
 
-__all__ = ["add", "run"]
-
 
 def add(commands: Any) -> None:
     """Add the subcommand."""

@@ -14,8 +14,6 @@ from vljepa_lab.evaluation.result_file import write_result
 from vljepa_ros.cli.arguments import natural_number
 from vljepa_ros.cli.failure import CliError, CliUsageError
 
-__all__ = ["add_options", "run"]
-
 
 def add_options(parser: Any) -> None:
     """Add the options that only `vljepa eval events` has."""

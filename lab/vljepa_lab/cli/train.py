@@ -9,8 +9,6 @@ from typing import Any
 
 from vljepa_ros.cli.failure import CliError
 
-__all__ = ["add", "run"]
-
 MODELS = {
     "nano": "vljepa_lab.training.nano",
     "full": "vljepa_lab.training.full_train",

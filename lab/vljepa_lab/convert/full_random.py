@@ -11,8 +11,6 @@ from vljepa_ros.models.config import ModelConfig
 from vljepa_ros.models.vl_jepa.full_sizes import EMBEDDING_GEMMA_300M, LLAMA_3_2_1B
 from vljepa_ros.models.vl_jepa.full_token_table import TokenTable
 
-__all__ = ["random_config", "random_table"]
-
 _VJEPA2_L: dict[str, Any] = {
     "model_type": "vjepa2",
     "patch_size": 16,

@@ -21,8 +21,6 @@ from vljepa_ros.models.vl_jepa.full_folder import (
 )
 from vljepa_ros.resources import model_dir
 
-__all__ = ["convert_trunks"]
-
 LICENCE = (
     "X-Encoder: V-JEPA 2 (MIT; hub card Apache-2.0). Predictor: Llama 3.2 Community License. "
     "Y-Encoder: Gemma Terms of Use. Derived weights inherit these terms."

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["Coverage", "accuracy_coverage", "at_threshold"]
-
 
 @dataclass(frozen=True)
 class Coverage:

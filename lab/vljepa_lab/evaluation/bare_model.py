@@ -12,8 +12,6 @@ from vljepa_lab.evaluation.timing import measure_ms
 from vljepa_ros.engines.protocol import Clip, Engine
 from vljepa_ros.perception.frames import model_input
 
-__all__ = ["BareModel"]
-
 
 class BareModel:
     """One camera's work, image by image: scaling, X-Encoder with its cached frames, Predictor.

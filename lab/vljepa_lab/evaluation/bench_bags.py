@@ -35,8 +35,6 @@ from vljepa_ros.perception.memory.search import MomentQuery, find_moments
 from vljepa_ros.perception.memory.store import MemoryStore, open_store
 from vljepa_ros.perception.memory.upkeep import compact_and_index
 
-__all__ = ["bag_retrieval", "bag_speed"]
-
 DEPTH = 5
 NEAR = SECOND
 """Nanoseconds by which a found stamp may be off a clip that shows the event."""

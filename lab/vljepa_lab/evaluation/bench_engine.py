@@ -17,8 +17,6 @@ from vljepa_lab.evaluation.engine_parity import noise_clips, parity_of, sample_q
 from vljepa_ros.engines.protocol import Clip, Engine
 from vljepa_ros.models.config import ModelConfig, ModelError
 
-__all__ = ["REFERENCE", "BenchSettings", "bench_engine"]
-
 REFERENCE = "torch:fp32"
 _ROUNDS = 5
 

@@ -32,8 +32,6 @@ from vljepa_ros.perception.memory.search import MomentQuery, find_moments
 from vljepa_ros.perception.memory.store import MemoryStore, open_store
 from vljepa_ros.resources import model_dir
 
-__all__ = ["bench_find"]
-
 CAMERA = "front"
 FPS = 10.0
 ROUNDS = 4

@@ -22,8 +22,6 @@ from vljepa_ros.cli.package_process import PackageProcess, ProcessFailed, reside
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.resources import model_dir
 
-__all__ = ["FPS", "SIZE", "bench_graph"]
-
 SIZE = (640, 480)
 FPS = 10.0
 WARM_UP = 5.0  # seconds of the stream that do not count

@@ -21,8 +21,6 @@ from vljepa_ros.perception.memory.search import MomentQuery, find_moments
 from vljepa_ros.perception.memory.store import MemoryStore, open_store
 from vljepa_ros.perception.memory.upkeep import compact_and_index
 
-__all__ = ["SIZES", "bench_memory", "fill", "made_row", "robot_queries", "robot_vectors"]
-
 SIZES = ((10_000, 256), (100_000, 256), (1_000_000, 256), (10_000, 1536), (100_000, 1536))
 """(rows, length of a vector)."""
 MEANINGS = 2000

@@ -14,8 +14,6 @@ from vljepa_ros.models.config import Calibration
 from vljepa_ros.perception.trigger_list import Trigger
 from vljepa_ros.perception.triggers import EncodedTriggers, TriggerBoard
 
-__all__ = ["COUNTS", "DIMS", "bench_triggers"]
-
 COUNTS = (10, 100, 500, 1000)
 DIMS = (256, 1536)
 RATE = 5.0  # embeddings a second of stamps

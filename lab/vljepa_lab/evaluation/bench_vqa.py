@@ -21,8 +21,6 @@ from vljepa_ros.cli.package_process import PackageProcess, ProcessFailed
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.resources import model_dir
 
-__all__ = ["CANDIDATES", "bench_vqa", "candidate_texts"]
-
 CANDIDATES = (2, 10, 1000)
 SAMPLES = 200  # for each number of candidates, after the warm-up
 NEW_QUESTIONS = 5  # each with NEW candidates that the node has never seen

@@ -11,8 +11,6 @@ from vljepa_lab.evaluation.real_clips import read_clips
 from vljepa_lab.evaluation.run_eval import evaluate
 from vljepa_ros.engines.protocol import Engine
 
-__all__ = ["compare"]
-
 
 def compare(
     engine: Engine,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-__all__ = ["QuestionMajority"]
-
 
 class QuestionMajority:
     """Answers each question with its most frequent answer; unknown questions with their task's.

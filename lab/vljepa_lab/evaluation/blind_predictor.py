@@ -27,8 +27,6 @@ from vljepa_lab.world.questions import Question
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.resources import model_dir
 
-__all__ = ["main", "train_blind"]
-
 
 def train_blind(
     folder: Path,

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["ReliabilityBin", "expected_calibration_error", "reliability_bins"]
-
 
 @dataclass(frozen=True)
 class ReliabilityBin:

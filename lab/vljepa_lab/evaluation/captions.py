@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from vljepa_lab.world.captions import event_texts
 from vljepa_ros.perception.vocabulary import same_text
 
-__all__ = ["DecodedEvents", "bleu"]
-
 _LONGEST = 4
 
 

@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from vljepa_lab.evaluation.change.detectors import DEFAULT, DETECTORS
 from vljepa_lab.evaluation.change_spread import Progress
 
-__all__ = ["growth", "times"]
-
 DIM = 1536
 RATE = 4.0  # samples a second
 EVERY = 80  # samples from one change to the next

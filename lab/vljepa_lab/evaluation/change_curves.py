@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from vljepa_lab.evaluation.change_measures import StreamScore
 
-__all__ = ["Curve", "interval", "rate_for", "share_at"]
-
 Floats = NDArray[np.float64]
 
 

@@ -10,8 +10,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Disturbances", "draw_disturbances", "undisturbed"]
-
 Floats = NDArray[np.float64]
 
 FOCAL = 107.0  # pixels, of a picture 128 pixels high in a lens of 62 degrees

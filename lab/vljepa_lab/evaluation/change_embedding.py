@@ -23,8 +23,6 @@ from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.perception.ring import ClipRing
 
-__all__ = ["EmbeddedScene", "Watch", "embed_all", "load_embedded"]
-
 SIDE_BY_SIDE = 6  # scenes whose clips go through the model together
 
 

@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from vljepa_lab.evaluation.change_spread import Progress
 from vljepa_ros.engines.protocol import Generated
-from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
+from vljepa_ros.perception.change.anchor_drift import AnchorDrift
+from vljepa_ros.perception.change.anchor_drift_config import AnchorDriftConfig
 from vljepa_ros.perception.narrator import Narration, Narrator
-
-__all__ = ["endure"]
 
 HOURS, RATE, DIM = 10, 2.0, 256
 HEARTBEAT_EVERY = 5.0  # seconds

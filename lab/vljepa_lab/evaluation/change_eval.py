@@ -20,8 +20,6 @@ from vljepa_lab.evaluation.change_measures import StreamScore, pool, score
 from vljepa_lab.evaluation.change_spread import Progress
 from vljepa_lab.evaluation.change_streams import ChangeStream
 
-__all__ = ["false_alarms", "judge"]
-
 STRIDES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 20, 24, 32, 48, 72, 120, 180, 240, 360)
 PHASES = 8  # of each stride, at most
 ENOUGH = 0.95  # of the ceiling, below which a saving does not count

@@ -16,17 +16,6 @@ from numpy.typing import NDArray
 
 from vljepa_lab.evaluation.change_streams import ChangeStream
 
-__all__ = [
-    "GRACE",
-    "Showing",
-    "StreamScore",
-    "Summary",
-    "boundary_counts",
-    "poisson_interval",
-    "pool",
-    "score",
-]
-
 GRACE = 2.0  # seconds after its end during which an event's text is still right
 STEP = 0.05  # seconds; grid on which shares of time are taken
 TOLERANCE = 1.0  # seconds between a boundary and its estimate

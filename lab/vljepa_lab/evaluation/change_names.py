@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["PERTURBED", "nested", "sets_of"]
-
 PERTURBED = "perturbed"
 
 

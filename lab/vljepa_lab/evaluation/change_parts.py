@@ -20,8 +20,6 @@ from vljepa_lab.evaluation.change_streams import (
 )
 from vljepa_ros.engines.load import load_engine
 
-__all__ = ["Part", "alarms_part", "growth_part", "merged", "set_part", "work_on"]
-
 Part = tuple[str, dict[str, Any]]  # what to do, with which arguments
 
 SYNTHETIC_SEED = 1000  # and above: never used for tuning

@@ -11,11 +11,10 @@ import numpy as np
 from vljepa_lab.evaluation.change_names import sets_of
 from vljepa_lab.evaluation.change_replay import AFTER_TURN
 from vljepa_lab.evaluation.change_streams import ChangeStream, StreamConfig, synthetic_stream
-from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
+from vljepa_ros.perception.change.anchor_drift import AnchorDrift
+from vljepa_ros.perception.change.anchor_drift_config import AnchorDriftConfig
 from vljepa_ros.perception.change.interface import CHANGE, CORRECTION
 from vljepa_ros.perception.change.turn_guard import TurnGuard, TurnGuardConfig
-
-__all__ = ["write_plots"]
 
 INK, GREY, LIGHT = "#1f2933", "#7b8794", "#e4e7eb"
 LINES = {

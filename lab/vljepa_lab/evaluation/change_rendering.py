@@ -24,8 +24,6 @@ from vljepa_lab.world.renderer import Renderer
 from vljepa_lab.world.scene import Scene
 from vljepa_lab.world.state import SPLITS, Event
 
-__all__ = ["HEIGHT", "MARGIN", "RenderedScene", "ScenePlan", "cache_folder", "load", "render"]
-
 HEIGHT, MARGIN = 128, 32  # pixels; the margin lies on either side
 _SPLIT = "test_a"
 _KINDS = ("gap3", "gap12", "gap60", "still")

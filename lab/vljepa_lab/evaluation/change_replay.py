@@ -13,8 +13,6 @@ from vljepa_lab.evaluation.change_streams import ChangeStream
 from vljepa_ros.perception.change.interface import CHANGE, ChangeDetector
 from vljepa_ros.perception.change.turn_guard import TurnGuard, TurnGuardConfig
 
-__all__ = ["constant", "detected", "uniform", "ward"]
-
 Indices = NDArray[np.intp]
 AFTER_TURN = 1.0  # seconds beside the clip for which a turn is felt
 

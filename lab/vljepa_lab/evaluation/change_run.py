@@ -22,8 +22,6 @@ from vljepa_lab.evaluation.change_parts import (
 from vljepa_lab.evaluation.change_spread import Progress, spread
 from vljepa_lab.evaluation.change_verdicts import verdicts
 
-__all__ = ["EventsConfig", "run"]
-
 DAY = 24.0  # hours of synthetic streams, at least: they cost little
 SYNTHETIC_STREAMS = 8  # of each set, at most: they are long enough
 

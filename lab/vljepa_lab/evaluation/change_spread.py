@@ -7,8 +7,6 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from typing import Any
 
-__all__ = ["Progress", "spread"]
-
 Progress = Callable[[str, int, int], None]
 
 

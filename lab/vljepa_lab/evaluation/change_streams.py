@@ -16,16 +16,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "ChangeStream",
-    "Event",
-    "NearestText",
-    "StreamConfig",
-    "TextReader",
-    "synthetic_stream",
-    "without_events",
-]
-
 Floats = NDArray[np.float64]
 Vectors = NDArray[np.float32]
 

@@ -7,8 +7,6 @@ from typing import IO, Any
 
 from vljepa_lab.evaluation.change_names import sets_of
 
-__all__ = ["print_table"]
-
 
 def print_table(result: Mapping[str, Any], file: IO[str]) -> None:
     """Print a result of `change_run.run`: a table for each set, then what must be shown."""

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["verdicts"]
-
 SAVED = {"gap3": (1.0, 1.0), "gap12": (2.85, 5.0), "gap60": (10.0, 20.0)}  # asked, aimed at
 ENOUGH = 0.95  # of the ceiling, below which a saving does not count
 OF_BEST = 0.7  # of the saving of the best threshold

@@ -15,8 +15,6 @@ from vljepa_lab.evaluation.change_streams import ChangeStream, Event
 from vljepa_lab.world.captions import event_key, key_of
 from vljepa_ros.engines.protocol import Engine
 
-__all__ = ["GAPS", "WrittenText", "still_watches", "stream_of", "watches_of"]
-
 GAPS = {"gap3": (3.0, 150.0), "gap12": (12.0, 300.0), "gap60": (60.0, 900.0)}
 SCENE_SECONDS = 300.0  # of a scene in which nothing happens, before its frames come again
 HOUR = 3600.0

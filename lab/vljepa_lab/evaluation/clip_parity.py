@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from vljepa_ros.engines.protocol import Clip, Engine
 from vljepa_ros.models.config import ModelError
 
-__all__ = ["LEAST_CLIPS", "ClipParity", "embed_clips", "gate_clips", "measure_clips"]
-
 LEAST_CLIPS = 256
 GREATEST_ERROR = 0.02
 LEAST_AGREEMENT = 0.99

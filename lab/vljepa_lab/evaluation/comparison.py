@@ -39,15 +39,14 @@ from vljepa_lab.training.command import folder_parser, say
 from vljepa_lab.training.quick_eval import clip_tokens
 from vljepa_lab.training.store import Scene, Store
 from vljepa_lab.training.texts import TextTable
-from vljepa_lab.world.questions import CLIP_FRAMES, Question
+from vljepa_lab.world.clips import CLIP_FRAMES
+from vljepa_lab.world.questions import Question
 from vljepa_ros.models.config import ModelError, load_config
 from vljepa_ros.models.vl_jepa.architecture import Architecture
 from vljepa_ros.models.vl_jepa.text import TextTokenizer
 from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
 from vljepa_ros.models.vl_jepa.weights import load_model
 from vljepa_ros.resources import model_dir
-
-__all__ = ["main", "open_model", "questions_of", "tokens_of"]
 
 _TIMED = 200
 

@@ -14,10 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import vljepa_lab.world
+from vljepa_lab.world.clips import Record
 from vljepa_lab.world.dataset import Plan, generate, open_shards
-from vljepa_lab.world.questions import Record
-
-__all__ = ["SceneVideo", "cached_data", "count_scenes", "records_of", "scenes_of"]
 
 
 @dataclass(frozen=True)

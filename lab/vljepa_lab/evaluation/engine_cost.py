@@ -8,8 +8,6 @@ import numpy as np
 
 from vljepa_ros.engines.protocol import Clip, Engine
 
-__all__ = ["count_flops", "peak_flops"]
-
 
 def count_flops(engine: Engine, frames: int) -> dict[str, int]:
     """Operations (two for each multiply-add) of one clip through `encode` and one query through

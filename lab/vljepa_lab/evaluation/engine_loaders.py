@@ -13,8 +13,6 @@ from vljepa_ros.models.config import ModelConfig, ModelError, load_config
 from vljepa_ros.models.vl_jepa.full_sizes import full_parts
 from vljepa_ros.resources import model_dir
 
-__all__ = ["INT8", "engines_here", "loader"]
-
 INT8 = "onnxruntime:int8"
 _ALL = frozenset({"vision", "predictor", "text"})
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
-__all__ = ["held_mib", "peak_mib", "start_peak"]
-
 _STATUS = "/proc/self/status"
 
 

@@ -12,8 +12,6 @@ from vljepa_lab.evaluation.clip_parity import embed_clips, measure_clips
 from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.models.config import ModelConfig
 
-__all__ = ["noise_clips", "parity_of", "sample_queries"]
-
 
 def parity_of(
     engines: Mapping[str, Engine], reference: str, clips: NDArray[np.uint8]

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["table"]
-
 
 def table(result: dict[str, Any]) -> str:
     """The rows as text, then operations, the device's peak, and what did not run."""

@@ -14,12 +14,11 @@ from vljepa_lab.world.captions import AFTERGLOW, event_texts
 from vljepa_lab.world.state import Event
 from vljepa_ros.engines.protocol import Generated
 from vljepa_ros.models.config import ModelConfig
-from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
+from vljepa_ros.perception.change.anchor_drift import AnchorDrift
+from vljepa_ros.perception.change.anchor_drift_config import AnchorDriftConfig
 from vljepa_ros.perception.narrator import Narrator
 from vljepa_ros.perception.vocabulary import same_text
 from vljepa_ros.resources import share_dir
-
-__all__ = ["Told", "shipped_detection", "tell", "told_rightly"]
 
 
 @dataclass(frozen=True)

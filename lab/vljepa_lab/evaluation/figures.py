@@ -19,8 +19,6 @@ from vljepa_lab.world.captions import event_key, event_text, event_texts
 from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.perception.vocabulary import same_text
 
-__all__ = ["figures_of"]
-
 
 def figures_of(
     engine: Engine, answerer: Answerer, done: Evaluation, seed: int, blind: Mapping[str, float]

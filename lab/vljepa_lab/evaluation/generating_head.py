@@ -17,8 +17,6 @@ from torch.nn import functional
 from vljepa_ros.models.vl_jepa.blocks import mlp
 from vljepa_ros.models.vl_jepa.text import DecoderWords
 
-__all__ = ["GeneratingHead", "GeneratingSizes"]
-
 
 @dataclass(frozen=True)
 class GeneratingSizes:

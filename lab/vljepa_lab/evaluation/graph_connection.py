@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-__all__ = ["GraphConnection"]
-
 
 class GraphConnection(Protocol):
     """A node in the namespace of the `vljepa` nodes under test."""

@@ -23,8 +23,6 @@ from numpy.typing import NDArray
 
 from vljepa_ros import ros
 
-__all__ = ["main", "pictures"]
-
 
 def pictures(clip: Path, width: int, height: int, count: int = 50) -> list[NDArray[np.uint8]]:
     """Frames [height, width, 3] uint8 RGB of a video, evenly spread over it.

@@ -13,8 +13,6 @@ from vljepa_lab.evaluation.report import VQA_TASKS, Judged
 from vljepa_lab.evaluation.samples import Sample
 from vljepa_lab.evaluation.vqa import Answered
 
-__all__ = ["Evaluation", "Moment", "Stated"]
-
 
 @dataclass(frozen=True)
 class Moment:

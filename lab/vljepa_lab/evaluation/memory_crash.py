@@ -17,8 +17,6 @@ from vljepa_ros.perception.memory.episodic import EpisodicMemory, MemorySettings
 from vljepa_ros.perception.memory.row import SAMPLE, Row
 from vljepa_ros.perception.memory.store import open_store
 
-__all__ = ["kill_test", "write_until_killed"]
-
 DIM = 64
 MODEL = "crash-test"
 MILLISECOND = 1_000_000

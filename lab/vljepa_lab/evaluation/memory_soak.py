@@ -19,8 +19,6 @@ from vljepa_ros.perception.memory.failure import MemoryMissingError
 from vljepa_ros.perception.memory.retention import Retention
 from vljepa_ros.perception.memory.search import MomentQuery
 
-__all__ = ["soak"]
-
 DIM = 256
 RATE = 500.0
 """Rows a second; a robot makes one to ten."""

@@ -14,8 +14,6 @@ from vljepa_lab.world.questions import Question
 from vljepa_ros.models.calibration import probabilities
 from vljepa_ros.models.config import Calibration
 
-__all__ = ["SETS_PER_TASK", "judge_open_sets"]
-
 SETS_PER_TASK = 2000
 _SETS_PER_ANSWER = 4  # at most
 

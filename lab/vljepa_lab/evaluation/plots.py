@@ -13,8 +13,6 @@ from vljepa_lab.evaluation.calibration import reliability_bins
 from vljepa_lab.evaluation.judgement import Evaluation
 from vljepa_lab.world.state import ACTIONS
 
-__all__ = ["write_plots"]
-
 INK, BLUE, GREY, ORANGE = "#1f2933", "#2563a8", "#9aa5b1", "#c2410c"
 
 

@@ -12,8 +12,6 @@ from typing import Any
 
 from vljepa_ros import __version__
 
-__all__ = ["provenance"]
-
 
 def provenance() -> dict[str, Any]:
     """Return machine, date, versions and commit as plain JSON types; `commit` is empty outside

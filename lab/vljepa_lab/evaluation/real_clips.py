@@ -12,8 +12,6 @@ from vljepa_lab.world.dataset import open_shards
 from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.perception.frames import model_input
 
-__all__ = ["read_clips", "video_frames"]
-
 _VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 
 

@@ -11,18 +11,6 @@ import numpy as np
 
 from vljepa_lab.evaluation.bootstrap import scene_bootstrap
 
-__all__ = [
-    "CARD_BEGIN",
-    "CARD_END",
-    "VQA_TASKS",
-    "Judged",
-    "card_section",
-    "fill_card",
-    "macro",
-    "print_table",
-    "task_figures",
-]
-
 # The mean over these is macro_vqa; the other tasks are variants of them or no questions.
 VQA_TASKS = (
     "door",

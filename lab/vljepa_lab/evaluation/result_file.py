@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["write_result"]
-
 
 def write_result(result: Mapping[str, Any], file: Path | None, indent: int = 2) -> None:
     """Write a result as JSON, and the folders above it; nothing where no file was asked for.

@@ -20,8 +20,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["first_of_each", "late_similarity", "most_different", "ranks", "ranks_of"]
-
 Floats = NDArray[np.float32]
 
 

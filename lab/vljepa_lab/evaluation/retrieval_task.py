@@ -18,8 +18,6 @@ from vljepa_lab.evaluation.vqa import Answerer
 from vljepa_lab.world.captions import event_key, event_text, state_text
 from vljepa_ros.models.config import ModelConfig
 
-__all__ = ["MOMENTS", "STATES", "judge_retrieval"]
-
 MOMENTS = 500
 STATES = 3  # door, lights and person must be known of a moment
 

@@ -26,10 +26,8 @@ from vljepa_lab.evaluation.streams import encode_scenes
 from vljepa_lab.evaluation.tasks import TASKS, calibration_rows, draw, splits_of, training_rows
 from vljepa_lab.evaluation.vqa import Answerer, Asked
 from vljepa_lab.world.captions import event_text, state_keys, valid_texts
-from vljepa_lab.world.questions import window
+from vljepa_lab.world.clips import window
 from vljepa_ros.engines.protocol import Engine
-
-__all__ = ["BLIND_SPLIT", "TASKS", "Evaluation", "evaluate"]
 
 Floats = NDArray[np.float32]
 BLIND_SPLIT = "val"  # scenes whose questions the blind majority is learned from

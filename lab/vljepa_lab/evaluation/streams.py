@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from vljepa_lab.evaluation.data import SceneVideo
 from vljepa_ros.engines.protocol import Clip, Engine
 
-__all__ = ["encode_scenes"]
-
 
 def encode_scenes(engine: Engine, videos: Sequence[SceneVideo]) -> list[list[NDArray[np.float32]]]:
     """Visual tokens [N, D] of each clip of each scene; clip k ends at frame k + clip_frames - 1.

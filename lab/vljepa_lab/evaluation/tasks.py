@@ -20,19 +20,9 @@ import random
 from collections.abc import Iterable, Iterator
 
 from vljepa_lab.evaluation.samples import Sample
-from vljepa_lab.world.questions import CLIP_FRAMES, Question, Record, ask, ask_held_out_pair
+from vljepa_lab.world.clips import CLIP_FRAMES, Record
+from vljepa_lab.world.questions import Question, ask, ask_held_out_pair
 from vljepa_lab.world.state import NEVER_TRAINED, SHAPES
-
-__all__ = [
-    "CLIP_TASKS",
-    "SECTIONS",
-    "TASKS",
-    "calibration_rows",
-    "draw",
-    "splits_of",
-    "training_rows",
-    "wanted_tasks",
-]
 
 _PLAIN = (
     "door",

@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-__all__ = ["drift_per_minute", "measure_ms", "quantiles"]
-
 
 def quantiles(values: Sequence[float], digits: int = 3) -> dict[str, float | int]:
     """Return median, p99 and n.

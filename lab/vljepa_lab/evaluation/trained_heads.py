@@ -24,14 +24,13 @@ from vljepa_lab.training.losses import locate_loss
 from vljepa_lab.training.schedule import make_optimizer, set_rate
 from vljepa_lab.training.store import Scene
 from vljepa_lab.training.texts import TextTable
-from vljepa_lab.world.questions import CLIP_FRAMES, Question
+from vljepa_lab.world.clips import CLIP_FRAMES
+from vljepa_lab.world.questions import Question
 from vljepa_ros.models.vl_jepa.architecture import VisualAttention
 from vljepa_ros.models.vl_jepa.predictor import Predictor
 from vljepa_ros.models.vl_jepa.text import DecoderWords
 from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA, trainable_parameters
 from vljepa_ros.models.vl_jepa.y_encoder import TextHead
-
-__all__ = ["Head", "JepaHead", "Setting", "WritingHead", "batches", "parameters", "train"]
 
 
 @dataclass(frozen=True)

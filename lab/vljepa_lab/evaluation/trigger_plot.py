@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from vljepa_lab.evaluation.trigger_replay import Replay
 
-__all__ = ["plot_triggers"]
-
 INK, TRUTH, LABEL, EMBEDDING = "#1f2933", "#cbd2d9", "#2563a8", "#c2410c"
 
 

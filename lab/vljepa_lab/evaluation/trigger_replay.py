@@ -18,8 +18,6 @@ from vljepa_ros.perception.trigger_list import Trigger
 from vljepa_ros.perception.triggers import EncodedTriggers, TriggerBoard
 from vljepa_ros.perception.vocabulary import Group
 
-__all__ = ["Replay", "measures", "replay"]
-
 AFTERWARDS = 2.0  # seconds for which an event may still be told after its truth has ended
 
 

@@ -14,8 +14,6 @@ from vljepa_lab.evaluation.samples import Sample
 from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.models.calibration import probabilities
 
-__all__ = ["Answered", "Answerer", "Asked"]
-
 Floats = NDArray[np.float32]
 _BATCH = 32  # clips in one Predictor pass: larger ones leave the cache
 

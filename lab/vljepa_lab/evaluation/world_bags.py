@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from vljepa_lab.evaluation.data import SceneVideo
 
-__all__ = ["FORMATS", "scene_images", "video_images", "write_image_bag"]
-
 FORMATS = (("sqlite3", "raw"), ("sqlite3", "jpeg"), ("mcap", "raw"), ("mcap", "jpeg"))
 BEGIN = 1_700_000_000_000_000_000
 SECOND = 1_000_000_000

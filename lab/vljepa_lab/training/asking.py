@@ -26,23 +26,6 @@ from vljepa_lab.world.state import COLORS, SHAPES, State
 from vljepa_lab.world.wide_wordings import rich_wide_questions, wide_questions
 from vljepa_lab.world.wordings import QUESTIONS, STATES
 
-__all__ = [
-    "ABSENT",
-    "OF_OBJECTS",
-    "Row",
-    "canonical_text",
-    "draw",
-    "fixed_candidates",
-    "frequent_answers",
-    "frequent_texts",
-    "hard_candidates",
-    "named_cells",
-    "named_shape",
-    "parent",
-    "states_of",
-    "wordings_of_questions",
-]
-
 ABSENT = 64
 OF_OBJECTS = ("held", "person_held")  # states that name an object
 _WIDE = 0.6  # share of the windows that are asked about in the wide wordings

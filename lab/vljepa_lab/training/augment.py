@@ -8,8 +8,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["augment"]
-
 _ODD = 0.25  # share of the clips in which one frame is off
 
 

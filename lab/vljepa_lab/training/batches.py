@@ -14,9 +14,7 @@ import numpy as np
 
 from vljepa_lab.training.asking import Row, draw
 from vljepa_lab.training.store import Scene
-from vljepa_lab.world.questions import CLIP_FRAMES
-
-__all__ = ["Asked", "Chooser", "frames_of", "prepared"]
+from vljepa_lab.world.clips import CLIP_FRAMES
 
 _T = TypeVar("_T")
 

@@ -33,10 +33,8 @@ from vljepa_lab.training.progress import Progress
 from vljepa_lab.training.schedule import make_optimizer
 from vljepa_lab.training.store import Scene
 from vljepa_lab.training.texts import TextTable
-from vljepa_lab.world.questions import CLIP_FRAMES
+from vljepa_lab.world.clips import CLIP_FRAMES
 from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
-
-__all__ = ["CachedConfig", "frame_features", "train_cached"]
 
 
 @dataclass(frozen=True)

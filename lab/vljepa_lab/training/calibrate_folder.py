@@ -24,14 +24,13 @@ from numpy.typing import NDArray
 from vljepa_lab.training.calibration import draw_scored, fit_calibration
 from vljepa_lab.training.command import folder_parser, say
 from vljepa_lab.training.distract import distract
+from vljepa_lab.world.clips import Record
 from vljepa_lab.world.dataset import open_shards
-from vljepa_lab.world.questions import Question, Record, ask
+from vljepa_lab.world.questions import Question, ask
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Clip, Engine
 from vljepa_ros.models.config import Calibration, ModelError
 from vljepa_ros.resources import model_dir
-
-__all__ = ["calibrate_folder", "main"]
 
 Floats = NDArray[np.float32]
 _BATCH = 32

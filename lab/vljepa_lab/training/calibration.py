@@ -27,8 +27,6 @@ from vljepa_ros.models.config import Calibration
 from vljepa_ros.models.vl_jepa.text import DecoderWords
 from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
 
-__all__ = ["ABSTAIN_BELOW", "ScoredSet", "calibrate", "draw_scored", "fit_calibration"]
-
 ABSTAIN_BELOW = 0.5
 """An answer that is more likely wrong than right is withheld."""
 _SETS_PER_TASK = 1000

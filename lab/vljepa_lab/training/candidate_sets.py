@@ -13,8 +13,6 @@ from dataclasses import dataclass
 
 from vljepa_lab.world.questions import Question
 
-__all__ = ["LACKING", "MOST", "CandidateSet", "CandidateSets"]
-
 MOST = 100
 LACKING = 1 / 3
 _KINDS = {

@@ -11,8 +11,6 @@ from pathlib import Path
 
 from vljepa_lab.world.rich_state import actions
 
-__all__ = ["Trained", "write_card"]
-
 _TEXT = """# {model_id}
 
 A small VL-JEPA for 128x128 pixels, trained from scratch on the simulated robot-camera world of

@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["load_checkpoint", "load_into", "save_checkpoint"]
-
 
 def save_checkpoint(file: Path, parts: dict[str, Any], spent: float, done: bool) -> None:
     """parts: name -> anything with `state_dict`; spent: minutes so far."""

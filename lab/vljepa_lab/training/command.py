@@ -6,8 +6,6 @@ import argparse
 import sys
 from pathlib import Path
 
-__all__ = ["folder_parser", "say"]
-
 
 def folder_parser(
     command: str, description: str | None, splits: str, scenes: int, scenes_of: str

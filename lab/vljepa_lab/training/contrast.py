@@ -16,8 +16,6 @@ from vljepa_lab.training.texts import TextTable
 from vljepa_lab.world.state import NEVER_TRAINED
 from vljepa_ros.models.vl_jepa.y_encoder import TextHead
 
-__all__ = ["Columns", "LogitScale", "answer_loss"]
-
 
 class LogitScale(nn.Module):
     """The learnable inverse temperature, as its logarithm."""

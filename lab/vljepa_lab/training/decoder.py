@@ -25,8 +25,6 @@ from vljepa_lab.world.rich_state import actions, object_actions
 from vljepa_ros.models.vl_jepa.text import DecoderWords, split_words
 from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
 
-__all__ = ["DecoderConfig", "decode_greedily", "decoder_words", "known_keys", "train_decoder"]
-
 
 @dataclass(frozen=True)
 class DecoderConfig:

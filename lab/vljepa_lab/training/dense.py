@@ -25,8 +25,6 @@ from vljepa_lab.training.store import Scene, Store
 from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
 from vljepa_ros.models.vl_jepa.x_encoder import FrameStage
 
-__all__ = ["DenseConfig", "channels_last", "freeze_statistics", "probe", "train_dense"]
-
 
 @dataclass(frozen=True)
 class DenseConfig:

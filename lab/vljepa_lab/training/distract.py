@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from vljepa_lab.world.rich_state import RichState
 from vljepa_lab.world.state import State
 
-__all__ = ["distract"]
-
 _TRIES = 12
 _MOST = 3
 _GRAIN = np.random.default_rng(0).normal(1, 0.08, (256, 256)).astype(np.float32)

@@ -25,8 +25,6 @@ from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
 from vljepa_ros.models.vl_jepa.weights import SCALE, rounded, save_model
 from vljepa_ros.models.vl_jepa.y_decoder import Prefill, Step
 
-__all__ = ["GRAPHS", "WEIGHTS", "export_graphs", "sha256_of"]
-
 WEIGHTS = "model.safetensors"
 OPSET = 20
 _TYPES = {"F16": TensorProto.FLOAT16, "F32": TensorProto.FLOAT, "I8": TensorProto.INT8}

@@ -13,8 +13,6 @@ from torch import Tensor
 
 from vljepa_lab.training.losses import info_nce
 
-__all__ = ["gather", "gathered_loss", "number_keys"]
-
 
 class _Gather(torch.autograd.Function):
     """All rows of all processes; gradients come back summed over the processes."""

@@ -24,8 +24,6 @@ from numpy.typing import NDArray
 
 from vljepa_ros.models.image_fit import fit_image
 
-__all__ = ["DEFAULT_QUERIES", "Sample", "load_clip", "read_samples", "spread"]
-
 # The captioning prompts of open-vljepa; query-free training asks one of them.
 DEFAULT_QUERIES = ("Describe the video.", "What is happening in the video?", "What do you see?")
 _VIDEOS, _IMAGES = (".mp4", ".avi", ".mkv", ".webm"), (".jpg", ".jpeg", ".png")

@@ -33,8 +33,6 @@ from vljepa_ros.models.vl_jepa.full_folder import finish_folder, write_tensors
 from vljepa_ros.models.vl_jepa.full_sizes import is_full
 from vljepa_ros.models.vl_jepa.full_weights import load_modules
 
-__all__ = ["Settings", "main", "train"]
-
 _Y_ENCODER_RATE = 0.05
 _CHECKPOINT = "last.pt"
 _LOG = "train.jsonl"

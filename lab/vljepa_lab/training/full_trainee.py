@@ -21,8 +21,6 @@ from vljepa_ros.models.vl_jepa.full_token_ids import TokenIds
 from vljepa_ros.models.vl_jepa.full_token_table import TokenTable
 from vljepa_ros.models.vl_jepa.full_weights import load_modules
 
-__all__ = ["Batch", "FullTrainee", "Preparer"]
-
 _START_TEMPERATURE = 0.07
 
 

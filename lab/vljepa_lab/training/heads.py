@@ -8,8 +8,6 @@ from torch import Tensor, nn
 from vljepa_lab.training.store import classes
 from vljepa_lab.world.rich_state import actions
 
-__all__ = ["FrameHeads", "WindowHeads"]
-
 _PER_CELL = ("shape", "colour", "thing")
 
 

@@ -30,19 +30,8 @@ from vljepa_lab.training.progress import Progress
 from vljepa_lab.training.schedule import make_optimizer
 from vljepa_lab.training.store import Scene, Store
 from vljepa_lab.training.texts import TextTable
-from vljepa_lab.world.questions import CLIP_FRAMES
+from vljepa_lab.world.clips import CLIP_FRAMES
 from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
-
-__all__ = [
-    "JointConfig",
-    "Prepared",
-    "located_loss",
-    "prepare",
-    "text_loss",
-    "train_joint",
-    "window_loss",
-    "windows_of",
-]
 
 
 @dataclass(frozen=True)

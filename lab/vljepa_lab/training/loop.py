@@ -18,8 +18,6 @@ from vljepa_lab.training.machine import Machine
 from vljepa_lab.training.progress import Budget, Clock, Paused
 from vljepa_lab.training.schedule import set_rate
 
-__all__ = ["Phase", "Place"]
-
 
 @dataclass(frozen=True)
 class Place:

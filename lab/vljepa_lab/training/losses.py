@@ -12,8 +12,6 @@ from torch.nn import functional
 
 from vljepa_lab.world.state import COLORS, NEVER_TRAINED, SHAPES
 
-__all__ = ["dense_loss", "info_nce", "locate_loss"]
-
 _NEVER = -1e4
 _UNMET = torch.tensor(
     [[False] * (1 + len(COLORS))]

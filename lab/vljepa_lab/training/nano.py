@@ -44,8 +44,6 @@ from vljepa_ros.models.vl_jepa.architecture import Architecture, YDecoderSizes
 from vljepa_ros.models.vl_jepa.text import DecoderWords, TextTokenizer
 from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA, trainable_parameters
 
-__all__ = ["GateError", "main", "train_nano"]
-
 TO_BE_CONTINUED = 75  # exit status, EX_TEMPFAIL: the same command goes on
 
 

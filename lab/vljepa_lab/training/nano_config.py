@@ -22,8 +22,6 @@ from vljepa_ros.models.vl_jepa.architecture import (
     WindowSizes,
 )
 
-__all__ = ["PHASES", "TRAINED", "GateConfig", "NanoConfig", "data_plans", "read_arguments"]
-
 PHASES = ("data", "text", "dense", "joint", "cached", "refine", "predictor", "decoder", "export")
 TRAINED = ("predictor", "refine", "cached", "joint")
 """Phases that leave a whole X-Encoder, Predictor and text head, the newest first."""

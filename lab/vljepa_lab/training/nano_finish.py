@@ -26,8 +26,6 @@ from vljepa_ros.models.vl_jepa.text import DecoderWords
 from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA, trainable_parameters
 from vljepa_ros.models.vl_jepa.weights import rounded
 
-__all__ = ["Trainee", "finish", "spread"]
-
 
 @dataclass(frozen=True)
 class Trainee:

@@ -14,8 +14,6 @@ from vljepa_lab.training.trunk import build_trunk
 from vljepa_lab.world.rich_state import actions
 from vljepa_ros.models.vl_jepa.architecture import TextSizes
 
-__all__ = ["OtherWorldError", "load_trunk", "make_trunk", "newest"]
-
 
 class OtherWorldError(RuntimeError):
     """The folder of the run belongs to a model of the other world, plain or rich."""

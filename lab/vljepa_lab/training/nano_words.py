@@ -28,8 +28,6 @@ from vljepa_lab.world.wide_wordings import (
 from vljepa_lab.world.wordings import QUESTIONS, STATES
 from vljepa_ros.models.vl_jepa.text import split_words
 
-__all__ = ["demo_vocabulary", "world_words"]
-
 
 def world_words(rich: bool = False) -> list[str]:
     """Every word of the world's texts: they stay whole in the tokenizer. rich: of the richer one as

@@ -18,8 +18,6 @@ from vljepa_ros.models.config import Calibration
 from vljepa_ros.models.vl_jepa.text import DecoderWords, TextTokenizer
 from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
 
-__all__ = ["Contents", "encode_texts", "write_model_folder"]
-
 LICENCE = "Apache-2.0"
 ATTRIBUTION = (
     "The text trunk is sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0) with fewer words and"

@@ -15,10 +15,9 @@ from vljepa_lab.training.machine import device_of
 from vljepa_lab.training.quick_eval import clip_tokens, questions_of
 from vljepa_lab.training.store import Scene
 from vljepa_lab.training.texts import TextTable
-from vljepa_lab.world.questions import CLIP_FRAMES, Question
+from vljepa_lab.world.clips import CLIP_FRAMES
+from vljepa_lab.world.questions import Question
 from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
-
-__all__ = ["Pair", "predicted_pairs"]
 
 
 @dataclass(frozen=True)

@@ -29,15 +29,6 @@ from vljepa_lab.world.rich_state import actions, object_actions
 from vljepa_lab.world.wide_wordings import LEAD_INS
 from vljepa_ros.models.vl_jepa.y_encoder import TextHead
 
-__all__ = [
-    "Paraphrases",
-    "broader",
-    "meanings",
-    "named_meanings",
-    "text_ceiling",
-    "together",
-]
-
 
 class Paraphrases:
     """Pooled trunk embeddings of many texts with their meanings, and batches of them.

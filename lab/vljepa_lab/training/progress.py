@@ -7,8 +7,6 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-__all__ = ["Budget", "Clock", "Paused", "Progress"]
-
 
 class Paused(Exception):  # noqa: N818 - no error: what was asked for was done
     """The time of this call is used up; everything is saved, the same command goes on."""

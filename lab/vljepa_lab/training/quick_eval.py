@@ -15,10 +15,9 @@ from torch import Tensor
 from vljepa_lab.training.machine import device_of
 from vljepa_lab.training.store import Scene
 from vljepa_lab.training.texts import TextTable
-from vljepa_lab.world.questions import CLIP_FRAMES, Question, ask
+from vljepa_lab.world.clips import CLIP_FRAMES
+from vljepa_lab.world.questions import Question, ask
 from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
-
-__all__ = ["clip_tokens", "questions_of", "quick_accuracy"]
 
 
 def clip_tokens(model: VLJEPA, scene: Scene, lasts: list[int]) -> Tensor:

@@ -8,8 +8,6 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-__all__ = ["make_optimizer", "set_rate"]
-
 
 def make_optimizer(
     groups: Iterable[tuple[nn.Module, float]], rate: float, decay: float = 0.04

@@ -14,12 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_lab.world.captions import SEEN
+from vljepa_lab.world.clips import CLIP_FRAMES, Record, window
 from vljepa_lab.world.dataset import open_shards
-from vljepa_lab.world.questions import CLIP_FRAMES, Record, window
 from vljepa_lab.world.rich_state import RichState, actions
 from vljepa_lab.world.state import COLORS, SHAPES, State
-
-__all__ = ["CLASSES", "Scene", "Store", "cell_of", "classes", "frame_truth", "make_scene"]
 
 GRID = 8
 CLASSES = {

@@ -30,8 +30,6 @@ from vljepa_ros.models.vl_jepa.text import TextTokenizer
 from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
 from vljepa_ros.models.vl_jepa.y_encoder import TextTrunk
 
-__all__ = ["TextConfig", "load_text_side", "train_text_side", "tuned_parameters"]
-
 _QUESTION_DIM = 128
 _SCALE = 24.0  # where the logit scale of the later phases ends
 

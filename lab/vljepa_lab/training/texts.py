@@ -11,8 +11,6 @@ from torch import Tensor
 from vljepa_ros.models.vl_jepa.text import TextTokenizer
 from vljepa_ros.models.vl_jepa.y_encoder import TextTrunk
 
-__all__ = ["TextTable"]
-
 
 class TextTable:
     """Token embeddings (for queries) and pooled embeddings (for answers) of texts, by text."""

@@ -20,8 +20,6 @@ from vljepa_ros.models.vl_jepa.architecture import TextSizes
 from vljepa_ros.models.vl_jepa.text import MAX_TOKENS
 from vljepa_ros.models.vl_jepa.weights import rounded
 
-__all__ = ["build_trunk", "minilm_folder", "rounded_trunk"]
-
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _FREQUENT_FROM, _FREQUENT_TO = 1996, 10000
 

@@ -23,8 +23,6 @@ from vljepa_ros.models.config import ModelError, load_config
 from vljepa_ros.models.vl_jepa.architecture import Architecture
 from vljepa_ros.models.vl_jepa.weights import load_model
 
-__all__ = ["main", "write_unrounded"]
-
 _PARTS = ("frame", "window", "predictor", "text_head")
 
 

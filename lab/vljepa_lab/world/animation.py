@@ -15,8 +15,6 @@ from vljepa_lab.world.events import PERSON_OUT, Motion
 from vljepa_lab.world.model_xml import TABLE_Z
 from vljepa_lab.world.renderer import Array
 
-__all__ = ["HOMING", "apply", "between", "go_home", "grasp_yaw", "turn"]
-
 HOMING = 0.8  # seconds that the empty gripper takes to go home after an event
 OPEN, CLOSED = 0.13, 0.035  # half the gap of the open and of the closed fingers, metres
 _ABOVE = np.array([0.0, 0.0, 0.30])

@@ -8,8 +8,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["HALF_WIDTH", "HEIGHT", "OBJECT_SCALE", "TEXTURE_SIZE", "make_texture", "meshes"]
-
 Mesh = tuple[list[tuple[float, float, float]], list[tuple[int, int, int]]]
 
 OBJECT_SCALE = 2.5  # objects are toys blown up so that they span 20-35 pixels of a 128 pixel image

@@ -10,8 +10,6 @@ import numpy.typing as npt
 from vljepa_lab.world.staging import Stage
 from vljepa_lab.world.story import Story
 
-__all__ = ["expose"]
-
 
 def expose(stage: Stage, story: Story, exposure: float, count: int) -> npt.NDArray[np.uint8]:
     """The mean of `count` pictures over the `exposure` seconds from the story's time on.

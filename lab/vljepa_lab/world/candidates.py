@@ -16,8 +16,6 @@ from vljepa_lab.world.captions import (
 )
 from vljepa_lab.world.rich_state import actions, object_actions
 
-__all__ = ["Options", "event_candidates", "most_wordings", "object_candidates"]
-
 Options = tuple[tuple[str, ...], tuple[str, ...]]
 """Texts and their keys."""
 

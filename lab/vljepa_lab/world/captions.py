@@ -44,28 +44,6 @@ from vljepa_lab.world.wide_wordings import (
 )
 from vljepa_lab.world.wordings import ARTICLES, STATES, UNNAMED
 
-__all__ = [
-    "AFTERGLOW",
-    "SEEN",
-    "caption",
-    "compatible",
-    "event_key",
-    "event_text",
-    "event_texts",
-    "key_of",
-    "noun",
-    "object_names",
-    "state_keys",
-    "state_text",
-    "state_texts",
-    "truth",
-    "valid_keys",
-    "valid_texts",
-    "vocabulary",
-    "wide_event_texts",
-    "wide_state_texts",
-]
-
 AFTERGLOW = 2.0  # seconds after its end for which an event's text still counts as right
 QUIET = 0.5  # seconds after an event from which "nothing is happening" is right as well
 SEEN = 0.3  # share of a person that must be visible for them to count as seen

@@ -12,8 +12,6 @@ from vljepa_lab.world.model_xml import TABLE_HALF, TABLE_Y, TABLE_Z
 from vljepa_lab.world.renderer import Array
 from vljepa_lab.world.state import named
 
-__all__ = ["Cast", "Thing", "ease"]
-
 CAN_RADIUS = 0.036 * OBJECT_SCALE
 # half extents on the table along the object's own x, unscaled metres
 _HALF_LENGTH = {"box": 0.042, "ball": 0.044, "can": 0.036, "mug": 0.06, "bottle": 0.033}

@@ -13,8 +13,6 @@ from vljepa_lab.world.captions import SEEN
 from vljepa_lab.world.rich_state import RICH_ACTIONS, RichState, contact_actions
 from vljepa_lab.world.state import Event, State
 
-__all__ = ["CLIP_FRAMES", "INTERVAL", "Record", "Window", "window"]
-
 CLIP_FRAMES, INTERVAL = 4, 0.5
 
 

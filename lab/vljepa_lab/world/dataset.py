@@ -28,17 +28,6 @@ from vljepa_lab.world.rich_state import RichConfig
 from vljepa_lab.world.scene import Scene
 from vljepa_lab.world.state import SPLITS
 
-__all__ = [
-    "FRAMES",
-    "INTERVAL",
-    "Plan",
-    "generate",
-    "main",
-    "make_scene",
-    "open_shards",
-    "write_shard",
-]
-
 FRAMES = 24
 INTERVAL = 0.5  # seconds between frames: the frame interval of nano's clip
 SHARD = 100

@@ -23,8 +23,6 @@ from vljepa_lab.world.lookalikes import add_lookalikes, hide_in_front_of_the_wal
 from vljepa_lab.world.model_xml import DECOR
 from vljepa_lab.world.renderer import Array, Renderer
 
-__all__ = ["decorate"]
-
 
 class _Furniture(Decorator):
     """Panes, plants, lamps, cabinets and bins."""

@@ -14,8 +14,6 @@ from vljepa_lab.world.layout import Room
 from vljepa_lab.world.model_xml import DECOR
 from vljepa_lab.world.renderer import Array, Renderer
 
-__all__ = ["DOOR_HALF", "Decorator"]
-
 DOOR_HALF = 0.5  # metres of wall to either side of the door's middle that stay clear
 _WALL_HALF = 1.55  # metres of the back wall that the camera sees to either side
 _BEHIND_PERSON = 1.4

@@ -14,8 +14,6 @@ from vljepa_lab.world.captions import truth
 from vljepa_lab.world.renderer import Renderer, WorldError
 from vljepa_lab.world.scene import Scene
 
-__all__ = ["main", "make_clip", "pick_seed"]
-
 FPS, SECONDS, WIDTH, HEIGHT = 10, 60.0, 480, 360
 SPLIT, GAP = "test_a", 2.6
 FIRST_SEED = 700_000  # far above the seeds of any data set

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-__all__ = ["EVENTS"]
-
 EVENTS: dict[str, tuple[str, ...]] = {
     "nothing": (
         "nothing is happening",

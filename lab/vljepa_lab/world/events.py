@@ -11,8 +11,6 @@ from vljepa_lab.world.cast import EDGE_X, REACH_X, Cast, Thing
 from vljepa_lab.world.model_xml import TABLE_Z
 from vljepa_lab.world.renderer import Array
 
-__all__ = ["Motion", "choose", "plan", "prepare", "weights"]
-
 PERSON_OUT = 1.9  # metres from the middle: outside the picture
 
 

@@ -9,8 +9,6 @@ import numpy as np
 from vljepa_lab.world.model_xml import DOOR_HEIGHT, DOOR_WIDTH, TABLE_HALF, TABLE_Y, TABLE_Z
 from vljepa_lab.world.renderer import Array, Renderer
 
-__all__ = ["Room", "furnish"]
-
 
 @dataclass(frozen=True)
 class Room:

@@ -14,8 +14,6 @@ from vljepa_lab.world.renderer import Renderer
 from vljepa_lab.world.rich_state import RichConfig
 from vljepa_lab.world.scene import Scene
 
-__all__ = ["CameraConfig", "Frame", "SimulatedCamera"]
-
 
 @dataclass(frozen=True)
 class CameraConfig:

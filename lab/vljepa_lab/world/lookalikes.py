@@ -13,8 +13,6 @@ import numpy as np
 from vljepa_lab.world.decorator import Decorator
 from vljepa_lab.world.renderer import Array, Renderer
 
-__all__ = ["add_lookalikes", "hide_in_front_of_the_wall"]
-
 _HIDDEN = 0.35  # share of the rooms in which clothes are of the wall's colour
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["body", "geom"]
-
 
 def geom(
     name: str,

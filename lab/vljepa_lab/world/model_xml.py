@@ -7,19 +7,6 @@ from vljepa_lab.world.mjcf import body as _body
 from vljepa_lab.world.mjcf import geom as _geom
 from vljepa_lab.world.state import SHAPES
 
-__all__ = [
-    "BLOBS",
-    "DECOR",
-    "DOOR_HEIGHT",
-    "DOOR_WIDTH",
-    "SLOTS",
-    "TABLE_HALF",
-    "TABLE_Y",
-    "TABLE_Z",
-    "build_xml",
-    "slot_name",
-]
-
 SLOTS = 2  # bodies of each shape: at most so many objects of a shape in a scene
 TEXTURES = 24
 DECOR = {"pane": 3, "view": 3, "frame": 3, "bar": 6, "box": 12, "post": 12, "round": 16}

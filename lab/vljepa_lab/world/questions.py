@@ -22,7 +22,7 @@ from vljepa_lab.world.captions import (
     wide_event_texts,
     wide_state_texts,
 )
-from vljepa_lab.world.clips import CLIP_FRAMES, INTERVAL, Record, Window, window
+from vljepa_lab.world.clips import CLIP_FRAMES, Record, window
 from vljepa_lab.world.rich_state import HANDED, RichState, actions
 from vljepa_lab.world.rich_wordings import RICH_QUESTIONS, RICH_UNSEEN_QUESTIONS
 from vljepa_lab.world.state import (
@@ -35,20 +35,6 @@ from vljepa_lab.world.state import (
 from vljepa_lab.world.unseen_wordings import UNSEEN_QUESTIONS
 from vljepa_lab.world.wide_wordings import rich_wide_questions, wide_questions
 from vljepa_lab.world.wordings import QUESTIONS
-
-__all__ = [
-    "CLIP_FRAMES",
-    "INTERVAL",
-    "RICH_TASKS",
-    "TASKS",
-    "WORDINGS",
-    "Question",
-    "Record",
-    "Window",
-    "ask",
-    "ask_held_out_pair",
-    "window",
-]
 
 TASKS = (
     "door",

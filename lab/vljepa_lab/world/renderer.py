@@ -15,8 +15,6 @@ from vljepa_lab.world.assets import TEXTURE_SIZE, make_texture
 from vljepa_lab.world.model_xml import build_xml
 from vljepa_lab.world.rich_model import RICH_BODIES, rich_xml
 
-__all__ = ["Renderer", "WorldError", "quat_multiply", "quat_x", "quat_y", "quat_z"]
-
 Array = npt.NDArray[np.float64]
 _HIDDEN_GROUP = 4
 

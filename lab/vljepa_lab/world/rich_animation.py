@@ -11,8 +11,6 @@ from vljepa_lab.world.renderer import Array
 from vljepa_lab.world.rich_cast import OBSTACLE_OUT, RichCast
 from vljepa_lab.world.rich_state import HANDED
 
-__all__ = ["apply_rich"]
-
 _AWAY = np.array([0.0, -0.22, 0.22])  # metres: the gripper draws back from the person
 
 

@@ -10,8 +10,6 @@ from vljepa_lab.world.cast import Cast, Thing
 from vljepa_lab.world.renderer import Array
 from vljepa_lab.world.staging import PERSON_Y
 
-__all__ = ["OBSTACLE_OUT", "RichCast", "near_middle", "set_up"]
-
 ARM = 0.55  # metres from the shoulder to the hand
 # where the arm points to the robot's side of the person: hanging, holding something, stretched out
 _DIRECTIONS = ((0.0, 0.0, -1.0), (0.16, -0.66, -0.73), (0.62, -0.52, -0.59))

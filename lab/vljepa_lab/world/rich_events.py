@@ -12,8 +12,6 @@ from vljepa_lab.world.model_xml import TABLE_Z
 from vljepa_lab.world.rich_cast import RichCast, near_middle
 from vljepa_lab.world.rich_state import RICH_ACTIONS
 
-__all__ = ["plan_rich"]
-
 _REACH_Y = 0.30  # metres: where the gripper takes what it was given
 
 

@@ -6,8 +6,6 @@ from vljepa_lab.world.mjcf import body as _body
 from vljepa_lab.world.mjcf import geom as _geom
 from vljepa_lab.world.rich_state import OBSTACLES
 
-__all__ = ["CABINET", "DRAWER", "OBSTACLE_HEIGHT", "RICH_BODIES", "rich_xml"]
-
 CABINET = (0.33, 0.30, 0.46)  # half width, half depth, half height in metres
 DRAWER = (0.30, 0.27, 0.155)  # of the drawer's inside; its front stands over it a little
 DRAWER_Z = 0.74  # of the drawer's middle

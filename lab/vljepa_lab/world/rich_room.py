@@ -13,8 +13,6 @@ from vljepa_lab.world.renderer import Array, Renderer
 from vljepa_lab.world.rich_model import CABINET, OBSTACLE_HEIGHT, RICH_BODIES
 from vljepa_lab.world.rich_state import OBSTACLES, RichConfig
 
-__all__ = ["RichRoom", "furnish_richly", "hide_rich_bodies"]
-
 _FRONT_Y = 1.35  # metres: the cabinet's front; people stay beside it and come from the other side
 _TURNED = 0.22  # radians
 _BESIDE = 0.14  # metres to either side of the cabinet that stay free

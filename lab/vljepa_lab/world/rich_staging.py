@@ -13,8 +13,6 @@ from vljepa_lab.world.rich_cast import ARM, RichCast
 from vljepa_lab.world.rich_room import RichRoom
 from vljepa_lab.world.staging import PERSON_Y, Stage
 
-__all__ = ["RichStage"]
-
 DRAWER_WAY = 0.50  # metres that the open drawer stands out
 
 

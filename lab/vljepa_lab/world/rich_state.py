@@ -9,19 +9,6 @@ from dataclasses import dataclass
 
 from vljepa_lab.world.state import ACTIONS, CONTACT_ACTIONS, OBJECT_ACTIONS, State
 
-__all__ = [
-    "HANDED",
-    "OBSTACLES",
-    "RICH_ACTIONS",
-    "RICH_CONTACT_ACTIONS",
-    "RICH_OBJECT_ACTIONS",
-    "RichConfig",
-    "RichState",
-    "actions",
-    "contact_actions",
-    "object_actions",
-]
-
 RICH_OBJECT_ACTIONS = ("handover to person", "handover from person")
 RICH_ACTIONS = (
     *RICH_OBJECT_ACTIONS,

@@ -12,8 +12,6 @@ from vljepa_lab.world.rich_state import RichState
 from vljepa_lab.world.sight import area_seen, seen
 from vljepa_lab.world.state import State
 
-__all__ = ["rich_state"]
-
 
 def rich_state(
     plain: State,

@@ -7,15 +7,6 @@ No word that the plain never-trained wordings alone have occurs in the trained o
 
 from __future__ import annotations
 
-__all__ = [
-    "RICH_EVENTS",
-    "RICH_QUESTIONS",
-    "RICH_STATES",
-    "RICH_UNSEEN_EVENTS",
-    "RICH_UNSEEN_QUESTIONS",
-    "RICH_UNSEEN_STATES",
-]
-
 RICH_EVENTS: dict[str, tuple[str, ...]] = {
     "handover to person": (
         "the robot hands {x} to the person",

@@ -35,8 +35,6 @@ from vljepa_lab.world.state import (
 )
 from vljepa_lab.world.story import PLAIN_RULES, Rules, Story
 
-__all__ = ["Scene"]
-
 GAP, FIRST = 2.2, 2.0  # seconds, of the plain world
 _SPLIT_NUMBER = {name: i for i, name in enumerate(SPLITS)}
 

@@ -10,8 +10,6 @@ import numpy.typing as npt
 
 from vljepa_lab.world.renderer import Array, Renderer
 
-__all__ = ["area_seen", "pair", "seen"]
-
 Pair = tuple[float, float]
 
 

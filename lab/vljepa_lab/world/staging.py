@@ -13,8 +13,6 @@ from vljepa_lab.world.layout import Room
 from vljepa_lab.world.model_xml import BLOBS, DOOR_WIDTH, TABLE_Z
 from vljepa_lab.world.renderer import Renderer, quat_multiply, quat_x, quat_y, quat_z
 
-__all__ = ["PERSON_Y", "Sensor", "Stage"]
-
 PERSON_Y = 1.1  # metres: the person walks between the table and the back wall
 
 

@@ -8,21 +8,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = [
-    "ACTIONS",
-    "COLORS",
-    "CONTACT_ACTIONS",
-    "NEVER_TRAINED",
-    "OBJECT_ACTIONS",
-    "SHAPES",
-    "SPLITS",
-    "Event",
-    "ObjectState",
-    "State",
-    "named",
-    "trained_pairs",
-]
-
 COLORS: dict[str, tuple[float, float, float]] = {
     "red": (0.85, 0.07, 0.07),
     "green": (0.10, 0.62, 0.16),

@@ -12,8 +12,6 @@ from vljepa_lab.world.cast import Cast
 from vljepa_lab.world.events import Motion, plan
 from vljepa_lab.world.state import Event
 
-__all__ = ["PLAIN_RULES", "Rules", "Story"]
-
 
 @dataclass(frozen=True)
 class Rules:

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-__all__ = ["UNSEEN_EVENTS", "UNSEEN_QUESTIONS", "UNSEEN_STATES"]
-
 UNSEEN_EVENTS: dict[str, tuple[str, ...]] = {
     "nothing": (
         "no action can be seen",

@@ -16,19 +16,6 @@ from importlib.resources import files
 
 import yaml
 
-__all__ = [
-    "LEAD_INS",
-    "Wordings",
-    "check_events",
-    "check_states",
-    "rich_wide_events",
-    "rich_wide_questions",
-    "rich_wide_states",
-    "wide_events",
-    "wide_questions",
-    "wide_states",
-]
-
 Wordings = dict[str, tuple[str, ...]]
 
 LEAD_INS = (

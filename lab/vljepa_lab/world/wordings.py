@@ -6,8 +6,6 @@ stand for objects with their article. Events: event_wordings; never trained: uns
 
 from __future__ import annotations
 
-__all__ = ["ARTICLES", "QUESTIONS", "STATES", "UNNAMED"]
-
 ARTICLES = ("the", "a")
 # what stands for {x} where the object is not named
 UNNAMED = ("an object", "something", "an item", "a thing")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig, strictness
+from vljepa_ros.perception.change.anchor_drift import AnchorDrift, strictness
+from vljepa_ros.perception.change.anchor_drift_config import AnchorDriftConfig
 from vljepa_ros.perception.change.interface import CHANGE, FIRST, HEARTBEAT
 from vljepa_ros.perception.change.quiet_level import QuietLevel
 from vljepa_ros.perception.change.turn_guard import TurnGuard, TurnGuardConfig

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
+from vljepa_ros.perception.change.anchor_drift import AnchorDrift
+from vljepa_ros.perception.change.anchor_drift_config import AnchorDriftConfig
 from vljepa_ros.perception.change.correction import Correction
 from vljepa_ros.perception.change.interface import CHANGE, CORRECTION, FIRST, Change
 from vljepa_ros.perception.change.turn_guard import TurnGuard, TurnGuardConfig

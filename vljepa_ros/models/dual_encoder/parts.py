@@ -11,8 +11,6 @@ from vljepa_ros.models.dual_encoder.perception_sizes import KIND
 from vljepa_ros.models.dual_encoder.text_tokens import TextTokens
 from vljepa_ros.models.parts import Part, Tensor
 
-__all__ = ["dual_encoder_parts", "longest_text", "patch_size", "text_tokens", "uses_text_mask"]
-
 
 def dual_encoder_parts(config: ModelConfig) -> tuple[Part, ...]:
     """The parts `vision` and `text`; features are not normalised yet."""

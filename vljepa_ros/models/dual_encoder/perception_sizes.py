@@ -13,8 +13,6 @@ from typing import Any
 
 from vljepa_ros.models.config import ModelError
 
-__all__ = ["CONFIG_FILE", "KIND", "WEIGHTS_FILE", "PerceptionSizes"]
-
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"
 KIND = "perception_encoder"

@@ -16,8 +16,6 @@ from torch.nn import functional
 
 from vljepa_ros.models.dual_encoder.perception_sizes import PerceptionSizes
 
-__all__ = ["PerceptionImageTower", "PerceptionTextTower", "image_weights", "text_weights"]
-
 
 class PerceptionImageTower(nn.Module):
     """[B, 3, S, S] float32 pixels to [B, D] features: a ViT with rotary positions and attention

@@ -6,8 +6,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-__all__ = ["TEMPLATES", "as_statement", "expand"]
-
 # Short, general templates; the mean of several wordings is steadier than one (CLIP, section 3.1.4).
 TEMPLATES = ("{}", "a photo of {}.", "an image of {}.", "a video of {}.")
 

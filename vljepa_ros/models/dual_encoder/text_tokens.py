@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from vljepa_ros.models.config import ModelError
 
-__all__ = ["TextTokens"]
-
 
 class TextTokens:
     """Turns texts into padded ids.

@@ -14,8 +14,6 @@ from vljepa_ros.models.hub_folder import tensor_shapes
 from vljepa_ros.models.hub_weights import fill, load_hub_model
 from vljepa_ros.models.pixel_input import PixelInput
 
-__all__ = ["load_towers"]
-
 
 def load_towers(config: ModelConfig, parts: frozenset[str]) -> dict[str, nn.Module]:
     """Modules `vision` (on 8-bit frames, see `PixelInput`) and `text` (those of `parts`), in fp32,

@@ -7,8 +7,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["TokenVlm"]
-
 
 class TokenVlm(Protocol):
     """One model, ready on its device."""

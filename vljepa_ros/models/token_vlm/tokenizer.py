@@ -7,8 +7,6 @@ from typing import Any
 
 from vljepa_ros.models.config import ModelConfig, ModelError
 
-__all__ = ["Words"]
-
 
 class Words:
     """`tokenizer.json` without padding or cutting."""

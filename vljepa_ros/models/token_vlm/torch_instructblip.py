@@ -16,8 +16,6 @@ from vljepa_ros.models.hub_weights import load_hub_model
 from vljepa_ros.models.image_fit import normalise_frames
 from vljepa_ros.models.token_vlm.tokenizer import Words
 
-__all__ = ["InstructBlipVlm"]
-
 
 class InstructBlipVlm:
     """See `TokenVlm`. The Q-Former reads the prompt, so it runs again for every question."""

@@ -13,8 +13,6 @@ from vljepa_ros.models.hub_weights import load_hub_model
 from vljepa_ros.models.image_fit import normalise_frames
 from vljepa_ros.models.token_vlm.tokenizer import Words
 
-__all__ = ["QwenVlm", "video_patches"]
-
 _BEFORE = (
     "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n<|vision_start|>"
 )

@@ -8,15 +8,6 @@ from typing import Any, Literal, TypeVar, cast
 
 from vljepa_ros.models.config import ModelError
 
-__all__ = [
-    "Architecture",
-    "FrameSizes",
-    "PredictorSizes",
-    "TextSizes",
-    "WindowSizes",
-    "YDecoderSizes",
-]
-
 VisualAttention = Literal["joint", "prefix", "cross"]
 _ATTENTIONS = ("joint", "prefix", "cross")
 

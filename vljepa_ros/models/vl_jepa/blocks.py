@@ -6,8 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["Attention", "Block", "ResidualConv", "mlp"]
-
 
 class Attention(nn.Module):
     """Multi-head attention of [B, N, dim] on itself or on a context [B, M, context_dim].

@@ -18,8 +18,6 @@ from vljepa_ros.models.vl_jepa.full_folder import (
 )
 from vljepa_ros.models.vl_jepa.full_sizes import EMBEDDING_GEMMA_300M, LLAMA_3_2_1B
 
-__all__ = ["convert_open_vljepa"]
-
 LICENCE = (
     "X-Encoder: V-JEPA 2 (MIT; hub card Apache-2.0). Predictor: derived from Llama 3.2 "
     "(Llama 3.2 "

@@ -18,17 +18,6 @@ from vljepa_ros.models.hub_folder import DEFAULT_LABELS
 from vljepa_ros.models.hub_weights import fill, load_hub_model
 from vljepa_ros.models.vl_jepa.full_weights import build_modules
 
-__all__ = [
-    "FullParts",
-    "check_empty",
-    "finish_folder",
-    "hub_part",
-    "load_trunk",
-    "table_bits",
-    "write_full_model",
-    "write_tensors",
-]
-
 _IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 
 

@@ -9,8 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-__all__ = ["FullPredictor"]
-
 
 class FullPredictor(nn.Module):
     """Visual tokens and query embeddings to the embedding of the answer.

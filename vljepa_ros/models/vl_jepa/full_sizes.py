@@ -13,8 +13,6 @@ from typing import Any
 from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.models.parts import Part, Tensor
 
-__all__ = ["EMBEDDING_GEMMA_300M", "LLAMA_3_2_1B", "FullSizes", "full_parts", "is_full"]
-
 # The rotary tables are in no checkpoint: with another scaling the weights load and the result is
 # wrong.
 LLAMA_3_2_1B: dict[str, Any] = {

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from vljepa_ros.models.config import ModelConfig, ModelError
 
-__all__ = ["TokenIds"]
-
 _PREFIX = "ids:"
 
 

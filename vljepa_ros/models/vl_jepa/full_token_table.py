@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from vljepa_ros.models.config import ModelError
 
-__all__ = ["TokenTable"]
-
 
 class TokenTable:
     """[words, hidden] in fp32, fp16, or bf16 (numpy has none: kept as its 16 bits)."""

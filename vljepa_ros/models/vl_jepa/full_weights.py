@@ -12,8 +12,6 @@ from vljepa_ros.models.vl_jepa.full_sizes import FullSizes
 from vljepa_ros.models.vl_jepa.full_x_encoder import FullXEncoder
 from vljepa_ros.models.vl_jepa.full_y_encoder import FullYEncoder
 
-__all__ = ["build_modules", "load_modules", "with_pixel_input"]
-
 _FILES = {"vision": "x_encoder", "predictor": "predictor", "text": "y_encoder"}
 
 

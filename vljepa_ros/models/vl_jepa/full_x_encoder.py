@@ -7,8 +7,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-__all__ = ["FullXEncoder"]
-
 
 class FullXEncoder(nn.Module):
     """[B, T, 3, S, S] float32 to visual tokens [B, T/tubelet * (S/patch)^2, width]; T a multiple of

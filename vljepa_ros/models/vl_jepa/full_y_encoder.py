@@ -9,8 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["FullYEncoder"]
-
 
 class FullYEncoder(nn.Module):
     """[B, L] ids and mask to [B, dim]. Its activations overflow in fp16: bf16 or fp32 only."""

@@ -25,8 +25,6 @@ from torch.nn import functional
 from vljepa_ros.models.vl_jepa.architecture import PredictorSizes
 from vljepa_ros.models.vl_jepa.blocks import Block
 
-__all__ = ["Predictor"]
-
 # A few numbers of -1..1 beside hundreds of features would hardly be heard.
 _LOUD = 6.0
 

@@ -15,8 +15,6 @@ from tokenizers import Tokenizer
 
 from vljepa_ros.models.config import ModelError
 
-__all__ = ["MAX_TOKENS", "DecoderWords", "TextTokenizer", "split_words"]
-
 MAX_TOKENS = 64
 """Longest text in word pieces, with the two special ones; what is beyond is cut off."""
 

@@ -10,8 +10,6 @@ from vljepa_ros.models.vl_jepa.x_encoder import FrameStage, WindowStage
 from vljepa_ros.models.vl_jepa.y_decoder import YDecoder
 from vljepa_ros.models.vl_jepa.y_encoder import TextHead, TextTrunk
 
-__all__ = ["VLJEPA", "trainable_parameters"]
-
 
 class VLJEPA(nn.Module):
     """X-Encoder (`frame`, `window`), `predictor`, Y-Encoder (`text_trunk`, `text_head`),

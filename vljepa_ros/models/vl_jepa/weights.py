@@ -17,8 +17,6 @@ from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.vl_jepa.architecture import Architecture
 from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
 
-__all__ = ["SCALE", "load_model", "pack", "rounded", "save_model", "unpack"]
-
 SCALE = ".scale"
 _INT8_PART = "text_trunk."
 

@@ -13,8 +13,6 @@ from torch import Tensor, nn
 from vljepa_ros.models.vl_jepa.architecture import FrameSizes, WindowSizes
 from vljepa_ros.models.vl_jepa.blocks import Block, ResidualConv
 
-__all__ = ["FrameStage", "WindowStage"]
-
 
 class FrameStage(nn.Module):
     """One frame to grid*grid features."""

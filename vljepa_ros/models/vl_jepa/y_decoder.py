@@ -9,8 +9,6 @@ from torch.nn import functional
 from vljepa_ros.models.vl_jepa.architecture import YDecoderSizes
 from vljepa_ros.models.vl_jepa.blocks import mlp
 
-__all__ = ["Prefill", "Step", "YDecoder"]
-
 
 class _Layer(nn.Module):
     """Pre-norm causal layer that returns its keys and values."""

@@ -11,8 +11,6 @@ from torch.nn import functional
 
 from vljepa_ros.models.vl_jepa.architecture import TextSizes
 
-__all__ = ["TextHead", "TextTrunk"]
-
 
 class _TrunkLayer(nn.Module):
     """Post-norm BERT layer."""

@@ -16,8 +16,6 @@ from vljepa_ros.perception.bags.scenes import Scene, default_group
 from vljepa_ros.perception.labels import score_group
 from vljepa_ros.resources import share_dir
 
-__all__ = ["FORMATS", "annotate_bag", "own_types"]
-
 FORMATS = ("sqlite3", "mcap")
 NAMESPACE = "vljepa"
 MESSAGES = ("Embedding", "SceneLabels", "SceneEvent")

@@ -12,8 +12,6 @@ from vljepa_ros.perception.bags.records import EmbeddedClip
 from vljepa_ros.perception.memory.thumbnail import clip_to_jpeg
 from vljepa_ros.perception.ring import ClipRing
 
-__all__ = ["ClipPlan", "EmbeddingCounts", "embed_images"]
-
 ROUND = 32
 """Clips of one camera that are collected before the model runs; they bound the memory."""
 LANES = 4

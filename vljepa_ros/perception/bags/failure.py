@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["BagError"]
-
 
 class BagError(RuntimeError):
     """A bag that is missing, truncated or damaged, has no images, or cannot be written."""

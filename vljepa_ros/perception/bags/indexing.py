@@ -16,8 +16,6 @@ from vljepa_ros.perception.bags.records import EmbeddedClip, RecordFile
 from vljepa_ros.perception.bags.scenes import Scene, scenes_of, scenes_to_rows
 from vljepa_ros.perception.memory.store import Filter, MemoryStore
 
-__all__ = ["IndexPlan", "IndexReport", "embed_bag", "index_bag", "write_events"]
-
 
 @dataclass(frozen=True)
 class IndexPlan:

@@ -18,8 +18,6 @@ from vljepa_ros.perception.bags.indexing import IndexPlan, index_bag, write_even
 from vljepa_ros.perception.memory.failure import MemoryStoreError
 from vljepa_ros.perception.memory.store import MemoryStore, open_store
 
-__all__ = ["BagJob", "RayMissingError", "index_each", "index_with_ray"]
-
 
 class RayMissingError(RuntimeError):
     """Ray is not installed; the message says what to install."""

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from vljepa_ros.perception.bags.failure import BagError
 from vljepa_ros.perception.frames import compressed_to_rgb, model_input, to_rgb
 
-__all__ = ["BagImage", "BagReader", "ImageTopic"]
-
 RAW = "sensor_msgs/msg/Image"
 COMPRESSED = "sensor_msgs/msg/CompressedImage"
 ENDINGS = ("image_raw", "image_rect_color", "image_rect", "image_color", "image", "compressed")

@@ -17,8 +17,6 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["EmbeddedClip", "RecordFile"]
-
 _HEAD = struct.Struct("<HqqqIHH")
 
 

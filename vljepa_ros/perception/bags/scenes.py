@@ -15,8 +15,6 @@ from vljepa_ros.perception.labels import EncodedGroup, score_group
 from vljepa_ros.perception.memory.row import SAMPLE, SEGMENT, Row
 from vljepa_ros.perception.vocabulary import Group
 
-__all__ = ["Scene", "default_group", "scenes_of", "scenes_to_rows"]
-
 DECODED_AT_ONCE = 32
 
 

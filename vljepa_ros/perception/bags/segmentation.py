@@ -12,8 +12,6 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["segment_stream", "ward_boundaries"]
-
 
 def segment_stream(
     stamps: NDArray[np.int64],

@@ -41,8 +41,6 @@ from vljepa_ros.perception.change.readiness import Readiness
 from vljepa_ros.perception.change.samples import BREAK, cosine_distance, unit
 from vljepa_ros.perception.change.turn_guard import TurnGuard
 
-__all__ = ["AnchorDrift", "AnchorDriftConfig", "strictness"]
-
 Vector = NDArray[np.float32]
 
 STRONG = 1.5  # limits: a drift beyond it is no stronger evidence

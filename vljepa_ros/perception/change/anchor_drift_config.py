@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["AnchorDriftConfig", "strictness"]
-
 ONE_AN_HOUR = 2.7  # strictness at which a disturbed stream gives about one false alarm an hour
 PER_LOG = 0.2  # how much of it a factor of e in false alarms is worth
 

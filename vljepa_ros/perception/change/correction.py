@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 from vljepa_ros.perception.change.samples import cosine_distance
 
-__all__ = ["Correction"]
-
 Vector = NDArray[np.float32]
 
 MOVED = 2.5  # limits between what was told and the mean of the samples since

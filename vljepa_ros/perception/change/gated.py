@@ -11,8 +11,6 @@ from vljepa_ros.perception.change.interface import Change
 from vljepa_ros.perception.change.published import PublishedState
 from vljepa_ros.perception.change.samples import SampleGate
 
-__all__ = ["GatedDetector"]
-
 
 class GatedDetector(ABC):
     """A `ChangeDetector` but for its rule: `_take` judges a sample, `_forget` starts anew.

@@ -9,8 +9,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CHANGE", "CORRECTION", "FIRST", "HEARTBEAT", "Change", "ChangeDetector", "usable"]
-
 FIRST = "first"
 CHANGE = "change"
 CORRECTION = "correction"

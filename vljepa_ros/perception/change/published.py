@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from vljepa_ros.perception.change.interface import CHANGE, FIRST, Change
 from vljepa_ros.perception.change.samples import unit
 
-__all__ = ["PublishedState"]
-
 Vector = NDArray[np.float32]
 
 

@@ -14,8 +14,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["QuietLevel"]
-
 Vector = NDArray[np.float32]
 
 START = 0.05  # cosine distance, before anything is known

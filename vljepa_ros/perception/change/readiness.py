@@ -22,8 +22,6 @@ from numpy.typing import NDArray
 
 from vljepa_ros.perception.change.samples import cosine_distance
 
-__all__ = ["Readiness"]
-
 Vector = NDArray[np.float32]
 
 RETURN = 2.0  # times the evidence

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from vljepa_ros.perception.change.interface import usable
 
-__all__ = ["BREAK", "SampleGate", "cosine_distance", "unit"]
-
 BREAK = math.inf  # the step of a sample that does not continue the ones before it
 
 

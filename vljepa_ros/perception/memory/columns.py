@@ -16,16 +16,6 @@ import numpy as np
 from vljepa_ros.perception.memory.failure import MemoryStoreError
 from vljepa_ros.perception.memory.row import Pose, Row
 
-__all__ = [
-    "RECORD",
-    "THUMBNAIL",
-    "VECTOR",
-    "rows_to_table",
-    "schema",
-    "schema_model",
-    "table_to_rows",
-]
-
 FORMAT = b"1"
 VECTOR = "vector"
 RECORD = "record"

@@ -20,8 +20,6 @@ from vljepa_ros.perception.memory.store import MemoryStore, open_store
 from vljepa_ros.perception.memory.upkeep import Upkeep, tidy
 from vljepa_ros.perception.memory.writer import BatchWriter, WriterStatus
 
-__all__ = ["EpisodicMemory", "MemorySettings"]
-
 
 @dataclass(frozen=True)
 class MemorySettings:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["MemoryMissingError", "MemoryStoreError", "OtherModelError", "QueryError"]
-
 
 class MemoryStoreError(RuntimeError):
     """The store cannot be opened, read or written: full or read-only disk, damage, no lancedb."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Index", "Probes", "index_for", "is_worn", "probes_for"]
-
 ROWS_THAT_PAY = 20_000
 COMPARED = 320
 """Rows compared with their exact vectors, or twice as many as asked for: reading them is what takes

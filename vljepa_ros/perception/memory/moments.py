@@ -10,9 +10,6 @@ from vljepa_ros.models.config import Calibration
 from vljepa_ros.perception.memory.row import Pose, Row
 from vljepa_ros.perception.memory.store import Hit
 
-__all__ = ["Moment", "calibrated", "merge_hits"]
-
-
 MERGE_SHARE = 0.5
 """A neighbour belongs to a moment only if its score is at least this share of the best one's: else
 everything around a good hit, fitting or not, would be a part of it."""

@@ -12,8 +12,6 @@ from vljepa_ros.perception.memory.row import Row
 from vljepa_ros.perception.memory.store import MemoryStore
 from vljepa_ros.perception.memory.thumbnail import jpeg_to_frames
 
-__all__ = ["Reindexed", "reindex"]
-
 BATCH = 16
 COMMIT = 1024
 

@@ -9,8 +9,6 @@ import numpy as np
 from vljepa_ros.perception.memory.row import SAMPLE
 from vljepa_ros.perception.memory.store import MemoryStore
 
-__all__ = ["Retention", "forget"]
-
 SIZE_TARGET = 0.9
 """Shrink to this share of `max_bytes`, so that not every round deletes."""
 

@@ -16,8 +16,6 @@ from vljepa_ros.perception.memory.moments import Moment, calibrated, merge_hits
 from vljepa_ros.perception.memory.row import Row
 from vljepa_ros.perception.memory.store import Filter, Hit, MemoryStore
 
-__all__ = ["MAX_LIMIT", "MAX_TEXT", "MomentQuery", "check_query", "find_moments"]
-
 MAX_LIMIT = 1000
 MAX_TEXT = 512
 HITS_PER_MOMENT = 16

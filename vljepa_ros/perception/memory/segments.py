@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from vljepa_ros.perception.memory.row import SAMPLE, SEGMENT, Pose, Row
 
-__all__ = ["RecorderSettings", "SegmentRecorder", "segment_row"]
-
 MAX_KEPT = 512
 """Samples of an open segment kept for its mean; when full, every second one is dropped."""
 

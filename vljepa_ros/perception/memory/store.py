@@ -28,8 +28,6 @@ from vljepa_ros.perception.memory.failure import (
 from vljepa_ros.perception.memory.index import index_for, is_worn, probes_for
 from vljepa_ros.perception.memory.row import SAMPLE, SEGMENT, Row, check_row
 
-__all__ = ["Filter", "Hit", "MemoryStore", "open_store"]
-
 TABLE = "moments"
 INDEX_CACHE_BYTES = 128 << 20
 METADATA_CACHE_BYTES = 32 << 20

@@ -6,8 +6,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["clip_to_jpeg", "jpeg_to_frames"]
-
 
 def clip_to_jpeg(frames: NDArray[np.uint8], side: int, quality: int = 75) -> bytes:
     """[T, S, S, 3] uint8 RGB as one JPEG of T images, each side x side, oldest left."""

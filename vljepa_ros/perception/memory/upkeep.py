@@ -10,8 +10,6 @@ from vljepa_ros.perception.memory.failure import MemoryStoreError
 from vljepa_ros.perception.memory.retention import Retention, forget
 from vljepa_ros.perception.memory.store import MemoryStore
 
-__all__ = ["Upkeep", "compact_and_index", "tidy"]
-
 
 def tidy(store: MemoryStore, retention: Retention, keep_versions: float = 300.0) -> int:
     """One round: merge small files, forget, build the index if it pays now.

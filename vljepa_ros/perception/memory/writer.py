@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 from vljepa_ros.perception.memory.row import Row
 
-__all__ = ["BatchWriter", "WriterStatus"]
-
 FIRST_RETRY = 1.0
 LAST_RETRY = 60.0
 

@@ -15,8 +15,6 @@ from vljepa_ros.perception.change.gated import GatedDetector
 from vljepa_ros.perception.change.interface import Change
 from vljepa_ros.perception.change.samples import BREAK
 
-__all__ = ["ConsecutiveDifference", "ConsecutiveDifferenceConfig"]
-
 
 @dataclass(frozen=True)
 class ConsecutiveDifferenceConfig:

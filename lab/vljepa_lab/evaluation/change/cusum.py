@@ -16,8 +16,6 @@ from vljepa_ros.perception.change.gated import GatedDetector
 from vljepa_ros.perception.change.interface import Change
 from vljepa_ros.perception.change.samples import BREAK, unit
 
-__all__ = ["Cusum", "CusumConfig"]
-
 FIRST_SAMPLE = 0.25  # seconds that the first sample of a segment is worth
 
 

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from vljepa_ros.perception.change.gated import GatedDetector
 from vljepa_ros.perception.change.interface import Change
 
-__all__ = ["Uniform", "UniformConfig"]
-
 
 @dataclass(frozen=True)
 class UniformConfig:

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 from vljepa_ros.perception.change.samples import unit
 
-__all__ = ["WardTree", "ward_tree"]
-
 
 @dataclass(frozen=True)
 class WardTree:
