@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from vljepa_ros.files import atomic_write
 from vljepa_ros.perception.narrator import Narration
 
 FORMAT = 1
@@ -118,16 +118,8 @@ class StateFile:
             "model_id": self._model_id,
             "cameras": {camera: _as_json(state) for camera, state in states.items()},
         }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
-        try:
-            with beside.open("w", encoding="utf-8") as file:
-                json.dump(content, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, self.path)
-        finally:
-            beside.unlink(missing_ok=True)
+        with atomic_write(self.path, "w") as file:
+            json.dump(content, file, indent=1)
         self._changed = False
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from vljepa_ros.engines.protocol import Engine
+from vljepa_ros.files import atomic_write
 from vljepa_ros.perception.bags.embedding import ClipPlan, EmbeddingCounts, embed_images
 from vljepa_ros.perception.bags.failure import BagError
 from vljepa_ros.perception.bags.reading import BagReader
@@ -162,12 +163,9 @@ def index_bag(
 
 def write_events(scenes: list[Scene], source: str, model_id: str, path: Path) -> None:
     """Write one JSON object a line for each scene of one bag; replaces the file as a whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    with part.open("w", encoding="utf-8") as file:
+    with atomic_write(path, "w") as file:
         for scene in scenes:
             file.write(json.dumps(scene.as_event(source, model_id)) + "\n")
-    part.replace(path)
 
 
 def _last_received(clips: list[EmbeddedClip], cameras: list[str]) -> int:
