@@ -1,0 +1,206 @@
+"""Counts the functions and files on the way of a frame, an embedding and a question.
+
+    python lab/bench/call_path.py [--names]
+
+Starts the perception node and then the decoder node in this process, lets one image become an
+embedding, one question an answer, one change of embedding a scene event, and records by
+`sys.setprofile` which functions of the package run meanwhile. Left out: the room `ros` (rclpy has
+its own), diagnostics, what timers call, lambdas and comprehensions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+import vljepa_ros
+from vljepa_ros import ros
+from vljepa_ros.nodes.perception_node import PerceptionNode
+from vljepa_ros.nodes.selective_decoder_node import SelectiveDecoderNode
+
+PACKAGE = Path(vljepa_ros.__file__).parent
+LEFT_OUT = ("ros/", "nodes/diagnostics.py")
+CALLED_FROM = ("nodes/diagnostics.py", "ros/builtin/timer.py")
+SECOND = 1_000_000_000
+
+
+class Recorder:
+    """Functions of the package that ran while it was on, in the order of their first call."""
+
+    def __init__(self) -> None:
+        self.on = False
+        self.functions: dict[tuple[str, str], None] = {}
+        threading.setprofile(self._profile)
+        sys.setprofile(self._profile)
+
+    def _profile(self, frame: FrameType, event: str, _: Any) -> None:
+        if not self.on or event != "call" or frame.f_code.co_name.startswith("<"):
+            return
+        if self._is_aside(frame):
+            return
+        file = Path(frame.f_code.co_filename)
+        if PACKAGE in file.parents:
+            name = file.relative_to(PACKAGE).as_posix()
+            if not name.startswith(LEFT_OUT):
+                self.functions.setdefault(
+                    (name, getattr(frame.f_code, "co_qualname", frame.f_code.co_name)), None
+                )
+
+    @staticmethod
+    def _is_aside(frame: FrameType | None) -> bool:
+        while frame is not None:
+            if frame.f_code.co_filename.endswith(CALLED_FROM):
+                return True
+            frame = frame.f_back
+        return False
+
+
+class Graph:
+    """One node under observation, a client, one executor."""
+
+    def __init__(self) -> None:
+        ros.init(args=[])
+        self.executor = ros.SingleThreadedExecutor()
+        self.client = ros.Node("tracer", namespace="vljepa")
+        self.executor.add_node(self.client)
+
+    def start(self, kind: Callable[..., Any], **parameters: Any) -> Any:
+        """A configured and active node on the embedded model."""
+        given = {"model": "nano", "cameras": ["front"], **parameters}
+        overrides = [ros.Parameter(name, value=value) for name, value in given.items()]
+        node = kind(parameter_overrides=overrides)
+        self.executor.add_node(node)
+        node.autostart()
+        return node
+
+    def stop(self, node: Any) -> None:
+        """Destroy a node."""
+        self.executor.remove_node(node)
+        node.destroy_node()
+
+    def spin(self, until: Callable[[], Any], seconds: float = 30.0) -> None:
+        """Run callbacks until a condition holds.
+
+        Raises:
+            TimeoutError: it did not within `seconds`.
+        """
+        end = time.monotonic() + seconds
+        while not until():
+            if time.monotonic() > end:
+                raise TimeoutError("the graph did not do what was expected")
+            self.executor.spin_once(timeout_sec=0.02)
+
+    def rest(self, seconds: float) -> None:
+        """Run callbacks for a while."""
+        end = time.monotonic() + seconds
+        self.spin(lambda: time.monotonic() > end)
+
+    def listen(self, kind: str, topic: str, qos: Any = 10) -> list[Any]:
+        """Everything that arrives on a topic from now on."""
+        received: list[Any] = []
+        self.client.create_subscription(ros.interface(kind), topic, received.append, qos)
+        return received
+
+
+def image(stamp: int, level: int) -> Any:
+    """A grey sensor_msgs/Image."""
+    message = ros.interface("sensor_msgs/msg/Image")()
+    message.header.stamp = ros.Time(nanoseconds=stamp).to_msg()
+    message.header.frame_id = "front_optical"
+    message.height, message.width, message.step, message.encoding = 48, 64, 192, "rgb8"
+    message.data = np.full((48, 64, 3), level, np.uint8).tobytes()
+    return message
+
+
+def trace() -> dict[str, dict[tuple[str, str], None]]:
+    """Functions by way: frame, embedding, question."""
+    os.environ.setdefault("ROS_DOMAIN_ID", "71")
+    recorder = Recorder()
+    graph = Graph()
+    perception = graph.start(PerceptionNode, max_rate=1000.0)
+    embeddings = graph.listen("vljepa_ros/msg/Embedding", "front/embeddings")
+    labels = graph.listen("vljepa_ros/msg/SceneLabels", "front/labels")
+    camera = graph.client.create_publisher(
+        ros.interface("sensor_msgs/msg/Image"), "/camera/image_raw", 5
+    )
+    graph.spin(lambda: camera.get_subscription_count() > 0)
+    stamp = time.time_ns() - 60 * SECOND
+    found = {}
+    for number in range(40):
+        stamp += SECOND // 10
+        recorder.functions = {}
+        recorder.on = number == 39
+        before = len(embeddings), len(labels)
+        camera.publish(image(stamp, 100))
+        if number >= 20:
+            graph.spin(lambda b=before: len(embeddings) > b[0] and len(labels) > b[1])
+        graph.rest(0.1)
+    recorder.on = False
+    found["frame"] = recorder.functions
+
+    ask = ros.interface("vljepa_ros/srv/AnswerQuestion")
+    client = graph.client.create_client(ask, "answer_question")
+    graph.spin(client.service_is_ready)
+    request = ask.Request(question="is the door open?", candidates=["yes", "no"])
+    for number in range(2):
+        recorder.functions, recorder.on = {}, number == 1
+        future = client.call_async(request)
+        graph.spin(future.done)
+    recorder.on = False
+    found["question"] = recorder.functions
+
+    graph.stop(perception)
+    decoder = graph.start(SelectiveDecoderNode)
+    events = graph.listen("vljepa_ros/msg/SceneEvent", "events")
+    template = embeddings[-1]
+    publisher = graph.client.create_publisher(type(template), "front/embeddings", 10)
+    graph.spin(lambda: publisher.get_subscription_count() > 1)
+    graph.rest(0.5)
+    first = np.array(template.vector, np.float32)
+    second = np.roll(first, 1)
+    for number in range(400):
+        stamp += SECOND // 5
+        template.header.stamp = ros.Time(nanoseconds=stamp).to_msg()
+        template.vector = (first if number < 100 else second).tolist()
+        if number == 100:
+            events.clear()
+            recorder.functions, recorder.on = {}, True
+        publisher.publish(template)
+        graph.rest(0.02)
+        if number > 100 and events:
+            break
+    else:
+        raise TimeoutError("no event followed the change")
+    recorder.on = False
+    found["embedding"] = recorder.functions
+    sys.setprofile(None)
+    graph.stop(decoder)
+    graph.stop(graph.client)
+    ros.shutdown()
+    return found
+
+
+def main() -> None:
+    """Print the counts, with --names the functions, too."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--names", action="store_true", help="list the functions")
+    args = parser.parse_args()
+    for way, functions in trace().items():
+        files = {file for file, _ in functions}
+        print(f"{way:<10} {len(functions):3} functions in {len(files):2} files")
+        if args.names:
+            for file, name in functions:
+                print(f"    {file}: {name}")
+
+
+if __name__ == "__main__":
+    main()
