@@ -39,6 +39,7 @@ LAB_ALLOWED = {
     "vljepa_lab.convert": set(),
     "vljepa_lab.training": {"world", "convert"},
     "vljepa_lab.evaluation": {"world", "training", "convert"},
+    "vljepa_lab.compare": {"world", "training", "evaluation", "bench"},
     "vljepa_lab.cli": {"world", "training", "evaluation", "convert"},
 }
 # `source:=world` renders the simulated world where the lab is installed, and says so elsewhere.

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vljepa_lab.evaluation.data import SceneVideo
+from vljepa_lab.evaluation.quality.scenes import SceneVideo
 from vljepa_lab.evaluation.world_bags import (
     APART,
     BEGIN,

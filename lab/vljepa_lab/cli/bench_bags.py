@@ -48,8 +48,8 @@ def add(benches: Any) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     from vljepa_lab.evaluation.bench_bags import bag_retrieval, bag_speed
-    from vljepa_lab.evaluation.data import cached_data
     from vljepa_lab.evaluation.provenance import provenance
+    from vljepa_lab.evaluation.quality.scenes import cached_data
     from vljepa_ros.resources import model_dir
 
     if args.data is not None and not args.data.is_dir():

@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
         raise CliUsageError(f"--data {args.data}: no such folder")
     if "events" in args.tasks:
         return eval_events.run(args)
-    from vljepa_lab.evaluation.tasks import wanted_tasks
+    from vljepa_lab.evaluation.quality.tasks import wanted_tasks
     from vljepa_ros.models.config import ModelError
     from vljepa_ros.resources import model_dir
 
@@ -111,12 +111,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _evaluate(args: argparse.Namespace, folder: Path, tasks: frozenset[str]) -> int:
     from vljepa_lab.evaluation.beside import compare
-    from vljepa_lab.evaluation.data import cached_data
-    from vljepa_lab.evaluation.plots import write_plots
     from vljepa_lab.evaluation.provenance import provenance
-    from vljepa_lab.evaluation.report import print_table
-    from vljepa_lab.evaluation.run_eval import BLIND_SPLIT, evaluate
-    from vljepa_lab.evaluation.tasks import splits_of
+    from vljepa_lab.evaluation.quality.evaluate import BLIND_SPLIT, evaluate
+    from vljepa_lab.evaluation.quality.plots import write_plots
+    from vljepa_lab.evaluation.quality.report import print_table
+    from vljepa_lab.evaluation.quality.scenes import cached_data
+    from vljepa_lab.evaluation.quality.tasks import splits_of
     from vljepa_ros.engines.load import load_engine
     from vljepa_ros.models.config import ModelError
     from vljepa_ros.resources import model_dir
@@ -156,7 +156,7 @@ def _evaluate(args: argparse.Namespace, folder: Path, tasks: frozenset[str]) -> 
 
 
 def _write_card(folder: Path, result: dict[str, Any]) -> None:
-    from vljepa_lab.evaluation.report import fill_card
+    from vljepa_lab.evaluation.quality.report import fill_card
 
     card = folder / "README.md"
     text = card.read_text(encoding="utf-8") if card.is_file() else f"# {folder.name}\n"

@@ -65,10 +65,10 @@ def run(args: argparse.Namespace) -> int:
             "streams of the world need mujoco, which is not installed: "
             "pip install 'vljepa_lab[world]', or take --synthetic-only"
         )
-    from vljepa_lab.evaluation.change_plots import write_plots
-    from vljepa_lab.evaluation.change_run import EventsConfig
-    from vljepa_lab.evaluation.change_run import run as judge
-    from vljepa_lab.evaluation.change_table import print_table
+    from vljepa_lab.evaluation.change.plots import write_plots
+    from vljepa_lab.evaluation.change.run import EventsConfig
+    from vljepa_lab.evaluation.change.run import run as judge
+    from vljepa_lab.evaluation.change.table import print_table
     from vljepa_lab.evaluation.provenance import provenance
     from vljepa_lab.world.renderer import WorldError
     from vljepa_ros.models.config import ModelError

@@ -13,8 +13,8 @@ MODELS = {
     "nano": "vljepa_lab.training.nano",
     "full": "vljepa_lab.training.full_train",
     "calibrate": "vljepa_lab.training.calibrate_folder",
-    "blind": "vljepa_lab.evaluation.blind_predictor",
-    "comparison": "vljepa_lab.evaluation.comparison",
+    "blind": "vljepa_lab.compare.blind",
+    "comparison": "vljepa_lab.compare.comparison",
     "trunks": "vljepa_lab.convert.trunks",
 }
 NEEDS = {

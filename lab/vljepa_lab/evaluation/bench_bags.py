@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from vljepa_lab.evaluation.bootstrap import scene_bootstrap
-from vljepa_lab.evaluation.data import scenes_of
-from vljepa_lab.evaluation.run_eval import evaluate
+from vljepa_lab.evaluation.quality.evaluate import evaluate
+from vljepa_lab.evaluation.quality.scenes import scenes_of
 from vljepa_lab.evaluation.world_bags import (
     FORMATS,
     SECOND,

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from vljepa_lab.evaluation.clip_parity import LEAST_CLIPS, embed_clips, measure_clips
+from vljepa_lab.evaluation.quality.evaluate import evaluate
 from vljepa_lab.evaluation.real_clips import read_clips
-from vljepa_lab.evaluation.run_eval import evaluate
 from vljepa_ros.engines.protocol import Engine
 
 

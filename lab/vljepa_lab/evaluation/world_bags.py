@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_lab.evaluation.data import SceneVideo
+from vljepa_lab.evaluation.quality.scenes import SceneVideo
 
 FORMATS = (("sqlite3", "raw"), ("sqlite3", "jpeg"), ("mcap", "raw"), ("mcap", "jpeg"))
 BEGIN = 1_700_000_000_000_000_000

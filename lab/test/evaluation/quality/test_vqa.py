@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from vljepa_lab.evaluation.quality.samples import Sample
+from vljepa_lab.evaluation.quality.vqa import Answerer, Asked
+from vljepa_ros.engines.protocol import Clip, EncodedClip, Generated
+from vljepa_ros.models.config import Calibration, ModelConfig
+
+
+class DirectionEngine:
+    """Texts are directions; a clip's tokens hold the direction it answers with, whatever is asked.
+
+    Zeroed tokens answer `blind`. It counts what it is asked to do.
+    """
+
+    def __init__(self, texts: Sequence[str], blind: str) -> None:
+        self.place = {text: i for i, text in enumerate(texts)}
+        self.blind = blind
+        self.encoded: list[str] = []
+        self.passes: list[tuple[str, int]] = []
+
+    @property
+    def config(self) -> ModelConfig:
+        from pathlib import Path
+
+        return ModelConfig(
+            Path(),
+            "d",
+            "vl_jepa",
+            "d-1",
+            len(self.place),
+            2,
+            0.5,
+            4,
+            "?",
+            calibration=Calibration(logit_scale=10.0),
+        )
+
+    def token(self, text: str) -> np.ndarray:
+        return np.eye(len(self.place), dtype=np.float32)[[self.place[text]]]
+
+    def embed(self, tokens: Sequence[np.ndarray], query: str) -> np.ndarray:
+        self.passes.append((query, len(tokens)))
+        return np.concatenate([t if t.any() else self.token(self.blind) for t in tokens])
+
+    def encode_text(self, texts: Sequence[str]) -> np.ndarray:
+        self.encoded += texts
+        return np.concatenate([self.token(text) for text in texts])
+
+    def encode(self, clips: Sequence[Clip], states: Sequence[object]) -> list[EncodedClip]:
+        return [
+            EncodedClip(clip.frames[-1, :1, :, 0].astype(np.float32), len(clip.stamps))
+            for clip in clips
+        ]
+
+    def generate(self, embeddings: np.ndarray) -> list[Generated]:
+        words = list(self.place)
+        return [Generated(words[int(e.argmax())], 0.9, True) for e in embeddings]
+
+
+def sample(question: str = "what?", truth: str = "k:red") -> Sample:
+    texts = ("red", "blue", "green")
+    return Sample("colour", question, texts, tuple(f"k:{t}" for t in texts), frozenset({truth}))
+
+
+def test_answers_scores_and_answers_that_do_not_look():
+    engine = DirectionEngine(["red", "blue", "green"], blind="green")
+    tokens = [engine.token("red"), engine.token("blue"), engine.token("red")]
+    samples = [sample(), sample(), sample("which?", "k:green")]
+    asked = [Asked(t, s) for t, s in zip(tokens, samples, strict=True)]
+    asked[1] = Asked(tokens[1], samples[1], other=engine.token("red"))
+    answered = Answerer(engine).answer(asked)
+    assert [a.index for a in answered] == [0, 1, 0]
+    assert [a.blind_index for a in answered] == [2, 2, 2]
+    assert [a.other_index for a in answered] == [-1, 0, -1]  # what the other clip shows
+    assert [a.rank for a in answered] == [1, 2, 2]
+    assert [s.right(a.index) for s, a in zip(samples, answered, strict=True)] == [
+        True,
+        False,
+        False,
+    ]
+    assert answered[0].score == pytest.approx(np.exp(10) / (np.exp(10) + 2 + np.exp(-10)), rel=1e-4)
+    assert answered[0].none == pytest.approx(np.exp(-10) / (np.exp(10) + 2 + np.exp(-10)), rel=1e-4)
+
+
+def test_one_pass_for_each_question_and_texts_are_embedded_once():
+    engine = DirectionEngine(["red", "blue", "green"], blind="green")
+    answerer = Answerer(engine)
+    for _ in range(2):
+        asked = [Asked(engine.token("red"), s) for s in [sample()] * 4 + [sample("which?")]]
+        answerer.answer(asked)
+    assert sorted(engine.encoded) == ["blue", "green", "red"]
+    assert engine.passes.count(("what?", 4)) == 2
+    assert engine.passes.count(("what?", 1)) == 1  # the blind one
+
+
+def test_a_sample_that_cannot_be_answered_is_refused():
+    with pytest.raises(ValueError, match="none of the candidates"):
+        sample(truth="k:pink")
+    with pytest.raises(ValueError, match="0 candidates"):
+        Sample("colour", "what?", (), (), frozenset({"k"}))

@@ -1,0 +1,105 @@
+"""`vljepa train blind`: how far does the Predictor get when it is trained without seeing?
+
+The same Predictor and text head, trained on the same questions with visual tokens zeroed; judged
+on the questions of `vljepa eval`, which prints it as part of the blind baseline. Only its figures
+are kept. Needs torch.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vljepa_lab.compare.comparison import open_model, questions_of
+from vljepa_lab.compare.heads import JepaHead, Setting, batches, parameters, train
+from vljepa_lab.evaluation.provenance import provenance
+from vljepa_lab.evaluation.quality.tasks import CLIP_TASKS
+from vljepa_lab.training.command import folder_parser, say
+from vljepa_lab.training.store import Store
+from vljepa_lab.world.questions import Question
+from vljepa_ros.models.config import ModelError
+from vljepa_ros.resources import model_dir
+
+
+def train_blind(
+    folder: Path,
+    data: Path,
+    scenes: int,
+    tested: int,
+    setting: Setting,
+    tasks: Sequence[str] = CLIP_TASKS,
+    texts: Path | None = None,
+) -> dict[str, Any]:
+    """Train and judge: accuracy by task.
+
+    :param folder: model folder whose sizes and text trunk are used.
+    :raises FileNotFoundError: no training scenes, or none to test on.
+    """
+    model, table = open_model(folder, texts)
+    store = Store(data / "train", scenes)
+    store.refresh()
+    if not store.scenes:
+        raise FileNotFoundError(f"no scenes in {data / 'train'}")
+    torch.manual_seed(setting.seed)
+    head = JepaHead(model, table, slots=model.architecture.predictor.slots, blind=True)
+    sizes = model.architecture
+    windows = len(store.scenes[0].frames)
+    nothing = torch.zeros(1, 1, sizes.frame.grid**2, sizes.window.dim, dtype=torch.float16)
+    tokens = nothing.expand(len(store.scenes), windows, -1, -1)
+    seconds = train({"blind": head}, batches(store.scenes, tokens, table, setting), setting, say)
+    head.module.eval()
+    right: defaultdict[str, list[bool]] = defaultdict(list)
+    for split in ("test_a", "test_b"):
+        if not any((data / split).glob("shard_*.jsonl")):
+            continue
+        by_words: defaultdict[str, list[Question]] = defaultdict(list)
+        for _, _, _, question in questions_of(data, split, tested, frozenset(tasks)):
+            by_words[question.text].append(question)
+        say(f"{split}: {len(by_words)} different questions")
+        for questions in by_words.values():
+            for question, good in zip(questions, head.right(nothing[0, 0].float(), questions),
+                                      strict=True):  # fmt: skip
+                right[question.task].append(good)
+    return {
+        "tasks": {task: round(float(np.mean(rows)), 4) for task, rows in sorted(right.items())},
+        "n": {task: len(rows) for task, rows in sorted(right.items())},
+        "parameters": parameters(head),
+        "setting": vars(setting) | {"scenes": len(store.scenes), "tested": tested},
+        "training_cpu_seconds": round(seconds["blind"], 1),
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`vljepa train blind`."""
+    parser = folder_parser("blind", __doc__, "train and the tests", 300, "to train on")
+    parser.add_argument("--tested", type=int, default=450, help="of each test (default: 450)")
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--texts", type=Path, metavar="FILE", help="texts.pt of the model's run")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="default: blind.json of --model")
+    args = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    try:
+        folder = model_dir(args.model)
+        setting = Setting(steps=args.steps, seed=args.seed)
+        result = train_blind(folder, args.data, args.scenes, args.tested, setting, texts=args.texts)
+    except (ModelError, FileNotFoundError) as error:
+        print(f"vljepa train blind: {error}", file=sys.stderr)
+        return 1
+    result["run"] = provenance()
+    file = args.save or folder / "blind.json"
+    file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(f"written: {file}")
+    for task, accuracy in result["tasks"].items():
+        print(f"{task:24} {accuracy:.3f}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

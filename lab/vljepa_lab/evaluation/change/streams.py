@@ -1,0 +1,283 @@
+"""Embedding streams with known changes, to judge change detectors apart from the model.
+
+A stream is what `perception_node` would publish for one camera, with the truth beside it.
+Synthetic ones follow what clip models do: texts are directions (a common part, an action, an
+object), a clip shows the mean of its frames, so that a change is a ramp as long as the clip; noise
+is correlated in time and of low rank, and its level differs from scene to scene. Streams embedded
+by a real model use the same dataclass (`world_streams.py`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Vectors = NDArray[np.float32]
+
+ACTIONS, OBJECTS, STATES = 14, 10, 12
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happens. start, end: seconds. text: index of its semantic key."""
+
+    start: float
+    end: float
+    text: int
+
+
+class TextReader(Protocol):
+    """What decodes: an embedding in, a text out."""
+
+    def __call__(self, vectors: Vectors) -> NDArray[np.intp]:
+        """[N] index of the semantic key of each of [N, D]; -1 where the text has no known one."""
+
+
+@dataclass(frozen=True)
+class NearestText:
+    """Reads the nearest of [K, D] texts, L2 norm 1; the index is the key's."""
+
+    texts: Vectors
+
+    def __call__(self, vectors: Vectors) -> NDArray[np.intp]:
+        """See `TextReader`."""
+        return np.asarray((vectors @ self.texts.T).argmax(axis=1))
+
+
+@dataclass(frozen=True)
+class ChangeStream:
+    """One camera's embeddings with the truth.
+
+    name: unique. kind: the set it belongs to, e.g. `gap12`. perturbed: with disturbances that are
+    not meaning. stamps: [T] seconds, ascending. embeddings: [T, D] float32, L2 norm 1. clip:
+    seconds between the first and the last frame of a clip. read: what decodes. events: ascending in
+    start. states: (seconds, text indices): from then on these texts are true where no event is.
+    turn_rates: [T] rad/s of the robot, zeros where it stands. end: seconds, when the stream ends.
+    """
+
+    name: str
+    kind: str
+    perturbed: bool
+    stamps: Floats
+    embeddings: Vectors
+    clip: float
+    read: TextReader
+    events: tuple[Event, ...]
+    states: tuple[tuple[float, frozenset[int]], ...]
+    turn_rates: Floats
+    end: float
+
+    @property
+    def rate(self) -> float:
+        """Samples per second, from the median distance of the stamps."""
+        return float(1.0 / np.median(np.diff(self.stamps)))
+
+
+@dataclass(frozen=True)
+class StreamConfig:
+    """Settings of a synthetic stream.
+
+    gap: mean seconds from the end of an event to the next one, as in the world. seconds: length.
+    rate: samples per second. dim: length of an embedding. frames, frame_interval: the clip;
+    seconds. noise: (lowest, highest) norm of the noise relative to a text's embedding, drawn for
+    each stream. memory: correlation time of the noise, seconds. rank: directions of the noise.
+    wander: norm of the slow drift (light, time of day). common: share of the part that all texts
+    have in common. event: median length of an event, seconds. perturbed: with exposure jumps,
+    shake, rotation, dropped samples, gaps and coarser compression.
+    """
+
+    gap: float = 12.0
+    seconds: float = 600.0
+    rate: float = 4.0
+    dim: int = 256
+    frames: int = 4
+    frame_interval: float = 0.5
+    noise: tuple[float, float] = (0.2, 0.5)
+    memory: float = 0.5
+    rank: int = 48
+    wander: float = 0.12
+    common: float = 1.0
+    event: float = 1.9
+    perturbed: bool = False
+    exposure_every: float = 90.0
+    shake_every: float = 120.0
+    turn_every: float = 150.0
+    pause_every: float = 300.0
+    dropped: float = 0.05
+    kind: str = field(default="")
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        :raises ValueError: a setting is out of its range.
+        """
+        for name in ("gap", "seconds", "rate", "frame_interval", "memory", "event"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, allowed: above 0")
+        if self.gap < 1.0:
+            raise ValueError(f"gap is {self.gap} s, allowed: at least 1")
+
+
+def unit(vectors: NDArray[np.floating]) -> Vectors:
+    """[..., D] scaled to L2 norm 1 along the last axis."""
+    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
+
+
+def synthetic_stream(config: StreamConfig, seed: int) -> ChangeStream:
+    """One stream; the same configuration and seed give the same stream."""
+    rng = np.random.default_rng([seed, round(config.gap * 1000), int(config.perturbed)])
+    texts = _vocabulary(config, rng)
+    events, states = _timeline(config, rng)
+    stamps = _stamps(config, rng)
+    meaning = _through_clips(config, stamps, texts, events, states)
+    level = math.exp(rng.uniform(math.log(config.noise[0]), math.log(config.noise[1])))
+    vectors = meaning + level * _noise(config, rng, stamps, config.memory)
+    vectors += config.wander * _noise(config, rng, stamps, 300.0)
+    turn_rates = np.zeros(stamps.size)
+    if config.perturbed:
+        vectors += _exposure(config, rng, stamps) + _shake(config, rng, stamps, level)
+        nuisance, turn_rates = _turns(config, rng, stamps)
+        vectors += nuisance
+    kind = config.kind or f"gap{config.gap:g}"
+    return ChangeStream(
+        name=f"{kind}{'.perturbed' if config.perturbed else ''}/{seed}",
+        kind=kind,
+        perturbed=config.perturbed,
+        stamps=stamps,
+        embeddings=unit(vectors),
+        clip=(config.frames - 1) * config.frame_interval,
+        read=NearestText(texts),
+        events=events,
+        states=states,
+        turn_rates=turn_rates,
+        end=config.seconds,
+    )
+
+
+def without_events(config: StreamConfig) -> StreamConfig:
+    """The same scene in which nothing happens, for false alarms."""
+    return replace(config, gap=1e9, kind="quiet")
+
+
+def _vocabulary(config: StreamConfig, rng: np.random.Generator) -> Vectors:
+    def directions(count: int) -> Vectors:
+        return unit(rng.normal(size=(count, config.dim)))
+
+    common, actions, objects = directions(1), directions(ACTIONS), directions(OBJECTS)
+    doing = 0.8 * actions[:, None] + 0.6 * objects[None]
+    texts = np.concatenate([doing.reshape(-1, config.dim), directions(STATES)])
+    return unit(config.common * common + texts)
+
+
+def _timeline(
+    config: StreamConfig, rng: np.random.Generator
+) -> tuple[tuple[Event, ...], tuple[tuple[float, frozenset[int]], ...]]:
+    """Events with pauses; each event leads to another state, told when it has ended."""
+    first_state = ACTIONS * OBJECTS
+    state = int(rng.integers(STATES))
+    states = [(0.0, frozenset({first_state + state}))]
+    events: list[Event] = []
+    time = float(rng.uniform(0.0, config.gap)) + 3.0 if config.gap < 1e8 else math.inf
+    while time < config.seconds - 4.0:
+        length = float(np.clip(config.event * math.exp(rng.normal(0.0, 0.4)), 0.75, 8.0))
+        text = int(rng.integers(first_state))
+        if events and events[-1].text == text:
+            text = (text + 1) % first_state
+        events.append(Event(time, time + length, text))
+        state = (state + int(rng.integers(1, STATES))) % STATES
+        states.append((time + length, frozenset({first_state + state})))
+        time += length + config.gap * float(rng.uniform(0.35, 1.65))
+    return tuple(events), tuple(states)
+
+
+def _stamps(config: StreamConfig, rng: np.random.Generator) -> Floats:
+    count = int(config.seconds * config.rate)
+    stamps = (np.arange(count) + rng.uniform(-0.1, 0.1, count) + 0.2) / config.rate
+    if not config.perturbed:
+        return stamps
+    keep = rng.random(count) >= config.dropped
+    for start in _moments(config, rng, config.pause_every):
+        keep &= ~((stamps > start) & (stamps < start + rng.uniform(1.0, 4.0)))
+    keep[0] = True
+    return stamps[keep]
+
+
+def _through_clips(
+    config: StreamConfig,
+    stamps: Floats,
+    texts: Vectors,
+    events: tuple[Event, ...],
+    states: tuple[tuple[float, frozenset[int]], ...],
+) -> Floats:
+    """[T, D]: the mean over the frames of each clip of what was true at the frame."""
+    edges = [(start, next(iter(keys))) for start, keys in states]
+    edges += [(event.start, event.text) for event in events]
+    edges.sort()
+    times, path = np.array([edge[0] for edge in edges]), np.array([edge[1] for edge in edges])
+    total = np.zeros((stamps.size, config.dim))
+    for frame in range(config.frames):
+        seen = np.searchsorted(times, stamps - frame * config.frame_interval, side="right") - 1
+        total += texts[path[np.maximum(seen, 0)]]
+    return total / config.frames
+
+
+def _noise(config: StreamConfig, rng: np.random.Generator, stamps: Floats, memory: float) -> Floats:
+    """[T, D] of mean norm 1, correlated over `memory` seconds; its strength itself wanders."""
+    spectrum = 1.0 / np.sqrt(1.0 + np.arange(config.rank) / 8.0)
+    spectrum /= np.linalg.norm(spectrum)
+    kept = np.exp(-np.diff(stamps, prepend=stamps[0] - 10.0 * memory) / memory)
+    fresh = rng.standard_normal((stamps.size, config.rank)) * np.sqrt(1.0 - kept**2)[:, None]
+    state = np.zeros(config.rank)
+    path = np.empty((stamps.size, config.rank))
+    for index in range(stamps.size):
+        state = kept[index] * state + fresh[index]
+        path[index] = state
+    phase = rng.uniform(0, 2 * math.pi)
+    strength = 1.0 + 0.25 * np.sin(2 * math.pi * stamps / 170.0 + phase)
+    basis = unit(rng.normal(size=(config.rank, config.dim)))
+    return (strength[:, None] * path * spectrum) @ basis
+
+
+def _moments(config: StreamConfig, rng: np.random.Generator, every: float) -> Floats:
+    """Moments of a Poisson process with one per `every` seconds."""
+    count = int(rng.poisson(config.seconds / every))
+    return np.sort(rng.uniform(5.0, config.seconds, count))
+
+
+def _exposure(config: StreamConfig, rng: np.random.Generator, stamps: Floats) -> Floats:
+    """Auto-exposure: a jump in one direction that the camera takes back within seconds."""
+    direction = unit(rng.normal(size=config.dim))
+    amount = np.zeros(stamps.size)
+    for start in _moments(config, rng, config.exposure_every):
+        size, back = rng.uniform(0.15, 0.45) * rng.choice([-1.0, 1.0]), rng.uniform(0.5, 2.0)
+        for frame in range(config.frames):
+            since = stamps - frame * config.frame_interval - start
+            amount += np.where(since >= 0, size * np.exp(-since.clip(0) / back), 0) / config.frames
+    return amount[:, None] * direction
+
+
+def _shake(config: StreamConfig, rng: np.random.Generator, stamps: Floats, level: float) -> Floats:
+    """Shake and coarse compression: for some seconds the noise is stronger and quicker."""
+    strength = np.zeros(stamps.size)
+    for start in _moments(config, rng, config.shake_every):
+        span = rng.uniform(1.0, 4.0)
+        strength[(stamps > start) & (stamps < start + span)] = rng.uniform(1.0, 2.0)
+    return strength[:, None] * level * _noise(config, rng, stamps, 0.15)
+
+
+def _turns(config: StreamConfig, rng: np.random.Generator, stamps: Floats) -> tuple[Floats, Floats]:
+    """Ego-rotation: another view, of which a little stays. Returns [T, D], [T] rad/s."""
+    shift, rates = np.zeros((stamps.size, config.dim)), np.zeros(stamps.size)
+    for start in _moments(config, rng, config.turn_every):
+        span, rate = rng.uniform(1.0, 4.0), rng.uniform(0.3, 1.5)
+        during, after = unit(rng.normal(size=(2, config.dim)))
+        part = ((stamps - start) / span).clip(0.0, 1.0)
+        shift += rng.uniform(0.3, 0.8) * np.sin(math.pi * part)[:, None] * during
+        shift += 0.15 * part[:, None] * after
+        rates = np.where((part > 0) & (part < 1), rate * rng.choice([-1.0, 1.0]), rates)
+    return shift, rates

@@ -1,0 +1,105 @@
+"""Streams of the simulated world as a model embeds them, with what was true."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vljepa_lab.evaluation.change.embedding import Watch, load_embedded
+from vljepa_lab.evaluation.change.measures import GRACE
+from vljepa_lab.evaluation.change.rendering import RenderedScene, ScenePlan, load
+from vljepa_lab.evaluation.change.streams import ChangeStream, Event
+from vljepa_lab.world.captions import event_key, key_of
+from vljepa_ros.engines.protocol import Engine
+
+GAPS = {"gap3": (3.0, 150.0), "gap12": (12.0, 300.0), "gap60": (60.0, 900.0)}
+SCENE_SECONDS = 300.0  # of a scene in which nothing happens, before its frames come again
+HOUR = 3600.0
+_BATCH = 64
+
+
+class WrittenText:
+    """Reads with the Y-Decoder: index of the semantic key of what it writes, -1 for a text without
+    one. Keys that it writes first are new: `keys` grows."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._index: dict[str, int] = {}
+        self._read: dict[bytes, int] = {}
+
+    def index(self, key: str) -> int:
+        """Of a semantic key."""
+        return self._index.setdefault(key, len(self._index))
+
+    def __call__(self, vectors: NDArray[np.float32]) -> NDArray[np.intp]:
+        """See `TextReader`."""
+        names = [blake2b(vector.tobytes(), digest_size=16).digest() for vector in vectors]
+        new = [i for i, name in enumerate(names) if name not in self._read]
+        for start in range(0, len(new), _BATCH):
+            some = new[start : start + _BATCH]
+            for i, written in zip(some, self._engine.generate(vectors[some]), strict=True):
+                key = key_of(written.text)
+                self._read[names[i]] = -1 if key is None else self.index(key)
+        return np.array([self._read[name] for name in names], dtype=np.intp)
+
+
+def watches_of(kind: str, streams: int, first: int, perturbed: bool) -> list[Watch]:
+    """What is watched for one set of streams."""
+    gap, seconds = GAPS[kind]
+    plans = [ScenePlan(kind, first + i, gap, seconds) for i in range(streams)]
+    return [Watch(plan, perturbed, seconds) for plan in plans]
+
+
+def still_watches(scenes: int, seconds: float, first: int, perturbed: bool) -> list[Watch]:
+    """Scenes in which nothing happens, `seconds` of each."""
+    length = min(SCENE_SECONDS, seconds)
+    plans = [ScenePlan("still", first + i, HOUR, length) for i in range(scenes)]
+    return [Watch(plan, perturbed, seconds) for plan in plans]
+
+
+def stream_of(watch: Watch, folder: Path, engine: Engine, read: WrittenText) -> ChangeStream:
+    """A watched scene with its truth.
+
+    :raises FileNotFoundError: it has not been rendered and embedded.
+    """
+    scene = load(watch.plan, folder)
+    seen = load_embedded(watch, folder, engine.config.model_id)
+    config = engine.config
+    # begins and ends where no event is, so that each event is there from its onset on
+    first, last = float(seen.stamps[0]), float(seen.stamps[-1])
+    for one in scene.events:
+        if one.start <= first:
+            first = max(first, one.end + GRACE)
+    last = min([last, *(one.start for one in scene.events if one.end + GRACE > last)])
+    kept = (seen.stamps >= first) & (seen.stamps < last)
+    first = float(seen.stamps[kept][0])
+    events = tuple(
+        Event(one.start, one.end, read.index(event_key(one.kind, one.object)))
+        for one in scene.events
+        if first <= one.start < last
+    )
+    return ChangeStream(
+        name=f"{watch.plan.name}{'.perturbed' if watch.perturbed else ''}",
+        kind=watch.plan.kind,
+        perturbed=watch.perturbed,
+        stamps=seen.stamps[kept],
+        embeddings=seen.embeddings[kept],
+        clip=config.frame_interval * (config.clip_frames - 1),
+        read=read,
+        events=events,
+        states=_states(scene, read),
+        turn_rates=seen.turn_rates[kept],
+        end=last,
+    )
+
+
+def _states(scene: RenderedScene, read: WrittenText) -> tuple[tuple[float, frozenset[int]], ...]:
+    """What is true while nothing happens: that, and all that can be seen."""
+    nothing = event_key("nothing")
+    return tuple(
+        (since, frozenset(read.index(key) for key in (nothing, *keys)))
+        for since, keys in scene.states
+    )

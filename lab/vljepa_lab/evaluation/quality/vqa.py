@@ -1,0 +1,133 @@
+"""Discriminative VQA: the candidate nearest to the predicted answer, and the same without
+seeing, and seeing something else."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vljepa_lab.evaluation.quality.samples import Sample
+from vljepa_ros.engines.protocol import Engine
+from vljepa_ros.models.calibration import probabilities
+
+Floats = NDArray[np.float32]
+_BATCH = 32  # clips in one Predictor pass: larger ones leave the cache
+
+
+@dataclass(frozen=True)
+class Asked:
+    """tokens: visual tokens [N, D] of the clip asked about. other: of a clip of another scene, for
+    the control; None: no control for this one."""
+
+    tokens: Floats
+    sample: Sample
+    other: Floats | None = None
+
+
+@dataclass(frozen=True)
+class Answered:
+    """index: of the best candidate. score: its calibrated probability, 0..1. none: probability of
+    none of them. rank: place of the best right candidate, 1 for the first. blind_index: the best
+    candidate where the visual tokens are zeros. other_index: where they are those of another
+    scene's clip; -1 without control. vector: [D] the predicted answer."""
+
+    index: int
+    score: float
+    none: float
+    rank: int
+    blind_index: int
+    other_index: int
+    vector: Floats
+
+
+class Answerer:
+    """Answers samples with an engine as `answer_question` does, and remembers texts.
+
+    Candidates are embedded once each. The blind answer to a question depends on the question
+    alone, so its Predictor pass is remembered too.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._texts: dict[str, Floats] = {}
+        self._lists: dict[tuple[str, ...], Floats] = {}
+        self._blind: dict[str, Floats] = {}
+
+    def answer(self, asked: Sequence[Asked]) -> list[Answered]:
+        """Answer all; clips that share a question go through the Predictor together."""
+        by_question: defaultdict[str, list[int]] = defaultdict(list)
+        for place, one in enumerate(asked):
+            by_question[one.sample.question].append(place)
+        answers: dict[int, Answered] = {}
+        for question, places in by_question.items():
+            seen = self.predicted([asked[place].tokens for place in places], question)
+            controlled = [place for place in places if asked[place].other is not None]
+            others = dict(
+                zip(
+                    controlled,
+                    self.predicted([t for p in controlled if (t := asked[p].other) is not None],
+                                   question),
+                    strict=True,
+                )
+            )  # fmt: skip
+            blind = self._blind_answer(question, asked[places[0]].tokens)
+            for place, vector in zip(places, seen, strict=True):
+                answers[place] = self._judge(
+                    asked[place].sample, vector, blind, others.get(place)
+                )  # fmt: skip
+        return [answers[place] for place in range(len(asked))]
+
+    def predicted(self, tokens: Sequence[Floats], question: str) -> Floats:
+        """Return [len(tokens), D] float32: the answers to one question, embedded."""
+        parts = [
+            self._engine.embed(tokens[start : start + _BATCH], question)
+            for start in range(0, len(tokens), _BATCH)
+        ]
+        return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
+
+    def embedded(self, texts: tuple[str, ...]) -> Floats:
+        """Return [len(texts), D] float32, L2 norm 1."""
+        known = self._lists.get(texts)
+        if known is not None:
+            return known
+        new = [text for text in dict.fromkeys(texts) if text not in self._texts]
+        for start in range(0, len(new), 64):
+            part = new[start : start + 64]
+            self._texts.update(zip(part, self._engine.encode_text(part), strict=True))
+        stacked = np.stack([self._texts[text] for text in texts])
+        if len(texts) > 8:  # long lists recur and are slow to stack
+            self._lists[texts] = stacked
+        return stacked
+
+    def known(self, text: str) -> Floats:
+        """Return [D] float32, L2 norm 1, of one text."""
+        found = self._texts.get(text)
+        return self.embedded((text,))[0] if found is None else found
+
+    def _judge(
+        self, sample: Sample, vector: Floats, blind: Floats, other: Floats | None
+    ) -> Answered:
+        texts = self.embedded(sample.candidates)
+        similarities = texts @ vector
+        best = int(similarities.argmax())
+        each, none = probabilities(similarities, self._engine.config.calibration)
+        right = max(s for s, key in zip(similarities, sample.keys, strict=True)
+                    if key in sample.truth)  # fmt: skip
+        return Answered(
+            best,
+            float(each[best]),
+            none,
+            int((similarities > right).sum()) + 1,
+            int((texts @ blind).argmax()),
+            -1 if other is None else int((texts @ other).argmax()),
+            vector,
+        )
+
+    def _blind_answer(self, question: str, like: Floats) -> Floats:
+        if question not in self._blind:
+            (self._blind[question],) = self._engine.embed([np.zeros_like(like)], question)
+        return self._blind[question]
