@@ -11,7 +11,7 @@ from vljepa_ros.cli.failure import CliError
 
 MODELS = {
     "nano": "vljepa_lab.training.nano",
-    "full": "vljepa_lab.training.full_train",
+    "full": "vljepa_lab.training.paper.train",
     "calibrate": "vljepa_lab.training.calibrate_folder",
     "blind": "vljepa_lab.compare.blind",
     "comparison": "vljepa_lab.compare.comparison",

@@ -24,10 +24,8 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from vljepa_lab.training.full_gather import gathered_loss
-from vljepa_lab.training.full_order import DataOrder
-from vljepa_lab.training.full_samples import Sample, read_samples
-from vljepa_lab.training.full_trainee import FullTrainee, Preparer
+from vljepa_lab.training.paper.samples import DataOrder, Sample, read_samples
+from vljepa_lab.training.paper.trainee import BatchMaker, PaperTrainee, gathered_loss
 from vljepa_ros.models.config import ModelConfig, ModelError, load_config
 from vljepa_ros.models.vl_jepa.full_folder import finish_folder, write_tensors
 from vljepa_ros.models.vl_jepa.full_sizes import is_full
@@ -81,8 +79,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def train(settings: Settings) -> Path:
     """Train, or go on where the last checkpoint in `out` was written.
 
-    :returns: the folder of the trained model.
-    :raises ValueError: data or model that cannot be used.
+    Returns:
+        The folder of the trained model.
+
+    Raises:
+        ValueError: Data or model that cannot be used.
     """
     config = load_config(settings.model)
     if not is_full(config):
@@ -91,7 +92,7 @@ def train(settings: Settings) -> Path:
     device = torch.device("cuda", rank % torch.cuda.device_count()) if _gpu() else _CPU
     torch.manual_seed(settings.seed)
     samples = read_samples(settings.data)
-    trainee = FullTrainee(config, settings.checkpointing).to(device)
+    trainee = PaperTrainee(config, settings.checkpointing).to(device)
     trainee.train()
     vision = load_modules(config, frozenset({"vision"}))["vision"].to(device)
     optimiser = _optimiser(trainee, settings.rate)
@@ -127,7 +128,7 @@ class _Run:
     settings: Settings
     config: ModelConfig
     model: nn.Module
-    trainee: FullTrainee
+    trainee: PaperTrainee
     vision: nn.Module
     optimiser: torch.optim.Optimizer
     device: torch.device
@@ -135,7 +136,7 @@ class _Run:
     ranks: int
 
     def __post_init__(self) -> None:
-        self.prepare = Preparer(self.config, self.settings.frames)
+        self.prepare = BatchMaker(self.config, self.settings.frames)
         self.by_stage: dict[int, list[Sample]] = {}
 
     def step(self, step: int, samples: Sequence[Sample]) -> None:
@@ -191,7 +192,7 @@ def _gpu() -> bool:
     return torch.cuda.is_available()
 
 
-def _optimiser(trainee: FullTrainee, rate: float) -> torch.optim.Optimizer:
+def _optimiser(trainee: PaperTrainee, rate: float) -> torch.optim.Optimizer:
     groups = [
         {"params": [*trainee.predictor.parameters(), trainee.log_scale], "lr": rate},
         {"params": list(trainee.y_encoder.parameters()), "lr": rate * _Y_ENCODER_RATE},
@@ -207,7 +208,7 @@ def _schedule(step: int, steps: int, warmup: int) -> float:
     return 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
-def _save(file: Path, trainee: FullTrainee, optimiser: torch.optim.Optimizer, done: int) -> None:
+def _save(file: Path, trainee: PaperTrainee, optimiser: torch.optim.Optimizer, done: int) -> None:
     aside = file.with_suffix(".part")
     state = {"done": done, "model": trainee.state_dict(), "optimiser": optimiser.state_dict()}
     torch.save(state, aside)
@@ -215,7 +216,7 @@ def _save(file: Path, trainee: FullTrainee, optimiser: torch.optim.Optimizer, do
 
 
 def _resume(
-    file: Path, trainee: FullTrainee, optimiser: torch.optim.Optimizer, device: torch.device
+    file: Path, trainee: PaperTrainee, optimiser: torch.optim.Optimizer, device: torch.device
 ) -> int:
     if not file.is_file():
         return 0
@@ -233,7 +234,7 @@ def _cut_log(file: Path, done: int) -> None:
         file.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
 
-def _write_model(folder: Path, config: ModelConfig, trainee: FullTrainee) -> None:
+def _write_model(folder: Path, config: ModelConfig, trainee: PaperTrainee) -> None:
     """A folder like the one that was started from, with the new weights and temperature."""
     from safetensors.torch import load_file
 
@@ -257,8 +258,7 @@ def _settings(argv: Sequence[str] | None) -> Settings:
     parser = argparse.ArgumentParser(
         prog="vljepa train full",
         description="Train a full-sized VL-JEPA: stage 1 on captions, stage 2 on questions. "
-        "Several "
-        "GPUs: torchrun --nproc-per-node N -m vljepa_lab.training.full_train OPTIONS. "
+        "Several GPUs: torchrun --nproc-per-node N -m vljepa_lab.training.paper.train OPTIONS. "
         "Run the same line again to go on after an interruption.",
     )
     parser.add_argument("--model", type=Path, required=True, help="model folder to start from")
@@ -281,27 +281,16 @@ def _settings(argv: Sequence[str] | None) -> Settings:
     parser.add_argument("--every", type=int, default=500, help="steps between checkpoints")
     parser.add_argument("--bf16", action="store_true", help="compute in bfloat16")
     parser.add_argument(
-        "--gradient-checkpointing", action="store_true", help="less memory, a third more time"
+        "--gradient-checkpointing",
+        dest="checkpointing",
+        action="store_true",
+        help="less memory, a third more time",
     )
     parser.add_argument(
         "--stop-after", type=int, metavar="STEP", help="leave off at this step, to be resumed"
     )
-    args = parser.parse_args(argv)
-    return Settings(
-        args.model,
-        tuple(args.data),
-        args.out,
-        (args.steps[0], args.steps[1]),
-        args.batch,
-        args.rate,
-        args.warmup,
-        args.frames,
-        args.seed,
-        args.every,
-        args.bf16,
-        args.gradient_checkpointing,
-        args.stop_after,
-    )
+    given = vars(parser.parse_args(argv))
+    return Settings(**{**given, "data": tuple(given["data"]), "steps": tuple(given["steps"])})
 
 
 if __name__ == "__main__":

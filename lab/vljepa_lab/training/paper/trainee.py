@@ -1,19 +1,25 @@
-"""What is trained of the paper-sized VL-JEPA, and how a batch goes through it."""
+"""What is trained of the paper-sized VL-JEPA, how a batch is made, and its loss over all processes.
+
+The loss is InfoNCE over the batches of all processes, equal to that of one process with the whole
+batch.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vljepa_lab.training.full_gather import number_keys
-from vljepa_lab.training.full_samples import DEFAULT_QUERIES, Sample, load_clip
+from vljepa_lab.training.losses import info_nce
+from vljepa_lab.training.paper.samples import DEFAULT_QUERIES, Sample, load_clip
 from vljepa_ros.models.config import ModelConfig
 from vljepa_ros.models.image_fit import normalise_frames
 from vljepa_ros.models.vl_jepa.full_sizes import FullSizes
@@ -37,15 +43,16 @@ class Batch:
     keys: Tensor
 
 
-class FullTrainee(nn.Module):
+class PaperTrainee(nn.Module):
     """Predictor, Y-Encoder and temperature; the X-Encoder and the token table are frozen (section
     3.2)."""
 
     def __init__(self, config: ModelConfig, checkpointing: bool) -> None:
         """Load the weights of a model folder.
 
-        :param checkpointing: compute activations again in the backward pass instead of keeping
-            them.
+        Args:
+            config: The model folder's configuration.
+            checkpointing: Compute activations again in the backward pass instead of keeping them.
         """
         super().__init__()
         modules = load_modules(config, frozenset({"predictor", "text"}))
@@ -72,13 +79,15 @@ class FullTrainee(nn.Module):
         )
 
 
-class Preparer:
+class BatchMaker:
     """Samples to batches. Which prompt a caption is asked with follows from the sample's index."""
 
     def __init__(self, config: ModelConfig, frames: int) -> None:
         """Read tokenizers and token table of a model folder.
 
-        :param frames: of a clip in training.
+        Args:
+            config: The model folder's configuration.
+            frames: Of a clip in training.
         """
         sizes = FullSizes.of(config)
         self._config = config
@@ -106,3 +115,62 @@ class Preparer:
             torch.from_numpy(mask),
             number_keys([sample.key for sample in samples]),
         )
+
+
+class _Gather(torch.autograd.Function):
+    """All rows of all processes; gradients come back summed over the processes."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        found = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
+        dist.all_gather(found, rows.contiguous())
+        ctx.own = len(rows)
+        return torch.cat(found)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        whole = gradients[0].contiguous()
+        dist.all_reduce(whole)
+        start = dist.get_rank() * ctx.own
+        return whole[start : start + ctx.own]
+
+
+def gather(rows: Tensor) -> Tensor:
+    """[B, ...] of each process to [n * B, ...], differentiable; itself where there is one
+    process."""
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return rows
+    if rows.requires_grad:
+        found: Tensor = _Gather.apply(rows)  # type: ignore[no-untyped-call]
+        return found
+    return _Gather.forward(_Context(), rows)
+
+
+class _Context:
+    own = 0
+
+
+def number_keys(keys: Sequence[str]) -> Tensor:
+    """Keys as int64, the same number in every process."""
+    return torch.tensor(
+        [
+            int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "little", signed=True)
+            for key in keys
+        ]
+    )
+
+
+def gathered_loss(predicted: Tensor, answers: Tensor, keys: Tensor, log_scale: Tensor) -> Tensor:
+    """Bidirectional InfoNCE of [B, D] predictions and answers (norm 1) of every process.
+
+    Every process computes the same value. Its gradient on the own rows is the sum over processes,
+    and DDP divides by their number: together that is the gradient of the single-process loss.
+    Answers of
+    equal key are one column, so a repeated answer is no negative of itself.
+    """
+    predicted, answers, keys = gather(predicted), gather(answers), gather(keys)
+    seen: dict[int, int] = {}
+    for row, key in enumerate(keys.tolist()):
+        seen.setdefault(key, row)
+    columns = torch.tensor(list(seen.values()), device=answers.device)
+    return info_nce(predicted, answers[columns], keys, keys[columns], log_scale)

@@ -22,10 +22,9 @@ from tiny_full import converted
 from tiny_hub import image
 from torch.nn import functional
 
-from vljepa_lab.training.full_gather import gathered_loss, number_keys
-from vljepa_lab.training.full_order import DataOrder
-from vljepa_lab.training.full_samples import load_clip, read_samples, spread
-from vljepa_lab.training.full_train import main
+from vljepa_lab.training.paper.samples import DataOrder, evenly_spaced, load_clip, read_samples
+from vljepa_lab.training.paper.train import main
+from vljepa_lab.training.paper.trainee import gathered_loss, number_keys
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.models.config import load_config
 
@@ -79,7 +78,7 @@ def two_processes(options: list[str]) -> None:
             "RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank),
             "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1",
         }  # fmt: skip
-        line = [sys.executable, "-m", "vljepa_lab.training.full_train", *options]
+        line = [sys.executable, "-m", "vljepa_lab.training.paper.train", *options]
         running.append(subprocess.Popen(line, env=env, stderr=subprocess.PIPE, text=True))
     try:
         for process in running:
@@ -181,7 +180,7 @@ def test_webdataset_and_jsonl_give_the_same(tmp_path: Path) -> None:
     one, other = load_clip(plain, 4, spec), load_clip(packed, 4, spec)
     np.testing.assert_array_equal(one, other)
     assert one.shape == (4, 32, 32, 3)
-    assert spread(6, 4).tolist() == [0, 2, 3, 5]
+    assert evenly_spaced(6, 4).tolist() == [0, 2, 3, 5]
 
 
 def test_videos_and_images(tmp_path: Path) -> None:

@@ -54,7 +54,8 @@ class Sample:
 def read_samples(sources: Sequence[Path]) -> list[Sample]:
     """All samples of JSONL and tar files.
 
-    :raises ValueError: a missing file, or a line that is not a sample; the message names file and
+    Raises:
+        ValueError: a missing file, or a line that is not a sample; the message names file and
         line.
     """
     samples: list[Sample] = []
@@ -68,7 +69,8 @@ def read_samples(sources: Sequence[Path]) -> list[Sample]:
 def load_clip(sample: Sample, frames: int, preprocessing: Mapping[str, Any]) -> NDArray[np.uint8]:
     """`frames` frames spread evenly over the whole clip, resized and cropped: [frames, S, S, 3].
 
-    :raises ValueError: a clip that cannot be read, or of a kind that is not allowed.
+    Raises:
+        ValueError: a clip that cannot be read, or of a kind that is not allowed.
     """
     suffix = Path(sample.clip).suffix.lower()
     if sample.archive is None:
@@ -80,7 +82,7 @@ def load_clip(sample: Sample, frames: int, preprocessing: Mapping[str, Any]) -> 
     return np.stack([fit_image(np.ascontiguousarray(image), preprocessing) for image in images])
 
 
-def spread(total: int, frames: int) -> NDArray[np.int64]:
+def evenly_spaced(total: int, frames: int) -> NDArray[np.int64]:
     """Indices of `frames` frames spread evenly over `total`."""
     return np.round(np.linspace(0, total - 1, frames)).astype(np.int64)
 
@@ -144,7 +146,7 @@ def _decode(data: bytes, suffix: str, name: str, frames: int) -> list[NDArray[np
             raise ValueError(
                 f"'{name}' is {stack.dtype} {stack.shape}, allowed: uint8 [T, H, W, 3]"
             )
-        return [stack[i] for i in spread(len(stack), frames)]
+        return [stack[i] for i in evenly_spaced(len(stack), frames)]
     if suffix in _IMAGES:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
         if image is None:
@@ -162,7 +164,7 @@ def _video(path: str, name: str, frames: int) -> list[NDArray[np.uint8]]:
     reader = cv2.VideoCapture(path)
     try:
         total = int(reader.get(cv2.CAP_PROP_FRAME_COUNT))
-        wanted = {int(i) for i in spread(max(total, 1), frames)}
+        wanted = {int(i) for i in evenly_spaced(max(total, 1), frames)}
         found: dict[int, NDArray[np.uint8]] = {}
         index = 0
         while index <= max(wanted) and reader.grab():  # seeking is inexact in many containers
@@ -176,4 +178,48 @@ def _video(path: str, name: str, frames: int) -> list[NDArray[np.uint8]]:
     if not found:
         raise ValueError(f"'{name}' cannot be read as a video")
     near = sorted(found)
-    return [found[min(near, key=lambda n: abs(n - int(i)))] for i in spread(max(total, 1), frames)]
+    return [
+        found[min(near, key=lambda n: abs(n - int(i)))]
+        for i in evenly_spaced(max(total, 1), frames)
+    ]
+
+
+@dataclass(frozen=True)
+class DataOrder:
+    """Shuffled epochs of `count` samples, cut into global batches; what is left over ends the
+    epoch.
+
+    The global batch does not depend on how many processes share it: rank r of n takes its n-th
+    part.
+    """
+
+    count: int
+    batch: int
+    seed: int
+    stage: int
+
+    def __post_init__(self) -> None:
+        if self.count < self.batch or self.batch < 1:
+            raise ValueError(
+                f"stage {self.stage} has {self.count} samples, the global batch is {self.batch}; "
+                "allowed: a batch of 1 up to the number of samples"
+            )
+
+    @property
+    def per_epoch(self) -> int:
+        """Batches in an epoch."""
+        return self.count // self.batch
+
+    def indices(self, step: int, rank: int = 0, ranks: int = 1) -> list[int]:
+        """Samples of a step for one process.
+
+        Raises:
+            ValueError: A batch that the processes cannot share evenly.
+        """
+        if self.batch % ranks:
+            raise ValueError(f"the global batch {self.batch} is no multiple of {ranks} processes")
+        epoch, position = divmod(step, self.per_epoch)
+        rng = np.random.default_rng([self.seed, self.stage, epoch])
+        order = rng.permutation(self.count)[position * self.batch : (position + 1) * self.batch]
+        own = self.batch // ranks
+        return [int(i) for i in order[rank * own : (rank + 1) * own]]
