@@ -1,4 +1,5 @@
-"""Where the package's files are: interfaces, models, configuration, launch files.
+"""Where the package's files are: interfaces, models (shipped, or of the hub), configuration, launch
+files.
 
 They lie beside the Python package in the source tree, and under `share/vljepa_ros` of the prefix
 in a colcon install and in a wheel.
@@ -6,10 +7,14 @@ in a colcon install and in a wheel.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from vljepa_ros.models.config import ModelError
-from vljepa_ros.models.hub_cache import is_hub_id, local_snapshot
+
+_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "README.md"]
+_INSTALL = "huggingface_hub is not installed: pip install huggingface_hub"
 
 
 def share_dir() -> Path:
@@ -57,3 +62,48 @@ def model_dir(model: str) -> Path:
         f"no model '{model}': it is neither a folder nor one of the shipped models"
         f" ({', '.join(model_names()) or 'none'})"
     )
+
+
+def is_hub_id(model: str) -> bool:
+    """Whether a name has the form `owner/name`."""
+    return _ID.fullmatch(model) is not None
+
+
+def local_snapshot(model: str) -> Path:
+    """Folder of a hub id in the hub's cache; never the network.
+
+    :raises ModelError: it is not there; the message names `vljepa fetch-model`.
+    """
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise ModelError(
+            f"'{model}' is no folder; to look it up as a hub id: {_INSTALL}"
+        ) from error
+    try:
+        return Path(snapshot_download(model, local_files_only=True))
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"model '{model}' is neither a folder nor in the hub's cache on this disk; "
+            f"download it with: vljepa fetch-model {model}"
+        ) from error
+
+
+def fetch_model(model: str, revision: str | None = None, checkpoint: bool = False) -> Path:
+    """Download a model's files into the hub's cache.
+
+    :param checkpoint: `*.pt` too; they are pickles, for conversion only.
+    :raises ModelError: not a hub id, no such model, or no network.
+    """
+    if not is_hub_id(model):
+        raise ModelError(f"{model!r} is not a hub id; allowed: OWNER/NAME")
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise ModelError(_INSTALL) from error
+    patterns = _FILES + (["*.pt"] if checkpoint else [])
+    try:
+        return Path(snapshot_download(model, revision=revision, allow_patterns=patterns))
+    except Exception as error:  # the hub client and its transport raise many kinds
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"'{model}' cannot be fetched: {reason}") from error

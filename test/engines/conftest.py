@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 
 from vljepa_lab.training.package import Contents, write_model_folder  # noqa: E402
-from vljepa_ros.models.vl_jepa.architecture import (  # noqa: E402
+from vljepa_ros.models.vl_jepa.nano_config import (  # noqa: E402
     Architecture,
     FrameSizes,
     PredictorSizes,
@@ -18,7 +18,7 @@ from vljepa_ros.models.vl_jepa.architecture import (  # noqa: E402
     WindowSizes,
     YDecoderSizes,
 )
-from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA  # noqa: E402
+from vljepa_ros.models.vl_jepa.nano_model import VLJEPA  # noqa: E402
 
 TEXTS = ["the door opens", "the door closes", "a red mug", "yes", "no"]
 VOCABULARY = {"what is happening?": ["the door opens", "the door closes"], "who?": ["yes", "no"]}

@@ -8,7 +8,8 @@ import pytest
 
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.text_cache import TextCache
-from vljepa_ros.models.config import ModelError, load_config
+from vljepa_ros.models.config import ModelError
+from vljepa_ros.models.folder import load_config
 
 # The export of the tiny model takes long where other processes have the cores.
 pytestmark = pytest.mark.timeout(600)

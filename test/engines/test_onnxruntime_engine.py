@@ -11,8 +11,8 @@ from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from vljepa_ros.engines.protocol import Clip
 from vljepa_ros.models.config import ModelError
-from vljepa_ros.models.vl_jepa.text import TextTokenizer
-from vljepa_ros.models.vl_jepa.weights import load_model
+from vljepa_ros.models.vl_jepa.nano_text import TextTokenizer
+from vljepa_ros.models.vl_jepa.nano_weights import load_model
 
 # The export of the tiny model takes long where other processes have the cores.
 pytestmark = pytest.mark.timeout(600)

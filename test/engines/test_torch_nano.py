@@ -11,7 +11,8 @@ from vljepa_lab.evaluation.bench_engine import BenchSettings, bench_engine
 from vljepa_lab.evaluation.engine_table import table
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Clip
-from vljepa_ros.models.config import ModelError, load_config
+from vljepa_ros.models.config import ModelError
+from vljepa_ros.models.folder import load_config
 
 
 def clip_of(config: Any, seed: int = 0) -> Clip:

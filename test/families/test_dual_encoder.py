@@ -18,11 +18,14 @@ from vljepa_ros.engines.onnxruntime_runner import OnnxRuntimeRunner
 from vljepa_ros.engines.protocol import Clip
 from vljepa_ros.engines.torch_export import export_parts
 from vljepa_ros.engines.torch_runner import TorchRunner
-from vljepa_ros.models.config import ModelError, load_config
-from vljepa_ros.models.dual_encoder.parts import dual_encoder_parts
-from vljepa_ros.models.dual_encoder.prompts import TEMPLATES
-from vljepa_ros.models.dual_encoder.text_tokens import TextTokens
-from vljepa_ros.models.dual_encoder.torch_towers import load_towers
+from vljepa_ros.models.config import ModelError
+from vljepa_ros.models.dual_encoder.hub_towers import load_towers
+from vljepa_ros.models.dual_encoder.inputs import (
+    TEMPLATES,
+    DualEncoderTokenizer,
+    dual_encoder_parts,
+)
+from vljepa_ros.models.folder import load_config
 
 BOTH = frozenset({"vision", "text"})
 FOLDERS = ("clip_folder", "siglip_folder", "naflex_folder")
@@ -97,7 +100,7 @@ def test_ids_equal_those_of_siglip_2s_own_tokenizer(side: str, tmp_path: Path) -
     own.save_pretrained(tmp_path)
     texts = ["A red cup", "a Door", "red " * 20]
     expected = own(texts, padding="max_length", truncation=True, max_length=16)
-    tokens = TextTokens(
+    tokens = DualEncoderTokenizer(
         tmp_path / "tokenizer.json",
         length=16,
         pad_id=0,

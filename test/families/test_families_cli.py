@@ -16,8 +16,7 @@ from vljepa_ros.cli.main import main
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Clip
 from vljepa_ros.models.config import ModelError
-from vljepa_ros.models.hub_cache import fetch_model
-from vljepa_ros.resources import model_dir
+from vljepa_ros.resources import fetch_model, model_dir
 
 
 @pytest.fixture(autouse=True)

@@ -17,8 +17,9 @@ from vljepa_ros.engines.load_family import torch_modules, warm_up
 from vljepa_ros.engines.part_runner import padded_length, padded_rows
 from vljepa_ros.engines.protocol import Clip
 from vljepa_ros.engines.torch_runner import TorchRunner
-from vljepa_ros.models.config import ModelConfig, load_config
-from vljepa_ros.models.vl_jepa.full_sizes import full_parts
+from vljepa_ros.models.config import ModelConfig
+from vljepa_ros.models.folder import load_config
+from vljepa_ros.models.vl_jepa.paper_config import paper_parts
 
 # Compiling takes its time on a busy machine.
 pytestmark = pytest.mark.timeout(600)
@@ -59,14 +60,14 @@ def test_questions_of_all_lengths_share_a_graph(config: ModelConfig) -> None:
         return module.forward
 
     runner = TorchRunner(
-        full_parts(config), torch_modules(config, ALL), device="cpu", compiled=True,
+        paper_parts(config), torch_modules(config, ALL), device="cpu", compiled=True,
         backend=backend,
     )  # fmt: skip
     assert runner.fixed_shapes
     assert runner.info.engine == "torch-compiled"
     compiled = FullVlJepaEngine(config, runner, ALL)
     eager = FullVlJepaEngine(
-        config, TorchRunner(full_parts(config), torch_modules(config, ALL), device="cpu"), ALL
+        config, TorchRunner(paper_parts(config), torch_modules(config, ALL), device="cpu"), ALL
     )
     clips = [Clip(np.stack([image(32, 32, s * 9 + i) for i in range(8)]), tuple(range(8)))
              for s in range(4)]  # fmt: skip
@@ -93,7 +94,7 @@ def test_questions_of_all_lengths_share_a_graph(config: ModelConfig) -> None:
 
 def test_rows_that_were_filled_up_are_kept_without_the_filling(config: ModelConfig) -> None:
     runner = TorchRunner(
-        full_parts(config), torch_modules(config, ALL), device="cpu", compiled=True,
+        paper_parts(config), torch_modules(config, ALL), device="cpu", compiled=True,
         backend="eager", keep=True,
     )  # fmt: skip
     engine = FullVlJepaEngine(config, runner, ALL)
@@ -107,7 +108,7 @@ def test_rows_that_were_filled_up_are_kept_without_the_filling(config: ModelConf
 def test_a_model_without_memory_takes_smaller_batches(part: str, config: ModelConfig) -> None:
     """torch raises in the real model, as it does on a full GPU; two clips fit."""
     modules = torch_modules(config, ALL)
-    runner = TorchRunner(full_parts(config), modules, device="cpu")
+    runner = TorchRunner(paper_parts(config), modules, device="cpu")
     engine = FullVlJepaEngine(config, runner, ALL)
     clips = [Clip(np.stack([image(32, 32, s * 9 + i) for i in range(2)]), (0, 1)) for s in range(5)]
     expected = [e.tokens for e in engine.encode(clips, [None] * 5)]

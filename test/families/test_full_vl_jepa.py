@@ -22,11 +22,12 @@ from vljepa_ros.engines.onnxruntime_runner import OnnxRuntimeRunner
 from vljepa_ros.engines.protocol import Clip
 from vljepa_ros.engines.torch_export import export_parts
 from vljepa_ros.engines.torch_runner import TorchRunner
-from vljepa_ros.models.config import ModelError, load_config
+from vljepa_ros.models.config import ModelError
+from vljepa_ros.models.folder import load_config
 from vljepa_ros.models.vl_jepa.convert_open_vljepa import convert_open_vljepa
-from vljepa_ros.models.vl_jepa.full_sizes import full_parts
-from vljepa_ros.models.vl_jepa.full_token_table import TokenTable
-from vljepa_ros.models.vl_jepa.full_weights import load_modules
+from vljepa_ros.models.vl_jepa.paper_config import paper_parts
+from vljepa_ros.models.vl_jepa.paper_model import load_modules
+from vljepa_ros.models.vl_jepa.paper_text import TokenTable
 
 ALL = frozenset({"vision", "predictor", "text"})
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
@@ -39,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def engine_of(folder: Path) -> FullVlJepaEngine:
     config = load_config(folder)
-    runner = TorchRunner(full_parts(config), torch_modules(config, ALL), device="cpu")
+    runner = TorchRunner(paper_parts(config), torch_modules(config, ALL), device="cpu")
     return FullVlJepaEngine(config, runner, ALL)
 
 
@@ -154,7 +155,7 @@ def test_tokens_stay_on_the_device_as_long_as_they_are_kept(
     folder: Path, engine: FullVlJepaEngine
 ) -> None:
     config = load_config(folder)
-    runner = TorchRunner(full_parts(config), torch_modules(config, ALL), device="cpu", keep=True)
+    runner = TorchRunner(paper_parts(config), torch_modules(config, ALL), device="cpu", keep=True)
     keeping = FullVlJepaEngine(config, runner, ALL)
     clips = [clip_of(2), clip_of(3)]
     kept = [e.tokens for e in keeping.encode(clips, [None] * 2)]
@@ -190,7 +191,7 @@ def test_score_ranks_candidates(engine: FullVlJepaEngine) -> None:
 @pytest.mark.timeout(600)  # an export takes its time on a busy machine
 def test_onnx_runtime_equals_torch(folder: Path, engine: FullVlJepaEngine, tmp_path: Path) -> None:
     config = load_config(folder)
-    specs = full_parts(config)
+    specs = paper_parts(config)
     sizes = {"batch": 2, "frames": 8, "tokens": 16, "query": 5, "length": 6}
     graphs = export_parts(specs, torch_modules(config, ALL), tmp_path, sizes=sizes)
     exported = FullVlJepaEngine(config, OnnxRuntimeRunner(specs, graphs, threads=1), ALL)

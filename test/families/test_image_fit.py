@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from tiny_hub import image
 
-from vljepa_ros.models.config import ModelConfig, ModelError, load_config
-from vljepa_ros.models.dual_encoder.parts import patch_size
-from vljepa_ros.models.image_fit import fit_image, normalise_frames, resize_antialiased
-from vljepa_ros.models.pixel_input import PixelInput
+from vljepa_ros.models.config import ModelConfig, ModelError
+from vljepa_ros.models.dual_encoder.inputs import patch_size
+from vljepa_ros.models.folder import load_config
+from vljepa_ros.models.preprocessing import normalise_frames, preprocess, resize_antialiased
+from vljepa_ros.models.torch_preprocessing import PixelInput
 
 
 class Shown(torch.nn.Module):
@@ -71,7 +72,7 @@ def test_input_equals_the_hub_processor(
     processor = transformers.AutoImageProcessor.from_pretrained(folder, use_fast=False)
     source = image(*size)
     expected = processor(images=Image.fromarray(source), return_tensors="np")["pixel_values"]
-    seen = pixels_of(config, fit_image(source, config.preprocessing)[None])
+    seen = pixels_of(config, preprocess(source, config.preprocessing)[None])
     # In units of the image's own 0..1, that is before the division by the standard deviation.
     std = np.asarray(config.preprocessing["std"])[:, None, None]
     assert np.abs((seen - expected) * std).max() <= 1.0 / 255.0 + 1e-6
@@ -83,7 +84,7 @@ def test_patches_equal_the_hub_processor(naflex_folder: Path) -> None:
     source = image(75, 75)
     expected = processor(images=Image.fromarray(source), return_tensors="np")
     assert expected["spatial_shapes"].tolist() == [[4, 4]]
-    seen = pixels_of(config, fit_image(source, config.preprocessing)[None])
+    seen = pixels_of(config, preprocess(source, config.preprocessing)[None])
     assert np.abs(seen - expected["pixel_values"]).max() * 0.5 <= 1.0 / 255.0 + 1e-6
 
 
@@ -101,13 +102,13 @@ def test_frames_are_normalised_in_fp32_on_the_device(clip_folder: Path) -> None:
 def test_wrong_images_are_named() -> None:
     spec = {"resize": "exact", "size": 8}
     with pytest.raises(ModelError, match=r"\[H, W, 3\] uint8"):
-        fit_image(np.zeros((8, 8), np.uint8), spec)
+        preprocess(np.zeros((8, 8), np.uint8), spec)
     with pytest.raises(ModelError, match="allowed: bilinear, bicubic, lanczos"):
-        fit_image(image(9, 9), {**spec, "interpolation": "nearest"})
+        preprocess(image(9, 9), {**spec, "interpolation": "nearest"})
     with pytest.raises(ModelError, match="allowed: shortest_edge, exact, none"):
-        fit_image(image(9, 9), {**spec, "resize": "longest"})
+        preprocess(image(9, 9), {**spec, "resize": "longest"})
     with pytest.raises(ModelError, match="does not fit"):
-        fit_image(image(9, 9), {"resize": "none", "size": 9, "crop": 10})
+        preprocess(image(9, 9), {"resize": "none", "size": 9, "crop": 10})
 
 
 @pytest.mark.parametrize("size", [(48, 64), (120, 47), (33, 32)])
@@ -117,8 +118,8 @@ def test_torch_resizes_as_numpy_does(size: tuple[int, int], how: str, name: str)
     """The way that a GPU takes, on the CPU: at most one level apart."""
     spec = {"resize": how, "size": 32, "crop": 32, "interpolation": name}
     source = image(*size)[..., ::-1]  # a view, as cameras with bgr8 give it
-    here = fit_image(source, spec).astype(int)
-    there = fit_image(source, {**spec, "device": "cpu"}).astype(int)
+    here = preprocess(source, spec).astype(int)
+    there = preprocess(source, {**spec, "device": "cpu"}).astype(int)
     assert there.shape == here.shape == (32, 32, 3)
     assert np.abs(there - here).max() <= 1
     assert (there != here).mean() < 0.01

@@ -18,10 +18,11 @@ from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.onnxruntime_runner import OnnxRuntimeRunner
 from vljepa_ros.engines.protocol import Clip
 from vljepa_ros.engines.torch_export import export_parts
-from vljepa_ros.models.config import ModelError, load_config
-from vljepa_ros.models.dual_encoder.parts import dual_encoder_parts
-from vljepa_ros.models.dual_encoder.torch_towers import load_towers
-from vljepa_ros.models.image_fit import fit_image
+from vljepa_ros.models.config import ModelError
+from vljepa_ros.models.dual_encoder.hub_towers import load_towers
+from vljepa_ros.models.dual_encoder.inputs import dual_encoder_parts
+from vljepa_ros.models.folder import load_config
+from vljepa_ros.models.preprocessing import preprocess
 
 BOTH = frozenset({"vision", "text"})
 
@@ -54,7 +55,7 @@ def test_input_equals_open_clips_transform(folders: dict[str, Path]) -> None:
     expected = bytes.fromhex(reference()["variants"]["tiny"]["resized_40x56"])
     config = load_config(folders["tiny"])
     assert config.preprocessing["mean"] == config.preprocessing["std"] == [0.5, 0.5, 0.5]
-    seen = fit_image(image(40, 56, 7), config.preprocessing).astype(int)
+    seen = preprocess(image(40, 56, 7), config.preprocessing).astype(int)
     levels = np.frombuffer(expected, np.uint8).reshape(32, 32, 3).astype(int)
     assert np.abs(seen - levels).max() <= 1
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from vljepa_ros.models.dual_encoder.prompts import as_statement, expand
+from vljepa_ros.models.dual_encoder.inputs import as_statement, expand
 
 
 @pytest.mark.parametrize(

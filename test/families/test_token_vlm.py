@@ -16,9 +16,10 @@ from tiny_token_vlms import tiny_instructblip, tiny_qwen
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Clip
 from vljepa_ros.engines.torch_token_vlm import TorchTokenVlm
-from vljepa_ros.models.config import ModelError, load_config
-from vljepa_ros.models.image_fit import fit_image, normalise_frames
-from vljepa_ros.models.token_vlm.torch_qwen import _AFTER, _BEFORE, video_patches
+from vljepa_ros.models.config import ModelError
+from vljepa_ros.models.folder import load_config
+from vljepa_ros.models.preprocessing import normalise_frames, preprocess
+from vljepa_ros.models.token_vlm.qwen import _AFTER, _BEFORE, video_patches
 
 QUESTION = "what is happening in the video ?"
 
@@ -147,7 +148,7 @@ def test_images_equal_the_hub_processor(blip: tuple[Path, TorchTokenVlm]) -> Non
     source = image(50, 70)
     expected = processor(images=Image.fromarray(source), return_tensors="np")["pixel_values"][0]
     spec = engine.config.preprocessing
-    seen = normalise_frames(fit_image(source, spec)[None], spec)[0]
+    seen = normalise_frames(preprocess(source, spec)[None], spec)[0]
     std = np.asarray(spec["std"])[:, None, None]
     assert np.abs((seen - expected) * std).max() <= 1.0 / 255.0 + 1e-6
 
@@ -171,18 +172,18 @@ def test_one_vision_pass_serves_all_questions(qwen: tuple[Path, TorchTokenVlm]) 
     engine = qwen[1]
     seen: list[int] = []
     model: Any = engine._loaded
-    see = model.see
+    encode_image = model.encode_image
 
     def counted(frames: Any) -> Any:
         seen.append(len(frames))
-        return see(frames)
+        return encode_image(frames)
 
-    model.see = counted
+    model.encode_image = counted
     tokens = engine.encode([clip_of(56)], [None])[0].tokens
     first = engine.score(tokens, QUESTION, ["red", "blue"])
     engine.caption([tokens], "describe", longest=2)
     np.testing.assert_allclose(engine.score(tokens, QUESTION, ["red", "blue"]), first, atol=1e-6)
-    model.see = see
+    model.encode_image = encode_image
     assert seen == [4]
 
 

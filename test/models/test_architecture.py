@@ -5,7 +5,7 @@ import json
 import pytest
 
 from vljepa_ros.models.config import ModelError
-from vljepa_ros.models.vl_jepa.architecture import Architecture, FrameSizes, PredictorSizes
+from vljepa_ros.models.vl_jepa.nano_config import Architecture, FrameSizes, PredictorSizes
 
 
 def test_an_architecture_survives_json() -> None:

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vljepa_ros.models.calibration import FEATURES, features, probabilities
-from vljepa_ros.models.config import Calibration, load_config
+from vljepa_ros.models.config import Calibration
+from vljepa_ros.models.folder import load_config
 
 FITTED = Calibration(
     logit_scale=20.0,

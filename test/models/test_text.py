@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vljepa_ros.models.config import ModelError
-from vljepa_ros.models.vl_jepa.text import DecoderWords, TextTokenizer, split_words
+from vljepa_ros.models.vl_jepa.nano_text import DecoderWords, TextTokenizer, split_words
 
 
 def test_words_go_to_numbers_and_back() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
 from vljepa_ros.models.config import ModelError  # noqa: E402
-from vljepa_ros.models.vl_jepa.architecture import (  # noqa: E402
+from vljepa_ros.models.vl_jepa.nano_config import (  # noqa: E402
     Architecture,
     FrameSizes,
     PredictorSizes,
@@ -18,16 +18,13 @@ from vljepa_ros.models.vl_jepa.architecture import (  # noqa: E402
     WindowSizes,
     YDecoderSizes,
 )
-from vljepa_ros.models.vl_jepa.predictor import Predictor  # noqa: E402
-from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA, trainable_parameters  # noqa: E402
-from vljepa_ros.models.vl_jepa.weights import (  # noqa: E402
-    load_model,
-    pack,
-    rounded,
-    save_model,
-    unpack,
+from vljepa_ros.models.vl_jepa.nano_heads import DecoderPrefill, DecoderStep, YDecoder  # noqa: E402
+from vljepa_ros.models.vl_jepa.nano_model import (  # noqa: E402
+    VLJEPA,
+    Predictor,
+    trainable_parameters,
 )
-from vljepa_ros.models.vl_jepa.y_decoder import Prefill, Step, YDecoder  # noqa: E402
+from vljepa_ros.models.vl_jepa.nano_weights import load_model, pack, rounded, save_model, unpack  # noqa: E402
 
 TINY = Architecture(
     dim=16,
@@ -128,10 +125,10 @@ def test_the_cache_of_the_decoder_computes_what_the_whole_text_does() -> None:
     decoder = YDecoder(TINY.y_decoder, 16).eval()
     embedding, ids = torch.randn(3, 16), torch.randint(2, 30, (3, 6))
     whole = decoder(embedding, ids)
-    logits, cache = Prefill(decoder)(embedding)
+    logits, cache = DecoderPrefill(decoder)(embedding)
     torch.testing.assert_close(logits, whole[:, 0], atol=1e-5, rtol=1e-4)
     for position in range(5):
-        logits, cache = Step(decoder)(ids[:, position], torch.tensor([position]), cache)
+        logits, cache = DecoderStep(decoder)(ids[:, position], torch.tensor([position]), cache)
         torch.testing.assert_close(logits, whole[:, position + 1], atol=1e-5, rtol=1e-4)
     assert cache.shape == (2, 2, 3, 2, 2 + 5, 8)
 

@@ -28,7 +28,7 @@ def run_into_cache(
 
     def work() -> int:
         from vljepa_ros.engines.engine_cache import EngineCache, default_cache_root
-        from vljepa_ros.models.config import load_config
+        from vljepa_ros.models.folder import load_config
         from vljepa_ros.resources import model_dir
 
         cache = EngineCache(default_cache_root())

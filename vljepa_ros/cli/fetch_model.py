@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Download."""
     from vljepa_ros.models.config import ModelError
-    from vljepa_ros.models.hub_cache import fetch_model
+    from vljepa_ros.resources import fetch_model
 
     try:
         print(fetch_model(args.model, args.revision, args.checkpoint))

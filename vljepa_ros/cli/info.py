@@ -84,7 +84,8 @@ def _of_graph(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _of_folder(model: str) -> dict[str, Any]:
-    from vljepa_ros.models.config import ModelError, load_config
+    from vljepa_ros.models.config import ModelError
+    from vljepa_ros.models.folder import load_config
     from vljepa_ros.resources import model_dir
 
     try:

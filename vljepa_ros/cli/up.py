@@ -134,7 +134,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Refuse what cannot work before anything is started."""
-    from vljepa_ros.models.config import ModelError, load_config
+    from vljepa_ros.models.config import ModelError
+    from vljepa_ros.models.folder import load_config
     from vljepa_ros.resources import model_dir
 
     for file in args.params_file:

@@ -15,8 +15,14 @@ from vljepa_ros.engines.part_runner import PartRunner, padded_length
 from vljepa_ros.engines.protocol import Clip, EncodedClip, EngineInfo, Generated
 from vljepa_ros.engines.text_cache import TextCache
 from vljepa_ros.models.config import ModelConfig, ModelError
-from vljepa_ros.models.dual_encoder.parts import longest_text, text_tokens, uses_text_mask
-from vljepa_ros.models.dual_encoder.prompts import TEMPLATES, as_statement, expand
+from vljepa_ros.models.dual_encoder.inputs import (
+    TEMPLATES,
+    as_statement,
+    dual_encoder_tokenizer,
+    expand,
+    longest_text,
+    uses_text_mask,
+)
 
 _TEXT_CACHE = 20_000
 _TEXT_BATCH = 64
@@ -35,7 +41,7 @@ class DualEncoderEngine:
         self._config = config
         self._runner = runner
         self._parts = parts
-        self._tokens = text_tokens(config) if "text" in parts else None
+        self._tokens = dual_encoder_tokenizer(config) if "text" in parts else None
         self._mask = uses_text_mask(config)
         self._longest = longest_text(config)
         self._templates = tuple(config.architecture.get("templates", TEMPLATES))

@@ -14,9 +14,8 @@ from vljepa_ros.engines.part_runner import PartRunner, padded_length
 from vljepa_ros.engines.protocol import Clip, EncodedClip, EngineInfo, Generated
 from vljepa_ros.engines.text_cache import TextCache
 from vljepa_ros.models.config import ModelConfig, ModelError
-from vljepa_ros.models.vl_jepa.full_sizes import FullSizes
-from vljepa_ros.models.vl_jepa.full_token_ids import TokenIds
-from vljepa_ros.models.vl_jepa.full_token_table import TokenTable
+from vljepa_ros.models.vl_jepa.paper_config import PaperSizes
+from vljepa_ros.models.vl_jepa.paper_text import PaperTokenizer, TokenTable
 
 _TEXT_CACHE = 20_000
 _QUERY_CACHE = 512
@@ -41,12 +40,12 @@ class FullVlJepaEngine:
         self._config = config
         self._runner = runner
         self._parts = parts
-        self._sizes = FullSizes.of(config)
+        self._sizes = PaperSizes.of(config)
         self._table = table
         if table is None and "predictor" in parts:
             self._table = TokenTable.load(config.path("token_table"))
-        self._query_ids = TokenIds(config, "query_tokenizer", self._sizes.query_length)
-        self._text_ids = TokenIds(config, "text_tokenizer", self._sizes.text_length)
+        self._query_ids = PaperTokenizer(config, "query_tokenizer", self._sizes.query_length)
+        self._text_ids = PaperTokenizer(config, "text_tokenizer", self._sizes.text_length)
         self._texts = TextCache(_TEXT_CACHE)
         self._queries = TextCache(_QUERY_CACHE)
         self._nearest = NearestText(config, self.encode_text)

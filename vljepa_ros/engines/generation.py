@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_ros.engines.sessions import GraphSessions
-from vljepa_ros.models.vl_jepa.text import DecoderWords
+from vljepa_ros.models.vl_jepa.nano_text import DecoderWords
 
 MAX_WORDS = 32
 """Longest text that is written, in words and marks."""

@@ -18,8 +18,9 @@ from vljepa_ros.engines.engine_cache import default_cache_root
 from vljepa_ros.engines.machine import has_gpu, packages, providers
 from vljepa_ros.engines.onnxruntime_engine import PARTS, OnnxRuntimeEngine
 from vljepa_ros.engines.protocol import Engine
-from vljepa_ros.models.config import ModelConfig, ModelError, load_config
-from vljepa_ros.models.vl_jepa.full_sizes import is_full
+from vljepa_ros.models.config import ModelConfig, ModelError
+from vljepa_ros.models.folder import load_config
+from vljepa_ros.models.vl_jepa.paper_config import is_paper
 
 ENGINES = (
     "auto",
@@ -48,7 +49,7 @@ def load_engine(
     :raises ModelError: unknown engine, part or family; missing, damaged or unusable file.
     """
     config = load_config(Path(folder))
-    if config.family != "vl_jepa" or is_full(config):
+    if config.family != "vl_jepa" or is_paper(config):
         from vljepa_ros.engines.load_family import load_family
 
         config.verify()

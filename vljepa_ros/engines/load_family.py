@@ -31,9 +31,9 @@ from vljepa_ros.engines.part_runner import PartRunner
 from vljepa_ros.engines.protocol import Clip, Engine
 from vljepa_ros.engines.shape_profiles import Profile, default_profiles
 from vljepa_ros.models.config import ModelConfig, ModelError
-from vljepa_ros.models.dual_encoder.perception_sizes import KIND
+from vljepa_ros.models.dual_encoder.perception_encoder_config import PERCEPTION_ENCODER
 from vljepa_ros.models.parts import Part
-from vljepa_ros.models.vl_jepa.full_sizes import FullSizes, full_parts, is_full
+from vljepa_ros.models.vl_jepa.paper_config import PaperSizes, is_paper, paper_parts
 
 _LOG = logging.getLogger("vljepa_ros.engines")
 _PARTS = frozenset({"vision", "predictor", "text", "decoder"})
@@ -73,7 +73,7 @@ def load_family(
     specs = [part for part in family_parts(config) if part.name in wanted]
     runner = _runner(config, choice, specs, threads, cache)
     if choice.device.startswith("cuda") and find_spec("torch") is not None:
-        # Cameras' images are resized where the model runs (`image_fit.fit_image`).
+        # Cameras' images are resized where the model runs (`preprocessing.preprocess`).
         config = replace(config, preprocessing={**config.preprocessing, "device": choice.device})
     loaded = wrap(config, runner, frozenset(part.name for part in specs))
     warm_up(loaded)
@@ -86,11 +86,11 @@ def family_parts(config: ModelConfig) -> tuple[Part, ...]:
     :raises ModelError: a family whose model is not made of graphs.
     """
     if config.family == "dual_encoder":
-        from vljepa_ros.models.dual_encoder.parts import dual_encoder_parts
+        from vljepa_ros.models.dual_encoder.inputs import dual_encoder_parts
 
         return dual_encoder_parts(config)
-    if is_full(config):
-        return full_parts(config)
+    if is_paper(config):
+        return paper_parts(config)
     raise ModelError(
         f"model '{config.name}' (family '{config.family}') cannot be exported part by part; "
         "allowed: dual_encoder, vl_jepa of the full form"
@@ -100,10 +100,10 @@ def family_parts(config: ModelConfig) -> tuple[Part, ...]:
 def torch_modules(config: ModelConfig, parts: frozenset[str]) -> Mapping[str, Any]:
     """The parts as torch modules in fp32; `vision` takes 8-bit frames."""
     if config.family == "dual_encoder":
-        from vljepa_ros.models.dual_encoder.torch_towers import load_towers
+        from vljepa_ros.models.dual_encoder.hub_towers import load_towers
 
         return load_towers(config, parts)
-    from vljepa_ros.models.vl_jepa.full_weights import load_modules, with_pixel_input
+    from vljepa_ros.models.vl_jepa.paper_model import load_modules, with_pixel_input
 
     return with_pixel_input(config, load_modules(config, parts))
 
@@ -124,7 +124,7 @@ def check_precision(config: ModelConfig, precision: str) -> None:
 
     :raises ModelError: fp16 for a model with EmbeddingGemma.
     """
-    if precision == "fp16" and is_full(config):
+    if precision == "fp16" and is_paper(config):
         raise ModelError(
             f"model '{config.name}' cannot run in fp16: EmbeddingGemma's activations "
             "overflow to NaN; "
@@ -136,8 +136,8 @@ def engine_profiles(config: ModelConfig, parts: Sequence[Part]) -> dict[str, tup
     """Shapes to build an engine for: batch 1 alone, and up to 8; the model's own clip length."""
     ranges: dict[str, tuple[int, int, int]] = {}
     frames = config.clip_frames
-    if is_full(config):
-        sizes = FullSizes.of(config)
+    if is_paper(config):
+        sizes = PaperSizes.of(config)
         tokens = sizes.tokens(frames)
         frames += -frames % sizes.tubelet
         ranges = {
@@ -147,7 +147,7 @@ def engine_profiles(config: ModelConfig, parts: Sequence[Part]) -> dict[str, tup
             "length": (1, 32, sizes.text_length),
         }
     else:
-        from vljepa_ros.models.dual_encoder.parts import longest_text
+        from vljepa_ros.models.dual_encoder.inputs import longest_text
 
         longest = longest_text(config)
         ranges["length"] = (1, min(16, longest), longest)
@@ -191,17 +191,19 @@ def warm_up(engine: Engine) -> None:
         return
     frames = np.zeros((config.clip_frames, config.input_size, config.input_size, 3), np.uint8)
     tokens = engine.encode([Clip(frames, tuple(range(len(frames))))], [None])[0].tokens
-    has_words = not is_full(config) or "query_tokenizer" in config.files
+    has_words = not is_paper(config) or "query_tokenizer" in config.files
     if "embed" in engine.capabilities and has_words:
         engine.embed([tokens], config.default_query)
-    has_texts = not is_full(config) or "text_tokenizer" in config.files
+    has_texts = not is_paper(config) or "text_tokenizer" in config.files
     if "encode_text" in engine.capabilities and has_texts:
         engine.encode_text(["a warm-up"])
 
 
 def _available(config: ModelConfig, precision: str, cache: EngineCache) -> Available:
     found, cuda = packages(), has_gpu()
-    own = config.architecture.get("model_type") == KIND  # written out, see `perception_towers`
+    own = (
+        config.architecture.get("model_type") == PERCEPTION_ENCODER
+    )  # written out, see `perception_encoder`
     needs: tuple[str, ...] = ("torch",) if own else ("torch", "transformers")
     if config.family == "token_vlm":
         return Available(found, cuda, engines=frozenset({"auto", "torch"}), torch_needs=needs)

@@ -15,7 +15,7 @@ from vljepa_ros.engines.protocol import Clip, EncodedClip, EngineInfo, Generated
 from vljepa_ros.engines.sessions import GraphSessions
 from vljepa_ros.engines.text_cache import TextCache
 from vljepa_ros.models.config import ModelConfig, ModelError
-from vljepa_ros.models.vl_jepa.text import DecoderWords, TextTokenizer
+from vljepa_ros.models.vl_jepa.nano_text import DecoderWords, TextTokenizer
 
 PARTS = frozenset({"vision", "predictor", "text", "decoder"})
 _GRAPHS = {

@@ -13,9 +13,9 @@ from torch import nn
 
 from vljepa_ros.engines.torch_runner import PRECISIONS, torch_device
 from vljepa_ros.models.config import ModelConfig, ModelError
-from vljepa_ros.models.vl_jepa.architecture import Architecture
-from vljepa_ros.models.vl_jepa.weights import load_model
-from vljepa_ros.models.vl_jepa.y_decoder import Prefill, Step
+from vljepa_ros.models.vl_jepa.nano_config import Architecture
+from vljepa_ros.models.vl_jepa.nano_heads import DecoderPrefill, DecoderStep
+from vljepa_ros.models.vl_jepa.nano_weights import load_model
 
 
 class TorchNanoSessions:
@@ -52,8 +52,8 @@ class TorchNanoSessions:
             "predictor": model.predictor,
             "text_trunk": model.text_trunk,
             "text_head": model.text_head,
-            "decoder_prefill": Prefill(model.y_decoder),
-            "decoder_step": Step(model.y_decoder),
+            "decoder_prefill": DecoderPrefill(model.y_decoder),
+            "decoder_step": DecoderStep(model.y_decoder),
         }
         self._modules: dict[str, Any] = {}
         for name in names:

@@ -14,7 +14,7 @@ from vljepa_ros.engines.clip_check import check_clips
 from vljepa_ros.engines.protocol import Clip, EncodedClip, EngineInfo, Generated
 from vljepa_ros.engines.torch_runner import PRECISIONS, torch_device
 from vljepa_ros.models.config import ModelConfig, ModelError
-from vljepa_ros.models.token_vlm.language import TokenVlm
+from vljepa_ros.models.token_vlm.protocol import TokenVlm
 
 _CANDIDATES_AT_ONCE = 16
 _LONGEST_CAPTION = 32
@@ -49,11 +49,11 @@ class TorchTokenVlm:
         kind = config.architecture.get("model_type")
         model: TokenVlm
         if kind == "qwen2_5_vl":
-            from vljepa_ros.models.token_vlm.torch_qwen import QwenVlm
+            from vljepa_ros.models.token_vlm.qwen import QwenVlm
 
             model = QwenVlm(config, place, dtype)
         elif kind == "instructblip":
-            from vljepa_ros.models.token_vlm.torch_instructblip import InstructBlipVlm
+            from vljepa_ros.models.token_vlm.instructblip import InstructBlipVlm
 
             model = InstructBlipVlm(config, place, dtype)
         else:
@@ -80,7 +80,7 @@ class TorchTokenVlm:
     def encode(self, clips: Sequence[Clip], states: Sequence[Any]) -> list[EncodedClip]:
         """Vision tower, clip by clip; its tokens serve every question about the clip."""
         check_clips(self._config, clips, states)
-        return [EncodedClip(self._loaded.see(clip.frames), None) for clip in clips]
+        return [EncodedClip(self._loaded.encode_image(clip.frames), None) for clip in clips]
 
     def embed(self, tokens: Sequence[NDArray[np.float32]], query: str) -> NDArray[np.float32]:
         """:raises ModelError: always."""
@@ -105,7 +105,7 @@ class TorchTokenVlm:
         if not candidates:
             return np.zeros(0, np.float32)
         model = self._loaded
-        first, cache, position = model.read(tokens, question)
+        first, cache, position = model.prefill(tokens, question)
         start = torch.log_softmax(first, dim=-1)
         rows = [[*model.to_ids(text), model.end] for text in candidates]
         result: list[float] = []
@@ -115,7 +115,7 @@ class TorchTokenVlm:
             ids = torch.tensor([row + [model.end] * (width - len(row)) for row in chunk])
             own = copy.deepcopy(cache)
             own.batch_repeat_interleave(len(chunk))
-            after = torch.log_softmax(model.go_on(ids, own, position), dim=-1)
+            after = torch.log_softmax(model.decode(ids, own, position), dim=-1)
             for row, logits in zip(chunk, after, strict=True):
                 total = float(start[row[0]])
                 total += sum(float(logits[i, row[i + 1]]) for i in range(len(row) - 1))
@@ -145,7 +145,7 @@ class TorchTokenVlm:
 
     def _write(self, tokens: NDArray[np.float32], query: str, longest: int) -> Generated:
         model = self._loaded
-        logits, cache, position = model.read(tokens, query)
+        logits, cache, position = model.prefill(tokens, query)
         written: list[int] = []
         log_probability = 0.0
         while True:
@@ -157,7 +157,7 @@ class TorchTokenVlm:
             written.append(best)
             if len(written) >= longest:
                 break
-            logits = model.go_on(torch.tensor([[best]]), cache, position)[0, -1]
+            logits = model.decode(torch.tensor([[best]]), cache, position)[0, -1]
             position += 1
         confidence = float(np.exp(log_probability))
         return Generated(model.to_text(written), confidence, True)

@@ -49,7 +49,7 @@ def features(similarities: NDArray[np.floating]) -> NDArray[np.float64]:
     )
 
 
-def alone(
+def independent_probabilities(
     similarities: NDArray[np.floating] | float, calibration: Calibration
 ) -> NDArray[np.float64]:
     """Probability that a text fits, each against none, from its cosine, of any shape; 0..1.

@@ -1,6 +1,4 @@
-"""A model folder's `config.json` as frozen dataclasses: architecture, preprocessing, prompts,
-calibration.
-"""
+"""Contents of `config.json` as frozen dataclasses, and the error of an unusable model folder."""
 
 from __future__ import annotations
 
@@ -12,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 FAMILIES = ("vl_jepa", "dual_encoder", "token_vlm")
+OPEN_CLIP_CONFIG = "open_clip_config.json"
+"""Takes the place of `config.json` in a folder in open_clip's format."""
 
 
 class ModelError(ValueError):
@@ -117,7 +117,7 @@ class ModelConfig:
             path = self.folder / name
             if not path.is_file():
                 raise ModelError(f"model file {path} is missing")
-            digest = _sha256(path)
+            digest = file_sha256(path)
             if digest != expected:
                 raise ModelError(
                     f"model file {path} is damaged: SHA-256 is {digest[:12]}...,"
@@ -126,7 +126,8 @@ class ModelConfig:
                 )
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal digits."""
     digest = hashlib.sha256()
     with path.open("rb") as file:  # in pieces: weights may be larger than the memory to spare
         while piece := file.read(1 << 20):
@@ -134,93 +135,20 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def load_config(folder: Path) -> ModelConfig:
-    """Read `folder/config.json`.
+def read_json(path: Path, problem: str = "is not valid JSON") -> dict[str, Any]:
+    """The JSON object that a file of a model folder holds.
 
-    :raises ModelError: no such folder, no or invalid config, unknown family, missing field.
+    Args:
+        path: The file.
+        problem: What the error says of a file that cannot be read.
+
+    Raises:
+        ModelError: It cannot be read, is not JSON, or holds something else.
     """
-    file = folder / "config.json"
-    if not folder.is_dir():
-        raise ModelError(f"no model folder at '{folder}'")
-    from vljepa_ros.models.dual_encoder.perception_sizes import CONFIG_FILE, KIND
-
-    if not file.is_file() and (folder / CONFIG_FILE).is_file():
-        file = folder / CONFIG_FILE
-    if not file.is_file():
-        raise ModelError(
-            f"'{folder}' is not a model folder: it has no config.json (and no {CONFIG_FILE})"
-        )
     try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
-        raise ModelError(f"'{file}' is not valid JSON: {error}") from error
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"'{path}' {problem}: {error}") from error
     if not isinstance(raw, dict):
-        raise ModelError(f"'{file}' must hold a JSON object, not {type(raw).__name__}")
-    if file.name == CONFIG_FILE:
-        raw["model_type"] = KIND
-    if "family" not in raw and "model_type" in raw:
-        from vljepa_ros.models.hub_folder import hub_config
-
-        raw = hub_config(folder, raw)
-    if raw.get("family") not in FAMILIES:
-        raise ModelError(
-            f"'{file}': family is {raw.get('family')!r}, allowed: {', '.join(FAMILIES)}"
-        )
-    if "clip_duration" in raw:
-        raw["frame_interval"] = _interval(raw, file)
-    try:
-        vocabulary = {prompt: tuple(labels) for prompt, labels in raw.get("vocabulary", {}).items()}
-        return ModelConfig(
-            folder=folder,
-            **{
-                **{key: raw[key] for key in _REQUIRED},
-                **{key: raw[key] for key in _OPTIONAL if key in raw},
-                "vocabulary": vocabulary,
-                "calibration": _calibration(raw.get("calibration", {})),
-            },
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ModelError(
-            f"'{file}': missing or wrong field {error}; required: {', '.join(_REQUIRED)}"
-        ) from error
-
-
-def _calibration(raw: dict[str, Any]) -> Calibration:
-    values: dict[str, Any] = {}
-    for name, value in raw.items():
-        values[name] = tuple(value) if isinstance(value, list) else value
-    return Calibration(**values)
-
-
-def _interval(raw: dict[str, Any], file: Path) -> float:
-    """`clip_duration` in place of `frame_interval`: which one suits depends on what is known."""
-    try:
-        return float(raw["clip_duration"]) / int(raw["clip_frames"])
-    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-        raise ModelError(
-            f"'{file}': clip_duration is {raw['clip_duration']!r} for clip_frames "
-            f"{raw.get('clip_frames')!r}, allowed: seconds above 0 for 1 frame or more"
-        ) from error
-
-
-_REQUIRED = (
-    "name",
-    "family",
-    "model_id",
-    "dim",
-    "clip_frames",
-    "frame_interval",
-    "input_size",
-    "default_query",
-)
-_OPTIONAL = (
-    "files",
-    "sha256",
-    "architecture",
-    "preprocessing",
-    "licence",
-    "precision",
-    "period",
-    "device",
-    "memory_limit",
-)
+        raise ModelError(f"'{path}' must hold a JSON object, not {type(raw).__name__}")
+    return raw

@@ -20,19 +20,18 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from vljepa_ros.models.config import ModelError
-from vljepa_ros.models.dual_encoder.perception_sizes import (
-    CONFIG_FILE,
-    KIND,
-    WEIGHTS_FILE,
-    PerceptionSizes,
+from vljepa_ros.models.config import OPEN_CLIP_CONFIG, ModelError, read_json
+from vljepa_ros.models.dual_encoder.perception_encoder_config import (
+    OPEN_CLIP_WEIGHTS,
+    PERCEPTION_ENCODER,
+    PerceptionEncoderSizes,
 )
 
 HUB_FAMILIES = {
     "clip": "dual_encoder",
     "siglip": "dual_encoder",
     "siglip2": "dual_encoder",
-    KIND: "dual_encoder",
+    PERCEPTION_ENCODER: "dual_encoder",
     "qwen2_5_vl": "token_vlm",
     "instructblip": "token_vlm",
 }
@@ -66,13 +65,19 @@ _MACHINE = ("clip_duration", "period", "device", "memory_limit")
 _SAMPLE_EVERY, _SAMPLE = 16 << 20, 64 << 10
 
 
-def hub_config(folder: Path, raw: dict[str, Any]) -> dict[str, Any]:
+def hub_config(file: Path, raw: dict[str, Any]) -> dict[str, Any]:
     """Fields of our `config.json` for a folder in hub format.
 
-    :param raw: the folder's `config.json`, with `model_type`.
-    :raises ModelError: a model type that no family takes, missing weights, or a broken
-        `vljepa.json`.
+    Args:
+        file: `config.json` or `open_clip_config.json`.
+        raw: Its content; `config.json` has `model_type`.
+
+    Raises:
+        ModelError: A model type that no family takes, missing weights, or a broken `vljepa.json`.
     """
+    folder = file.parent
+    if file.name == OPEN_CLIP_CONFIG:
+        raw = {**raw, "model_type": PERCEPTION_ENCODER}
     kind = raw.get("model_type")
     if kind not in HUB_FAMILIES:
         raise ModelError(
@@ -93,7 +98,7 @@ def hub_config(folder: Path, raw: dict[str, Any]) -> dict[str, Any]:
         "licence": "see the model's card on the hub",
     }
     fields |= _dual_encoder(folder, raw) if family == "dual_encoder" else _token_vlm(folder, raw)
-    overrides = _read_json(folder / OVERRIDES) if (folder / OVERRIDES).is_file() else {}
+    overrides = _read(folder / OVERRIDES) if (folder / OVERRIDES).is_file() else {}
     if "templates" in overrides:
         fields["architecture"] = {**raw, "templates": overrides.pop("templates")}
     allowed = {*fields, "calibration", "templates", *_MACHINE}
@@ -121,12 +126,12 @@ def weights_files(folder: Path) -> list[Path]:
     """
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        names = sorted(set(_read_json(index).get("weight_map", {}).values()))
+        names = sorted(set(_read(index).get("weight_map", {}).values()))
         missing = [name for name in names if not (folder / name).is_file()]
         if missing or not names:
             raise ModelError(f"'{folder}': weight files are missing: {', '.join(missing) or 'all'}")
         return [folder / name for name in names]
-    for name in ("model.safetensors", WEIGHTS_FILE):
+    for name in ("model.safetensors", OPEN_CLIP_WEIGHTS):
         if (folder / name).is_file():
             return [folder / name]
     pickles = sorted(path.name for path in folder.glob("*.bin"))
@@ -200,8 +205,8 @@ def _header(path: Path, file: BinaryIO) -> tuple[int, dict[str, Any]]:
 
 def _dual_encoder(folder: Path, raw: dict[str, Any]) -> dict[str, Any]:
     vision = raw.get("vision_config", {})
-    if raw["model_type"] == KIND:
-        sizes = PerceptionSizes.of(raw, tensor_shapes(folder))
+    if raw["model_type"] == PERCEPTION_ENCODER:
+        sizes = PerceptionEncoderSizes.of(raw, tensor_shapes(folder))
         dim, size = sizes.dim, sizes.size
         preprocessing = _open_clip_preprocessing(raw, size)
     elif raw["model_type"] == "clip":
@@ -234,8 +239,8 @@ def _open_clip_preprocessing(raw: dict[str, Any], size: int) -> dict[str, Any]:
     mode, interpolation = found.get("resize_mode", "squash"), found.get("interpolation", "bilinear")
     if mode not in _RESIZE_MODES or interpolation not in _INTERPOLATIONS.values():
         raise ModelError(
-            f"{CONFIG_FILE}: resize_mode is {mode!r} and interpolation {interpolation!r}; allowed: "
-            f"{', '.join(_RESIZE_MODES)}; {', '.join(_INTERPOLATIONS.values())}"
+            f"{OPEN_CLIP_CONFIG}: resize_mode is {mode!r} and interpolation {interpolation!r}; "
+            f"allowed: {', '.join(_RESIZE_MODES)}; {', '.join(_INTERPOLATIONS.values())}"
         )
     return {
         "resize": _RESIZE_MODES[mode],
@@ -272,7 +277,7 @@ def _preprocessing(folder: Path, resize: str, size: int, interpolation: str) -> 
     raw: dict[str, Any] = {}
     for name in ("processor_config.json", "preprocessor_config.json"):
         if (folder / name).is_file():
-            found = _read_json(folder / name)
+            found = _read(folder / name)
             raw |= found.get("image_processor", found)
     crop = raw.get("crop_size", size)
     edge = raw.get("size", size)
@@ -300,11 +305,5 @@ def _preprocessing(folder: Path, resize: str, size: int, interpolation: str) -> 
     }
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"'{path}' cannot be read as JSON: {error}") from error
-    if not isinstance(raw, dict):
-        raise ModelError(f"'{path}' must hold a JSON object, not {type(raw).__name__}")
-    return raw
+def _read(path: Path) -> dict[str, Any]:
+    return read_json(path, "cannot be read as JSON")

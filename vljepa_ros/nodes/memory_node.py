@@ -10,7 +10,8 @@ from importlib.util import find_spec
 from typing import Any
 
 from vljepa_ros import ros
-from vljepa_ros.models.config import ModelConfig, ModelError, load_config
+from vljepa_ros.models.config import ModelConfig, ModelError
+from vljepa_ros.models.folder import load_config
 from vljepa_ros.nodes.diagnostics import ERROR, OK, WARN, Part
 from vljepa_ros.nodes.memory_input import MemoryCameraParameters, MemoryInput
 from vljepa_ros.nodes.memory_parameters import MemoryParameters

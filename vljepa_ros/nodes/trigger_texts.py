@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_ros.models.config import Calibration, ModelError, load_config
+from vljepa_ros.models.config import Calibration, ModelError
+from vljepa_ros.models.folder import load_config
 from vljepa_ros.nodes.text_encoder_client import EncodedTexts, TextEncoderClient, TextEncoderError
 from vljepa_ros.resources import model_dir, model_names
 

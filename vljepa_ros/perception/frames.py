@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_ros.models.image_fit import fit_image
+from vljepa_ros.models.preprocessing import preprocess
 
 Pixels = NDArray[np.uint8]
 
@@ -113,14 +113,14 @@ def model_input(
 
     :param image: [H, W, 3] uint8 RGB.
     :param rotate: degrees clockwise, one of ROTATIONS.
-    :param preprocessing: the model's own way, where it was trained with another one (`image_fit`).
+    :param preprocessing: the model's own way, where it was trained with another one.
     :return: [size, size, 3] uint8, contiguous.
     :raises FrameError: another rotation.
     """
     if rotate not in ROTATIONS:
         raise FrameError(f"rotation is {rotate}, allowed: {', '.join(map(str, ROTATIONS))}")
     if preprocessing is not None and "resize" in preprocessing:
-        fitted = fit_image(image, preprocessing)
+        fitted = preprocess(image, preprocessing)
         return np.ascontiguousarray(np.rot90(fitted, k=-(rotate // 90)))
     height, width = image.shape[:2]
     side = min(height, width)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_ros.models.calibration import alone
+from vljepa_ros.models.calibration import independent_probabilities
 from vljepa_ros.models.config import Calibration
 from vljepa_ros.perception.change.interface import usable
 from vljepa_ros.perception.trigger_list import Trigger
@@ -61,7 +61,7 @@ class EncodedTriggers:
 
     def scores(self, similarities: NDArray[np.floating]) -> NDArray[np.float32]:
         """Calibrated scores, 0..1, of cosines."""
-        return alone(similarities, self._calibration).astype(np.float32)
+        return independent_probabilities(similarities, self._calibration).astype(np.float32)
 
     def _cosine(self, scores: NDArray[np.float64]) -> NDArray[np.float32]:
         """The inverse of `scores`."""

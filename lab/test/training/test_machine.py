@@ -21,9 +21,9 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from tokenizers import Tokenizer
-from vljepa_ros.models.vl_jepa.architecture import *
-from vljepa_ros.models.vl_jepa.text import TextTokenizer
-from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
+from vljepa_ros.models.vl_jepa.nano_config import *
+from vljepa_ros.models.vl_jepa.nano_text import TextTokenizer
+from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
 from vljepa_lab.training.dense import DenseConfig, train_dense
 from vljepa_lab.training.joint import JointConfig, train_joint
 from vljepa_lab.training.loop import Place

@@ -13,8 +13,8 @@ from vljepa_lab.training.contrast import Columns
 from vljepa_lab.training.losses import dense_loss
 from vljepa_lab.training.paraphrases import Paraphrases, text_ceiling, together
 from vljepa_lab.world.state import COLORS, NEVER_TRAINED, SHAPES
-from vljepa_ros.models.vl_jepa.architecture import TextSizes
-from vljepa_ros.models.vl_jepa.y_encoder import TextHead
+from vljepa_ros.models.vl_jepa.nano_config import TextSizes
+from vljepa_ros.models.vl_jepa.nano_heads import TextHead
 
 SCALE = torch.tensor(10.0)
 

@@ -15,8 +15,8 @@ from vljepa_lab.training.nano_config import NanoConfig
 from vljepa_lab.training.progress import Budget
 from vljepa_lab.training.schedule import make_optimizer, set_rate
 from vljepa_lab.training.store import Store
-from vljepa_ros.models.vl_jepa.architecture import Architecture, FrameSizes
-from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
+from vljepa_ros.models.vl_jepa.nano_config import Architecture, FrameSizes
+from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
 
 SMALL = Architecture(frame=FrameSizes(input_size=128, widths=(8, 8), dim=16, heads=2))
 

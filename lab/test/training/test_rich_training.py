@@ -39,7 +39,7 @@ from vljepa_lab.world.rich_state import RICH_ACTIONS, RichState, actions
 from vljepa_lab.world.rich_wordings import RICH_EVENTS, RICH_QUESTIONS, RICH_STATES
 from vljepa_lab.world.state import ACTIONS, OBJECT_ACTIONS
 from vljepa_lab.world.wordings import QUESTIONS
-from vljepa_ros.models.vl_jepa.text import split_words
+from vljepa_ros.models.vl_jepa.nano_text import split_words
 from vljepa_ros.resources import model_dir
 
 RICH_KINDS = {f"event:{kind}" for kind in RICH_ACTIONS}

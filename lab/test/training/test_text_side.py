@@ -17,9 +17,9 @@ from vljepa_lab.training.text_side import (
     tuned_parameters,
 )
 from vljepa_lab.training.trunk import rounded_trunk
-from vljepa_ros.models.vl_jepa.architecture import Architecture, TextSizes
-from vljepa_ros.models.vl_jepa.text import TextTokenizer
-from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
+from vljepa_ros.models.vl_jepa.nano_config import Architecture, TextSizes
+from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
+from vljepa_ros.models.vl_jepa.nano_text import TextTokenizer
 from vljepa_ros.resources import model_dir
 
 TOKENIZER = model_dir("nano") / "tokenizer.json"

@@ -28,11 +28,7 @@ from vljepa_lab.training.progress import Paused
 from vljepa_lab.training.text_side import TextConfig
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Clip
-from vljepa_ros.models.vl_jepa.architecture import (
-    FrameSizes,
-    PredictorSizes,
-    WindowSizes,
-)
+from vljepa_ros.models.vl_jepa.nano_config import FrameSizes, PredictorSizes, WindowSizes
 
 MINUTES = 0.01
 

@@ -13,9 +13,10 @@ import torch
 from vljepa_lab.training.checkpoint import save_checkpoint
 from vljepa_lab.training.unrounded import write_unrounded
 from vljepa_ros.engines.load import load_engine
-from vljepa_ros.models.config import ModelError, load_config
-from vljepa_ros.models.vl_jepa.architecture import Architecture
-from vljepa_ros.models.vl_jepa.weights import load_model
+from vljepa_ros.models.config import ModelError
+from vljepa_ros.models.folder import load_config
+from vljepa_ros.models.vl_jepa.nano_config import Architecture
+from vljepa_ros.models.vl_jepa.nano_weights import load_model
 from vljepa_ros.resources import model_dir
 
 

@@ -41,11 +41,12 @@ from vljepa_lab.training.store import Scene, Store
 from vljepa_lab.training.texts import TextTable
 from vljepa_lab.world.clips import CLIP_FRAMES
 from vljepa_lab.world.questions import Question
-from vljepa_ros.models.config import ModelError, load_config
-from vljepa_ros.models.vl_jepa.architecture import Architecture
-from vljepa_ros.models.vl_jepa.text import TextTokenizer
-from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
-from vljepa_ros.models.vl_jepa.weights import load_model
+from vljepa_ros.models.config import ModelError
+from vljepa_ros.models.folder import load_config
+from vljepa_ros.models.vl_jepa.nano_config import Architecture
+from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
+from vljepa_ros.models.vl_jepa.nano_text import TextTokenizer
+from vljepa_ros.models.vl_jepa.nano_weights import load_model
 from vljepa_ros.resources import model_dir
 
 _TIMED = 200

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vljepa_ros.models.vl_jepa.blocks import mlp
-from vljepa_ros.models.vl_jepa.text import DecoderWords
+from vljepa_ros.models.vl_jepa.nano_model import mlp
+from vljepa_ros.models.vl_jepa.nano_text import DecoderWords
 
 
 @dataclass(frozen=True)

@@ -26,11 +26,10 @@ from vljepa_lab.training.store import Scene
 from vljepa_lab.training.texts import TextTable
 from vljepa_lab.world.clips import CLIP_FRAMES
 from vljepa_lab.world.questions import Question
-from vljepa_ros.models.vl_jepa.architecture import VisualAttention
-from vljepa_ros.models.vl_jepa.predictor import Predictor
-from vljepa_ros.models.vl_jepa.text import DecoderWords
-from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA, trainable_parameters
-from vljepa_ros.models.vl_jepa.y_encoder import TextHead
+from vljepa_ros.models.vl_jepa.nano_config import VisualAttention
+from vljepa_ros.models.vl_jepa.nano_heads import TextHead
+from vljepa_ros.models.vl_jepa.nano_model import VLJEPA, Predictor, trainable_parameters
+from vljepa_ros.models.vl_jepa.nano_text import DecoderWords
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from vljepa_ros.models.config import ModelConfig
-from vljepa_ros.models.vl_jepa.full_sizes import EMBEDDING_GEMMA_300M, LLAMA_3_2_1B
-from vljepa_ros.models.vl_jepa.full_token_table import TokenTable
+from vljepa_ros.models.vl_jepa.paper_config import EMBEDDING_GEMMA_300M, LLAMA_3_2_1B
+from vljepa_ros.models.vl_jepa.paper_text import TokenTable
 
 _VJEPA2_L: dict[str, Any] = {
     "model_type": "vjepa2",

@@ -12,12 +12,12 @@ import torch
 
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.hub_weights import load_hub_model
-from vljepa_ros.models.vl_jepa.full_folder import (
-    FullParts,
+from vljepa_ros.models.vl_jepa.paper_folder import (
+    PaperParts,
     check_empty,
     hub_part,
     load_trunk,
-    write_full_model,
+    write_paper_model,
 )
 from vljepa_ros.resources import model_dir
 
@@ -73,9 +73,9 @@ def convert_trunks(
     predictor |= _linear("out_proj", hidden, dim, random)
     texts = {f"model.{key}": tensor for key, tensor in gemma.items()}
     texts |= _linear("projector", int(gemma_config["hidden_size"]), dim, random)
-    return write_full_model(
+    return write_paper_model(
         out,
-        FullParts(
+        PaperParts(
             x_encoder=load_trunk(x_encoder),
             predictor=predictor,
             y_encoder=texts,

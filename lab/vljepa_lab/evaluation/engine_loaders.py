@@ -9,8 +9,9 @@ from shutil import which
 from vljepa_ros.engines.choose import parse_request
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Engine
-from vljepa_ros.models.config import ModelConfig, ModelError, load_config
-from vljepa_ros.models.vl_jepa.full_sizes import full_parts
+from vljepa_ros.models.config import ModelConfig, ModelError
+from vljepa_ros.models.folder import load_config
+from vljepa_ros.models.vl_jepa.paper_config import paper_parts
 from vljepa_ros.resources import model_dir
 
 INT8 = "onnxruntime:int8"
@@ -70,7 +71,7 @@ def _random(config: ModelConfig, engine: str, threads: int) -> Engine:
     from vljepa_ros.engines.full_vl_jepa_engine import FullVlJepaEngine
     from vljepa_ros.engines.load_family import check_precision, warm_up
     from vljepa_ros.engines.torch_runner import TorchRunner
-    from vljepa_ros.models.vl_jepa.full_weights import build_modules, with_pixel_input
+    from vljepa_ros.models.vl_jepa.paper_model import build_modules, with_pixel_input
 
     request = parse_request(engine)
     if not request.engine.startswith("torch"):
@@ -79,7 +80,7 @@ def _random(config: ModelConfig, engine: str, threads: int) -> Engine:
     if threads:
         torch.set_num_threads(threads)
     torch.manual_seed(0)
-    parts = full_parts(config)
+    parts = paper_parts(config)
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
         modules = with_pixel_input(config, build_modules(config, _ALL))
     runner = TorchRunner(

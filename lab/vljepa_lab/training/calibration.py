@@ -24,8 +24,8 @@ from vljepa_lab.training.texts import TextTable
 from vljepa_lab.world.questions import Question
 from vljepa_ros.models.calibration import FEATURES, features
 from vljepa_ros.models.config import Calibration
-from vljepa_ros.models.vl_jepa.text import DecoderWords
-from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
+from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
+from vljepa_ros.models.vl_jepa.nano_text import DecoderWords
 
 ABSTAIN_BELOW = 0.5
 """An answer that is more likely wrong than right is withheld."""

@@ -14,7 +14,7 @@ from vljepa_lab.training.asking import Row, fixed_candidates, hard_candidates, n
 from vljepa_lab.training.losses import info_nce
 from vljepa_lab.training.texts import TextTable
 from vljepa_lab.world.state import NEVER_TRAINED
-from vljepa_ros.models.vl_jepa.y_encoder import TextHead
+from vljepa_ros.models.vl_jepa.nano_heads import TextHead
 
 
 class LogitScale(nn.Module):

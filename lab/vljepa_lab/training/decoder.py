@@ -22,8 +22,8 @@ from vljepa_lab.training.schedule import make_optimizer
 from vljepa_lab.training.texts import TextTable
 from vljepa_lab.world.captions import event_texts, noun, object_names, state_texts, vocabulary
 from vljepa_lab.world.rich_state import actions, object_actions
-from vljepa_ros.models.vl_jepa.text import DecoderWords, split_words
-from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
+from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
+from vljepa_ros.models.vl_jepa.nano_text import DecoderWords, split_words
 
 
 @dataclass(frozen=True)

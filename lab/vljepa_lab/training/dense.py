@@ -22,8 +22,7 @@ from vljepa_lab.training.machine import device_of, moved
 from vljepa_lab.training.progress import Progress
 from vljepa_lab.training.schedule import make_optimizer
 from vljepa_lab.training.store import Scene, Store
-from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
-from vljepa_ros.models.vl_jepa.x_encoder import FrameStage
+from vljepa_ros.models.vl_jepa.nano_model import VLJEPA, FrameStage
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,9 @@ import torch
 from onnx import TensorProto, helper
 from torch import Tensor, nn
 
-from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
-from vljepa_ros.models.vl_jepa.weights import SCALE, rounded, save_model
-from vljepa_ros.models.vl_jepa.y_decoder import Prefill, Step
+from vljepa_ros.models.vl_jepa.nano_heads import DecoderPrefill, DecoderStep
+from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
+from vljepa_ros.models.vl_jepa.nano_weights import SCALE, rounded, save_model
 
 WEIGHTS = "model.safetensors"
 OPSET = 20
@@ -85,11 +85,11 @@ def _graphs(model: VLJEPA) -> dict[str, _Graph]:
             ("pooled",), ("embedding",), ({0: "batch"},),
         ),
         "decoder_prefill": _Graph(
-            Prefill(model.y_decoder), "y_decoder.", (torch.randn(2, sizes.dim),),
+            DecoderPrefill(model.y_decoder), "y_decoder.", (torch.randn(2, sizes.dim),),
             ("embedding",), ("logits", "cache"), ({0: "batch"},),
         ),
         "decoder_step": _Graph(
-            Step(model.y_decoder), "y_decoder.",
+            DecoderStep(model.y_decoder), "y_decoder.",
             (
                 torch.ones(2, dtype=torch.long),
                 torch.ones(1, dtype=torch.long),

@@ -31,7 +31,7 @@ from vljepa_lab.training.schedule import make_optimizer
 from vljepa_lab.training.store import Scene, Store
 from vljepa_lab.training.texts import TextTable
 from vljepa_lab.world.clips import CLIP_FRAMES
-from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
+from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
 
 
 @dataclass(frozen=True)

@@ -40,9 +40,9 @@ from vljepa_lab.training.store import Scene, Store
 from vljepa_lab.training.text_side import load_text_side, train_text_side
 from vljepa_lab.training.texts import TextTable
 from vljepa_lab.world.dataset import generate
-from vljepa_ros.models.vl_jepa.architecture import Architecture, YDecoderSizes
-from vljepa_ros.models.vl_jepa.text import DecoderWords, TextTokenizer
-from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA, trainable_parameters
+from vljepa_ros.models.vl_jepa.nano_config import Architecture, YDecoderSizes
+from vljepa_ros.models.vl_jepa.nano_model import VLJEPA, trainable_parameters
+from vljepa_ros.models.vl_jepa.nano_text import DecoderWords, TextTokenizer
 
 TO_BE_CONTINUED = 75  # exit status, EX_TEMPFAIL: the same command goes on
 

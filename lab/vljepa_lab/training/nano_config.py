@@ -16,11 +16,7 @@ from vljepa_lab.training.machine import DEVICES, PRECISIONS
 from vljepa_lab.training.text_side import TextConfig
 from vljepa_lab.world.dataset import Plan
 from vljepa_lab.world.rich_state import RichConfig
-from vljepa_ros.models.vl_jepa.architecture import (
-    FrameSizes,
-    PredictorSizes,
-    WindowSizes,
-)
+from vljepa_ros.models.vl_jepa.nano_config import FrameSizes, PredictorSizes, WindowSizes
 
 PHASES = ("data", "text", "dense", "joint", "cached", "refine", "predictor", "decoder", "export")
 TRAINED = ("predictor", "refine", "cached", "joint")

@@ -22,9 +22,9 @@ from vljepa_lab.training.store import Scene, Store
 from vljepa_lab.training.text_side import tuned_parameters
 from vljepa_lab.training.texts import TextTable
 from vljepa_lab.world.wordings import QUESTIONS
-from vljepa_ros.models.vl_jepa.text import DecoderWords
-from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA, trainable_parameters
-from vljepa_ros.models.vl_jepa.weights import rounded
+from vljepa_ros.models.vl_jepa.nano_model import VLJEPA, trainable_parameters
+from vljepa_ros.models.vl_jepa.nano_text import DecoderWords
+from vljepa_ros.models.vl_jepa.nano_weights import rounded
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from vljepa_lab.training.nano_config import TRAINED, NanoConfig
 from vljepa_lab.training.nano_words import world_words
 from vljepa_lab.training.trunk import build_trunk
 from vljepa_lab.world.rich_state import actions
-from vljepa_ros.models.vl_jepa.architecture import TextSizes
+from vljepa_ros.models.vl_jepa.nano_config import TextSizes
 
 
 class OtherWorldError(RuntimeError):

@@ -26,7 +26,7 @@ from vljepa_lab.world.wide_wordings import (
     wide_states,
 )
 from vljepa_lab.world.wordings import QUESTIONS, STATES
-from vljepa_ros.models.vl_jepa.text import split_words
+from vljepa_ros.models.vl_jepa.nano_text import split_words
 
 
 def world_words(rich: bool = False) -> list[str]:

@@ -15,8 +15,8 @@ from tokenizers import Tokenizer
 
 from vljepa_lab.training.export import export_graphs, sha256_of
 from vljepa_ros.models.config import Calibration
-from vljepa_ros.models.vl_jepa.text import DecoderWords, TextTokenizer
-from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
+from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
+from vljepa_ros.models.vl_jepa.nano_text import DecoderWords, TextTokenizer
 
 LICENCE = "Apache-2.0"
 ATTRIBUTION = (

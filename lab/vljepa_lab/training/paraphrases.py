@@ -27,7 +27,7 @@ from vljepa_lab.world.captions import (
 )
 from vljepa_lab.world.rich_state import actions, object_actions
 from vljepa_lab.world.wide_wordings import LEAD_INS
-from vljepa_ros.models.vl_jepa.y_encoder import TextHead
+from vljepa_ros.models.vl_jepa.nano_heads import TextHead
 
 
 class Paraphrases:

@@ -26,9 +26,9 @@ from vljepa_lab.training.progress import Progress
 from vljepa_lab.training.schedule import make_optimizer
 from vljepa_lab.training.trunk import rounded_trunk
 from vljepa_lab.world.captions import noun, object_names
-from vljepa_ros.models.vl_jepa.text import TextTokenizer
-from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
-from vljepa_ros.models.vl_jepa.y_encoder import TextTrunk
+from vljepa_ros.models.vl_jepa.nano_heads import TextTrunk
+from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
+from vljepa_ros.models.vl_jepa.nano_text import TextTokenizer
 
 _QUESTION_DIM = 128
 _SCALE = 24.0  # where the logit scale of the later phases ends

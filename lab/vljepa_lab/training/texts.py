@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vljepa_ros.models.vl_jepa.text import TextTokenizer
-from vljepa_ros.models.vl_jepa.y_encoder import TextTrunk
+from vljepa_ros.models.vl_jepa.nano_heads import TextTrunk
+from vljepa_ros.models.vl_jepa.nano_text import TextTokenizer
 
 
 class TextTable:

@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from torch import Tensor
 
-from vljepa_ros.models.vl_jepa.architecture import TextSizes
-from vljepa_ros.models.vl_jepa.text import MAX_TOKENS
-from vljepa_ros.models.vl_jepa.weights import rounded
+from vljepa_ros.models.vl_jepa.nano_config import TextSizes
+from vljepa_ros.models.vl_jepa.nano_text import MAX_TOKENS
+from vljepa_ros.models.vl_jepa.nano_weights import rounded
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _FREQUENT_FROM, _FREQUENT_TO = 1996, 10000

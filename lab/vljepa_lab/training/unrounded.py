@@ -19,9 +19,10 @@ from safetensors.torch import save_file
 from vljepa_lab.training.checkpoint import load_checkpoint, load_into
 from vljepa_lab.training.export import GRAPHS, WEIGHTS, sha256_of
 from vljepa_lab.training.nano_config import TRAINED
-from vljepa_ros.models.config import ModelError, load_config
-from vljepa_ros.models.vl_jepa.architecture import Architecture
-from vljepa_ros.models.vl_jepa.weights import load_model
+from vljepa_ros.models.config import ModelError
+from vljepa_ros.models.folder import load_config
+from vljepa_ros.models.vl_jepa.nano_config import Architecture
+from vljepa_ros.models.vl_jepa.nano_weights import load_model
 
 _PARTS = ("frame", "window", "predictor", "text_head")
 

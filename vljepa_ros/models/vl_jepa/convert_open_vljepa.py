@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from vljepa_ros.models.config import ModelError
-from vljepa_ros.models.vl_jepa.full_folder import (
-    FullParts,
+from vljepa_ros.models.vl_jepa.paper_config import EMBEDDING_GEMMA_300M, LLAMA_3_2_1B
+from vljepa_ros.models.vl_jepa.paper_folder import (
+    PaperParts,
     check_empty,
     hub_part,
     load_trunk,
-    write_full_model,
+    write_paper_model,
 )
-from vljepa_ros.models.vl_jepa.full_sizes import EMBEDDING_GEMMA_300M, LLAMA_3_2_1B
 
 LICENCE = (
     "X-Encoder: V-JEPA 2 (MIT; hub card Apache-2.0). Predictor: derived from Llama 3.2 "
@@ -71,9 +71,9 @@ def convert_open_vljepa(
             "configuration says "
             f"hidden_size {llama['hidden_size']}"
         )
-    return write_full_model(
+    return write_paper_model(
         out,
-        FullParts(
+        PaperParts(
             x_encoder=load_trunk(x_encoder),
             predictor=state["predictor"],
             y_encoder=state["y_encoder"],

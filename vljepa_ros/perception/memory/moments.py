@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vljepa_ros.models.calibration import alone
+from vljepa_ros.models.calibration import independent_probabilities
 from vljepa_ros.models.config import Calibration
 from vljepa_ros.perception.memory.row import Pose, Row
 from vljepa_ros.perception.memory.store import Hit
@@ -39,7 +39,7 @@ class Moment:
 
 def calibrated(similarity: float, calibration: Calibration) -> float:
     """Probability that a text fits, from its cosine."""
-    return float(alone(similarity, calibration))
+    return float(independent_probabilities(similarity, calibration))
 
 
 @dataclass

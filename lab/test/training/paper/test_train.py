@@ -26,7 +26,7 @@ from vljepa_lab.training.paper.samples import DataOrder, evenly_spaced, load_cli
 from vljepa_lab.training.paper.train import main
 from vljepa_lab.training.paper.trainee import gathered_loss, number_keys
 from vljepa_ros.engines.load import load_engine
-from vljepa_ros.models.config import load_config
+from vljepa_ros.models.folder import load_config
 
 # Every process imports torch and transformers, which takes its time on a busy machine.
 pytestmark = pytest.mark.timeout(600)

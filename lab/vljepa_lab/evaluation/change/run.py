@@ -110,7 +110,7 @@ def _world(config: EventsConfig, progress: Progress) -> tuple[str, list[Part]]:
     from vljepa_lab.evaluation.change.embedding import Watch, embed_all
     from vljepa_lab.evaluation.change.rendering import cache_folder
     from vljepa_lab.evaluation.change.world_streams import GAPS, still_watches, watches_of
-    from vljepa_ros.models.config import load_config
+    from vljepa_ros.models.folder import load_config
 
     model_id = load_config(config.model).model_id
     watched: dict[str, list[Watch]] = {}

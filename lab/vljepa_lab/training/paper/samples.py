@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_ros.models.image_fit import fit_image
+from vljepa_ros.models.preprocessing import preprocess
 
 # The captioning prompts of open-vljepa; query-free training asks one of them.
 DEFAULT_QUERIES = ("Describe the video.", "What is happening in the video?", "What do you see?")
@@ -79,7 +79,7 @@ def load_clip(sample: Sample, frames: int, preprocessing: Mapping[str, Any]) -> 
         with sample.archive.open("rb") as file:
             file.seek(sample.offset)
             images = _decode(file.read(sample.size), suffix, sample.clip, frames)
-    return np.stack([fit_image(np.ascontiguousarray(image), preprocessing) for image in images])
+    return np.stack([preprocess(np.ascontiguousarray(image), preprocessing) for image in images])
 
 
 def evenly_spaced(total: int, frames: int) -> NDArray[np.int64]:

@@ -21,11 +21,10 @@ from torch.nn import functional
 from vljepa_lab.training.losses import info_nce
 from vljepa_lab.training.paper.samples import DEFAULT_QUERIES, Sample, load_clip
 from vljepa_ros.models.config import ModelConfig
-from vljepa_ros.models.image_fit import normalise_frames
-from vljepa_ros.models.vl_jepa.full_sizes import FullSizes
-from vljepa_ros.models.vl_jepa.full_token_ids import TokenIds
-from vljepa_ros.models.vl_jepa.full_token_table import TokenTable
-from vljepa_ros.models.vl_jepa.full_weights import load_modules
+from vljepa_ros.models.preprocessing import normalise_frames
+from vljepa_ros.models.vl_jepa.paper_config import PaperSizes
+from vljepa_ros.models.vl_jepa.paper_model import load_modules
+from vljepa_ros.models.vl_jepa.paper_text import PaperTokenizer, TokenTable
 
 _START_TEMPERATURE = 0.07
 
@@ -89,11 +88,11 @@ class BatchMaker:
             config: The model folder's configuration.
             frames: Of a clip in training.
         """
-        sizes = FullSizes.of(config)
+        sizes = PaperSizes.of(config)
         self._config = config
         self._frames = frames + -frames % sizes.tubelet
-        self._query_ids = TokenIds(config, "query_tokenizer", sizes.query_length)
-        self._text_ids = TokenIds(config, "text_tokenizer", sizes.text_length)
+        self._query_ids = PaperTokenizer(config, "query_tokenizer", sizes.query_length)
+        self._text_ids = PaperTokenizer(config, "text_tokenizer", sizes.text_length)
         self._table = TokenTable.load(config.path("token_table"))
 
     def __call__(self, samples: Sequence[Sample], indices: Sequence[int]) -> Batch:

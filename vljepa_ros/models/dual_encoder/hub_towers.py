@@ -8,11 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from vljepa_ros.models.config import ModelConfig, ModelError
-from vljepa_ros.models.dual_encoder.parts import patch_size
-from vljepa_ros.models.dual_encoder.perception_sizes import KIND, PerceptionSizes
+from vljepa_ros.models.dual_encoder.inputs import patch_size
+from vljepa_ros.models.dual_encoder.perception_encoder_config import (
+    PERCEPTION_ENCODER,
+    PerceptionEncoderSizes,
+)
 from vljepa_ros.models.hub_folder import tensor_shapes
 from vljepa_ros.models.hub_weights import fill, load_hub_model
-from vljepa_ros.models.pixel_input import PixelInput
+from vljepa_ros.models.torch_preprocessing import PixelInput
 
 
 def load_towers(config: ModelConfig, parts: frozenset[str]) -> dict[str, nn.Module]:
@@ -23,11 +26,12 @@ def load_towers(config: ModelConfig, parts: frozenset[str]) -> dict[str, nn.Modu
     """
     kind = config.architecture["model_type"]
     classes = {"clip": "CLIPModel", "siglip": "SiglipModel", "siglip2": "Siglip2Model"}
-    if kind == KIND:
+    if kind == PERCEPTION_ENCODER:
         return _perception_encoder(config, parts)
     if kind not in classes:
         raise ModelError(
-            f"a dual encoder's model_type is {kind!r}, allowed: {', '.join([*classes, KIND])}"
+            f"a dual encoder's model_type is {kind!r}, allowed: "
+            f"{', '.join([*classes, PERCEPTION_ENCODER])}"
         )
     import transformers
 
@@ -49,18 +53,18 @@ def load_towers(config: ModelConfig, parts: frozenset[str]) -> dict[str, nn.Modu
 def _perception_encoder(config: ModelConfig, parts: frozenset[str]) -> dict[str, nn.Module]:
     from safetensors.torch import load_file
 
-    from vljepa_ros.models.dual_encoder import perception_towers as own
+    from vljepa_ros.models.dual_encoder import perception_encoder as own
 
-    sizes = PerceptionSizes.of(config.architecture, tensor_shapes(config.folder))
+    sizes = PerceptionEncoderSizes.of(config.architecture, tensor_shapes(config.folder))
     file = config.path("weights")
     weights = load_file(str(file))
     towers: dict[str, nn.Module] = {}
     if "vision" in parts:
-        vision = own.PerceptionImageTower(sizes)
+        vision = own.ImageTower(sizes)
         fill(vision, own.image_weights(weights), f"'{file}' (visual.trunk)")
         towers["vision"] = PixelInput(vision, config.preprocessing, "pixel_values")
     if "text" in parts:
-        towers["text"] = own.PerceptionTextTower(sizes)
+        towers["text"] = own.TextTower(sizes)
         fill(towers["text"], own.text_weights(weights), f"'{file}' (text)")
     for tower in towers.values():
         tower.eval().requires_grad_(False)

@@ -14,16 +14,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vljepa_ros.models.dual_encoder.perception_sizes import PerceptionSizes
+from vljepa_ros.models.dual_encoder.perception_encoder_config import PerceptionEncoderSizes
 
 
-class PerceptionImageTower(nn.Module):
+class ImageTower(nn.Module):
     """[B, 3, S, S] float32 pixels to [B, D] features: a ViT with rotary positions and attention
     pooling."""
 
     rotary: Tensor
 
-    def __init__(self, sizes: PerceptionSizes) -> None:
+    def __init__(self, sizes: PerceptionEncoderSizes) -> None:
         super().__init__()
         width = sizes.width
         self.patch_embed = nn.ModuleDict(
@@ -98,11 +98,11 @@ class _AttentionPool(nn.Module):
         return pooled + step
 
 
-class PerceptionTextTower(nn.Module):
+class TextTower(nn.Module):
     """[B, L] ids to [B, D] features: a causal transformer, read at the end-of-text token (the
     greatest id)."""
 
-    def __init__(self, sizes: PerceptionSizes) -> None:
+    def __init__(self, sizes: PerceptionEncoderSizes) -> None:
         super().__init__()
         width = sizes.text_width
         self.token_embedding = nn.Embedding(sizes.words, width)
@@ -180,7 +180,7 @@ def _under(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def _rotary(sizes: PerceptionSizes) -> Tensor:
+def _rotary(sizes: PerceptionEncoderSizes) -> Tensor:
     """[2, positions, head width]: sine and cosine of each position, the class token's a rotation by
     nothing. The first half of a head turns with the column, the second with the row, neighbouring
     channels in pairs."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from vljepa_ros.models.config import ModelError
 
 
-def fit_image(image: NDArray[np.uint8], preprocessing: Mapping[str, Any]) -> NDArray[np.uint8]:
+def preprocess(image: NDArray[np.uint8], preprocessing: Mapping[str, Any]) -> NDArray[np.uint8]:
     """Resize and crop one image to the model's input.
 
     :param image: [H, W, 3] uint8 RGB.
@@ -35,9 +35,9 @@ def fit_image(image: NDArray[np.uint8], preprocessing: Mapping[str, Any]) -> NDA
     how = preprocessing.get("resize", "exact")
     resize = resize_antialiased
     if preprocessing.get("device"):
-        from vljepa_ros.models.torch_resize import resize_on
+        from vljepa_ros.models.torch_preprocessing import resize_torch
 
-        resize = partial(resize_on, str(preprocessing["device"]))
+        resize = partial(resize_torch, str(preprocessing["device"]))
     height, width = image.shape[:2]
     size = int(preprocessing["size"])
     interpolation = str(preprocessing.get("interpolation", "bicubic"))

@@ -59,7 +59,7 @@ EMBEDDING_GEMMA_300M: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class FullSizes:
+class PaperSizes:
     """Sizes that the runtime needs, from the three hub configurations.
 
     crop: pixels of a frame's side; tubelet: frames in one token; width: of a visual token;
@@ -76,7 +76,7 @@ class FullSizes:
     text_length: int
 
     @classmethod
-    def of(cls, config: ModelConfig) -> FullSizes:
+    def of(cls, config: ModelConfig) -> PaperSizes:
         """Read and check a configuration.
 
         :raises ModelError: a missing part, or an image size that the X-Encoder does not take.
@@ -110,14 +110,14 @@ class FullSizes:
         return -(-frames // self.tubelet) * (self.crop // self.patch) ** 2
 
 
-def is_full(config: ModelConfig) -> bool:
+def is_paper(config: ModelConfig) -> bool:
     """Whether a VL-JEPA is of the paper's form (the other one is the nano's)."""
     return config.family == "vl_jepa" and config.architecture.get("form") == "full"
 
 
-def full_parts(config: ModelConfig) -> tuple[Part, ...]:
+def paper_parts(config: ModelConfig) -> tuple[Part, ...]:
     """The parts `vision`, `predictor` and `text`; embeddings are not normalised yet."""
-    sizes = FullSizes.of(config)
+    sizes = PaperSizes.of(config)
     # Not "embedding": the exporter gives that name to the look-up inside the text graph.
     embedding = (Tensor("vector", ("batch", sizes.dim)),)
     return (

@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from vljepa_ros.models.config import ModelError
-from vljepa_ros.models.vl_jepa.architecture import Architecture
-from vljepa_ros.models.vl_jepa.vl_jepa import VLJEPA
+from vljepa_ros.models.vl_jepa.nano_config import Architecture
+from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
 
 SCALE = ".scale"
 _INT8_PART = "text_trunk."

@@ -1,4 +1,4 @@
-"""The first step of every image tower, on the device that runs it: levels to normalised pixels.
+"""Preprocessing that needs torch: resizing on a GPU, and the first step of every image tower.
 
 A frame goes to the device as 8-bit levels, a quarter of the bytes of its float32 pixels, and every
 engine (torch, an ONNX graph, a TensorRT engine) normalises it there.
@@ -7,16 +7,50 @@ engine (torch, an ONNX graph, a TensorRT engine) normalises it there.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from vljepa_ros.models.preprocessing import filter_matrix
+
+
+def resize_torch(
+    device: str, image: NDArray[np.uint8], height: int, width: int, interpolation: str
+) -> NDArray[np.uint8]:
+    """[H, W, 3] uint8 to [height, width, 3] on `device`; see `preprocessing.resize_antialiased`.
+
+    :raises ModelError: unknown interpolation.
+    """
+    place = torch.device(device)
+    levels = torch.from_numpy(np.ascontiguousarray(image)).to(place).permute(2, 0, 1).float()
+    if levels.shape[2] != width:
+        across = _weights(levels.shape[2], width, interpolation, place)
+        levels = _whole(levels @ across.T)
+    if levels.shape[1] != height:
+        down = _weights(levels.shape[1], height, interpolation, place)
+        levels = _whole(down @ levels)
+    result: NDArray[np.uint8] = levels.permute(1, 2, 0).to(torch.uint8).cpu().numpy()
+    return np.ascontiguousarray(result)
+
+
+def _whole(values: Tensor) -> Tensor:
+    return (values + 0.5).floor_().clamp_(0.0, 255.0)
+
+
+@lru_cache(maxsize=32)
+def _weights(source: int, target: int, interpolation: str, place: torch.device) -> Tensor:
+    matrix = filter_matrix(source, target, interpolation)
+    return torch.from_numpy(matrix.astype(np.float32)).to(place)
 
 
 class PixelInput(nn.Module):
     """[..., S, S, 3] uint8 RGB to what a tower takes, then the tower.
 
-    The arithmetic is that of `image_fit.normalise_frames`, in float32 whatever the tower's dtype.
+    The arithmetic is that of `normalise_frames`, in float32 whatever the tower's dtype.
     """
 
     def __init__(

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.models.hub_weights import load_hub_model
-from vljepa_ros.models.image_fit import normalise_frames
-from vljepa_ros.models.token_vlm.tokenizer import Words
+from vljepa_ros.models.preprocessing import normalise_frames
+from vljepa_ros.models.token_vlm.protocol import VlmTokenizer
 
 
 class InstructBlipVlm:
@@ -36,11 +36,13 @@ class InstructBlipVlm:
                 f"model '{config.name}' has a {self._model.config.text_config.model_type} language "
                 "model; allowed: decoder-only ones (InstructBLIP-Vicuna)"
             )
-        self._words = Words(config, config.path("tokenizer"))
-        self._instruction = Words(config, config.folder / "qformer_tokenizer" / "tokenizer.json")
+        self._words = VlmTokenizer(config, config.path("tokenizer"))
+        self._instruction = VlmTokenizer(
+            config, config.folder / "qformer_tokenizer" / "tokenizer.json"
+        )
         self.end = self._words.id_of("</s>", "<|endoftext|>")
 
-    def see(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def encode_image(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """States of the image tower [patches + 1, D] for the newest frame."""
         pixels = normalise_frames(frames[-1:], self._config.preprocessing)
         with torch.inference_mode():
@@ -49,7 +51,7 @@ class InstructBlipVlm:
             )
             return np.asarray(found.last_hidden_state[0].float().cpu().numpy())
 
-    def read(self, tokens: NDArray[np.float32], prompt: str) -> tuple[Any, Any, int]:
+    def prefill(self, tokens: NDArray[np.float32], prompt: str) -> tuple[Any, Any, int]:
         """Q-Former and prompt on the image."""
         model = self._model
         device = model.device
@@ -72,7 +74,7 @@ class InstructBlipVlm:
             out = model.language_model(inputs_embeds=embedded, use_cache=True)
         return out.logits[0, -1].float(), out.past_key_values, embedded.shape[1]
 
-    def go_on(self, ids: torch.Tensor, cache: Any, position: int) -> torch.Tensor:
+    def decode(self, ids: torch.Tensor, cache: Any, position: int) -> torch.Tensor:
         """Continue behind the cache."""
         model = self._model.language_model
         ids = ids.to(self._model.device)

@@ -16,13 +16,13 @@ from torch import Tensor
 from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.models.hub_folder import DEFAULT_LABELS
 from vljepa_ros.models.hub_weights import fill, load_hub_model
-from vljepa_ros.models.vl_jepa.full_weights import build_modules
+from vljepa_ros.models.vl_jepa.paper_model import build_modules
 
 _IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 
 
 @dataclass(frozen=True)
-class FullParts:
+class PaperParts:
     """Weights by the names of our modules, the token table, and the parts' configurations in hub
     form.
 
@@ -70,9 +70,9 @@ def load_trunk(folder: Path) -> dict[str, Tensor]:
     return {f"encoder.{name}": tensor for name, tensor in model.encoder.state_dict().items()}
 
 
-def write_full_model(
+def write_paper_model(
     out: Path,
-    parts: FullParts,
+    parts: PaperParts,
     *,
     name: str,
     licence: str,
@@ -145,7 +145,7 @@ def write_full_model(
     return out
 
 
-def _check_fit(raw: Mapping[str, Any], parts: FullParts) -> None:
+def _check_fit(raw: Mapping[str, Any], parts: PaperParts) -> None:
     """Fill the modules once, before anything is written."""
     fields = {key: value for key, value in raw.items() if key != "calibration"}
     modules = build_modules(

@@ -1,4 +1,4 @@
-"""Perception Encoder as the hub has it (`timm/PE-Core-*`): open_clip's files, read as ours.
+"""Sizes of Perception Encoder as the hub has it (`timm/PE-Core-*`): open_clip's files. No torch.
 
 Such a folder holds `open_clip_config.json`, `open_clip_model.safetensors` and CLIP's
 `tokenizer.json`. The configuration names the image tower, its sizes are those of the weights.
@@ -11,11 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vljepa_ros.models.config import ModelError
+from vljepa_ros.models.config import OPEN_CLIP_CONFIG, ModelError
 
-CONFIG_FILE = "open_clip_config.json"
-WEIGHTS_FILE = "open_clip_model.safetensors"
-KIND = "perception_encoder"
+OPEN_CLIP_WEIGHTS = "open_clip_model.safetensors"
+PERCEPTION_ENCODER = "perception_encoder"
 """Our `model_type` of such a folder."""
 
 _TOWER = re.compile(r"vit_pe_core_(tiny|small|base|large|gigantic)_patch(\d+)_(\d+)(\.\w+)?")
@@ -25,7 +24,7 @@ _POOL_HEADS = 8
 
 
 @dataclass(frozen=True)
-class PerceptionSizes:
+class PerceptionEncoderSizes:
     """Sizes of both towers.
 
     side: patches along an edge; dim: of the shared space; grid_offset: place of the first patch in
@@ -66,7 +65,9 @@ class PerceptionSizes:
         return self.width // self.heads
 
     @classmethod
-    def of(cls, config: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]) -> PerceptionSizes:
+    def of(
+        cls, config: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]
+    ) -> PerceptionEncoderSizes:
         """Read both.
 
         :param config: `open_clip_config.json`. :param shapes: of the weights, by name.
@@ -79,13 +80,13 @@ class PerceptionSizes:
         found = _TOWER.fullmatch(tower)
         if not found:
             raise ModelError(
-                f"{CONFIG_FILE}: timm_model_name is {tower!r}, which no family takes; allowed: "
-                "vit_pe_core_{tiny,small,base,large,gigantic}_patch*"
+                f"{OPEN_CLIP_CONFIG}: timm_model_name is {tower!r}, which no family takes; "
+                "allowed: vit_pe_core_{tiny,small,base,large,gigantic}_patch*"
             )
         strange = set(text) - _TEXT - _TEXT_TOKENIZER
         if strange:
             raise ModelError(
-                f"{CONFIG_FILE}: text_cfg has {', '.join(sorted(strange))}; allowed: "
+                f"{OPEN_CLIP_CONFIG}: text_cfg has {', '.join(sorted(strange))}; allowed: "
                 f"{', '.join(sorted(_TEXT | _TEXT_TOKENIZER))}"
             )
         prefix = "visual.trunk."

@@ -1,14 +1,40 @@
-"""A token VLM's own words."""
+"""What the engine needs of a token VLM: visual tokens once, then prompts on them."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vljepa_ros.models.config import ModelConfig, ModelError
 
 
-class Words:
+class TokenVlm(Protocol):
+    """One model, ready on its device."""
+
+    end: int
+    """Id of the token that ends an answer."""
+
+    def encode_image(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Vision tower: [T, S, S, 3] uint8 RGB to visual tokens [N, D]."""
+
+    def prefill(self, tokens: NDArray[np.float32], prompt: str) -> tuple[Any, Any, int]:
+        """Prompt on visual tokens: logits of the next token [words], the cache, and the next
+        position."""
+
+    def decode(self, ids: Any, cache: Any, position: int) -> Any:
+        """Logits [B, L, words] after the ids [B, L] behind a cache of B rows; the cache grows."""
+
+    def to_ids(self, text: str) -> list[int]:
+        """Tokens of an answer, without special ones."""
+
+    def to_text(self, ids: list[int]) -> str:
+        """The answer that ids spell."""
+
+
+class VlmTokenizer:
     """`tokenizer.json` without padding or cutting."""
 
     def __init__(self, config: ModelConfig, file: Path) -> None:

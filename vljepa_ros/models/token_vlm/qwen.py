@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.models.hub_weights import load_hub_model
-from vljepa_ros.models.image_fit import normalise_frames
-from vljepa_ros.models.token_vlm.tokenizer import Words
+from vljepa_ros.models.preprocessing import normalise_frames
+from vljepa_ros.models.token_vlm.protocol import VlmTokenizer
 
 _BEFORE = (
     "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n<|vision_start|>"
@@ -59,11 +59,11 @@ class QwenVlm:
                 f"allowed: multiples of {cell}"
             )
         self._side = config.input_size // self._patch
-        self._words = Words(config, config.path("tokenizer"))
+        self._words = VlmTokenizer(config, config.path("tokenizer"))
         self.end = self._words.id_of("<|im_end|>")
         self._video = int(self._model.config.video_token_id)
 
-    def see(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def encode_image(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Video features [T/2 * (S/28)^2, D]; an odd clip keeps its newest frame twice."""
         missing = -len(frames) % self._together
         if missing:
@@ -77,7 +77,7 @@ class QwenVlm:
             )
             return np.asarray(torch.cat(tuple(found.pooler_output)).float().cpu().numpy())
 
-    def read(self, tokens: NDArray[np.float32], prompt: str) -> tuple[Any, Any, int]:
+    def prefill(self, tokens: NDArray[np.float32], prompt: str) -> tuple[Any, Any, int]:
         """Prompt on visual tokens."""
         model = self._model
         before, after = self._words.ids(_BEFORE), self._words.ids(_AFTER.format(prompt))
@@ -104,7 +104,7 @@ class QwenVlm:
             logits = model.lm_head(out.last_hidden_state[:, -1])[0].float()
         return logits, out.past_key_values, len(row) + int(delta[0, 0])
 
-    def go_on(self, ids: torch.Tensor, cache: Any, position: int) -> torch.Tensor:
+    def decode(self, ids: torch.Tensor, cache: Any, position: int) -> torch.Tensor:
         """Text positions are the same on all three axes of the rotary embedding."""
         model = self._model
         ids = ids.to(model.device)

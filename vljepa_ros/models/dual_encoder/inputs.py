@@ -1,0 +1,235 @@
+"""What a dual encoder is given: its parts as graphs, and texts as prompts, statements and ids."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vljepa_ros.models.config import ModelConfig, ModelError, read_json
+from vljepa_ros.models.dual_encoder.perception_encoder_config import PERCEPTION_ENCODER
+from vljepa_ros.models.parts import Part, Tensor
+
+# Short, general templates; the mean of several wordings is steadier than one (CLIP, section 3.1.4).
+TEMPLATES = ("{}", "a photo of {}.", "an image of {}.", "a video of {}.")
+
+_YES = {"yes", "true", "yeah"}
+_NO = {"no", "false", "nope"}
+_VERB = r"(is|are|was|were|does|do|did|has|have|can)"
+
+
+def expand(text: str, templates: Sequence[str] = TEMPLATES) -> list[str]:
+    """The wordings of one text, one for each template.
+
+    :raises ValueError: a template without `{}`.
+    """
+    for template in templates:
+        if "{}" not in template:
+            raise ValueError(
+                f"a prompt template needs '{{}}' for the text, this has none: {template!r}"
+            )
+    return [template.replace("{}", text) for template in templates]
+
+
+def as_statement(question: str, candidate: str) -> str:
+    """A declarative sentence that is true of an image if `candidate` answers `question`.
+
+    A dual encoder cannot read a question; it can only say how well a sentence fits an image. The
+    rules cover the usual wordings in English; anything else becomes "question? candidate".
+
+    >>> as_statement("Is the door open?", "no")
+    'the door is not open'
+    >>> as_statement("What colour is the cup?", "red")
+    'the colour of the cup is red'
+    """
+    asked = question.strip().rstrip("?. ").lower()
+    answer = candidate.strip().rstrip(".")
+    if not asked:
+        return answer
+    if answer.lower() in _YES | _NO:
+        statement = _polar(asked, answer.lower() in _YES)
+        if statement:
+            return statement
+    for pattern, form in _OPEN:
+        match = re.fullmatch(pattern, asked)
+        if match:
+            return form.format(*match.groups(), answer=answer)
+    return f"{asked}? {answer}"
+
+
+def _polar(asked: str, yes: bool) -> str:
+    there = re.fullmatch(r"(is|are) there (any |an? |some )?(.+)", asked)
+    if there:
+        verb, article, rest = there.groups()
+        kept = "" if article in (None, "any ") else article
+        return f"there {verb} {kept}{rest}" if yes else f"there {verb} no {rest}"
+    being = re.fullmatch(r"(is|are|was|were|can|has|have) ((?:the |an? |any)?\S+) (.+)", asked)
+    if being:
+        verb, subject, rest = being.groups()
+        return f"{subject} {verb} {rest}" if yes else f"{subject} {verb} not {rest}"
+    doing = re.fullmatch(r"(does|do|did) ((?:the |an? )?\S+) (.+)", asked)
+    if doing:
+        verb, subject, rest = doing.groups()
+        return f"{subject} {verb} {rest}" if yes else f"{subject} {verb} not {rest}"
+    return ""
+
+
+_OPEN: tuple[tuple[str, str], ...] = (
+    (r"how many (.+?)(?: are there| do you see| can be seen)?", "there are {answer} {0}"),
+    (r"wh(?:at|ich) colou?r (?:is|are|has) (.+)", "the colour of {0} is {answer}"),
+    (r"what is (?:happening|going on)(?: in .+| here)?", "{answer}"),
+    (r"what (?:do|can) you see(?: .+)?", "{answer}"),
+    (r"where (is|are) (.+)", "{1} {0} {answer}"),
+    (r"who (is|are) (.+)", "{answer} {0} {1}"),
+    (r"what (is|are) (.+) (doing|holding|carrying)", "{1} {0} {2} {answer}"),
+    (r"wh(?:at|ich) (\w+) (is|are) (.+)", "the {0} {answer} {1} {2}"),
+    (rf"(?:what|which) {_VERB} (.+)", "{1} {0} {answer}"),
+)
+
+
+class DualEncoderTokenizer:
+    """Turns texts into padded ids.
+
+    CLIP pads to the longest text of a call, because its pooled token is the first end-of-text and
+    its attention is causal; SigLIP was trained on texts padded to a fixed length that are not
+    masked, so another length would give another embedding.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        *,
+        length: int,
+        pad_id: int,
+        fixed_length: bool,
+        lowercase: bool,
+        pad_left: bool = False,
+    ) -> None:
+        """Read `tokenizer.json`.
+
+        :param length: most tokens of a text, special tokens included; longer texts are cut.
+        :raises ModelError: no such file, or not a tokenizer.
+        """
+        from tokenizers import Tokenizer
+
+        if not file.is_file():
+            raise ModelError(
+                f"'{file}' is missing: a model that embeds texts needs its tokenizer.json"
+            )
+        try:
+            tokenizer: Any = Tokenizer.from_file(str(file))
+        except Exception as error:  # the Rust side raises plain Exception
+            raise ModelError(f"'{file}' is not a tokenizer: {error}") from error
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(length)
+        self._tokenizer = tokenizer
+        self._length = length
+        self._pad_id = pad_id
+        self._fixed = fixed_length
+        self._lowercase = lowercase
+        self._pad_left = pad_left
+
+    def __call__(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Ids and mask (1: token, 0: padding), each [len(texts), L] int64."""
+        texts = [text.lower() for text in texts] if self._lowercase else list(texts)
+        rows = [encoding.ids for encoding in self._tokenizer.encode_batch(texts)]
+        width = self._length if self._fixed else max((len(row) for row in rows), default=0)
+        ids = np.full((len(rows), width), self._pad_id, np.int64)
+        mask = np.zeros((len(rows), width), np.int64)
+        for i, row in enumerate(rows):
+            where = slice(width - len(row), width) if self._pad_left else slice(0, len(row))
+            ids[i, where] = row
+            mask[i, where] = 1
+        return ids, mask
+
+
+def dual_encoder_parts(config: ModelConfig) -> tuple[Part, ...]:
+    """The parts `vision` and `text`; features are not normalised yet."""
+    size = config.input_size
+    frames = Tensor("frames", ("batch", size, size, 3), "uint8")
+    ids = [Tensor("input_ids", ("batch", text_length(config) or "length"), "int64")]
+    if uses_text_mask(config):
+        ids.append(Tensor("attention_mask", ids[0].dims, "int64"))
+    features = (Tensor("features", ("batch", config.dim)),)
+    return (
+        Part("vision", (frames,), features),
+        Part("text", tuple(ids), features),
+    )
+
+
+def patch_size(config: ModelConfig) -> int:
+    """Pixels of a patch where the tower takes patches (SigLIP 2 NaFlex), 0 where it takes
+    images."""
+    if config.architecture.get("model_type") != "siglip2":
+        return 0
+    return int(config.architecture.get("vision_config", {}).get("patch_size", 16))
+
+
+def text_length(config: ModelConfig) -> int:
+    """The fixed number of tokens of a text, 0 where it may vary (CLIP)."""
+    if _ends_with_its_greatest_id(config):
+        return 0
+    text = config.architecture.get("text_config", {})
+    return int(text.get("max_position_embeddings", 64))
+
+
+def uses_text_mask(config: ModelConfig) -> bool:
+    """Whether padding is masked: only where the model's tokenizer says so."""
+    if _ends_with_its_greatest_id(config):
+        return False
+    return "attention_mask" in _tokenizer_config(config.folder).get("model_input_names", ())
+
+
+def longest_text(config: ModelConfig) -> int:
+    """Most tokens of a text: the rows of the text tower's position table."""
+    if config.architecture.get("model_type") == PERCEPTION_ENCODER:
+        return int(config.architecture["model_cfg"]["text_cfg"].get("context_length", 77))
+    text = config.architecture.get("text_config", {})
+    return int(text.get("max_position_embeddings", 64 if text_length(config) else 77))
+
+
+def dual_encoder_tokenizer(config: ModelConfig) -> DualEncoderTokenizer:
+    """The tokenizer of the text tower.
+
+    :raises ModelError: `tokenizer.json` is missing or broken.
+    """
+    file = config.path("tokenizer")
+    text = config.architecture.get("text_config", {})
+    raw = _tokenizer_config(config.folder)
+    clip = _ends_with_its_greatest_id(config)
+    pad = _token_id(file, raw.get("pad_token"))
+    if pad is None:
+        pad = int(text.get("pad_token_id") or 0)
+    return DualEncoderTokenizer(
+        file,
+        length=longest_text(config),
+        pad_id=pad,
+        fixed_length=not clip,
+        lowercase=not clip,  # SigLIP saw lower case only; CLIP's tokenizer lowers by itself
+        pad_left=raw.get("padding_side", "right") == "left",
+    )
+
+
+def _ends_with_its_greatest_id(config: ModelConfig) -> bool:
+    """Whether the text tower is causal and read at the end-of-text token, the greatest id: then
+    padding after it is seen by nobody and a text may have any length."""
+    return config.architecture.get("model_type") in ("clip", PERCEPTION_ENCODER)
+
+
+def _tokenizer_config(folder: Path) -> dict[str, Any]:
+    file = folder / "tokenizer_config.json"
+    return read_json(file) if file.is_file() else {}
+
+
+def _token_id(file: Path, token: Any) -> int | None:
+    from tokenizers import Tokenizer
+
+    content = token.get("content") if isinstance(token, dict) else token
+    if not isinstance(content, str) or not file.is_file():
+        return None
+    found = Tokenizer.from_file(str(file)).token_to_id(content)
+    return None if found is None else int(found)

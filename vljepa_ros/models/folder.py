@@ -1,0 +1,98 @@
+"""Reads a model folder: our own `config.json`, or the files of a folder in the hub's format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from vljepa_ros.models.config import (
+    FAMILIES,
+    OPEN_CLIP_CONFIG,
+    Calibration,
+    ModelConfig,
+    ModelError,
+    read_json,
+)
+
+
+def load_config(folder: Path) -> ModelConfig:
+    """Read the configuration of a model folder.
+
+    Raises:
+        ModelError: No such folder, no or invalid config, unknown family, missing field.
+    """
+    if not folder.is_dir():
+        raise ModelError(f"no model folder at '{folder}'")
+    names = [name for name in ("config.json", OPEN_CLIP_CONFIG) if (folder / name).is_file()]
+    if not names:
+        raise ModelError(
+            f"'{folder}' is not a model folder: it has no config.json (and no {OPEN_CLIP_CONFIG})"
+        )
+    file = folder / names[0]
+    raw = read_json(file)
+    if "family" not in raw and (file.name == OPEN_CLIP_CONFIG or "model_type" in raw):
+        from vljepa_ros.models.hub_folder import hub_config  # no node needs it for our own models
+
+        raw = hub_config(file, raw)
+    if raw.get("family") not in FAMILIES:
+        raise ModelError(
+            f"'{file}': family is {raw.get('family')!r}, allowed: {', '.join(FAMILIES)}"
+        )
+    if "clip_duration" in raw:
+        raw["frame_interval"] = _interval(raw, file)
+    try:
+        vocabulary = {prompt: tuple(labels) for prompt, labels in raw.get("vocabulary", {}).items()}
+        return ModelConfig(
+            folder=folder,
+            **{
+                **{key: raw[key] for key in _REQUIRED},
+                **{key: raw[key] for key in _OPTIONAL if key in raw},
+                "vocabulary": vocabulary,
+                "calibration": _calibration(raw.get("calibration", {})),
+            },
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"'{file}': missing or wrong field {error}; required: {', '.join(_REQUIRED)}"
+        ) from error
+
+
+def _calibration(raw: dict[str, Any]) -> Calibration:
+    values: dict[str, Any] = {}
+    for name, value in raw.items():
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return Calibration(**values)
+
+
+def _interval(raw: dict[str, Any], file: Path) -> float:
+    """`clip_duration` in place of `frame_interval`: which one suits depends on what is known."""
+    try:
+        return float(raw["clip_duration"]) / int(raw["clip_frames"])
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise ModelError(
+            f"'{file}': clip_duration is {raw['clip_duration']!r} for clip_frames "
+            f"{raw.get('clip_frames')!r}, allowed: seconds above 0 for 1 frame or more"
+        ) from error
+
+
+_REQUIRED = (
+    "name",
+    "family",
+    "model_id",
+    "dim",
+    "clip_frames",
+    "frame_interval",
+    "input_size",
+    "default_query",
+)
+_OPTIONAL = (
+    "files",
+    "sha256",
+    "architecture",
+    "preprocessing",
+    "licence",
+    "precision",
+    "period",
+    "device",
+    "memory_limit",
+)
