@@ -213,7 +213,7 @@ def test_image_timeout(graph: Graph, node: PerceptionNode) -> None:
 
 def test_the_decoders_detection(graph: Graph) -> None:
     made = graph.add(SelectiveDecoderNode, model=MODEL)
-    detector = made._inputs["front"].narrator.detector
+    detector = made._inputs["front"].decoder.detector
     values = {
         "sensitivity": 20.0,
         "threshold": 0.1,

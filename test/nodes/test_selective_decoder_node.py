@@ -85,7 +85,7 @@ def test_the_first_state_and_each_change_are_told_once(graph: Graph) -> None:
     changed = graph.stamp
     stream.show(1, 4.0)
     assert graph.spin(
-        lambda: len(events) >= 2 or node._inputs["front"].narrator.decodes >= 2, PATIENCE
+        lambda: len(events) >= 2 or node._inputs["front"].decoder.decodes >= 2, PATIENCE
     )
     graph.rest(0.3)
     kinds = ros.interface(EVENT)
@@ -102,7 +102,7 @@ def test_the_first_state_and_each_change_are_told_once(graph: Graph) -> None:
         assert second.previous_text == first.text != second.text
         assert changed - SECOND < nanoseconds(second.onset) < nanoseconds(second.header.stamp)
         assert second.change > 0.05
-    assert node._inputs["front"].narrator.decodes == 2
+    assert node._inputs["front"].decoder.decodes == 2
 
 
 def test_the_scene_is_latched_and_beats(graph: Graph) -> None:
@@ -110,7 +110,7 @@ def test_the_scene_is_latched_and_beats(graph: Graph) -> None:
     stream = Stream(graph, node)
     stream.connect()
     stream.show(0, 2.0)
-    assert graph.spin(lambda: node._inputs["front"].narrator.last, PATIENCE)
+    assert graph.spin(lambda: node._inputs["front"].decoder.last, PATIENCE)
     scene = graph.listen(EVENT, "front/scene", latched=True)
     assert graph.spin(lambda: scene, PATIENCE), "a latecomer is told at once"
     beats: list[Any] = []
@@ -256,7 +256,7 @@ def test_the_turn_rate_guards_every_camera(graph: Graph, make: Any, kind: str) -
     node = start(graph, turn_topic="/turning", turn_type=kind, cameras=["front", "rear"])
     part = turned_on(graph, node)
     assert "no message on '/turning': no guard" in part.message
-    factors = {camera: entry.narrator.detector.guard for camera, entry in node._inputs.items()}
+    factors = {camera: entry.decoder.detector.guard for camera, entry in node._inputs.items()}
     assert all(guard.factor(graph.stamp / SECOND) == 1.0 for guard in factors.values())
     message = make(0.5, graph.stamp)
     publisher = graph.client.create_publisher(type(message), "/turning", 10)
@@ -322,11 +322,11 @@ def test_a_restart_in_mid_stream_repeats_no_event(graph: Graph) -> None:
     assert scene[0].text == events[0].text
     graph.turn()
     assert len(events) == 1
-    assert node._inputs["front"].narrator.decodes == 0
+    assert node._inputs["front"].decoder.decodes == 0
     stream.show(1, 4.0)
-    narrator = node._inputs["front"].narrator
-    assert graph.spin(lambda: narrator.last.change > 0, PATIENCE)
-    assert graph.spin(lambda: len(events) == 1 + narrator.last.news, PATIENCE)
+    decoder = node._inputs["front"].decoder
+    assert graph.spin(lambda: decoder.last.change > 0, PATIENCE)
+    assert graph.spin(lambda: len(events) == 1 + decoder.last.is_event, PATIENCE)
     for event in events[1:]:  # two states that read the same are one event
         assert (event.reason, event.sequence) == (kinds.CHANGE, 1)
         assert event.previous_text == events[0].text

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vljepa_ros.perception.decoder_state import REFRESH, SOONEST, CameraState, StateFile
-from vljepa_ros.perception.narrator import Narration
+from vljepa_ros.perception.selective_decoder import SceneUpdate
 
 DIM = 8
 IN_A_DIRECTORY = settings(
@@ -30,11 +30,11 @@ class Clock:
         return self.now
 
 
-def narration(seed: int = 0, **fields: object) -> Narration:
+def update(seed: int = 0, **fields: object) -> SceneUpdate:
     state = np.random.default_rng(seed).normal(size=DIM).astype(np.float32)
     values = {
-        "news": True,
-        "first": False,
+        "is_event": True,
+        "is_first": False,
         "sequence": 3,
         "stamp": 12.5,
         "onset": 11.0,
@@ -46,7 +46,7 @@ def narration(seed: int = 0, **fields: object) -> Narration:
         "state": state / np.linalg.norm(state),
         **fields,
     }
-    return Narration(**values)  # type: ignore[arg-type]
+    return SceneUpdate(**values)  # type: ignore[arg-type]
 
 
 def made(path: Path, model_id: str = "nano-1", clock: Clock | None = None) -> StateFile:
@@ -75,7 +75,7 @@ def same(one: CameraState, other: CameraState) -> bool:
 def test_what_is_written_is_read_again_exactly(
     tmp_path: Path, text: str, query: str, stamp: float, sequence: int, seed: int, cameras: list
 ) -> None:
-    last = narration(seed, text=text, stamp=stamp, onset=stamp, sequence=sequence)
+    last = update(seed, text=text, stamp=stamp, onset=stamp, sequence=sequence)
     states = {camera: CameraState(query, 1000.0, last) for camera in cameras}
     made(tmp_path).write(states)
     found, warning = made(tmp_path).read(60.0)
@@ -91,7 +91,7 @@ def test_no_file_is_a_fresh_start_without_a_warning(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("later", "kept"), [(59.0, True), (61.0, False), (-61.0, False)])
 def test_a_state_that_is_too_old_is_discarded(tmp_path: Path, later: float, kept: bool) -> None:
-    made(tmp_path).write({"front": CameraState("q", 1000.0, narration())})
+    made(tmp_path).write({"front": CameraState("q", 1000.0, update())})
     clock = Clock()
     clock.now += later
     found, warning = made(tmp_path, clock=clock).read(60.0)
@@ -99,7 +99,7 @@ def test_a_state_that_is_too_old_is_discarded(tmp_path: Path, later: float, kept
 
 
 def test_a_state_of_another_model_is_discarded_and_named(tmp_path: Path) -> None:
-    made(tmp_path).write({"front": CameraState("q", 1000.0, narration())})
+    made(tmp_path).write({"front": CameraState("q", 1000.0, update())})
     found, warning = made(tmp_path, "nano-2").read(60.0)
     assert found == {}
     assert "of model nano-1, this is nano-2; starting afresh" in warning
@@ -109,7 +109,7 @@ def test_a_state_of_another_model_is_discarded_and_named(tmp_path: Path) -> None
 @given(st.data())
 def test_damage_of_any_kind_is_a_warning_or_harmless(tmp_path: Path, data: st.DataObject) -> None:
     file = made(tmp_path)
-    file.write({"front": CameraState("q", 1000.0, narration())})
+    file.write({"front": CameraState("q", 1000.0, update())})
     content = bytearray(file.path.read_bytes())
     if data.draw(st.booleans()):
         content = content[: data.draw(st.integers(0, len(content)))]
@@ -151,7 +151,7 @@ def test_what_is_no_state_is_a_warning_that_names_the_file(tmp_path: Path, conte
 )
 def test_a_field_that_cannot_be_is_a_warning(tmp_path: Path, field: str, value: object) -> None:
     file = made(tmp_path)
-    file.write({"front": CameraState("q", 1000.0, narration())})
+    file.write({"front": CameraState("q", 1000.0, update())})
     raw = json.loads(file.path.read_text())
     raw["cameras"]["front"]["told"][field] = value
     file.path.write_text(json.dumps(raw))
@@ -167,7 +167,7 @@ def test_news_is_written_at_once_but_not_more_than_once_a_second(tmp_path: Path)
 
     def written(news: bool) -> bool:
         file.path.unlink(missing_ok=True)
-        file.keep(lambda: {"front": CameraState("q", seen, narration())}, news)
+        file.keep(lambda: {"front": CameraState("q", seen, update())}, news)
         return file.path.exists()
 
     assert written(news=True)
@@ -186,9 +186,9 @@ def test_news_is_written_at_once_but_not_more_than_once_a_second(tmp_path: Path)
 
 def test_what_cannot_be_written_leaves_the_old_content(tmp_path: Path) -> None:
     file = made(tmp_path)
-    file.write({"front": CameraState("q", 1000.0, narration())})
+    file.write({"front": CameraState("q", 1000.0, update())})
     with pytest.raises(TypeError):
-        file.write({"front": CameraState(b"q", 1000.0, narration())})  # type: ignore[arg-type]
+        file.write({"front": CameraState(b"q", 1000.0, update())})  # type: ignore[arg-type]
     assert list(file.read(60.0)[0]) == ["front"]
     assert os.listdir(tmp_path) == ["state.json"]
     (tmp_path / "a file").write_text("")

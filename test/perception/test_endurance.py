@@ -11,10 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from vljepa_ros.engines.protocol import Generated
-from vljepa_ros.perception.change.anchor_drift import AnchorDrift
-from vljepa_ros.perception.change.anchor_drift_config import AnchorDriftConfig
+from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
 from vljepa_ros.perception.decoder_state import CameraState, StateFile
-from vljepa_ros.perception.narrator import Narration, Narrator
+from vljepa_ros.perception.selective_decoder import SceneUpdate, SelectiveDecoder
 
 Vector = NDArray[np.float32]
 
@@ -48,14 +47,14 @@ class Scenes:
         return [Generated(f"scene {n}", 0.9, True) for n in best]
 
 
-def started(scenes: Scenes, file: StateFile) -> Narrator:
-    """A narrator as it is after a start of the node."""
-    narrator = Narrator(AnchorDrift(AnchorDriftConfig()), scenes.words, HEARTBEAT)
+def started(scenes: Scenes, file: StateFile) -> SelectiveDecoder:
+    """A decoder as it is after a start of the node."""
+    decoder = SelectiveDecoder(AnchorDrift(AnchorDriftConfig()), scenes.words, HEARTBEAT)
     states, warning = file.read(300.0)
     assert warning == ""
     if "front" in states:
-        narrator.restore(states["front"].last)
-    return narrator
+        decoder.restore(states["front"].last)
+    return decoder
 
 
 @pytest.mark.timeout(300)
@@ -67,30 +66,30 @@ def test_ten_hours_with_restarts(tmp_path: Path) -> None:
         return StateFile(tmp_path / "state.json", "nano-1", DIM, lambda: now, lambda: now)
 
     file = opened()
-    narrator = started(scenes, file)
-    told: list[Narration] = []
+    decoder = started(scenes, file)
+    told: list[SceneUpdate] = []
     limits: list[float] = []
     restarts = [hour * 3600.0 for hour in RESTARTS]
     for now, vector in scenes.seen():
         if restarts and now >= restarts[0]:
             restarts.pop(0)
             file = opened()
-            narrator = started(scenes, file)
-        said = narrator.observe(now, vector)
+            decoder = started(scenes, file)
+        said = decoder.observe(now, vector)
         if said is not None:
             told.append(said)
-        last = narrator.last
+        last = decoder.last
         assert last is not None
         state = CameraState("q", now, last)
-        file.keep(lambda state=state: {"front": state}, said is not None and said.news)
+        file.keep(lambda state=state: {"front": state}, said is not None and said.is_event)
         if now % 60.0 == 50.0:
-            limits.append(narrator.detector.threshold)
+            limits.append(decoder.detector.threshold)
     assert restarts == []
 
     stamps = np.array([said.stamp for said in told])
     assert np.diff(stamps).max() <= HEARTBEAT + 1 / RATE, "a heartbeat was missed"
 
-    news = [said for said in told if said.news]
+    news = [said for said in told if said.is_event]
     assert [said.sequence for said in news] == list(range(len(news))), "counted on, without a gap"
     assert [said.reason for said in news] == ["first"] + ["change"] * (len(news) - 1)
     for before, after in pairwise(news):

@@ -10,7 +10,7 @@ from typing import Any
 from vljepa_ros import ros
 from vljepa_ros.nodes.qos import LATCHED, RESULTS, mismatch_events
 from vljepa_ros.perception.labels import ScoredGroup
-from vljepa_ros.perception.narrator import Narration
+from vljepa_ros.perception.selective_decoder import SceneUpdate
 
 
 class DecoderOutput:
@@ -55,7 +55,7 @@ class DecoderOutput:
         self,
         camera: str,
         header: Any,
-        said: Narration,
+        said: SceneUpdate,
         label: ScoredGroup | None,
         include_vector: bool,
         request: bool = False,

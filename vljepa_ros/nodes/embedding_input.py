@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vljepa_ros import ros
 from vljepa_ros.nodes.diagnostics import ERROR, OK, WARN, Part
 from vljepa_ros.nodes.qos import RESULTS, mismatch_events
-from vljepa_ros.perception.narrator import Narrator
+from vljepa_ros.perception.selective_decoder import SelectiveDecoder
 
 _WAITING = 64
 
@@ -27,10 +27,15 @@ class EmbeddingInput:
     """
 
     def __init__(
-        self, node: Any, camera: str, model_id: str, narrator: Narrator, woken: Callable[[], None]
+        self,
+        node: Any,
+        camera: str,
+        model_id: str,
+        decoder: SelectiveDecoder,
+        woken: Callable[[], None],
     ) -> None:
         self.camera = camera
-        self.narrator = narrator
+        self.decoder = decoder
         self.newest: Any = None
         self.arrived = 0.0
         self.query = ""
@@ -74,16 +79,16 @@ class EmbeddingInput:
 
     def part(self) -> Part:
         """State for the diagnostics."""
-        detector = self.narrator.detector
+        detector = self.decoder.detector
         values = {
             "received": self._received,
             "dropped": self._dropped,
             "refused": detector.refused,
-            "decodes": self.narrator.decodes,
+            "decodes": self.decoder.decodes,
             "drift": detector.drift,
             "threshold": detector.threshold,
             "listening": self.listening,
-            "text": self.narrator.last.text if self.narrator.last else "",
+            "text": self.decoder.last.text if self.decoder.last else "",
         }
         name = f"camera {self.camera}"
         if self._refused:

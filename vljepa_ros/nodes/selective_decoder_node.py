@@ -19,12 +19,11 @@ from vljepa_ros.nodes.qos import LATCHED
 from vljepa_ros.nodes.state_keeper import StateKeeper
 from vljepa_ros.nodes.turn_input import TurnInput
 from vljepa_ros.nodes.worker_node import run_node
-from vljepa_ros.perception.change.anchor_drift import AnchorDrift
-from vljepa_ros.perception.change.anchor_drift_config import AnchorDriftConfig
-from vljepa_ros.perception.change.turn_guard import TurnGuard, TurnGuardConfig
+from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
+from vljepa_ros.perception.change.change_prior import TurnGuard, TurnGuardConfig
 from vljepa_ros.perception.labels import ScoredGroup, score_group
-from vljepa_ros.perception.narrator import Narration, Narrator
 from vljepa_ros.perception.pipeline import PerceptionError
+from vljepa_ros.perception.selective_decoder import SceneUpdate, SelectiveDecoder
 from vljepa_ros.perception.vocabulary import from_groups
 from vljepa_ros.perception.vocabulary_encoder import VocabularyEncoder
 
@@ -61,11 +60,11 @@ class SelectiveDecoderNode(ModelNode):
     def apply(self) -> None:
         """Take over parameters that have changed."""
         for camera in self._inputs.values():
-            detector = camera.narrator.detector
+            detector = camera.decoder.detector
             assert isinstance(detector, AnchorDrift)
             assert self.engine is not None
             detector.configure(self._detection(self.engine))
-            camera.narrator.heartbeat = self.settings.heartbeat
+            camera.decoder.heartbeat = self.settings.heartbeat
             if detector.guard is not None:
                 detector.guard.config = self._guarding(self.engine)
 
@@ -78,10 +77,10 @@ class SelectiveDecoderNode(ModelNode):
         for camera in self.cameras:
             guard = TurnGuard(self._guarding(engine))
             detector = AnchorDrift(self._detection(engine), guard)
-            narrator = Narrator(detector, engine.generate, self.settings.heartbeat)
+            decoder = SelectiveDecoder(detector, engine.generate, self.settings.heartbeat)
             self._turn_guards.append(guard)
             self._inputs[camera] = EmbeddingInput(
-                self, camera, config.model_id, narrator, self.wake_worker
+                self, camera, config.model_id, decoder, self.wake_worker
             )
         self._labels = VocabularyEncoder(engine, lambda _: None)
         if self.settings.state_file:
@@ -143,19 +142,19 @@ class SelectiveDecoderNode(ModelNode):
     def _observe(self, name: str, camera: EmbeddingInput, message: Any, vector: Any) -> bool:
         """Tell what there is to tell; whether that was news."""
         if camera.query not in ("", message.query):
-            camera.narrator.detector.reset()
+            camera.decoder.detector.reset()
         camera.query = message.query
         stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
-        said = camera.narrator.observe(stamp, vector)
+        said = camera.decoder.observe(stamp, vector)
         if said is None or self._output is None:
             return False
         label = self._label(said, message.query)
         include = self.settings.include_vector
         event = self._output.event(name, message.header, said, label, include)
-        self._output.publish(event, said.news)
-        return said.news
+        self._output.publish(event, said.is_event)
+        return said.is_event
 
-    def _label(self, said: Narration, query: str) -> ScoredGroup | None:
+    def _label(self, said: SceneUpdate, query: str) -> ScoredGroup | None:
         """The labels of the first group, where they answer the query the embeddings answer."""
         current = self._labels.current if self._labels else None
         if current is None or self.engine is None or current.groups[0].group.prompt != query:
@@ -210,11 +209,11 @@ class SelectiveDecoderNode(ModelNode):
     def _say(self, name: str, camera: EmbeddingInput) -> Any:
         """In the worker's thread: the state of now in words."""
         self.step()
-        message, present = camera.newest, camera.narrator.detector.present
+        message, present = camera.newest, camera.decoder.detector.present
         if self._output is None or message is None or present is None:
             raise PerceptionError(f"no usable embedding of camera '{name}' yet")
         stamp = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
-        said = camera.narrator.describe(stamp, present)
+        said = camera.decoder.describe(stamp, present)
         label = self._label(said, message.query)
         include = self.settings.include_vector
         return self._output.event(name, message.header, said, label, include, request=True)

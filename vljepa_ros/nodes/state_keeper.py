@@ -42,7 +42,7 @@ class StateKeeper:
         for name, state in states.items():
             camera = self._inputs.get(name)
             if camera is not None:
-                camera.narrator.restore(state.last)
+                camera.decoder.restore(state.last)
                 camera.query, camera.seen = state.query, state.seen
 
     def keep(self, news: bool) -> None:
@@ -64,9 +64,9 @@ class StateKeeper:
 
     def _states(self) -> dict[str, CameraState]:
         return {
-            name: CameraState(camera.query, camera.seen, camera.narrator.last)
+            name: CameraState(camera.query, camera.seen, camera.decoder.last)
             for name, camera in self._inputs.items()
-            if camera.narrator.last is not None
+            if camera.decoder.last is not None
         }
 
     def _do(self, write: Callable[[], None]) -> None:

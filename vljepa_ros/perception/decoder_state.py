@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from vljepa_ros.files import atomic_write
-from vljepa_ros.perception.narrator import Narration
+from vljepa_ros.perception.selective_decoder import SceneUpdate
 
 FORMAT = 1
 SOONEST = 1.0  # seconds from one write to the next, at least
 REFRESH = 30.0  # seconds after which a state that goes on is written again, so that it keeps young
+
+_KEYS = {"is_event": "news", "is_first": "first", "is_heartbeat": "beat"}  # names in the file
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class CameraState:
 
     query: str
     seen: float
-    last: Narration
+    last: SceneUpdate
 
 
 class StateFile:
@@ -125,7 +127,8 @@ class StateFile:
 
 def _as_json(state: CameraState) -> dict[str, Any]:
     vector = np.asarray(state.last.state, "<f4").tobytes()
-    told = {**asdict(state.last), "state": base64.b64encode(vector).decode("ascii")}
+    told = {_KEYS.get(name, name): value for name, value in asdict(state.last).items()}
+    told["state"] = base64.b64encode(vector).decode("ascii")
     return {"query": state.query, "seen": state.seen, "told": told}
 
 
@@ -139,9 +142,9 @@ def _from_json(raw: Any, dim: int) -> CameraState:
         raise ValueError(f"a state has {vector.size} values of norm {norm}, expected {dim}, norm 1")
     if not isinstance(sequence, int) or not 0 <= sequence < 2**32:
         raise ValueError(f"sequence is {sequence!r}")
-    last = Narration(
-        news=bool(told["news"]),
-        first=bool(told["first"]),
+    last = SceneUpdate(
+        is_event=bool(told["news"]),
+        is_first=bool(told["first"]),
         sequence=sequence,
         text=_text(told["text"]),
         previous_text=_text(told["previous_text"]),

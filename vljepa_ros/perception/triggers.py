@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from vljepa_ros.models.calibration import independent_probabilities
 from vljepa_ros.models.config import Calibration
-from vljepa_ros.perception.change.interface import usable
+from vljepa_ros.perception.change.detector import usable
 from vljepa_ros.perception.trigger_list import Trigger
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vljepa_ros.perception.change.anchor_drift import AnchorDrift, strictness
-from vljepa_ros.perception.change.anchor_drift_config import AnchorDriftConfig
-from vljepa_ros.perception.change.interface import CHANGE, FIRST, HEARTBEAT
-from vljepa_ros.perception.change.quiet_level import QuietLevel
-from vljepa_ros.perception.change.turn_guard import TurnGuard, TurnGuardConfig
+from vljepa_ros.perception.change.anchor_drift import (
+    AnchorDrift,
+    AnchorDriftConfig,
+    threshold_multiplier,
+)
+from vljepa_ros.perception.change.change_prior import TurnGuard, TurnGuardConfig
+from vljepa_ros.perception.change.detector import CHANGE, FIRST
+from vljepa_ros.perception.change.noise_floor import NoiseFloor
 
 DIM = 24
 
@@ -24,25 +27,21 @@ def noise(seed: int, count: int, level: float) -> np.ndarray:
     return (level * rng.normal(size=(count, DIM)) / DIM**0.5).astype(np.float32)
 
 
-def test_ten_hours_without_a_missed_heartbeat_or_a_wandering_threshold() -> None:
+def test_ten_hours_without_a_wandering_threshold() -> None:
     """An accelerated stream: a sample every two seconds, a change every ten minutes."""
-    config = AnchorDriftConfig(heartbeat=60.0, max_gap=5.0)
-    detector = AnchorDrift(config)
+    detector = AnchorDrift(AnchorDriftConfig())
     shake = noise(1, 18_000, 0.3)
-    told, levels, seen = [], [], []
+    told, levels = [], []
     states = [unit(seed) for seed in range(60)]
     for second in range(0, 36_000, 2):
         change = detector.observe(float(second), states[second // 600] + shake[second // 2])
         if change is not None:
             told.append(change)
-            seen.append(change.stamp)
         if second % 600 == 598:
             levels.append(detector.threshold)
-    assert max(np.diff([*seen, 36_000.0])) <= 62.0
     changes = [c for c in told if c.reason == CHANGE]
     assert len({int(c.stamp // 600) for c in changes}) == 59, "every change is told"
     assert len(changes) <= 62, "and hardly anything else"
-    assert sum(c.reason == HEARTBEAT for c in told) >= 500
     early, late = np.mean(levels[:10]), np.mean(levels[-10:])
     assert late == pytest.approx(early, rel=0.2)
 
@@ -125,19 +124,19 @@ def test_a_camera_that_becomes_noisy_does_not_alarm_for_ever() -> None:
     assert late <= 2
 
 
-def test_quiet_level_forgets_its_start_and_ignores_outliers() -> None:
-    level, rng = QuietLevel(), np.random.default_rng(3)
+def test_noise_floor_forgets_its_start_and_ignores_outliers() -> None:
+    floor, rng = NoiseFloor(), np.random.default_rng(3)
     state, shake = unit(1), noise(1, 2400, 0.25)
     for i in range(2400):
         sample = state + shake[i]
-        level.sample(i / 4, sample / np.linalg.norm(sample), 0.25)
+        floor.observe(i / 4, sample / np.linalg.norm(sample), 0.25)
         outlier = i % 5 == 0
-        level.quiet(5.0 if outlier else float(rng.uniform(0.01, 0.03)), 0.25)
-    assert 0.01 < level.level < 0.035
+        floor.learn(5.0 if outlier else float(rng.uniform(0.01, 0.03)), 0.25)
+    assert 0.01 < floor.level < 0.035
 
 
 def test_more_sensitive_means_less_strict() -> None:
-    values = [strictness(s) for s in (0.01, 0.1, 1.0, 10.0, 100.0)]
+    values = [threshold_multiplier(s) for s in (0.01, 0.1, 1.0, 10.0, 100.0)]
     assert values == sorted(values, reverse=True)
     assert values[-1] > 1.0
 

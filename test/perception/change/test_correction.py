@@ -9,11 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vljepa_ros.perception.change.anchor_drift import AnchorDrift
-from vljepa_ros.perception.change.anchor_drift_config import AnchorDriftConfig
-from vljepa_ros.perception.change.correction import Correction
-from vljepa_ros.perception.change.interface import CHANGE, CORRECTION, FIRST, Change
-from vljepa_ros.perception.change.turn_guard import TurnGuard, TurnGuardConfig
+from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig, Correction
+from vljepa_ros.perception.change.change_prior import TurnGuard, TurnGuardConfig
+from vljepa_ros.perception.change.detector import CHANGE, CORRECTION, FIRST, Change
 
 DIM = 24
 RATE = 2.0
@@ -68,25 +66,25 @@ def test_nothing_is_corrected_while_the_robot_turns() -> None:
 
 def test_time_that_jumps_back_leaves_nothing_to_correct() -> None:
     correction = Correction()
-    correction.open(10.0, 9.0, HOME, 1.5)
-    correction.take(10.5, EARLY)
+    correction.start(10.0, 9.0, HOME, 1.5)
+    correction.observe(10.5, EARLY)
     assert correction.due(10.0) is None, "not far enough"
-    correction.take(3.0, LATE)
+    correction.observe(3.0, LATE)
     assert correction.due(0.01) is None
 
 
 def test_what_is_told_is_the_mean_of_the_whole_change_and_only_in_time() -> None:
     correction = Correction()
-    correction.open(10.0, 9.0, HOME, 1.5)
+    correction.start(10.0, 9.0, HOME, 1.5)
     assert correction.due(0.0) is None, "nothing has come since"
-    correction.take(10.5, EARLY)
-    correction.take(11.0, LATE)
+    correction.observe(10.5, EARLY)
+    correction.observe(11.0, LATE)
     better = correction.due(0.1)
     assert better is not None
     assert np.allclose(better, (HOME + EARLY + LATE) / 3.0, atol=1e-6)
     assert correction.due(0.1) is None, "once"
-    correction.open(20.0, 19.0, HOME, 1.5)
-    correction.take(21.6, LATE)
+    correction.start(20.0, 19.0, HOME, 1.5)
+    correction.observe(21.6, LATE)
     assert correction.due(0.1) is None, "too late"
 
 

@@ -1,79 +1,180 @@
-"""Anchor drift, the default: has the smoothed embedding left the state that was published last?
+"""Anchor drift, the default detector: has the smoothed embedding left the published state?
 
-Compared is with the *published* state, not with the sample before: clips overlap, so a change
-comes as a ramp of small steps. The published state is refined by the quiet samples after it
-(`reference`), the drift is the cosine distance between the exponentially smoothed embedding and
-that reference, in units of
+It compares with the *published* state, not with the sample before: clips overlap, so a change comes
+as a ramp of small steps. The published state is refined by the quiet samples after it (the
+reference). The drift is the cosine distance of the smoothed embedding from the reference. A drift
+above max(threshold, multiplier * noise floor) is a suspected change; evidence is gathered as in
+Page's CUSUM while the suspicion lasts, so that small changes must last longer than large ones. A
+change with enough evidence is published, and once more if it goes on afterwards (a correction). A
+slow change never leaves the reference, which follows it, so the way of the reference itself is
+summed as well.
 
-    1 + 2 smoothing / (seconds of samples in the reference)
-
-because a fresh reference is itself noisy. A change is suspected when the drift passes the limit
-max(threshold, strictness * quiet level) and dropped when it falls below `release` of that. While
-it is suspected, evidence of min(drift / limit, 1.5) - 0.5 a second is gathered, as in Page's
-CUSUM; at `settle` the change is confirmed, so that small changes must last longer than large ones.
-A sample that has fallen back below half of the largest one is no evidence: one odd picture in
-overlapping clips comes and goes, a change comes and stays. Returns, and changes in a stream that
-has long been quiet, need more evidence (`readiness.py`). The state told is the mean of the samples
-since the suspicion without the first, which still show the transition; where the change goes on, it
-is told once more (`correction.py`). The quiet level is learned as told in `quiet_level.py` and
-frozen while a change is suspected; strictness follows from `sensitivity`, the false alarms per hour
-to expect of a camera that is disturbed now and then (measured, doc/change.md; one that is not gives
-fewer).
-
-A slow change never leaves the reference, which follows it. So the distance of the reference from
-what it was when it had settled is summed beyond an allowance, and told when the sum reaches what
-`slow` seconds at twice the limit give; less is left to the light and the time of day.
+The noise floor is in `noise_floor.py`; how much evidence is enough, in `change_prior.py`; each step
+is explained where it is taken, in `_judge`, `_suspect`, `_refine` and `_slow_change`.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, fields
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vljepa_ros.perception.change.anchor_drift_config import AnchorDriftConfig, strictness
-from vljepa_ros.perception.change.correction import Correction
-from vljepa_ros.perception.change.gated import GatedDetector
-from vljepa_ros.perception.change.interface import CHANGE, CORRECTION, HEARTBEAT, Change
-from vljepa_ros.perception.change.quiet_level import QuietLevel
-from vljepa_ros.perception.change.readiness import Readiness
-from vljepa_ros.perception.change.samples import BREAK, cosine_distance, unit
-from vljepa_ros.perception.change.turn_guard import TurnGuard
+from vljepa_ros.perception.change.change_prior import ChangePrior, TurnGuard
+from vljepa_ros.perception.change.detector import (
+    BREAK,
+    CHANGE,
+    CORRECTION,
+    BaseDetector,
+    Change,
+    Vector,
+    cosine_distance,
+    unit,
+)
+from vljepa_ros.perception.change.noise_floor import NoiseFloor
 
-Vector = NDArray[np.float32]
-
-STRONG = 1.5  # limits: a drift beyond it is no stronger evidence
-NO_EVIDENCE = 0.5  # of the limit: the drift that speaks neither for a change nor against it
-GOING_BACK = 0.5  # of its peak: a change that has fallen below it gathers no evidence
-PAUSE = 1.5  # usual steps: a sample after a longer pause is no stronger evidence
-PACE = 0.1  # share by which one step moves the usual one, at most
-FADE = 1.0  # seconds; time constant with which older samples of a change count less
-TRANSITION = 0.2  # seconds after the suspicion whose samples are not part of the new state
-QUIET = 1.2  # times the quiet level: below it nothing has begun
-SURE = 1.2  # times the quiet level: samples beyond it count less in the reference
-FRESH = 0.25  # seconds of samples that one sample is worth in a new reference
-SETTLED = 4.0  # seconds of samples after which the reference is what was meant
+NOISE_MARGIN = 1.2  # times the noise floor: drift below it is noise
+MAX_EXCESS = 1.5  # limits: a larger drift is no stronger evidence
+NEUTRAL_EXCESS = 0.5  # limits: the drift that speaks neither for a change nor against it
+RETREAT_SHARE = 0.5  # of its largest distance: a sample that fell below it is no evidence
+MAX_STEP = 1.5  # usual steps (and 1 s): a sample after a longer pause is no stronger evidence
+STEP_ADAPTATION = 0.1  # share by which one step moves the usual step, at most
+TRANSITION_S = 0.2  # samples so soon after the suspicion still show the old state
+SAMPLE_FADE_S = 1.0  # time constant with which older samples count less in the new state
+NEW_REFERENCE_S = 0.25  # seconds of samples that one sample is worth in a new reference
+SETTLED_S = 4.0  # seconds of samples after which a reference is the state that was meant
 SLOW_ALLOWANCE = 1.5  # limits by which light and view may move the reference for ever
-SLOW_CHANGE = 2.0  # limits by which the reference must be off for `slow` seconds
+CORRECTION_DISTANCE = 2.5  # limits between a published state and the mean of the samples since
+
+RANGES = {
+    "threshold": (0.0, 2.0),
+    "release": (0.0, 1.0),
+    "max_gap": (0.0, math.inf),
+    "sensitivity": (1e-3, 1e3),
+    "memory": (1.0, 3600.0),
+    "slow": (0.1, math.inf),
+}
+"""Allowed values of settings; those not named here are seconds from 0 to 3600."""
 
 
-class AnchorDrift(GatedDetector):
-    """See the module; the interface is `ChangeDetector`.
+def threshold_multiplier(sensitivity: float) -> float:
+    """Multiple of the noise floor at which `sensitivity` false alarms an hour are expected.
 
-    :param guard: takes the turn rates of the robot; without one, turns are not known.
+    Measured on disturbed streams (doc/change.md): about one an hour at 2.7, and a factor of e in
+    false alarms for each 0.2.
+    """
+    return 2.7 - 0.2 * math.log(sensitivity)
+
+
+@dataclass(frozen=True)
+class AnchorDriftConfig:
+    """Settings of the detector; RANGES says what is allowed.
+
+    Attributes:
+        threshold: cosine distance below which nothing is a change of meaning.
+        release: share of the limit below which a suspicion is dropped.
+        smoothing: time constant of the smoothed embedding, seconds.
+        settle: seconds that a change must last; up to three times as long if it is barely above
+            the limit.
+        min_gap: seconds between two publications.
+        lag: seconds taken off the onset.
+        max_gap: seconds without a sample after which what was suspected is forgotten.
+        sensitivity: expected false alarms per hour of a camera that is disturbed now and then
+            (others give fewer); the one knob most users need.
+        memory: seconds of quiet samples in the reference.
+        clip: seconds a clip spans; the onset lies at most so far before the suspicion, and a
+            correction comes at most so long after a change.
+        slow: seconds that a slow change of twice the limit takes to be published.
     """
 
-    _since: float | None  # when the present suspicion began
-    _sum: Vector | None  # of the samples since then
-    _count: float  # weights in the sum
-    _evidence: float  # seconds
-    _peak: float  # largest distance of a sample from the reference since then
+    threshold: float = 0.06
+    release: float = 0.8
+    smoothing: float = 0.3
+    settle: float = 0.7
+    min_gap: float = 1.0
+    lag: float = 0.0
+    max_gap: float = 5.0
+    sensitivity: float = 1.0
+    memory: float = 12.0
+    clip: float = 1.5
+    slow: float = 10.0
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ValueError: a setting is out of its range.
+        """
+        for field in fields(self):
+            value = getattr(self, field.name)
+            low, high = RANGES.get(field.name, (0.0, 3600.0))
+            if not low <= value <= high:
+                raise ValueError(f"{field.name} is {value}, allowed: {low} to {high}")
+
+
+class Correction:
+    """A better state for the last published change, if the scene moves on while it lasts.
+
+    A change is published early, for the sake of delay, from samples whose clips still show what was
+    before. If the stream has moved far from that state since, the mean of all of it is worth
+    another decode. It is not a change of its own: it keeps the onset.
+    """
+
+    def __init__(self) -> None:
+        self.onset = -math.inf
+        self._state: Vector | None = None  # None: nothing is left to be corrected
+        self._sum: Vector | None = None  # of the samples since
+        self._count = 0
+        self._stamp = self._until = -math.inf
+
+    def start(self, stamp: float, onset: float, state: Vector, seconds: float) -> None:
+        """`state`, [D] with L2 norm 1, was published; it may be corrected for `seconds`."""
+        self._state, self._sum, self._count = state, None, 0
+        self._stamp, self._until, self.onset = stamp, stamp + seconds, onset
+
+    def observe(self, stamp: float, sample: Vector) -> None:
+        """Take a sample, [D] with L2 norm 1."""
+        if self._state is None:
+            return
+        if self._stamp < stamp <= self._until:
+            self._sum = sample if self._sum is None else self._sum + sample
+            self._count += 1
+        else:  # too late, or time jumped back
+            self._state = self._sum = None
+
+    def due(self, limit: float) -> Vector | None:
+        """The mean of the published state and the samples since, [D]; None: nothing to correct.
+
+        At most one for each change.
+
+        Args:
+            limit: cosine distance that counts as a change now.
+        """
+        if self._state is None or self._sum is None:
+            return None
+        if cosine_distance(self._sum, self._state) <= CORRECTION_DISTANCE * limit:
+            return None
+        better = (self._state + self._sum) / np.float32(self._count + 1)
+        self._state = self._sum = None
+        return better
+
+
+class AnchorDrift(BaseDetector):
+    """See the module; the interface is `ChangeDetector`.
+
+    `drift` is the distance of the smoothed embedding from the reference, `threshold` what it must
+    pass now.
+    """
 
     def __init__(self, config: AnchorDriftConfig, guard: TurnGuard | None = None) -> None:
+        """Start with an empty stream.
+
+        Args:
+            config: may be changed later, see `configure`.
+            guard: takes the turn rates of the robot; without one, turns are not known.
+        """
         self.config = config
         self.guard = guard
-        self._strictness = strictness(config.sensitivity)
         super().__init__(config.max_gap, config.threshold)
 
     @property
@@ -84,175 +185,192 @@ class AnchorDrift(GatedDetector):
     @property
     def published(self) -> Vector | None:
         """[D] float32, L2 norm 1: the last published state."""
-        return self._told.state
+        return self._published.state
 
     def configure(self, config: AnchorDriftConfig) -> None:
         """Change the settings of a running detector; what it has learned stays."""
         self.config = config
-        self._gate.max_gap = config.max_gap
-        self._strictness = strictness(config.sensitivity)
+        self.max_gap = config.max_gap
 
-    def _forget(self) -> None:
-        """Forget also how noisy the stream is."""
-        self._quiet = QuietLevel()
+    def _reset_rule(self) -> None:
+        self._noise = NoiseFloor()
+        self._prior = ChangePrior()
+        self._correction = Correction()
         self._smooth: Vector | None = None
         self._reference: Vector | None = None
-        self._seconds = FRESH  # of samples in the reference
-        self._pace = 0.0  # seconds, the usual step
-        self._told_or_beat = -math.inf
-        self._calm = -math.inf  # the last stamp at which nothing had begun
-        self._readiness = Readiness()
-        self._correction = Correction()
+        self._reference_seconds = NEW_REFERENCE_S  # of samples in the reference
+        self._usual_step = 0.0  # seconds; 0: not known yet
+        self._calm_stamp = -math.inf  # the last one at which nothing had begun
         self._settled: Vector | None = None  # the reference when it had settled
-        self._slow = 0.0
+        self._slow_sum = 0.0
         self.threshold = self.config.threshold
         self._drop_suspicion()
 
-    def restore(self, state: Vector) -> None:
-        """Start from a state that was published before a restart: it is not told again.
+    def _drop_suspicion(self) -> None:
+        self._suspected_since: float | None = None
+        self._sum: Vector | None = None  # of the samples of the new state
+        self._sum_weight = 0.0
+        self._evidence = 0.0  # seconds
+        self._peak = 0.0  # largest distance of a sample from the reference
 
-        :param state: [D] float32, not zero.
-        :raises ValueError: `state` is zero or not finite.
+    def restore(self, state: Vector) -> None:
+        """Start from a state that was published before a restart: it is not published again.
+
+        Args:
+            state: [D] float32, not zero.
+
+        Raises:
+            ValueError: `state` is zero or not finite.
         """
         norm = float(np.linalg.norm(state))
         if not (math.isfinite(norm) and norm > 0.0):
             raise ValueError(f"a published state of norm {norm} cannot be restored")
         self.reset()
-        self._told.state = self._reference = (state / norm).astype(np.float32)
+        self._published.state = self._reference = (state / norm).astype(np.float32)
 
-    def _take(self, stamp: float, sample: Vector, step: float) -> Change | None:
-        """`drift` is the distance of the smoothed embedding from the reference here, `threshold`
-        what it must pass now."""
-        if self._reference is None:
+    def _update(self, stamp: float, sample: Vector, step: float) -> Change | None:
+        if self._reference is None:  # the first sample of a stream is published as it is
             self._smooth = self._reference = sample
-            self._calm = self._told_or_beat = stamp
-            self._quiet.sample(stamp, sample, 0.0)
-            self._readiness.begin(stamp)
-            return self._told.publish(stamp, stamp, sample)
+            self._calm_stamp = stamp
+            self._noise.observe(stamp, sample, 0.0)
+            self._prior.begin(stamp)
+            return self._published.publish(stamp, stamp, sample)
         if self._reference.size != sample.size:  # restored from a model of another size
             self.reset()
             return self.observe(stamp, sample)
         if step == BREAK or self._smooth is None:
             if self._smooth is None:  # restored
-                self._readiness.begin(stamp)
-            self._smooth, step = sample, FRESH
-            self._calm = stamp
-            self._told_or_beat = min(self._told_or_beat, stamp)
+                self._prior.begin(stamp)
+            self._smooth, step = sample, NEW_REFERENCE_S
+            self._calm_stamp = stamp
             self._drop_suspicion()
         elif self.config.smoothing:
             weight = 1.0 - math.exp(-step / self.config.smoothing)
             self._smooth = _towards(self._smooth, sample, weight)
         else:
             self._smooth = sample
-        self._quiet.sample(stamp, sample, step)
-        self._correction.take(stamp, sample)
-        pace = self._pace or step
-        self._pace = pace + max(-PACE * pace, min(PACE * pace, step - pace))
-        return self._judge(stamp, sample, step) or self._beat(stamp)
+        self._noise.observe(stamp, sample, step)
+        self._correction.observe(stamp, sample)
+        usual = self._usual_step or step
+        most = STEP_ADAPTATION * usual
+        self._usual_step = usual + max(-most, min(most, step - usual))
+        return self._judge(stamp, sample, step, self._smooth, self._reference)
 
-    def _judge(self, stamp: float, sample: Vector, step: float) -> Change | None:
-        assert self._smooth is not None
-        assert self._reference is not None
+    def _judge(
+        self, stamp: float, sample: Vector, step: float, smooth: Vector, reference: Vector
+    ) -> Change | None:
+        """Decide whether a change is suspected at this sample."""
         turning = 1.0 if self.guard is None else self.guard.factor(stamp)
-        scale = (1.0 + 2.0 * self.config.smoothing / self._seconds) * self._quiet.unrest * turning
-        level = self._quiet.level
-        limit = max(self.config.threshold, self._strictness * level)
+        # A fresh reference is itself noisy; so is everything in a burst of noise and in a turn.
+        fresh = 1.0 + 2.0 * self.config.smoothing / self._reference_seconds
+        scale = fresh * self._noise.noise_burst * turning
+        level = self._noise.level
+        limit = max(self.config.threshold, threshold_multiplier(self.config.sensitivity) * level)
         self.threshold = limit * scale
-        self.drift = cosine_distance(self._smooth, self._reference)
+        self.drift = cosine_distance(smooth, reference)
         drift = self.drift / scale
-        if drift <= QUIET * level:
-            self._calm = stamp
-        if drift > limit * (1.0 if self._since is None else self.config.release):
+        if drift <= NOISE_MARGIN * level:  # nothing has begun: an onset lies after this sample
+            self._calm_stamp = stamp
+        # Hysteresis: a suspicion ends below `release` of the limit at which it begins.
+        if drift > limit * (1.0 if self._suspected_since is None else self.config.release):
             return self._suspect(stamp, sample, step, drift / limit)
         self._drop_suspicion()
-        self._quiet.quiet(drift, step)
-        self._refine(sample, step, drift, level)
-        return self._correct(stamp, limit * turning) or self._slow_change(stamp, step, limit)
+        self._noise.learn(drift, step)
+        reference = self._refine(sample, step, drift, level, reference)
+        return self._correct(stamp, limit * turning) or self._slow_change(
+            stamp, step, limit, reference
+        )
 
     def _suspect(self, stamp: float, sample: Vector, step: float, excess: float) -> Change | None:
+        """Gather evidence, seconds * limits, and publish when it is enough.
+
+        Args:
+            excess: drift in limits.
+        """
         assert self._smooth is not None
         assert self._reference is not None
-        if self._since is None:
-            self._since = stamp
-        lasted = min(step, PAUSE * self._pace, 1.0)
+        if self._suspected_since is None:
+            self._suspected_since = stamp
+        lasted = min(step, MAX_STEP * self._usual_step, 1.0)
+        # One odd picture in overlapping clips comes and goes, a change comes and stays: a sample
+        # that has fallen back adds nothing.
         raw = cosine_distance(sample, self._reference)
         self._peak = max(self._peak, raw)
-        if raw < GOING_BACK * self._peak:
-            excess = min(excess, NO_EVIDENCE)
-        self._evidence += (min(excess, STRONG) - NO_EVIDENCE) * lasted
-        if stamp - self._since >= TRANSITION:
-            kept = math.exp(-lasted / FADE)
+        if raw < RETREAT_SHARE * self._peak:
+            excess = min(excess, NEUTRAL_EXCESS)
+        self._evidence += (min(excess, MAX_EXCESS) - NEUTRAL_EXCESS) * lasted
+        # The new state is the mean of the samples that no longer show the transition.
+        if stamp - self._suspected_since >= TRANSITION_S:
+            kept = math.exp(-lasted / SAMPLE_FADE_S)
             self._sum = sample if self._sum is None else self._sum * np.float32(kept) + sample
-            self._count = self._count * kept + 1.0
+            self._sum_weight = self._sum_weight * kept + 1.0
         if self._evidence < self.config.settle or self._sum is None:
             return None
-        wanted = self._readiness.factor(stamp, self._smooth, self.drift)
-        if self._evidence < self.config.settle * wanted:
+        # Returns, and changes in a stream that has long been quiet, need more evidence.
+        factor = self._prior.evidence_factor(stamp, self._smooth, self.drift)
+        if self._evidence < self.config.settle * factor:
             return None
-        if not self._told.rested(stamp, self.config.min_gap):
+        if not self._published.gap_passed(stamp, self.config.min_gap):
             return None
-        onset = max(self._calm, self._since - self.config.clip) - self.config.lag
-        seconds = self._count * min(step, 1.0)
-        self._readiness.told(stamp, self._reference)
-        change = self._publish(stamp, onset, self._sum / np.float32(self._count), seconds)
-        self._correction.open(stamp, change.onset, change.state, self.config.clip)
+        since = max(self._calm_stamp, self._suspected_since - self.config.clip)
+        self._prior.record_change(stamp, self._reference)
+        seconds = self._sum_weight * min(step, 1.0)
+        mean = self._sum / np.float32(self._sum_weight)
+        change = self._publish(stamp, since - self.config.lag, mean, seconds)
+        self._correction.start(stamp, change.onset, change.state, self.config.clip)
         return change
 
     def _correct(self, stamp: float, limit: float) -> Change | None:
-        if not self._told.rested(stamp, self.config.min_gap):
+        if not self._published.gap_passed(stamp, self.config.min_gap):
             return None
         better = self._correction.due(limit)
         if better is None:
             return None
-        return self._publish(stamp, self._correction.onset, better, self._seconds, CORRECTION)
+        onset = self._correction.onset
+        return self._publish(stamp, onset, better, self._reference_seconds, CORRECTION)
 
     def _publish(
         self, stamp: float, onset: float, mean: Vector, seconds: float, reason: str = CHANGE
     ) -> Change:
+        """Publish a mean over `seconds` of samples, and start afresh from it."""
         self._smooth = self._reference = mean
-        self._seconds = max(FRESH, seconds)
-        self._calm = self._told_or_beat = stamp
-        self._settled, self._slow = None, 0.0
+        self._reference_seconds = max(NEW_REFERENCE_S, seconds)
+        self._calm_stamp = stamp
+        self._settled, self._slow_sum = None, 0.0
         self._drop_suspicion()
-        return self._told.publish(stamp, onset, mean, reason)
+        return self._published.publish(stamp, onset, mean, reason)
 
-    def _refine(self, sample: Vector, step: float, drift: float, level: float) -> None:
+    def _refine(
+        self, sample: Vector, step: float, drift: float, level: float, reference: Vector
+    ) -> Vector:
         """Average a quiet sample into the reference; the less, the less quiet it is."""
-        assert self._reference is not None
-        trust = 1.0 if drift <= SURE * level else (SURE * level / drift) ** 2
-        self._seconds = min(self._seconds + step * trust, self.config.memory)
-        weight = min(1.0, step * trust / self._seconds)
-        self._reference = _towards(self._reference, sample, weight)
+        margin = NOISE_MARGIN * level
+        trust = 1.0 if drift <= margin else (margin / drift) ** 2
+        self._reference_seconds = min(self._reference_seconds + step * trust, self.config.memory)
+        weight = min(1.0, step * trust / self._reference_seconds)
+        self._reference = _towards(reference, sample, weight)
+        return self._reference
 
-    def _slow_change(self, stamp: float, step: float, limit: float) -> Change | None:
-        assert self._reference is not None
+    def _slow_change(
+        self, stamp: float, step: float, limit: float, reference: Vector
+    ) -> Change | None:
+        """Sum how far the reference has moved beyond the allowance since it had settled.
+
+        Enough is what `slow` seconds at twice the limit give; less is left to the light and the
+        time of day.
+        """
         if self._settled is None:
-            if self._seconds >= SETTLED:
-                self._settled = self._reference
+            if self._reference_seconds >= SETTLED_S:
+                self._settled = reference
             return None
-        away = cosine_distance(self._reference, self._settled)
-        self._slow = max(0.0, self._slow + (away - SLOW_ALLOWANCE * limit) * step)
-        if self._slow <= (SLOW_CHANGE - SLOW_ALLOWANCE) * limit * self.config.slow:
+        away = cosine_distance(reference, self._settled)
+        self._slow_sum = max(0.0, self._slow_sum + (away - SLOW_ALLOWANCE * limit) * step)
+        if self._slow_sum <= (2.0 - SLOW_ALLOWANCE) * limit * self.config.slow:
             return None
-        if not self._told.rested(stamp, self.config.min_gap):
+        if not self._published.gap_passed(stamp, self.config.min_gap):
             return None
-        self._readiness.told(stamp, None)
-        return self._publish(stamp, stamp, self._reference, self._seconds)
-
-    def _beat(self, stamp: float) -> Change | None:
-        if not self.config.heartbeat or stamp - self._told_or_beat < self.config.heartbeat:
-            return None
-        assert self._smooth is not None
-        self._told_or_beat = stamp
-        state = unit(self._smooth)
-        return Change(stamp, stamp, state, max(0.0, self._told.drift(state)), HEARTBEAT)
-
-    def _drop_suspicion(self) -> None:
-        self._since = None
-        self._sum = None
-        self._count = 0.0
-        self._evidence = 0.0
-        self._peak = 0.0
+        self._prior.record_change(stamp, None)
+        return self._publish(stamp, stamp, reference, self._reference_seconds)
 
 
 def _towards(start: Vector, goal: Vector, weight: float) -> Vector:

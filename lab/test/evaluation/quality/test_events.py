@@ -6,7 +6,7 @@ from vljepa_lab.evaluation.quality.events import shipped_detection, tell, told_r
 from vljepa_lab.world.state import Event
 from vljepa_ros.engines.protocol import Generated
 from vljepa_ros.models.folder import load_config
-from vljepa_ros.perception.change.anchor_drift_config import AnchorDriftConfig
+from vljepa_ros.perception.change.anchor_drift import AnchorDriftConfig
 from vljepa_ros.perception.vocabulary import same_text
 from vljepa_ros.resources import share_dir
 

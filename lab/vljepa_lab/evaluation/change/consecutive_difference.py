@@ -11,9 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_ros.perception.change.gated import GatedDetector
-from vljepa_ros.perception.change.interface import Change
-from vljepa_ros.perception.change.samples import BREAK
+from vljepa_ros.perception.change.detector import BREAK, BaseDetector, Change
 
 
 @dataclass(frozen=True)
@@ -33,22 +31,24 @@ class ConsecutiveDifferenceConfig:
             raise ValueError(f"{self}: threshold and min_gap must not be negative, max_gap above 0")
 
 
-class ConsecutiveDifference(GatedDetector):
+class ConsecutiveDifference(BaseDetector):
     """See the module; the interface is `ChangeDetector`."""
 
     def __init__(self, config: ConsecutiveDifferenceConfig) -> None:
         self.config = config
         super().__init__(config.max_gap, config.threshold)
 
-    def _forget(self) -> None:
+    def _reset_rule(self) -> None:
         self.present: NDArray[np.float32] | None = None
 
-    def _take(self, stamp: float, sample: NDArray[np.float32], step: float) -> Change | None:
+    def _update(self, stamp: float, sample: NDArray[np.float32], step: float) -> Change | None:
         """`drift` is the difference here."""
         before, self.present = self.present, sample
         if before is None:
-            return self._told.publish(stamp, stamp, sample)
+            return self._published.publish(stamp, stamp, sample)
         self.drift = 0.0 if step == BREAK else 1.0 - float(sample @ before)
-        if self.drift <= self.threshold or not self._told.rested(stamp, self.config.min_gap):
+        if self.drift <= self.threshold or not self._published.gap_passed(
+            stamp, self.config.min_gap
+        ):
             return None
-        return self._told.publish(stamp, stamp, sample)
+        return self._published.publish(stamp, stamp, sample)

@@ -12,9 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_ros.perception.change.gated import GatedDetector
-from vljepa_ros.perception.change.interface import Change
-from vljepa_ros.perception.change.samples import BREAK, unit
+from vljepa_ros.perception.change.detector import BREAK, BaseDetector, Change, unit
 
 FIRST_SAMPLE = 0.25  # seconds that the first sample of a segment is worth
 
@@ -47,7 +45,7 @@ class CusumConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}, allowed: at least 0")
 
 
-class Cusum(GatedDetector):
+class Cusum(BaseDetector):
     """See the module; the interface is `ChangeDetector`."""
 
     def __init__(self, config: CusumConfig) -> None:
@@ -59,17 +57,17 @@ class Cusum(GatedDetector):
         """[D]: the smoothed state."""
         return None if self._smooth is None else unit(self._smooth)
 
-    def _forget(self) -> None:
+    def _reset_rule(self) -> None:
         self._smooth: NDArray[np.float32] | None = None
         self._mean: NDArray[np.float32] | None = None
         self._seconds = 0.0  # of samples in the mean
         self._onset: float | None = None
 
-    def _take(self, stamp: float, sample: NDArray[np.float32], step: float) -> Change | None:
+    def _update(self, stamp: float, sample: NDArray[np.float32], step: float) -> Change | None:
         """`drift` is the sum here."""
         if self._smooth is None or self._mean is None:
             self._smooth = self._mean = sample
-            return self._told.publish(stamp, stamp, sample)
+            return self._published.publish(stamp, stamp, sample)
         if step == BREAK:
             self._smooth, self.drift, step = sample, 0.0, 0.0
         elif self.config.smoothing:
@@ -83,8 +81,8 @@ class Cusum(GatedDetector):
             self._onset = None
         elif self._onset is None:
             self._onset = stamp
-        if self.drift > self.threshold and self._told.rested(stamp, self.config.min_gap):
-            change = self._told.publish(
+        if self.drift > self.threshold and self._published.gap_passed(stamp, self.config.min_gap):
+            change = self._published.publish(
                 stamp, stamp if self._onset is None else self._onset, self._smooth
             )
             self._mean, self._seconds, self.drift, self._onset = self._smooth, 0.0, 0.0, None

@@ -12,10 +12,9 @@ from vljepa_lab.evaluation.change.consecutive_difference import (
 from vljepa_lab.evaluation.change.cusum import Cusum, CusumConfig
 from vljepa_lab.evaluation.change.ward_gain import WardGain, WardGainConfig
 from vljepa_lab.evaluation.change.window_variance import WindowVariance, WindowVarianceConfig
-from vljepa_ros.perception.change.anchor_drift import AnchorDrift
-from vljepa_ros.perception.change.anchor_drift_config import AnchorDriftConfig
-from vljepa_ros.perception.change.interface import ChangeDetector
-from vljepa_ros.perception.change.turn_guard import TurnGuard
+from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
+from vljepa_ros.perception.change.change_prior import TurnGuard
+from vljepa_ros.perception.change.detector import ChangeDetector
 
 
 @dataclass(frozen=True)

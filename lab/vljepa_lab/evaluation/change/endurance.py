@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from vljepa_lab.evaluation.change.spread import Progress
 from vljepa_ros.engines.protocol import Generated
-from vljepa_ros.perception.change.anchor_drift import AnchorDrift
-from vljepa_ros.perception.change.anchor_drift_config import AnchorDriftConfig
-from vljepa_ros.perception.narrator import Narration, Narrator
+from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
+from vljepa_ros.perception.selective_decoder import SceneUpdate, SelectiveDecoder
 
 HOURS, RATE, DIM = 10, 2.0, 256
 HEARTBEAT_EVERY = 5.0  # seconds
@@ -32,25 +31,25 @@ def endure(progress: Progress) -> dict[str, Any]:
     restart = int(RESTART * count) + every // 2
     rng = np.random.default_rng(0)
     states = (rng.normal(size=(count // every, DIM)) / DIM**0.5).astype(np.float32)
-    narrator = _narrator(states)
-    told: list[Narration] = []
+    decoder = _decoder(states)
+    told: list[SceneUpdate] = []
     limits = np.empty(count)
     for index in range(count):
         if index % every == 0:
             progress("hours endured", index // int(3600 * RATE), HOURS)
         if index == restart:
-            last, narrator = narrator.last, _narrator(states)
+            last, decoder = decoder.last, _decoder(states)
             assert last is not None
-            narrator.restore(last)
+            decoder.restore(last)
         noise = rng.normal(size=DIM) * (NOISE / DIM**0.5)
         state = states[index // every] + noise.astype(np.float32)
-        narration = narrator.observe(index / RATE, state)
-        if narration is not None:
-            told.append(narration)
-        limits[index] = narrator.detector.threshold
+        update = decoder.observe(index / RATE, state)
+        if update is not None:
+            told.append(update)
+        limits[index] = decoder.detector.threshold
     progress("hours endured", HOURS, HOURS)
-    stamps = np.array([narration.stamp for narration in told] + [count / RATE])
-    changes = np.array([narration.stamp for narration in told if narration.news])
+    stamps = np.array([update.stamp for update in told] + [count / RATE])
+    changes = np.array([update.stamp for update in told if update.is_event])
     truth = np.arange(0.0, count / RATE, CHANGE_EVERY)
     found = [bool(((changes >= at) & (changes <= at + 5.0)).any()) for at in truth]
     again = (changes >= restart / RATE) & (
@@ -69,11 +68,11 @@ def endure(progress: Progress) -> dict[str, Any]:
     }
 
 
-def _narrator(states: NDArray[np.float32]) -> Narrator:
+def _decoder(states: NDArray[np.float32]) -> SelectiveDecoder:
     """As the decoder node has it, but for the Y-Decoder: the text is the number of the state."""
 
     def generate(vectors: NDArray[np.float32]) -> list[Generated]:
         nearest = (vectors @ states.T).argmax(axis=1)
         return [Generated(f"state {number}", 1.0, True) for number in nearest]
 
-    return Narrator(AnchorDrift(AnchorDriftConfig()), generate, heartbeat=HEARTBEAT_EVERY)
+    return SelectiveDecoder(AnchorDrift(AnchorDriftConfig()), generate, heartbeat=HEARTBEAT_EVERY)

@@ -11,10 +11,9 @@ import numpy as np
 from vljepa_lab.evaluation.change.names import sets_of
 from vljepa_lab.evaluation.change.replay import AFTER_TURN
 from vljepa_lab.evaluation.change.streams import ChangeStream, StreamConfig, synthetic_stream
-from vljepa_ros.perception.change.anchor_drift import AnchorDrift
-from vljepa_ros.perception.change.anchor_drift_config import AnchorDriftConfig
-from vljepa_ros.perception.change.interface import CHANGE, CORRECTION
-from vljepa_ros.perception.change.turn_guard import TurnGuard, TurnGuardConfig
+from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
+from vljepa_ros.perception.change.change_prior import TurnGuard, TurnGuardConfig
+from vljepa_ros.perception.change.detector import CHANGE, CORRECTION
 
 INK, GREY, LIGHT = "#1f2933", "#7b8794", "#e4e7eb"
 LINES = {

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from vljepa_lab.evaluation.change.measures import Showing
 from vljepa_lab.evaluation.change.streams import ChangeStream
 from vljepa_lab.evaluation.change.ward_offline import WardTree
-from vljepa_ros.perception.change.interface import CHANGE, ChangeDetector
-from vljepa_ros.perception.change.turn_guard import TurnGuard, TurnGuardConfig
+from vljepa_ros.perception.change.change_prior import TurnGuard, TurnGuardConfig
+from vljepa_ros.perception.change.detector import CHANGE, ChangeDetector
 
 Indices = NDArray[np.intp]
 AFTER_TURN = 1.0  # seconds beside the clip for which a turn is felt

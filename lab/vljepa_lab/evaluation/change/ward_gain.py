@@ -12,9 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_ros.perception.change.gated import GatedDetector
-from vljepa_ros.perception.change.interface import Change
-from vljepa_ros.perception.change.samples import BREAK, unit
+from vljepa_ros.perception.change.detector import BREAK, BaseDetector, Change, unit
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ def split_gains(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.einsum("nd,nd->n", spread, spread) / (count * first * (count - first))
 
 
-class WardGain(GatedDetector):
+class WardGain(BaseDetector):
     """See the module; the interface is `ChangeDetector`."""
 
     def __init__(self, config: WardGainConfig) -> None:
@@ -66,18 +64,18 @@ class WardGain(GatedDetector):
         """[D]: mean of the newest samples."""
         return unit(np.mean(self._samples[-self.config.after :], axis=0)) if self._samples else None
 
-    def _forget(self) -> None:
+    def _reset_rule(self) -> None:
         self._samples: list[NDArray[np.float32]] = []
         self._stamps: list[float] = []
 
-    def _take(self, stamp: float, sample: NDArray[np.float32], step: float) -> Change | None:
+    def _update(self, stamp: float, sample: NDArray[np.float32], step: float) -> Change | None:
         """`drift` is the best gain here."""
         if step == BREAK:
             self._samples, self._stamps = [], []
         self._samples = [*self._samples[1 - self.config.window :], sample]
         self._stamps = [*self._stamps[1 - self.config.window :], stamp]
-        if self._told.state is None:
-            return self._told.publish(stamp, stamp, sample)
+        if self._published.state is None:
+            return self._published.publish(stamp, stamp, sample)
         after = self.config.after
         self.drift = 0.0
         if len(self._samples) <= after:
@@ -85,8 +83,10 @@ class WardGain(GatedDetector):
         gains = split_gains(np.stack(self._samples))[: len(self._samples) - after]
         split = int(gains.argmax()) + 1
         self.drift = float(gains[split - 1])
-        if self.drift <= self.threshold or not self._told.rested(stamp, self.config.min_gap):
+        if self.drift <= self.threshold or not self._published.gap_passed(
+            stamp, self.config.min_gap
+        ):
             return None
         onset = self._stamps[split]
         self._samples, self._stamps = self._samples[split:], self._stamps[split:]
-        return self._told.publish(stamp, onset, np.mean(self._samples, axis=0))
+        return self._published.publish(stamp, onset, np.mean(self._samples, axis=0))

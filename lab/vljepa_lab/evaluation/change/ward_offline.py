@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_ros.perception.change.samples import unit
+from vljepa_ros.perception.change.detector import unit
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_ros.perception.change.gated import GatedDetector
-from vljepa_ros.perception.change.interface import Change
-from vljepa_ros.perception.change.samples import BREAK
+from vljepa_ros.perception.change.detector import BREAK, BaseDetector, Change
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class WindowVarianceConfig:
             raise ValueError(f"{self}: threshold and min_gap must not be negative, max_gap above 0")
 
 
-class WindowVariance(GatedDetector):
+class WindowVariance(BaseDetector):
     """See the module; the interface is `ChangeDetector`."""
 
     def __init__(self, config: WindowVarianceConfig) -> None:
@@ -49,19 +47,21 @@ class WindowVariance(GatedDetector):
         """[D]: the newest sample."""
         return self._window[-1] if self._window else None
 
-    def _forget(self) -> None:
+    def _reset_rule(self) -> None:
         self._window: deque[NDArray[np.float32]] = deque(maxlen=self.config.window)
 
-    def _take(self, stamp: float, sample: NDArray[np.float32], step: float) -> Change | None:
+    def _update(self, stamp: float, sample: NDArray[np.float32], step: float) -> Change | None:
         """`drift` is the variance here."""
         if step == BREAK:
             self._window.clear()
         self._window.append(sample)
-        if self._told.state is None:
-            return self._told.publish(stamp, stamp, sample)
+        if self._published.state is None:
+            return self._published.publish(stamp, stamp, sample)
         mean = np.mean(self._window, axis=0)
         self.drift = 1.0 - float(mean @ mean)  # the samples have norm 1
-        if self.drift <= self.threshold or not self._told.rested(stamp, self.config.min_gap):
+        if self.drift <= self.threshold or not self._published.gap_passed(
+            stamp, self.config.min_gap
+        ):
             return None
         newer = list(self._window)[len(self._window) // 2 :]
-        return self._told.publish(stamp, stamp, np.mean(newer, axis=0))
+        return self._published.publish(stamp, stamp, np.mean(newer, axis=0))

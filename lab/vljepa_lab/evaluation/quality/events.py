@@ -14,9 +14,8 @@ from vljepa_lab.world.captions import AFTERGLOW, event_texts
 from vljepa_lab.world.state import Event
 from vljepa_ros.engines.protocol import Generated
 from vljepa_ros.models.config import ModelConfig
-from vljepa_ros.perception.change.anchor_drift import AnchorDrift
-from vljepa_ros.perception.change.anchor_drift_config import AnchorDriftConfig
-from vljepa_ros.perception.narrator import Narrator
+from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
+from vljepa_ros.perception.selective_decoder import SelectiveDecoder
 from vljepa_ros.perception.vocabulary import same_text
 from vljepa_ros.resources import share_dir
 
@@ -37,7 +36,7 @@ def shipped_detection(model: ModelConfig) -> AnchorDriftConfig:
     """The settings with which the decoder node starts, from `config/selective_decoder.yaml`."""
     file = share_dir() / "config" / "selective_decoder.yaml"
     (node,) = yaml.safe_load(file.read_text(encoding="utf-8")).values()
-    names = {field.name for field in dataclasses.fields(AnchorDriftConfig)} - {"heartbeat"}
+    names = {field.name for field in dataclasses.fields(AnchorDriftConfig)}
     given = {k: float(v) for k, v in node["ros__parameters"].items() if k in names}
     return AnchorDriftConfig(**given, clip=model.frame_interval * (model.clip_frames - 1))
 
@@ -56,19 +55,19 @@ def tell(
     :param stamps: [T] seconds. embeddings: [T, D] float32. valid: [T] texts that are true at each.
     :param generate: the Y-Decoder.
     """
-    narrator = Narrator(AnchorDrift(config), generate)
+    decoder = SelectiveDecoder(AnchorDrift(config), generate)
     right: list[bool] = []
     texts: list[str] = []
     shown: list[str] = []
     for stamp, embedding, truths in zip(stamps, embeddings, valid, strict=True):
-        told = narrator.observe(stamp, embedding)
-        if told is not None and told.news:
+        told = decoder.observe(stamp, embedding)
+        if told is not None and told.is_event:
             texts.append(told.text)
-        now = narrator.last
+        now = decoder.last
         shown.append("" if now is None else now.text)
         if truths:
             right.append(now is not None and same_text(now.text, truths))
-    return Told(tuple(right), narrator.decodes, tuple(texts), tuple(shown))
+    return Told(tuple(right), decoder.decodes, tuple(texts), tuple(shown))
 
 
 def told_rightly(

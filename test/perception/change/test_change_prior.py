@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vljepa_ros.perception.change.anchor_drift import AnchorDrift
-from vljepa_ros.perception.change.anchor_drift_config import AnchorDriftConfig
-from vljepa_ros.perception.change.interface import CHANGE
-from vljepa_ros.perception.change.readiness import PATIENCE, RETURN, Readiness
+from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
+from vljepa_ros.perception.change.change_prior import MAX_QUIET_FACTOR, RETURN_FACTOR, ChangePrior
+from vljepa_ros.perception.change.detector import CHANGE
 
 DIM = 24
 RATE = 2.0
@@ -64,39 +63,39 @@ def test_three_odd_samples_are_an_event_in_a_busy_stream_and_none_in_a_quiet_one
 
 
 def test_one_mistake_in_an_hour_does_not_end_the_patience_and_many_changes_do() -> None:
-    readiness = Readiness()
-    readiness.begin(0.0)
-    assert readiness.factor(0.0, HOME, 1.0) == 1.0
-    assert readiness.factor(3600.0, HOME, 1.0) == PATIENCE
+    prior = ChangePrior()
+    prior.begin(0.0)
+    assert prior.evidence_factor(0.0, HOME, 1.0) == 1.0
+    assert prior.evidence_factor(3600.0, HOME, 1.0) == MAX_QUIET_FACTOR
     for stamp in (3600.0, 3603.0):
-        readiness.told(stamp, None)
-    assert readiness.factor(3610.0, HOME, 1.0) > 1.4
+        prior.record_change(stamp, None)
+    assert prior.evidence_factor(3610.0, HOME, 1.0) > 1.4
     for stamp in range(3610, 3700, 3):
-        readiness.told(float(stamp), None)
-    assert readiness.factor(3700.0, HOME, 1.0) == 1.0
+        prior.record_change(float(stamp), None)
+    assert prior.evidence_factor(3700.0, HOME, 1.0) == 1.0
 
 
 def test_a_return_waits_on_top_of_the_patience() -> None:
-    readiness = Readiness()
-    readiness.told(0.0, HOME)
+    prior = ChangePrior()
+    prior.record_change(0.0, HOME)
     near, far = 0.9 * HOME + 0.1 * AWAY, 0.1 * HOME + 0.9 * AWAY
-    assert readiness.factor(1.0, near, 1.0) == RETURN
-    assert readiness.factor(1.0, far, 1.0) == 1.0
-    readiness.told(2.0, None)
-    assert readiness.factor(3.0, near, 1.0) == 1.0
+    assert prior.evidence_factor(1.0, near, 1.0) == RETURN_FACTOR
+    assert prior.evidence_factor(1.0, far, 1.0) == 1.0
+    prior.record_change(2.0, None)
+    assert prior.evidence_factor(3.0, near, 1.0) == 1.0
 
 
 @given(steps=st.lists(st.floats(-1e5, 1e5), min_size=1, max_size=40), seed=st.integers(0, 99))
 @settings(max_examples=40, deadline=None)
 def test_whatever_the_stamps_the_factor_keeps_its_bounds(steps: list[float], seed: int) -> None:
     rng = np.random.default_rng(seed)
-    readiness = Readiness()
+    prior = ChangePrior()
     stamp = 0.0
     for step in steps:
         stamp += step
         if rng.random() < 0.3:
-            readiness.told(stamp, HOME if rng.random() < 0.5 else None)
-        assert 1.0 <= readiness.factor(stamp, AWAY, 0.5) <= RETURN * PATIENCE
+            prior.record_change(stamp, HOME if rng.random() < 0.5 else None)
+        assert 1.0 <= prior.evidence_factor(stamp, AWAY, 0.5) <= RETURN_FACTOR * MAX_QUIET_FACTOR
 
 
 def test_a_change_that_is_going_back_is_not_told() -> None:

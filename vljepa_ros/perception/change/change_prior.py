@@ -1,0 +1,126 @@
+"""When changes are to be expected: how much evidence one needs, and how far a turn may move it.
+
+Two things make a change wait, because a mistake about it would cost more than the delay:
+
+A *return* to the state before the last one: what was published is over, which is not urgent. It
+needs RETURN_FACTOR times the evidence.
+
+A *quiet* stream. Changes are taken to come at an unknown rate with a gamma prior: one change in
+EXPECTED_INTERVAL_S. What was seen counts less and less, with the time constant MEMORY_S; n changes
+in t seconds, so counted, make the expected rate (1 + n) / (EXPECTED_INTERVAL_S + t), the hazard
+rate of Bayesian change-point detection (Adams and MacKay 2007). The evidence needed grows with the
+logarithm of how much lower it is than at first, up to MAX_QUIET_FACTOR. One false alarm in an hour
+does not undo that; events in quick succession do at once.
+
+While the camera turns, and until no clip shows the turn any more, the threshold is higher: another
+view of the same scene moves an embedding although its meaning has not changed. The turn rate comes
+from odometry or an IMU; an IMU at the camera tells of shaking as well.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from vljepa_ros.perception.change.detector import Vector, cosine_distance
+
+RETURN_FACTOR = 2.0  # times the evidence
+RETURN_SHARE = 0.5  # of the drift: a state nearer than that to the one before the last is a return
+EXPECTED_INTERVAL_S = 120.0  # from one change to the next, before anything is known
+MEMORY_S = 1800.0
+EVIDENCE_PER_LOG = 0.5  # how much more evidence is needed where the rate is lower by a factor of e
+MAX_QUIET_FACTOR = 2.0  # times the evidence
+
+
+class ChangePrior:
+    """How often one stream has changed, and what it changed from."""
+
+    def __init__(self) -> None:
+        self._before: Vector | None = None
+        self._stamp: float | None = None
+        self._changes = 0.0
+        self._seconds = 0.0
+
+    def begin(self, stamp: float) -> None:
+        """The stream begins, or goes on after a restart."""
+        self._advance(stamp)
+
+    def record_change(self, stamp: float, before: Vector | None) -> None:
+        """A change was published; `before` ([D] float32) is the state that it ended, or None."""
+        self._advance(stamp)
+        self._changes += 1.0
+        self._before = before
+
+    def evidence_factor(self, stamp: float, present: Vector, drift: float) -> float:
+        """Times the usual evidence that a change needs now, at least 1.
+
+        Args:
+            stamp: seconds.
+            present: [D] float32; the smoothed state.
+            drift: its cosine distance from the published one.
+        """
+        self._advance(stamp)
+        expected = EXPECTED_INTERVAL_S
+        rarer = (expected + self._seconds) / (expected * (1.0 + self._changes))
+        quiet = 1.0 + EVIDENCE_PER_LOG * math.log(rarer) if rarer > 1.0 else 1.0
+        factor = min(MAX_QUIET_FACTOR, quiet)
+        if self._before is not None and (
+            cosine_distance(present, self._before) < RETURN_SHARE * drift
+        ):
+            return RETURN_FACTOR * factor
+        return factor
+
+    def _advance(self, stamp: float) -> None:
+        """Let what was seen count less; time that jumps back counts as none."""
+        passed = 0.0 if self._stamp is None else max(0.0, stamp - self._stamp)
+        kept = math.exp(-passed / MEMORY_S)
+        self._changes *= kept
+        self._seconds = self._seconds * kept + MEMORY_S * (1.0 - kept)
+        self._stamp = stamp
+
+
+@dataclass(frozen=True)
+class TurnGuardConfig:
+    """Settings of the turn guard.
+
+    Attributes:
+        rate: rad/s from which the robot counts as turning.
+        factor: on the threshold, at least 1. A factor of 20 is more than an embedding can move: no
+            change is published, and one that lasts is published after the turn.
+        hold: seconds after its end for which a turn still counts: a clip's length and a second in
+            which the smoothed embedding comes back.
+    """
+
+    rate: float = 0.1
+    factor: float = 20.0
+    hold: float = 2.5
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ValueError: a setting is out of its range.
+        """
+        if self.rate < 0 or self.hold < 0:
+            raise ValueError(f"{self}: rate and hold must not be negative")
+        if self.factor < 1:
+            raise ValueError(f"factor is {self.factor}, allowed: at least 1")
+
+
+class TurnGuard:
+    """Knows when the robot turned last. Without turn rates it changes nothing."""
+
+    def __init__(self, config: TurnGuardConfig) -> None:
+        self.config = config
+        self._turned = -math.inf
+
+    def turn(self, stamp: float, rate: float) -> None:
+        """Take the turn rate, rad/s of either sign, at `stamp` seconds. NaN counts as none."""
+        if abs(rate) >= self.config.rate and math.isfinite(stamp):
+            self._turned = stamp
+
+    def factor(self, stamp: float) -> float:
+        """Factor on the threshold at `stamp`. A later turn (time jumped back) is forgotten."""
+        if self._turned > stamp + self.config.hold:
+            self._turned = -math.inf
+        return self.config.factor if stamp - self._turned <= self.config.hold else 1.0

@@ -1,0 +1,180 @@
+"""What every change detector offers, and what detectors share: sample checks, published state."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float32]
+
+FIRST = "first"
+CHANGE = "change"
+CORRECTION = "correction"
+
+BREAK = math.inf  # the step of a sample that does not continue the ones before it
+
+
+@dataclass(frozen=True)
+class Change:
+    """The meaning of the scene changed.
+
+    Attributes:
+        stamp: seconds; the sample at which the change was confirmed.
+        onset: seconds; estimated beginning of the change, not after `stamp`.
+        state: [D] float32, L2 norm 1; the new state, fit to be decoded (not a sample of the
+            transition).
+        distance: cosine distance, 0..2, from the state published before; 0 for the first.
+        reason: FIRST for the first state of a stream, else CHANGE; CORRECTION if the last published
+            change went on afterwards: it keeps the onset and has a better state.
+    """
+
+    stamp: float
+    onset: float
+    state: Vector
+    distance: float
+    reason: str
+
+
+class ChangeDetector(Protocol):
+    """Watches one stream. Constant time and memory for each sample; it reads no clock."""
+
+    @property
+    def refused(self) -> int:
+        """Samples refused so far: not finite, zero, or of another length than the ones before."""
+
+    @property
+    def drift(self) -> float:
+        """Cosine distance of the present (smoothed) state from the published one; 0 before it."""
+
+    @property
+    def threshold(self) -> float:
+        """The drift above which a change is suspected, for plots."""
+
+    @property
+    def present(self) -> Vector | None:
+        """[D] float32, L2 norm 1: the present state as far as known; `describe` decodes it."""
+
+    def observe(self, stamp: float, embedding: Vector) -> Change | None:
+        """Take one sample.
+
+        Args:
+            stamp: seconds. A stamp before the last one (a bag in a loop) forgets what was
+                suspected, never what was published. An equal stamp is ignored.
+            embedding: [D] float32; normalised here.
+        """
+
+    def reset(self) -> None:
+        """Forget everything, the published state too: the next sample is a FIRST."""
+
+
+def usable(embedding: Vector, dim: int | None) -> Vector | None:
+    """Normalise a sample.
+
+    Args:
+        embedding: [D] float32.
+        dim: required length; None: any.
+
+    Returns:
+        [D] float32 with L2 norm 1; None if it has another length, is zero or not finite.
+    """
+    vector = np.asarray(embedding, dtype=np.float32).reshape(-1)
+    if dim is not None and vector.size != dim:
+        return None
+    norm = math.sqrt(float(vector @ vector))  # nan and inf come through
+    if not 1e-6 <= norm < math.inf:
+        return None
+    return vector * np.float32(1.0 / norm)
+
+
+def unit(vector: Vector) -> Vector:
+    """[D] scaled to L2 norm 1; a vector too short to have a direction comes back as it is."""
+    norm = math.sqrt(float(vector @ vector))
+    return vector * np.float32(1.0 / norm) if norm > 1e-12 else vector
+
+
+def cosine_distance(one: Vector, other: Vector) -> float:
+    """Cosine distance, 0..2, of two vectors of any norm; 1 if one of them has no direction."""
+    norms = float(one @ one) * float(other @ other)
+    return 1.0 - float(one @ other) / math.sqrt(norms) if norms > 1e-24 else 1.0
+
+
+class PublishedState:
+    """The last published state of one stream: [D] float32 with L2 norm 1, and its stamp."""
+
+    def __init__(self) -> None:
+        self.state: Vector | None = None
+        self.stamp = -math.inf
+
+    def publish(self, stamp: float, onset: float, vector: Vector, reason: str = CHANGE) -> Change:
+        """Make `vector` ([D] float32, any norm above 0) the published state."""
+        state = unit(vector)
+        if self.state is None:
+            change = Change(stamp, stamp, state, 0.0, FIRST)
+        else:
+            distance = max(0.0, 1.0 - float(state @ self.state))
+            change = Change(stamp, min(onset, stamp), state, distance, reason)
+        self.state = state
+        self.stamp = stamp
+        return change
+
+    def gap_passed(self, stamp: float, min_gap: float) -> bool:
+        """Whether `min_gap` seconds have passed. Time that jumped back starts the gap anew."""
+        self.stamp = min(self.stamp, stamp)
+        return stamp - self.stamp >= min_gap
+
+
+class BaseDetector(ABC):
+    """A `ChangeDetector` without its rule: bad samples are refused before `_update` sees them."""
+
+    def __init__(self, max_gap: float, threshold: float) -> None:
+        """Start with an empty stream.
+
+        Args:
+            max_gap: seconds without a sample after which the next one counts as a break.
+            threshold: see `ChangeDetector`.
+        """
+        self.max_gap = max_gap
+        self.threshold = threshold
+        self.refused = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything, the published state too; the number of refused samples stays."""
+        self._last_stamp = -math.inf
+        self._dim: int | None = None
+        self._published = PublishedState()
+        self.drift = 0.0
+        self._reset_rule()
+
+    def observe(self, stamp: float, embedding: Vector) -> Change | None:
+        """Take one sample; see `ChangeDetector.observe`."""
+        sample = usable(embedding, self._dim)
+        if sample is None or not math.isfinite(stamp):
+            self.refused += 1
+            return None
+        step = stamp - self._last_stamp
+        if step == 0.0:
+            return None
+        self._last_stamp = stamp
+        self._dim = sample.size
+        return self._update(stamp, sample, step if 0.0 < step <= self.max_gap else BREAK)
+
+    @abstractmethod
+    def _reset_rule(self) -> None:
+        """Forget what the rule knows of the stream."""
+
+    @abstractmethod
+    def _update(self, stamp: float, sample: Vector, step: float) -> Change | None:
+        """Judge a sample.
+
+        Args:
+            stamp: seconds.
+            sample: [D] float32, L2 norm 1.
+            step: seconds after the last sample; BREAK for the first one, after a gap longer than
+                `max_gap` and if time jumped back.
+        """
