@@ -12,16 +12,17 @@ from colour_engine import ColourEngine, painted
 from vljepa_ros.perception.answer import checked_question
 from vljepa_ros.perception.frames import FrameError, model_input
 from vljepa_ros.perception.pipeline import (
+    EMBEDDINGS,
+    LABELS,
     CameraFeed,
     Observation,
     PerceptionError,
     Pipeline,
-    Wanted,
 )
 from vljepa_ros.perception.ring import ClipRing
 from vljepa_ros.perception.vocabulary import from_groups
 from vljepa_ros.perception.vocabulary_encoder import EncodedVocabulary
-from vljepa_ros.perception.worker import Slices
+from vljepa_ros.perception.worker import CooperativeTask
 
 SECOND = 1_000_000_000
 
@@ -32,11 +33,11 @@ def decode(message) -> np.ndarray:
     raise FrameError("not a colour")
 
 
-def done(slices: Slices[Any]) -> Any:
-    """The result of work that is made of slices."""
+def done(task: CooperativeTask[Any]) -> Any:
+    """The result of a task."""
     while True:
         try:
-            next(slices)
+            next(task)
         except StopIteration as end:
             return end.value
 
@@ -46,17 +47,20 @@ class Setup:
         self.engine = ColourEngine()
         self.seen: list[Observation] = []
         self.ready: list[EncodedVocabulary] = []
-        self.wanted = {name: Wanted(True, True) for name in names}
         self.feeds = {
             name: CameraFeed(
-                name, ClipRing(4, 0.5, decode), lambda n=name: self.wanted[n], max_rate
+                name, ClipRing(4, 0.5, decode), max_rate, frozenset({EMBEDDINGS, LABELS})
             )
             for name in names
         }
         self.pipeline = Pipeline(
-            self.engine, list(self.feeds.values()), self.seen.append, self.ready.append
+            self.engine, list(self.feeds.values()), self.publish, self.ready.append
         )
         self.pipeline.watching = True
+
+    def publish(self, observation: Observation) -> float:
+        self.seen.append(observation)
+        return 0.0
 
     def show(self, name: str, colour, start: float, seconds: float = 2.0) -> None:
         for i in range(int(seconds * 10)):
@@ -106,10 +110,10 @@ def test_the_newest_images_count_and_the_rate_is_bounded() -> None:
 
 def test_nothing_is_encoded_while_nobody_listens_or_the_node_is_inactive() -> None:
     s = Setup("a")
-    s.wanted["a"] = Wanted(False, False)
+    s.feeds["a"].subscriptions = frozenset()
     s.show("a", "red", 0.0)
     s.pipeline.step()
-    s.wanted["a"] = Wanted(True, False)
+    s.feeds["a"].subscriptions = frozenset({EMBEDDINGS})
     s.pipeline.watching = False
     s.pipeline.step()
     assert s.engine.batches == []
@@ -205,24 +209,31 @@ def test_stages_are_timed() -> None:
     s.show("a", "red", 0.0)
     s.pipeline.step()
     times = s.pipeline.stages.milliseconds()
-    assert set(times) == {"preprocess", "x_encoder", "predictor", "compare", "publish"}
+    assert set(times) == {
+        "preprocess",
+        "x_encoder",
+        "predictor",
+        "compare",
+        "publish",
+        "camera_to_embedding",
+    }
     assert all(0 <= median <= p99 for median, p99 in times.values())
 
 
-def test_ten_thousand_new_candidates_are_answered_slice_by_slice_between_frames() -> None:
+def test_ten_thousand_new_candidates_are_answered_step_by_step_between_frames() -> None:
     s = Setup("a")
     s.show("a", "red", 0.0)
     s.pipeline.step()
     question = checked_question("?", [f"green {i}" for i in range(9999)] + ["red"])
     s.engine.text_seconds = 0.001
-    slices = s.pipeline.ask("a", question, 0.5, None)
+    task = s.pipeline.ask("a", question, 0.5, None)
     counts = []
     for _ in range(5):
-        next(slices)
+        next(task)
         counts.append(len(s.engine.texts))
     assert max(np.diff(counts)) <= 64, "what a frame may have to wait for"
     s.engine.text_seconds = 0.0
     s.show("a", "blue", 2.0, 1.5)
     s.pipeline.step()
-    got, stamp = done(slices)
+    got, stamp = done(task)
     assert (got.index, stamp) == (0, round(3.4 * SECOND)), "the newest clip, not that of long ago"

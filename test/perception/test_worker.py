@@ -10,7 +10,13 @@ from itertools import pairwise
 
 import pytest
 
-from vljepa_ros.perception.worker import Busy, DeadlineError, Request, Slices, Worker
+from vljepa_ros.perception.worker import (
+    CooperativeTask,
+    DeadlineError,
+    QueueFullError,
+    Request,
+    Worker,
+)
 
 PATIENCE = 30.0  # seconds; a busy machine is slow, not wrong
 
@@ -48,8 +54,8 @@ def made():
 
     def make(step=lambda: None, capacity: int = 8) -> tuple[Worker, list[Exception]]:
         failures: list[Exception] = []
-        worker = Worker(step, failures.append, capacity)
-        worker.start()
+        worker = Worker(failures.append, capacity)
+        worker.start(step)
         workers.append(worker)
         return worker, failures
 
@@ -88,7 +94,7 @@ def test_requests_go_before_steps(made) -> None:
     assert order[:4] == ["step", "a", "b", "step"]
 
 
-def test_between_the_slices_of_long_work_come_frames_and_new_requests(made) -> None:
+def test_between_the_steps_of_a_task_come_frames_and_new_requests(made) -> None:
     order: list[str] = []
 
     def step() -> float:
@@ -96,7 +102,7 @@ def test_between_the_slices_of_long_work_come_frames_and_new_requests(made) -> N
             order.append("step")
         return 0.0
 
-    def long() -> Slices[str]:
+    def long() -> CooperativeTask[str]:
         for _ in range(3):
             order.append("long")
             if order.count("long") == 1:
@@ -116,7 +122,7 @@ def test_two_long_requests_advance_together_and_each_gives_up_alone(made) -> Non
     rounds = {"a": 0, "b": 0}
     worker, _ = made()
 
-    def long(name: str) -> Slices[str]:
+    def long(name: str) -> CooperativeTask[str]:
         while rounds[name] < 50 or name == "b":
             rounds[name] += 1
             time.sleep(0.002)
@@ -136,24 +142,24 @@ def test_two_long_requests_advance_together_and_each_gives_up_alone(made) -> Non
     answers.wait()
 
 
-def test_an_error_in_a_later_slice_is_the_answer(made) -> None:
+def test_an_error_in_a_later_step_is_the_answer(made) -> None:
     worker, _ = made()
 
-    def long() -> Slices[None]:
+    def long() -> CooperativeTask[None]:
         yield
-        raise ValueError("second slice")
+        raise ValueError("second step")
 
     answers = Answers()
     worker.submit(Request(lambda _: long(), answers, PATIENCE))
     answers.wait()
-    assert str(answers.errors[0]) == "second slice"
+    assert str(answers.errors[0]) == "second step"
 
 
-def test_stopping_answers_work_that_is_between_slices(made) -> None:
+def test_stopping_answers_a_task_that_is_between_steps(made) -> None:
     worker, _ = made()
     begun = threading.Event()
 
-    def long() -> Slices[None]:
+    def long() -> CooperativeTask[None]:
         while True:
             begun.set()
             yield
@@ -163,7 +169,7 @@ def test_stopping_answers_work_that_is_between_slices(made) -> None:
     assert begun.wait(PATIENCE)
     worker.stop()
     answers.wait()
-    assert isinstance(answers.errors[0], Busy)
+    assert isinstance(answers.errors[0], QueueFullError)
 
 
 def test_a_full_queue_says_so(made) -> None:
@@ -175,7 +181,7 @@ def test_a_full_queue_says_so(made) -> None:
     assert begun.wait(PATIENCE)
     for _ in range(2):
         worker.submit(Request(lambda _: None, answers, PATIENCE))
-    with pytest.raises(Busy, match="2 requests wait already, allowed: 2"):
+    with pytest.raises(QueueFullError, match="2 requests wait already, allowed: 2"):
         worker.submit(Request(lambda _: None, answers, PATIENCE))
     gate.set()
 
@@ -263,7 +269,7 @@ def test_stopping_interrupts_long_work(made) -> None:
     worker.submit(Request(work, answers, 60.0))
     assert begun.wait(PATIENCE)
     worker.stop()  # would never end where nothing interrupts
-    assert isinstance(answers.errors[0], Busy)
+    assert isinstance(answers.errors[0], QueueFullError)
 
 
 def test_stopping_answers_what_waits_and_refuses_more(made) -> None:
@@ -276,6 +282,6 @@ def test_stopping_answers_what_waits_and_refuses_more(made) -> None:
     worker.submit(Request(lambda _: None, answers, PATIENCE))
     worker.stop()
     assert "being unloaded" in str(answers.errors[0])
-    with pytest.raises(Busy, match="not loaded"):
+    with pytest.raises(QueueFullError, match="not loaded"):
         worker.submit(Request(lambda _: None, answers, PATIENCE))
     worker.stop()

@@ -9,9 +9,6 @@ from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from vljepa_ros import ros
 from vljepa_ros.models.config import ModelConfig
 from vljepa_ros.nodes.diagnostics import OK, WARN, Part
@@ -19,13 +16,11 @@ from vljepa_ros.nodes.parameters import Declared, fixed, live
 from vljepa_ros.nodes.qos import IMAGES, mismatch_events
 from vljepa_ros.perception.frames import (
     ROTATIONS,
+    FrameDecoder,
     FrameError,
-    UnknownEncodingError,
-    compressed_to_rgb,
-    model_input,
-    to_rgb,
+    image_to_rgb,
 )
-from vljepa_ros.perception.pipeline import CameraFeed, Wanted
+from vljepa_ros.perception.pipeline import CameraFeed
 from vljepa_ros.perception.ring import ClipRing
 
 TYPES = {"raw": "sensor_msgs/msg/Image", "compressed": "sensor_msgs/msg/CompressedImage"}
@@ -58,16 +53,16 @@ class CameraInput:
         name: str,
         parameters: Declared[CameraParameters],
         model: ModelConfig,
-        wanted: Callable[[], Wanted],
+        subscriptions: Callable[[], frozenset[str]],
         woken: Callable[[], None],
         node_rate: float,
     ) -> None:
         self._node = node
         self.name = name
         self._parameters = parameters
-        self._rotate = parameters.value.rotate
-        self._size = model.input_size
-        self._preprocessing = model.preprocessing
+        rotate = parameters.value.rotate
+        self._decoder = FrameDecoder(model.input_size, rotate, model.preprocessing)
+        self._requested = subscriptions
         self._woken = woken
         self._subscription: Any = None
         self._since = time.monotonic()
@@ -78,9 +73,9 @@ class CameraInput:
         self._format: tuple[Any, ...] = ()
         self._told = 0
         self._warned = -_AGAIN
-        ring: ClipRing[Any] = ClipRing(model.clip_frames, model.frame_interval, self._decode)
+        ring: ClipRing[Any] = ClipRing(model.clip_frames, model.frame_interval, self._decoder)
         self._fastest = 1.0 / model.period if model.period else math.inf
-        self.feed = CameraFeed(name, ring, wanted, self._rate(node_rate))
+        self.feed = CameraFeed(name, ring, self._rate(node_rate))
 
     def start(self) -> None:
         """Subscribe."""
@@ -107,8 +102,8 @@ class CameraInput:
         """Take over parameters that have changed."""
         settings = self._parameters.value
         self.feed.max_rate = self._rate(node_rate)
-        if settings.rotate != self._rotate:
-            self._rotate = settings.rotate
+        if settings.rotate != self._decoder.rotate:
+            self._decoder.rotate = settings.rotate
             self.feed.forget()
 
     def _rate(self, node_rate: float) -> float:
@@ -172,6 +167,7 @@ class CameraInput:
                 f"camera '{self.name}': {self._not_now()}", throttle_duration_sec=60.0
             )
         self._look_at_format(message)
+        self.feed.subscriptions = self._requested()
         self.feed.ring.push(stamp, message, message.header.frame_id, self._last)
         self._woken()
 
@@ -199,9 +195,6 @@ class CameraInput:
                 f"camera '{self.name}': {counts.broken} of {counts.received} images could not be "
                 f"used, the last one because: {counts.error}"
             )
-
-    def _decode(self, message: Any) -> NDArray[np.uint8]:
-        return model_input(image_to_rgb(message), self._size, self._rotate, self._preprocessing)
 
     def _silence(self) -> float:
         return time.monotonic() - (self._since if self._last is None else self._last)
@@ -241,34 +234,3 @@ class CameraInput:
     def _refused(self, text: str) -> None:
         self._mismatch = text
         self._node.get_logger().warning(text, throttle_duration_sec=10.0)
-
-
-def image_to_rgb(message: Any) -> NDArray[np.uint8]:
-    """[H, W, 3] uint8 RGB of an Image or CompressedImage; unknown encodings go to cv_bridge.
-
-    :raises FrameError: see perception/frames.py; UnknownEncodingError where cv_bridge is missing.
-    """
-    if not hasattr(message, "encoding"):
-        return compressed_to_rgb(message.data)
-    try:
-        return to_rgb(
-            message.height,
-            message.width,
-            message.encoding,
-            bool(message.is_bigendian),
-            message.step,
-            message.data,
-        )
-    except UnknownEncodingError as error:
-        return _by_cv_bridge(message, error)
-
-
-def _by_cv_bridge(message: Any, error: UnknownEncodingError) -> NDArray[np.uint8]:
-    try:
-        from cv_bridge import CvBridge
-    except Exception:  # not installed, or broken by another numpy or OpenCV
-        raise error from None
-    try:
-        return np.asarray(CvBridge().imgmsg_to_cv2(message, "rgb8"), np.uint8)
-    except Exception as second:  # cv_bridge raises whatever lies below it
-        raise UnknownEncodingError(f"{error} (cv_bridge refuses it, too: {second})") from second

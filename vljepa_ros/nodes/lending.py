@@ -14,9 +14,9 @@ async def lend(
 ) -> Any:
     """Run something in the worker's thread and await its result in the executor of `node`.
 
-    :param run: returns the result, or Slices that do.
+    :param run: returns the result, or CooperativeTask that do.
     :param patience: seconds until it is given up.
-    :raises Exception: what it raised; Busy, DeadlineError.
+    :raises Exception: what it raised; QueueFullError, DeadlineError.
     """
     future = ros.Future()
     worker.submit(

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from vljepa_ros import ros
 from vljepa_ros.models.config import ModelConfig
-from vljepa_ros.nodes.camera_input import TYPES, image_to_rgb
+from vljepa_ros.nodes.camera_input import TYPES
 from vljepa_ros.nodes.diagnostics import ERROR, OK, WARN, Part
 from vljepa_ros.nodes.parameters import fixed
 from vljepa_ros.nodes.qos import IMAGES, RESULTS, mismatch_events
-from vljepa_ros.perception.frames import model_input
+from vljepa_ros.perception.frames import FrameDecoder
 from vljepa_ros.perception.memory.row import Pose, Row
 from vljepa_ros.perception.memory.segments import SegmentRecorder
 from vljepa_ros.perception.memory.thumbnail import clip_to_jpeg
@@ -85,7 +85,7 @@ class MemoryInput:
             self._ring = ClipRing(
                 self._model.clip_frames,
                 self._model.frame_interval,
-                lambda message: model_input(image_to_rgb(message), self._thumbnail),
+                FrameDecoder(self._thumbnail),
             )
             kind = TYPES[self._settings.transport]
             self._subscribe(kind, self._settings.image_topic, self._image, IMAGES)

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from vljepa_ros import ros
-from vljepa_ros.nodes.camera_input import TYPES, image_to_rgb
+from vljepa_ros.nodes.camera_input import TYPES
 from vljepa_ros.nodes.diagnostics import OK, WARN, Diagnostics, Part
 from vljepa_ros.nodes.parameters import Declared, ParameterTable, fixed, live
 from vljepa_ros.nodes.qos import IMAGES, IMAGES_OUT, LATCHED, RESULTS
 from vljepa_ros.nodes.worker_node import NAMESPACE
-from vljepa_ros.perception.frames import FrameError
+from vljepa_ros.perception.frames import FrameError, image_to_rgb
 from vljepa_ros.perception.overlay import draw_overlay
 
 

@@ -18,7 +18,7 @@ from vljepa_ros.nodes.model_node import ModelNode, ModelParameters
 from vljepa_ros.nodes.parameters import Declared, live
 from vljepa_ros.nodes.perception_output import PerceptionOutput
 from vljepa_ros.nodes.perception_services import PerceptionServices
-from vljepa_ros.perception.pipeline import Observation, Pipeline, Wanted
+from vljepa_ros.perception.pipeline import EMBEDDINGS, LABELS, Pipeline
 from vljepa_ros.perception.vocabulary import Vocabulary, from_groups, parse
 from vljepa_ros.perception.vocabulary_encoder import EncodedVocabulary
 
@@ -126,14 +126,14 @@ class PerceptionNode(ModelNode):
                 camera,
                 self._camera_parameters[camera],
                 engine.config,
-                partial(self._wanted, camera),
+                partial(self._requested, camera),
                 self._wake,
                 self.settings.max_rate,
             )
             for camera in self.cameras
         ]
         feeds = [camera.feed for camera in self._inputs]
-        self.pipeline = Pipeline(engine, feeds, self._publish, self._vocabulary_ready)
+        self.pipeline = Pipeline(engine, feeds, output.publish, self._vocabulary_ready)
         self.vocabulary_version = 0
         self._take_labels(engine)
 
@@ -212,14 +212,6 @@ class PerceptionNode(ModelNode):
         self.vocabulary_version += 1
         self.pipeline.labels.replace(self.vocabulary_version, wanted)
 
-    def _publish(self, seen: Observation) -> None:
-        """In the worker's thread."""
-        if self._output is None:
-            return
-        age = (self.get_clock().now().nanoseconds - seen.stamp) / 1e9
-        self.pipeline.stages.add("camera_to_embedding", age)
-        self._output.publish(seen)
-
     def _vocabulary_ready(self, used: EncodedVocabulary) -> None:
         """In the worker's thread."""
         if self._output is not None:
@@ -233,10 +225,10 @@ class PerceptionNode(ModelNode):
             self._waiting.remove(entry)
             ros.complete(self, entry[2], False)
 
-    def _wanted(self, camera: str) -> Wanted:
+    def _requested(self, camera: str) -> frozenset[str]:
         if self.settings.always_on:
-            return Wanted(True, True)
-        return self._output.wanted(camera) if self._output else Wanted(False, False)
+            return frozenset({EMBEDDINGS, LABELS})
+        return self._output.subscriptions(camera) if self._output else frozenset()
 
     def _wake(self) -> None:
         if self.worker is not None:

@@ -9,7 +9,7 @@ from typing import Any
 from vljepa_ros import ros
 from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.nodes.qos import LATCHED, RESULTS, mismatch_events
-from vljepa_ros.perception.pipeline import Observation, Wanted
+from vljepa_ros.perception.pipeline import EMBEDDINGS, LABELS, Observation
 from vljepa_ros.perception.vocabulary_encoder import EncodedVocabulary
 
 
@@ -52,17 +52,19 @@ class PerceptionOutput:
         self._node.destroy_publisher(self._vocabulary)
         self._node.destroy_publisher(self._info)
 
-    def wanted(self, camera: str) -> Wanted:
-        """Who listens to a camera's results."""
+    def subscriptions(self, camera: str) -> frozenset[str]:
+        """Which of a camera's results somebody subscribes to: EMBEDDINGS, LABELS."""
         count = {
             name: publisher.get_subscription_count()
             for name, publisher in self._publishers[camera].items()
         }
         labels = count["labels"] + count.get("classification", 0)
-        return Wanted(count["embeddings"] > 0, labels > 0)
+        found = {EMBEDDINGS: count["embeddings"], LABELS: labels}
+        return frozenset(name for name, subscribers in found.items() if subscribers)
 
-    def publish(self, seen: Observation) -> None:
-        """Publish one observation on the topics of its camera."""
+    def publish(self, seen: Observation) -> float:
+        """Publish one observation on the topics of its camera; returns its age in seconds."""
+        age = self._latency(seen)
         publishers = self._publishers[seen.camera]
         stamp = ros.Time(nanoseconds=seen.stamp).to_msg()
         message = self._embedding(
@@ -76,7 +78,7 @@ class PerceptionOutput:
         message.header.stamp, message.header.frame_id = stamp, seen.tag
         publishers["embeddings"].publish(message)
         if not seen.groups:
-            return
+            return age
         labels = self._labels(
             camera=seen.camera,
             model_id=self._engine.config.model_id,
@@ -100,6 +102,7 @@ class PerceptionOutput:
                 for label, score in zip(first.labels, first.scores, strict=True)
             ]
             publishers["classification"].publish(found)
+        return age
 
     def publish_vocabulary(self, used: EncodedVocabulary) -> None:
         """Publish the vocabulary in use, latched."""

@@ -6,12 +6,11 @@ import array
 from typing import TYPE_CHECKING, Any
 
 from vljepa_ros import ros
-from vljepa_ros.nodes.camera_input import image_to_rgb
 from vljepa_ros.perception.answer import Answer, Question, checked_question
 from vljepa_ros.perception.encode_texts import encode_texts
-from vljepa_ros.perception.frames import model_input
+from vljepa_ros.perception.frames import FrameDecoder
 from vljepa_ros.perception.vocabulary import checked_texts
-from vljepa_ros.perception.worker import Slices
+from vljepa_ros.perception.worker import CooperativeTask
 
 if TYPE_CHECKING:
     from vljepa_ros.nodes.perception_node import PerceptionNode
@@ -65,12 +64,10 @@ class PerceptionServices:
         response.model_id = model_id
         return response
 
-    def _ask_about(self, image: Any, question: Question) -> Slices[tuple[Answer, int]]:
+    def _ask_about(self, image: Any, question: Question) -> CooperativeTask[tuple[Answer, int]]:
         pipeline = self._node.pipeline
         config = pipeline.engine.config
-        seen = model_input(
-            image_to_rgb(image), config.input_size, preprocessing=config.preprocessing
-        )
+        seen = FrameDecoder(config.input_size, preprocessing=config.preprocessing)(image)
         answer = yield from pipeline.ask_about(seen, question, self._node.abstain_below)
         stamp = image.header.stamp
         return answer, stamp.sec * 1_000_000_000 + stamp.nanosec

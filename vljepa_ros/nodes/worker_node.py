@@ -16,7 +16,7 @@ from vljepa_ros import ros
 from vljepa_ros.nodes.diagnostics import ERROR, WARN, Diagnostics, Part
 from vljepa_ros.nodes.lending import lend
 from vljepa_ros.nodes.parameters import Declared, ParameterTable, fixed, live
-from vljepa_ros.perception.worker import Busy, DeadlineError, Request, Worker
+from vljepa_ros.perception.worker import DeadlineError, QueueFullError, Request, Worker
 
 NAMESPACE = "vljepa"
 _CAMERA = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*")
@@ -45,7 +45,7 @@ class WorkerNode(ros.LifecycleNode):
 
     subject: ClassVar[str]
     """What it opens, as diagnostics name it: the model, the memory."""
-    known: ClassVar[tuple[type[Exception], ...]] = (Busy, DeadlineError)
+    known: ClassVar[tuple[type[Exception], ...]] = (QueueFullError, DeadlineError)
     """Exceptions whose text is an answer to the user as it is."""
     works: ClassVar[bool] = True
     """Whether it has a worker thread; else all its work is done in the executor's."""
@@ -132,8 +132,8 @@ class WorkerNode(ros.LifecycleNode):
             return self._fail(str(error))
         self.opened, self.why = True, ""
         if self.works:
-            self.worker = Worker(self.step, self._step_failed)
-            self.worker.start(self.get_name())
+            self.worker = Worker(self._step_failed)
+            self.worker.start(self.step, self.get_name())
         self.ready()
         return super().on_configure(state)
 
@@ -183,10 +183,10 @@ class WorkerNode(ros.LifecycleNode):
     async def lend(self, run: Callable[[Request[Any]], Any]) -> Any:
         """Run something in the worker's thread and await its result.
 
-        :raises Exception: what it raised; Busy, DeadlineError.
+        :raises Exception: what it raised; QueueFullError, DeadlineError.
         """
         if self.worker is None:
-            raise Busy("the node is being shut down")
+            raise QueueFullError("the node is being shut down")
         return await lend(self, self.worker, run, self.main.value.request_timeout)
 
     def refusal(self, active: bool) -> str:

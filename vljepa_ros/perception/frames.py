@@ -1,12 +1,13 @@
-"""Image message fields to RGB arrays: views where the layout allows it; then the model's own input.
+"""Image messages to RGB arrays, views where the layout allows it; then the model's own input.
 
-The names of the encodings are those of sensor_msgs/image_encodings.h. Nothing here knows a message
-class: the caller hands over the fields.
+The names of the encodings are those of sensor_msgs/image_encodings.h. A message
+is any object with the fields of sensor_msgs/Image or CompressedImage.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -29,16 +30,76 @@ class UnknownEncodingError(FrameError):
     """The encoding is none of ENCODINGS."""
 
 
+@dataclass
+class FrameDecoder:
+    """Turns image messages into model inputs.
+
+    Attributes:
+        size: Side of the model's input, pixels.
+        rotate: Degrees clockwise, one of ROTATIONS; may be changed at any time.
+        preprocessing: The model's own, see `model_input`.
+    """
+
+    size: int
+    rotate: int = 0
+    preprocessing: Mapping[str, Any] | None = None
+
+    def __call__(self, message: Any) -> Pixels:
+        """[size, size, 3] uint8 RGB of an image message.
+
+        Raises:
+            FrameError: The image cannot be used.
+        """
+        return model_input(image_to_rgb(message), self.size, self.rotate, self.preprocessing)
+
+
+def image_to_rgb(message: Any) -> Pixels:
+    """[H, W, 3] uint8 RGB of an Image or CompressedImage; unknown encodings go to cv_bridge.
+
+    Raises:
+        FrameError: The image is damaged or its layout is not allowed.
+        UnknownEncodingError: The encoding is unknown, and cv_bridge is missing or refuses it.
+    """
+    if not hasattr(message, "encoding"):
+        return compressed_to_rgb(message.data)
+    m = message
+    try:
+        return to_rgb(m.height, m.width, m.encoding, bool(m.is_bigendian), m.step, m.data)
+    except UnknownEncodingError as error:
+        return _by_cv_bridge(message, error)
+
+
+def _by_cv_bridge(message: Any, error: UnknownEncodingError) -> Pixels:
+    try:
+        from cv_bridge import CvBridge
+    except Exception:  # not installed, or broken by another numpy or OpenCV
+        raise error from None
+    try:
+        return _as_uint8(CvBridge().imgmsg_to_cv2(message, "rgb8"))
+    except Exception as second:  # cv_bridge raises whatever lies below it
+        raise UnknownEncodingError(f"{error} (cv_bridge refuses it, too: {second})") from second
+
+
 def to_rgb(
     height: int, width: int, encoding: str, is_bigendian: bool, step: int, data: Any
 ) -> Pixels:
-    """The fields of a sensor_msgs/Image as RGB.
+    """Decode the fields of a sensor_msgs/Image.
 
-    :param data: any contiguous buffer of bytes.
-    :return: [height, width, 3] uint8; for rgb8, bgr8, rgba8 and bgra8 a view of `data`.
-    :raises UnknownEncodingError: an encoding that is not in ENCODINGS.
-    :raises FrameError: zero size, a step too small for the width, too few bytes, an odd size where
-    pixels share colour.
+    Args:
+        height: Rows of pixels.
+        width: Pixels in a row.
+        encoding: One of ENCODINGS.
+        is_bigendian: Byte order of encodings with 16 bits.
+        step: Bytes from one row to the next.
+        data: Any contiguous buffer of bytes.
+
+    Returns:
+        [height, width, 3] uint8 RGB; for rgb8, bgr8, rgba8 and bgra8 a view of `data`.
+
+    Raises:
+        UnknownEncodingError: An encoding that is not in ENCODINGS.
+        FrameError: Zero size, a step too small for the width, too few bytes, or an odd size where
+            pixels share colour.
     """
     if encoding not in _READERS:
         raise UnknownEncodingError(
@@ -56,10 +117,7 @@ def to_rgb(
         )
     rows = height + height // 2 if even_height else height
     needed = step * (rows - 1) + row
-    try:
-        flat = np.frombuffer(data, np.uint8)
-    except (TypeError, ValueError) as error:
-        raise FrameError(f"image data is not a buffer of bytes: {error}") from error
+    flat = _bytes_of(data)
     if flat.size < needed:
         raise FrameError(
             f"image data is truncated: {flat.size} bytes, "
@@ -70,16 +128,15 @@ def to_rgb(
 
 
 def compressed_to_rgb(data: Any) -> Pixels:
-    """The data of a sensor_msgs/CompressedImage as RGB; the content decides, not the field
-    `format`.
+    """Decode the data of a sensor_msgs/CompressedImage; the content decides, not its `format`.
 
-    :return: [H, W, 3] uint8. Orientation tags are ignored, as for raw images.
-    :raises FrameError: empty, neither JPEG nor PNG, truncated or damaged.
+    Returns:
+        [H, W, 3] uint8 RGB. Orientation tags are ignored, as for raw images.
+
+    Raises:
+        FrameError: Empty, neither JPEG nor PNG, truncated or damaged.
     """
-    try:
-        raw = np.frombuffer(data, np.uint8)
-    except (TypeError, ValueError) as error:
-        raise FrameError(f"image data is not a buffer of bytes: {error}") from error
+    raw = _bytes_of(data)
     allowed = " and ".join(COMPRESSED)
     if raw.size == 0:
         raise FrameError(f"compressed image is empty, allowed: {allowed}")
@@ -106,16 +163,22 @@ def compressed_to_rgb(data: Any) -> Pixels:
 def model_input(
     image: Pixels, size: int, rotate: int = 0, preprocessing: Mapping[str, Any] | None = None
 ) -> Pixels:
-    """What the model sees: the largest centred square, averaged down to `size`, then turned.
+    """Crop the largest centred square, average it down to `size`, then rotate it.
 
-    Area averaging, because sampling would alias; a smaller image is enlarged bilinearly. Turning
+    Area averaging, because sampling would alias; a smaller image is enlarged bilinearly. Rotating
     last is the same for a square and cheaper.
 
-    :param image: [H, W, 3] uint8 RGB.
-    :param rotate: degrees clockwise, one of ROTATIONS.
-    :param preprocessing: the model's own way, where it was trained with another one.
-    :return: [size, size, 3] uint8, contiguous.
-    :raises FrameError: another rotation.
+    Args:
+        image: [H, W, 3] uint8 RGB.
+        size: Side of the result, pixels.
+        rotate: Degrees clockwise, one of ROTATIONS.
+        preprocessing: The model's own, if it was trained with another one.
+
+    Returns:
+        [size, size, 3] uint8 RGB, contiguous.
+
+    Raises:
+        FrameError: A rotation that is not in ROTATIONS.
     """
     if rotate not in ROTATIONS:
         raise FrameError(f"rotation is {rotate}, allowed: {', '.join(map(str, ROTATIONS))}")
@@ -135,6 +198,13 @@ def model_input(
     if reversed_channels:
         square = square[..., ::-1]
     return np.ascontiguousarray(np.rot90(square, k=-(rotate // 90)))
+
+
+def _bytes_of(data: Any) -> Pixels:
+    try:
+        return np.frombuffer(data, np.uint8)
+    except (TypeError, ValueError) as error:
+        raise FrameError(f"image data is not a buffer of bytes: {error}") from error
 
 
 def _as_uint8(image: Any) -> Pixels:

@@ -1,7 +1,7 @@
 """Cameras in, embeddings, labels and answers out: everything a perception node does with its model.
 
-`receive` may be called from any thread; all else runs in the worker's thread, which owns the
-engine.
+All of it runs in the worker's thread, which owns the engine; other threads push images into the
+cameras' rings and set the fields of a `CameraFeed` that are called live.
 """
 
 from __future__ import annotations
@@ -22,12 +22,15 @@ from vljepa_ros.perception.labels import ScoredGroup, score_group
 from vljepa_ros.perception.ring import ClipRing, TakenClip
 from vljepa_ros.perception.stages import StageTimes
 from vljepa_ros.perception.vocabulary_encoder import EncodedVocabulary, VocabularyEncoder
-from vljepa_ros.perception.worker import Slices
+from vljepa_ros.perception.worker import CooperativeTask
 
-# Candidates scored at once by families that need the question for it. Each piece costs a pass over
+EMBEDDINGS, LABELS = "embeddings", "labels"
+# Candidates scored at once by families that need the question for it. Each chunk costs a pass over
 # the clip, which is next to nothing for a dual encoder.
-_PIECE = {"dual_encoder": 32, "token_vlm": 1024}
-_YOUNG = 0.1
+CANDIDATE_CHUNK = {"dual_encoder": 32, "token_vlm": 1024}
+# Seconds until a stream too short for a clip is looked at again, even if no image follows: about
+# one image of an ordinary camera.
+RETRY_PARTIAL_CLIP_S = 0.1
 
 
 class PerceptionError(RuntimeError):
@@ -35,20 +38,17 @@ class PerceptionError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What somebody listens to at the moment."""
-
-    embedding: bool
-    labels: bool
-
-
-@dataclass(frozen=True)
 class Observation:
     """One clip of one camera.
 
-    stamp, clip_start: nanoseconds, of its newest and its oldest image. tag: frame_id of the newest.
-    embedding: [D] float32, L2 norm 1, for the default query. groups: empty where labels are not
-    wanted.
+    Attributes:
+        camera: Its name.
+        stamp: Nanoseconds, of the newest image.
+        clip_start: Nanoseconds, of the oldest image.
+        tag: frame_id of the newest image.
+        embedding: [D] float32, L2 norm 1, for the default query.
+        vocabulary_version: Of the labels; 0 if there are none.
+        groups: Empty if nobody subscribes to labels.
     """
 
     camera: str
@@ -64,35 +64,50 @@ class Observation:
 class CameraFeed:
     """One camera as the pipeline sees it.
 
-    wanted: asked before each clip. max_rate: clips a second at most, live.
+    Attributes:
+        name: Of the camera.
+        ring: Its newest images.
+        max_rate: Clips per second at most, live.
+        subscriptions: What somebody subscribes to, of EMBEDDINGS and LABELS, live. A camera without
+            subscriptions is not encoded.
+        due: Time of the steady clock, in seconds, before which it is not encoded again.
+        encoded: The newest clip that was encoded.
     """
 
     name: str
     ring: ClipRing[Any]
-    wanted: Callable[[], Wanted]
     max_rate: float
+    subscriptions: frozenset[str] = frozenset()
     due: float = 0.0
-    kept: TakenClip | None = None
-    encoded: EncodedClip | None = None
+    encoded: tuple[TakenClip, EncodedClip] | None = None
+
+    @property
+    def encoded_stamp(self) -> int | None:
+        """Stamp of the newest image that was encoded, nanoseconds."""
+        return self.encoded[0].clip.stamps[-1] if self.encoded else None
 
     def forget(self) -> None:
-        """Images before this count no more: they were made in another way, or time went back."""
+        """Forget all images: they were decoded in another way, or time went back."""
         self.ring.clear()
-        self.kept = self.encoded = None
+        self.encoded = None
 
 
 class Pipeline:
-    """Of one engine.
+    """Encodes the cameras' clips with one engine and emits an `Observation` per clip.
 
-    :param publish: given each observation, in the worker's thread.
-    :param vocabulary_ready: see `VocabularyEncoder`.
+    Args:
+        engine: A loaded model.
+        cameras: What to encode.
+        publish: Given each observation in the worker's thread; returns its age, the seconds since
+            its stamp.
+        vocabulary_ready: See `VocabularyEncoder`.
     """
 
     def __init__(
         self,
         engine: Engine,
         cameras: Sequence[CameraFeed],
-        publish: Callable[[Observation], None],
+        publish: Callable[[Observation], float],
         vocabulary_ready: Callable[[EncodedVocabulary], None],
     ) -> None:
         self.engine = engine
@@ -104,9 +119,10 @@ class Pipeline:
         self._publish = publish
 
     def step(self) -> float | None:
-        """Encode what is new and wanted, as one batch; else a piece of a new vocabulary.
+        """Encode the new clips of all cameras that are due as one batch, then some new labels.
 
-        :return: seconds until there may be more to do; None: not before a new image.
+        Returns:
+            Seconds until there may be more to do; None: not before a new image.
         """
         pause = None
         if self.watching:
@@ -126,15 +142,23 @@ class Pipeline:
         question: Question,
         abstain_below: float,
         oldest: int | None,
-    ) -> Slices[tuple[Answer, int]]:
-        """Answer from the newest clip of a camera, once all candidates are encoded; see `answer`.
+    ) -> CooperativeTask[tuple[Answer, int]]:
+        """Answer from the newest clip of a camera, once all candidates are encoded.
 
-        :param oldest: nanoseconds; a clip that ends before it is refused.
-        :return: the answer and the stamp of the newest image looked at.
-        :raises PerceptionError: the camera has sent no usable image, or none that is new enough.
+        Args:
+            camera: Its name.
+            question: With candidates, or without for a model that writes its own answer.
+            abstain_below: 0..1; a best score below it is an abstention.
+            oldest: Nanoseconds; a clip that ends before it is refused.
+
+        Returns:
+            The answer and the stamp of the newest image it rests on, nanoseconds.
+
+        Raises:
+            PerceptionError: The camera has sent no usable image, or none that is new enough.
         """
         feed = self.cameras[camera]
-        if feed.kept is None and feed.ring.newest is None:
+        if feed.encoded is None and feed.ring.newest is None:
             raise self._unseen(feed)
         vectors = yield from self._vectors(question)
         taken, encoded = self.look(camera)
@@ -148,7 +172,7 @@ class Pipeline:
 
     def ask_about(
         self, image: NDArray[np.uint8], question: Question, abstain_below: float
-    ) -> Slices[Answer]:
+    ) -> CooperativeTask[Answer]:
         """Answer from a single image, [S, S, 3] uint8 RGB, taken as a scene that stands still."""
         vectors = yield from self._vectors(question)
         frames = np.repeat(image[None], self.engine.config.clip_frames, axis=0)
@@ -156,23 +180,21 @@ class Pipeline:
         return (yield from self._answer(encoded, question, vectors, abstain_below))
 
     def look(self, camera: str) -> tuple[TakenClip, EncodedClip]:
-        """The newest clip, encoded: from memory if it is at most one period of `max_rate` old.
+        """The newest clip, encoded: the last one if it is at most one period of `max_rate` old.
 
-        :raises PerceptionError: the camera has sent no usable image.
+        Raises:
+            PerceptionError: The camera has sent no usable image.
         """
         feed = self.cameras[camera]
-        newest = feed.ring.newest
-        if feed.kept is not None and feed.encoded is not None and newest is not None:
-            age = newest - feed.kept.clip.stamps[-1]
-            if 0 <= age <= 1e9 / feed.max_rate:
-                return feed.kept, feed.encoded
-        # nobody else will ask for it: a young stream's oldest image may stand for what was before
-        taken = feed.ring.take(math.inf)
+        newest, last = feed.ring.newest, feed.encoded
+        age = -1 if newest is None or last is None else newest - last[0].clip.stamps[-1]
+        if last is not None and 0 <= age <= 1e9 / feed.max_rate:
+            return last
+        taken = feed.ring.take(math.inf)  # on demand only: pad a partial clip with its oldest frame
         if taken is None:
             raise self._unseen(feed)
-        self._encode([(feed, taken)])
-        assert feed.encoded is not None
-        return taken, feed.encoded
+        (encoded,) = self._encode([(feed, taken)])
+        return taken, encoded
 
     @staticmethod
     def _unseen(feed: CameraFeed) -> PerceptionError:
@@ -186,11 +208,10 @@ class Pipeline:
         if now < feed.due:
             return False
         newest = feed.ring.newest
-        if newest is None or (feed.kept is not None and newest == feed.kept.clip.stamps[-1]):
+        if newest is None or newest == feed.encoded_stamp:
             return False
-        wanted = feed.wanted()
         # a token VLM has nothing to publish for each clip: it works when it is asked
-        return (wanted.embedding or wanted.labels) and "embed" in self.engine.capabilities
+        return bool(feed.subscriptions) and "embed" in self.engine.capabilities
 
     def _pause(self, now: float) -> float | None:
         """Seconds until the first camera that has something new may be encoded."""
@@ -202,13 +223,14 @@ class Pipeline:
         return min(waits, default=None)
 
     def _watch(self, ready: Sequence[CameraFeed]) -> None:
+        """Encode and publish the newest clips of some cameras."""
         batch = []
         for feed in ready:
             now = time.monotonic()
             with self.stages.stage("preprocess"):
                 taken = feed.ring.take(now, self._before(feed))
-            if taken is None:  # too young a stream: look again soon, even if no image follows
-                feed.due = now + _YOUNG
+            if taken is None:
+                feed.due = now + RETRY_PARTIAL_CLIP_S
                 continue
             period = 1.0 / feed.max_rate
             # keeps the rate exact where images arrive a little late, without catching up
@@ -217,9 +239,9 @@ class Pipeline:
         if not batch:
             return
         encoded = self._encode(batch)
-        wanted = [feed.wanted() for feed, _ in batch]
+        labelled = [LABELS in feed.subscriptions for feed, _ in batch]
         tokens = [clip.tokens for clip in encoded]
-        vocabulary = self.labels.current if any(w.labels for w in wanted) else None
+        vocabulary = self.labels.current if any(labelled) else None
         answers: dict[str, NDArray[np.float32]] = {}
         default = self.engine.config.default_query
         prompts = [group.group.prompt for group in vocabulary.groups] if vocabulary else []
@@ -232,7 +254,7 @@ class Pipeline:
                     score_group(
                         answers[group.group.prompt][i], group, self.engine.config.calibration
                     )
-                    for group in (vocabulary.groups if vocabulary and wanted[i].labels else ())
+                    for group in (vocabulary.groups if vocabulary and labelled[i] else ())
                 )
             observation = Observation(
                 feed.name,
@@ -245,29 +267,29 @@ class Pipeline:
             )
             self.clips += 1
             with self.stages.stage("publish"):
-                self._publish(observation)
+                age = self._publish(observation)
+            self.stages.add("camera_to_embedding", age)
 
     def _before(self, feed: CameraFeed) -> int | None:
         """The newest stamp that was encoded: a clip that ends there would be the same again."""
-        newest = feed.ring.newest
-        if feed.kept is None or newest is None or newest < feed.kept.clip.stamps[-1]:
-            return None
-        return feed.kept.clip.stamps[-1]
+        newest, stamp = feed.ring.newest, feed.encoded_stamp
+        return None if newest is None or stamp is None or newest < stamp else stamp
 
     def _encode(self, batch: Sequence[tuple[CameraFeed, TakenClip]]) -> list[EncodedClip]:
         states = []
         for feed, taken in batch:
-            # after a jump back a stamp may stand for another image: the cached features lie
-            went_on = feed.kept is not None and taken.clip.stamps[-1] >= feed.kept.clip.stamps[-1]
-            states.append(feed.encoded.state if went_on and feed.encoded else None)
+            # after a jump back a stamp may stand for another image: cached features are not its own
+            before = feed.encoded
+            later = before is not None and taken.clip.stamps[-1] >= before[0].clip.stamps[-1]
+            states.append(before[1].state if before and later else None)
         with self.stages.stage("x_encoder"):
             encoded = self.engine.encode([taken.clip for _, taken in batch], states)
         for (feed, taken), clip in zip(batch, encoded, strict=True):
-            feed.kept, feed.encoded = taken, clip
+            feed.encoded = taken, clip
         return encoded
 
-    def _vectors(self, question: Question) -> Slices[NDArray[np.float32] | None]:
-        """Of the different candidates, where the predicted answer is compared with them alone."""
+    def _vectors(self, question: Question) -> CooperativeTask[NDArray[np.float32] | None]:
+        """[different candidates, D] float32, for families that compare the answer with them."""
         if self.engine.config.family != "vl_jepa":
             return None
         return (yield from encode_texts(self.engine, list(dict.fromkeys(question.candidates))))
@@ -278,12 +300,12 @@ class Pipeline:
         question: Question,
         vectors: NDArray[np.float32] | None,
         abstain_below: float,
-    ) -> Slices[Answer]:
+    ) -> CooperativeTask[Answer]:
         if not question.candidates:
             writer = cast(Captioner, self.engine)
-            (said,) = writer.caption([encoded.tokens], question.text)
-            unsure = said.confidence < abstain_below
-            return Answer(said.text, -1, np.zeros(0, np.float32), 0.0, unsure)
+            (written,) = writer.caption([encoded.tokens], question.text)
+            unsure = written.confidence < abstain_below
+            return Answer(written.text, -1, np.zeros(0, np.float32), 0.0, unsure)
         if vectors is not None:
             (predicted,) = self.engine.embed([encoded.tokens], question.text)
             scored = np.clip(vectors @ predicted, -1.0, 1.0)
@@ -291,14 +313,16 @@ class Pipeline:
             scored = yield from self._scored(encoded, question)
         return answer(question, lambda *_: scored, self.engine.config.calibration, abstain_below)
 
-    def _scored(self, encoded: EncodedClip, question: Question) -> Slices[NDArray[np.float32]]:
-        """Scores of the different candidates, piece by piece."""
+    def _scored(
+        self, encoded: EncodedClip, question: Question
+    ) -> CooperativeTask[NDArray[np.float32]]:
+        """[different candidates] float32: their scores, chunk by chunk."""
         unique = list(dict.fromkeys(question.candidates))
-        size = _PIECE[self.engine.config.family]
-        pieces = []
+        size = CANDIDATE_CHUNK[self.engine.config.family]
+        chunks = []
         for start in range(0, len(unique), size):
             if start:
                 yield
-            piece = unique[start : start + size]
-            pieces.append(self.engine.score(encoded.tokens, question.text, piece))
-        return np.concatenate(pieces)
+            chunk = unique[start : start + size]
+            chunks.append(self.engine.score(encoded.tokens, question.text, chunk))
+        return np.concatenate(chunks)

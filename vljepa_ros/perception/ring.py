@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -28,12 +28,12 @@ from vljepa_ros.engines.protocol import Clip
 from vljepa_ros.perception.frames import FrameError
 
 M = TypeVar("M")
-_THINNING = 8
+_THINNING = 8  # parts of an interval: images nearer than one of them are thinned out
 
 
 @dataclass(frozen=True)
 class TakenClip:
-    """A clip and what its newest image was tagged with (its frame_id)."""
+    """A clip, and the frame_id of its newest image."""
 
     clip: Clip
     tag: str
@@ -41,11 +41,15 @@ class TakenClip:
 
 @dataclass
 class RingCounts:
-    """received: images pushed. dropped: of these, never part of a clip. broken: could not be
-    decoded.
+    """What happened to the images.
 
-    restarts: times the ring was emptied because time jumped back or paused. error: why the last
-    broken image was. failing: the same, as long as no good image has followed.
+    Attributes:
+        received: Images pushed.
+        dropped: Images that were never part of a clip.
+        broken: Images that could not be decoded.
+        restarts: Times the ring was emptied because time jumped back or paused.
+        error: Why the most recent decode failed.
+        failing: The same, cleared by the next good frame.
     """
 
     received: int = 0
@@ -61,14 +65,16 @@ class _Entry(Generic[M]):
     stamp: int
     message: M | None
     tag: str
-    frame: NDArray[np.uint8] | None = field(default=None)
+    frame: NDArray[np.uint8] | None = None
 
 
 class ClipRing(Generic[M]):
     """Thread-safe: one thread pushes, another takes clips; decoding happens in the one that takes.
 
-    :param frames: T, images in a clip, at least 1. interval: seconds between two of them, above 0.
-    :param decode: makes [S, S, 3] uint8 RGB of a message or raises FrameError.
+    Args:
+        frames: T, images in a clip, at least 1.
+        interval: Seconds between two of them, above 0.
+        decode: Makes [S, S, 3] uint8 RGB of a message or raises FrameError, e.g. a FrameDecoder.
     """
 
     def __init__(
@@ -85,35 +91,35 @@ class ClipRing(Generic[M]):
         self._lock = threading.Lock()
         self._entries: list[_Entry[M]] = []
         self._began = 0.0
-        self._counts = RingCounts()
-
-    @property
-    def counts(self) -> RingCounts:
-        """What happened to the images so far; a live object, read only."""
-        return self._counts
+        self.counts = RingCounts()
 
     @property
     def newest(self) -> int | None:
-        """Stamp of the newest image, nanoseconds; None where there is none."""
+        """Stamp of the newest image, nanoseconds; None if there is none."""
         with self._lock:
             return self._entries[-1].stamp if self._entries else None
 
     def push(self, stamp: int, message: M, tag: str = "", now: float = 0.0) -> bool:
         """Keep one image.
 
-        :param stamp: nanoseconds, the camera's own.
-        :param now: seconds on any steady clock, the one `take` is asked with.
-        :return: False where it was left out (out of order or a repeated stamp).
+        Args:
+            stamp: Nanoseconds, the camera's own.
+            message: What `decode` is given if the image becomes part of a clip.
+            tag: Its frame_id.
+            now: Seconds on any steady clock, the one `take` is asked with.
+
+        Returns:
+            False if it was left out (out of order or a repeated stamp).
         """
         with self._lock:
-            self._counts.received += 1
+            self.counts.received += 1
             if self._entries:
                 step = stamp - self._entries[-1].stamp
                 if -self._interval // 2 <= step <= 0:
-                    self._counts.dropped += 1
+                    self.counts.dropped += 1
                     return False
                 if step < 0 or step > self._span + self._interval:
-                    self._counts.restarts += 1
+                    self.counts.restarts += 1
                     self._clear()
             if not self._entries:
                 self._began = now
@@ -129,9 +135,12 @@ class ClipRing(Generic[M]):
     def take(self, now: float, after: int | None = None) -> TakenClip | None:
         """The newest clip; images that cannot be decoded are left out and counted.
 
-        :param now: seconds, the clock of `push`.
-        :param after: nanoseconds; a clip that does not end after it is not wanted.
-        :return: None where there is no clip (yet).
+        Args:
+            now: Seconds, the clock of `push`.
+            after: Nanoseconds; the clip must end after it.
+
+        Returns:
+            None if there is no clip (yet).
         """
         while True:
             with self._lock:
@@ -172,10 +181,10 @@ class ClipRing(Generic[M]):
             try:
                 entry.frame = self._decode(message)
             except FrameError as error:
-                self._counts.broken += 1
-                self._counts.error = self._counts.failing = str(error)
+                self.counts.broken += 1
+                self.counts.error = self.counts.failing = str(error)
                 return entry
-            self._counts.failing = ""
+            self.counts.failing = ""
             entry.message = None  # frees the full-size image; the small one is enough
         return None
 
@@ -191,8 +200,8 @@ class ClipRing(Generic[M]):
 
     def _drop(self, index: int) -> None:
         if self._entries.pop(index).frame is None:
-            self._counts.dropped += 1
+            self.counts.dropped += 1
 
     def _clear(self) -> None:
-        self._counts.dropped += sum(entry.frame is None for entry in self._entries)
+        self.counts.dropped += sum(entry.frame is None for entry in self._entries)
         self._entries.clear()

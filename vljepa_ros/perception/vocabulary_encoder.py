@@ -12,7 +12,7 @@ from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.perception.encode_texts import encode_texts
 from vljepa_ros.perception.labels import EncodedGroup
 from vljepa_ros.perception.vocabulary import Vocabulary
-from vljepa_ros.perception.worker import Slices
+from vljepa_ros.perception.worker import CooperativeTask
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class VocabularyEncoder:
         self._ready = ready
         self._wanted: tuple[int, Vocabulary] | None = None
         self._begun: tuple[int, Vocabulary] | None = None
-        self._slices: Slices[NDArray[np.float32]] | None = None
+        self._slices: CooperativeTask[NDArray[np.float32]] | None = None
         self.current: EncodedVocabulary | None = None
 
     @property

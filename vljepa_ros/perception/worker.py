@@ -2,7 +2,7 @@
 
 The worker knows neither camera nor model. It has a bounded queue of requests, each with a deadline,
 and between them it calls a `step` that does one piece of the continuous work. A request that takes
-long is made of slices: between two of them come new requests and the frames.
+long is a generator, a `CooperativeTask`: new requests and frames come between its steps.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from types import GeneratorType
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
-Slices = Generator[None, None, T]  # work that others may interrupt where it yields
+CooperativeTask = Generator[None, None, T]  # other work gets its turn wherever it yields
 
 
-class Busy(RuntimeError):  # noqa: N818  (the name is the answer)
-    """The queue is full: ask again later."""
+class QueueFullError(RuntimeError):
+    """The worker takes no further request now: its queue is full, or it does not run."""
 
 
 class DeadlineError(TimeoutError):
@@ -27,50 +27,54 @@ class DeadlineError(TimeoutError):
 
 
 class Request(Generic[T]):
-    """One question to the worker; it is answered exactly once, whoever comes first.
+    """One piece of work for the worker. It is answered exactly once: result, exception or deadline.
 
-    :param run: does the work, in the worker's thread, and returns the result or Slices that do;
-        between slices the deadline is looked at, within one it may call `check`.
-    :param done: receives the result or the exception, in any thread.
-    :param patience: seconds until it is answered with a DeadlineError.
+    Args:
+        run: Does the work in the worker's thread and returns the result, or a CooperativeTask that
+            returns it. The deadline is checked between the steps of a task; `run` may call `check`
+            within one.
+        on_done: Receives the result or the exception, in any thread.
+        timeout: Seconds until it is answered with a DeadlineError.
     """
 
     def __init__(
         self,
-        run: Callable[[Request[T]], T | Slices[T]],
-        done: Callable[[T | None, Exception | None], None],
-        patience: float,
+        run: Callable[[Request[T]], T | CooperativeTask[T]],
+        on_done: Callable[[T | None, Exception | None], None],
+        timeout: float,
     ) -> None:
         self._run = run
-        self._done = done
-        self._patience = patience
-        self._deadline = time.monotonic() + patience
+        self._on_done = on_done
+        self._timeout = timeout
+        self._deadline = time.monotonic() + timeout
         self._lock = threading.Lock()
         self._answered = False
-        self._slices: Slices[T] | None = None
+        self._task: CooperativeTask[T] | None = None
 
     def check(self) -> None:
-        """Give up where nobody waits for the answer any more.
+        """Give up if nobody waits for the answer any more.
 
-        :raises DeadlineError: the deadline has passed.
+        Raises:
+            DeadlineError: The deadline has passed.
         """
         if self._answered or time.monotonic() > self._deadline:
-            raise DeadlineError(f"no answer within {self._patience:g} s")
+            raise DeadlineError(f"no answer within {self._timeout:g} s")
 
-    def advance(self) -> bool:
-        """Do the work, or the next slice of it; True once it is answered.
+    def step(self) -> bool:
+        """Run it, or the next step of its task; an exception is an answer, too.
 
-        Every exception is an answer, too.
+        Returns:
+            Whether it is answered.
         """
         try:
             self.check()
-            if self._slices is None:
+            if self._task is None:
                 result = self._run(self)
                 if not isinstance(result, GeneratorType):
                     self.answer(result, None)  # type: ignore[arg-type]
                     return True
-                self._slices = result
-            next(self._slices)
+                self._task = result
+            next(self._task)
         except StopIteration as end:
             self.answer(end.value, None)
         except Exception as error:
@@ -80,15 +84,15 @@ class Request(Generic[T]):
         return True
 
     def answer(self, result: T | None, error: Exception | None) -> None:
-        """Answer, unless that has happened."""
+        """Pass the result on, unless the request is answered already."""
         with self._lock:
             if self._answered:
                 return
             self._answered = True
-        self._done(result, error)
+        self._on_done(result, error)
 
     def expire(self) -> bool:
-        """Answer with a DeadlineError if it is time; True once it is answered, in whatever way."""
+        """Answer with a DeadlineError if it is late; returns whether it is answered in any way."""
         try:
             self.check()
         except DeadlineError as error:
@@ -98,22 +102,16 @@ class Request(Generic[T]):
 
 
 class Worker:
-    """Runs from `start` to `stop`.
+    """A thread that runs from `start` to `stop`, and may be started again.
 
-    :param step: does one piece of continuous work and returns the seconds until the next may be
-    due; None: nothing to do until `wake`.
-    :param failed: told of an exception that `step` raised; the worker goes on.
-    :param capacity: requests that may wait.
+    Args:
+        on_error: Called with an exception that the continuous work raised; the worker goes on.
+        capacity: Requests that may wait.
     """
 
-    def __init__(
-        self,
-        step: Callable[[], float | None],
-        failed: Callable[[Exception], None],
-        capacity: int = 8,
-    ) -> None:
-        self._step = step
-        self._failed = failed
+    def __init__(self, on_error: Callable[[Exception], None], capacity: int = 8) -> None:
+        self._step: Callable[[], float | None] = lambda: None
+        self._on_error = on_error
         self._capacity = capacity
         self._waiting: deque[Request[Any]] = deque()
         self._begun: deque[Request[Any]] = deque()
@@ -122,15 +120,22 @@ class Worker:
         self._awake = False
         self._thread: threading.Thread | None = None
 
-    def start(self, name: str = "model") -> None:
-        """Begin; at once where it runs already."""
+    def start(self, step: Callable[[], float | None], name: str = "model") -> None:
+        """Start the thread; nothing happens if it runs already.
+
+        Args:
+            step: Does one piece of continuous work and returns the seconds until the next may be
+                due, or None if there is nothing to do until `wake`.
+            name: Of the thread.
+        """
         if self._thread is None:
+            self._step = step
             self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
             self._thread.start()
 
     def stop(self) -> None:
-        """Answer all requests with Busy, finish the piece of work at hand, and end the thread."""
-        # Under the lock: a request between two slices is either still running or has begun.
+        """End the thread after the work at hand; requests are answered with QueueFullError."""
+        # Under the lock: a request between two steps is either still running or has begun.
         with self._condition:
             thread, self._thread = self._thread, None
             waiting = [*self._waiting, *self._begun, *([self._running] if self._running else [])]
@@ -138,27 +143,28 @@ class Worker:
             self._begun.clear()
             self._condition.notify()
         for request in waiting:
-            request.answer(None, Busy("the model is being unloaded"))
+            request.answer(None, QueueFullError("the model is being unloaded"))
         if thread is not None:
             thread.join()
 
     def wake(self) -> None:
-        """There may be something to do for `step`."""
+        """Have `step` called soon."""
         with self._condition:
             self._awake = True
             self._condition.notify()
 
     def submit(self, request: Request[Any]) -> None:
-        """Let a request wait for its turn.
+        """Queue a request.
 
-        :raises Busy: too many wait already, or the worker does not run.
+        Raises:
+            QueueFullError: Too many wait already, or the worker does not run.
         """
         with self._condition:
             if self._thread is None:
-                raise Busy("the model is not loaded")
+                raise QueueFullError("the model is not loaded")
             waiting = len(self._waiting) + len(self._begun)
             if waiting >= self._capacity:
-                raise Busy(
+                raise QueueFullError(
                     f"busy: {waiting} requests wait already, "
                     f"allowed: {self._capacity}; ask again later"
                 )
@@ -166,7 +172,7 @@ class Worker:
             self._condition.notify()
 
     def expire(self) -> None:
-        """Answer requests whose time is over; call it a few times a second from another thread."""
+        """Answer requests that are late; call it a few times a second from another thread."""
         with self._condition:
             for request in (*self._begun, *([self._running] if self._running else [])):
                 request.expire()
@@ -189,26 +195,26 @@ class Worker:
                 if not new:
                     self._awake = False
             if stepping and self._thread is me:
-                due = self._advance()
-            # A stream that always has a next frame leaves a slice between two of them.
+                due = self._run_step()
+            # A stream that always has a next frame leaves one step of a task between two of them.
             self._serve(self._waiting if new else self._begun)
 
     def _serve(self, queue: deque[Request[Any]]) -> None:
-        """The first request of a queue: all of it, or a slice."""
+        """Run the first request of a queue, or the next step of its task."""
         with self._condition:
             if not queue:
                 return
             request = self._running = queue.popleft()
-        answered = request.advance()
+        answered = request.step()
         with self._condition:
             self._running = None
             if not answered and self._thread is threading.current_thread():
                 self._begun.append(request)
 
-    def _advance(self) -> float | None:
+    def _run_step(self) -> float | None:
         try:
             pause = self._step()
         except Exception as error:
-            self._failed(error)
+            self._on_error(error)
             pause = 1.0
         return None if pause is None else time.monotonic() + pause
