@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
 import numpy as np
-from tiny_records import record, state
+import torch
+from tiny_records import FRAMES, record, state
 
 from vljepa_lab.training.asking import (
     ABSENT,
@@ -15,14 +17,21 @@ from vljepa_lab.training.asking import (
     hard_candidates,
     named_cells,
     parent,
+    wordings_of_questions,
 )
 from vljepa_lab.training.batches import Chooser
 from vljepa_lab.training.contrast import Columns
+from vljepa_lab.training.decoder import decoder_words
 from vljepa_lab.training.distract import distract
-from vljepa_lab.training.store import Store, cell_of, frame_truth, make_scene
+from vljepa_lab.training.heads import FrameHeads, WindowHeads
+from vljepa_lab.training.nano_words import demo_vocabulary
+from vljepa_lab.training.paraphrases import meanings, named_meanings
+from vljepa_lab.training.store import CLASSES, Store, cell_of, frame_truth, make_scene
 from vljepa_lab.world.captions import key_of
 from vljepa_lab.world.questions import Question
-from vljepa_lab.world.state import ACTIONS, NEVER_TRAINED, State, named
+from vljepa_lab.world.state import ACTIONS, NEVER_TRAINED, OBJECT_ACTIONS, State, named
+from vljepa_lab.world.wordings import QUESTIONS
+from vljepa_ros.resources import model_dir
 
 NEVER = {named(*pair) for pair in NEVER_TRAINED}
 
@@ -50,6 +59,34 @@ def test_a_store_takes_in_finished_shards(shards: Path) -> None:
     assert ACTIONS[store.scenes[1].action[5]] == "lights off"
     assert store.scenes[0].action[5] == 0
     assert Store(shards, limit=2).refresh() == 2
+
+
+def sizes(heads: torch.nn.Module) -> dict[str, int]:
+    return {name: len(value) for name, value in heads.state_dict().items() if "bias" in name}
+
+
+def test_words_heads_and_targets_are_those_of_the_shipped_model() -> None:
+    shipped = json.loads((model_dir("nano") / "decoder_words.json").read_text())
+    assert decoder_words() == shipped
+    frame = {f"cell.{name}.bias": CLASSES[name] for name in ("shape", "colour", "thing")}
+    whole = {"lights": 2, "door": 2, "person": 2, "holding": 2, "count": 6}
+    frame |= {f"whole.{name}.bias": count for name, count in whole.items()}
+    assert sizes(FrameHeads(8)) == frame
+    window = {f"state.{name}": count for name, count in frame.items()}
+    assert sizes(WindowHeads(8)) == window | {"action.bias": 18, "moved.bias": 1, "motion.bias": 3}
+    assert set(make_scene(np.zeros((FRAMES, 32, 32, 3), np.uint8), record()).truth) == set(CLASSES)
+
+
+def test_wordings_for_training_cover_every_question_event_and_state() -> None:
+    chance = random.Random(0)
+    assert set(wordings_of_questions()) == set(QUESTIONS)
+    assert {key for key in meanings(chance) if key.startswith("event:")} == {
+        f"event:{kind}" for kind in ACTIONS
+    }
+    named_keys = {key.rpartition(":")[0] for key in named_meanings(chance, 500)}
+    assert named_keys == {*(f"event:{kind}" for kind in OBJECT_ACTIONS), "held"}
+    assert len(hard_candidates([], "train", chance)) == len(ACTIONS)
+    assert len(demo_vocabulary()[QUESTIONS["action"][0]]) == len(ACTIONS)
 
 
 def question(text: str, key: str, task: str = "exists") -> Question:

@@ -23,7 +23,6 @@ from vljepa_lab.training.dense import DenseConfig
 from vljepa_lab.training.joint import JointConfig
 from vljepa_lab.training.nano import GateError, train_nano
 from vljepa_lab.training.nano_config import GateConfig, NanoConfig, read_arguments
-from vljepa_lab.training.nano_start import OtherWorldError
 from vljepa_lab.training.progress import Paused
 from vljepa_lab.training.text_side import TextConfig
 from vljepa_ros.engines.load import load_engine
@@ -106,38 +105,6 @@ def test_from_nothing_to_a_model_in_pieces(
     (clip,) = engine.encode([Clip(np.zeros((4, 128, 128, 3), np.uint8), stamps)], [None])
     scores = engine.score(clip.tokens, "is there a person?", ["yes", "no"])
     assert np.isfinite(np.asarray(scores, dtype=np.float64)).all()
-
-
-@pytest.mark.timeout(900)
-def test_a_rich_run_makes_a_model_that_knows_the_richer_world(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    few = {"scenes": 1, "furnished_scenes": 1, "val_scenes": 1, "gate": GateConfig(0, 0.0, 0.0)}
-    phases = ("data", "text", "dense", "joint", "predictor", "decoder", "export")
-    config = replace(tiny(tmp_path), rich_scenes=2, phases=phases, **few)
-    train_nano(config)
-    (line, *_) = (config.data / "train_rich" / "shard_00000.jsonl").read_text().splitlines()
-    assert json.loads(line)["rich"]
-    assert "drawer" in json.loads((config.run / "validation.json").read_text())
-
-    assert "a drawer, obstacles, and 24 kinds" in (config.out / "README.md").read_text()
-    known = json.loads((config.out / "known_texts.json").read_text())
-    assert {"the drawer opens", "an obstacle is in the way of the robot"} <= set(known)
-    engine = load_engine(config.out)
-    vocabulary = engine.config.vocabulary
-    happening = vocabulary["which action is this?"]
-    assert len(happening) == 24
-    assert "the drawer closes" in happening
-    assert "is the drawer open or closed?" in vocabulary
-    stamps = tuple(index * 500_000_000 for index in range(4))
-    (clip,) = engine.encode([Clip(np.zeros((4, 128, 128, 3), np.uint8), stamps)], [None])
-    scores = engine.score(clip.tokens, "is the drawer open?", ["yes", "no"])
-    assert np.isfinite(np.asarray(scores, dtype=np.float64)).all()
-
-    # The folder of the run belongs to the richer world from now on.
-    with pytest.raises(OtherWorldError, match="begun with --rich-scenes"):
-        train_nano(replace(config, rich_scenes=0, phases=("dense",)))
 
 
 @pytest.mark.timeout(600)

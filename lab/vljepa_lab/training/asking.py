@@ -20,14 +20,11 @@ from vljepa_lab.world.captions import (
     wide_state_texts,
 )
 from vljepa_lab.world.questions import Question, ask
-from vljepa_lab.world.rich_state import actions, object_actions
-from vljepa_lab.world.rich_wordings import RICH_QUESTIONS, RICH_STATES
-from vljepa_lab.world.state import COLORS, SHAPES, State
-from vljepa_lab.world.wide_wordings import rich_wide_questions, wide_questions
+from vljepa_lab.world.state import ACTIONS, COLORS, OBJECT_ACTIONS, SHAPES, State
+from vljepa_lab.world.wide_wordings import wide_questions
 from vljepa_lab.world.wordings import QUESTIONS, STATES
 
 ABSENT = 64
-OF_OBJECTS = ("held", "person_held")  # states that name an object
 _WIDE = 0.6  # share of the windows that are asked about in the wide wordings
 _NOT_ASKED = -1
 _NUMBERS = ("zero", "one", "two", "three", "four", "five")
@@ -48,10 +45,6 @@ _WEIGHTS = {
     "held": 0.8,
     "holding_anything": 0.6,
     "caption": 0.0,
-    "drawer": 1.3,
-    "obstacle": 1.3,
-    "person_held": 1.0,
-    "person_holding": 0.8,
 }
 """How much each task is worth in training: what is hard, or matters most, is asked more often."""
 
@@ -88,7 +81,7 @@ def named_cells(question: Question, state: State) -> tuple[int, int]:
     names none.
     """
     cells = [_cell(state, *match) for match in _NAMED.findall(question.text)]
-    if not cells and question.task in (*OF_OBJECTS, "moved") and question.key.startswith("object:"):
+    if not cells and question.task in ("held", "moved") and question.key.startswith("object:"):
         colour, _, shape = question.key.removeprefix("object:").partition(" ")
         cells = [_cell(state, colour, shape)]
     cells = [*cells, _NOT_ASKED, _NOT_ASKED][:2]
@@ -153,7 +146,7 @@ def canonical_text(key: str) -> str:
     if kind == "event":
         action, _, name = rest.partition(":")
         return event_text(action, name)
-    if kind in ("door", "lights", "person", "drawer", "obstacle", *OF_OBJECTS):
+    if kind in ("door", "lights", "person", "held"):
         return state_text(key)
     if kind == "object":
         return noun(rest)
@@ -164,46 +157,38 @@ def canonical_text(key: str) -> str:
     return "nothing" if kind == "none" else kind
 
 
-def states_of(rich: bool) -> tuple[str, ...]:
-    """Keys of the states that name no object, of the plain or of the richer world."""
-    return tuple(key for key in (STATES | RICH_STATES if rich else STATES) if key not in OF_OBJECTS)
+def states_of() -> tuple[str, ...]:
+    """Keys of the states that name no object."""
+    return tuple(key for key in STATES if key != "held")
 
 
-def wordings_of_questions(rich: bool) -> dict[str, tuple[str, ...]]:
+def wordings_of_questions() -> dict[str, tuple[str, ...]]:
     """Form of a question -> all its wordings for training."""
-    more = wide_questions() | (rich_wide_questions() if rich else {})
-    known = QUESTIONS | RICH_QUESTIONS if rich else QUESTIONS
-    return {form: (*texts, *more.get(form, ())) for form, texts in known.items()}
+    more = wide_questions()
+    return {form: (*texts, *more.get(form, ())) for form, texts in QUESTIONS.items()}
 
 
-def frequent_answers(
-    split: str, rng: random.Random, wordings: int = 10, rich: bool = False
-) -> list[str]:
-    """Answers worth knowing from the start; `wordings` of each event with each object.
-
-    rich: of the richer world, here and below.
-    """
+def frequent_answers(split: str, rng: random.Random, wordings: int = 10) -> list[str]:
+    """Answers worth knowing from the start; `wordings` of each event with each object."""
     names = object_names(split)
-    found = [text for text, _ in fixed_candidates(rich)]
-    for kind in actions(rich):
+    found = [text for text, _ in fixed_candidates()]
+    for kind in ACTIONS:
         found += wide_event_texts(kind)
-        if kind in object_actions(rich):
+        if kind in OBJECT_ACTIONS:
             for name in names:
                 found += [event_text(kind, name, i) for i in range(2)]
                 found += rng.sample(wide_event_texts(kind, name), wordings - 2)
-    for key in states_of(rich):
+    for key in states_of():
         found += wide_state_texts(key)
     found += [noun(name) for name in names]
     return list(dict.fromkeys(found))
 
 
-def frequent_texts(
-    split: str, rng: random.Random, sides: int = 3000, rich: bool = False
-) -> list[str]:
+def frequent_texts(split: str, rng: random.Random, sides: int = 3000) -> list[str]:
     """Questions worth knowing from the start; `sides` of those that name two objects."""
     names = object_names(split)
     found = []
-    asked = wordings_of_questions(rich)
+    asked = wordings_of_questions()
     for form, known in asked.items():
         for text in known:
             if "{y}" in text:
@@ -222,7 +207,7 @@ def frequent_texts(
     return list(dict.fromkeys(found))
 
 
-def fixed_candidates(rich: bool = False) -> list[tuple[str, str]]:
+def fixed_candidates() -> list[tuple[str, str]]:
     """Short answers that stand in every batch, with their keys: right or wrong, never missing."""
     found = [("yes", "yes"), ("no", "no"), ("nothing", "none")]
     found += [(word, f"door:{word}") for word in ("open", "closed")]
@@ -230,26 +215,22 @@ def fixed_candidates(rich: bool = False) -> list[tuple[str, str]]:
     found += [(word, f"side:{word}") for word in ("left", "right")]
     found += [(colour, f"color:{colour}") for colour in COLORS]
     found += [(word, f"count:{index}") for index, word in enumerate(_NUMBERS)]
-    if rich:
-        found += [(word, f"drawer:{word}") for word in ("open", "closed")]
     return found
 
 
-def hard_candidates(
-    rows: Sequence[Row], split: str, rng: random.Random, rich: bool = False
-) -> list[tuple[str, str]]:
+def hard_candidates(rows: Sequence[Row], split: str, rng: random.Random) -> list[tuple[str, str]]:
     """Wrong answers that differ in one thing: the same event with another object, another event
     with it;
     every action once. Keys beside the texts."""
     names = object_names(split)
     # Few wordings: each new text costs a pass of the trunk.
-    found = [(rng.choice(wide_event_texts(kind)), event_key(kind)) for kind in actions(rich)]
+    found = [(rng.choice(wide_event_texts(kind)), event_key(kind)) for kind in ACTIONS]
     for row in rows:
         if row.task == "event" and parent(row.key):
             _, kind, name = row.key.split(":", 2)
             other = rng.choice(names)
             found.append((event_text(kind, other, rng.randrange(2)), event_key(kind, other)))
-            kind = rng.choice(object_actions(rich))
+            kind = rng.choice(OBJECT_ACTIONS)
             found.append((event_text(kind, name, rng.randrange(2)), event_key(kind, name)))
         elif row.key.startswith("object:"):
             colour, _, shape = row.key.removeprefix("object:").partition(" ")

@@ -80,18 +80,17 @@ def train_cached(
     name: str = "cached",
     start_from: str = "joint",
     paraphrases: Paraphrases | None = None,
-    rich: bool = False,
 ) -> None:
     """Resumes from and ends with `<name>.pt`; starts with `<start_from>.pt`.
 
-    features: `frame_features` of `scenes`; rich: see `train_joint`.
+    features: `frame_features` of `scenes`.
     """
     machine = place.machine
-    window_heads, scale = WindowHeads(model.architecture.window.dim, rich), LogitScale()
+    window_heads, scale = WindowHeads(model.architecture.window.dim), LogitScale()
     # The per-frame stage and its read-outs only pass through, for the phase that comes next.
     parts = {
         "frame": model.frame,
-        "heads": FrameHeads(model.architecture.frame.dim, rich),
+        "heads": FrameHeads(model.architecture.frame.dim),
         "window": model.window,
         "predictor": model.predictor,
         "text_head": model.text_head,
@@ -125,7 +124,7 @@ def train_cached(
         model.predictor.train()
 
     def make() -> Prepared:
-        return prepare(scenes, chooser, config.scenes, table, rng, clips, rich)
+        return prepare(scenes, chooser, config.scenes, table, rng, clips)
 
     batches = prepared(make)
     for step in phase.steps(config.rate, config.warmup, config.save_every, saved, ready):

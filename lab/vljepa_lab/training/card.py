@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from vljepa_lab.world.rich_state import actions
+from vljepa_lab.world.state import ACTIONS
 
 _TEXT = """# {model_id}
 
@@ -46,16 +46,13 @@ Rooms of the trained kinds, nearest candidate; blind: always the commonest answe
 
 @dataclass(frozen=True)
 class Trained:
-    """What the card tells: minutes per phase; accuracy as `quick_accuracy` gives it with blind;
-    rich: of the richer world.
-    """
+    """What the card tells: minutes per phase; accuracy as `quick_accuracy` gives it with blind."""
 
     model_id: str
     parameters: int
     scenes: int
     minutes: Mapping[str, float]
     accuracy: Mapping[str, float]
-    rich: bool = False
 
 
 def write_card(folder: Path, trained: Trained) -> None:
@@ -75,8 +72,7 @@ def write_card(folder: Path, trained: Trained) -> None:
             parameters=trained.parameters / 1e6,
             scenes=trained.scenes,
             minutes=minutes,
-            seen=("a person, a drawer, obstacles, and " if trained.rich else "a person, and ")
-            + f"{len(actions(trained.rich))} kinds of events",
+            seen=f"a person, and {len(ACTIONS)} kinds of events",
             rows="\n".join(rows),
         ),
         encoding="utf-8",

@@ -29,20 +29,17 @@ class Columns:
     """Unique answers of a batch and their keys, as numbers; prepared outside the training step.
 
     row_keys [R], column_keys [C]; ignored [R, C]: neither right nor wrong, because one statement
-    only says more than the other, because the same text is right with another key ("open", of the
-    door and of the drawer), or because a colour was never met in the shape that is asked
+    only says more than the other, or because a colour was never met in the shape that is asked
     about (which is no evidence against it, and would be learnt as such); same_kind [R, C]: answers
     to the same kind of question.
     """
 
-    def __init__(
-        self, rows: Sequence[Row], split: str, rng: random.Random, rich: bool = False
-    ) -> None:
+    def __init__(self, rows: Sequence[Row], split: str, rng: random.Random) -> None:
         # A text can carry two keys ("open" for a door, "yes" to two questions): one column for
         # each.
         columns = dict.fromkeys([(row.answer, row.key) for row in rows])
-        columns |= dict.fromkeys(fixed_candidates(rich))
-        columns |= dict.fromkeys(hard_candidates(rows, split, rng, rich))
+        columns |= dict.fromkeys(fixed_candidates())
+        columns |= dict.fromkeys(hard_candidates(rows, split, rng))
         self.texts = [text for text, _ in columns]
         names = [key for _, key in columns]
         number: dict[str, int] = {}
@@ -53,11 +50,6 @@ class Columns:
         self.ignored = (row_parents[:, None] == self.column_keys[None]) | (
             self.row_keys[:, None] == column_parents[None]
         )
-        if rich:  # the plain world has no such texts
-            texts = {text: place for place, text in enumerate(dict.fromkeys(self.texts))}
-            said = torch.tensor([texts[text] for text in self.texts])
-            right = (self.row_keys[:, None] == self.column_keys[None]).float()
-            self.ignored |= right @ (said[:, None] == said[None]).float() > 0
         for row_number, row in enumerate(rows):
             if row.task == "colour":
                 shape = named_shape(row.question)

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vljepa_lab.training.asking import OF_OBJECTS, canonical_text, fixed_candidates
+from vljepa_lab.training.asking import canonical_text, fixed_candidates
 from vljepa_lab.training.loop import Phase, Place
 from vljepa_lab.training.pairs import Pair
 from vljepa_lab.training.progress import Progress
 from vljepa_lab.training.schedule import make_optimizer
 from vljepa_lab.training.texts import TextTable
 from vljepa_lab.world.captions import event_texts, noun, object_names, state_texts, vocabulary
-from vljepa_lab.world.rich_state import actions, object_actions
+from vljepa_lab.world.state import ACTIONS, OBJECT_ACTIONS
 from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
 from vljepa_ros.models.vl_jepa.nano_text import DecoderWords, split_words
 
@@ -42,38 +42,36 @@ class DecoderConfig:
     wordings: int = 4
 
 
-def known_keys(rich: bool = False) -> list[str]:
-    """Every meaning that the decoder may write: trained events, states and short answers; rich: of
-    the richer world as well.
-    """
-    keys = list(dict.fromkeys(vocabulary("train", rich).values()))
-    keys += [f"event:{kind}" for kind in actions(rich) if f"event:{kind}" not in keys]
+def known_keys() -> list[str]:
+    """Every meaning that the decoder may write: trained events, states and short answers."""
+    keys = list(dict.fromkeys(vocabulary("train").values()))
+    keys += [f"event:{kind}" for kind in ACTIONS if f"event:{kind}" not in keys]
     keys += [f"object:{name}" for name in object_names("train")]
-    keys += [key for _, key in fixed_candidates(rich)]
+    keys += [key for _, key in fixed_candidates()]
     return list(dict.fromkeys(keys))
 
 
-def decoder_words(rich: bool = False) -> list[str]:
+def decoder_words() -> list[str]:
     """All words of the canonical texts, sorted."""
-    return sorted({word for key in known_keys(rich) for word in split_words(canonical_text(key))})
+    return sorted({word for key in known_keys() for word in split_words(canonical_text(key))})
 
 
-def _wordings(rng: random.Random, most: int, rich: bool) -> list[tuple[str, str]]:
+def _wordings(rng: random.Random, most: int) -> list[tuple[str, str]]:
     """(text, key) for a sample of at most `most` trained wordings of every meaning."""
     found = []
-    for key in known_keys(rich):
+    for key in known_keys():
         kind, _, rest = key.partition(":")
         if kind == "event":
             action, _, name = rest.partition(":")
-            if name or action not in object_actions(rich):
+            if name or action not in OBJECT_ACTIONS:
                 texts: Sequence[str] = event_texts(action, name)
             else:
                 texts = event_texts(action)
             picked = [texts[0], *rng.sample(texts[1:], min(3, len(texts) - 1))]
-        elif kind in ("door", "lights", "person", "drawer", "obstacle", *OF_OBJECTS):
+        elif kind in ("door", "lights", "person", "held"):
             texts = state_texts(key)
             picked = [canonical_text(key), *rng.sample(texts, 1)]
-            if kind in ("door", "lights", "drawer"):
+            if kind in ("door", "lights"):
                 picked.append(rest)
         elif kind == "object":
             picked = [noun(rest)]
@@ -116,18 +114,14 @@ def train_decoder(
     config: DecoderConfig,
     place: Place,
     seed: int = 0,
-    rich: bool = False,
 ) -> None:
-    """Resumes from and ends with `decoder.pt`. pairs: from training scenes; on the CPU.
-
-    rich: it writes what the richer world has as well.
-    """
+    """Resumes from and ends with `decoder.pt`. pairs: from training scenes; on the CPU."""
     optimizer = make_optimizer([(model.y_decoder, 1.0)], config.rate)
     phase = Phase("decoder", place, {"y_decoder": model.y_decoder}, optimizer, config.minutes)
     if phase.begin():
         return
     rng = random.Random(seed)
-    wordings = _wordings(rng, config.wordings, rich)
+    wordings = _wordings(rng, config.wordings)
     with torch.no_grad():
         texts = model.text_head(table.answers([text for text, _ in wordings]))
     seen = torch.stack([pair.predicted for pair in pairs])

@@ -95,14 +95,10 @@ def train_dense(
     config: DenseConfig,
     place: Place,
     seed: int = 0,
-    rich: bool = False,
 ) -> FrameHeads:
-    """Train `model.frame`; resumes from and ends with `dense.pt`. Returns the read-outs.
-
-    rich: with those of the richer world, as `store` has its targets.
-    """
+    """Train `model.frame`; resumes from and ends with `dense.pt`. Returns the read-outs."""
     machine = place.machine
-    heads = FrameHeads(model.architecture.frame.dim, rich)
+    heads = FrameHeads(model.architecture.frame.dim)
     parts = {"frame": model.frame, "heads": heads}
     optimizer = make_optimizer([(model.frame, 1.0), (heads, 1.0)], config.rate)
     phase = Phase("dense", place, parts, optimizer, config.minutes)

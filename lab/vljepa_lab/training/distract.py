@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_lab.world.rich_state import RichState
 from vljepa_lab.world.state import State
 
 _TRIES = 12
@@ -38,10 +37,6 @@ def _kept_clear(states: Sequence[State], size: int) -> list[tuple[float, float, 
         box(state.door_uv, 0.24, 0.6)
         if state.person_visible > 0:
             box(state.person_uv, 0.22, 0.75)
-        if isinstance(state, RichState):
-            box(state.drawer_uv, 0.26, 0.25)
-            if state.obstacle > 0:
-                box(state.obstacle_uv, 0.85, 0.35)
     return boxes
 
 

@@ -5,23 +5,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vljepa_lab.training.store import classes
-from vljepa_lab.world.rich_state import actions
+from vljepa_lab.training.store import CLASSES
+from vljepa_lab.world.state import ACTIONS
 
 _PER_CELL = ("shape", "colour", "thing")
 
 
 class _Readout(nn.Module):
-    """Per-cell and per-image classes from tokens [B, 64, dim]; rich: of a rich run."""
+    """Per-cell and per-image classes from tokens [B, 64, dim]."""
 
-    def __init__(self, dim: int, rich: bool = False) -> None:
+    def __init__(self, dim: int) -> None:
         super().__init__()
-        sizes = classes(rich)
-        self.cell = nn.ModuleDict({name: nn.Linear(dim, sizes[name]) for name in _PER_CELL})
+        self.cell = nn.ModuleDict({name: nn.Linear(dim, CLASSES[name]) for name in _PER_CELL})
         self.whole = nn.ModuleDict(
             {
                 name: nn.Linear(2 * dim, count)
-                for name, count in sizes.items()
+                for name, count in CLASSES.items()
                 if name not in _PER_CELL
             }
         )
@@ -41,10 +40,10 @@ class WindowHeads(nn.Module):
     ego-motion.
     """
 
-    def __init__(self, dim: int, rich: bool = False) -> None:
+    def __init__(self, dim: int) -> None:
         super().__init__()
-        self.state = _Readout(dim, rich)
-        self.action = nn.Linear(2 * dim, len(actions(rich)))
+        self.state = _Readout(dim)
+        self.action = nn.Linear(2 * dim, len(ACTIONS))
         self.moved = nn.Linear(dim, 1)
         self.motion = nn.Linear(2 * dim, 3)
 

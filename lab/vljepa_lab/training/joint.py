@@ -120,12 +120,11 @@ def prepare(
     table: TextTable,
     rng: random.Random,
     clips: Callable[[list[Asked]], Tensor],
-    rich: bool = False,
 ) -> Prepared:
-    """Draw a batch and look everything up; rich: with the candidates of the richer world."""
+    """Draw a batch and look everything up."""
     batch = chooser.choose(count)
     rows = [row for asked in batch for window in asked.rows for row in window]
-    columns = Columns(rows, "train", rng, rich)
+    columns = Columns(rows, "train", rng)
     query, valid = table.queries([row.question for row in rows])
     table.add_answers(columns.texts)
     spans = [(scenes[a.scene], slice(a.start, a.start + chooser.frames)) for a in batch]
@@ -168,15 +167,11 @@ def train_joint(
     name: str = "joint",
     start_from: str = "dense",
     paraphrases: Paraphrases | None = None,
-    rich: bool = False,
 ) -> None:
-    """Resumes from and ends with `<name>.pt`; starts with what `<start_from>.pt` has.
-
-    rich: with the heads and candidates of the richer world, as `store` has its targets.
-    """
+    """Resumes from and ends with `<name>.pt`; starts with what `<start_from>.pt` has."""
     machine = place.machine
-    frame_heads = FrameHeads(model.architecture.frame.dim, rich)
-    window_heads = WindowHeads(model.architecture.window.dim, rich)
+    frame_heads = FrameHeads(model.architecture.frame.dim)
+    window_heads = WindowHeads(model.architecture.window.dim)
     scale = LogitScale()
     parts = {
         "frame": model.frame,
@@ -220,7 +215,7 @@ def train_joint(
         freeze_statistics(model.frame)
 
     def make() -> Prepared:
-        return prepare(store.scenes, chooser, config.scenes, table, rng, clips, rich)
+        return prepare(store.scenes, chooser, config.scenes, table, rng, clips)
 
     batches = prepared(make)
     for step in phase.steps(config.rate, config.warmup, config.save_every, saved, ready):

@@ -32,7 +32,7 @@ from vljepa_lab.training.nano_config import (
     read_arguments,
 )
 from vljepa_lab.training.nano_finish import Trainee, finish, spread
-from vljepa_lab.training.nano_start import OtherWorldError, load_trunk, make_trunk, newest
+from vljepa_lab.training.nano_start import load_trunk, make_trunk, newest
 from vljepa_lab.training.paraphrases import Paraphrases, text_ceiling
 from vljepa_lab.training.progress import Clock, Paused
 from vljepa_lab.training.quick_eval import quick_accuracy
@@ -56,7 +56,6 @@ def train_nano(config: NanoConfig) -> None:
 
     Raises:
         ValueError: an unknown phase.
-        OtherWorldError: the run's folder is of a rich run and this is none, or the other way round.
         GateError: the dense phase ended without reaching `config.gate`.
         Paused: `config.budget_minutes` are used up.
     """
@@ -91,7 +90,7 @@ def _start(config: NanoConfig, machine: Machine) -> Trainee:
         make_trunk(config)
     machine.wait()
     tokenizer, text_sizes, trunk = load_trunk(config)
-    words = DecoderWords(decoder_words(config.rich))
+    words = DecoderWords(decoder_words())
     architecture = Architecture(
         frame=config.frame_sizes,
         window=config.window_sizes,
@@ -104,11 +103,9 @@ def _start(config: NanoConfig, machine: Machine) -> Trainee:
     model.text_trunk.load_state_dict(trunk)
     table = TextTable(model.text_trunk, TextTokenizer(config.run / "tokenizer.json"))
     table.load(config.run / "texts.pt")
-    data, rich = config.data, config.rich
-    kinds = ("", "_furnished", *(("_rich",) if rich else ()))
-    store = Store([data / f"train{kind}" for kind in kinds], rich=rich)
-    most = 2 * config.val_scenes + config.rich_val_scenes
-    held_out = Store([data / f"val{kind}" for kind in kinds], most, rich)
+    data, kinds = config.data, ("", "_furnished")
+    store = Store([data / f"train{kind}" for kind in kinds])
+    held_out = Store([data / f"val{kind}" for kind in kinds], 2 * config.val_scenes)
     store.refresh()
     held_out.refresh()
     if machine.first:
@@ -124,9 +121,8 @@ def _start(config: NanoConfig, machine: Machine) -> Trainee:
 def _known_texts(config: NanoConfig, table: TextTable, machine: Machine) -> Paraphrases:
     """Embed the texts that will be met again and again; the first process for all."""
     chance = random.Random(config.seed)
-    rich = config.rich
-    questions = frequent_texts("train", chance, rich=rich)
-    answers = frequent_answers("train", chance, rich=rich)
+    questions = frequent_texts("train", chance)
+    answers = frequent_answers("train", chance)
     if config.known_texts:
         questions = chance.sample(questions, min(config.known_texts, len(questions)))
         answers = chance.sample(answers, min(config.known_texts, len(answers)))
@@ -136,7 +132,7 @@ def _known_texts(config: NanoConfig, table: TextTable, machine: Machine) -> Para
         table.load(file)
     table.add(questions)
     table.add_answers(answers)
-    paraphrases = Paraphrases(table, config.seed, most=config.known_texts, rich=rich)
+    paraphrases = Paraphrases(table, config.seed, most=config.known_texts)
     if machine.first:
         table.save(file)
         machine.wait()
@@ -145,7 +141,7 @@ def _known_texts(config: NanoConfig, table: TextTable, machine: Machine) -> Para
 
 def _train(config: NanoConfig, place: Place) -> None:
     """All phases but the rendering."""
-    machine, seed, rich = place.machine, config.seed, config.rich
+    machine, seed = place.machine, config.seed
     trainee = _start(config, machine)
     model, table, store = trainee.model, trainee.table, trainee.store
     wanted = [phase for phase in PHASES if phase in config.phases]
@@ -156,9 +152,7 @@ def _train(config: NanoConfig, place: Place) -> None:
         return phase in wanted
 
     def evaluate() -> dict[str, float]:
-        scenes = trainee.held_out.scenes
-        few = spread(scenes, config.eval_scenes) if rich else scenes[: config.eval_scenes]
-        found = quick_accuracy(model, table, few)
+        found = quick_accuracy(model, table, trainee.held_out.scenes[: config.eval_scenes])
         ceiling = text_ceiling(model.text_head, table)
         return found | {f"text {name}": share for name, share in ceiling.items()}
 
@@ -170,7 +164,7 @@ def _train(config: NanoConfig, place: Place) -> None:
     paraphrases = None
     if set(wanted) & set(TRAINED):
         paraphrases = _known_texts(config, table, machine)
-    joint = partial(train_joint, model, table, store, rich=rich)
+    joint = partial(train_joint, model, table, store)
     if begin("joint"):
         joint(config.joint, place, evaluate, seed, paraphrases=paraphrases)
     for phase in ("cached", "refine", "predictor"):
@@ -184,7 +178,7 @@ def _train(config: NanoConfig, place: Place) -> None:
         features = _features(trainee, scenes, config, machine, start)
         train_cached(
             model, table, scenes, getattr(config, phase), place, evaluate, features, seed,
-            phase, start, paraphrases, rich,
+            phase, start, paraphrases,
         )  # fmt: skip
     model.to("cpu")
     if set(wanted) & {"decoder", "export"} and machine.first:
@@ -204,7 +198,7 @@ def _text(config: NanoConfig, place: Place, trainee: Trainee) -> None:
     def evaluate() -> dict[str, float]:
         return text_ceiling(model.text_head, TextTable(model.text_trunk, tokenizer))
 
-    train_text_side(model, tokenizer, config.text, place, evaluate, config.seed, config.rich)
+    train_text_side(model, tokenizer, config.text, place, evaluate, config.seed)
     if not done:
         trainee.table.forget()
         if place.machine.first:
@@ -220,7 +214,7 @@ def _dense(config: NanoConfig, place: Place, trainee: Trainee) -> None:
     for extension in range(gate.extensions + 1):
         minutes = config.dense.minutes * (1 + extension / 4)
         dense = replace(config.dense, minutes=minutes)
-        heads = train_dense(model, store, held_out, dense, place, config.seed, config.rich)
+        heads = train_dense(model, store, held_out, dense, place, config.seed)
         if (config.run / "joint.pt").is_file() or not tested.scenes:
             return
         seen = probe(model.frame, heads, tested)
@@ -270,7 +264,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Paused as paused:
         print(f"stopped in {paused} with everything saved: the same command goes on", flush=True)
         return TO_BE_CONTINUED
-    except (GateError, OtherWorldError) as error:
+    except GateError as error:
         print(f"vljepa train nano: {error}", file=sys.stderr)
         return 1
     return 0

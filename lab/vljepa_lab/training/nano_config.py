@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 from vljepa_lab.training.cached import CachedConfig
@@ -15,7 +14,6 @@ from vljepa_lab.training.joint import JointConfig
 from vljepa_lab.training.machine import DEVICES, PRECISIONS
 from vljepa_lab.training.text_side import TextConfig
 from vljepa_lab.world.dataset import Plan
-from vljepa_lab.world.rich_state import RichConfig
 from vljepa_ros.models.vl_jepa.nano_config import FrameSizes, PredictorSizes, WindowSizes
 
 PHASES = ("data", "text", "dense", "joint", "cached", "refine", "predictor", "decoder", "export")
@@ -24,8 +22,6 @@ TRAINED = ("predictor", "refine", "cached", "joint")
 _TIMED = PHASES[1:-1]
 _FIRST_FURNISHED = 100_000  # seeds: no plain scene, and no scene of Test A, shares one
 _FIRST_FURNISHED_VAL = 190_000
-_FIRST_RICH = 200_000  # of the splits `train` and `val`
-_RICH = RichConfig(gap=(3.0, 12.0))  # with longer gaps most clips of training show nothing
 _FIRST_OF_GATE = 900_000  # of no test and of no stream of `vljepa eval events`
 
 
@@ -51,8 +47,6 @@ class NanoConfig:
     each phase's `minutes` are wall time; phases: which to run (each skips itself when done).
     budget_minutes: of this call, 0 as long as it takes; everything is resumed by the same command.
     scenes, furnished_scenes: training scenes in plain and in furnished rooms (`world/decor`).
-    rich_scenes: of the richer world, in furnished rooms; with any, the model learns its events and
-    states, and words, heads and the demo's vocabulary have them (`rich`).
     start: a checkpoint of a joint or later phase that `refine` starts from, `text` from its head.
     device, precision: see `machine`. cached_scenes, pair_scenes: how many scenes (evenly from all)
     the cached phases and the Y-Decoder learn from; pair_windows: windows of each scene whose
@@ -69,7 +63,6 @@ class NanoConfig:
     budget_minutes: float = 0.0
     scenes: int = 4400
     furnished_scenes: int = 5600
-    rich_scenes: int = 0
     val_scenes: int = 150
     workers: int = 2
     threads: int = 1
@@ -102,27 +95,15 @@ class NanoConfig:
     window_sizes: WindowSizes = field(default_factory=WindowSizes)
     sizes: PredictorSizes = field(default_factory=PredictorSizes)
 
-    @property
-    def rich(self) -> bool:
-        """Whether the run learns the richer world."""
-        return self.rich_scenes > 0
-
-    @property
-    def rich_val_scenes(self) -> int:
-        """Scenes of the richer world for validation."""
-        return -(-self.val_scenes // 4) if self.rich else 0
-
     def minutes_of(self, phase: str) -> float:
         """Planned minutes of a phase; 0 where it has none."""
         return float(getattr(self, phase).minutes) if phase in _TIMED else 0.0
 
 
 def data_plans(config: NanoConfig) -> list[Plan]:
-    """What to render: for the gate, for validation (plain and furnished), for training (too); of
-    the richer world for both where the run learns it.
-    """
+    """What to render: for the gate, for validation (plain and furnished), for training (too)."""
     data, size = config.data, config.size
-    plans = [
+    return [
         Plan("test_a", config.gate.scenes, data / "gate", size, first=_FIRST_OF_GATE),
         Plan("val", config.val_scenes, data / "val", size),
         Plan(
@@ -143,14 +124,6 @@ def data_plans(config: NanoConfig) -> list[Plan]:
             furnished=True,
         ),
     ]
-    if config.rich:
-        count, held_out = config.rich_scenes, config.rich_val_scenes
-        richly = partial(Plan, size=size, first=_FIRST_RICH, rich=_RICH)
-        plans += [
-            richly("val", held_out, data / "val_rich"),
-            richly("train", count, data / "train_rich", furnished=True),
-        ]
-    return plans
 
 
 def read_arguments(argv: Sequence[str] | None) -> NanoConfig:
@@ -180,7 +153,6 @@ def read_arguments(argv: Sequence[str] | None) -> NanoConfig:
     for name, text in (
         ("scenes", "training scenes in plain rooms"),
         ("furnished-scenes", "training scenes in furnished rooms"),
-        ("rich-scenes", "training scenes of the richer world, which the model then knows"),
         ("workers", "rendering processes"),
         ("threads", "torch threads"),
         ("seed", "of weights and batches"),
@@ -219,8 +191,6 @@ def read_arguments(argv: Sequence[str] | None) -> NanoConfig:
     }
     if min(args.scenes, args.furnished_scenes, args.workers, args.threads) < 1:
         parser.error("scenes, furnished scenes, workers and threads must be at least 1")
-    if args.rich_scenes < 0:
-        parser.error(f"--rich-scenes is {args.rich_scenes}; allowed are 0 and more")
     return replace(
         default,
         data=args.data,
@@ -230,7 +200,6 @@ def read_arguments(argv: Sequence[str] | None) -> NanoConfig:
         budget_minutes=args.budget_minutes,
         scenes=args.scenes,
         furnished_scenes=args.furnished_scenes,
-        rich_scenes=args.rich_scenes,
         workers=args.workers,
         threads=args.threads,
         seed=args.seed,

@@ -70,9 +70,7 @@ def finish(config: NanoConfig, place: Place, trainee: Trainee) -> None:
         if not (done and done["done"]):
             scenes = spread(trainee.store.scenes, config.pair_scenes)
             pairs = list(predicted_pairs(model, table, scenes, config.pair_windows, config.seed))
-        train_decoder(
-            model, table, pairs, validation, words, config.decoder, place, config.seed, config.rich
-        )
+        train_decoder(model, table, pairs, validation, words, config.decoder, place, config.seed)
     if "export" not in config.phases:
         return
     saved = load_checkpoint(config.run / "decoder.pt")
@@ -81,7 +79,7 @@ def finish(config: NanoConfig, place: Place, trainee: Trainee) -> None:
         minutes["decoder"] = saved["spent"]
     model.load_state_dict(rounded(model.state_dict()))
     model.eval()
-    keys = known_keys(config.rich)
+    keys = known_keys()
     calibration = calibrate(
         model, table, validation, words, keys, config.seed, config.calibration_sets
     )
@@ -89,7 +87,7 @@ def finish(config: NanoConfig, place: Place, trainee: Trainee) -> None:
     contents = Contents(
         name=config.name,
         default_query=QUESTIONS["event"][0],
-        vocabulary=demo_vocabulary(config.rich),
+        vocabulary=demo_vocabulary(),
         known_texts=list(dict.fromkeys(canonical_text(key) for key in keys)),
         decoder_words=words.words,
         calibration=calibration,
@@ -101,6 +99,6 @@ def finish(config: NanoConfig, place: Place, trainee: Trainee) -> None:
     if "text" in minutes:
         trained += tuned_parameters(model, config.text)
     count = len(trainee.store.scenes)
-    write_card(config.out, Trained(model_id, trained, count, minutes, accuracy, config.rich))
+    write_card(config.out, Trained(model_id, trained, count, minutes, accuracy))
     print(f"{model_id} written to {config.out}", flush=True)
     print("validation:", accuracy, flush=True)

@@ -11,38 +11,21 @@ from vljepa_lab.training.checkpoint import load_checkpoint
 from vljepa_lab.training.nano_config import TRAINED, NanoConfig
 from vljepa_lab.training.nano_words import world_words
 from vljepa_lab.training.trunk import build_trunk
-from vljepa_lab.world.rich_state import actions
 from vljepa_ros.models.vl_jepa.nano_config import TextSizes
-
-
-class OtherWorldError(RuntimeError):
-    """The folder of the run belongs to a model of the other world, plain or rich."""
 
 
 def make_trunk(config: NanoConfig) -> None:
     """Built once for a run, so that embeddings kept on the disk stay valid."""
     run = config.run
     if not (run / "trunk.pt").is_file():
-        tokenizer, _, state = build_trunk(world_words(config.rich))
+        tokenizer, _, state = build_trunk(world_words())
         tokenizer.save(str(run / "tokenizer.json"))
-        (run / "rich").unlink(missing_ok=True)
-        if config.rich:
-            (run / "rich").touch()
         torch.save(state, run / "trunk.pt")
 
 
 def load_trunk(config: NanoConfig) -> tuple[Tokenizer, TextSizes, dict[str, torch.Tensor]]:
-    """What `make_trunk` made: tokenizer, sizes and parameters.
-
-    Raises:
-        OtherWorldError: it was made for a plain run and this is a rich one, or the other way round.
-    """
+    """What `make_trunk` made: tokenizer, sizes and parameters."""
     run = config.run
-    if (run / "rich").is_file() != config.rich:
-        raise OtherWorldError(
-            f"the run in '{run}' was begun {'without' if config.rich else 'with'} --rich-scenes, "
-            "which decides what its model knows: say the same, or give another --run"
-        )
     state = torch.load(run / "trunk.pt", weights_only=True)
     sizes = TextSizes(words=len(state["words.weight"]), positions=len(state["positions"]))
     return Tokenizer.from_file(str(run / "tokenizer.json")), sizes, state
@@ -61,11 +44,6 @@ def newest(config: NanoConfig, before: str) -> str:
             text = load_checkpoint(config.run / "text.pt")
             if text is not None:  # its head belongs to the trunk that was trained with it
                 content["parts"]["text_head"] = text["parts"]["text_head"]
-            known = content["parts"].get("window_heads", {}).get("action.bias", ())
-            if len(known) not in (0, len(actions(config.rich))):
-                # read-outs of the other world; only training has them
-                for heads in ("heads", "window_heads"):
-                    content["parts"].pop(heads, None)
             torch.save(content, file)
         return "start"
     return "joint"

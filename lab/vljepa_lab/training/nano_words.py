@@ -6,60 +6,33 @@ from collections.abc import Mapping, Sequence
 
 from vljepa_lab.world.captions import event_text, state_text
 from vljepa_lab.world.event_wordings import EVENTS
-from vljepa_lab.world.rich_state import actions
-from vljepa_lab.world.rich_wordings import (
-    RICH_EVENTS,
-    RICH_QUESTIONS,
-    RICH_STATES,
-    RICH_UNSEEN_EVENTS,
-    RICH_UNSEEN_QUESTIONS,
-    RICH_UNSEEN_STATES,
-)
-from vljepa_lab.world.state import COLORS, SHAPES
+from vljepa_lab.world.state import ACTIONS, COLORS, SHAPES
 from vljepa_lab.world.unseen_wordings import UNSEEN_EVENTS, UNSEEN_QUESTIONS, UNSEEN_STATES
-from vljepa_lab.world.wide_wordings import (
-    rich_wide_events,
-    rich_wide_questions,
-    rich_wide_states,
-    wide_events,
-    wide_questions,
-    wide_states,
-)
+from vljepa_lab.world.wide_wordings import wide_events, wide_questions, wide_states
 from vljepa_lab.world.wordings import QUESTIONS, STATES
 from vljepa_ros.models.vl_jepa.nano_text import split_words
 
 
-def world_words(rich: bool = False) -> list[str]:
-    """Every word of the world's texts: they stay whole in the tokenizer. rich: of the richer one as
-    well."""
+def world_words() -> list[str]:
+    """Every word of the world's texts: they stay whole in the tokenizer."""
     tables: tuple[Mapping[str, Sequence[str]], ...] = (
         *(EVENTS, UNSEEN_EVENTS, wide_events(), STATES, UNSEEN_STATES, wide_states()),
         *(QUESTIONS, UNSEEN_QUESTIONS, wide_questions()),
     )
-    if rich:
-        tables += (RICH_EVENTS, RICH_UNSEEN_EVENTS, rich_wide_events())
-        tables += (RICH_STATES, RICH_UNSEEN_STATES, rich_wide_states())
-        tables += (RICH_QUESTIONS, RICH_UNSEEN_QUESTIONS, rich_wide_questions())
     texts = [text for table in tables for options in table.values() for text in options]
     return sorted({word for text in (*texts, *SHAPES, *COLORS) for word in split_words(text)})
 
 
-def demo_vocabulary(rich: bool = False) -> dict[str, list[str]]:
-    """Prompt -> labels: what happens, the door, the lights, whether somebody is here; rich: with
-    what happens in the richer world, the drawer and the obstacle.
-    """
+def demo_vocabulary() -> dict[str, list[str]]:
+    """Prompt -> labels: what happens, the door, the lights, whether somebody is here."""
 
     def states(*keys: str) -> list[str]:
         return [state_text(key) for key in keys]
 
     questions = QUESTIONS
-    found = {
-        questions["action"][0]: [event_text(kind) for kind in actions(rich)],
+    return {
+        questions["action"][0]: [event_text(kind) for kind in ACTIONS],
         questions["door"][0]: states("door:open", "door:closed"),
         questions["lights"][0]: states("lights:on", "lights:off"),
         questions["person_yes"][0]: states("person:yes", "person:no"),
     }
-    if rich:
-        found[RICH_QUESTIONS["drawer"][0]] = states("drawer:open", "drawer:closed")
-        found[RICH_QUESTIONS["obstacle_yes"][0]] = states("obstacle:yes", "obstacle:no")
-    return found

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vljepa_lab.training.asking import OF_OBJECTS, states_of
+from vljepa_lab.training.asking import states_of
 from vljepa_lab.training.machine import device_of
 from vljepa_lab.training.texts import TextTable
 from vljepa_lab.world.captions import (
@@ -25,7 +25,7 @@ from vljepa_lab.world.captions import (
     wide_event_texts,
     wide_state_texts,
 )
-from vljepa_lab.world.rich_state import actions, object_actions
+from vljepa_lab.world.state import ACTIONS, OBJECT_ACTIONS
 from vljepa_lab.world.wide_wordings import LEAD_INS
 from vljepa_ros.models.vl_jepa.nano_heads import TextHead
 
@@ -39,7 +39,6 @@ class Paraphrases:
         most: so many wordings of a meaning at most (0 all).
         noise: spread added to the embeddings, as a share of their own; dropped: share of their
             dimensions that are left out.
-        rich: the meanings of the richer world as well.
     """
 
     def __init__(
@@ -50,11 +49,10 @@ class Paraphrases:
         noise: float = 0.7,
         dropped: float = 0.1,
         most: int = 0,
-        rich: bool = False,
     ) -> None:
         rng = random.Random(f"paraphrases {seed}")
-        self._plain = meanings(rng, most, rich)
-        self._named = named_meanings(rng, min(named, 10 * most) if most else named, rich)
+        self._plain = meanings(rng, most)
+        self._named = named_meanings(rng, min(named, 10 * most) if most else named)
         table.add_answers([text for texts in self._plain.values() for text in texts])
         table.add_answers([text for texts in self._named.values() for text in texts])
         self._table, self._noise, self._dropped = table, noise, dropped
@@ -99,11 +97,11 @@ def together(vectors: Tensor, keys: Tensor, parents: Tensor, scale: Tensor) -> T
     return (torch.logsumexp(logits, 1) - torch.logsumexp(right, 1)).mean()
 
 
-def meanings(rng: random.Random, most: int = 0, rich: bool = False) -> dict[str, list[str]]:
+def meanings(rng: random.Random, most: int = 0) -> dict[str, list[str]]:
     """Key of each action and state -> its wordings for training, plain and with a lead-in; `most`
-    of them at most (0 all). rich: of the richer world as well, here and below."""
-    plain = {key: wide_state_texts(key) for key in states_of(rich)}
-    plain |= {event_key(kind): wide_event_texts(kind) for kind in actions(rich)}
+    of them at most (0 all)."""
+    plain = {key: wide_state_texts(key) for key in states_of()}
+    plain |= {event_key(kind): wide_event_texts(kind) for kind in ACTIONS}
     found = {}
     for key, texts in plain.items():
         some = texts[:most] if most else texts
@@ -112,15 +110,15 @@ def meanings(rng: random.Random, most: int = 0, rich: bool = False) -> dict[str,
     return found
 
 
-def named_meanings(rng: random.Random, draws: int, rich: bool = False) -> dict[str, list[str]]:
+def named_meanings(rng: random.Random, draws: int) -> dict[str, list[str]]:
     """Key of events with an object, and of what is held -> at least two wordings; at most `draws`
     keys."""
     found: dict[str, list[str]] = defaultdict(list)
     names = object_names("train")
-    kinds = (*object_actions(rich), *(OF_OBJECTS if rich else ("held",)))
+    kinds = (*OBJECT_ACTIONS, "held")
     for _ in range(draws):
         kind, name = rng.choice(kinds), rng.choice(names)
-        if kind in OF_OBJECTS:
+        if kind == "held":
             key, options = f"{kind}:{name}", wide_state_texts(f"{kind}:{name}")
         else:
             key, options = event_key(kind, name), wide_event_texts(kind, name)
@@ -137,10 +135,10 @@ def broader(key: str) -> str:
 def text_ceiling(head: TextHead, table: TextTable) -> dict[str, float]:
     """How often the canonical text of an event (a state) is nearest to a wording of its own, among
     one of each other meaning, in the wordings kept for this check; what the text side would allow
-    with perfect vision. Of the plain world alone: the richer one has no wordings for this check.
+    with perfect vision.
     """
     found = {}
-    for name, of in (("action", actions(rich=False)), ("state", states_of(rich=False))):
+    for name, of in (("action", ACTIONS), ("state", states_of())):
         if name == "action":
             canonical = [event_text(kind) for kind in of]
             options = [list(wide_event_texts(kind, check=True)) for kind in of]

@@ -13,11 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_lab.world.captions import SEEN
 from vljepa_lab.world.clips import CLIP_FRAMES, Record, window
 from vljepa_lab.world.dataset import open_shards
-from vljepa_lab.world.rich_state import RichState, actions
-from vljepa_lab.world.state import COLORS, SHAPES, State
+from vljepa_lab.world.state import ACTIONS, COLORS, SHAPES
 
 GRID = 8
 CLASSES = {
@@ -32,19 +30,9 @@ CLASSES = {
 }
 """Dense targets: per cell (0 none; thing: person, gripper, door) and per frame (count: objects on
 the table); -1 is not asked."""
-_RICH_CLASSES = {
-    "drawer": 2,
-    "obstacle": 2,
-    "handed": 2,
-}  # per frame, of a rich run; see rich_truth
 
 _COLOURS, _SHAPES = list(COLORS), list(SHAPES)
 _SEEN = 0.35
-
-
-def classes(rich: bool) -> dict[str, int]:
-    """Dense targets of a run, name -> how many classes; rich: one that has rich scenes."""
-    return CLASSES | _RICH_CLASSES if rich else CLASSES
 
 
 def cell_of(uv: Sequence[float]) -> int:
@@ -105,28 +93,12 @@ def frame_truth(state: dict[str, Any]) -> dict[str, NDArray[np.int8]]:
     }  # type: ignore[dict-item]
 
 
-def rich_truth(state: State) -> dict[str, NDArray[np.int8]]:
-    """Targets of one frame that a rich run has besides: whether the drawer is open, an obstacle in
-    the way, something in the person's hand; not asked in plain scenes.
-    """
-    drawer = blocked = handed = None
-    if isinstance(state, RichState):
-        drawer, blocked = state.drawer_open, state.blocked
-        if state.person_visible >= SEEN and state.person_holds == state.seen_in_hand:
-            handed = bool(state.person_holds)
-    flags = {"drawer": drawer, "obstacle": blocked, "handed": handed}
-    return {
-        name: np.int8(-1 if flag is None else flag)  # type: ignore[misc]
-        for name, flag in flags.items()
-    }
-
-
 @dataclass(frozen=True)
 class Scene:
     """One scene: frames [T, H, W, 3] uint8 (memory-mapped), its record, and the truth of each
     frame.
 
-    Of the clip that ends at each frame: action (index into `rich_state.actions`, -1 unclear), moved
+    Of the clip that ends at each frame: action (index into ACTIONS, -1 unclear), moved
     (cell of the object it is about, or -1), motion [T, 3] (turn, drive, door).
     """
 
@@ -140,14 +112,10 @@ class Scene:
 
 @dataclass
 class Store:
-    """All scenes of one or more folders; `refresh` takes in shards that were finished since.
-
-    rich: with the targets of the richer world, in plain scenes as well.
-    """
+    """All scenes of one or more folders; `refresh` takes in shards that were finished since."""
 
     folders: Path | Sequence[Path]
     limit: int = 0
-    rich: bool = False
     scenes: list[Scene] = field(default_factory=list)
     _read: set[tuple[Path, int]] = field(default_factory=set)
 
@@ -161,26 +129,23 @@ class Store:
                 self._read.add((folder, number))
                 for pixels, record in zip(frames, records, strict=True):
                     if not self.limit or len(self.scenes) < self.limit:
-                        self.scenes.append(make_scene(pixels, record, self.rich))
+                        self.scenes.append(make_scene(pixels, record))
         return len(self.scenes)
 
 
-def make_scene(frames: NDArray[np.uint8], record: dict[str, Any], rich: bool = False) -> Scene:
-    """Work out the targets of one scene; rich: those of the richer world as well."""
+def make_scene(frames: NDArray[np.uint8], record: dict[str, Any]) -> Scene:
+    """Work out the targets of one scene."""
     states = record["states"]
     parsed = Record.from_dict(record)
     each = [frame_truth(state) for state in states]
-    if rich:
-        each = [one | rich_truth(state) for one, state in zip(each, parsed.states, strict=True)]
-    truth = {name: np.stack([one[name] for one in each]) for name in classes(rich)}
+    truth = {name: np.stack([one[name] for one in each]) for name in CLASSES}
     count = len(states)
     action, moved = np.full(count, -1, np.int16), np.full(count, -1, np.int16)
     motion = np.zeros((count, 3), np.float32)
-    kinds = actions(parsed.rich)
     for last in range(CLIP_FRAMES - 1, count):
         seen = window(parsed, last)
         if seen.kind is not None:
-            action[last] = kinds.index(seen.kind)
+            action[last] = ACTIONS.index(seen.kind)
         for item in parsed.states[last].objects:
             if seen.object and item.name == seen.object:
                 moved[last] = cell_of(item.uv)

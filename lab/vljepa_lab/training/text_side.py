@@ -96,11 +96,11 @@ class _Upper:
         return functional.normalize((x * weight).sum(1) / weight.sum(1), dim=-1)
 
 
-def _question_texts(rng: random.Random, rich: bool) -> dict[str, list[str]]:
+def _question_texts(rng: random.Random) -> dict[str, list[str]]:
     """Form of a question -> wordings of it, with random objects."""
     names = object_names("train")
     found: dict[str, list[str]] = {}
-    for form, known in wordings_of_questions(rich).items():
+    for form, known in wordings_of_questions().items():
         found[form] = []
         for text in known:
             x, y = rng.sample(names, 2)
@@ -116,11 +116,10 @@ def train_text_side(
     place: Place,
     evaluate: Callable[[], dict[str, float]],
     seed: int = 0,
-    rich: bool = False,
 ) -> None:
     """Resumes from and ends with `text.pt`: the trunk and the head.
 
-    evaluate: called where a checkpoint is written; rich: the texts of the richer world as well.
+    evaluate: called where a checkpoint is written.
     """
     machine, trunk = place.machine, model.text_trunk
     upper = _Upper(trunk, tokenizer, config.layers)
@@ -136,8 +135,8 @@ def train_text_side(
         if phase.begin():
             return
         rng = random.Random(f"text {seed} {machine.rank} {phase.budget.spent}")
-        said, named = meanings(rng, rich=rich), named_meanings(rng, 400, rich)
-        asked = _question_texts(rng, rich)
+        said, named = meanings(rng), named_meanings(rng, 400)
+        asked = _question_texts(rng)
         progress = Progress("text", phase.budget, quiet=not machine.first)
         scale = torch.tensor(_SCALE)
         steps = phase.steps(

@@ -14,7 +14,7 @@ from vljepa_lab.world.captions import (
     object_names,
     wide_event_texts,
 )
-from vljepa_lab.world.rich_state import actions, object_actions
+from vljepa_lab.world.state import ACTIONS, OBJECT_ACTIONS
 
 Options = tuple[tuple[str, ...], tuple[str, ...]]
 """Texts and their keys."""
@@ -23,16 +23,15 @@ Options = tuple[tuple[str, ...], tuple[str, ...]]
 @lru_cache(maxsize=1)
 def most_wordings() -> int:
     """How many wordings the event with the most of them has in training."""
-    kinds = [kind for kind in actions(rich=False) if kind not in object_actions(rich=False)]
+    kinds = [kind for kind in ACTIONS if kind not in OBJECT_ACTIONS]
     return max(len(wide_event_texts(kind)) for kind in kinds)
 
 
 @lru_cache(maxsize=256)
-def event_candidates(split: str, wording: str, index: int, rich: bool) -> Options:
+def event_candidates(split: str, wording: str, index: int) -> Options:
     """Every event that can happen, worded by template `index`: texts and keys."""
-    with_object = object_actions(rich)
-    pairs = [(k, n) for k in with_object for n in object_names(split)]
-    pairs += [(k, "") for k in actions(rich) if k not in with_object]
+    pairs = [(k, n) for k in OBJECT_ACTIONS for n in object_names(split)]
+    pairs += [(k, "") for k in ACTIONS if k not in OBJECT_ACTIONS]
     if wording == "wide":
         every = (wide_event_texts(k, n) for k, n in pairs)
         texts = tuple(options[index % len(options)] for options in every)

@@ -1,8 +1,7 @@
 """Texts of events and states with their semantic keys, and which texts are right at a moment.
 
 Keys: `event:<kind>`, `event:<kind>:<color shape>`, `door:open`, `door:closed`, `lights:on`,
-`lights:off`, `person:yes`, `person:no`, `held:nothing`, `held:<color shape>`, and of the richer
-world `drawer:open`, `drawer:closed`, `obstacle:yes`, `obstacle:no`, `person_held:<color shape>`;
+`lights:off`, `person:yes`, `person:no`, `held:nothing`, `held:<color shape>`;
 `object:<color shape>`, `color:<color>`, `count:<n>`, `side:left`, `side:right`, `yes`, `no`,
 `none`. Texts of equal meaning have equal keys. A key that continues another after a colon says the
 same in more detail: `compatible`.
@@ -18,15 +17,10 @@ from functools import lru_cache
 from typing import Any
 
 from vljepa_lab.world.event_wordings import EVENTS
-from vljepa_lab.world.rich_state import RichState, actions, object_actions
-from vljepa_lab.world.rich_wordings import (
-    RICH_EVENTS,
-    RICH_STATES,
-    RICH_UNSEEN_EVENTS,
-    RICH_UNSEEN_STATES,
-)
 from vljepa_lab.world.state import (
+    ACTIONS,
     COLORS,
+    OBJECT_ACTIONS,
     SHAPES,
     Event,
     State,
@@ -37,8 +31,6 @@ from vljepa_lab.world.unseen_wordings import UNSEEN_EVENTS, UNSEEN_STATES
 from vljepa_lab.world.wide_wordings import (
     check_events,
     check_states,
-    rich_wide_events,
-    rich_wide_states,
     wide_events,
     wide_states,
 )
@@ -47,11 +39,7 @@ from vljepa_lab.world.wordings import ARTICLES, STATES, UNNAMED
 AFTERGLOW = 2.0  # seconds after its end for which an event's text still counts as right
 QUIET = 0.5  # seconds after an event from which "nothing is happening" is right as well
 SEEN = 0.3  # share of a person that must be visible for them to count as seen
-_EVERY_ACTION, _EVERY_OBJECT_ACTION = actions(rich=True), object_actions(rich=True)
-_EVENTS, _UNSEEN_EVENTS = EVENTS | RICH_EVENTS, UNSEEN_EVENTS | RICH_UNSEEN_EVENTS
-_STATES, _UNSEEN_STATES = STATES | RICH_STATES, UNSEEN_STATES | RICH_UNSEEN_STATES
-_UNSAID = ("person:no", "held:nothing", "obstacle:no")  # in a caption
-_OF_OBJECTS = ("held", "person_held")  # states that name an object
+_UNSAID = ("person:no", "held:nothing")  # in a caption
 
 
 def noun(name: str, article: str = "the") -> str:
@@ -75,8 +63,8 @@ def event_key(kind: str, obj: str = "") -> str:
     Raises:
         ValueError: an unknown kind.
     """
-    if kind not in _EVERY_ACTION:
-        raise ValueError(f"event kind {kind!r} is unknown; allowed are {', '.join(_EVERY_ACTION)}")
+    if kind not in ACTIONS:
+        raise ValueError(f"event kind {kind!r} is unknown; allowed are {', '.join(ACTIONS)}")
     return f"event:{kind}:{obj}" if obj else f"event:{kind}"
 
 
@@ -86,7 +74,7 @@ def compatible(a: str, b: str) -> bool:
 
 
 def _templates(kind: str, unseen: bool) -> tuple[str, ...]:
-    return (_UNSEEN_EVENTS if unseen else _EVENTS)[kind]
+    return (UNSEEN_EVENTS if unseen else EVENTS)[kind]
 
 
 def event_text(kind: str, obj: str = "", index: int = 0, unseen: bool = False) -> str:
@@ -101,17 +89,14 @@ def event_text(kind: str, obj: str = "", index: int = 0, unseen: bool = False) -
 @lru_cache(maxsize=4096)
 def event_texts(kind: str, obj: str = "", unseen: bool = False) -> tuple[str, ...]:
     """All wordings of an event, trained ones or never-trained ones; the canonical one first."""
-    if kind not in _EVERY_OBJECT_ACTION:
+    if kind not in OBJECT_ACTIONS:
         return _templates(kind, unseen)
     names = [noun(obj, a) for a in ARTICLES] if obj else list(UNNAMED)
     return tuple(t.format(x=n) for n in names for t in _templates(kind, unseen))
 
 
 def state_keys(state: State) -> tuple[str, ...]:
-    """Keys of the states that can be seen: door, lights, person, gripper; no doubtful ones.
-
-    Of a RichState also the drawer, the obstacle and what the person holds.
-    """
+    """Keys of the states that can be seen: door, lights, person, gripper; no doubtful ones."""
     keys = [f"lights:{'on' if state.lights else 'off'}"]
     if state.door_visible and not 0.1 < state.door < 0.5:
         keys.append(f"door:{'open' if state.door >= 0.5 else 'closed'}")
@@ -123,23 +108,16 @@ def state_keys(state: State) -> tuple[str, ...]:
         keys.append(f"held:{state.held}")
     elif state.gripper_visible:
         keys.append("held:nothing")
-    if isinstance(state, RichState):
-        if state.drawer_open is not None:
-            keys.append(f"drawer:{'open' if state.drawer_open else 'closed'}")
-        if state.blocked is not None:
-            keys.append(f"obstacle:{'yes' if state.blocked else 'no'}")
-        if state.seen_in_hand:
-            keys.append(f"person_held:{state.seen_in_hand}")
     return tuple(keys)
 
 
 def _state_templates(key: str, unseen: bool) -> tuple[tuple[str, ...], str]:
-    table = _UNSEEN_STATES if unseen else _STATES
+    table = UNSEEN_STATES if unseen else STATES
     if key in table:
         return table[key], ""
     kind, _, obj = key.partition(":")
     if kind not in table or not obj:
-        raise ValueError(f"state key {key!r} is unknown; allowed are {', '.join(_STATES)}")
+        raise ValueError(f"state key {key!r} is unknown; allowed are {', '.join(STATES)}")
     return table[kind], obj
 
 
@@ -248,11 +226,11 @@ def _keys() -> dict[str, str]:
     out: dict[str, str] = {}
     names = object_names("test_b")
     for unseen in (False, True):
-        for kind in _EVERY_ACTION:
-            for obj in ("", *names) if kind in _EVERY_OBJECT_ACTION else ("",):
+        for kind in ACTIONS:
+            for obj in ("", *names) if kind in OBJECT_ACTIONS else ("",):
                 out |= dict.fromkeys(event_texts(kind, obj, unseen), event_key(kind, obj))
-        for kind in _STATES:
-            for key in [f"{kind}:{n}" for n in names] if kind in _OF_OBJECTS else [kind]:
+        for kind in STATES:
+            for key in [f"held:{n}" for n in names] if kind == "held" else [kind]:
                 out |= dict.fromkeys(state_texts(key, unseen), key)
     return out
 
@@ -262,25 +240,14 @@ def key_of(text: str) -> str | None:
     return _keys().get(text)
 
 
-def vocabulary(split: str = "train", rich: bool = False) -> dict[str, str]:
-    """Canonical text -> key of every event and state that may be named in a split.
-
-    rich: of the richer world.
-    """
+def vocabulary(split: str = "train") -> dict[str, str]:
+    """Canonical text -> key of every event and state that may be named in a split."""
     names = object_names(split)
-    with_object = object_actions(rich)
-    keys = [event_key(k, n) for k in with_object for n in names]
-    keys += [event_key(k) for k in actions(rich) if k not in with_object]
+    keys = [event_key(k, n) for k in OBJECT_ACTIONS for n in names]
+    keys += [event_key(k) for k in ACTIONS if k not in OBJECT_ACTIONS]
     out = {event_text(k.split(":")[1], ":".join(k.split(":")[2:])): k for k in keys}
-    states = _STATES if rich else STATES
-    out |= {state_text(k): k for k in states if k not in _OF_OBJECTS}
-    of_objects = [k for k in _OF_OBJECTS if k in states]
-    return out | {state_text(f"{k}:{n}"): f"{k}:{n}" for k in of_objects for n in names}
-
-
-def _wide_templates(kind: str) -> tuple[str, ...]:
-    more = rich_wide_events() if kind in RICH_EVENTS else wide_events()
-    return (*_EVENTS[kind], *more[kind])
+    out |= {state_text(k): k for k in STATES if k != "held"}
+    return out | {state_text(f"held:{n}"): f"held:{n}" for n in names}
 
 
 @lru_cache(maxsize=4096)
@@ -289,8 +256,8 @@ def wide_event_texts(kind: str, obj: str = "", check: bool = False) -> tuple[str
 
     check: the wordings by which the text side is chosen instead, which are not trained.
     """
-    templates = check_events()[kind] if check else _wide_templates(kind)
-    if kind not in _EVERY_OBJECT_ACTION:
+    templates = check_events()[kind] if check else (*EVENTS[kind], *wide_events()[kind])
+    if kind not in OBJECT_ACTIONS:
         return templates
     names = [noun(obj, a) for a in ARTICLES] if obj else list(UNNAMED)
     return tuple(t.format(x=n) for n in names for t in templates)
@@ -301,8 +268,7 @@ def wide_state_texts(key: str, check: bool = False) -> tuple[str, ...]:
     """Wordings of a state as `wide_event_texts` has them of an event."""
     known, obj = _state_templates(key, False)
     kind = key.partition(":")[0] if obj else key
-    more = rich_wide_states() if kind in RICH_STATES else wide_states()
-    templates = check_states()[kind] if check else (*known, *more[kind])
+    templates = check_states()[kind] if check else (*known, *wide_states()[kind])
     if not obj:
         return templates
     return tuple(t.format(x=noun(obj, a)) for a in ARTICLES for t in templates)

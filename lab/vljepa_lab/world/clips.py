@@ -10,31 +10,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from vljepa_lab.world.captions import SEEN
-from vljepa_lab.world.rich_state import RICH_ACTIONS, RichState, contact_actions
-from vljepa_lab.world.state import Event, State
+from vljepa_lab.world.state import CONTACT_ACTIONS, Event, State
 
 CLIP_FRAMES, INTERVAL = 4, 0.5
 
 
 @dataclass(frozen=True)
 class Record:
-    """A scene's record, read from a line of a data set; rich: of the richer world."""
+    """A scene's record, read from a line of a data set."""
 
     split: str
     events: tuple[Event, ...]
     states: tuple[State, ...]
-    rich: bool = False
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Record:
         """From one parsed line of `shard_*.jsonl`."""
-        rich = bool(data.get("rich", False))
-        kind = RichState if rich else State
         return cls(
             data["split"],
             tuple(Event(**e) for e in data["events"]),
-            tuple(kind.from_dict(s) for s in data["states"]),
-            rich,
+            tuple(State.from_dict(s) for s in data["states"]),
         )
 
 
@@ -56,7 +51,7 @@ def window(record: Record, t: int) -> Window:
     start = end - (CLIP_FRAMES - 1) * INTERVAL
     shares = []
     for e in record.events:
-        after = 0.5 if e.kind in contact_actions() else 0.0
+        after = 0.5 if e.kind in CONTACT_ACTIONS else 0.0
         if min(end, e.end + after) - max(start, e.start) > 0:
             covered = min(end, e.end) - max(start, e.start)
             shares.append((covered / min(e.end - e.start, end - start), e))
@@ -72,8 +67,6 @@ def window(record: Record, t: int) -> Window:
 def _in_view(record: Record, t: int, event: Event) -> bool:
     """Whether enough of the clip's frames show the event."""
     frames = record.states[max(0, t - CLIP_FRAMES + 1) : t + 1]
-    if event.kind in RICH_ACTIONS and not _rich_in_view(frames, event.kind):
-        return False
     if event.object:
         seen = sum(o.visible >= 0.5 for s in frames for o in s.objects if o.name == event.object)
         return seen >= (1 if event.kind == "fall off" else 2)
@@ -82,13 +75,3 @@ def _in_view(record: Record, t: int, event: Event) -> bool:
     if event.kind.startswith("person"):
         return sum(s.person_visible >= SEEN for s in frames) >= 2
     return True
-
-
-def _rich_in_view(frames: tuple[State, ...], kind: str) -> bool:
-    """Whether drawer, obstacle or the person of a handover can be seen."""
-    rich = [s for s in frames if isinstance(s, RichState)]
-    if kind.startswith("drawer"):
-        return all(s.drawer_visible >= 0.5 for s in rich)
-    if kind.startswith("obstacle"):
-        return sum(s.obstacle_visible >= 0.4 for s in rich) >= 2
-    return all(s.person_visible >= SEEN for s in rich)

@@ -24,7 +24,6 @@ import numpy as np
 import numpy.typing as npt
 
 from vljepa_lab.world.renderer import Renderer
-from vljepa_lab.world.rich_state import RichConfig
 from vljepa_lab.world.scene import Scene
 from vljepa_lab.world.state import SPLITS
 
@@ -40,8 +39,7 @@ class Plan:
     """What to make.
 
     size: pixels; shard: scenes in one; frames: of each scene; first: seed of the first scene;
-    furnished: rooms with more furniture, windows and light (`decor`; split train only); rich: the
-    richer world (None: the plain one).
+    furnished: rooms with more furniture, windows and light (`decor`; split train only).
     """
 
     split: str
@@ -52,7 +50,6 @@ class Plan:
     frames: int = FRAMES
     first: int = 0
     furnished: bool = False
-    rich: RichConfig | None = None
 
     def shards(self) -> list[tuple[int, int]]:
         """(number, scenes) of each shard."""
@@ -71,10 +68,9 @@ def make_scene(
     split: str,
     frames: int = FRAMES,
     furnished: bool = False,
-    rich: RichConfig | None = None,
 ) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
     """One scene at 2 Hz from a random phase: frames [T, size, size, 3] and its record."""
-    scene = Scene(renderer, seed, split, furnished=furnished, rich=rich)
+    scene = Scene(renderer, seed, split, furnished=furnished)
     phase = float(np.random.default_rng([seed, 2]).uniform(0, INTERVAL))
     images, states = [], []
     for i in range(frames):
@@ -114,11 +110,8 @@ def write_shard(plan: Plan, number: int, scenes: int) -> Path:
             if renderer is not None:
                 renderer.close()
             textures = wanted
-            rich = plan.rich is not None
-            renderer = Renderer(plan.size, plan.size, textures=textures, rich=rich)
-        array[i], record = make_scene(
-            renderer, seed, plan.split, plan.frames, plan.furnished, plan.rich
-        )
+            renderer = Renderer(plan.size, plan.size, textures=textures)
+        array[i], record = make_scene(renderer, seed, plan.split, plan.frames, plan.furnished)
         lines.append(json.dumps({**record, "textures": textures}, separators=(",", ":")))
     if renderer is not None:
         renderer.close()
@@ -233,11 +226,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         action="store_true",
         help="rooms with more furniture, windows and light; train only",
     )
-    parser.add_argument(
-        "--rich",
-        action="store_true",
-        help="more kinds of event, motion blur, quiet stretches as well as dense ones",
-    )
     args = parser.parse_args(argv)
     if args.scenes < 1 or args.size < 16 or args.workers < 1 or args.first < 0:
         parser.error("allowed are --scenes >= 1, --size >= 16, --workers >= 1 and --first >= 0")
@@ -250,7 +238,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.size,
         first=args.first,
         furnished=args.furnished,
-        rich=RichConfig() if args.rich else None,
     )
     generate(plan, args.workers)
     return 0

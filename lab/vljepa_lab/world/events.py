@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,18 +69,7 @@ def plan(cast: Cast, rng: np.random.Generator, t: float, last: str = "") -> Moti
 
     The kind that happened last is chosen again only where nothing else is possible.
     """
-    return choose(weights(cast), prepare, cast, rng, t, last)
-
-
-def choose(
-    likely: dict[str, float],
-    prepare: Callable[[str, Cast, np.random.Generator, float], Motion | None],
-    cast: Cast,
-    rng: np.random.Generator,
-    t: float,
-    last: str,
-) -> Motion | None:
-    """`plan` among the kinds that are `likely`, each with its weight."""
+    likely = weights(cast)
     if len(likely) > 1:
         likely.pop(last, None)
     kinds = list(likely)

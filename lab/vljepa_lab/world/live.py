@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from vljepa_lab.world.captions import truth
 from vljepa_lab.world.renderer import Renderer
-from vljepa_lab.world.rich_state import RichConfig
 from vljepa_lab.world.scene import Scene
 
 
@@ -20,9 +19,9 @@ class CameraConfig:
     """A camera in the simulated world.
 
     width, height: pixels. fps: pictures per second of scene time. gap: mean seconds between events,
-    0.5 to 600; in a rich world they are drawn for each room instead. scene_seconds: after so long a
+    0.5 to 600. scene_seconds: after so long a
     new room follows (what fell does not come back). split: which kind of room, see Scene. textures:
-    seed of the texture set; None: the camera's. rich: the richer world; None: the plain one.
+    seed of the texture set; None: the camera's.
     """
 
     width: int = 640
@@ -34,7 +33,6 @@ class CameraConfig:
     split: str = "test_a"
     textures: int | None = None
     shadow_size: int = 512
-    rich: RichConfig | None = None
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -82,8 +80,7 @@ class SimulatedCamera:
         self.config = config or CameraConfig()
         c = self.config
         textures = c.seed if c.textures is None else c.textures
-        rich = c.rich is not None
-        self._renderer = Renderer(c.width, c.height, 900_000_000 + textures, c.shadow_size, rich)
+        self._renderer = Renderer(c.width, c.height, 900_000_000 + textures, c.shadow_size)
         self._count = 0
         self._scene_number = -1
         self._scene: Scene | None = None
@@ -101,8 +98,7 @@ class SimulatedCamera:
         if self._scene is None or number != self._scene_number:
             self._scene_number = number
             seed = c.seed + 7919 * number
-            gap = c.gap if c.rich is None else None
-            self._scene = Scene(self._renderer, seed, c.split, gap, gap, rich=c.rich)
+            self._scene = Scene(self._renderer, seed, c.split, gap=c.gap, first=c.gap)
         offset = number * c.scene_seconds
         self._scene.advance(stamp - offset)
         image = self._scene.render()

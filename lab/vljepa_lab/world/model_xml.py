@@ -171,11 +171,8 @@ def _actors() -> str:
     return out
 
 
-def build_xml(shadow_size: int = 256, width: int = 640, height: int = 480, more: str = "") -> str:
-    """The MJCF text; width x height is the largest image that can be rendered.
-
-    more: bodies of a richer world. They come last, so that all others keep their numbers.
-    """
+def build_xml(shadow_size: int = 256, width: int = 640, height: int = 480) -> str:
+    """The MJCF text; width x height is the largest image that can be rendered."""
     side = TEXTURE_SIZE
     textures = "".join(
         f'<texture name="t{i}" type="2d" builtin="flat" rgb1=".5 .5 .5" '
@@ -196,6 +193,6 @@ def build_xml(shadow_size: int = 256, width: int = 640, height: int = 480, more:
         f"{''.join(_mesh(name) for name in meshes())}</asset><worldbody>"
         '<light name="key" pos="0 -0.5 2.6" dir="0 .3 -1" castshadow="true" specular=".2 .2 .2"/>'
         '<light name="fill" pos="-1 -1 2.2" dir=".4 .5 -1" castshadow="false" specular="0 0 0"/>'
-        f"{_room()}{_actors()}{objects}{more}"
+        f"{_room()}{_actors()}{objects}"
         '<camera name="camera" pos="0 -1.2 1.3" fovy="60"/></worldbody></mujoco>'
     )

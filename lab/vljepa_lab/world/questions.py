@@ -23,9 +23,8 @@ from vljepa_lab.world.captions import (
     wide_state_texts,
 )
 from vljepa_lab.world.clips import CLIP_FRAMES, Record, window
-from vljepa_lab.world.rich_state import HANDED, RichState, actions
-from vljepa_lab.world.rich_wordings import RICH_QUESTIONS, RICH_UNSEEN_QUESTIONS
 from vljepa_lab.world.state import (
+    ACTIONS,
     COLORS,
     NEVER_TRAINED,
     SHAPES,
@@ -33,7 +32,7 @@ from vljepa_lab.world.state import (
     named,
 )
 from vljepa_lab.world.unseen_wordings import UNSEEN_QUESTIONS
-from vljepa_lab.world.wide_wordings import rich_wide_questions, wide_questions
+from vljepa_lab.world.wide_wordings import wide_questions
 from vljepa_lab.world.wordings import QUESTIONS
 
 TASKS = (
@@ -51,7 +50,6 @@ TASKS = (
     "moved",
     "caption",
 )
-RICH_TASKS = ("drawer", "obstacle", "person_held", "person_holding")  # of rich records alone
 WORDINGS = ("canonical", "train", "wide", "unseen")
 NUMBERS = ("zero", "one", "two", "three", "four", "five")
 CLEAR, HIDDEN = (
@@ -62,16 +60,13 @@ _COLOR_KEYS = tuple(f"color:{c}" for c in COLORS)
 _NUMBER_KEYS = tuple(f"count:{n}" for n in range(len(NUMBERS)))
 # when in the event the object changes between table and gripper, as a share of its duration
 _SWITCH = {"pick up": 0.5, "put down": 0.72, "drop": 0.45}
-_SWITCH |= {"handover to person": HANDED, "handover from person": HANDED}
-_QUESTIONS = QUESTIONS | RICH_QUESTIONS
-_UNSEEN_QUESTIONS = UNSEEN_QUESTIONS | RICH_UNSEEN_QUESTIONS
 
 
 @dataclass(frozen=True)
 class Question:
     """A question with its true answer.
 
-    task: one of TASKS or RICH_TASKS. key: semantic key of the answer (see captions). candidates:
+    task: one of TASKS. key: semantic key of the answer (see captions). candidates:
     answers of the same kind, the true one among them; keys: theirs.
     """
 
@@ -97,11 +92,9 @@ class _Asker:
         self.window = window(record, t)
 
     def _text(self, form: str, **fill: str) -> str:
-        table = _UNSEEN_QUESTIONS if self.unseen else _QUESTIONS
-        options = table[form]
+        options = (UNSEEN_QUESTIONS if self.unseen else QUESTIONS)[form]
         if self.wording == "wide":
-            more = rich_wide_questions() if form in RICH_QUESTIONS else wide_questions()
-            options += more.get(form, ())
+            options += wide_questions().get(form, ())
         text = options[0] if self.wording == "canonical" else self.rng.choice(options)
         return text.format(**fill)
 
@@ -162,11 +155,10 @@ class _Asker:
         limits = {"canonical": 1, "train": 13, "wide": most_wordings(), "unseen": 4}
         # `canonical` draws nothing: its questions stay what they were.
         index = 0 if self.wording == "canonical" else self.rng.randrange(limits[self.wording])
-        rich = self.record.rich
-        texts, keys = event_candidates(self.record.split, self.wording, index, rich)
+        texts, keys = event_candidates(self.record.split, self.wording, index)
         self._add("event", event_key(kind, obj), texts, keys)
-        texts = tuple(self._choose(self._event_texts(k)) for k in actions(rich))
-        self._add("action", event_key(kind), texts, tuple(event_key(k) for k in actions(rich)))
+        texts = tuple(self._choose(self._event_texts(k)) for k in ACTIONS)
+        self._add("action", event_key(kind), texts, tuple(event_key(k) for k in ACTIONS))
         texts, keys = object_candidates(self.record.split)
         if obj:
             self._add("moved", f"object:{obj}", texts, keys)
@@ -266,26 +258,6 @@ class _Asker:
             self._add("held", f"object:{s.held}" if s.held else "none", texts, keys)
             self._yes("holding_anything_yes", bool(s.held))
 
-    def rich(self) -> None:
-        """What only the richer world has: drawer, obstacle, and what the person holds."""
-        s = self.state
-        if not isinstance(s, RichState):
-            return
-        if s.drawer_open is not None:
-            self._either("drawer", ("open", "closed"), s.drawer_open)
-        if s.blocked is not None:
-            if self.rng.random() < 0.6:
-                self._yes("obstacle_yes", s.blocked)
-            else:
-                self._sentence("obstacle_yes", ("obstacle:yes", "obstacle:no"), s.blocked)
-        if s.person_visible < SEEN or self._between_places() or s.person_holds != s.seen_in_hand:
-            return
-        if s.person_holds or self.rng.random() < 0.4:
-            texts, keys = object_candidates(self.record.split)
-            key = f"object:{s.person_holds}" if s.person_holds else "none"
-            self._add("person_held", key, texts, keys)
-            self._yes("person_holding_yes", bool(s.person_holds))
-
     def caption(self) -> None:
         text = caption(self.state, self.rng)
         key = "caption:" + caption(self.state)
@@ -298,8 +270,7 @@ def ask(record: Record, t: int, rng: random.Random, wording: str = "train") -> l
     wording: train (random trained wordings), wide (those and many more, for training alone),
     canonical (the first wording of everything), unseen (only wordings that are never trained, of
     questions and of event and state answers).
-    Never-trained pairs are spoken of only in records of test_b, what is of the richer world only in
-    rich records.
+    Never-trained pairs are spoken of only in records of test_b.
 
     Raises:
         ValueError: an unknown wording, or a clip that would start before the record.
@@ -318,7 +289,6 @@ def ask(record: Record, t: int, rng: random.Random, wording: str = "train") -> l
     asker.exists()
     asker.side()
     asker.held()
-    asker.rich()
     asker.caption()
     return asker.out
 

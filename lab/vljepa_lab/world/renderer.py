@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from vljepa_lab.world.assets import TEXTURE_SIZE, make_texture
 from vljepa_lab.world.model_xml import build_xml
-from vljepa_lab.world.rich_model import RICH_BODIES, rich_xml
 
 Array = npt.NDArray[np.float64]
 _HIDDEN_GROUP = 4
@@ -78,7 +77,6 @@ class Renderer:
         width, height: image size in pixels.
         textures: seed of the texture set.
         shadow_size: side of the shadow map in texels.
-        rich: with the bodies of the richer world, which plain scenes hide.
 
     Raises:
         WorldError: mujoco is missing or has no way to render here.
@@ -90,12 +88,10 @@ class Renderer:
         height: int = 128,
         textures: int = 0,
         shadow_size: int = 256,
-        rich: bool = False,
     ) -> None:
         mujoco = _mujoco()
-        self.width, self.height, self.rich = width, height, rich
-        xml = build_xml(shadow_size, width, height, rich_xml() if rich else "")
-        self.model = m = mujoco.MjModel.from_xml_string(xml)
+        self.width, self.height = width, height
+        self.model = m = mujoco.MjModel.from_xml_string(build_xml(shadow_size, width, height))
         self.data = mujoco.MjData(m)
         self._mujoco = mujoco
         rng = np.random.default_rng([7, textures])
@@ -120,18 +116,10 @@ class Renderer:
         self._geoms = {m.body(b).name: np.flatnonzero(m.geom_bodyid == b) for b in range(m.nbody)}
         self._surfaces: dict[int, Array] = {}
         self._bodies = {m.body(b).name: b for b in range(m.nbody)}
-        self._near = float(m.vis.map.znear)
-        for name in RICH_BODIES if rich else ():
-            self.show(name, False)
 
     def close(self) -> None:
         """Free the render context."""
         self._renderer.close()
-
-    def see_close(self, on: bool) -> None:
-        """Draw what is as close as 10 cm, or only what is half a metre away, as plain rooms do."""
-        # A fraction of the model's extent; a smaller one costs precision of depth.
-        self.model.vis.map.znear = 0.1 / self.model.stat.extent if on else self._near
 
     def cast_shadows(self, on: bool) -> None:
         """Draw true shadows, which trebles the cost of a picture, or none."""

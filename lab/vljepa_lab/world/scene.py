@@ -8,19 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vljepa_lab.world.blur import expose
 from vljepa_lab.world.cast import Cast, Thing
 from vljepa_lab.world.decor import decorate
 from vljepa_lab.world.layout import Room, furnish
 from vljepa_lab.world.model_xml import DOOR_HEIGHT, SLOTS, slot_name
 from vljepa_lab.world.renderer import Renderer
-from vljepa_lab.world.rich_animation import apply_rich
-from vljepa_lab.world.rich_cast import RichCast, set_up
-from vljepa_lab.world.rich_events import plan_rich
-from vljepa_lab.world.rich_room import RichRoom, furnish_richly, hide_rich_bodies
-from vljepa_lab.world.rich_staging import RichStage
-from vljepa_lab.world.rich_state import RichConfig
-from vljepa_lab.world.rich_truth import rich_state
 from vljepa_lab.world.sight import pair, seen
 from vljepa_lab.world.staging import Sensor, Stage
 from vljepa_lab.world.state import (
@@ -33,14 +25,13 @@ from vljepa_lab.world.state import (
     State,
     trained_pairs,
 )
-from vljepa_lab.world.story import PLAIN_RULES, Rules, Story
+from vljepa_lab.world.story import Story
 
-GAP, FIRST = 2.2, 2.0  # seconds, of the plain world
 _SPLIT_NUMBER = {name: i for i, name in enumerate(SPLITS)}
 
 
 class Scene:
-    """One room with its story, deterministic from (seed, split, gap, first, rich).
+    """One room with its story, deterministic from (seed, split, gap, first).
 
     What happens does not depend on how often it is looked at. The renderer is borrowed: only the
     newest scene made on it may be advanced.
@@ -50,17 +41,13 @@ class Scene:
         seed: any non-negative integer.
         split: train, val (trained pairs, trained kinds of room), test_a (trained pairs, held-out
             kinds of room), test_b (as test_a, half of the objects of never-trained pairs).
-        gap: mean seconds between the end of an event and the next one; None: 2.2, in a rich scene
-            drawn from the configuration.
-        first: the first event starts so many seconds in at most; None: 2, in a rich scene from the
-            configuration.
+        gap: mean seconds between the end of an event and the next one.
+        first: the first event starts so many seconds in at most.
         furnished: more furniture, bright panes and other light than plain rooms have (`decor`);
             training rooms only.
-        rich: more kinds of event, motion blur and quiet stretches; None: the plain world.
 
     Raises:
-        ValueError: an unknown split, a gap that is not positive, furnished in another split, or a
-            rich scene on a renderer that was made without `rich`.
+        ValueError: an unknown split, a gap that is not positive, or furnished in another split.
     """
 
     def __init__(
@@ -68,20 +55,17 @@ class Scene:
         renderer: Renderer,
         seed: int,
         split: str = "train",
-        gap: float | None = None,
-        first: float | None = None,
+        gap: float = 2.2,
+        first: float = 2.0,
         furnished: bool = False,
-        rich: RichConfig | None = None,
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"split {split!r} is unknown; allowed are {', '.join(SPLITS)}")
-        if gap is not None and not gap > 0:
+        if not gap > 0:
             raise ValueError(f"gap must be positive seconds, got {gap}")
         if furnished and split != "train":
             raise ValueError(f"only rooms of the split train can be furnished, not of {split}")
-        if rich is not None and not renderer.rich:
-            raise ValueError("a rich scene needs a renderer made with rich=True")
-        self.renderer, self.seed, self.split, self.rich = renderer, seed, split, rich
+        self.renderer, self.seed, self.split = renderer, seed, split
         rng = np.random.default_rng([seed, _SPLIT_NUMBER[split]])
         room = furnish(renderer, rng, held_out=split.startswith("test"))
         # A generator of its own: what happens in the room is the same either way.
@@ -90,29 +74,12 @@ class Scene:
         side = -self.room.door_side
         home = np.array([0.50 * side, 0.30, 1.22])
         hinge_left = bool(rng.random() < 0.5)
-        kind = Cast if rich is None else RichCast
-        self.cast = kind(
+        self.cast = Cast(
             home=home, door_side=self.room.door_side, grip=home.copy(), grip_width=0.13
         )
         self._fill(rng)
-        self._rich_room: RichRoom | None = None
-        rules, gap_drawn, first_drawn = PLAIN_RULES, GAP, FIRST
-        if rich is None:
-            hide_rich_bodies(renderer)
-            self._stage = Stage(renderer, self.room, self.cast, seed, hinge_left)
-        else:
-            assert isinstance(self.cast, RichCast)
-            more = np.random.default_rng([seed, 4])
-            self._rich_room = furnish_richly(renderer, self.room, more, rich)
-            set_up(self.cast, more)
-            rules = Rules(plan_rich, apply_rich)
-            gap_drawn, first_drawn = self._rich_room.gap, rich.first
-            self._stage = RichStage(
-                renderer, self.room, self.cast, seed, hinge_left, self._rich_room
-            )
-        self.gap = gap_drawn if gap is None else gap
-        start = float(rng.uniform(0.0, first_drawn if first is None else first))
-        self._story = Story(self.cast, rng, self.gap, start, rules)
+        self._stage = Stage(renderer, self.room, self.cast, seed, hinge_left)
+        self._story = Story(self.cast, rng, gap, float(rng.uniform(0.0, first)))
         self._sensor = Sensor(self.room, renderer.width * renderer.height * 3, seed)
 
     # ------------------------------------------------------------------ setting up
@@ -203,14 +170,8 @@ class Scene:
 
     def render(self) -> npt.NDArray[np.uint8]:
         """The picture now, RGB uint8 [height, width, 3]."""
-        if self.rich is not None and self._rich_room is not None and self._rich_room.exposure:
-            picture = expose(
-                self._stage, self._story, self._rich_room.exposure, self.rich.sub_frames
-            )
-        else:
-            self._stage.set(self.time)
-            picture = self.renderer.picture()
-        return self._sensor(picture, self.time)
+        self._stage.set(self.time)
+        return self._sensor(self.renderer.picture(), self.time)
 
     # ------------------------------------------------------------------ truth
 
@@ -229,7 +190,7 @@ class Scene:
         person_uv, person_visible = (9.0, 9.0), 0.0
         if cast.person > 0.001:
             person_uv, _, person_visible = seen(r, bodies, "person")
-        plain = State(
+        return State(
             stamp=round(self.time, 4),
             objects=tuple(objects),
             held=cast.held.name if cast.held else "",
@@ -245,18 +206,11 @@ class Scene:
             yaw=round(cast.yaw, 3),
             forward=round(cast.forward, 3),
         )
-        if self._rich_room is None:
-            return plain
-        assert isinstance(cast, RichCast)
-        return rich_state(plain, cast, self._rich_room, r, bodies)
 
     def record(self) -> dict[str, Any]:
         """What identifies the scene, and its events so far, as JSON types."""
-        out: dict[str, Any] = {
+        return {
             "seed": self.seed,
             "split": self.split,
             "events": [vars(e) for e in self.all_events()],
         }
-        if self._rich_room is not None:
-            out |= {"rich": True, "gap": self.gap, "exposure": self._rich_room.exposure}
-        return out

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -18,17 +15,14 @@ def pair(v: Array) -> Pair:
     return round(float(v[0]), 3), round(float(v[1]), 3)
 
 
-def seen(
-    renderer: Renderer, bodies: npt.NDArray[np.int32], body: str, floor: float = math.inf
-) -> tuple[Pair, Pair, float]:
+def seen(renderer: Renderer, bodies: npt.NDArray[np.int32], body: str) -> tuple[Pair, Pair, float]:
     """Centre and size of a body's box in the image, and the share of it that can be seen.
 
     The share compares the box of the pixels that show the body, cut to the centre square, with
-    the box of its projection; what lies below v = `floor` does not count. bodies: as
-    `Renderer.bodies` gives them.
+    the box of its projection. bodies: as `Renderer.bodies` gives them.
     """
     corners = renderer.project(renderer.outline(body))
-    low, high = corners.min(0), np.minimum(corners.max(0), (math.inf, floor))
+    low, high = corners.min(0), corners.max(0)
     size = high - low
     height, width = bodies.shape
     mask = bodies == renderer.body_number(body)
@@ -41,18 +35,3 @@ def seen(
         inside = max(0.0, min(u1, 1.0) - max(u0, -1.0)) * max(0.0, v1 - v0)
         share = min(1.0, inside / float(size[0] * size[1]))
     return pair((low + high) / 2), pair(size), round(float(share), 2)
-
-
-def area_seen(renderer: Renderer, bodies: npt.NDArray[np.int32], body: str) -> tuple[Pair, float]:
-    """Centre of a convex body's box, and the share of its area in the centre square that is seen.
-
-    Unlike `seen` it notices what hides the middle of the body and leaves its edges.
-    """
-    corners = renderer.project(renderer.outline(body))
-    area = cv2.contourArea(cv2.convexHull(corners.astype(np.float32)))
-    height, width = bodies.shape
-    margin = max(0, width - height) // 2
-    square = bodies[:, margin : width - margin]
-    pixels = np.count_nonzero(square == renderer.body_number(body)) * (2 / height) ** 2
-    share = min(1.0, pixels / area) if area > 0 else 0.0
-    return pair((corners.min(0) + corners.max(0)) / 2), round(float(share), 2)

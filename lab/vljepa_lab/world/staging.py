@@ -56,7 +56,6 @@ class Stage:
             r.pose("door", (room.door_x + half, y, 0), quat_z(math.pi + 1.5 * cast.door))
         r.pose("lamp", room.lamp)
         self._set_person()
-        self._set_more()
         self._set_light()
         rng = np.random.default_rng([self._seed, round(t * 1000)])
         shake = rng.normal(0, room.vibration, 5)
@@ -91,9 +90,6 @@ class Stage:
         for side, sign in (("left", -1), ("right", 1)):
             r.pose(f"leg_{side}", base + np.array([0.07 * sign, 0, 0.87]), quat_y(sign * stride))
             r.pose(f"arm_{side}", base + np.array([0.22 * sign, 0, 1.36]), quat_y(-sign * stride))
-
-    def _set_more(self) -> None:
-        """Pose what only a richer world has; the plain one has no more."""
 
     def _set_light(self) -> None:
         m, room = self.renderer.model, self.room

@@ -2,55 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
 
-from vljepa_lab.world.animation import HOMING, apply, go_home
+from vljepa_lab.world.animation import apply, go_home
 from vljepa_lab.world.cast import Cast
 from vljepa_lab.world.events import Motion, plan
 from vljepa_lab.world.state import Event
 
 
-@dataclass(frozen=True)
-class Rules:
-    """What can happen and how it looks.
-
-    plan: chooses the motion that starts at a time, given the kind of the last one; None where none
-    is possible. apply: sets the cast to a motion's progress 0..1.
-    """
-
-    plan: Callable[[Cast, np.random.Generator, float, str], Motion | None]
-    apply: Callable[[Motion, Cast, float], None]
-
-
-PLAIN_RULES = Rules(plan, apply)
-
-
 class Story:
-    """The cast of a scene and what it does; nothing here is drawn, so a copy can look ahead.
+    """The cast of a scene and what it does; nothing here is drawn.
 
     Args:
         cast: as it is at time 0.
         rng: draws all that happens from now on.
         gap: mean seconds between the end of an event and the next one.
         first: seconds until the first event.
-        rules: what can happen.
     """
 
-    def __init__(
-        self,
-        cast: Cast,
-        rng: np.random.Generator,
-        gap: float,
-        first: float,
-        rules: Rules = PLAIN_RULES,
-    ) -> None:
+    def __init__(self, cast: Cast, rng: np.random.Generator, gap: float, first: float) -> None:
         self.cast, self.gap = cast, gap
         self.events: list[Event] = []
         self.time = 0.0
-        self._rng, self._rules = rng, rules
+        self._rng = rng
         self._motion: Motion | None = None
         self._last: Motion | None = None
         self._rest = cast.gripper()
@@ -61,14 +35,6 @@ class Story:
         """The event that is going on now; its end is known beforehand."""
         m = self._motion
         return None if m is None else _event(m)
-
-    def still(self, until: float) -> bool:
-        """Whether nothing at all moves from now until then."""
-        if self._motion is not None or self._next < until:
-            return False
-        if self._last is None or self.cast.held is not None:
-            return True
-        return self.time - self._last.end >= HOMING  # the empty gripper has gone home
 
     def advance(self, t: float) -> None:
         """Go on to scene time `t`, seconds.
@@ -86,17 +52,17 @@ class Story:
                     break
                 self._idle(self._next)
                 last = self._last.kind if self._last else ""
-                self._motion = self._rules.plan(self.cast, self._rng, self._next, last)
+                self._motion = plan(self.cast, self._rng, self._next, last)
                 if self._motion is None:
                     self._next += 0.5
             elif t >= m.end:
-                self._rules.apply(m, self.cast, 1.0)
+                apply(m, self.cast, 1.0)
                 self.events.append(_event(m))
                 self._motion, self._last = None, m
                 self._rest = self.cast.gripper()
                 self._next = m.end + self.gap * float(self._rng.uniform(0.35, 1.65))
             else:
-                self._rules.apply(m, self.cast, (t - m.start) / m.duration)
+                apply(m, self.cast, (t - m.start) / m.duration)
                 break
         self.time = t
 

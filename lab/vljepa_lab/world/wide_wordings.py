@@ -58,21 +58,6 @@ def check_states() -> Wordings:
     return _read("check_states")
 
 
-def rich_wide_events() -> Wordings:
-    """`wide_events` of what only the richer world has, beside those of `rich_wordings`."""
-    return _read("rich_wide_events")
-
-
-def rich_wide_states() -> Wordings:
-    """`wide_states` of the richer world."""
-    return _read("rich_wide_states")
-
-
-def rich_wide_questions() -> Wordings:
-    """`wide_questions` of the richer world."""
-    return _read("rich_wide_questions")
-
-
 @cache
 def _read(name: str) -> Wordings:
     # libyaml where the wheel has it: 30 times as quick

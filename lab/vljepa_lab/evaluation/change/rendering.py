@@ -42,7 +42,6 @@ _TEXTS = frozenset(
         "event_wordings",
         "live",
         "questions",
-        "rich_wordings",
         "unseen_wordings",
         "wide_wordings",
         "wordings",
