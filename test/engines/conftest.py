@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 
-from vljepa_lab.training.package import Contents, write_model_folder  # noqa: E402
+from vljepa_lab.training.model_folder_writer import Contents, write_model_folder  # noqa: E402
 from vljepa_ros.models.vl_jepa.nano_config import (  # noqa: E402
     Architecture,
     FrameSizes,

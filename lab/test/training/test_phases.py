@@ -5,15 +5,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from vljepa_lab.training.augment import augment
+from vljepa_lab.training.augmentation import augment
 from vljepa_lab.training.batches import prepared
-from vljepa_lab.training.checkpoint import load_checkpoint, load_into, save_checkpoint
 from vljepa_lab.training.dense import DenseConfig, train_dense
-from vljepa_lab.training.loop import Place
+from vljepa_lab.training.loop import (
+    Budget,
+    RunContext,
+    load_checkpoint,
+    load_into,
+    make_optimizer,
+    save_checkpoint,
+    set_rate,
+)
 from vljepa_lab.training.nano import train_nano
 from vljepa_lab.training.nano_config import NanoConfig
-from vljepa_lab.training.progress import Budget
-from vljepa_lab.training.schedule import make_optimizer, set_rate
 from vljepa_lab.training.store import Store
 from vljepa_ros.models.vl_jepa.nano_config import Architecture, FrameSizes
 from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
@@ -37,7 +42,7 @@ def test_dense_training_learns_resumes_and_ends(shards: Path, tmp_path: Path, ca
     model = VLJEPA(SMALL)
     empty = Store(tmp_path / "none")
     config = DenseConfig(minutes=0.05, batch=8, warmup=2, save_every=0.01)
-    train_dense(model, store, empty, config, Place(tmp_path))
+    train_dense(model, store, empty, config, RunContext(tmp_path))
     done = load_checkpoint(tmp_path / "dense.pt")
     assert done is not None
     assert done["done"]
@@ -47,7 +52,7 @@ def test_dense_training_learns_resumes_and_ends(shards: Path, tmp_path: Path, ca
     parts = {name: _State(state) for name, state in done["parts"].items()}
     save_checkpoint(tmp_path / "dense.pt", parts, 0.03, False)
     again = VLJEPA(SMALL)
-    train_dense(again, store, empty, config, Place(tmp_path))
+    train_dense(again, store, empty, config, RunContext(tmp_path))
     ended = load_checkpoint(tmp_path / "dense.pt")
     assert ended is not None
     assert ended["done"]
@@ -55,7 +60,7 @@ def test_dense_training_learns_resumes_and_ends(shards: Path, tmp_path: Path, ca
 
     # Done: nothing is trained any more, the weights are loaded.
     third = VLJEPA(SMALL)
-    train_dense(third, store, empty, config, Place(tmp_path))
+    train_dense(third, store, empty, config, RunContext(tmp_path))
     for a, b in zip(third.frame.parameters(), again.frame.parameters(), strict=True):
         torch.testing.assert_close(a, b)
 

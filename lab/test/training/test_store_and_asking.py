@@ -19,10 +19,10 @@ from vljepa_lab.training.asking import (
     parent,
     wordings_of_questions,
 )
+from vljepa_lab.training.augmentation import distract
 from vljepa_lab.training.batches import Chooser
 from vljepa_lab.training.contrast import Columns
 from vljepa_lab.training.decoder import decoder_words
-from vljepa_lab.training.distract import distract
 from vljepa_lab.training.heads import FrameHeads, WindowHeads
 from vljepa_lab.training.nano_words import demo_vocabulary
 from vljepa_lab.training.paraphrases import meanings, named_meanings

@@ -8,8 +8,8 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from vljepa_lab.training.loop import Place
-from vljepa_lab.training.machine import Machine
+from vljepa_lab.training.distributed import DistributedContext
+from vljepa_lab.training.loop import RunContext
 from vljepa_lab.training.text_side import (
     TextConfig,
     load_text_side,
@@ -41,10 +41,10 @@ def test_the_upper_layers_alone_change_and_are_stored_as_they_are_shipped(tmp_pa
     trunk = model.text_trunk
     before = {name: value.clone() for name, value in trunk.state_dict().items()}
 
-    place = Place(tmp_path, Machine.here("cpu"))
+    context = RunContext(tmp_path, DistributedContext.here("cpu"))
     config = TextConfig(minutes=0.05, layers=1, layer_factor=1.0, rate=3e-3, noise=0.0)
-    assert not load_text_side(model, place)
-    train_text_side(model, tokenizer, config, place, dict)
+    assert not load_text_side(model, context)
+    train_text_side(model, tokenizer, config, context, dict)
     changed = {name for name, value in trunk.state_dict().items() if (value != before[name]).any()}
     assert changed
     assert all(name.startswith("layers.1.") for name in changed)
@@ -52,7 +52,7 @@ def test_the_upper_layers_alone_change_and_are_stored_as_they_are_shipped(tmp_pa
     assert tuned_parameters(model, config) == sum(p.numel() for p in trunk.layers[1].parameters())
 
     later = small_model()
-    assert load_text_side(later, place)
+    assert load_text_side(later, context)
     stored = later.text_trunk.state_dict()
     for name, value in rounded_trunk(stored).items():
         torch.testing.assert_close(value, stored[name])

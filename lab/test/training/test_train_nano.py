@@ -17,13 +17,12 @@ if find_spec("mujoco") is None:
 
 from vljepa_lab.training import nano
 from vljepa_lab.training.cached import CachedConfig
-from vljepa_lab.training.checkpoint import load_checkpoint
 from vljepa_lab.training.decoder import DecoderConfig
 from vljepa_lab.training.dense import DenseConfig
 from vljepa_lab.training.joint import JointConfig
+from vljepa_lab.training.loop import BudgetExceeded, load_checkpoint
 from vljepa_lab.training.nano import GateError, train_nano
 from vljepa_lab.training.nano_config import GateConfig, NanoConfig, read_arguments
-from vljepa_lab.training.progress import Paused
 from vljepa_lab.training.text_side import TextConfig
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Clip
@@ -70,12 +69,12 @@ def test_from_nothing_to_a_model_in_pieces(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     config = tiny(tmp_path)
     # A call whose time is over at once renders nothing and says where it stopped.
-    with pytest.raises(Paused, match="data"):
+    with pytest.raises(BudgetExceeded, match="data"):
         train_nano(replace(config, budget_minutes=1e-9))
     assert not config.data.exists()
     train_nano(replace(config, phases=("data",)))
     # The dense phase is stopped after its first step, with a checkpoint to go on from.
-    with pytest.raises(Paused, match="dense"):
+    with pytest.raises(BudgetExceeded, match="dense"):
         train_nano(
             replace(
                 config,
@@ -125,7 +124,7 @@ def test_the_command_line_says_how_it_ended(
 
     def stop(config: NanoConfig) -> None:
         given.append(config)
-        raise Paused("joint")
+        raise BudgetExceeded("joint")
 
     monkeypatch.setattr(nano, "train_nano", stop)
     options = ["--run", str(tmp_path), "--budget-minutes", "10", "--joint-minutes", "7"]

@@ -36,7 +36,7 @@ from vljepa_lab.evaluation.quality.scenes import records_of
 from vljepa_lab.evaluation.quality.tasks import draw
 from vljepa_lab.evaluation.result_file import write_result
 from vljepa_lab.training.command import folder_parser, say
-from vljepa_lab.training.quick_eval import clip_tokens
+from vljepa_lab.training.predictions import clip_tokens
 from vljepa_lab.training.store import Scene, Store
 from vljepa_lab.training.texts import TextTable
 from vljepa_lab.world.clips import CLIP_FRAMES

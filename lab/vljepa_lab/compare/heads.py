@@ -19,9 +19,9 @@ from vljepa_lab.training.asking import canonical_text
 from vljepa_lab.training.batches import Asked, Chooser
 from vljepa_lab.training.contrast import LogitScale, answer_loss
 from vljepa_lab.training.decoder import decoder_words
-from vljepa_lab.training.joint import Prepared, prepare
+from vljepa_lab.training.joint import Batch, prepare
+from vljepa_lab.training.loop import make_optimizer, set_rate
 from vljepa_lab.training.losses import locate_loss
-from vljepa_lab.training.schedule import make_optimizer, set_rate
 from vljepa_lab.training.store import Scene
 from vljepa_lab.training.texts import TextTable
 from vljepa_lab.world.clips import CLIP_FRAMES
@@ -49,7 +49,7 @@ class Head(Protocol):
 
     module: nn.Module
 
-    def loss(self, tokens: Tensor, batch: Prepared, questions: int) -> Tensor:
+    def loss(self, tokens: Tensor, batch: Batch, questions: int) -> Tensor:
         """Of one batch; tokens [clips, N, D]."""
 
     def right(self, tokens: Tensor, questions: Sequence[Question]) -> list[bool]:
@@ -85,7 +85,7 @@ class JepaHead:
         self.module: nn.Module = nn.ModuleList([self.predictor, self.text_head, self.scale])
         self._texts: dict[tuple[str, ...], Tensor] = {}
 
-    def loss(self, tokens: Tensor, batch: Prepared, questions: int) -> Tensor:
+    def loss(self, tokens: Tensor, batch: Batch, questions: int) -> Tensor:
         """InfoNCE; with slots also where the named objects are."""
         tokens = torch.zeros_like(tokens) if self.blind else tokens
         self._texts.clear()
@@ -133,7 +133,7 @@ class WritingHead:
         self.head = GeneratingHead(sizes, window.dim, text.dim, len(self.words))
         self.module: nn.Module = self.head
 
-    def loss(self, tokens: Tensor, batch: Prepared, questions: int) -> Tensor:
+    def loss(self, tokens: Tensor, batch: Batch, questions: int) -> Tensor:
         """Cross-entropy of the words."""
         goals = [self.words.ids(canonical_text(row.key)) for row in batch.rows]
         longest = max(len(goal) for goal in goals)
@@ -161,7 +161,7 @@ class WritingHead:
 
 def batches(
     scenes: list[Scene], tokens: Tensor, table: TextTable, setting: Setting
-) -> Iterator[tuple[Tensor, Prepared]]:
+) -> Iterator[tuple[Tensor, Batch]]:
     """The same batches for the same setting, whoever learns from them.
 
     :param tokens: [scenes, windows, N, D] of each clip of each scene.
@@ -179,7 +179,7 @@ def batches(
 
 def train(
     heads: dict[str, Head],
-    stream: Iterator[tuple[Tensor, Prepared]],
+    stream: Iterator[tuple[Tensor, Batch]],
     setting: Setting,
     say: Callable[[str], None],
 ) -> dict[str, float]:

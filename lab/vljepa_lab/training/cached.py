@@ -17,20 +17,18 @@ from torch import Tensor
 
 from vljepa_lab.training.batches import Asked, Chooser, prepared
 from vljepa_lab.training.contrast import LogitScale, answer_loss
+from vljepa_lab.training.distributed import device_of
 from vljepa_lab.training.heads import FrameHeads, WindowHeads
 from vljepa_lab.training.joint import (
-    Prepared,
+    Batch,
     located_loss,
     prepare,
     text_loss,
     window_loss,
     windows_of,
 )
-from vljepa_lab.training.loop import Phase, Place
-from vljepa_lab.training.machine import device_of
+from vljepa_lab.training.loop import Phase, Progress, RunContext, make_optimizer
 from vljepa_lab.training.paraphrases import Paraphrases
-from vljepa_lab.training.progress import Progress
-from vljepa_lab.training.schedule import make_optimizer
 from vljepa_lab.training.store import Scene
 from vljepa_lab.training.texts import TextTable
 from vljepa_lab.world.clips import CLIP_FRAMES
@@ -73,7 +71,7 @@ def train_cached(
     table: TextTable,
     scenes: list[Scene],
     config: CachedConfig,
-    place: Place,
+    context: RunContext,
     evaluate: Callable[[], dict[str, float]],
     features: Tensor,
     seed: int = 0,
@@ -85,7 +83,7 @@ def train_cached(
 
     features: `frame_features` of `scenes`.
     """
-    machine = place.machine
+    machine = context.machine
     window_heads, scale = WindowHeads(model.architecture.window.dim), LogitScale()
     # The per-frame stage and its read-outs only pass through, for the phase that comes next.
     parts = {
@@ -101,7 +99,7 @@ def train_cached(
     optimizer = make_optimizer(
         [(part, 1.0) for key, part in parts.items() if key not in fixed], config.rate
     )
-    phase = Phase(name, place, parts, optimizer, config.minutes)
+    phase = Phase(name, context, parts, optimizer, config.minutes)
     if phase.begin(start_from):
         return
     progress = Progress(name, phase.budget, quiet=not machine.first)
@@ -115,7 +113,7 @@ def train_cached(
         return taken + torch.randn_like(taken) * config.noise
 
     def saved() -> None:
-        table.save(place.folder / "texts.pt")
+        table.save(context.folder / "texts.pt")
         print(f"{name}, validation:", evaluate(), flush=True)
 
     def ready() -> None:
@@ -123,7 +121,7 @@ def train_cached(
         model.window.train()
         model.predictor.train()
 
-    def make() -> Prepared:
+    def make() -> Batch:
         return prepare(scenes, chooser, config.scenes, table, rng, clips)
 
     batches = prepared(make)

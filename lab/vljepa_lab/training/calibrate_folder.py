@@ -21,9 +21,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vljepa_lab.training.augmentation import distract
 from vljepa_lab.training.calibration import draw_scored, fit_calibration
 from vljepa_lab.training.command import folder_parser, say
-from vljepa_lab.training.distract import distract
 from vljepa_lab.world.clips import Record
 from vljepa_lab.world.dataset import open_shards
 from vljepa_lab.world.questions import Question, ask

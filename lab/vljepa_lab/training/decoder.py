@@ -15,10 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from vljepa_lab.training.asking import canonical_text, fixed_candidates
-from vljepa_lab.training.loop import Phase, Place
-from vljepa_lab.training.pairs import Pair
-from vljepa_lab.training.progress import Progress
-from vljepa_lab.training.schedule import make_optimizer
+from vljepa_lab.training.loop import Phase, Progress, RunContext, make_optimizer
+from vljepa_lab.training.predictions import Pair
 from vljepa_lab.training.texts import TextTable
 from vljepa_lab.world.captions import event_texts, noun, object_names, state_texts, vocabulary
 from vljepa_lab.world.state import ACTIONS, OBJECT_ACTIONS
@@ -112,12 +110,12 @@ def train_decoder(
     held_out: Sequence[Pair],
     words: DecoderWords,
     config: DecoderConfig,
-    place: Place,
+    context: RunContext,
     seed: int = 0,
 ) -> None:
     """Resumes from and ends with `decoder.pt`. pairs: from training scenes; on the CPU."""
     optimizer = make_optimizer([(model.y_decoder, 1.0)], config.rate)
-    phase = Phase("decoder", place, {"y_decoder": model.y_decoder}, optimizer, config.minutes)
+    phase = Phase("decoder", context, {"y_decoder": model.y_decoder}, optimizer, config.minutes)
     if phase.begin():
         return
     rng = random.Random(seed)

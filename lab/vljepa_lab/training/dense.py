@@ -13,14 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vljepa_lab.training.augment import augment
-from vljepa_lab.training.distract import distract
+from vljepa_lab.training.augmentation import augment, distract
+from vljepa_lab.training.distributed import device_of, moved
 from vljepa_lab.training.heads import FrameHeads
-from vljepa_lab.training.loop import Phase, Place
+from vljepa_lab.training.loop import Phase, Progress, RunContext, make_optimizer
 from vljepa_lab.training.losses import dense_loss
-from vljepa_lab.training.machine import device_of, moved
-from vljepa_lab.training.progress import Progress
-from vljepa_lab.training.schedule import make_optimizer
 from vljepa_lab.training.store import Scene, Store
 from vljepa_ros.models.vl_jepa.nano_model import VLJEPA, FrameStage
 
@@ -93,15 +90,15 @@ def train_dense(
     store: Store,
     held_out: Store,
     config: DenseConfig,
-    place: Place,
+    context: RunContext,
     seed: int = 0,
 ) -> FrameHeads:
     """Train `model.frame`; resumes from and ends with `dense.pt`. Returns the read-outs."""
-    machine = place.machine
+    machine = context.machine
     heads = FrameHeads(model.architecture.frame.dim)
     parts = {"frame": model.frame, "heads": heads}
     optimizer = make_optimizer([(model.frame, 1.0), (heads, 1.0)], config.rate)
-    phase = Phase("dense", place, parts, optimizer, config.minutes)
+    phase = Phase("dense", context, parts, optimizer, config.minutes)
     if phase.begin():
         freeze_statistics(model.frame)
         return heads

@@ -16,18 +16,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from vljepa_lab.training.asking import Row
-from vljepa_lab.training.augment import augment
+from vljepa_lab.training.augmentation import augment, distract
 from vljepa_lab.training.batches import Asked, Chooser, frames_of, prepared
 from vljepa_lab.training.contrast import Columns, LogitScale, answer_loss
 from vljepa_lab.training.dense import channels_last, freeze_statistics
-from vljepa_lab.training.distract import distract
+from vljepa_lab.training.distributed import moved
 from vljepa_lab.training.heads import FrameHeads, WindowHeads
-from vljepa_lab.training.loop import Phase, Place
+from vljepa_lab.training.loop import Phase, Progress, RunContext, make_optimizer
 from vljepa_lab.training.losses import dense_loss, locate_loss
-from vljepa_lab.training.machine import moved
 from vljepa_lab.training.paraphrases import Paraphrases
-from vljepa_lab.training.progress import Progress
-from vljepa_lab.training.schedule import make_optimizer
 from vljepa_lab.training.store import Scene, Store
 from vljepa_lab.training.texts import TextTable
 from vljepa_lab.world.clips import CLIP_FRAMES
@@ -58,7 +55,7 @@ class JointConfig:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class Batch:
     """One batch, ready: clips (pixels or features) [S, F, ...], rows window by window, texts looked
     up.
     """
@@ -72,7 +69,7 @@ class Prepared:
     frame_truth: dict[str, Tensor]
     window_truth: dict[str, Tensor]
 
-    def to(self, device: torch.device) -> Prepared:
+    def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
         return replace(
             self,
@@ -120,7 +117,7 @@ def prepare(
     table: TextTable,
     rng: random.Random,
     clips: Callable[[list[Asked]], Tensor],
-) -> Prepared:
+) -> Batch:
     """Draw a batch and look everything up."""
     batch = chooser.choose(count)
     rows = [row for asked in batch for window in asked.rows for row in window]
@@ -128,7 +125,7 @@ def prepare(
     query, valid = table.queries([row.question for row in rows])
     table.add_answers(columns.texts)
     spans = [(scenes[a.scene], slice(a.start, a.start + chooser.frames)) for a in batch]
-    return Prepared(
+    return Batch(
         clips(batch),
         batch,
         rows,
@@ -161,7 +158,7 @@ def train_joint(
     table: TextTable,
     store: Store,
     config: JointConfig,
-    place: Place,
+    context: RunContext,
     evaluate: Callable[[], dict[str, float]],
     seed: int = 0,
     name: str = "joint",
@@ -169,7 +166,7 @@ def train_joint(
     paraphrases: Paraphrases | None = None,
 ) -> None:
     """Resumes from and ends with `<name>.pt`; starts with what `<start_from>.pt` has."""
-    machine = place.machine
+    machine = context.machine
     frame_heads = FrameHeads(model.architecture.frame.dim)
     window_heads = WindowHeads(model.architecture.window.dim)
     scale = LogitScale()
@@ -186,7 +183,7 @@ def train_joint(
         [(part, config.frame_factor if key == "frame" else 1.0) for key, part in parts.items()],
         config.rate,
     )
-    phase = Phase(name, place, parts, optimizer, config.minutes)
+    phase = Phase(name, context, parts, optimizer, config.minutes)
     if phase.begin(start_from):
         freeze_statistics(model.frame)
         return
@@ -206,7 +203,7 @@ def train_joint(
         return augment(torch.from_numpy(pixels), generator, shift=0)
 
     def saved() -> None:
-        table.save(place.folder / "texts.pt")
+        table.save(context.folder / "texts.pt")
         print(f"{name}, validation:", evaluate(), flush=True)
 
     def ready() -> None:
@@ -214,7 +211,7 @@ def train_joint(
         model.train()
         freeze_statistics(model.frame)
 
-    def make() -> Prepared:
+    def make() -> Batch:
         return prepare(store.scenes, chooser, config.scenes, table, rng, clips)
 
     batches = prepared(make)
@@ -254,7 +251,7 @@ def train_joint(
     batches.close()
 
 
-def located_loss(where: Tensor | None, batch: Prepared, like: Tensor) -> Tensor:
+def located_loss(where: Tensor | None, batch: Batch, like: Tensor) -> Tensor:
     """Where the slots point; zero where the Predictor has none."""
     if where is None:
         return like.detach() * 0

@@ -1,11 +1,15 @@
-"""The frame of a phase's training loop: resume, learning rate, saving, stopping, all processes.
+"""A phase of training: time budget, progress, checkpoint, learning rate, stopping to go on later.
 
 Needs torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,18 +17,175 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vljepa_lab.training.checkpoint import load_checkpoint, load_into, save_checkpoint
-from vljepa_lab.training.machine import Machine
-from vljepa_lab.training.progress import Budget, Clock, Paused
-from vljepa_lab.training.schedule import set_rate
+from vljepa_lab.training.distributed import DistributedContext
+
+
+class BudgetExceeded(Exception):  # noqa: N818 - no error: what was asked for was done
+    """The time of this call is used up; everything is saved, the same command goes on."""
+
+
+@dataclass
+class Clock:
+    """Wall time of one call of the trainer, minutes; 0 means as long as it takes.
+
+    later: minutes of the phases after the present one, for the estimate of the time left.
+    """
+
+    minutes: float = 0.0
+    later: float = 0.0
+    _start: float = field(default_factory=time.monotonic)
+
+    @property
+    def spent(self) -> float:
+        """Minutes since the call began."""
+        return (time.monotonic() - self._start) / 60
+
+    @property
+    def over(self) -> bool:
+        """Whether the call should stop at the next good moment."""
+        return 0 < self.minutes <= self.spent
+
+    @property
+    def deadline(self) -> float | None:
+        """`time.monotonic()` at which the call should stop, or None."""
+        return self._start + 60 * self.minutes if self.minutes > 0 else None
+
+
+@dataclass
+class Budget:
+    """Wall time of one phase, minutes; `spent_before` counts earlier runs of a resumed phase."""
+
+    minutes: float
+    spent_before: float = 0.0
+    clock: Clock = field(default_factory=Clock)
+    _start: float = field(default_factory=time.monotonic)
+
+    @property
+    def spent(self) -> float:
+        """Minutes used, earlier runs included."""
+        return self.spent_before + (time.monotonic() - self._start) / 60
+
+    @property
+    def share(self) -> float:
+        """0..1 of the budget."""
+        return min(1.0, self.spent / self.minutes) if self.minutes > 0 else 1.0
+
+    @property
+    def left(self) -> float:
+        """Minutes until the phase ends."""
+        return max(0.0, self.minutes - self.spent)
+
+
+class Progress:
+    """Prints a line every `every` seconds."""
+
+    def __init__(
+        self, phase: str, budget: Budget, every: float = 20.0, quiet: bool = False
+    ) -> None:
+        self._phase, self._budget, self._every, self._quiet = phase, budget, every, quiet
+        self._sums: dict[str, float] = defaultdict(float)
+        self._counts: dict[str, int] = defaultdict(int)
+        self._last, self._samples, self._total = time.monotonic(), 0, 0
+
+    def add(self, samples: int, values: dict[str, float]) -> None:
+        """Count a step of `samples` windows or frames."""
+        self._samples += samples
+        self._total += samples
+        for name, value in values.items():
+            self._sums[name] += value
+            self._counts[name] += 1
+        now = time.monotonic()
+        if now - self._last < self._every or self._quiet:
+            return
+        rate = self._samples / (now - self._last)
+        means = " ".join(f"{k} {v / self._counts[k]:.3f}" for k, v in self._sums.items())
+        budget = self._budget
+        print(
+            f"{self._phase}: {budget.spent:.1f} min, {budget.left:.1f} left "
+            f"(about {budget.left + budget.clock.later:.0f} in all), {self._total} samples, "
+            f"{rate:.0f}/s | {means}",
+            file=sys.stderr,
+            flush=True,
+        )
+        self._sums.clear()
+        self._counts.clear()
+        self._last, self._samples = now, 0
+
+
+def save_checkpoint(file: Path, parts: dict[str, Any], spent: float, done: bool) -> None:
+    """parts: name -> anything with `state_dict`; spent: minutes so far."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    content = {name: part.state_dict() for name, part in parts.items()}
+    part_file = file.with_suffix(".part")
+    torch.save({"parts": content, "spent": spent, "done": done}, part_file)
+    part_file.replace(file)
+
+
+def load_checkpoint(file: Path) -> dict[str, Any] | None:
+    """What `save_checkpoint` wrote, or None where there is none."""
+    if not file.is_file():
+        return None
+    content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    return content
+
+
+def load_into(checkpoint: dict[str, Any], parts: dict[str, Any], partial: bool = False) -> None:
+    """Load the parts that the checkpoint has.
+
+    partial: parameters that the checkpoint lacks keep their values (those it has and the part lacks
+    are an error still).
+
+    Raises:
+        RuntimeError: the checkpoint does not fit.
+    """
+    for name, part in parts.items():
+        if name not in checkpoint["parts"]:
+            continue
+        state = checkpoint["parts"][name]
+        if isinstance(part, nn.Module):
+            found = part.load_state_dict(state, strict=not partial)
+            if found.unexpected_keys:
+                raise RuntimeError(f"{name}: the checkpoint has unknown {found.unexpected_keys}")
+        else:
+            part.load_state_dict(state)
+
+
+def make_optimizer(
+    groups: Iterable[tuple[nn.Module, float]], rate: float, decay: float = 0.04
+) -> torch.optim.AdamW:
+    """AdamW; each module with its factor on the learning rate; no decay on vectors and
+    positions.
+    """
+    settings = []
+    for module, factor in groups:
+        matrices: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
+        for name, parameter in module.named_parameters():
+            if parameter.requires_grad:
+                plain = parameter.ndim > 1 and "position" not in name and "extra" not in name
+                (matrices if plain else others).append(parameter)
+        settings.append({"params": matrices, "weight_decay": decay, "factor": factor})
+        settings.append({"params": others, "weight_decay": 0.0, "factor": factor})
+    return torch.optim.AdamW(settings, lr=rate, betas=(0.9, 0.98))
+
+
+def set_rate(
+    optimizer: torch.optim.Optimizer, rate: float, step: int, share: float, warmup: int
+) -> None:
+    """Linear warm-up over `warmup` steps, then a cosine over the phase's `share` of its budget down
+    to 2%.
+    """
+    cosine = 0.98 * 0.5 * (1 + math.cos(math.pi * share)) + 0.02
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["factor"] * cosine * min(1.0, (step + 1) / warmup)
 
 
 @dataclass(frozen=True)
-class Place:
+class RunContext:
     """Where and how long training runs: the folder of the checkpoints, the machine, the clock."""
 
     folder: Path
-    machine: Machine = field(default_factory=Machine)
+    machine: DistributedContext = field(default_factory=DistributedContext)
     clock: Clock = field(default_factory=Clock)
 
 
@@ -36,19 +197,19 @@ class Phase:
     """
 
     name: str
-    place: Place
+    context: RunContext
     parts: Mapping[str, nn.Module]
     optimizer: torch.optim.Optimizer
     minutes: float
     budget: Budget = field(init=False)
 
     def __post_init__(self) -> None:
-        self.budget = Budget(self.minutes, clock=self.place.clock)
+        self.budget = Budget(self.minutes, clock=self.context.clock)
 
     @property
     def file(self) -> Path:
         """Its checkpoint."""
-        return self.place.folder / f"{self.name}.pt"
+        return self.context.folder / f"{self.name}.pt"
 
     def begin(self, start_from: str = "") -> bool:
         """Load its checkpoint, else the parts that `folder/<start_from>.pt` has.
@@ -58,14 +219,14 @@ class Phase:
         """
         saved = load_checkpoint(self.file)
         for part in self.parts.values():
-            part.to(self.place.machine.device)
+            part.to(self.context.machine.device)
         if saved is not None:
             done = bool(saved["done"])
             keep: dict[str, Any] = dict(self.parts)
             load_into(saved, keep if done else keep | {"optimizer": self.optimizer}, partial=True)
-            self.budget = Budget(self.minutes, saved["spent"], self.place.clock)
+            self.budget = Budget(self.minutes, saved["spent"], self.context.clock)
             return done and saved["spent"] >= 0.999 * self.minutes
-        start = load_checkpoint(self.place.folder / f"{start_from}.pt") if start_from else None
+        start = load_checkpoint(self.context.folder / f"{start_from}.pt") if start_from else None
         if start is not None:
             load_into(start, dict(self.parts), partial=True)
         return False
@@ -84,23 +245,23 @@ class Phase:
         before the first step and after `saved` (to set the modules' modes).
 
         Raises:
-            Paused: the call's time is over; a checkpoint was written.
+            BudgetExceeded: the call's time is over; a checkpoint was written.
         """
-        machine, budget, step = self.place.machine, self.budget, 0
+        machine, budget, step = self.context.machine, self.budget, 0
         machine.same_start(self.parts.values())
         ready()
         # The first process's clock for all: a process that saved alone would wait for ever.
         next_save = machine.agreed(budget.spent)[0] + save_every
         while True:
             share, spent, over = machine.agreed(
-                budget.share, budget.spent, float(self.place.clock.over)
+                budget.share, budget.spent, float(self.context.clock.over)
             )
             if share >= 1:
                 break
             if over or spent > next_save:
                 self._save(False)
                 if over:
-                    raise Paused(self.name)
+                    raise BudgetExceeded(self.name)
                 if machine.first:
                     saved()
                 ready()
@@ -114,17 +275,17 @@ class Phase:
         machine.wait()
 
     def _save(self, done: bool) -> None:
-        if self.place.machine.first:
+        if self.context.machine.first:
             keep: dict[str, Any] = dict(self.parts)
             keep |= {} if done else {"optimizer": self.optimizer}
             save_checkpoint(self.file, keep, self.budget.spent, done)
-        self.place.machine.wait()
+        self.context.machine.wait()
 
     def descend(self, loss: Tensor, limit: float = 1.0) -> None:
         """One step down the loss, gradients averaged over all processes, norm at most `limit`."""
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         trained = [p for group in self.optimizer.param_groups for p in group["params"]]
-        self.place.machine.average_gradients(trained)
+        self.context.machine.average_gradients(trained)
         torch.nn.utils.clip_grad_norm_(trained, limit)
         self.optimizer.step()

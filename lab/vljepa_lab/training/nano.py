@@ -18,12 +18,11 @@ import torch
 
 from vljepa_lab.training.asking import frequent_answers, frequent_texts
 from vljepa_lab.training.cached import frame_features, train_cached
-from vljepa_lab.training.checkpoint import load_checkpoint, load_into
 from vljepa_lab.training.decoder import decoder_words
 from vljepa_lab.training.dense import probe, train_dense
+from vljepa_lab.training.distributed import DistributedContext
 from vljepa_lab.training.joint import train_joint
-from vljepa_lab.training.loop import Place
-from vljepa_lab.training.machine import Machine
+from vljepa_lab.training.loop import BudgetExceeded, Clock, RunContext, load_checkpoint, load_into
 from vljepa_lab.training.nano_config import (
     PHASES,
     TRAINED,
@@ -34,8 +33,7 @@ from vljepa_lab.training.nano_config import (
 from vljepa_lab.training.nano_finish import Trainee, finish, spread
 from vljepa_lab.training.nano_start import load_trunk, make_trunk, newest
 from vljepa_lab.training.paraphrases import Paraphrases, text_ceiling
-from vljepa_lab.training.progress import Clock, Paused
-from vljepa_lab.training.quick_eval import quick_accuracy
+from vljepa_lab.training.predictions import quick_accuracy
 from vljepa_lab.training.store import Scene, Store
 from vljepa_lab.training.text_side import load_text_side, train_text_side
 from vljepa_lab.training.texts import TextTable
@@ -57,7 +55,7 @@ def train_nano(config: NanoConfig) -> None:
     Raises:
         ValueError: an unknown phase.
         GateError: the dense phase ended without reaching `config.gate`.
-        Paused: `config.budget_minutes` are used up.
+        BudgetExceeded: `config.budget_minutes` are used up.
     """
     unknown = set(config.phases) - set(PHASES)
     if unknown:
@@ -65,14 +63,14 @@ def train_nano(config: NanoConfig) -> None:
             f"unknown phase {', '.join(sorted(unknown))}; allowed: {', '.join(PHASES)}"
         )
     torch.set_num_threads(config.threads)
-    machine = Machine.here(config.device, config.precision)
-    place = Place(config.run, machine, Clock(config.budget_minutes))
+    machine = DistributedContext.here(config.device, config.precision)
+    context = RunContext(config.run, machine, Clock(config.budget_minutes))
     try:
         if "data" in config.phases and machine.first:
-            _render(config, place.clock)
+            _render(config, context.clock)
         machine.wait()
         if set(config.phases) - {"data"}:
-            _train(config, place)
+            _train(config, context)
     finally:
         machine.close()
 
@@ -80,10 +78,10 @@ def train_nano(config: NanoConfig) -> None:
 def _render(config: NanoConfig, clock: Clock) -> None:
     for plan in data_plans(config):
         if not generate(plan, config.workers, clock.deadline):
-            raise Paused("data")
+            raise BudgetExceeded("data")
 
 
-def _start(config: NanoConfig, machine: Machine) -> Trainee:
+def _start(config: NanoConfig, machine: DistributedContext) -> Trainee:
     """The model with its frozen trunk, the texts that are known, the scenes."""
     config.run.mkdir(parents=True, exist_ok=True)
     if machine.first:
@@ -118,7 +116,7 @@ def _start(config: NanoConfig, machine: Machine) -> Trainee:
     return Trainee(model, tokenizer, table, words, store, held_out)
 
 
-def _known_texts(config: NanoConfig, table: TextTable, machine: Machine) -> Paraphrases:
+def _known_texts(config: NanoConfig, table: TextTable, machine: DistributedContext) -> Paraphrases:
     """Embed the texts that will be met again and again; the first process for all."""
     chance = random.Random(config.seed)
     questions = frequent_texts("train", chance)
@@ -139,16 +137,16 @@ def _known_texts(config: NanoConfig, table: TextTable, machine: Machine) -> Para
     return paraphrases
 
 
-def _train(config: NanoConfig, place: Place) -> None:
+def _train(config: NanoConfig, context: RunContext) -> None:
     """All phases but the rendering."""
-    machine, seed = place.machine, config.seed
+    machine, seed = context.machine, config.seed
     trainee = _start(config, machine)
     model, table, store = trainee.model, trainee.table, trainee.store
     wanted = [phase for phase in PHASES if phase in config.phases]
 
     def begin(phase: str) -> bool:
         later = wanted[wanted.index(phase) + 1 :] if phase in wanted else []
-        place.clock.later = sum(config.minutes_of(name) for name in later)
+        context.clock.later = sum(config.minutes_of(name) for name in later)
         return phase in wanted
 
     def evaluate() -> dict[str, float]:
@@ -157,39 +155,39 @@ def _train(config: NanoConfig, place: Place) -> None:
         return found | {f"text {name}": share for name, share in ceiling.items()}
 
     if begin("text"):
-        _text(config, place, trainee)
-    load_text_side(model, place)
+        _text(config, context, trainee)
+    load_text_side(model, context)
     if begin("dense"):
-        _dense(config, place, trainee)
+        _dense(config, context, trainee)
     paraphrases = None
     if set(wanted) & set(TRAINED):
         paraphrases = _known_texts(config, table, machine)
     joint = partial(train_joint, model, table, store)
     if begin("joint"):
-        joint(config.joint, place, evaluate, seed, paraphrases=paraphrases)
+        joint(config.joint, context, evaluate, seed, paraphrases=paraphrases)
     for phase in ("cached", "refine", "predictor"):
         if not begin(phase):
             continue
         start = newest(config, before=phase)
         if phase == "refine":
-            joint(config.refine, place, evaluate, seed, phase, start, paraphrases)
+            joint(config.refine, context, evaluate, seed, phase, start, paraphrases)
             continue
         scenes = spread(store.scenes, config.cached_scenes)
         features = _features(trainee, scenes, config, machine, start)
         train_cached(
-            model, table, scenes, getattr(config, phase), place, evaluate, features, seed,
+            model, table, scenes, getattr(config, phase), context, evaluate, features, seed,
             phase, start, paraphrases,
         )  # fmt: skip
     model.to("cpu")
     if set(wanted) & {"decoder", "export"} and machine.first:
         begin("decoder")
-        finish(config, place, trainee)
+        finish(config, context, trainee)
 
 
-def _text(config: NanoConfig, place: Place, trainee: Trainee) -> None:
+def _text(config: NanoConfig, context: RunContext, trainee: Trainee) -> None:
     """The Y-Encoder on texts alone; what was embedded before it is of no use after it."""
     model, run = trainee.model, config.run
-    done = load_text_side(model, place)
+    done = load_text_side(model, context)
     start = load_checkpoint(config.start) if config.start is not None and not done else None
     if start is not None:
         load_into(start, {"text_head": model.text_head})
@@ -198,23 +196,23 @@ def _text(config: NanoConfig, place: Place, trainee: Trainee) -> None:
     def evaluate() -> dict[str, float]:
         return text_ceiling(model.text_head, TextTable(model.text_trunk, tokenizer))
 
-    train_text_side(model, tokenizer, config.text, place, evaluate, config.seed)
+    train_text_side(model, tokenizer, config.text, context, evaluate, config.seed)
     if not done:
         trainee.table.forget()
-        if place.machine.first:
+        if context.machine.first:
             (run / "texts.pt").unlink(missing_ok=True)
 
 
-def _dense(config: NanoConfig, place: Place, trainee: Trainee) -> None:
+def _dense(config: NanoConfig, context: RunContext, trainee: Trainee) -> None:
     """The dense phase, and the gate behind it unless the joint phase has begun already."""
-    gate, machine = config.gate, place.machine
+    gate, machine = config.gate, context.machine
     model, store, held_out = trainee.model, trainee.store, trainee.held_out
     tested = Store(config.data / "gate", gate.scenes)
     tested.refresh()
     for extension in range(gate.extensions + 1):
         minutes = config.dense.minutes * (1 + extension / 4)
         dense = replace(config.dense, minutes=minutes)
-        heads = train_dense(model, store, held_out, dense, place, config.seed)
+        heads = train_dense(model, store, held_out, dense, context, config.seed)
         if (config.run / "joint.pt").is_file() or not tested.scenes:
             return
         seen = probe(model.frame, heads, tested)
@@ -238,7 +236,11 @@ def _dense(config: NanoConfig, place: Place, trainee: Trainee) -> None:
 
 
 def _features(
-    trainee: Trainee, scenes: list[Scene], config: NanoConfig, machine: Machine, phase: str
+    trainee: Trainee,
+    scenes: list[Scene],
+    config: NanoConfig,
+    machine: DistributedContext,
+    phase: str,
 ) -> torch.Tensor:
     """Frame features with the frame stage of a phase, kept on the disk."""
     model = trainee.model
@@ -261,7 +263,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     try:
         train_nano(config)
-    except Paused as paused:
+    except BudgetExceeded as paused:
         print(f"stopped in {paused} with everything saved: the same command goes on", flush=True)
         return TO_BE_CONTINUED
     except GateError as error:

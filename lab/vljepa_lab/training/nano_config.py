@@ -10,8 +10,8 @@ from pathlib import Path
 from vljepa_lab.training.cached import CachedConfig
 from vljepa_lab.training.decoder import DecoderConfig
 from vljepa_lab.training.dense import DenseConfig
+from vljepa_lab.training.distributed import DEVICES, PRECISIONS
 from vljepa_lab.training.joint import JointConfig
-from vljepa_lab.training.machine import DEVICES, PRECISIONS
 from vljepa_lab.training.text_side import TextConfig
 from vljepa_lab.world.dataset import Plan
 from vljepa_ros.models.vl_jepa.nano_config import FrameSizes, PredictorSizes, WindowSizes

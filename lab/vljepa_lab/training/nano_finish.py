@@ -10,14 +10,12 @@ from tokenizers import Tokenizer
 from vljepa_lab.training.asking import canonical_text
 from vljepa_lab.training.calibration import calibrate
 from vljepa_lab.training.card import Trained, write_card
-from vljepa_lab.training.checkpoint import load_checkpoint, load_into
 from vljepa_lab.training.decoder import known_keys, train_decoder
-from vljepa_lab.training.loop import Place
+from vljepa_lab.training.loop import RunContext, load_checkpoint, load_into
+from vljepa_lab.training.model_folder_writer import Contents, write_model_folder
 from vljepa_lab.training.nano_config import TRAINED, NanoConfig
 from vljepa_lab.training.nano_words import demo_vocabulary
-from vljepa_lab.training.package import Contents, write_model_folder
-from vljepa_lab.training.pairs import Pair, predicted_pairs
-from vljepa_lab.training.quick_eval import quick_accuracy
+from vljepa_lab.training.predictions import Pair, predicted_pairs, quick_accuracy
 from vljepa_lab.training.store import Scene, Store
 from vljepa_lab.training.text_side import tuned_parameters
 from vljepa_lab.training.texts import TextTable
@@ -46,7 +44,7 @@ def spread(scenes: list[Scene], count: int) -> list[Scene]:
     return [scenes[index * len(scenes) // count] for index in range(count)]
 
 
-def finish(config: NanoConfig, place: Place, trainee: Trainee) -> None:
+def finish(config: NanoConfig, context: RunContext, trainee: Trainee) -> None:
     """Y-Decoder, calibration and export, from the newest of the trained checkpoints."""
     model, table, words = trainee.model, trainee.table, trainee.words
     minutes: dict[str, float] = {}
@@ -70,7 +68,7 @@ def finish(config: NanoConfig, place: Place, trainee: Trainee) -> None:
         if not (done and done["done"]):
             scenes = spread(trainee.store.scenes, config.pair_scenes)
             pairs = list(predicted_pairs(model, table, scenes, config.pair_windows, config.seed))
-        train_decoder(model, table, pairs, validation, words, config.decoder, place, config.seed)
+        train_decoder(model, table, pairs, validation, words, config.decoder, context, config.seed)
     if "export" not in config.phases:
         return
     saved = load_checkpoint(config.run / "decoder.pt")

@@ -7,7 +7,7 @@ from __future__ import annotations
 import torch
 from tokenizers import Tokenizer
 
-from vljepa_lab.training.checkpoint import load_checkpoint
+from vljepa_lab.training.loop import load_checkpoint
 from vljepa_lab.training.nano_config import TRAINED, NanoConfig
 from vljepa_lab.training.nano_words import world_words
 from vljepa_lab.training.trunk import build_trunk

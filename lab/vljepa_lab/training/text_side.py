@@ -19,11 +19,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vljepa_lab.training.asking import wordings_of_questions
-from vljepa_lab.training.checkpoint import load_checkpoint, load_into
-from vljepa_lab.training.loop import Phase, Place
+from vljepa_lab.training.loop import (
+    Phase,
+    Progress,
+    RunContext,
+    load_checkpoint,
+    load_into,
+    make_optimizer,
+)
 from vljepa_lab.training.paraphrases import broader, meanings, named_meanings, together
-from vljepa_lab.training.progress import Progress
-from vljepa_lab.training.schedule import make_optimizer
 from vljepa_lab.training.trunk import rounded_trunk
 from vljepa_lab.world.captions import noun, object_names
 from vljepa_ros.models.vl_jepa.nano_heads import TextTrunk
@@ -113,7 +117,7 @@ def train_text_side(
     model: VLJEPA,
     tokenizer: TextTokenizer,
     config: TextConfig,
-    place: Place,
+    context: RunContext,
     evaluate: Callable[[], dict[str, float]],
     seed: int = 0,
 ) -> None:
@@ -121,7 +125,7 @@ def train_text_side(
 
     evaluate: called where a checkpoint is written.
     """
-    machine, trunk = place.machine, model.text_trunk
+    machine, trunk = context.machine, model.text_trunk
     upper = _Upper(trunk, tokenizer, config.layers)
     tuned = nn.ModuleList(trunk.layers[-config.layers :])
     tuned.requires_grad_(True)
@@ -130,7 +134,7 @@ def train_text_side(
     optimizer = make_optimizer(
         [(tuned, config.layer_factor), (model.text_head, 1.0), (questions, 1.0)], config.rate
     )
-    phase = Phase("text", place, parts, optimizer, config.minutes)
+    phase = Phase("text", context, parts, optimizer, config.minutes)
     try:
         if phase.begin():
             return
@@ -179,11 +183,11 @@ def _numbers(rows: list[tuple[str, str]]) -> tuple[Tensor, Tensor]:
     return own, torch.tensor([number.get(broader(key), -1) for key, _ in rows])
 
 
-def load_text_side(model: VLJEPA, place: Place) -> bool:
+def load_text_side(model: VLJEPA, context: RunContext) -> bool:
     """Take over what a finished phase left in the run, the trunk rounded to what is stored; False
     where there is none.
     """
-    saved = load_checkpoint(place.folder / "text.pt")
+    saved = load_checkpoint(context.folder / "text.pt")
     if saved is None or not saved["done"]:
         return False
     load_into(saved, {"text_trunk": model.text_trunk, "text_head": model.text_head})

@@ -139,7 +139,7 @@ class Renderer:
         position: Sequence[float] | Array,
         quat: Sequence[float] | Array = (1, 0, 0, 0),
     ) -> None:
-        """Place a body: metres, quaternion (w, x, y, z)."""
+        """RunContext a body: metres, quaternion (w, x, y, z)."""
         k = self._mocap[body]
         self.data.mocap_pos[k] = position
         self.data.mocap_quat[k] = quat

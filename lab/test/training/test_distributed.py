@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import vljepa_ros
-from vljepa_lab.training.machine import Machine
+from vljepa_lab.training.distributed import DistributedContext
 from vljepa_ros.resources import model_dir
 
 TWO = """
@@ -26,14 +26,14 @@ from vljepa_ros.models.vl_jepa.nano_text import TextTokenizer
 from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
 from vljepa_lab.training.dense import DenseConfig, train_dense
 from vljepa_lab.training.joint import JointConfig, train_joint
-from vljepa_lab.training.loop import Place
-from vljepa_lab.training.machine import Machine
-from vljepa_lab.training.progress import Clock
+from vljepa_lab.training.loop import RunContext
+from vljepa_lab.training.distributed import DistributedContext
+from vljepa_lab.training.loop import Clock
 from vljepa_lab.training.store import Store
 from vljepa_lab.training.texts import TextTable
 
 shards, run, tokenizer = map(Path, sys.argv[1:4])
-machine = Machine.here("cpu", "bf16")
+machine = DistributedContext.here("cpu", "bf16")
 torch.manual_seed(machine.rank)  # other weights in each process: the first one's must win
 model = VLJEPA(Architecture(
     frame=FrameSizes(widths=(8, 8), residual=(0, 0), dim=16, heads=2),
@@ -47,12 +47,12 @@ for p in model.text_trunk.parameters():
     torch.nn.init.normal_(p, 0, 0.1)
 store, none = Store(shards), Store(run / "none")
 store.refresh()
-place = Place(run, machine, Clock())
-train_dense(model, store, none, DenseConfig(minutes=0.01, batch=4, warmup=1), place)
+context = RunContext(run, machine, Clock())
+train_dense(model, store, none, DenseConfig(minutes=0.01, batch=4, warmup=1), context)
 table = TextTable(model.text_trunk, TextTokenizer(tokenizer))
 time.sleep(machine.rank)  # clocks differ: when to save must be the first one's decision
 train_joint(model, table, store, JointConfig(minutes=0.04, scenes=2, questions=2, warmup=1,
-            save_every=0.005), place, dict)
+            save_every=0.005), context, dict)
 trained = (model.frame, model.window, model.predictor, model.text_head)
 weights = [p.detach().double().sum() for part in trained for p in part.parameters()]
 mine = torch.stack(weights)
@@ -65,7 +65,8 @@ machine.close()
 
 @pytest.mark.timeout(600)
 def test_two_processes_end_with_one_model(shards: Path, tmp_path: Path) -> None:
-    source = str(Path(vljepa_ros.__file__).parents[1])
+    root = Path(vljepa_ros.__file__).parents[1]
+    path = f"{root}{os.pathsep}{root / 'lab'}"
     frames = np.load(shards / "shard_00000.npy")
     np.save(shards / "shard_00000.npy", frames.repeat(4, 2).repeat(4, 3))
     script = tmp_path / "two.py"
@@ -79,7 +80,7 @@ def test_two_processes_end_with_one_model(shards: Path, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         timeout=580,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": source},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path},
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "same 0 2" in done.stdout
@@ -88,7 +89,7 @@ def test_two_processes_end_with_one_model(shards: Path, tmp_path: Path) -> None:
 
 
 def test_one_process_needs_nothing() -> None:
-    machine = Machine.here("cpu")
+    machine = DistributedContext.here("cpu")
     assert (machine.first, machine.processes, machine.bf16) == (True, 1, False)
     assert machine.agreed(1.5, 2.0) == (1.5, 2.0)
     layer = torch.nn.Linear(2, 2)
@@ -105,10 +106,10 @@ def test_one_process_needs_nothing() -> None:
 )
 def test_what_does_not_exist_is_refused(device: str, precision: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        Machine.here(device, precision)
+        DistributedContext.here(device, precision)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_refused() -> None:
     with pytest.raises(ValueError, match="torch finds no GPU here"):
-        Machine.here("cuda")
+        DistributedContext.here("cuda")

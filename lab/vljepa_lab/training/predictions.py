@@ -1,18 +1,20 @@
-"""Accuracy per task on validation scenes, in torch, beside the blind baseline. Needs torch.
+"""What the model in training answers: embeddings for the Y-Decoder and the calibration, accuracy.
 
-For training only: the figures that are published come from `vljepa eval` through the shipped
-engine.
+The accuracy per task on validation scenes stands beside the blind baseline. For training only: the
+figures that are published come from `vljepa eval` through the shipped engine. Needs torch.
 """
 
 from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from vljepa_lab.training.machine import device_of
+from vljepa_lab.training.distributed import device_of
 from vljepa_lab.training.store import Scene
 from vljepa_lab.training.texts import TextTable
 from vljepa_lab.world.clips import CLIP_FRAMES
@@ -82,3 +84,34 @@ def quick_accuracy(
             for task, c in keys.items()
         }
     return result
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A question about a clip and the embedding [D] that the Predictor answered with."""
+
+    question: Question
+    predicted: Tensor
+
+
+def predicted_pairs(
+    model: VLJEPA,
+    table: TextTable,
+    scenes: list[Scene],
+    windows: int,
+    seed: int,
+    wording: str = "train",
+) -> Iterator[Pair]:
+    """All questions about `windows` windows of each scene."""
+    rng, device = random.Random(seed), device_of(model.predictor)
+    for number, scene in enumerate(scenes):
+        lasts = sorted(rng.sample(range(CLIP_FRAMES - 1, len(scene.frames)), windows))
+        tokens = clip_tokens(model, scene, lasts)
+        for row, last in enumerate(lasts):
+            questions = questions_of(scene, last, seed + number, wording)
+            query, valid = table.queries([q.text for q in questions])
+            with torch.no_grad():
+                visual = tokens[row : row + 1].expand(len(questions), -1, -1)
+                predicted = model.predictor(visual, query.to(device), valid.to(device)).cpu()
+            for question, vector in zip(questions, predicted, strict=True):
+                yield Pair(question, vector.clone())

@@ -10,8 +10,8 @@ pytest.importorskip("torch")
 
 import torch
 
-from vljepa_lab.training.checkpoint import save_checkpoint
-from vljepa_lab.training.unrounded import write_unrounded
+from vljepa_lab.training.export_fp32 import write_unrounded
+from vljepa_lab.training.loop import save_checkpoint
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.folder import load_config

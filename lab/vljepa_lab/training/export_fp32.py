@@ -1,6 +1,6 @@
 """The model folder of a run with its weights in fp32: what rounding is judged against.
 
-`python -m vljepa_lab.training.unrounded --run RUN --model FOLDER --out OTHER`, then
+`python -m vljepa_lab.training.export_fp32 --run RUN --model FOLDER --out OTHER`, then
 `vljepa eval --model FOLDER --beside OTHER --beside-engine torch`. Only the torch engine runs it:
 graphs point into the rounded file, so they are left out. Needs torch.
 """
@@ -16,8 +16,8 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from vljepa_lab.training.checkpoint import load_checkpoint, load_into
-from vljepa_lab.training.export import GRAPHS, WEIGHTS, sha256_of
+from vljepa_lab.training.loop import load_checkpoint, load_into
+from vljepa_lab.training.model_folder_writer import GRAPHS, WEIGHTS, sha256_of
 from vljepa_lab.training.nano_config import TRAINED
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.folder import load_config
@@ -72,7 +72,7 @@ def write_unrounded(run: Path, folder: Path, out: Path) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Command."""
     parser = argparse.ArgumentParser(
-        prog="python -m vljepa_lab.training.unrounded", description=__doc__
+        prog="python -m vljepa_lab.training.export_fp32", description=__doc__
     )
     parser.add_argument("--run", type=Path, required=True, help="folder of the checkpoints")
     parser.add_argument("--model", type=Path, required=True, help="folder exported from them")

@@ -20,7 +20,7 @@ PRECISIONS = ("auto", "fp32", "bf16")
 
 
 @dataclass(frozen=True)
-class Machine:
+class DistributedContext:
     """rank of this process among `processes`; bf16: matrix products in bfloat16 (autocast)."""
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -29,7 +29,7 @@ class Machine:
     bf16: bool = False
 
     @classmethod
-    def here(cls, device: str = "auto", precision: str = "auto") -> Machine:
+    def here(cls, device: str = "auto", precision: str = "auto") -> DistributedContext:
         """This process, as torchrun's variables say, and the others if there are any.
 
         device: auto takes a GPU where there is one. precision: auto is bf16 on a GPU that has it,
