@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vljepa_lab.evaluation.bench_engine import BenchSettings, bench_engine
-from vljepa_lab.evaluation.engine_table import table
+from vljepa_lab.bench.engine import BenchSettings, bench_engine, table
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Clip
 from vljepa_ros.models.config import ModelError

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from vljepa_lab.evaluation.transport_bench import measure
+from vljepa_lab.bench.transport import measure
 
 from .conftest import builtin_only
 

@@ -40,7 +40,8 @@ LAB_ALLOWED = {
     "vljepa_lab.training": {"world", "convert"},
     "vljepa_lab.evaluation": {"world", "training", "convert"},
     "vljepa_lab.compare": {"world", "training", "evaluation", "bench"},
-    "vljepa_lab.cli": {"world", "training", "evaluation", "convert"},
+    "vljepa_lab.bench": {"world", "convert", "evaluation"},
+    "vljepa_lab.cli": {"world", "training", "evaluation", "bench", "convert"},
 }
 # `source:=world` renders the simulated world where the lab is installed, and says so elsewhere.
 LAZY_LAB = {ROBOT / "perception" / "image_source.py"}

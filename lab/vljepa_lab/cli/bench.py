@@ -1,21 +1,16 @@
-"""`vljepa bench`: speed of the running graph, beside a control measured in the same run."""
+"""`vljepa bench`: speed, beside a control measured in the same run."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vljepa_lab.cli import bench_bags, bench_engine, bench_memory, bench_triggers
-from vljepa_lab.evaluation.result_file import write_result
-from vljepa_ros.cli.arguments import natural_number, positive_seconds
-from vljepa_ros.cli.failure import CliError
+from vljepa_lab.results import add_result_options
+from vljepa_ros.cli.arguments import natural_number, non_negative_seconds, positive_seconds
 
-BENCH_DOMAIN = 74  # so that a benchmark meets nobody
+Run = Callable[[argparse.Namespace], int]
 
 
 def add(commands: Any) -> None:
@@ -26,7 +21,7 @@ def add(commands: Any) -> None:
         description="Measure speed end to end, beside a control measured in the same run. Absolute "
         "times belong to this machine; judge by the ratios.",
     )
-    parser.set_defaults(run=lambda args: _no_bench(parser))
+    parser.set_defaults(run=lambda args: parser.print_help() or 0)
     benches = parser.add_subparsers(title="benchmarks", metavar="NAME", dest="bench")
     graph = benches.add_parser(
         "graph",
@@ -34,38 +29,19 @@ def add(commands: Any) -> None:
         description="Latency from a camera image (640x480, 10 fps, from another process) to the "
         "embedding, beside the bare model and the bare transport.",
     )
-    _common(graph, seconds=60.0)
-    graph.set_defaults(run=_run_graph)
+    _add_stream_options(graph, 60.0, _run_graph)
     vqa = benches.add_parser(
         "vqa",
         help="latency of answer_question while streaming",
         description="Latency of answer_question with 2, 10 and 1000 candidates while a camera "
         "streams, beside the bare Predictor pass; and the stream's rate before and during it.",
     )
-    _common(vqa, seconds=10.0)
-    vqa.set_defaults(run=_run_vqa)
-    find = benches.add_parser(
-        "find",
-        help="latency of find_moments while streaming",
-        description="Latency of find_moments over a filled memory while a camera streams, beside "
-        "the same text and search without nodes; and the stream's rate with and without requests.",
-    )
-    _common(find, seconds=60.0)
-    find.add_argument(
-        "--rows",
-        type=natural_number,
-        default=100_000,
-        metavar="N",
-        help="in the memory at the start (default: 100000, 28 hours at one a second)",
-    )
-    find.set_defaults(run=_run_find)
-    bench_engine.add(benches)
-    bench_memory.add(benches)
-    bench_triggers.add(benches)
-    bench_bags.add(benches)
+    _add_stream_options(vqa, 10.0, _run_vqa)
+    _add_engine(benches)
+    _add_memory(benches)
 
 
-def _common(parser: argparse.ArgumentParser, seconds: float) -> None:
+def _add_stream_options(parser: argparse.ArgumentParser, seconds: float, run: Run) -> None:
     parser.add_argument("--model", default="nano", metavar="NAME_OR_FOLDER", help="default: nano")
     parser.add_argument("--engine", default="auto", metavar="NAME", help="default: auto")
     parser.add_argument(
@@ -75,103 +51,146 @@ def _common(parser: argparse.ArgumentParser, seconds: float) -> None:
         metavar="S",
         help=f"length of the measured stream (default: {seconds:g})",
     )
-    parser.add_argument("--save", type=Path, metavar="FILE", help="write the JSON to a file too")
-    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    add_result_options(parser)
+    parser.set_defaults(run=run)
 
 
-def _no_bench(parser: argparse.ArgumentParser) -> int:
-    parser.print_help()
-    return 0
+def _add_engine(benches: Any) -> None:
+    parser = benches.add_parser(
+        "engine",
+        help="ms per clip and part of every engine, ratio to torch eager, parity",
+        description="Every engine of a model in one run, alternating. The ratio is torch eager's "
+        "time in fp32 over the engine's. With --random-weights a full-sized VL-JEPA is measured "
+        "without a checkpoint; --tiny makes it small enough for any CPU.",
+    )
+    parser.add_argument("--model", default="nano", metavar="NAME_OR_FOLDER", help="default: nano")
+    parser.add_argument(
+        "--engines",
+        type=_names,
+        metavar="LIST",
+        help="for example onnxruntime,torch:bf16 (default: every one that can run)",
+    )
+    parser.add_argument("--random-weights", action="store_true", help="with --model full only")
+    parser.add_argument("--tiny", action="store_true", help="small sizes, with --random-weights")
+    for name, default in (("frames", ()), ("queries", (1,)), ("batch", (1, 2, 4, 8))):
+        parser.add_argument(
+            f"--{name}", type=_numbers, default=default, metavar="LIST", help="for example 1,8"
+        )
+    parser.add_argument(
+        "--samples", type=natural_number, default=200, metavar="N", help="of each figure"
+    )
+    parser.add_argument(
+        "--threads", type=natural_number, default=1, metavar="N", help="CPU threads (default: 1)"
+    )
+    parser.add_argument(
+        "--clips",
+        type=Path,
+        metavar="DIR",
+        help="real clips for the parity: a video, a folder of videos, or shards of scenes "
+        "(default: the model's demo video)",
+    )
+    parser.add_argument(
+        "--parity-clips", type=natural_number, default=320, metavar="N", help="default: 320"
+    )
+    add_result_options(parser)
+    parser.set_defaults(run=_run_engine)
+
+
+def _add_memory(benches: Any) -> None:
+    parser = benches.add_parser(
+        "memory",
+        help="insert rate, query latency, recall and size of the memory",
+        description="Fill memories with vectors that are spread like a robot's embeddings (see "
+        "doc/memory.md) and measure inserts, queries, recall@10 against exact search, and size. "
+        "The million rows take some minutes.",
+    )
+    parser.add_argument(
+        "--size",
+        action="append",
+        type=_size,
+        metavar="ROWSxDIM",
+        help="may be repeated (default: 10000x256 100000x256 1000000x256 10000x1536 100000x1536)",
+    )
+    parser.add_argument(
+        "--queries", type=natural_number, default=200, metavar="N", help="default: 200"
+    )
+    parser.add_argument(
+        "--trickle",
+        type=non_negative_seconds,
+        default=60.0,
+        metavar="S",
+        help="write 10 rows a second for S seconds and measure their cost; 0: not (default: 60)",
+    )
+    parser.add_argument("--folder", type=Path, metavar="DIR", help="disk to use (default: temp)")
+    add_result_options(parser)
+    parser.set_defaults(run=_run_memory)
 
 
 def _run_graph(args: argparse.Namespace) -> int:
-    from vljepa_lab.evaluation.bench_graph import bench_graph
-    from vljepa_ros.cli.client import GraphClient
+    from vljepa_lab.bench.graph import bench_graph
+    from vljepa_lab.bench.harness import as_lines, report
 
-    namespace, options = _graph_of_its_own()
-    topic = f"/{namespace}/camera/image_raw"
-
-    def measure() -> dict[str, Any]:
-        with GraphClient(namespace, BENCH_DOMAIN) as graph:
-            return bench_graph(
-                graph, args.model, args.engine, args.seconds, options, topic, BENCH_DOMAIN, _note
-            )
-
-    return _finish(args, measure)
+    return report(args, lambda: bench_graph(args.model, args.engine, args.seconds), as_lines)
 
 
 def _run_vqa(args: argparse.Namespace) -> int:
-    from vljepa_lab.evaluation.bench_vqa import bench_vqa
-    from vljepa_ros.cli.client import GraphClient
+    from vljepa_lab.bench.harness import as_lines, report
+    from vljepa_lab.bench.vqa import bench_vqa
 
-    namespace, options = _graph_of_its_own()
-
-    def measure() -> dict[str, Any]:
-        with GraphClient(namespace, BENCH_DOMAIN) as graph:
-            return bench_vqa(graph, args.model, args.engine, args.seconds, options, _note)
-
-    return _finish(args, measure)
+    return report(args, lambda: bench_vqa(args.model, args.engine, args.seconds), as_lines)
 
 
-def _run_find(args: argparse.Namespace) -> int:
-    from vljepa_lab.evaluation.bench_find import bench_find
-    from vljepa_ros.cli.client import GraphClient
-    from vljepa_ros.perception.memory.failure import MemoryStoreError
-
-    namespace, options = _graph_of_its_own()
+def _run_engine(args: argparse.Namespace) -> int:
+    from vljepa_lab.bench.engine import BenchSettings, bench_engine, table
+    from vljepa_lab.bench.engine_setup import engines_here, loader
+    from vljepa_lab.bench.harness import report
+    from vljepa_lab.evaluation.compare_models import read_clips
 
     def measure() -> dict[str, Any]:
-        with GraphClient(namespace, BENCH_DOMAIN) as graph:
-            return bench_find(
-                graph,
-                args.model,
-                args.engine,
-                args.seconds,
-                args.rows,
-                options,
-                f"/{namespace}/vljepa",
-                BENCH_DOMAIN,
-                _note,
-            )
+        config, load = loader(args.model, args.random_weights, args.tiny, args.threads)
+        settings = BenchSettings(
+            args.engines or engines_here(config),
+            args.frames,
+            args.queries,
+            args.batch,
+            args.samples,
+            args.threads,
+        )
+        place = args.clips or config.folder / "demo" / "clip.mp4"
+        known = args.clips is not None or place.is_file()
+        clips = read_clips(place, config, args.parity_clips) if known else None
+        return bench_engine(config, load, settings, clips)
 
+    return report(args, measure, table)
+
+
+def _run_memory(args: argparse.Namespace) -> int:
+    from vljepa_lab.bench.harness import as_json, report
+    from vljepa_lab.bench.memory import SIZES, bench_memory
+
+    def measure() -> dict[str, Any]:
+        sizes = args.size or SIZES
+        return bench_memory(sizes, args.queries, trickle=args.trickle, folder=args.folder)
+
+    return report(args, measure, as_json)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part for part in text.split(",") if part)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
     try:
-        return _finish(args, measure)
-    except MemoryStoreError as error:
-        raise CliError(str(error)) from error
+        values = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        values = (0,)
+    if min(values) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed: numbers from 1 up, as 1,8")
+    return values
 
 
-def _graph_of_its_own() -> tuple[str, list[str]]:
-    """Return a namespace that nobody else has, and the options of `up` that lead there."""
-    namespace = f"bench_{os.getpid()}"
-    keep_nothing = ["--param", "selective_decoder_node:state_file:=''"]
-    return namespace, ["--domain", str(BENCH_DOMAIN), "--namespace", namespace, *keep_nothing]
-
-
-def _note(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def _finish(args: argparse.Namespace, measure: Callable[[], dict[str, Any]]) -> int:
-    from vljepa_lab.evaluation.provenance import provenance
-    from vljepa_ros.cli.package_process import ProcessFailed
-    from vljepa_ros.models.config import ModelError
-
-    try:
-        result = measure() | {"run": provenance()}
-    except (ProcessFailed, ModelError, FileNotFoundError) as error:
-        raise CliError(str(error)) from error
-    if args.save is not None:
-        write_result(result, args.save)
-        _note(f"written to {args.save}")
-    print(json.dumps(result) if args.json else "\n".join(_flat(result)))
-    return 0
-
-
-def _flat(result: Mapping[str, Any], prefix: str = "") -> list[str]:
-    lines: list[str] = []
-    for name, value in result.items():
-        if isinstance(value, Mapping):
-            lines += _flat(value, f"{prefix}{name}.")
-        else:
-            lines.append(f"{prefix}{name:<{max(1, 44 - len(prefix))}} {value}")
-    return lines
+def _size(text: str) -> tuple[int, int]:
+    rows, _, dim = text.partition("x")
+    if rows.isdecimal() and dim.isdecimal() and int(rows) >= 1000 and int(dim) >= 8:
+        return int(rows), int(dim)
+    raise argparse.ArgumentTypeError(f"{text!r} is not allowed: ROWSxDIM, from 1000x8")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vljepa_lab.cli import eval_events
-from vljepa_lab.evaluation.result_file import write_result
+from vljepa_lab.results import write_result
 from vljepa_ros.cli.arguments import natural_number
 from vljepa_ros.cli.failure import CliError, CliUsageError
 
@@ -110,13 +110,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _evaluate(args: argparse.Namespace, folder: Path, tasks: frozenset[str]) -> int:
-    from vljepa_lab.evaluation.beside import compare
-    from vljepa_lab.evaluation.provenance import provenance
+    from vljepa_lab.evaluation.compare_models import compare
     from vljepa_lab.evaluation.quality.evaluate import BLIND_SPLIT, evaluate
     from vljepa_lab.evaluation.quality.plots import write_plots
     from vljepa_lab.evaluation.quality.report import print_table
     from vljepa_lab.evaluation.quality.scenes import cached_data
     from vljepa_lab.evaluation.quality.tasks import splits_of
+    from vljepa_lab.results import provenance
     from vljepa_ros.engines.load import load_engine
     from vljepa_ros.models.config import ModelError
     from vljepa_ros.resources import model_dir

@@ -10,7 +10,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
-from vljepa_lab.evaluation.result_file import write_result
+from vljepa_lab.results import write_result
 from vljepa_ros.cli.arguments import natural_number
 from vljepa_ros.cli.failure import CliError, CliUsageError
 
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     from vljepa_lab.evaluation.change.run import EventsConfig
     from vljepa_lab.evaluation.change.run import run as judge
     from vljepa_lab.evaluation.change.table import print_table
-    from vljepa_lab.evaluation.provenance import provenance
+    from vljepa_lab.results import provenance
     from vljepa_lab.world.renderer import WorldError
     from vljepa_ros.models.config import ModelError
     from vljepa_ros.resources import model_dir

@@ -30,11 +30,10 @@ from vljepa_lab.compare.heads import (
     train,
 )
 from vljepa_lab.evaluation.bootstrap import scene_bootstrap
-from vljepa_lab.evaluation.provenance import provenance
 from vljepa_lab.evaluation.quality.report import VQA_TASKS
 from vljepa_lab.evaluation.quality.scenes import records_of
 from vljepa_lab.evaluation.quality.tasks import draw
-from vljepa_lab.evaluation.result_file import write_result
+from vljepa_lab.results import provenance, write_result
 from vljepa_lab.training.command import folder_parser, say
 from vljepa_lab.training.predictions import clip_tokens
 from vljepa_lab.training.store import Scene, Store

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from memory_endurance import kill_test
 from memory_rows import DIM, MODEL, SECOND, row, vector
 
-from vljepa_lab.evaluation.memory_crash import kill_test
 from vljepa_ros.models.config import Calibration
 from vljepa_ros.perception.memory import index as index_module
 from vljepa_ros.perception.memory.episodic import EpisodicMemory, MemorySettings

@@ -1,6 +1,6 @@
 """How long an image takes from one process to another.
 
-``python -m vljepa_lab.evaluation.transport_bench`` starts two processes, a publisher and a
+``python -m vljepa_lab.bench.transport`` starts two processes, a publisher and a
 subscription made as any node makes them, on whichever runtime is in use. Latency is from just
 before `publish` to the subscription's callback, by the host's monotonic clock, so it includes
 encoding, sending, waking up and decoding. One JSON object on standard output.
@@ -119,13 +119,18 @@ def _subscribe(options: argparse.Namespace, publisher: list[str]) -> dict[str, A
 def measure(arguments: Sequence[str] = (), domain_id: int | None = None) -> dict[str, Any]:
     """Run the measurement in processes of its own and return its JSON object.
 
-    `arguments` as on the command line. Raises RuntimeError, with what was printed, if it failed.
+    Args:
+        arguments: As on the command line.
+        domain_id: ROS domain; None: the environment's.
+
+    Raises:
+        RuntimeError: It failed; the message is what was printed.
     """
     environment = dict(os.environ)
     if domain_id is not None:
         environment["ROS_DOMAIN_ID"] = str(domain_id)
     result = subprocess.run(
-        [sys.executable, "-m", "vljepa_lab.evaluation.transport_bench", *arguments],
+        [sys.executable, "-m", "vljepa_lab.bench.transport", *arguments],
         capture_output=True,
         text=True,
         env=environment,
@@ -146,7 +151,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.publisher:
             _publish(options)
         else:
-            command = [sys.executable, "-m", "vljepa_lab.evaluation.transport_bench", "--publisher"]
+            command = [sys.executable, "-m", "vljepa_lab.bench.transport", "--publisher"]
             print(json.dumps(_subscribe(options, command + arguments)))
     finally:
         ros.shutdown()

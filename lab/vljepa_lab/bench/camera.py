@@ -1,6 +1,6 @@
 """A camera for benchmarks: real pictures at a fixed size and rate, from a process of its own.
 
-    python -m vljepa_lab.evaluation.image_feeder --topic /bench/image --fps 10 --seconds 60
+    python -m vljepa_lab.bench.camera --topic /bench/image --fps 10 --seconds 60
 
 Prints one JSON object at the end: the stamps of the images it sent, in nanoseconds.
 """
@@ -25,9 +25,10 @@ from vljepa_ros import ros
 
 
 def pictures(clip: Path, width: int, height: int, count: int = 50) -> list[NDArray[np.uint8]]:
-    """Frames [height, width, 3] uint8 RGB of a video, evenly spread over it.
+    """Read frames [height, width, 3] uint8 RGB of a video, evenly spread over it.
 
-    :raises FileNotFoundError: OpenCV cannot read it.
+    Raises:
+        FileNotFoundError: OpenCV cannot read it.
     """
     video = cv2.VideoCapture(str(clip))
     total = int(video.get(cv2.CAP_PROP_FRAME_COUNT))

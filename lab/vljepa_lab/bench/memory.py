@@ -1,19 +1,23 @@
-"""Speed, recall and size of the memory on vectors that are spread like a robot's embeddings."""
+"""`vljepa bench memory`: speed, recall and size on vectors spread like a robot's embeddings.
+
+The control is exact search over the same rows in the same run.
+"""
 
 from __future__ import annotations
 
 import datetime
-import resource
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vljepa_lab.bench.harness import note, resident_mib, time_ms
 from vljepa_ros.models.config import Calibration
 from vljepa_ros.perception.memory.episodic import EpisodicMemory, MemorySettings
 from vljepa_ros.perception.memory.row import SAMPLE, SEGMENT, Pose, Row
@@ -21,15 +25,13 @@ from vljepa_ros.perception.memory.search import MomentQuery, find_moments
 from vljepa_ros.perception.memory.store import MemoryStore, open_store
 from vljepa_ros.perception.memory.upkeep import compact_and_index
 
+# (rows, length of a vector)
 SIZES = ((10_000, 256), (100_000, 256), (1_000_000, 256), (10_000, 1536), (100_000, 1536))
-"""(rows, length of a vector)."""
 MEANINGS = 2000
 TOPICS = 40
-STAY = 20
-"""Samples of one stay at a meaning."""
-BLOCK = 20_000
-ROWS_PER_HOUR = 3600 * 21 / 20
-"""One sample a second, and a segment for each stay; no thumbnails."""
+STAY = 20  # samples of one stay at a meaning
+BLOCK = 20_000  # rows made and written at a time
+ROWS_PER_HOUR = 3600 * 21 / 20  # one sample a second, and a segment for each stay; no thumbnails
 MODEL = "bench"
 SECOND = 1_000_000_000
 BEGIN = 1_700_000_000 * SECOND
@@ -43,21 +45,23 @@ _THINGS = (
 def bench_memory(
     sizes: Sequence[tuple[int, int]],
     queries: int,
-    note: Callable[[str], None],
     *,
     trickle: float = 60.0,
     folder: Path | None = None,
 ) -> dict[str, Any]:
     """Measure inserts, queries and recall for each size, and what a slow stream of rows costs.
 
-    :param trickle: seconds for which 10 rows a second are written; 0: not measured.
-    :param folder: where the stores are made, and removed; None: a temporary folder.
+    Args:
+        sizes: (rows, length of a vector) of each store.
+        queries: Of each figure.
+        trickle: Seconds for which 10 rows a second are written; 0: not measured.
+        folder: Where the stores are made, and removed; None: a temporary folder.
     """
     with tempfile.TemporaryDirectory(dir=folder) as place:
         result: dict[str, Any] = {}
         for rows, dim in sizes:
             note(f"{rows} rows of {dim}-d")
-            result[f"{rows}x{dim}"] = _size(Path(place) / f"{rows}x{dim}", rows, dim, queries, note)
+            result[f"{rows}x{dim}"] = _size(Path(place) / f"{rows}x{dim}", rows, dim, queries)
             shutil.rmtree(Path(place) / f"{rows}x{dim}", ignore_errors=True)
         if trickle > 0.0:
             note(f"10 rows a second for {trickle:g} s")
@@ -74,7 +78,8 @@ def robot_vectors(
     stays at a meaning for 20 samples, each stay is seen in its own way, each sample differs a
     little. The variance falls off over the directions like 1/k, as it does for learned embeddings.
 
-    :return: (first, last) -> [last - first, dim] float32 with L2 norm 1; and the meanings,
+    Returns:
+        A function (first, last) -> [last - first, dim] float32 with L2 norm 1; and the meanings,
         [2000, dim] float32.
     """
     rng = np.random.default_rng(seed)
@@ -100,7 +105,7 @@ def robot_vectors(
 
 
 def robot_queries(meanings: NDArray[np.float32], count: int, seed: int = 1) -> NDArray[np.float32]:
-    """[count, dim] float32, L2 norm 1: meanings as texts say them, about 0.8 from the best rows."""
+    """Return meanings as texts say them, about 0.8 from the best rows: [count, dim], L2 norm 1."""
     rng = np.random.default_rng(seed)
     dim = meanings.shape[1]
     spread = np.sqrt((meanings**2).mean(axis=0))
@@ -109,10 +114,7 @@ def robot_queries(meanings: NDArray[np.float32], count: int, seed: int = 1) -> N
 
 
 def fill(store: MemoryStore, rows: int, camera: str = "front") -> None:
-    """Write vectors as a robot's stream makes them, then compact and index.
-
-    :param store: empty.
-    """
+    """Write vectors as a robot's stream makes them into an empty store, compact and index it."""
     _write(store, rows, lambda first, vectors: None, camera)
     compact_and_index(store, keep_versions=0.001)
 
@@ -136,9 +138,7 @@ def _write(
     return writing
 
 
-def _size(
-    place: Path, rows: int, dim: int, queries: int, note: Callable[[str], None]
-) -> dict[str, Any]:
+def _size(place: Path, rows: int, dim: int, queries: int) -> dict[str, Any]:
     _, meanings = robot_vectors(rows, dim)
     asked = robot_queries(meanings, queries)
     store = open_store(place, MODEL, dim, create=True)
@@ -153,7 +153,7 @@ def _size(
     built = store.build_index()
     building = time.perf_counter() - begin, time.process_time() - used
     note(f"  written in {writing:.1f} s, index built in {building[0]:.1f} s")
-    before = _resident()
+    before = resident_mib()
     nearest = _times(lambda vector: store.nearest(vector, 10), asked)
     moments = _times(
         lambda vector: find_moments(store, MomentQuery("x"), vector, Calibration()), asked
@@ -171,7 +171,7 @@ def _size(
         "megabytes": round(store.disk_bytes() / 1e6, 1),
         "bytes_per_row": round(data / rows),
         "megabytes_per_robot_hour": round(data / rows * ROWS_PER_HOUR / 1e6, 2),
-        "memory_growth_megabytes": round(_resident() - before, 1),
+        "memory_growth_megabytes": round(resident_mib() - before, 1),
     }
 
 
@@ -242,12 +242,8 @@ def _times(ask: Callable[[NDArray[np.float32]], object], queries: Any) -> dict[s
     """Milliseconds of each query after a warm-up, and the processor time of one."""
     for vector in queries[:10]:
         ask(vector)
-    taken = []
     used = time.process_time()
-    for vector in queries:
-        begin = time.perf_counter()
-        ask(vector)
-        taken.append(1000.0 * (time.perf_counter() - begin))
+    taken = [time_ms(partial(ask, vector)) for vector in queries]
     cpu = 1000.0 * (time.process_time() - used) / len(queries)
     return {
         "p50": round(float(np.percentile(taken, 50)), 2),
@@ -285,8 +281,3 @@ def _zipf() -> NDArray[np.float64]:
 
 def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
-
-
-def _resident() -> float:
-    """Largest resident memory of the process so far, MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0

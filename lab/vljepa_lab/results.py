@@ -1,10 +1,13 @@
-"""Which machine, software and commit a figure belongs to."""
+"""Results as JSON: which machine, software and commit they belong to, and where they are kept."""
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,8 +17,10 @@ from vljepa_ros import __version__
 
 
 def provenance() -> dict[str, Any]:
-    """Return machine, date, versions and commit as plain JSON types; `commit` is empty outside
-    git."""
+    """Return machine, date, versions and commit as plain JSON types.
+
+    `commit` is empty outside git, a package's version where it is not installed.
+    """
     packages = {}
     for name in ("onnxruntime", "numpy", "cyclonedds"):
         try:
@@ -35,7 +40,25 @@ def provenance() -> dict[str, Any]:
     }
 
 
+def write_result(result: Mapping[str, Any], file: Path | None, indent: int = 2) -> None:
+    """Write a result as JSON, making missing folders; with no file, do nothing.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(result, indent=indent) + "\n", encoding="utf-8")
+
+
+def add_result_options(parser: argparse.ArgumentParser) -> None:
+    """Add --save and --json."""
+    parser.add_argument("--save", type=Path, metavar="FILE", help="write the JSON to a file too")
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+
+
 def _cpu_name() -> str:
+    """Name of the processor; neither `platform` nor psutil knows it on Linux."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -6,16 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bench_bags import BEGIN, FORMATS, PAUSE_S, SECOND, scene_images, write_image_bag
 
 from vljepa_lab.evaluation.quality.scenes import SceneVideo
-from vljepa_lab.evaluation.world_bags import (
-    APART,
-    BEGIN,
-    FORMATS,
-    SECOND,
-    scene_images,
-    write_image_bag,
-)
 from vljepa_ros.perception.bags.reading import BagReader
 
 
@@ -33,7 +26,7 @@ def test_images_and_stamps_come_back(tmp_path: Path, storage: str, coding: str) 
     begins: list[int] = []
     count = write_image_bag(tmp_path / "bag", scene_images(scenes, begins), storage, coding)
     assert count == 10
-    assert begins == [BEGIN, BEGIN + (2 + APART) * SECOND]
+    assert begins == [BEGIN, BEGIN + (2 + PAUSE_S) * SECOND]
     with BagReader(tmp_path / "bag") as reader:
         (topic,) = reader.image_topics()
         assert topic.camera == "front"

@@ -1,16 +1,14 @@
-"""Measures of triggers against a truth made by hand, and the shipped clip through the shipped
-model."""
+"""Cost of boards on which something happens; measures of the shipped clip and of a made truth."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from bench_triggers import Replay, bench_triggers, main, measures, plot_triggers, replay
 
-from vljepa_lab.evaluation.trigger_plot import plot_triggers
-from vljepa_lab.evaluation.trigger_replay import Replay, measures, replay
-from vljepa_ros.cli.main import main
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.resources import model_dir
 
@@ -65,8 +63,25 @@ def test_the_shipped_model_tells_states_and_events_of_its_clip() -> None:
     assert got["events_by_label"]["false_rises"] <= 5
 
 
-def test_what_cannot_be_drawn_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "triggers", "--plot", "x.png"]) == 2
-    assert "--clip" in capsys.readouterr().err
-    assert main(["bench", "triggers", "--samples", "5", "--clip", "--model", "no such"]) == 1
+def test_a_model_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--samples", "5", "--clip", "--model", "no such"]) == 1
     assert "no such" in capsys.readouterr().err
+
+
+def test_every_figure_is_there_and_edges_are_told() -> None:
+    found = bench_triggers(counts=(10, 50), dims=(32,), samples=100)
+    assert set(found["observe_ms"]["32"]) == {"10", "50"}
+    for number in ("10", "50"):
+        assert found["observe_ms"]["32"][number]["n"] == 100
+        assert found["observe_ms"]["32"][number]["median"] > 0
+        assert found["edges"]["32"][number] >= 10
+
+
+def test_the_script_prints_and_saves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "a" / "triggers.json"
+    assert main(["--samples", "20", "--json", "--save", str(file)]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads(file.read_text())
+    assert set(printed["observe_ms"]) == {"256", "1536"}
+    assert main(["--samples", "20"]) == 0
+    assert "500 triggers of 1536-d" in capsys.readouterr().out

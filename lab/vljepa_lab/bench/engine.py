@@ -1,34 +1,49 @@
-"""`vljepa bench engine`: every engine of a model in one run, alternating, beside torch eager in
-fp32."""
+"""`vljepa bench engine`: every engine of a model in one run, alternating.
+
+The control is torch eager in fp32. In the table, error is the mean distance of an embedding to
+fp32's, as a share of the median distance between clips; labels the share of equal best labels;
+x torch how many times as fast as torch eager in fp32.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_lab.evaluation.engine_cost import count_flops, peak_flops
-from vljepa_lab.evaluation.engine_memory import held_mib, peak_mib, start_peak
-from vljepa_lab.evaluation.engine_parity import noise_clips, parity_of, sample_queries
+from vljepa_lab.bench.engine_setup import (
+    count_flops,
+    held_mib,
+    peak_flops,
+    peak_mib,
+    sample_queries,
+    start_peak,
+)
+from vljepa_lab.bench.harness import note
+from vljepa_lab.evaluation.compare_models import embed_clips, measure_clips
 from vljepa_ros.engines.protocol import Clip, Engine
 from vljepa_ros.models.config import ModelConfig, ModelError
 
 REFERENCE = "torch:fp32"
-_ROUNDS = 5
+_ROUNDS = 5  # in each of which every engine takes its turn
 
 
 @dataclass(frozen=True)
 class BenchSettings:
     """What is measured.
 
-    engines: as `load_engine` takes them; those that cannot run here are reported with the reason.
-    A further name may be anything that the loader knows, such as a folder's own precision.
-    frames: of a clip; empty: the model's own. queries: asked of the same visual tokens. samples:
-    of each figure. threads: 0 chooses.
+    Attributes:
+        engines: Names as `load_engine` takes them; those that cannot run here are reported with
+            the reason.
+        frames: Lengths of a clip; empty: the model's own.
+        queries: Numbers of queries asked of the same visual tokens.
+        batches: Batch sizes.
+        samples: Of each figure.
+        threads: CPU threads; 0 chooses.
     """
 
     engines: tuple[str, ...]
@@ -43,19 +58,24 @@ def bench_engine(
     config: ModelConfig,
     load: Callable[[str], Engine],
     settings: BenchSettings,
-    note: Callable[[str], None] = lambda line: None,
     clips: NDArray[np.uint8] | None = None,
 ) -> dict[str, Any]:
-    """Measure.
+    """Measure every engine.
 
-    :param load: engine name -> a fresh engine of the model.
-    :param clips: [N, T, S, S, 3] uint8 clips for the parity; None: noise.
-    :returns: plain JSON types; `rows`: one for each engine, clip length, batch and number of
-        queries.
-    :raises ModelError: the reference cannot run, or a clip length that the model does not take.
+    Args:
+        config: Of the model.
+        load: Engine name -> a fresh engine of the model.
+        settings: What is measured.
+        clips: [N, T, S, S, 3] uint8 clips for the parity; None: noise.
+
+    Returns:
+        Plain JSON types; `rows`: one for each engine, clip length, batch and number of queries.
+
+    Raises:
+        ModelError: The reference cannot run, or a clip length that the model does not take.
     """
     frames = settings.frames or (config.clip_frames,)
-    real = clips if clips is not None else noise_clips(config)
+    real = clips if clips is not None else _noise_clips(config)
     pictures = real.reshape(-1, *real.shape[2:])
     engines: dict[str, Engine] = {}
     memory: dict[str, float] = {}
@@ -74,7 +94,7 @@ def bench_engine(
     rows: list[dict[str, Any]] = []
     try:
         note(f"parity on {len(real)} clips")
-        parity = parity_of(engines, REFERENCE, real)
+        parity = _parity(engines, real)
         flops = {length: count_flops(engines[REFERENCE], length) for length in frames}
         note("the device's matrix peak")
         kinds = {name: (e.info.device, e.info.precision) for name, e in engines.items()}
@@ -194,3 +214,59 @@ class _Work:
         for query in self._queries:
             self._engine.embed(tokens, query)
         return middle - begin, time.perf_counter() - middle
+
+
+def table(result: dict[str, Any]) -> str:
+    """The rows as text, then operations, the device's peak, and what did not run."""
+    heads = ("engine", "frames", "batch", "queries", "encode ms", "embed ms", "whole ms",
+             "clips/s", "x torch", "spread", "error", "labels", "of peak", "MiB")  # fmt: skip
+    lines = []
+    for row in result["rows"]:
+        low, high = row["ratio_spread"]
+        lines.append((
+            row["engine"], row["frames"], row["batch"], row["queries"],
+            f"{row['encode_ms']:.2f}", f"{row['embed_ms']:.2f}", f"{row['whole_ms']:.2f}",
+            f"{row['clips_per_s']:.1f}", f"{row['ratio']:.2f}", f"{low:.2f}-{high:.2f}",
+            f"{row['parity']['error']:.4f}", f"{row['parity']['agreement']:.1%}",
+            f"{row['share_of_peak']:.0%}", row["memory_mib"],
+        ))  # fmt: skip
+    cells = [[str(cell) for cell in line] for line in (heads, *lines)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(heads))]
+    text = ["  ".join(c.rjust(w) for c, w in zip(line, widths, strict=True)) for line in cells]
+    for length, parts in result["gflop"].items():
+        costs = ", ".join(f"{part} {cost:.3g} GFLOP" for part, cost in parts.items())
+        text.append(f"{length} frames: {costs}")
+    peaks = {f"{peak:.0f} GFLOP/s" for peak in result["peak_gflops"].values()}
+    text.append(f"matrix peak measured: {', '.join(sorted(peaks))}")
+    text += [f"{name} did not run: {why}" for name, why in result["refused"].items()]
+    return "\n".join(text)
+
+
+def _parity(engines: Mapping[str, Engine], clips: NDArray[np.uint8]) -> dict[str, dict[str, Any]]:
+    """See `ClipParity`, with `text`: the least cosine of a text's embedding."""
+    own = engines[REFERENCE]
+    config = own.config
+    words = "text_tokenizer" in config.files or "tokenizer" in config.files
+    texts = ["a person opens the door", "nothing happens"] if words else ["ids: 1 2 3", "ids: 4 5"]
+    prompts = sample_queries(config, 1)
+    if words:
+        prompts = list(dict.fromkeys([*prompts, *config.vocabulary]))
+    labels = {p: own.encode_text(t) for p, t in config.vocabulary.items()} if words else {}
+    expected, read = embed_clips(own, clips, prompts), own.encode_text(texts)
+    found = {}
+    for name, engine in engines.items():
+        seen = expected if engine is own else embed_clips(engine, clips, prompts)
+        cosine = (engine.encode_text(texts) * read).sum(axis=1).min()
+        found[name] = {**measure_clips(expected, seen, labels).as_json(), "text": float(cosine)}
+    return found
+
+
+def _noise_clips(config: ModelConfig, count: int = 8) -> NDArray[np.uint8]:
+    """Fixed clips [count, T, S, S, 3]: a ramp under noise, shifted from frame to frame."""
+    size, rng = config.input_size, np.random.default_rng(0)
+    ramp = np.linspace(0, 200, size)[None, :, None]
+    frames = [
+        np.roll(ramp, 7 * i, axis=1) + rng.integers(0, 56, (size, size, 3))
+        for i in range(count * config.clip_frames)
+    ]
+    return np.stack(frames).astype(np.uint8).reshape(count, config.clip_frames, size, size, 3)

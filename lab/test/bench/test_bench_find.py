@@ -4,36 +4,37 @@ import itertools
 from types import SimpleNamespace
 
 import pytest
+from bench_find import fresh_texts, stream_figures
 
-from vljepa_lab.evaluation.bench_find import _fresh_texts, _Stream
+from vljepa_lab.bench.harness import EmbeddingStream
 from vljepa_ros.cli.package_process import ProcessFailed
 
 SECOND = 1_000_000_000
 
 
-def stream(stamps: list[float]) -> _Stream:
-    made = _Stream()
+def stream(stamps: list[float]) -> EmbeddingStream:
+    made = EmbeddingStream()
     for stamp in stamps:
         time = SimpleNamespace(sec=int(stamp), nanosec=round(stamp % 1 * SECOND))
-        made.take(SimpleNamespace(header=SimpleNamespace(stamp=time)))
+        made.on_embedding(SimpleNamespace(header=SimpleNamespace(stamp=time), latency=0.05))
     return made
 
 
 def test_rate_counts_images_by_their_stamps_not_by_their_arrival() -> None:
     seen = stream([i / 10 for i in range(100)])  # all arrive at once, as after a blocked second
-    figures = seen.figures([(0, 2 * SECOND), (5 * SECOND, 8 * SECOND)])
+    figures = stream_figures(seen, [(0, 2 * SECOND), (5 * SECOND, 8 * SECOND)])
     assert figures["fps"] == 10.0
     assert figures["fps_each"] == [10.0, 10.0]
     assert figures["embedding_latency_ms"]["n"] == 50
     half = stream([i / 10 for i in range(100) if i < 50 or i % 2])
-    assert half.figures([(5 * SECOND, 10 * SECOND)])["fps"] == 5.0
+    assert stream_figures(half, [(5 * SECOND, 10 * SECOND)])["fps"] == 5.0
 
 
 def test_a_stream_that_ended_is_told() -> None:
     with pytest.raises(ProcessFailed, match="the stream of embeddings ended"):
-        stream([0.0, 0.1]).figures([(SECOND, 2 * SECOND)])
+        stream_figures(stream([0.0, 0.1]), [(SECOND, 2 * SECOND)])
 
 
 def test_no_text_is_asked_twice() -> None:
-    texts = list(itertools.islice(_fresh_texts(), 2500))
+    texts = list(itertools.islice(fresh_texts(), 2500))
     assert len(set(texts)) == 2500

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from memory_endurance import soak
 
-from vljepa_lab.evaluation.bench_memory import bench_memory, robot_queries, robot_vectors
-from vljepa_lab.evaluation.memory_soak import soak
+from vljepa_lab.bench.memory import bench_memory, robot_queries, robot_vectors
 
 pytest.importorskip("lancedb", reason="the memory needs the extra [memory]")
 
@@ -28,9 +28,8 @@ def _unit(rows: np.ndarray) -> np.ndarray:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def test_report_has_what_is_promised() -> None:
-    notes: list[str] = []
-    result = bench_memory([(1000, 32)], 20, notes.append, trickle=0.5)
+def test_report_has_what_is_promised(capsys: pytest.CaptureFixture[str]) -> None:
+    result = bench_memory([(1000, 32)], 20, trickle=0.5)
     figures = result["1000x32"]
     assert figures["recall_at_10"] > 0.97  # exact search: only fp16 ties differ
     assert figures["index_seconds"] is None
@@ -39,11 +38,11 @@ def test_report_has_what_is_promised() -> None:
     assert figures["rows_per_second"] > 0
     assert figures["exact_to_query"] > 0
     assert 0.0 <= result["trickle"]["share_of_a_core"] < 1.5
-    assert notes
+    assert "1000 rows of 32-d" in capsys.readouterr().err
 
 
 def test_soak_tells_of_the_process_and_loses_nothing(tmp_path: Path) -> None:
-    result = soak(tmp_path / "memory", 4.0, lambda text: None)
+    result = soak(tmp_path / "memory", 4.0)
     assert result["rows"] >= 1000
     assert result["dropped"] == 0
     assert result["closed"]

@@ -1,0 +1,218 @@
+"""How long `find_moments` takes while a robot streams, and what it costs the stream.
+
+    python lab/bench/bench_find.py --save find.json
+
+A camera publishes 640x480 pictures at 10 fps; perception and decoder run in one process, the memory
+node in another, on a store that was filled before. Three things alternate: the stream alone; the
+stream and a request every quarter of a second, each with a text that no node has seen; the stream
+and the same work (text, search) in this process without any node, the control.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from vljepa_lab.bench.harness import (
+    BENCH_DOMAIN,
+    CAMERA,
+    START_TIMEOUT_S,
+    BenchGraph,
+    EmbeddingStream,
+    as_lines,
+    note,
+    quantiles,
+    resident_mib,
+    run_script,
+    time_ms,
+)
+from vljepa_lab.bench.memory import fill
+from vljepa_lab.bench.vqa import candidate_texts
+from vljepa_ros import ros
+from vljepa_ros.cli.arguments import natural_number, positive_seconds
+from vljepa_ros.cli.package_process import ProcessFailed
+from vljepa_ros.engines.load import load_engine
+from vljepa_ros.perception.memory.search import MomentQuery, find_moments
+from vljepa_ros.perception.memory.store import MemoryStore, open_store
+
+ROUNDS = 4  # in each of which stream, requests and control take their turns
+REQUEST_INTERVAL_S = 0.25  # far more often than people and planners ask
+WARM_UP = 20  # requests that do not count
+TEXTS = 960  # different texts before a number is added to them
+
+
+def bench_find(args: argparse.Namespace) -> dict[str, Any]:
+    """Measure and return the figures, times in milliseconds."""
+    with tempfile.TemporaryDirectory() as place, BenchGraph(args.model, args.engine) as graph:
+        engine = load_engine(graph.folder, args.engine, 1, frozenset({"text"}))
+        location = str(Path(place) / "memory")
+        note(f"a memory of {args.rows} rows ...")
+        store = open_store(location, engine.config.model_id, engine.config.dim, create=True)
+        fill(store, args.rows, camera=CAMERA)
+        graph.start_camera_and_nodes()
+        memory = graph.start(
+            "vljepa_ros.nodes.memory_node",
+            *("--ros-args", "-r", f"__ns:={graph.namespace}"),
+            *("-p", f"cameras:={json.dumps([CAMERA])}", "-p", f"model:={json.dumps(args.model)}"),
+            *("-p", f"location:={json.dumps(location)}"),
+            *("-p", f"{CAMERA}.image_topic:={json.dumps(graph.topic)}"),
+            ROS_DOMAIN_ID=str(BENCH_DOMAIN),
+        )
+        return _measure(graph, psutil.Process(memory.pid), store, engine, args.seconds)
+
+
+def stream_figures(stream: EmbeddingStream, stretches: list[tuple[int, int]]) -> dict[str, Any]:
+    """Rate and latency of the images within stretches [begin, end) of nanoseconds.
+
+    By the images' own stamps: an embedding that arrives late is not a frame that was lost.
+
+    Raises:
+        ProcessFailed: A stretch has no images.
+    """
+    rates: list[float] = []
+    frames, seconds = 0, 0.0
+    latencies: list[float] = []
+    for begin, end in stretches:
+        at = [i for i, stamp in enumerate(stream.stamps) if begin <= stamp < end]
+        if len(at) < 2:
+            raise ProcessFailed("the stream of embeddings ended")
+        span = (stream.stamps[at[-1]] - stream.stamps[at[0]]) / 1e9
+        frames += len(at) - 1
+        seconds += span
+        latencies += [stream.latencies[i] for i in at]
+        rates.append(round((len(at) - 1) / span, 3))
+    return {
+        "fps": round(frames / seconds, 3),
+        "fps_each": rates,
+        "embedding_latency_ms": quantiles(latencies),
+    }
+
+
+def fresh_texts() -> Iterator[str]:
+    """Yield texts that differ from each other, in an order without a pattern, without end."""
+    texts = candidate_texts(TEXTS)
+    order = np.random.default_rng(0).permutation(TEXTS)
+    for number in itertools.count():
+        turn, place = divmod(number, TEXTS)
+        text = texts[order[place]]
+        yield f"{text} {turn}" if turn else text
+
+
+def _measure(
+    graph: BenchGraph, memory: psutil.Process, store: MemoryStore, engine: Any, seconds: float
+) -> dict[str, Any]:
+    client = graph.client.connect("vljepa_ros/srv/FindMoments", "find_moments", START_TIMEOUT_S)
+    graph.wait_for_stream()
+    service = ros.interface("vljepa_ros/srv/FindMoments")
+    fresh = fresh_texts()
+
+    def ask(text: str) -> float:
+        begin = time.perf_counter()
+        reply = graph.client.call(client, service.Request(text=text, limit=10), START_TIMEOUT_S)
+        taken = 1000.0 * (time.perf_counter() - begin)
+        if not reply.success or not reply.scores:
+            raise ProcessFailed(f"find_moments found nothing: {reply.message}")
+        return taken
+
+    def bare(text: str) -> tuple[float, float]:
+        vectors: list[Any] = []
+        encoding = time_ms(lambda: vectors.extend(engine.encode_text([text])))
+        query = MomentQuery(text)
+        return encoding, time_ms(
+            lambda: find_moments(store, query, vectors[0], engine.config.calibration)
+        )
+
+    def cpu_seconds() -> float:
+        used = memory.cpu_times()
+        return float(used.user + used.system)
+
+    first = ask(next(fresh))
+    for _ in range(WARM_UP):
+        ask(next(fresh))
+        bare(next(fresh))
+    stretches: dict[str, list[tuple[int, int]]] = {"alone": [], "asked": [], "control": []}
+    calls: list[float] = []
+    known: list[float] = []
+    bares: list[tuple[float, float]] = []
+    resident = resident_mib(memory.pid)
+    idle_cpu = idle_seconds = 0.0
+    part = seconds / ROUNDS
+
+    def repeat(work: Callable[[str], None]) -> None:
+        due = time.monotonic()
+        end = due + part
+        while due < end:
+            work(next(fresh))
+            due = max(due + REQUEST_INTERVAL_S, time.monotonic())
+            graph.spin(due - time.monotonic())
+
+    def request(text: str) -> None:
+        calls.append(ask(text))
+        if len(calls) % 4 == 0:
+            known.append(ask(text))
+
+    for number in range(ROUNDS):
+        note(f"round {number + 1} of {ROUNDS}: alone, asked, control; {part:g} s each ...")
+        begin, began, used = time.time_ns(), time.monotonic(), cpu_seconds()
+        graph.spin(part)
+        idle_cpu += cpu_seconds() - used
+        idle_seconds += time.monotonic() - began
+        stretches["alone"].append((begin, begin := time.time_ns()))
+        repeat(request)
+        stretches["asked"].append((begin, begin := time.time_ns()))
+        repeat(lambda text: bares.append(bare(text)))
+        stretches["control"].append((begin, time.time_ns()))
+    graph.spin(2.0)
+    figures = {name: stream_figures(graph.stream, kind) for name, kind in stretches.items()}
+    service_ms, bare_ms = quantiles(calls), quantiles([sum(pair) for pair in bares])
+    return {
+        "rows": store.count(),
+        "find_moments_ms": service_ms,
+        "known_text_ms": quantiles(known),
+        "first_call_ms": round(first, 1),
+        "bare_text_ms": quantiles([pair[0] for pair in bares]),
+        "bare_search_ms": quantiles([pair[1] for pair in bares]),
+        "bare_ms": bare_ms,
+        "service_to_bare": round(service_ms["median"] / bare_ms["median"], 3),
+        **figures,
+        "fps_asked_to_alone": round(figures["asked"]["fps"] / figures["alone"]["fps"], 4),
+        "memory_node_share_of_a_core": round(idle_cpu / idle_seconds, 4),
+        "memory_node_mib": [resident, resident_mib(memory.pid)],
+        "runtime": ros.RUNTIME,
+    }
+
+
+def main() -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--model", default="nano", metavar="NAME_OR_FOLDER", help="default: nano")
+    parser.add_argument("--engine", default="auto", metavar="NAME", help="default: auto")
+    parser.add_argument(
+        "--seconds",
+        type=positive_seconds,
+        default=60.0,
+        metavar="S",
+        help="of each of the three kinds of stretch, in four parts (default: 60)",
+    )
+    parser.add_argument(
+        "--rows",
+        type=natural_number,
+        default=100_000,
+        metavar="N",
+        help="in the memory at the start (default: 100000, 28 hours at one a second)",
+    )
+    return run_script(parser, bench_find, as_lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

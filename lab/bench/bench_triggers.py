@@ -1,0 +1,346 @@
+"""What semantic triggers cost for each embedding, and how right they are on the shipped clip.
+
+    python lab/bench/bench_triggers.py --clip --plot triggers.png --save triggers.json
+
+Embeddings of 256 and 1536 numbers meet 10 to 1000 triggers, changes of scene among them; a few
+seconds on one core. --clip also watches the model's demo clip, whose truth is known, with its
+vocabulary as triggers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vljepa_lab.bench.harness import measure_ms, quantiles, run_script
+from vljepa_ros.cli.arguments import natural_number
+from vljepa_ros.engines.load import load_engine
+from vljepa_ros.engines.protocol import Clip, Engine
+from vljepa_ros.models.config import Calibration
+from vljepa_ros.perception.frames import model_input
+from vljepa_ros.perception.labels import EncodedGroup, score_group
+from vljepa_ros.perception.trigger_list import Trigger
+from vljepa_ros.perception.triggers import EncodedTriggers, TriggerBoard
+from vljepa_ros.perception.vocabulary import Group
+from vljepa_ros.resources import model_dir
+
+TRIGGER_COUNTS = (10, 100, 500, 1000)
+DIMS = (256, 1536)
+RATE_HZ = 5.0  # embeddings a second of stamps
+SCENE_SAMPLES = 10  # embeddings that show one scene, then another: edges are part of the cost
+AFTERWARDS = 2.0  # seconds for which an event may still be told after its truth has ended
+INK, TRUTH, LABEL, EMBEDDING = "#1f2933", "#cbd2d9", "#2563a8", "#c2410c"
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What was true and what counted as true.
+
+    times: [T] seconds. texts: of the triggers. labelled: whether a text is a label of the
+    vocabulary. true, active: [T, texts] bool.
+    """
+
+    times: NDArray[np.float64]
+    texts: tuple[str, ...]
+    labelled: tuple[bool, ...]
+    true: NDArray[np.bool_]
+    active: NDArray[np.bool_]
+
+
+def replay(engine: Engine, folder: Path, rate: float = 5.0, settle: float = 0.3) -> Replay:
+    """Watch `clip.mp4` of a folder with all labels of the vocabulary as triggers, and with another
+    wording for each that is ever true: that one goes by its embedding.
+
+    :raises FileNotFoundError: no clip there.
+    """
+    config = engine.config
+    frames, fps = _frames(folder / "clip.mp4", engine)
+    with (folder / "ground_truth.jsonl").open(encoding="utf-8") as file:
+        valid = [frozenset(json.loads(line)["valid_texts"]) for line in file][: len(frames)]
+    labels = [label for group in config.vocabulary.values() for label in group]
+    texts = tuple(dict.fromkeys([*labels, *_other_wordings(labels, valid)]))
+    vectors = engine.encode_text(list(texts))
+    groups = [
+        EncodedGroup(Group(prompt, tuple(group)), engine.encode_text(list(group)))
+        for prompt, group in config.vocabulary.items()
+    ]
+    encoded = EncodedTriggers(
+        [Trigger(t) for t in texts], vectors, config.model_id, config.calibration, 0.5, 0.8
+    )
+    board = TriggerBoard(encoded, settle, frozenset(labels))
+    step = max(1, round(config.frame_interval * fps))
+    first = step * (config.clip_frames - 1)
+    shown = range(first, len(valid), max(1, round(fps / rate)))
+    active = []
+    for i in shown:
+        places = [i - step * back for back in reversed(range(config.clip_frames))]
+        stamps = tuple(round(place / fps * 1e9) for place in places)
+        (seen,) = engine.encode([Clip(np.stack([frames[p] for p in places]), stamps)], [None])
+        board.observe(i / fps, engine.embed([seen.tokens], config.default_query)[0])
+        scored = [
+            score_group(
+                engine.embed([seen.tokens], group.group.prompt)[0], group, config.calibration
+            )
+            for group in groups
+        ]
+        named = [label for group in scored for label in group.labels]
+        board.observe_labels(i / fps, named, [float(s) for group in scored for s in group.scores])
+        active.append(board.active.copy())
+    true = np.array([[text in valid[i] for text in texts] for i in shown])
+    times = np.array([i / fps for i in shown])
+    return Replay(times, texts, tuple(t in labels for t in texts), true, np.array(active))
+
+
+def measures(found: Replay, events: Sequence[str]) -> dict[str, Any]:
+    """`states.right_share`: share of time for which a state's trigger is as it should be.
+    `events_by_label`, `events_by_embedding`: `told_share` of the stretches during which an event's
+    text is true, `delay_s` from the beginning of a stretch to the trigger's rise (median), and
+    `false_rises` outside of them.
+
+    :param events: texts of the vocabulary that tell events; its others tell states.
+    """
+    states = [i for i, text in enumerate(found.texts) if found.labelled[i] and text not in events]
+    named = [i for i, text in enumerate(found.texts) if found.labelled[i] and text in events]
+    worded = [
+        i
+        for i, labelled in enumerate(found.labelled)
+        if not labelled and any((found.true[:, i] == found.true[:, j]).all() for j in named)
+    ]
+    right = found.true[:, states] == found.active[:, states]
+    return {
+        "seconds": float(found.times[-1] - found.times[0]),
+        "states": {"triggers": len(states), "right_share": round(float(right.mean()), 4)},
+        "events_by_label": _edges(found, named),
+        "events_by_embedding": _edges(found, worded),
+    }
+
+
+def _edges(found: Replay, which: Sequence[int]) -> Mapping[str, Any]:
+    told, false, delays = 0, 0, []
+    for i in which:
+        rises = found.times[_rises(found.active[:, i])]
+        explained = np.zeros(len(rises), np.bool_)
+        for begin, end in _stretches(found.times, found.true[:, i]):
+            inside = (rises >= begin) & (rises <= end + AFTERWARDS)
+            explained |= inside
+            if inside.any():
+                told += 1
+                delays.append(float(rises[inside][0] - begin))
+        false += int((~explained).sum())
+    stretches = sum(len(_stretches(found.times, found.true[:, i])) for i in which)
+    return {
+        "triggers": len(which),
+        "stretches": stretches,
+        "told_share": round(told / stretches, 4) if stretches else None,
+        "delay_s": round(float(np.median(delays)), 2) if delays else None,
+        "false_rises": false,
+    }
+
+
+def _rises(on: NDArray[np.bool_]) -> NDArray[np.intp]:
+    return np.flatnonzero(on & ~np.concatenate([[False], on[:-1]]))
+
+
+def _stretches(times: NDArray[np.float64], on: NDArray[np.bool_]) -> list[tuple[float, float]]:
+    """Begin and end of each stretch in which a text is true."""
+    ends = np.flatnonzero(on & ~np.concatenate([on[1:], [False]]))
+    return [(float(times[a]), float(times[b])) for a, b in zip(_rises(on), ends, strict=True)]
+
+
+def _other_wordings(labels: Sequence[str], valid: Sequence[frozenset[str]]) -> list[str]:
+    """For each label that is ever true, one text that is true at the same times."""
+
+    def when(text: str) -> tuple[bool, ...]:
+        return tuple(text in texts for texts in valid)
+
+    every = sorted(frozenset().union(*valid) - set(labels))
+    by_time: dict[tuple[bool, ...], str] = {}
+    for text in every:
+        by_time.setdefault(when(text), text)
+    return [by_time[when(label)] for label in labels if when(label) in by_time]
+
+
+def _frames(path: Path, engine: Engine) -> tuple[list[NDArray[np.uint8]], float]:
+    import cv2
+
+    if not path.is_file():
+        raise FileNotFoundError(f"no clip at '{path}'")
+    video = cv2.VideoCapture(str(path))
+    config = engine.config
+    frames = []
+    while True:
+        good, image = video.read()
+        if not good:
+            break
+        rgb = np.ascontiguousarray(image[:, :, ::-1], np.uint8)
+        seen = model_input(rgb, config.input_size, preprocessing=config.preprocessing)
+        frames.append(seen)
+    fps = float(video.get(cv2.CAP_PROP_FPS))
+    video.release()
+    return frames, fps
+
+
+def bench_triggers(
+    counts: Sequence[int] = TRIGGER_COUNTS, dims: Sequence[int] = DIMS, samples: int = 2000
+) -> dict[str, Any]:
+    """Milliseconds of `TriggerBoard.observe`, which is all that an embedding costs beside its
+    message: `observe_ms.<dim>.<triggers>.{median,p99,n}`, and `edges.<dim>.<triggers>`, how many
+    edges were told meanwhile.
+    """
+    observe: dict[str, dict[str, Any]] = {}
+    edges: dict[str, dict[str, int]] = {}
+    for dim in dims:
+        for number in counts:
+            board = _board(number, dim)
+            stream, told = _stream(board.triggers.embeddings), [0]
+            stamps = count()
+
+            def one(
+                board: TriggerBoard = board,
+                stream: Iterator[NDArray[np.float32]] = stream,
+                stamps: Iterator[int] = stamps,
+                told: list[int] = told,
+            ) -> None:
+                told[0] += len(board.observe(next(stamps) / RATE_HZ, next(stream)))
+
+            taken = measure_ms(one, samples, warm_up=samples // 10)
+            observe.setdefault(str(dim), {})[str(number)] = quantiles(taken, digits=4)
+            edges.setdefault(str(dim), {})[str(number)] = told[0]
+    return {"observe_ms": observe, "edges": edges}
+
+
+def _board(number: int, dim: int) -> TriggerBoard:
+    random = np.random.default_rng(0)
+    common = random.normal(size=dim)
+    texts = common + random.normal(size=(number, dim))
+    texts /= np.linalg.norm(texts, axis=1, keepdims=True)
+    triggers = [Trigger(f"text {i}") for i in range(number)]
+    calibration = Calibration(logit_scale=20.0, none_similarity=0.7)
+    encoded = EncodedTriggers(
+        triggers, texts.astype(np.float32), "bench", calibration, default=0.5, release=0.8
+    )
+    return TriggerBoard(encoded, settle=0.3)
+
+
+def _stream(texts: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    """Texts as they are seen: noisy, each for SCENE_SAMPLES embeddings."""
+    random = np.random.default_rng(1)
+    seen = [
+        (texts[i % len(texts)] + random.normal(0.0, 0.3 / len(texts[0]) ** 0.5, texts.shape[1]))
+        for i in range(64)
+    ]
+    vectors = [vector.astype(np.float32) for vector in seen]
+    for i in count():
+        yield vectors[i // SCENE_SAMPLES % len(vectors)]
+
+
+def plot_triggers(found: Replay, path: Path) -> Path:
+    """Draw every trigger that is ever true or ever told; returns the file.
+
+    :raises OSError: it cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    shown = [i for i in range(len(found.texts)) if (found.true[:, i] | found.active[:, i]).any()]
+    shown.sort(key=lambda i: (not found.labelled[i], int(np.argmax(found.true[:, i]))))
+    figure: Any = Figure(figsize=(11.0, 1.3 + 0.27 * len(shown)), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for row, i in enumerate(shown):
+        colour = LABEL if found.labelled[i] else EMBEDDING
+        axes.broken_barh(_bars(found.times, found.true[:, i]), (row - 0.40, 0.80), color=TRUTH)
+        axes.broken_barh(_bars(found.times, found.active[:, i]), (row - 0.18, 0.36), color=colour)
+    axes.set_yticks(range(len(shown)), [found.texts[i] for i in shown], fontsize=8, color=INK)
+    axes.set_ylim(len(shown) - 0.4, -0.6)
+    axes.set_xlim(float(found.times[0]), float(found.times[-1]))
+    axes.set_xlabel("seconds of the shipped clip", color=INK)
+    axes.set_title(
+        "Triggers on a camera: when each text was true, and when its trigger said so",
+        fontsize=11,
+        color=INK,
+    )
+    axes.legend(
+        handles=[
+            Patch(color=TRUTH, label="true"),
+            Patch(color=LABEL, label="trigger active, by label"),
+            Patch(color=EMBEDDING, label="trigger active, by embedding (another wording)"),
+        ],
+        loc="upper center",
+        bbox_to_anchor=(0.4, -0.06),
+        ncols=3,
+        fontsize=8,
+        frameon=False,
+    )
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.tick_params(left=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    return path
+
+
+def _bars(times: NDArray[np.float64], on: NDArray[np.bool_]) -> list[tuple[float, float]]:
+    """(begin, width) of the stretches in which something is on."""
+    width = float(np.median(np.diff(times)))
+    return [(float(time), width) for time, state in zip(times, on, strict=True) if state]
+
+
+def _as_text(result: Mapping[str, Any]) -> str:
+    lines = [
+        f"{number:>5} triggers of {dim:>4}-d  {1000 * times['median']:8.1f} us median  "
+        f"{1000 * times['p99']:8.1f} us p99"
+        for dim, by_number in result["observe_ms"].items()
+        for number, times in by_number.items()
+    ]
+    return "\n".join(
+        [*lines, *(f"{name:<20}  {value}" for name, value in result.get("clip", {}).items())]
+    )
+
+
+def _watch_clip(model: str, plot: Path | None) -> dict[str, Any]:
+    folder = model_dir(model)
+    engine = load_engine(folder)
+    found = replay(engine, folder / "demo")
+    engine.close()
+    if plot is not None:
+        plot_triggers(found, plot)
+    actions = next(iter(engine.config.vocabulary.values()), ())
+    return {"model_id": engine.config.model_id, **measures(found, actions)}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument(
+        "--samples",
+        type=natural_number,
+        default=2000,
+        metavar="N",
+        help="embeddings for each figure (default: 2000)",
+    )
+    parser.add_argument("--clip", action="store_true", help="watch the demo clip, too")
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw that; implies --clip")
+    parser.add_argument("--model", default="nano", metavar="NAME_OR_FOLDER", help="default: nano")
+
+    def measure(args: argparse.Namespace) -> dict[str, Any]:
+        result = bench_triggers(samples=args.samples)
+        if args.clip or args.plot is not None:
+            result["clip"] = _watch_clip(args.model, args.plot)
+        return result
+
+    return run_script(parser, measure, _as_text, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,191 @@
+"""The engines of a model under their names, and what they cost: operations, the device's peak,
+memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from shutil import which
+from typing import Any
+
+import numpy as np
+
+from vljepa_lab.bench.harness import resident_mib
+from vljepa_ros.engines.choose import parse_request
+from vljepa_ros.engines.load import load_engine
+from vljepa_ros.engines.protocol import Clip, Engine
+from vljepa_ros.models.config import ModelConfig, ModelError
+from vljepa_ros.models.folder import load_config
+from vljepa_ros.models.vl_jepa.paper_config import paper_parts
+from vljepa_ros.resources import model_dir
+
+_ALL = frozenset({"vision", "predictor", "text"})
+
+
+def loader(
+    model: str, random_weights: bool, tiny: bool, threads: int
+) -> tuple[ModelConfig, Callable[[str], Engine]]:
+    """Return the configuration of a model, and a function that loads it on an engine.
+
+    Args:
+        model: Name or folder of the model.
+        random_weights: `model` is `full`: the paper's sizes without a checkpoint.
+        tiny: Small sizes; goes with `random_weights`.
+        threads: CPU threads; 0: chosen by the engine.
+
+    Raises:
+        ModelError: No such model, or options that do not go together.
+    """
+    if not random_weights:
+        if tiny:
+            raise ModelError("--tiny goes with --random-weights only")
+        folder = model_dir(model)
+        return load_config(folder), lambda engine: load_engine(folder, engine, threads)
+    if model != "full":
+        raise ModelError(f"random weights are for --model full only, not {model!r}")
+    from vljepa_lab.convert.full_random import random_config
+
+    config = random_config(tiny=tiny)
+    return config, lambda engine: _random(config, engine, threads)
+
+
+def engines_here(config: ModelConfig) -> tuple[str, ...]:
+    """Names worth measuring on this machine; what cannot run is reported by the benchmark."""
+    import torch
+
+    random = config.folder.name == "random"
+    if torch.cuda.is_available():
+        found = ["torch:bf16", "torch-compiled:bf16", "torch-graphs:bf16"]
+        if not random:
+            found += ["onnxruntime", "onnxruntime-cuda", "onnxruntime-tensorrt", "tensorrt"]
+        return tuple(found)
+    found = ["torch:bf16"] if random else ["onnxruntime", "torch:bf16"]
+    if which("g++") or which("clang++"):
+        found.append("torch-compiled:fp32")
+    return tuple(found)
+
+
+def _random(config: ModelConfig, engine: str, threads: int) -> Engine:
+    """The full size with random weights on torch; the same weights every time."""
+    import torch
+
+    from vljepa_lab.convert.full_random import random_table
+    from vljepa_ros.engines.full_vl_jepa_engine import FullVlJepaEngine
+    from vljepa_ros.engines.load_family import check_precision, warm_up
+    from vljepa_ros.engines.torch_runner import TorchRunner
+    from vljepa_ros.models.vl_jepa.paper_model import build_modules, with_pixel_input
+
+    request = parse_request(engine)
+    if not request.engine.startswith("torch"):
+        raise ModelError(f"random weights run on torch only, not on '{engine}'")
+    check_precision(config, request.precision)
+    if threads:
+        torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    parts = paper_parts(config)
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        modules = with_pixel_input(config, build_modules(config, _ALL))
+    runner = TorchRunner(
+        parts,
+        modules,
+        device=request.device or "auto",
+        precision=request.precision or "fp32",
+        compiled=request.engine == "torch-compiled",
+        cuda_graphs=request.engine == "torch-graphs",
+    )
+    loaded = FullVlJepaEngine(config, runner, _ALL, random_table(config))
+    warm_up(loaded)
+    return loaded
+
+
+def count_flops(engine: Engine, frames: int) -> dict[str, int]:
+    """Count the operations of one clip through `encode` and of one query through `embed`.
+
+    A multiply-add counts as two. torch counts while the torch engine runs: attention, matrix
+    products and convolutions.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    config = engine.config
+    size = config.input_size
+    clip = Clip(np.zeros((frames, size, size, 3), np.uint8), tuple(range(frames)))
+    (query,) = sample_queries(config, 1)
+    with FlopCounterMode(display=False) as first:
+        tokens = engine.encode([clip], [None])[0].tokens
+    with FlopCounterMode(display=False) as second:
+        engine.embed([tokens], query)
+    return {"encode": int(first.get_total_flops()), "embed": int(second.get_total_flops())}
+
+
+def peak_flops(device: str, precision: str) -> float:
+    """Measure operations per second, the best of several square matrix products."""
+    import torch
+
+    types = {"bf16": torch.bfloat16, "fp16": torch.float16}
+    on_gpu = device.startswith("cuda")
+    dtype = types.get(precision, torch.float32)
+    best = 0.0
+    # A CPU without units for half precision is faster in fp32: the peak is the better of both.
+    for kind in {dtype, torch.float32}:
+        for size in (4096, 8192) if on_gpu else (384, 768):
+            a = torch.randn(size, size, device=device).to(kind)
+            for _ in range(8):
+                if on_gpu:
+                    torch.cuda.synchronize()
+                begin = time.perf_counter()
+                a @ a
+                if on_gpu:
+                    torch.cuda.synchronize()
+                best = max(best, 2.0 * size**3 / (time.perf_counter() - begin))
+    return best
+
+
+def held_mib() -> float:
+    """What is held now: all of the GPU that is not free (TensorRT and ONNX Runtime allocate past
+    torch), or the resident set."""
+    torch = _gpu()
+    if torch is not None:
+        free, total = torch.cuda.mem_get_info()
+        return float(total - free) / 2**20
+    return resident_mib()
+
+
+def start_peak() -> float:
+    """Forget the peak; returns what is held now, in the unit and place of `peak_mib`."""
+    torch = _gpu()
+    if torch is not None:
+        torch.cuda.reset_peak_memory_stats()
+        return float(torch.cuda.memory_allocated()) / 2**20
+    try:
+        with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
+            file.write("5")
+    except OSError:  # not allowed in every container: then the peak is that of the whole run
+        pass
+    return resident_mib()
+
+
+def peak_mib() -> float:
+    """The most that was held since `start_peak`; on a GPU, by torch."""
+    torch = _gpu()
+    if torch is not None:
+        return float(torch.cuda.max_memory_allocated()) / 2**20
+    with open("/proc/self/status", encoding="ascii") as file:  # psutil does not know the peak
+        peaks = [int(line.split()[1]) for line in file if line.startswith("VmHWM")]
+    return peaks[0] / 1024 if peaks else 0.0
+
+
+def _gpu() -> Any:
+    if find_spec("torch") is None:
+        return None
+    import torch
+
+    return torch if torch.cuda.is_available() else None
+
+
+def sample_queries(config: ModelConfig, count: int) -> list[str]:
+    """Different queries; token ids where the model has no tokenizer."""
+    default = config.default_query
+    if "query_tokenizer" not in config.files and config.architecture.get("form") == "full":
+        return [f"ids: {' '.join(str(1 + (i + j) % 50) for j in range(8))}" for i in range(count)]
+    return [default if i == 0 else f"{default} {i}" for i in range(count)]
