@@ -34,12 +34,6 @@ def add_options(parser: Any) -> None:
         "well (default: 24; 0: none)",
     )
     group.add_argument(
-        "--samples",
-        type=natural_number,
-        metavar="N",
-        help="through one detector, to see whether it grows (default: 200000)",
-    )
-    group.add_argument(
         "--workers",
         type=natural_number,
         metavar="N",
@@ -76,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
     given = {
         name: getattr(args, name)
-        for name in ("streams", "hours", "samples", "workers")
+        for name in ("streams", "hours", "workers")
         if getattr(args, name) is not None
     }
     try:

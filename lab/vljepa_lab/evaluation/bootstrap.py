@@ -1,4 +1,4 @@
-"""Confidence intervals by resampling whole scenes.
+"""Confidence intervals by resampling whole scenes, or whole streams.
 
 Samples of one scene share its textures, light and objects, so they are not independent: resampling
 samples would give intervals that are far too narrow (Efron and Tibshirani 1993, chapter 8).
@@ -6,11 +6,13 @@ samples would give intervals that are far too narrow (Efron and Tibshirani 1993,
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,29 @@ class Estimate:
     scenes: int
 
 
+def percentile_interval(
+    statistic: Callable[[Floats], float],
+    units: int,
+    draws: int,
+    seed: int = 0,
+    tails: tuple[float, float] = (0.025, 0.975),
+) -> tuple[float, float]:
+    """Percentile interval of a statistic over units drawn with replacement.
+
+    Args:
+        statistic: its value where the units count with weights [units]: how often each was drawn.
+        units: how many there are.
+        draws: resamples.
+        seed: the interval is the same for the same input.
+        tails: quantiles between which the interval lies; 95 % by default.
+    """
+    rng = np.random.default_rng(seed)
+    counts = rng.multinomial(units, np.full(units, 1.0 / units), size=draws)
+    values = [statistic(weights) for weights in counts.astype(np.float64)]
+    low, high = np.quantile(values, tails)
+    return float(low), float(high)
+
+
 def scene_bootstrap(
     values: ArrayLike,
     scenes: Sequence[Hashable] | NDArray[np.generic],
@@ -36,14 +61,18 @@ def scene_bootstrap(
 ) -> Estimate:
     """Mean of `values` with the percentile interval over resampled scenes.
 
-    Scenes are drawn with replacement; each draw's statistic is the mean over all of its samples (a
-    ratio of sums, since scenes differ in size).
+    Each draw's statistic is the mean over all of its samples (a ratio of sums, since scenes differ
+    in size).
 
-    :param values: [n] numbers, for accuracies 0 or 1.
-    :param scenes: [n] the scene each value belongs to.
-    :param level: coverage, 0..1.
-    :param seed: the interval is the same for the same input.
-    :raises ValueError: no values, lengths that differ, a level outside 0..1.
+    Args:
+        values: [n] numbers, for accuracies 0 or 1.
+        scenes: [n] the scene each value belongs to.
+        level: coverage, 0..1.
+        resamples: draws of the bootstrap.
+        seed: the interval is the same for the same input.
+
+    Raises:
+        ValueError: no values, lengths that differ, a level outside 0..1.
     """
     data = np.asarray(values, dtype=np.float64).reshape(-1)
     if data.size == 0:
@@ -56,8 +85,12 @@ def scene_bootstrap(
     groups = np.array([index.setdefault(scene, len(index)) for scene in scenes])
     sums = np.bincount(groups, weights=data, minlength=len(index))
     counts = np.bincount(groups, minlength=len(index)).astype(np.float64)
-    rng = np.random.default_rng(seed)
-    draws = rng.multinomial(len(index), np.full(len(index), 1.0 / len(index)), size=resamples)
-    means = (draws @ sums) / (draws @ counts)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(float(data.mean()), float(low), float(high), int(data.size), len(index))
+    tails = (1 - level) / 2, (1 + level) / 2
+    low, high = percentile_interval(
+        lambda weights: float((weights @ sums) / (weights @ counts)),
+        len(index),
+        resamples,
+        seed,
+        tails,
+    )
+    return Estimate(float(data.mean()), low, high, int(data.size), len(index))

@@ -11,18 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vljepa_lab.evaluation.change.curves import Curve, rate_for, share_at
-from vljepa_lab.evaluation.change.judge import false_alarms, judge
+from vljepa_lab.evaluation.change.judge import Curve, judge_alarms, judge_set, rate_for, share_at
 from vljepa_lab.evaluation.change.measures import (
-    Showing,
+    DecodeTrace,
     boundary_counts,
     poisson_interval,
     pool,
     score,
 )
-from vljepa_lab.evaluation.change.names import nested
 from vljepa_lab.evaluation.change.plots import write_plots
 from vljepa_lab.evaluation.change.replay import constant, uniform
+from vljepa_lab.evaluation.change.run import merge
 from vljepa_lab.evaluation.change.streams import (
     ChangeStream,
     Event,
@@ -31,7 +30,6 @@ from vljepa_lab.evaluation.change.streams import (
     synthetic_stream,
 )
 from vljepa_lab.evaluation.change.table import print_table
-from vljepa_lab.evaluation.change.verdicts import verdicts
 
 
 def small_stream() -> ChangeStream:
@@ -39,9 +37,6 @@ def small_stream() -> ChangeStream:
     stamps = np.arange(0.0, 30.0, 0.5)
     shown = np.where(stamps < 10, 0, np.where(stamps < 12, 1, 2))
     return ChangeStream(
-        name="small",
-        kind="small",
-        perturbed=False,
         stamps=stamps,
         embeddings=np.eye(3, dtype=np.float32)[shown],
         clip=1.5,
@@ -53,13 +48,15 @@ def small_stream() -> ChangeStream:
     )
 
 
-def showing(*told: tuple[float, int]) -> Showing:
+def trace(*told: tuple[float, int]) -> DecodeTrace:
     stamps = np.array([stamp for stamp, _ in told])
-    return Showing(stamps, stamps, np.array([text for _, text in told]), np.arange(len(told)) > 0)
+    return DecodeTrace(
+        stamps, stamps, np.array([text for _, text in told]), np.arange(len(told)) > 0
+    )
 
 
 def test_an_event_is_right_from_its_onset_until_two_seconds_after_its_end() -> None:
-    told = score(small_stream(), showing((0.0, 0), (11.0, 1), (13.5, 2)))
+    told = score(small_stream(), trace((0.0, 0), (11.0, 1), (13.5, 2)))
     assert told.event_share == pytest.approx(2.5 / 4.0, abs=0.02)
     assert told.right == pytest.approx(10.0 + 2.5 + 16.0, abs=0.15)
     assert told.delays == (1.0,)
@@ -67,30 +64,28 @@ def test_an_event_is_right_from_its_onset_until_two_seconds_after_its_end() -> N
 
 
 def test_the_state_is_wrong_during_an_event_and_right_after_it() -> None:
-    told = score(small_stream(), showing((0.0, 0), (14.0, 2)))
+    told = score(small_stream(), trace((0.0, 0), (14.0, 2)))
     assert told.event_share == 0.0
     assert told.right == pytest.approx(26.0, abs=0.15)
     assert told.delays == (4.0,)
-    assert score(small_stream(), showing((0.0, 0))).delays == (math.inf,)
+    assert score(small_stream(), trace((0.0, 0))).delays == (math.inf,)
 
 
 def test_a_false_alarm_has_no_onset_in_the_clip_and_two_seconds_before_it() -> None:
-    early, near, late = (
-        score(small_stream(), showing((0.0, 0), (t, 0))) for t in (5.0, 15.4, 15.6)
-    )
+    early, near, late = (score(small_stream(), trace((0.0, 0), (t, 0))) for t in (5.0, 15.4, 15.6))
     assert (early.false_alarms, near.false_alarms, late.false_alarms) == (1, 0, 1)
 
 
 def test_lookahead_takes_the_publication_nearest_to_the_middle_of_an_event() -> None:
-    assert score(small_stream(), showing((0.0, 0), (12.5, 1))).lookahead == 1
-    assert score(small_stream(), showing((0.0, 0), (10.5, 0), (12.5, 1))).lookahead == 0
+    assert score(small_stream(), trace((0.0, 0), (12.5, 1))).lookahead == 1
+    assert score(small_stream(), trace((0.0, 0), (10.5, 0), (12.5, 1))).lookahead == 0
 
 
 def test_boundaries_match_one_to_one() -> None:
     truth, found = np.array([1.0, 5.0, 9.0]), np.array([0.5, 1.2, 5.9, 20.0])
     assert boundary_counts(truth, found, 1.0) == 2
     assert boundary_counts(truth, np.array([]), 1.0) == 0
-    told = pool([score(small_stream(), showing((0.0, 0), (10.5, 1), (11.5, 2)))])
+    told = pool([score(small_stream(), trace((0.0, 0), (10.5, 1), (11.5, 2)))])
     assert told.boundary_f1_1s == 1.0
 
 
@@ -121,8 +116,8 @@ def test_curves_are_read_in_both_directions() -> None:
 
 
 def test_a_curve_pools_streams_by_their_weight() -> None:
-    told = score(small_stream(), showing((0.0, 0), (10.0, 1), (14.0, 2)))
-    nothing = score(small_stream(), showing((0.0, 0)))
+    told = score(small_stream(), trace((0.0, 0), (10.0, 1), (14.0, 2)))
+    nothing = score(small_stream(), trace((0.0, 0)))
     curve = Curve.of([[told, nothing]])
     rates, shares = curve.points()
     assert (rates[0], shares[0]) == (pytest.approx(4.0), pytest.approx(0.5))
@@ -150,11 +145,9 @@ def test_an_evaluation_of_given_streams_has_every_figure(tmp_path: Path) -> None
     config = StreamConfig(gap=6.0, seconds=40.0, dim=32)
     streams = [synthetic_stream(config, seed) for seed in (1, 2)]
     shaken = [synthetic_stream(replace(config, perturbed=True), seed) for seed in (1, 2)]
-    result = judge({"gap3": streams, "gap3.perturbed": shaken}, 20, lambda *_: None)
-    result |= {"source": "synthetic", "false_alarms": {"quiet": false_alarms(streams)}}
-    result |= {"cost": COST, "endurance": ENDURED}
-    result["must_show"] = verdicts(result)
-    result = nested(result)
+    parts = [judge_set("gap3", streams, 20), judge_set("gap3.perturbed", shaken, 20)]
+    alarms = {"false_alarms": {"quiet": judge_alarms(streams)}}
+    result = {"source": "synthetic", **merge([*parts, alarms])}
     figures = result["streams"]["gap3"]["anchor_drift"]
     names = ("event_right_share", "text_right_share", "decodes_per_min", "boundary_f1_1s")
     assert all(figures[name] >= 0.0 for name in (*names, "delay_s", "false_alarms_per_h"))
@@ -170,39 +163,3 @@ def test_an_evaluation_of_given_streams_has_every_figure(tmp_path: Path) -> None
     assert "> anchor_drift" in text.getvalue()
     for picture in write_plots(result, tmp_path):
         assert picture.read_bytes().startswith(b"\x89PNG")
-
-
-COST = {"observe_us": 51.0, "state_grown_bytes": 0, "samples": 1000}
-ENDURED = {"missed_heartbeats": 0, "threshold_drift": -0.3, "duplicates": 0}
-
-
-def test_verdicts_name_what_is_missed_and_what_was_not_tried_at_full_size() -> None:
-    entry = {"difference": 0.2, "ci": [0.1, 0.3]}
-    result = {
-        "source": "world",
-        "default": "anchor_drift",
-        "streams": {"gap60": {"anchor_drift": {"delay_s": 1.2}}},
-        "saved": {"gap60": {"of_ceiling": 1.0, "of_best_threshold": 0.69}},
-        "saved_vs_uniform": {"gap60": 9.0},
-        "vs_ward": {"gap60": entry},
-        "vs": {"gap60": {"uniform": entry, "window_variance": entry, "cusum": entry}},
-        "of_ward_bound": {"gap60": 0.95},
-        "false_alarms": {
-            "quiet": {"per_h": 0.5, "hours": 24.0},
-            "perturbed": {"per_h": 2.5, "hours": 6.0},
-        },
-        "cost": COST,
-        "endurance": ENDURED,
-    }
-    lines = {line["what"]: line["met"] for line in verdicts(result)}
-    missed = sorted(what for what, met in lines.items() if met is False)
-    assert missed == [
-        "microseconds of observe at 1536-d",
-        "ten hours: threshold_drift",
-        "world gap60: decodes saved",
-        "world gap60: of the best threshold's saving",
-        "world: false alarms an hour on 6.0 perturbed hours",
-    ]
-    assert [what for what, met in lines.items() if met is None] == [
-        "bytes by which the state grew over 1000 samples"
-    ]

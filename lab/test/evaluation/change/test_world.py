@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vljepa_lab.evaluation.change import embedding, world_streams
+from vljepa_lab.evaluation.change import world_streams
 from vljepa_lab.evaluation.change.disturbances import draw_disturbances, undisturbed
-from vljepa_lab.evaluation.change.embedding import EmbeddedScene, Watch
+from vljepa_lab.evaluation.change.embedding import EmbeddedScene, StreamSpec, replay_order
 from vljepa_lab.evaluation.change.rendering import RenderedScene, ScenePlan
 from vljepa_lab.evaluation.change.world_streams import (
     WrittenText,
-    still_watches,
+    set_specs,
+    still_specs,
     stream_of,
-    watches_of,
 )
 from vljepa_lab.world.state import Event
 from vljepa_ros.cli.main import main
@@ -58,7 +58,7 @@ def test_looking_aside_moves_the_picture_the_other_way() -> None:
 
 
 def test_frames_of_a_quiet_room_come_again_in_another_order() -> None:
-    order = embedding._order(1500, 600, 3)
+    order = replay_order(1500, 600, 3)
     assert order.size == 1500
     assert np.array_equal(order[:600], np.arange(600))
     assert np.array_equal(np.sort(order[600:1200]), np.arange(600))
@@ -67,10 +67,10 @@ def test_frames_of_a_quiet_room_come_again_in_another_order() -> None:
 
 def test_sets_share_no_room_and_perturbed_ones_show_the_same_rooms() -> None:
     kinds = ("gap3", "gap12", "gap60")
-    watches = [w for kind in kinds for w in watches_of(kind, 40, 0, False)]
-    watches += still_watches(24, 3600.0, 0, False)
-    assert len({watch.plan.seed for watch in watches}) == len(watches)
-    assert watches_of("gap3", 2, 5, True)[0].plan == watches_of("gap3", 2, 5, False)[0].plan
+    specs = [s for kind in kinds for s in set_specs(kind, 40, 0, False)]
+    specs += still_specs(24, 3600.0, 0, False)
+    assert len({spec.plan.seed for spec in specs}) == len(specs)
+    assert set_specs("gap3", 2, 5, True)[0].plan == set_specs("gap3", 2, 5, False)[0].plan
 
 
 class Engine:
@@ -103,7 +103,6 @@ def test_a_stream_begins_and_ends_where_no_event_is(monkeypatch: pytest.MonkeyPa
     plan = ScenePlan("gap3", 0, 3.0, 30.0)
     happened = [(0.5, 2.0), (3.0, 5.0), (10.0, 12.0), (27.0, 29.0)]
     scene = RenderedScene(
-        plan,
         np.zeros((60, 1, 1, 3), np.uint8),
         np.arange(0.0, 30.0, 0.5),
         tuple(Event("door opens", "", start, end) for start, end in happened),
@@ -111,10 +110,10 @@ def test_a_stream_begins_and_ends_where_no_event_is(monkeypatch: pytest.MonkeyPa
     )
     stamps = np.arange(1.5, 30.0, 0.5)
     seen = EmbeddedScene(stamps, np.ones((stamps.size, 1), np.float32), np.zeros(stamps.size))
-    monkeypatch.setattr(world_streams, "load", lambda *_: scene)
+    monkeypatch.setattr(world_streams, "load_scene", lambda *_: scene)
     monkeypatch.setattr(world_streams, "load_embedded", lambda *_: seen)
     engine: Any = Engine()
-    stream = stream_of(Watch(plan, False, 30.0), None, engine, WrittenText(engine))  # type: ignore[arg-type]
+    stream = stream_of(StreamSpec(plan, False, 30.0), None, engine, WrittenText(engine))  # type: ignore[arg-type]
     assert [(event.start, event.end) for event in stream.events] == [(10.0, 12.0)]
     assert (stream.stamps[0], stream.end) == (7.0, 27.0)
     assert stream.stamps[-1] < 27.0

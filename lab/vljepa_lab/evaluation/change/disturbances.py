@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-FOCAL = 107.0  # pixels, of a picture 128 pixels high in a lens of 62 degrees
-EXPOSURE_EVERY, SHAKE_EVERY, TURN_EVERY, PAUSE_EVERY = 90.0, 120.0, 150.0, 300.0  # mean seconds
-SHAKE_RATE = 2.0 * math.pi * 5.0  # rad/s: a camera shakes five times a second
-DROPPED = 0.05  # share of frames lost singly
+FOCAL_PX = 107.0  # of a picture 128 pixels high in a lens of 62 degrees
+EXPOSURE_EVERY_S, SHAKE_EVERY_S, TURN_EVERY_S, PAUSE_EVERY_S = 90.0, 120.0, 150.0, 300.0  # means
+CALM_START_S = 5.0  # nothing disturbs the first seconds of a stream
+SHAKE_RAD_S = 2.0 * math.pi * 5.0  # a camera shakes five times a second
+DROPPED_SHARE = 0.05  # of the frames, lost singly
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Disturbances:
         height, width = wide.shape[:2]
         margin = (width - height) // 2
         right, down = self.shift[index]
-        right = right - FOCAL * math.tan(self.yaw[index])
+        right = right - FOCAL_PX * math.tan(self.yaw[index])
         image: Any = wide[:, margin : margin + height]
         if right or down or self.roll[index]:
             matrix = cv2.getRotationMatrix2D(
@@ -75,33 +76,43 @@ def draw_disturbances(stamps: Floats, seed: int) -> Disturbances:
     shift, roll = _shaken(stamps, rng)
     yaw, rates = _turned(stamps, rng)
     return Disturbances(
-        kept=_kept(stamps, rng),
+        kept=draw_kept(rng, stamps, float(stamps[0]), float(stamps[-1])),
         gain=_gain(stamps, rng),
         shift=shift,
         roll=roll,
         quality=int(rng.integers(35, 90)),
         yaw=yaw,
-        turn_rates=rates + SHAKE_RATE * np.hypot(*shift.T) / FOCAL,
+        turn_rates=rates + SHAKE_RAD_S * np.hypot(*shift.T) / FOCAL_PX,
     )
 
 
-def _moments(stamps: Floats, rng: np.random.Generator, every: float) -> Floats:
-    """Moments of a Poisson process, none in the first seconds."""
-    span = float(stamps[-1] - stamps[0])
-    return np.sort(rng.uniform(stamps[0] + 5.0, stamps[-1], int(rng.poisson(span / every))))
+def draw_moments(
+    rng: np.random.Generator, start: float, end: float, every: float
+) -> NDArray[np.float64]:
+    """Ascending moments of a Poisson process, one in `every` seconds, none in the first seconds."""
+    first = start + CALM_START_S
+    count = int(rng.poisson((end - start) / every))
+    return np.sort(rng.uniform(first, max(first, end), count))
 
 
-def _kept(stamps: Floats, rng: np.random.Generator) -> NDArray[np.bool_]:
-    kept = rng.random(stamps.size) >= DROPPED
-    for start in _moments(stamps, rng, PAUSE_EVERY):
-        kept &= ~((stamps > start) & (stamps < start + rng.uniform(1.0, 4.0)))
+def draw_kept(
+    rng: np.random.Generator, stamps: Floats, start: float, end: float
+) -> NDArray[np.bool_]:
+    """[T] False where a frame is lost: singly, or in a pause of 1 to 4 s; the first one is kept."""
+    kept = rng.random(stamps.size) >= DROPPED_SHARE
+    for begin in draw_moments(rng, start, end, PAUSE_EVERY_S):
+        kept &= ~((stamps > begin) & (stamps < begin + rng.uniform(1.0, 4.0)))
     kept[0] = True
     return kept
 
 
+def _moments(stamps: Floats, rng: np.random.Generator, every: float) -> Floats:
+    return draw_moments(rng, float(stamps[0]), float(stamps[-1]), every)
+
+
 def _gain(stamps: Floats, rng: np.random.Generator) -> Floats:
     octaves = np.zeros(stamps.size)
-    for start in _moments(stamps, rng, EXPOSURE_EVERY):
+    for start in _moments(stamps, rng, EXPOSURE_EVERY_S):
         size, back = rng.uniform(0.15, 0.5) * rng.choice([-1.0, 1.0]), rng.uniform(0.5, 2.0)
         since = stamps - start
         octaves += np.where(since >= 0, size * np.exp(-since.clip(0) / back), 0.0)
@@ -110,7 +121,7 @@ def _gain(stamps: Floats, rng: np.random.Generator) -> Floats:
 
 def _shaken(stamps: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
     strength = np.zeros(stamps.size)
-    for start in _moments(stamps, rng, SHAKE_EVERY):
+    for start in _moments(stamps, rng, SHAKE_EVERY_S):
         strength[(stamps > start) & (stamps < start + rng.uniform(1.0, 4.0))] = rng.uniform(
             0.5, 2.0
         )
@@ -120,7 +131,7 @@ def _shaken(stamps: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
 
 def _turned(stamps: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
     yaw, rates = np.zeros(stamps.size), np.zeros(stamps.size)
-    for start in _moments(stamps, rng, TURN_EVERY):
+    for start in _moments(stamps, rng, TURN_EVERY_S):
         span = rng.uniform(1.5, 4.0)
         angle = rng.uniform(0.12, 0.28) * rng.choice([-1.0, 1.0])
         part = (stamps - start) / span

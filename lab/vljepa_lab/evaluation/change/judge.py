@@ -1,76 +1,126 @@
 """Ways of choosing what to decode, on sets of streams: detectors, uniform strides, offline Ward.
 
-`judge` takes streams as they are, so that synthetic ones and those of a real model go through the
-same code. The definitions are in `measures.py`, the whole of `vljepa eval events` in
-`run.py`.
+Streams are taken as they are, so that synthetic ones and those of a real model go through the same
+code. The definitions are in `measures.py`, the whole of `vljepa eval events` in `run.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from vljepa_lab.evaluation.change import replay as replay
-from vljepa_lab.evaluation.change.curves import Curve, Floats, interval, rate_for, share_at
-from vljepa_lab.evaluation.change.detectors import DEFAULT, DETECTORS, Detector
-from vljepa_lab.evaluation.change.measures import StreamScore, pool, score
-from vljepa_lab.evaluation.change.spread import Progress
+from vljepa_lab.evaluation.bootstrap import Floats, percentile_interval
+from vljepa_lab.evaluation.change import replay
+from vljepa_lab.evaluation.change.detectors import DEFAULT, DETECTORS
+from vljepa_lab.evaluation.change.measures import StreamScore, add_scores, pool, score
 from vljepa_lab.evaluation.change.streams import ChangeStream
+from vljepa_lab.evaluation.change.ward_offline import ward_tree
 
+PERTURBED = "perturbed"
 STRIDES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 20, 24, 32, 48, 72, 120, 180, 240, 360)
 PHASES = 8  # of each stride, at most
-ENOUGH = 0.95  # of the ceiling, below which a saving does not count
-
-Scores = list[StreamScore]
+MIN_CEILING_SHARE = 0.95  # of the ceiling, below which a saving does not count
 
 
-def judge(
-    sets: Mapping[str, Sequence[ChangeStream]], draws: int, progress: Progress
-) -> dict[str, Any]:
-    """Judge all ways of choosing on each set; names as in doc/change.md.
+@dataclass(frozen=True)
+class Curve:
+    """Rate against quality over a detector's knob.
 
-    :param sets: streams by the name of their set. draws: of the bootstrap over streams.
-    :param progress: told what is done, how many of how many.
-    :raises ImportError: scikit-learn (extra `eval`) is missing.
+    sums: [K, S, 4] for K settings and S streams: event share, events, decodes, minutes.
     """
-    result: dict[str, Any] = {"default": DEFAULT, "streams": {}}
-    for number, (name, streams) in enumerate(sets.items()):
-        progress("sets judged", number, len(sets))
-        _add_set(result, name, streams, draws)
-    progress("sets judged", len(sets), len(sets))
-    return result
+
+    sums: Floats
+
+    @staticmethod
+    def of(settings: Sequence[Sequence[StreamScore]]) -> Curve:
+        """From the scores of all streams at each setting."""
+        return Curve(
+            np.array(
+                [
+                    [(s.event_share, s.events, s.decodes, s.seconds / 60.0) for s in scores]
+                    for scores in settings
+                ]
+            )
+        )
+
+    def points(self, weights: Floats | None = None) -> tuple[Floats, Floats]:
+        """Decodes per minute [K] and event_right_share [K], streams counted `weights` [S] times."""
+        ones = np.ones(self.sums.shape[1]) if weights is None else weights
+        total = np.einsum("ksf,s->kf", self.sums, ones)
+        return total[:, 2] / total[:, 3], total[:, 0] / np.maximum(total[:, 1], 1e-9)
 
 
-def false_alarms(streams: Sequence[ChangeStream], guarded: bool = True) -> dict[str, Any]:
-    """False alarms of the default, with Garwood's interval; the median delay where events are."""
-    make = DETECTORS[DEFAULT].maker(DETECTORS[DEFAULT].default)
-    summary = pool([score(one, replay.detected(one, make, guarded)) for one in streams])
+def share_at(rates: Floats, shares: Floats, rate: float) -> float:
+    """Quality at a rate, linear in its logarithm; beyond the curve its last point.
+
+    The best setting that decodes no more than that counts: more decodes are never held against a
+    detector that could have been set to fewer.
+    """
+    order = np.argsort(rates)
+    best = np.maximum.accumulate(shares[order])
+    return float(np.interp(np.log(rate), np.log(rates[order]), best))
+
+
+def rate_for(rates: Floats, shares: Floats, share: float) -> tuple[float, bool]:
+    """The least rate with a quality, and whether it is reached (else the rate of the best)."""
+    order = np.argsort(rates)
+    logs, best = np.log(rates[order]), np.maximum.accumulate(shares[order])
+    if share > best[-1]:
+        return float(rates[order[-1]]), False
+    above = int(np.argmax(best >= share))
+    if above == 0:
+        return float(np.exp(logs[0])), True
+    low, high = best[above - 1], best[above]
+    part = (share - low) / (high - low)
+    return float(np.exp(logs[above - 1] + part * (logs[above] - logs[above - 1]))), True
+
+
+def judge_alarms(streams: Sequence[ChangeStream], guarded: bool = True) -> dict[str, Any]:
+    """False alarms of the default, with Garwood's interval; the median delay where events are.
+
+    Args:
+        streams: in which nothing happens.
+        guarded: whether the detector is told the turn rates of the robot.
+    """
+    figures = _figures([score(one, replay.detected(one, _default(), guarded)) for one in streams])
     return {
-        "per_h": summary.false_alarms_per_h,
-        "ci": summary.false_alarms_interval,
-        "hours": summary.hours,
+        "per_h": figures["false_alarms_per_h"],
+        "ci": figures["false_alarms_interval"],
+        "hours": figures["hours"],
         "scenes": len(streams),
-        "delay_s": summary.delay_s if np.isfinite(summary.delay_s) else None,
+        "delay_s": figures["delay_s"],
     }
 
 
-def _add_set(
-    result: dict[str, Any], name: str, streams: Sequence[ChangeStream], draws: int
-) -> None:
-    from vljepa_lab.evaluation.change.ward_offline import ward_tree
+def judge_set(name: str, streams: Sequence[ChangeStream], draws: int) -> dict[str, Any]:
+    """Judge all ways of choosing on one set; names as in doc/change.md.
 
-    kinds = {kind: _sweep(streams, detector) for kind, detector in DETECTORS.items()}
+    Args:
+        name: of the set, `gap3.perturbed` for instance.
+        streams: of the set.
+        draws: of the bootstrap over streams.
+
+    Raises:
+        ImportError: scikit-learn (extra `eval`) is missing.
+    """
+    sweeps = {
+        kind: [
+            [score(one, replay.detected(one, detector.maker(value))) for one in streams]
+            for value in detector.sweep
+        ]
+        for kind, detector in DETECTORS.items()
+    }
+    defaults = {kind: sweeps[kind][one.sweep.index(one.default)] for kind, one in DETECTORS.items()}
     texts = [stream.read(stream.embeddings) for stream in streams]
-    strides = [
+    sweeps["uniform"] = [
         [_uniform_mean(s, t, stride) for s, t in zip(streams, texts, strict=True)]
         for stride in STRIDES
     ]
-    ceiling = pool(strides[0])
-    chosen = kinds[DEFAULT][DETECTORS[DEFAULT].sweep.index(DETECTORS[DEFAULT].default)]
     trees = [ward_tree(stream.embeddings) for stream in streams]
+    chosen = defaults[DEFAULT]
     middle, bound = (
         [
             score(stream, replay.ward(stream, tree, own.decodes, from_start))
@@ -78,27 +128,59 @@ def _add_set(
         ]
         for from_start in (False, True)
     )
-    figures = {
-        kind: _figures(sweep[DETECTORS[kind].sweep.index(DETECTORS[kind].default)])
-        for kind, sweep in kinds.items()
+    constant = [score(stream, replay.constant(stream)) for stream in streams]
+    ways = {
+        **defaults,
+        "ward_midpoint": middle,
+        "ward_bound": bound,
+        "constant_text": constant,
     }
-    figures["ward_midpoint"] = _figures(middle)
-    figures["ward_bound"] = _figures(bound)
-    figures["constant_text"] = _figures([score(s, replay.constant(s)) for s in streams])
-    result["streams"][name] = figures
-    result.setdefault("ceiling", {})[name] = ceiling.event_right_share
-    curves = {kind: Curve.of(sweep) for kind, sweep in kinds.items()}
-    curves["uniform"] = Curve.of(strides)
+    ceiling = pool(sweeps["uniform"][0]).event_right_share
+    curves = {kind: Curve.of(sweep) for kind, sweep in sweeps.items()}
     own = Curve.of([chosen])
-    _add_saved(result, name, curves, own, ceiling.event_right_share, draws)
-    _add_comparisons(result, name, curves, own, Curve.of([middle]), Curve.of([bound]), draws)
-    result.setdefault("curves", {})[name] = {
-        kind: [[float(v) for v in points] for points in curve.points()]
-        for kind, curve in curves.items()
+    saved = _saved(curves, own, ceiling, draws)
+    own_share, bound_share = own.points()[1][0], Curve.of([bound]).points()[1][0]
+    rivals = {kind: curve for kind, curve in curves.items() if kind != DEFAULT}
+    result = {
+        "streams": {kind: _figures(scores) for kind, scores in ways.items()},
+        "ceiling": ceiling,
+        "saved_vs_uniform": saved.pop("factor"),
+        "saved": saved,
+        "vs_ward": _ahead(own, Curve.of([middle]), draws),
+        "vs": {kind: _ahead(own, curve, draws) for kind, curve in rivals.items()},
+        "of_ward_bound": float(own_share / bound_share),
+        "curves": {
+            kind: [[float(v) for v in points] for points in curve.points()]
+            for kind, curve in curves.items()
+        },
     }
+    return {"default": DEFAULT} | {key: {name: value} for key, value in result.items()}
 
 
-def _figures(scores: Scores) -> dict[str, Any]:
+def nest_by_gap(streams: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures by set as the JSON has them: each perturbed set within the quiet one of its gap."""
+    nested: dict[str, Any] = {}
+    for name, figures in streams.items():
+        gap, _, rest = name.partition(".")
+        nested.setdefault(gap, {}).update({rest: figures} if rest else figures)
+    return nested
+
+
+def sets_of(result: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The inverse: figures of each way of choosing by the name of their set, `gap3.perturbed`."""
+    sets: dict[str, dict[str, Any]] = {}
+    for gap, figures in result["streams"].items():
+        sets[gap] = {kind: one for kind, one in figures.items() if kind != PERTURBED}
+        if PERTURBED in figures:
+            sets[f"{gap}.{PERTURBED}"] = figures[PERTURBED]
+    return sets
+
+
+def _default() -> replay.Maker:
+    return DETECTORS[DEFAULT].maker(DETECTORS[DEFAULT].default)
+
+
+def _figures(scores: Sequence[StreamScore]) -> dict[str, Any]:
     """The pooled figures; a delay without end (most events missed) is None, which JSON can hold."""
     figures = asdict(pool(scores))
     if not np.isfinite(figures["delay_s"]):
@@ -106,81 +188,42 @@ def _figures(scores: Scores) -> dict[str, Any]:
     return figures
 
 
-def _sweep(streams: Sequence[ChangeStream], detector: Detector) -> list[Scores]:
-    makers = [detector.maker(value) for value in detector.sweep]
-    return [[score(stream, replay.detected(stream, make)) for stream in streams] for make in makers]
-
-
 def _uniform_mean(stream: ChangeStream, texts: replay.Indices, stride: int) -> StreamScore:
     """Sums over the phases of one stride, so that each phase counts alike."""
     phases = sorted({round(i * stride / PHASES) for i in range(PHASES)})
-    scores = [score(stream, replay.uniform(stream, texts, stride, phase)) for phase in phases]
-    return StreamScore(
-        event_share=sum(s.event_share for s in scores),
-        events=sum(s.events for s in scores),
-        right=sum(s.right for s in scores),
-        seconds=sum(s.seconds for s in scores),
-        decodes=sum(s.decodes for s in scores),
-        delays=tuple(delay for s in scores for delay in s.delays),
-        hits=sum(s.hits for s in scores),
-        boundaries=sum(s.boundaries for s in scores),
-        estimates=sum(s.estimates for s in scores),
-        false_alarms=sum(s.false_alarms for s in scores),
-        lookahead=sum(s.lookahead for s in scores),
-    )
+    return add_scores([score(stream, replay.uniform(stream, texts, stride, p)) for p in phases])
 
 
-def _add_saved(
-    result: dict[str, Any],
-    name: str,
-    curves: Mapping[str, Curve],
-    own: Curve,
-    ceiling: float,
-    draws: int,
-) -> None:
-    """Uniform rate / rate of the default at the same quality, with its interval."""
+def _saved(curves: Mapping[str, Curve], own: Curve, ceiling: float, draws: int) -> dict[str, Any]:
+    """Uniform rate / rate of the default at the same quality (`factor`), with its interval."""
 
     def factor(of: Curve, weights: Floats | None = None) -> tuple[float, bool]:
         rates, shares = of.points(weights)
         needed, reached = rate_for(*curves["uniform"].points(weights), float(shares[0]))
         return needed / float(rates[0]), not reached
 
+    def rate_near_ceiling(kind: str) -> float:
+        return rate_for(*curves[kind].points(), MIN_CEILING_SHARE * ceiling)[0]
+
     saved, at_least = factor(own)
-    share = float(own.points()[1][0])
     every = [Curve(curves[DEFAULT].sums[i : i + 1]) for i in range(len(curves[DEFAULT].sums))]
-    good = [factor(c)[0] for c in every if c.points()[1][0] >= ENOUGH * ceiling]
-    result.setdefault("saved_vs_uniform", {})[name] = saved
-    result.setdefault("saved", {})[name] = {
+    good = [factor(c)[0] for c in every if c.points()[1][0] >= MIN_CEILING_SHARE * ceiling]
+    return {
+        "factor": saved,
         "at_least": at_least,
-        "ci": interval(lambda w: factor(own, w)[0], own.sums.shape[1], draws),
-        "of_ceiling": share / ceiling,
+        "ci": percentile_interval(lambda w: factor(own, w)[0], own.sums.shape[1], draws),
+        "of_ceiling": float(own.points()[1][0]) / ceiling,
         "of_best_threshold": saved / max([*good, saved]),
-        "at_rate_of_95_percent": rate_for(*curves["uniform"].points(), ENOUGH * ceiling)[0]
-        / rate_for(*curves[DEFAULT].points(), ENOUGH * ceiling)[0],
+        "at_rate_of_95_percent": rate_near_ceiling("uniform") / rate_near_ceiling(DEFAULT),
     }
 
 
-def _add_comparisons(
-    result: dict[str, Any],
-    name: str,
-    curves: Mapping[str, Curve],
-    own: Curve,
-    middle: Curve,
-    bound: Curve,
-    draws: int,
-) -> None:
-    """Differences of event_right_share at the decode rate of the default."""
+def _ahead(own: Curve, other: Curve, draws: int) -> dict[str, Any]:
+    """Difference of event_right_share at the decode rate of the default, with its interval."""
 
-    def against(other: Curve, weights: Floats | None = None) -> float:
+    def difference(weights: Floats | None = None) -> float:
         rates, shares = own.points(weights)
         return float(shares[0]) - share_at(*other.points(weights), float(rates[0]))
 
-    def entry(other: Curve) -> dict[str, Any]:
-        ci = interval(lambda w: against(other, w), own.sums.shape[1], draws)
-        return {"difference": against(other), "ci": ci}
-
-    result.setdefault("vs_ward", {})[name] = entry(middle)
-    others = {kind: entry(curve) for kind, curve in curves.items() if kind != DEFAULT}
-    result.setdefault("vs", {})[name] = others
-    ratio = float(own.points()[1][0] / bound.points()[1][0])
-    result.setdefault("of_ward_bound", {})[name] = ratio
+    interval = percentile_interval(difference, own.sums.shape[1], draws)
+    return {"difference": difference(), "ci": interval}

@@ -10,24 +10,25 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_lab.evaluation.change.streams import ChangeStream
 
-GRACE = 2.0  # seconds after its end during which an event's text is still right
-STEP = 0.05  # seconds; grid on which shares of time are taken
-TOLERANCE = 1.0  # seconds between a boundary and its estimate
+GRACE_S = 2.0  # after its end, during which an event's text is still right
+GRID_S = 0.05  # on which shares of time are taken
+TOLERANCE_S = 1.0  # between a boundary and its estimate
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Showing:
+class DecodeTrace:
     """What was published on one stream.
 
-    stamps: [N] seconds, ascending. onsets: [N] seconds. texts: [N] index of the text that was told.
+    stamps: [N] seconds, ascending. onsets: [N] seconds. texts: [N] index of the decoded text.
     changes: [N] bool, False for the first and for whatever is not a CHANGE.
     """
 
@@ -62,25 +63,25 @@ class StreamScore:
     lookahead: int
 
 
-def score(stream: ChangeStream, showing: Showing) -> StreamScore:
+def score(stream: ChangeStream, trace: DecodeTrace) -> StreamScore:
     """Judge what was published on one stream."""
-    texts = showing.texts
-    shares, right, seconds = _shares(stream, showing.stamps, texts)
-    changes = showing.stamps[showing.changes]
+    texts = trace.texts
+    shares, right, seconds = _shares(stream, trace.stamps, texts)
+    changes = trace.stamps[trace.changes]
     boundaries = _boundaries(stream)
-    hits = boundary_counts(boundaries, np.sort(showing.onsets[showing.changes]), TOLERANCE)
+    hits = boundary_counts(boundaries, np.sort(trace.onsets[trace.changes]), TOLERANCE_S)
     return StreamScore(
         event_share=float(shares.sum()),
         events=len(stream.events),
         right=right,
         seconds=seconds,
-        decodes=len(showing.stamps),
+        decodes=len(trace.stamps),
         delays=tuple(_delays(stream, changes)),
         hits=hits,
         boundaries=boundaries.size,
         estimates=changes.size,
-        false_alarms=_false_alarms(boundaries, changes, stream.clip + GRACE),
-        lookahead=_lookahead(stream, showing.stamps, texts),
+        false_alarms=_false_alarms(boundaries, changes, stream.clip + GRACE_S),
+        lookahead=_lookahead(stream, trace.stamps, texts),
     )
 
 
@@ -89,15 +90,11 @@ def _shares(
 ) -> tuple[Floats, float, float]:
     """Share of each event's time with a right text [events], seconds right, seconds in all."""
     start = float(stream.stamps[0])
-    grid = np.arange(start, stream.end, STEP)
+    grid = np.arange(start, stream.end, GRID_S)
     last = np.searchsorted(stamps, grid, side="right") - 1
-    shown = (
-        np.where(last >= 0, texts[np.maximum(last, 0)], -1)
-        if len(texts)
-        else np.full(grid.size, -1)
-    )
+    shown = np.append(texts, -1)[last]  # -1, the last entry, before the first publication
     spans = [
-        slice(*np.searchsorted(grid, [event.start, event.end + GRACE])) for event in stream.events
+        slice(*np.searchsorted(grid, [event.start, event.end + GRACE_S])) for event in stream.events
     ]
     busy, right = np.zeros(grid.size, bool), np.zeros(grid.size, bool)
     for span, event in zip(spans, stream.events, strict=True):
@@ -108,13 +105,12 @@ def _shares(
         span = slice(edges[index], edges[index + 1])
         right[span] |= ~busy[span] & np.isin(shown[span], sorted(valid))
     shares = np.array([right[span].mean() if span.stop > span.start else 0.0 for span in spans])
-    return shares, float(right.sum() * STEP), float(grid.size * STEP)
+    return shares, float(right.sum() * GRID_S), float(grid.size * GRID_S)
 
 
 def _boundaries(stream: ChangeStream) -> Floats:
     """[B] seconds, ascending: where events begin and end."""
-    times = [event.start for event in stream.events] + [event.end for event in stream.events]
-    return np.array(sorted(times), dtype=np.float64)
+    return np.sort(np.array([[event.start, event.end] for event in stream.events]).reshape(-1))
 
 
 def _delays(stream: ChangeStream, changes: Floats) -> list[float]:
@@ -122,7 +118,7 @@ def _delays(stream: ChangeStream, changes: Floats) -> list[float]:
     for event in stream.events:
         index = int(np.searchsorted(changes, event.start))
         seen = changes[index] if index < changes.size else math.inf
-        found.append(float(seen - event.start) if seen <= event.end + GRACE else math.inf)
+        found.append(float(seen - event.start) if seen <= event.end + GRACE_S else math.inf)
     return found
 
 
@@ -158,11 +154,7 @@ def _lookahead(stream: ChangeStream, stamps: Floats, texts: NDArray[np.intp]) ->
         return 0
     middle = np.array([(event.start + event.end) / 2 for event in stream.events])
     truth = np.array([event.text for event in stream.events])
-    right = np.clip(np.searchsorted(stamps, middle), 1, len(stamps) - 1) if len(stamps) > 1 else 0
-    if len(stamps) == 1:
-        return int((texts[0] == truth).sum())
-    left = right - 1
-    nearest = np.where(middle - stamps[left] <= stamps[right] - middle, left, right)
+    nearest = np.abs(stamps[:, None] - middle).argmin(axis=0)
     return int((texts[nearest] == truth).sum())
 
 
@@ -182,27 +174,33 @@ class Summary:
     hours: float
 
 
+def add_scores(scores: Sequence[StreamScore]) -> StreamScore:
+    """The sums over all of them."""
+    sums: dict[str, Any] = {
+        name: sum((getattr(one, name) for one in scores), () if name == "delays" else 0)
+        for name in StreamScore.__dataclass_fields__
+    }
+    return StreamScore(**sums)
+
+
 def pool(scores: Sequence[StreamScore]) -> Summary:
     """Figures over streams: events and seconds count alike wherever they are.
 
     `delay_s` is the median, inf where more than half of the events are missed.
     """
-    events = max(1, sum(one.events for one in scores))
-    seconds = sum(one.seconds for one in scores)
-    alarms = sum(one.false_alarms for one in scores)
-    delays = np.array([delay for one in scores for delay in one.delays])
-    found = sum(one.boundaries + one.estimates for one in scores)
-    low, high = poisson_interval(alarms)
-    hours = seconds / 3600.0
+    total = add_scores(scores)
+    events, hours = max(1, total.events), total.seconds / 3600.0
+    delays = np.array(total.delays)
+    low, high = poisson_interval(total.false_alarms)
     return Summary(
-        event_right_share=sum(one.event_share for one in scores) / events,
-        text_right_share=sum(one.right for one in scores) / seconds,
-        decodes_per_min=sum(one.decodes for one in scores) / (seconds / 60.0),
-        boundary_f1_1s=2.0 * sum(one.hits for one in scores) / max(1, found),
+        event_right_share=total.event_share / events,
+        text_right_share=total.right / total.seconds,
+        decodes_per_min=total.decodes / (total.seconds / 60.0),
+        boundary_f1_1s=2.0 * total.hits / max(1, total.boundaries + total.estimates),
         delay_s=float(np.median(delays)) if delays.size else math.inf,
-        false_alarms_per_h=alarms / hours,
+        false_alarms_per_h=total.false_alarms / hours,
         false_alarms_interval=(low / hours, high / hours),
-        lookahead_right_share=sum(one.lookahead for one in scores) / events,
+        lookahead_right_share=total.lookahead / events,
         missed_share=float(np.isinf(delays).mean()) if delays.size else 0.0,
         hours=hours,
     )
@@ -210,19 +208,8 @@ def pool(scores: Sequence[StreamScore]) -> Summary:
 
 def poisson_interval(count: int, level: float = 0.95) -> tuple[float, float]:
     """Exact interval of a Poisson mean after `count` events (Garwood 1936)."""
+    from scipy.stats import chi2
+
     tail = (1.0 - level) / 2.0
-
-    def at_most(events: int, mean: float) -> float:
-        terms = np.arange(events + 1)
-        logs = -mean + terms * math.log(mean) - np.array([math.lgamma(k + 1.0) for k in terms])
-        return float(np.exp(logs).sum())
-
-    def solve(events: int, wanted: float) -> float:
-        low, high = 1e-12, 2.0 * events + 20.0
-        for _ in range(80):
-            middle = (low + high) / 2.0
-            low, high = (middle, high) if at_most(events, middle) > wanted else (low, middle)
-        return (low + high) / 2.0
-
-    lower = 0.0 if count == 0 else solve(count - 1, 1.0 - tail)
-    return lower, solve(count, tail)
+    lower = chi2.ppf(tail, 2 * count) / 2.0 if count else 0.0
+    return float(lower), float(chi2.ppf(1.0 - tail, 2 * count + 2) / 2.0)

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vljepa_lab.evaluation.change.cost import times
-from vljepa_lab.evaluation.change.endurance import endure
-from vljepa_lab.evaluation.change.names import PERTURBED, nested
-from vljepa_lab.evaluation.change.parts import (
-    SCENES,
-    SYNTHETIC_MINUTES,
-    Part,
-    alarms_part,
-    growth_part,
-    merged,
-    set_part,
-    work_on,
+from vljepa_lab.evaluation.change.cost import observe_cost
+from vljepa_lab.evaluation.change.embedding import Progress, StreamSpec, embed_all, run_jobs
+from vljepa_lab.evaluation.change.judge import PERTURBED, judge_alarms, judge_set, nest_by_gap
+from vljepa_lab.evaluation.change.streams import ChangeStream, StreamConfig, synthetic_stream
+from vljepa_lab.evaluation.change.world_streams import (
+    SETS,
+    WrittenText,
+    set_specs,
+    still_specs,
+    stream_of,
 )
-from vljepa_lab.evaluation.change.spread import Progress, spread
-from vljepa_lab.evaluation.change.verdicts import verdicts
+from vljepa_lab.evaluation.quality.scenes import cache_folder
+from vljepa_ros.engines.load import load_engine
+from vljepa_ros.models.folder import load_config
 
-DAY = 24.0  # hours of synthetic streams, at least: they cost little
-SYNTHETIC_STREAMS = 8  # of each set, at most: they are long enough
+SYNTHETIC_MIN_HOURS = 24.0  # of streams without events: they cost little
+SYNTHETIC_MAX_STREAMS = 8  # of each set: they are long enough
+SYNTHETIC_SEED = 1000  # and above: never used for tuning
+STILL_SEED = SYNTHETIC_SEED + 500
+SYNTHETIC_MINUTES = {"gap3": (3.0, 5.0), "gap12": (12.0, 5.0), "gap60": (60.0, 15.0)}
+"""Mean seconds between two events, and minutes of each stream."""
+STILL_SCENES = 24  # in which nothing happens
+NO_EVENT_GAP_S = 1e9
+
+Job = Callable[[], dict[str, Any]]
+Source = Callable[[], list[ChangeStream]]
 
 
 @dataclass(frozen=True)
@@ -32,8 +42,8 @@ class EventsConfig:
 
     world, synthetic: which streams. streams: of each set. hours: of quiet stream for false alarms,
     over 24 scenes; a quarter as many are perturbed. seed: number of the first stream; numbers from
-    5000 on were used for tuning. draws: of the bootstrap. samples: through one detector, to see
-    whether it grows. workers: processes that render, embed and judge. model, engine: what embeds.
+    5000 on were used for tuning. draws: of the bootstrap. workers: processes that render, embed and
+    judge. model, engine: what embeds.
     """
 
     world: bool = True
@@ -42,7 +52,6 @@ class EventsConfig:
     hours: float = 24.0
     seed: int = 0
     draws: int = 1000
-    samples: int = 200_000
     workers: int = 1
     model: Path = Path("models/nano")
     engine: str = "auto"
@@ -50,7 +59,8 @@ class EventsConfig:
     def __post_init__(self) -> None:
         """Check the ranges.
 
-        :raises ValueError: a setting is out of its range.
+        Raises:
+            ValueError: a setting is out of its range.
         """
         for name, least in (("streams", 2), ("hours", 0), ("seed", 0), ("draws", 10)):
             if getattr(self, name) < least:
@@ -64,70 +74,107 @@ def run(config: EventsConfig, progress: Progress) -> dict[str, Any]:
 
     With both kinds of streams the world's stand at the top and the others under `synthetic`.
 
-    :raises WorldError: mujoco is missing or cannot render.
-    :raises ModelError: the model cannot be loaded.
-    :raises ImportError: scikit-learn (extra `eval`) is missing.
+    Raises:
+        WorldError: mujoco is missing or cannot render.
+        ModelError: the model cannot be loaded.
+        ImportError: scikit-learn (extra `eval`) is missing.
     """
     result: dict[str, Any] = {"config": {**asdict(config), "model": config.model.name}}
-    cost, endurance = times(progress), endure(progress)
-    model_id, world = _world(config, progress) if config.world else ("", [])
-    synthetic = _synthetic(config) if config.synthetic else []
-    parts = [*world, *synthetic, growth_part(config.samples)]
+    cost = observe_cost(progress)
+    world = _world_jobs(config, progress) if config.world else []
+    synthetic = synthetic_jobs(config) if config.synthetic else []
     # the longest come last and are begun first, so that no process is left alone with one of them
-    jobs = [(part,) for part in reversed(parts)]
-    done = spread(work_on, jobs, config.workers, "parts judged", progress)[::-1]
+    jobs = [*world, *synthetic][::-1]
+    parts = run_jobs(jobs, config.workers, "parts judged", progress)[::-1]
     if world:
-        found = merged(done[: len(world)])
-        result |= {"source": "world", "model_id": model_id, "false_alarms": {}} | found
+        model_id = load_config(config.model).model_id
+        result |= {"source": "world", "model_id": model_id} | merge(parts[: len(world)])
     if synthetic:
-        found = {"false_alarms": {}} | merged(done[len(world) : -1])
-        if world:
-            result["synthetic"] = found
-        else:
-            result |= {"source": "synthetic"} | found
-    result["cost"] = cost | done[-1]
-    result["endurance"] = endurance
-    result["must_show"] = verdicts(result)
-    return nested(result)
+        judged = merge(parts[len(world) :])
+        result |= {"synthetic": judged} if world else {"source": "synthetic"} | judged
+    return result | {"cost": cost}
 
 
-def _synthetic(config: EventsConfig) -> list[Part]:
-    count = min(config.streams, SYNTHETIC_STREAMS)
-    parts = [
-        set_part(name, config.draws, streams=count, seed=config.seed)
-        for kind in SYNTHETIC_MINUTES
-        for name in (kind, f"{kind}.{PERTURBED}")
-    ]
-    if config.hours:
-        hours = max(config.hours, DAY)
-        parts.append(alarms_part("quiet", hours=hours, seed=config.seed))
-        parts.append(alarms_part(PERTURBED, hours=hours / 4, seed=config.seed))
-    return parts
+def merge(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One result of several parts of the same kind of streams."""
+    result: dict[str, Any] = {"false_alarms": {}, "streams": {}}
+    for part in parts:
+        for name, value in part.items():
+            if isinstance(value, Mapping):
+                result.setdefault(name, {}).update(value)
+            else:
+                result[name] = value
+    return result | {"streams": nest_by_gap(result["streams"])}
 
 
-def _world(config: EventsConfig, progress: Progress) -> tuple[str, list[Part]]:
-    """The model's id and what is to be judged, rendered and embedded."""
-    from vljepa_lab.evaluation.change.embedding import Watch, embed_all
-    from vljepa_lab.evaluation.change.rendering import cache_folder
-    from vljepa_lab.evaluation.change.world_streams import GAPS, still_watches, watches_of
-    from vljepa_ros.models.folder import load_config
-
-    model_id = load_config(config.model).model_id
-    watched: dict[str, list[Watch]] = {}
-    for kind in GAPS:
+def synthetic_jobs(config: EventsConfig) -> list[Job]:
+    """Sets of synthetic streams, and hours of them in which nothing happens."""
+    jobs: list[Job] = []
+    count = min(config.streams, SYNTHETIC_MAX_STREAMS)
+    for kind, (gap, minutes) in SYNTHETIC_MINUTES.items():
         for perturbed in (False, True):
-            name = f"{kind}.{PERTURBED}" if perturbed else kind
-            watched[name] = watches_of(kind, config.streams, config.seed, perturbed)
-    still: dict[str, list[Watch]] = {}
+            settings = StreamConfig(gap=gap, seconds=60.0 * minutes, perturbed=perturbed)
+            source = partial(_synthesize, settings, SYNTHETIC_SEED + config.seed, count)
+            jobs.append(partial(_judge_set, _name(kind, perturbed), source, config.draws))
     if config.hours:
-        seconds = 3600.0 * config.hours / SCENES
-        still["quiet"] = still_watches(SCENES, seconds, config.seed, False)
-        still[PERTURBED] = still_watches(SCENES, seconds / 4, config.seed, True)
-    folder = cache_folder()
-    everything = [watch for group in (*watched.values(), *still.values()) for watch in group]
-    model = (config.model, config.engine, model_id)
-    embed_all(everything, folder, model, config.workers, progress)
-    place = (folder, config.model, config.engine)
-    parts = [set_part(n, config.draws, watches=g, world=place) for n, g in watched.items()]
-    parts += [alarms_part(name, watches=group, world=place) for name, group in still.items()]
-    return model_id, parts
+        seconds = 3600.0 * max(config.hours, SYNTHETIC_MIN_HOURS) / STILL_SCENES
+        quiet = StreamConfig(gap=NO_EVENT_GAP_S, seconds=seconds)
+        shaken = replace(quiet, seconds=seconds / 4, perturbed=True)
+        for settings in (quiet, shaken):
+            source = partial(_synthesize, settings, STILL_SEED + config.seed, STILL_SCENES)
+            jobs.append(partial(_judge_alarms, settings.perturbed, source))
+    return jobs
+
+
+def _world_jobs(config: EventsConfig, progress: Progress) -> list[Job]:
+    """The same of streams of the world, rendered and embedded first."""
+    sets = {
+        _name(kind, perturbed): set_specs(kind, config.streams, config.seed, perturbed)
+        for kind in SETS
+        for perturbed in (False, True)
+    }
+    still: dict[bool, list[StreamSpec]] = {}
+    if config.hours:
+        seconds = 3600.0 * config.hours / STILL_SCENES
+        still[False] = still_specs(STILL_SCENES, seconds, config.seed, False)
+        still[True] = still_specs(STILL_SCENES, seconds / 4, config.seed, True)
+    folder = cache_folder("streams")
+    specs = [spec for group in (*sets.values(), *still.values()) for spec in group]
+    model = (config.model, config.engine, load_config(config.model).model_id)
+    embed_all(specs, folder, model, config.workers, progress)
+
+    def source(group: list[StreamSpec]) -> Source:
+        return partial(_read_embedded, group, folder, config.model, config.engine)
+
+    jobs: list[Job] = []
+    jobs += [partial(_judge_set, name, source(group), config.draws) for name, group in sets.items()]
+    jobs += [partial(_judge_alarms, shaken, source(group)) for shaken, group in still.items()]
+    return jobs
+
+
+def _name(kind: str, perturbed: bool) -> str:
+    return f"{kind}.{PERTURBED}" if perturbed else kind
+
+
+def _synthesize(settings: StreamConfig, seed: int, count: int) -> list[ChangeStream]:
+    return [synthetic_stream(settings, seed + i) for i in range(count)]
+
+
+def _read_embedded(
+    specs: Sequence[StreamSpec], folder: Path, model: Path, engine: str
+) -> list[ChangeStream]:
+    loaded = load_engine(model, engine, threads=1, parts=frozenset({"text", "decoder"}))
+    read = WrittenText(loaded)
+    return [stream_of(spec, folder, loaded, read) for spec in specs]
+
+
+def _judge_set(name: str, source: Source, draws: int) -> dict[str, Any]:
+    return judge_set(name, source(), draws)
+
+
+def _judge_alarms(perturbed: bool, source: Source) -> dict[str, Any]:
+    streams = source()
+    if not perturbed:
+        return {"false_alarms": {"quiet": judge_alarms(streams)}}
+    unguarded = judge_alarms(streams, guarded=False)
+    return {"false_alarms": {PERTURBED: judge_alarms(streams), "perturbed_no_guard": unguarded}}

@@ -10,11 +10,19 @@ by a real model use the same dataclass (`world_streams.py`).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+
+from vljepa_lab.evaluation.change.disturbances import (
+    EXPOSURE_EVERY_S,
+    SHAKE_EVERY_S,
+    TURN_EVERY_S,
+    draw_kept,
+    draw_moments,
+)
 
 Floats = NDArray[np.float64]
 Vectors = NDArray[np.float32]
@@ -31,11 +39,8 @@ class Event:
     text: int
 
 
-class TextReader(Protocol):
-    """What decodes: an embedding in, a text out."""
-
-    def __call__(self, vectors: Vectors) -> NDArray[np.intp]:
-        """[N] index of the semantic key of each of [N, D]; -1 where the text has no known one."""
+TextReader = Callable[[Vectors], NDArray[np.intp]]
+"""What decodes: [N] index of the semantic key of each of [N, D] embeddings; -1 for unknown text."""
 
 
 @dataclass(frozen=True)
@@ -53,16 +58,12 @@ class NearestText:
 class ChangeStream:
     """One camera's embeddings with the truth.
 
-    name: unique. kind: the set it belongs to, e.g. `gap12`. perturbed: with disturbances that are
-    not meaning. stamps: [T] seconds, ascending. embeddings: [T, D] float32, L2 norm 1. clip:
-    seconds between the first and the last frame of a clip. read: what decodes. events: ascending in
-    start. states: (seconds, text indices): from then on these texts are true where no event is.
-    turn_rates: [T] rad/s of the robot, zeros where it stands. end: seconds, when the stream ends.
+    stamps: [T] seconds, ascending. embeddings: [T, D] float32, L2 norm 1. clip: seconds between the
+    first and the last frame of a clip. read: what decodes. events: ascending in start. states:
+    (seconds, text indices): from then on these texts are true where no event is. turn_rates: [T]
+    rad/s of the robot, zeros where it stands. end: seconds, when the stream ends.
     """
 
-    name: str
-    kind: str
-    perturbed: bool
     stamps: Floats
     embeddings: Vectors
     clip: float
@@ -71,11 +72,6 @@ class ChangeStream:
     states: tuple[tuple[float, frozenset[int]], ...]
     turn_rates: Floats
     end: float
-
-    @property
-    def rate(self) -> float:
-        """Samples per second, from the median distance of the stamps."""
-        return float(1.0 / np.median(np.diff(self.stamps)))
 
 
 @dataclass(frozen=True)
@@ -88,7 +84,8 @@ class StreamConfig:
     each stream. memory: correlation time of the noise, seconds. rank: directions of the noise.
     wander: norm of the slow drift (light, time of day). common: share of the part that all texts
     have in common. event: median length of an event, seconds. perturbed: with exposure jumps,
-    shake, rotation, dropped samples, gaps and coarser compression.
+    shake, rotation, dropped samples, gaps and coarser compression. turn_every: mean seconds from
+    one turn of the robot to the next.
     """
 
     gap: float = 12.0
@@ -104,12 +101,7 @@ class StreamConfig:
     common: float = 1.0
     event: float = 1.9
     perturbed: bool = False
-    exposure_every: float = 90.0
-    shake_every: float = 120.0
-    turn_every: float = 150.0
-    pause_every: float = 300.0
-    dropped: float = 0.05
-    kind: str = field(default="")
+    turn_every: float = TURN_EVERY_S
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -143,11 +135,7 @@ def synthetic_stream(config: StreamConfig, seed: int) -> ChangeStream:
         vectors += _exposure(config, rng, stamps) + _shake(config, rng, stamps, level)
         nuisance, turn_rates = _turns(config, rng, stamps)
         vectors += nuisance
-    kind = config.kind or f"gap{config.gap:g}"
     return ChangeStream(
-        name=f"{kind}{'.perturbed' if config.perturbed else ''}/{seed}",
-        kind=kind,
-        perturbed=config.perturbed,
         stamps=stamps,
         embeddings=unit(vectors),
         clip=(config.frames - 1) * config.frame_interval,
@@ -161,7 +149,7 @@ def synthetic_stream(config: StreamConfig, seed: int) -> ChangeStream:
 
 def without_events(config: StreamConfig) -> StreamConfig:
     """The same scene in which nothing happens, for false alarms."""
-    return replace(config, gap=1e9, kind="quiet")
+    return replace(config, gap=1e9)
 
 
 def _vocabulary(config: StreamConfig, rng: np.random.Generator) -> Vectors:
@@ -200,11 +188,7 @@ def _stamps(config: StreamConfig, rng: np.random.Generator) -> Floats:
     stamps = (np.arange(count) + rng.uniform(-0.1, 0.1, count) + 0.2) / config.rate
     if not config.perturbed:
         return stamps
-    keep = rng.random(count) >= config.dropped
-    for start in _moments(config, rng, config.pause_every):
-        keep &= ~((stamps > start) & (stamps < start + rng.uniform(1.0, 4.0)))
-    keep[0] = True
-    return stamps[keep]
+    return stamps[draw_kept(rng, stamps, 0.0, config.seconds)]
 
 
 def _through_clips(
@@ -243,17 +227,11 @@ def _noise(config: StreamConfig, rng: np.random.Generator, stamps: Floats, memor
     return (strength[:, None] * path * spectrum) @ basis
 
 
-def _moments(config: StreamConfig, rng: np.random.Generator, every: float) -> Floats:
-    """Moments of a Poisson process with one per `every` seconds."""
-    count = int(rng.poisson(config.seconds / every))
-    return np.sort(rng.uniform(5.0, config.seconds, count))
-
-
 def _exposure(config: StreamConfig, rng: np.random.Generator, stamps: Floats) -> Floats:
     """Auto-exposure: a jump in one direction that the camera takes back within seconds."""
     direction = unit(rng.normal(size=config.dim))
     amount = np.zeros(stamps.size)
-    for start in _moments(config, rng, config.exposure_every):
+    for start in draw_moments(rng, 0.0, config.seconds, EXPOSURE_EVERY_S):
         size, back = rng.uniform(0.15, 0.45) * rng.choice([-1.0, 1.0]), rng.uniform(0.5, 2.0)
         for frame in range(config.frames):
             since = stamps - frame * config.frame_interval - start
@@ -264,7 +242,7 @@ def _exposure(config: StreamConfig, rng: np.random.Generator, stamps: Floats) ->
 def _shake(config: StreamConfig, rng: np.random.Generator, stamps: Floats, level: float) -> Floats:
     """Shake and coarse compression: for some seconds the noise is stronger and quicker."""
     strength = np.zeros(stamps.size)
-    for start in _moments(config, rng, config.shake_every):
+    for start in draw_moments(rng, 0.0, config.seconds, SHAKE_EVERY_S):
         span = rng.uniform(1.0, 4.0)
         strength[(stamps > start) & (stamps < start + span)] = rng.uniform(1.0, 2.0)
     return strength[:, None] * level * _noise(config, rng, stamps, 0.15)
@@ -273,7 +251,7 @@ def _shake(config: StreamConfig, rng: np.random.Generator, stamps: Floats, level
 def _turns(config: StreamConfig, rng: np.random.Generator, stamps: Floats) -> tuple[Floats, Floats]:
     """Ego-rotation: another view, of which a little stays. Returns [T, D], [T] rad/s."""
     shift, rates = np.zeros((stamps.size, config.dim)), np.zeros(stamps.size)
-    for start in _moments(config, rng, config.turn_every):
+    for start in draw_moments(rng, 0.0, config.seconds, config.turn_every):
         span, rate = rng.uniform(1.0, 4.0), rng.uniform(0.3, 1.5)
         during, after = unit(rng.normal(size=(2, config.dim)))
         part = ((stamps - start) / span).clip(0.0, 1.0)

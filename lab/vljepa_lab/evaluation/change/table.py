@@ -5,32 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import IO, Any
 
-from vljepa_lab.evaluation.change.names import sets_of
+from rich.console import Console
+from rich.table import Table
+
+from vljepa_lab.evaluation.change.judge import sets_of
+
+PIPE_WIDTH = 130  # characters, where the output is no terminal
 
 
 def print_table(result: Mapping[str, Any], file: IO[str]) -> None:
-    """Print a result of `run.run`: a table for each set, then what must be shown."""
-    from rich.console import Console
-
+    """Print a result of `run.run`: a table for each set, then the false alarms."""
     console = Console(file=file)
     if not console.is_terminal:
-        console = Console(file=file, width=130)
+        console = Console(file=file, width=PIPE_WIDTH)
     _print_sets(result, console, str(result["source"]))
     if "synthetic" in result:
         _print_sets(result["synthetic"], console, "synthetic")
-    _print_verdicts(result, console)
 
 
-def _print_sets(result: Mapping[str, Any], console: Any, source: str) -> None:
-    from rich.table import Table
-
+def _print_sets(result: Mapping[str, Any], console: Console, source: str) -> None:
     for name, figures in sets_of(result).items():
         saved, ceiling = result["saved"][name], result["ceiling"][name]
         table = Table(title=f"{source} {_title(name, result)}", title_justify="left")
         table.add_column("way of choosing", no_wrap=True)
-        for column in ("events right", "/ ceiling", "time right", "decodes/min", "F1 1 s"):
-            table.add_column(column, justify="right")
-        for column in ("delay s", "false alarms/h"):
+        for column in ("events right", "/ ceiling", "time right", "decodes/min", "F1 1 s",
+                       "delay s", "false alarms/h"):  # fmt: skip
             table.add_column(column, justify="right")
         for kind, one in figures.items():
             delay = one["delay_s"]
@@ -69,17 +68,3 @@ def _title(name: str, result: Mapping[str, Any]) -> str:
         f"{difference['difference']:+.3f} ({low:+.3f} to {high:+.3f}), "
         f"{result['of_ward_bound'][name]:.2f} of its bound"
     )
-
-
-def _print_verdicts(result: Mapping[str, Any], console: Any) -> None:
-    from rich.table import Table
-
-    table = Table(title="what must be shown", title_justify="left")
-    table.add_column("what")
-    for column in ("measured", "asked", ""):
-        table.add_column(column, justify="right")
-    for line in result["must_show"]:
-        values = line["value"] if isinstance(line["value"], list) else [line["value"]]
-        met = {True: "met", False: "MISSED", None: "try with more"}[line["met"]]
-        table.add_row(line["what"], ", ".join(f"{one:.4g}" for one in values), line["asked"], met)
-    console.print(table)

@@ -8,17 +8,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_lab.evaluation.change.embedding import Watch, load_embedded
-from vljepa_lab.evaluation.change.measures import GRACE
-from vljepa_lab.evaluation.change.rendering import RenderedScene, ScenePlan, load
+from vljepa_lab.evaluation.change.embedding import StreamSpec, load_embedded
+from vljepa_lab.evaluation.change.measures import GRACE_S
+from vljepa_lab.evaluation.change.rendering import RenderedScene, ScenePlan, load_scene
 from vljepa_lab.evaluation.change.streams import ChangeStream, Event
 from vljepa_lab.world.captions import event_key, key_of
 from vljepa_ros.engines.protocol import Engine
 
-GAPS = {"gap3": (3.0, 150.0), "gap12": (12.0, 300.0), "gap60": (60.0, 900.0)}
-SCENE_SECONDS = 300.0  # of a scene in which nothing happens, before its frames come again
-HOUR = 3600.0
-_BATCH = 64
+SETS = {"gap3": (3.0, 150.0), "gap12": (12.0, 300.0), "gap60": (60.0, 900.0)}
+"""Mean seconds between two events, and seconds of each stream."""
+STILL_SCENE_S = 300.0  # of a scene in which nothing happens, before its frames come again
+STILL_GAP_S = 3600.0
+_BATCH = 64  # vectors in one pass of the Y-Decoder
 
 
 class WrittenText:
@@ -31,7 +32,7 @@ class WrittenText:
         self._read: dict[bytes, int] = {}
 
     def index(self, key: str) -> int:
-        """Of a semantic key."""
+        """Index of a semantic key."""
         return self._index.setdefault(key, len(self._index))
 
     def __call__(self, vectors: NDArray[np.float32]) -> NDArray[np.intp]:
@@ -46,34 +47,35 @@ class WrittenText:
         return np.array([self._read[name] for name in names], dtype=np.intp)
 
 
-def watches_of(kind: str, streams: int, first: int, perturbed: bool) -> list[Watch]:
-    """What is watched for one set of streams."""
-    gap, seconds = GAPS[kind]
+def set_specs(kind: str, streams: int, first: int, perturbed: bool) -> list[StreamSpec]:
+    """Scenes of one set, `gap3` for instance, numbered from `first`."""
+    gap, seconds = SETS[kind]
     plans = [ScenePlan(kind, first + i, gap, seconds) for i in range(streams)]
-    return [Watch(plan, perturbed, seconds) for plan in plans]
+    return [StreamSpec(plan, perturbed, seconds) for plan in plans]
 
 
-def still_watches(scenes: int, seconds: float, first: int, perturbed: bool) -> list[Watch]:
+def still_specs(scenes: int, seconds: float, first: int, perturbed: bool) -> list[StreamSpec]:
     """Scenes in which nothing happens, `seconds` of each."""
-    length = min(SCENE_SECONDS, seconds)
-    plans = [ScenePlan("still", first + i, HOUR, length) for i in range(scenes)]
-    return [Watch(plan, perturbed, seconds) for plan in plans]
+    length = min(STILL_SCENE_S, seconds)
+    plans = [ScenePlan("still", first + i, STILL_GAP_S, length) for i in range(scenes)]
+    return [StreamSpec(plan, perturbed, seconds) for plan in plans]
 
 
-def stream_of(watch: Watch, folder: Path, engine: Engine, read: WrittenText) -> ChangeStream:
-    """A watched scene with its truth.
+def stream_of(spec: StreamSpec, folder: Path, engine: Engine, read: WrittenText) -> ChangeStream:
+    """An embedded scene with its truth.
 
-    :raises FileNotFoundError: it has not been rendered and embedded.
+    Raises:
+        FileNotFoundError: it has not been rendered and embedded.
     """
-    scene = load(watch.plan, folder)
-    seen = load_embedded(watch, folder, engine.config.model_id)
+    scene = load_scene(spec.plan, folder)
+    seen = load_embedded(spec, folder, engine.config.model_id)
     config = engine.config
     # begins and ends where no event is, so that each event is there from its onset on
     first, last = float(seen.stamps[0]), float(seen.stamps[-1])
     for one in scene.events:
         if one.start <= first:
-            first = max(first, one.end + GRACE)
-    last = min([last, *(one.start for one in scene.events if one.end + GRACE > last)])
+            first = max(first, one.end + GRACE_S)
+    last = min([last, *(one.start for one in scene.events if one.end + GRACE_S > last)])
     kept = (seen.stamps >= first) & (seen.stamps < last)
     first = float(seen.stamps[kept][0])
     events = tuple(
@@ -82,9 +84,6 @@ def stream_of(watch: Watch, folder: Path, engine: Engine, read: WrittenText) -> 
         if first <= one.start < last
     )
     return ChangeStream(
-        name=f"{watch.plan.name}{'.perturbed' if watch.perturbed else ''}",
-        kind=watch.plan.kind,
-        perturbed=watch.perturbed,
         stamps=seen.stamps[kept],
         embeddings=seen.embeddings[kept],
         clip=config.frame_interval * (config.clip_frames - 1),

@@ -21,8 +21,7 @@ from vljepa_lab.evaluation.quality.open_sets import judge_open_sets
 from vljepa_lab.evaluation.quality.report import VQA_TASKS
 from vljepa_lab.evaluation.quality.retrieval_task import judge_retrieval
 from vljepa_lab.evaluation.quality.samples import Sample
-from vljepa_lab.evaluation.quality.scenes import SceneVideo, records_of, scenes_of
-from vljepa_lab.evaluation.quality.streams import encode_scenes
+from vljepa_lab.evaluation.quality.scenes import SceneVideo, encode_scenes, records_of, scenes_of
 from vljepa_lab.evaluation.quality.tasks import (
     TASKS,
     calibration_rows,

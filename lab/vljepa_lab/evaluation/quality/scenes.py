@@ -1,14 +1,15 @@
-"""Held-out scenes of the simulated world: read from shards, rendered first where they are
-missing."""
+"""Held-out scenes of the simulated world: read from shards, rendered first where they are missing,
+and encoded as the robot would see them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 import vljepa_lab.world
 from vljepa_lab.world.clips import Record
 from vljepa_lab.world.dataset import Plan, generate, open_shards
+from vljepa_ros.engines.protocol import Clip, Engine
 
 
 @dataclass(frozen=True)
@@ -76,21 +78,60 @@ def count_scenes(data: Path, split: str) -> int:
 def cached_data(scenes: dict[str, int], size: int) -> Path:
     """Render what is missing of {split: scenes} into the cache and return its folder.
 
-    It can be interrupted and goes on where it was. The folder's name changes with the generator,
-    so that scenes of an older world are never mixed in.
+    It can be interrupted and goes on where it was.
 
-    :raises WorldError: mujoco is missing or cannot render.
+    Raises:
+        WorldError: mujoco is missing or cannot render.
     """
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    data = root / "vljepa_ros" / f"world-{_generator_version()}-{size}"
+    data = Path(f"{cache_folder('world')}-{size}")
     for split, wanted in scenes.items():
         if count_scenes(data, split) < wanted:
             generate(Plan(split, wanted, data / split, size), workers=os.cpu_count() or 1)
     return data
 
 
-def _generator_version() -> str:
+def cache_folder(kind: str) -> Path:
+    """Where rendered scenes of a kind are kept.
+
+    Its name changes with every source of the simulated world, so that scenes of an older world are
+    never mixed in.
+    """
     digest = hashlib.sha256()
-    for file in sorted(Path(vljepa_lab.world.__file__).parent.glob("*.py")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:10]
+    for file in sorted(Path(vljepa_lab.world.__file__).parent.rglob("*")):
+        if file.suffix in (".py", ".yaml"):
+            digest.update(file.read_bytes())
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return root / "vljepa_ros" / f"{kind}-{digest.hexdigest()[:10]}"
+
+
+def encode_scenes(engine: Engine, videos: Sequence[SceneVideo]) -> list[list[NDArray[np.float32]]]:
+    """Visual tokens [N, D] of each clip of each scene; clip k ends at frame k + clip_frames - 1.
+
+    Scenes run side by side, one clip of each at a time, as several cameras do.
+
+    :raises ValueError: a scene is shorter than a clip, or its frames have another size than the
+    model's.
+    """
+    length, size = engine.config.clip_frames, engine.config.input_size
+    for video in videos:
+        if len(video.frames) < length or video.frames.shape[1:] != (size, size, 3):
+            raise ValueError(
+                f"scene {video.scene} has frames {video.frames.shape}, the model wants at least "
+                f"{length} of {size}x{size}x3"
+            )
+    states: list[Any] = [None] * len(videos)
+    tokens: list[list[NDArray[np.float32]]] = [[] for _ in videos]
+    for start in range(max((len(video.frames) for video in videos), default=0) - length + 1):
+        running = [i for i, video in enumerate(videos) if start + length <= len(video.frames)]
+        clips = [_clip(videos[i], start, length) for i in running]
+        for i, encoded in zip(
+            running, engine.encode(clips, [states[i] for i in running]), strict=True
+        ):
+            states[i] = encoded.state
+            tokens[i].append(encoded.tokens)
+    return tokens
+
+
+def _clip(video: SceneVideo, start: int, length: int) -> Clip:
+    stamps = tuple(round(1e9 * stamp) for stamp in video.stamps[start : start + length])
+    return Clip(video.frames[start : start + length], stamps)
