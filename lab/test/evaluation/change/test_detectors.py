@@ -10,10 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vljepa_lab.evaluation.change.cusum import CusumConfig
-from vljepa_lab.evaluation.change.detectors import DETECTORS
-from vljepa_lab.evaluation.change.ward_gain import WardGainConfig, split_gains
-from vljepa_lab.evaluation.change.window_variance import WindowVarianceConfig
+from vljepa_lab.evaluation.change.detectors import (
+    DETECTORS,
+    CusumConfig,
+    WardGainConfig,
+    WindowVarianceConfig,
+    split_gains,
+)
 from vljepa_ros.perception.change.detector import CHANGE, FIRST, Change, ChangeDetector
 
 DIM = 24

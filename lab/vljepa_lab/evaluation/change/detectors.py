@@ -1,32 +1,277 @@
-"""Detectors by name, each with the one setting that trades publications against misses."""
+"""The detectors that are judged: the shipped one and four simpler rules, each with its one knob.
+
+- *Consecutive difference* publishes when a sample differs from the one before it. The usual first
+  idea. Clips overlap, so a change is a ramp of small steps, and noise is as large as they are.
+- *Window variance* publishes when the embeddings of a short window differ among themselves: the one
+  sentence of VL-JEPA (arXiv 2512.10942, section 4.6) on online decoding: smooth the stream, decode
+  when the variance of the local window passes a threshold.
+- *Online Ward gain* publishes when splitting the newest samples in two explains them much better.
+  The gain of a split into n1 and n2 samples with means m1 and m2 is n1 n2 / (n1 + n2) |m1 - m2|^2:
+  the merge cost of Ward (1963), and the generalised likelihood ratio of a change of mean under
+  white noise (Basseville and Nikiforov 1993, section 2.4.3).
+- *CUSUM* publishes when the distance from the segment, summed beyond an allowance, is too large:
+  Page's test (Biometrika 1954) on the cosine distance between the smoothed embedding and the mean
+  of the segment, S = max(0, S + distance - allowance).
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from vljepa_lab.evaluation.change.consecutive_difference import (
-    ConsecutiveDifference,
-    ConsecutiveDifferenceConfig,
-)
-from vljepa_lab.evaluation.change.cusum import Cusum, CusumConfig
-from vljepa_lab.evaluation.change.ward_gain import WardGain, WardGainConfig
-from vljepa_lab.evaluation.change.window_variance import WindowVariance, WindowVarianceConfig
+import numpy as np
+from numpy.typing import NDArray
+
 from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
 from vljepa_ros.perception.change.change_prior import TurnGuard
-from vljepa_ros.perception.change.detector import ChangeDetector
+from vljepa_ros.perception.change.detector import (
+    BREAK,
+    BaseDetector,
+    Change,
+    ChangeDetector,
+    unit,
+)
+
+Vector = NDArray[np.float32]
+
+FIRST_SAMPLE_S = 0.25  # that the first sample of CUSUM's segment is worth
 
 
 @dataclass(frozen=True)
-class Detector:
+class RuleConfig:
+    """What the rules share. threshold: of `drift`. min_gap, max_gap: seconds."""
+
+    threshold: float
+    min_gap: float = 1.0
+    max_gap: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ValueError: a setting is out of its range.
+        """
+        if self.threshold < 0 or self.min_gap < 0 or self.max_gap <= 0:
+            raise ValueError(f"{self}: threshold and min_gap must not be negative, max_gap above 0")
+
+
+class Rule(BaseDetector):
+    """A detector that publishes when `drift` passes the threshold and `min_gap` is over."""
+
+    def __init__(self, config: RuleConfig) -> None:
+        self.min_gap = config.min_gap
+        super().__init__(config.max_gap, config.threshold)
+
+    def _is_due(self, stamp: float) -> bool:
+        return self.drift > self.threshold and self._published.gap_passed(stamp, self.min_gap)
+
+
+@dataclass(frozen=True)
+class ConsecutiveDifferenceConfig(RuleConfig):
+    """threshold: cosine distance, 0..2."""
+
+    threshold: float = 0.1
+
+
+class ConsecutiveDifference(Rule):
+    """`drift` is the cosine distance from the sample before; see the module."""
+
+    def _reset_rule(self) -> None:
+        self.present: Vector | None = None
+
+    def _update(self, stamp: float, sample: Vector, step: float) -> Change | None:
+        before, self.present = self.present, sample
+        if before is None:
+            return self._published.publish(stamp, stamp, sample)
+        self.drift = 0.0 if step == BREAK else 1.0 - float(sample @ before)
+        return self._published.publish(stamp, stamp, sample) if self._is_due(stamp) else None
+
+
+@dataclass(frozen=True)
+class WindowVarianceConfig(RuleConfig):
+    """threshold: variance, 0..1. window: samples, 2 to 256."""
+
+    threshold: float = 0.12
+    window: int = 8
+
+    def __post_init__(self) -> None:
+        """Check the ranges; see `RuleConfig`."""
+        super().__post_init__()
+        if not 2 <= self.window <= 256:
+            raise ValueError(f"window is {self.window}, allowed: 2 to 256 samples")
+
+
+class WindowVariance(Rule):
+    """`drift` is the variance of the window; see the module."""
+
+    def __init__(self, config: WindowVarianceConfig) -> None:
+        self.window = config.window
+        super().__init__(config)
+
+    @property
+    def present(self) -> Vector | None:
+        """[D]: the newest sample."""
+        return self._samples[-1] if self._samples else None
+
+    def _reset_rule(self) -> None:
+        self._samples: list[Vector] = []
+
+    def _update(self, stamp: float, sample: Vector, step: float) -> Change | None:
+        kept = [] if step == BREAK else self._samples[1 - self.window :]
+        self._samples = [*kept, sample]
+        if self._published.state is None:
+            return self._published.publish(stamp, stamp, sample)
+        mean = np.mean(self._samples, axis=0)
+        self.drift = 1.0 - float(mean @ mean)  # the samples have norm 1
+        if not self._is_due(stamp):
+            return None
+        newer = self._samples[len(self._samples) // 2 :]
+        return self._published.publish(stamp, stamp, np.mean(newer, axis=0))
+
+
+@dataclass(frozen=True)
+class WardGainConfig(RuleConfig):
+    """threshold: gain. window: samples, 4 to 256. after: samples a new state needs, at least 1."""
+
+    threshold: float = 0.8
+    window: int = 16
+    after: int = 2
+
+    def __post_init__(self) -> None:
+        """Check the ranges; see `RuleConfig`."""
+        super().__post_init__()
+        if not 4 <= self.window <= 256:
+            raise ValueError(f"window is {self.window}, allowed: 4 to 256 samples")
+        if not 1 <= self.after < self.window:
+            raise ValueError(f"after is {self.after}, allowed: 1 to window - 1")
+
+
+def split_gains(samples: Vector) -> Vector:
+    """[n-1] gain of each split of [n, D] samples; entry i has i + 1 samples before the split."""
+    count = len(samples)
+    before = np.cumsum(samples, axis=0)[:-1]
+    first = np.arange(1, count, dtype=np.float32)
+    # |m1 - m2| with m2 from the total; n1 n2 / n |m1 - m2|^2 = |n s1 - n1 s|^2 / (n n1 n2)
+    spread = count * before - first[:, None] * (before[-1] + samples[-1])
+    return np.einsum("nd,nd->n", spread, spread) / (count * first * (count - first))
+
+
+class WardGain(Rule):
+    """`drift` is the best gain of a split; see the module."""
+
+    def __init__(self, config: WardGainConfig) -> None:
+        self.config = config
+        super().__init__(config)
+
+    @property
+    def present(self) -> Vector | None:
+        """[D]: mean of the newest samples."""
+        return unit(np.mean(self._samples[-self.config.after :], axis=0)) if self._samples else None
+
+    def _reset_rule(self) -> None:
+        self._samples: list[Vector] = []
+        self._stamps: list[float] = []
+
+    def _update(self, stamp: float, sample: Vector, step: float) -> Change | None:
+        if step == BREAK:
+            self._samples, self._stamps = [], []
+        self._samples = [*self._samples[1 - self.config.window :], sample]
+        self._stamps = [*self._stamps[1 - self.config.window :], stamp]
+        if self._published.state is None:
+            return self._published.publish(stamp, stamp, sample)
+        after = self.config.after
+        self.drift = 0.0
+        if len(self._samples) <= after:
+            return None
+        gains = split_gains(np.stack(self._samples))[: len(self._samples) - after]
+        split = int(gains.argmax()) + 1
+        self.drift = float(gains[split - 1])
+        if not self._is_due(stamp):
+            return None
+        onset = self._stamps[split]
+        self._samples, self._stamps = self._samples[split:], self._stamps[split:]
+        return self._published.publish(stamp, onset, np.mean(self._samples, axis=0))
+
+
+@dataclass(frozen=True)
+class CusumConfig(RuleConfig):
+    """threshold: sum in cosine distance * seconds. allowance: cosine distance that counts as none,
+    0..2. smoothing: time constant, seconds. memory: seconds of the segment's running mean, above
+    0."""
+
+    threshold: float = 0.1
+    allowance: float = 0.08
+    smoothing: float = 0.3
+    memory: float = 2.0
+
+    def __post_init__(self) -> None:
+        """Check the ranges; see `RuleConfig`."""
+        super().__post_init__()
+        if not self.memory > 0:
+            raise ValueError(f"memory is {self.memory}, allowed: above 0")
+        for name in ("allowance", "smoothing"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, allowed: at least 0")
+
+
+class Cusum(Rule):
+    """`drift` is the sum; see the module."""
+
+    def __init__(self, config: CusumConfig) -> None:
+        self.config = config
+        super().__init__(config)
+
+    @property
+    def present(self) -> Vector | None:
+        """[D]: the smoothed state."""
+        return None if self._smooth is None else unit(self._smooth)
+
+    def _reset_rule(self) -> None:
+        self._smooth: Vector | None = None
+        self._mean: Vector | None = None
+        self._seconds = 0.0  # of samples in the mean
+        self._onset: float | None = None
+
+    def _update(self, stamp: float, sample: Vector, step: float) -> Change | None:
+        if self._smooth is None or self._mean is None:
+            self._smooth = self._mean = sample
+            return self._published.publish(stamp, stamp, sample)
+        if step == BREAK:
+            self._smooth, self.drift, step = sample, 0.0, 0.0
+        elif self.config.smoothing:
+            weight = np.float32(1.0 - math.exp(-step / self.config.smoothing))
+            self._smooth = self._smooth + weight * (sample - self._smooth)
+        else:
+            self._smooth = sample
+        distance = 1.0 - float(unit(self._smooth) @ unit(self._mean))
+        self.drift = max(0.0, self.drift + (distance - self.config.allowance) * step)
+        if self.drift == 0.0:
+            self._onset = None
+        elif self._onset is None:
+            self._onset = stamp
+        if self._is_due(stamp):
+            onset = stamp if self._onset is None else self._onset
+            change = self._published.publish(stamp, onset, self._smooth)
+            self._mean, self._seconds, self.drift, self._onset = self._smooth, 0.0, 0.0, None
+            return change
+        self._seconds = min(self._seconds + step, self.config.memory)
+        if self._seconds > 0.0:
+            weight = np.float32(min(1.0, step / (self._seconds + FIRST_SAMPLE_S)))
+            self._mean = self._mean + weight * (sample - self._mean)
+        return None
+
+
+@dataclass(frozen=True)
+class DetectorKind:
     """A kind of detector.
 
-    make: builds one with a value of the knob; the guard is used where the detector knows how.
-    default: value of the knob. sweep: values from many publications to few.
+    make: builds one with a value of the knob that trades publications against misses; the guard is
+    used where the detector knows how. default: value of the knob. sweep: values from many
+    publications to few.
     """
 
     make: Callable[[float, TurnGuard | None], ChangeDetector]
-    knob: str
     default: float
     sweep: tuple[float, ...]
 
@@ -42,36 +287,31 @@ def _scaled(threshold: float) -> AnchorDriftConfig:
     return replace(default, threshold=threshold, sensitivity=min(max(sensitivity, 1e-3), 1e3))
 
 
-DETECTORS: dict[str, Detector] = {
-    "anchor_drift": Detector(
+DEFAULT = "anchor_drift"
+DETECTORS: dict[str, DetectorKind] = {
+    "anchor_drift": DetectorKind(
         lambda value, guard: AnchorDrift(_scaled(value), guard),
-        "threshold",
         AnchorDriftConfig().threshold,
         (0.02, 0.03, 0.045, 0.06, 0.09, 0.13, 0.2, 0.3),
     ),
-    "ward_gain": Detector(
+    "ward_gain": DetectorKind(
         lambda value, _: WardGain(WardGainConfig(threshold=value)),
-        "threshold",
         WardGainConfig().threshold,
         (0.35, 0.5, 0.8, 1.1, 1.5, 2.0, 3.0),
     ),
-    "cusum": Detector(
+    "cusum": DetectorKind(
         lambda value, _: Cusum(CusumConfig(allowance=value)),
-        "allowance",
         CusumConfig().allowance,
         (0.02, 0.04, 0.06, 0.08, 0.11, 0.16, 0.25, 0.4),
     ),
-    "window_variance": Detector(
+    "window_variance": DetectorKind(
         lambda value, _: WindowVariance(WindowVarianceConfig(threshold=value)),
-        "threshold",
         WindowVarianceConfig().threshold,
         (0.03, 0.06, 0.09, 0.12, 0.15, 0.2, 0.3, 0.4, 0.5),
     ),
-    "consecutive_difference": Detector(
+    "consecutive_difference": DetectorKind(
         lambda value, _: ConsecutiveDifference(ConsecutiveDifferenceConfig(threshold=value)),
-        "threshold",
         ConsecutiveDifferenceConfig().threshold,
         (0.02, 0.04, 0.07, 0.1, 0.14, 0.2, 0.3, 0.5),
     ),
 }
-DEFAULT = "anchor_drift"
