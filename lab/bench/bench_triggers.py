@@ -27,10 +27,9 @@ from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Clip, Engine
 from vljepa_ros.models.config import Calibration
 from vljepa_ros.perception.frames import model_input
-from vljepa_ros.perception.labels import EncodedGroup, score_group
-from vljepa_ros.perception.trigger_list import Trigger
-from vljepa_ros.perception.triggers import EncodedTriggers, TriggerBoard
-from vljepa_ros.perception.vocabulary import Group
+from vljepa_ros.perception.scoring import score_group
+from vljepa_ros.perception.triggers import EncodedTriggers, Trigger, TriggerBoard
+from vljepa_ros.perception.vocabulary import EncodedGroup, Group
 from vljepa_ros.resources import model_dir
 
 TRIGGER_COUNTS = (10, 100, 500, 1000)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from colour_engine import ColourEngine, painted
 
-from vljepa_ros.perception.answer import checked_question
 from vljepa_ros.perception.frames import FrameError, model_input
 from vljepa_ros.perception.pipeline import (
     EMBEDDINGS,
@@ -20,8 +19,8 @@ from vljepa_ros.perception.pipeline import (
     Pipeline,
 )
 from vljepa_ros.perception.ring import ClipRing
-from vljepa_ros.perception.vocabulary import from_groups
-from vljepa_ros.perception.vocabulary_encoder import EncodedVocabulary
+from vljepa_ros.perception.scoring import checked_question
+from vljepa_ros.perception.vocabulary import EncodedVocabulary, from_groups
 from vljepa_ros.perception.worker import CooperativeTask
 
 SECOND = 1_000_000_000

@@ -10,16 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vljepa_ros.models.config import Calibration
-from vljepa_ros.perception.memory.moments import calibrated
-from vljepa_ros.perception.trigger_list import (
+from vljepa_ros.perception.triggers import (
     MAX_TRIGGERS,
+    Edge,
+    EncodedTriggers,
     Trigger,
-    TriggerError,
+    TriggerBoard,
     checked_triggers,
     parse_triggers,
     trigger_strings,
 )
-from vljepa_ros.perception.triggers import Edge, EncodedTriggers, TriggerBoard
+from vljepa_ros.perception.vocabulary import VocabularyError
 
 DIM = 6
 CALIBRATION = Calibration(logit_scale=12.0, none_similarity=0.3)
@@ -83,13 +84,13 @@ def test_the_parameter_form_is_read_as_it_was_written(data: st.DataObject, texts
 def test_a_bad_list_is_refused_and_told_what_is_allowed(
     texts: list, thresholds: list, message: str
 ) -> None:
-    with pytest.raises(TriggerError, match=r"allowed|contains") as caught:
+    with pytest.raises(VocabularyError, match=r"allowed|contains") as caught:
         checked_triggers(texts, thresholds)
     assert message in str(caught.value)
 
 
 def test_a_threshold_that_is_no_number_is_refused() -> None:
-    with pytest.raises(TriggerError, match="threshold 'high' of the trigger 'a door' is no number"):
+    with pytest.raises(VocabularyError, match="'high' of the trigger 'a door' is no number"):
         parse_triggers(["a door | high"])
 
 
@@ -104,7 +105,7 @@ def test_an_empty_list_means_none(none: list) -> None:
 @given(st.floats(-1.0, 1.0, width=32))
 def test_scores_are_those_of_the_memory(similarity: float) -> None:
     score = encoded().scores(np.array([similarity]))[0]
-    assert score == pytest.approx(calibrated(similarity, CALIBRATION), abs=1e-6)
+    assert score == pytest.approx(1 / (1 + math.exp(-12.0 * (similarity - 0.3))), abs=1e-6)
 
 
 class Plain:
@@ -158,7 +159,7 @@ def test_the_board_equals_one_plain_trigger_after_another(
             told[text].append(edge.rising)
         assert board.active.tolist() == [t.active for t in plain]
         assert np.allclose(board.scores, scores, atol=1e-6)
-    for edge in board.lose():
+    for edge in board.deactivate_all():
         assert not edge.rising
         told[edge.text].append(False)
     for kinds in told.values():
@@ -248,7 +249,7 @@ def test_a_new_list_keeps_what_is_known_of_the_texts_it_shares() -> None:
     triggers = encoded(3)
     triggers.texts = ("text 2", "text 0", "another")
     new = TriggerBoard(triggers, 0.0)
-    assert [(e.text, e.rising) for e in new.adopt(old)] == [("text 1", False)]
+    assert [(e.text, e.rising) for e in new.carry_over(old)] == [("text 1", False)]
     assert new.active.tolist() == [False, True, False]
 
 
@@ -257,4 +258,4 @@ def test_no_triggers_are_possible() -> None:
         EncodedTriggers((), np.zeros((0, DIM), np.float32), "m", CALIBRATION, 0.5, 0.8), 0.0
     )
     assert board.observe(0.0, np.ones(DIM, np.float32)) == []
-    assert board.lose() == []
+    assert board.deactivate_all() == []

@@ -1,15 +1,21 @@
-"""The vocabulary and its form as a parameter: round trip, and what is refused."""
+"""The vocabulary and its form as a parameter: round trip, what is refused, encoding in slices."""
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
+import numpy as np
 import pytest
+from colour_engine import COLOURS, ColourEngine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vljepa_ros.perception.vocabulary import (
     MAX_LABELS,
+    VocabularyEncoder,
     VocabularyError,
     checked_texts,
+    encode_texts,
     from_groups,
     parse,
 )
@@ -72,3 +78,37 @@ def test_texts_are_stripped_and_limited() -> None:
     assert checked_texts([" a ", "b"], "texts", 2) == ("a", "b")
     with pytest.raises(VocabularyError, match="3 texts, allowed: 1 to 2"):
         checked_texts(["a", "b", "c"], "texts", 2)
+
+
+def test_many_texts_are_encoded_in_slices() -> None:
+    engine = ColourEngine()
+    engine.text_seconds = 0.002
+    texts = [f"{colour} {i}" for i in range(20) for colour in COLOURS]
+    counts = [0]
+
+    def watched() -> Generator[None, None, None]:
+        vectors = yield from encode_texts(engine, texts)
+        assert np.array_equal(vectors, ColourEngine().encode_text(texts))
+
+    counts += [len(engine.texts) for _ in watched()]
+    assert len(counts) > 5
+    assert max(np.diff(counts)) <= 64
+    with pytest.raises(StopIteration) as end:
+        next(encode_texts(engine, []))
+    assert end.value.value.shape == (0, len(COLOURS))
+
+
+def test_a_vocabulary_comes_into_use_when_all_of_it_is_encoded_and_the_newest_wins() -> None:
+    ready: list[int] = []
+    engine = ColourEngine()
+    engine.text_seconds = 0.002
+    encoder = VocabularyEncoder(engine, lambda v: ready.append(v.version))
+    encoder.replace(1, from_groups({"what?": [f"red {i}" for i in range(100)]}))
+    encoder.advance()
+    assert encoder.current is None
+    encoder.replace(2, from_groups({"what?": ["green", "blue"], "where?": ["red"]}))
+    while encoder.pending:
+        encoder.advance()
+    assert ready == [2]
+    assert encoder.current is not None
+    assert [g.embeddings.shape[0] for g in encoder.current.groups] == [2, 1]

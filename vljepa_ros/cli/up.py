@@ -154,11 +154,12 @@ def _check(args: argparse.Namespace) -> None:
     if args.memory and find_spec("lancedb") is None:
         raise CliUsageError("--memory needs LanceDB: pip install 'vljepa_ros[memory]'")
     if args.trigger:
-        from vljepa_ros.perception.trigger_list import TriggerError, parse_triggers
+        from vljepa_ros.perception.triggers import parse_triggers
+        from vljepa_ros.perception.vocabulary import VocabularyError
 
         try:
             parse_triggers(args.trigger)
-        except TriggerError as error:
+        except VocabularyError as error:
             raise CliUsageError(f"--trigger: {error}") from error
     if args.model is not None:
         try:

@@ -9,7 +9,7 @@ from typing import Any
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.qos import LATCHED, RESULTS, mismatch_events
-from vljepa_ros.perception.labels import ScoredGroup
+from vljepa_ros.perception.scoring import ScoredGroup
 from vljepa_ros.perception.selective_decoder import SceneUpdate
 
 

@@ -19,8 +19,7 @@ from vljepa_ros.nodes.parameters import Declared, live
 from vljepa_ros.nodes.perception_output import PerceptionOutput
 from vljepa_ros.nodes.perception_services import PerceptionServices
 from vljepa_ros.perception.pipeline import EMBEDDINGS, LABELS, Pipeline
-from vljepa_ros.perception.vocabulary import Vocabulary, from_groups, parse
-from vljepa_ros.perception.vocabulary_encoder import EncodedVocabulary
+from vljepa_ros.perception.vocabulary import EncodedVocabulary, Vocabulary, from_groups, parse
 
 _OWN_VOCABULARY = ("",)
 

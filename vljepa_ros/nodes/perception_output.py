@@ -10,7 +10,7 @@ from vljepa_ros import ros
 from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.nodes.qos import LATCHED, RESULTS, mismatch_events
 from vljepa_ros.perception.pipeline import EMBEDDINGS, LABELS, Observation
-from vljepa_ros.perception.vocabulary_encoder import EncodedVocabulary
+from vljepa_ros.perception.vocabulary import EncodedVocabulary
 
 
 class PerceptionOutput:

@@ -6,10 +6,9 @@ import array
 from typing import TYPE_CHECKING, Any
 
 from vljepa_ros import ros
-from vljepa_ros.perception.answer import Answer, Question, checked_question
-from vljepa_ros.perception.encode_texts import encode_texts
 from vljepa_ros.perception.frames import FrameDecoder
-from vljepa_ros.perception.vocabulary import checked_texts
+from vljepa_ros.perception.scoring import Answer, Question, checked_question
+from vljepa_ros.perception.vocabulary import checked_texts, encode_texts
 from vljepa_ros.perception.worker import CooperativeTask
 
 if TYPE_CHECKING:

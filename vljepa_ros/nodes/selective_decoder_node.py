@@ -21,11 +21,10 @@ from vljepa_ros.nodes.turn_input import TurnInput
 from vljepa_ros.nodes.worker_node import run_node
 from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
 from vljepa_ros.perception.change.change_prior import TurnGuard, TurnGuardConfig
-from vljepa_ros.perception.labels import ScoredGroup, score_group
 from vljepa_ros.perception.pipeline import PerceptionError
+from vljepa_ros.perception.scoring import ScoredGroup, score_group
 from vljepa_ros.perception.selective_decoder import SceneUpdate, SelectiveDecoder
-from vljepa_ros.perception.vocabulary import from_groups
-from vljepa_ros.perception.vocabulary_encoder import VocabularyEncoder
+from vljepa_ros.perception.vocabulary import VocabularyEncoder, from_groups
 
 _MAX_GAP = 30.0  # seconds; a camera at the lowest max_rate is no broken stream
 _AFTER_TURN = 1.0  # seconds beside the clip for which a turn is felt: the smoothing comes back

@@ -82,9 +82,9 @@ class TriggerCamera:
         edges: list[Edge] = []
         model_id = "" if old is None else old.triggers.model_id
         if old is not None and self._board is None:
-            edges = old.lose()
+            edges = old.deactivate_all()
         elif old is not None and self._board is not None:
-            edges = self._board.adopt(old)
+            edges = self._board.carry_over(old)
         self._tell(edges, reason, model_id)
         self._tell_state()
         self.listen(self._subscription is not None)
@@ -93,7 +93,7 @@ class TriggerCamera:
         """Nothing is known of this camera any more."""
         if self._board is None or not self._board.known:
             return
-        self._tell(self._board.lose(), reason, self._board.triggers.model_id)
+        self._tell(self._board.deactivate_all(), reason, self._board.triggers.model_id)
         self._tell_state()
 
     def watch(self, timeout: float) -> None:

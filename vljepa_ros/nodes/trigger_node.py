@@ -17,14 +17,14 @@ from vljepa_ros.nodes.qos import LATCHED, mismatch_events
 from vljepa_ros.nodes.trigger_camera import TriggerCamera
 from vljepa_ros.nodes.trigger_texts import TriggerTexts
 from vljepa_ros.nodes.worker_node import WorkerNode, WorkerParameters, run_node
-from vljepa_ros.perception.trigger_list import (
+from vljepa_ros.perception.triggers import (
+    EncodedTriggers,
     Trigger,
-    TriggerError,
     checked_triggers,
     parse_triggers,
     trigger_strings,
 )
-from vljepa_ros.perception.triggers import EncodedTriggers
+from vljepa_ros.perception.vocabulary import VocabularyError
 
 _EVENTS = ros.QoSProfile(depth=1000, reliability=ros.ReliabilityPolicy.RELIABLE)  # all may fall
 
@@ -51,7 +51,7 @@ class TriggerNode(WorkerNode):
     """It loads no model: texts are encoded by the perception node. Options go to the ROS node."""
 
     subject = "triggers"
-    known = (*WorkerNode.known, ModelError, TriggerError)
+    known = (*WorkerNode.known, ModelError, VocabularyError)
     works = False
 
     def __init__(self, **options: Any) -> None:

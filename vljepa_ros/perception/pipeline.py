@@ -16,12 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_ros.engines.protocol import Captioner, Clip, EncodedClip, Engine
-from vljepa_ros.perception.answer import Answer, Question, answer
-from vljepa_ros.perception.encode_texts import encode_texts
-from vljepa_ros.perception.labels import ScoredGroup, score_group
 from vljepa_ros.perception.ring import ClipRing, TakenClip
+from vljepa_ros.perception.scoring import Answer, Question, ScoredGroup, best_answer, score_group
 from vljepa_ros.perception.stages import StageTimes
-from vljepa_ros.perception.vocabulary_encoder import EncodedVocabulary, VocabularyEncoder
+from vljepa_ros.perception.vocabulary import EncodedVocabulary, VocabularyEncoder, encode_texts
 from vljepa_ros.perception.worker import CooperativeTask
 
 EMBEDDINGS, LABELS = "embeddings", "labels"
@@ -292,7 +290,7 @@ class Pipeline:
         """[different candidates, D] float32, for families that compare the answer with them."""
         if self.engine.config.family != "vl_jepa":
             return None
-        return (yield from encode_texts(self.engine, list(dict.fromkeys(question.candidates))))
+        return (yield from encode_texts(self.engine, question.different))
 
     def _answer(
         self,
@@ -311,13 +309,13 @@ class Pipeline:
             scored = np.clip(vectors @ predicted, -1.0, 1.0)
         else:
             scored = yield from self._scored(encoded, question)
-        return answer(question, lambda *_: scored, self.engine.config.calibration, abstain_below)
+        return best_answer(question, scored, self.engine.config.calibration, abstain_below)
 
     def _scored(
         self, encoded: EncodedClip, question: Question
     ) -> CooperativeTask[NDArray[np.float32]]:
         """[different candidates] float32: their scores, chunk by chunk."""
-        unique = list(dict.fromkeys(question.candidates))
+        unique = question.different
         size = CANDIDATE_CHUNK[self.engine.config.family]
         chunks = []
         for start in range(0, len(unique), size):

@@ -25,16 +25,88 @@ from numpy.typing import NDArray
 from vljepa_ros.models.calibration import independent_probabilities
 from vljepa_ros.models.config import Calibration
 from vljepa_ros.perception.change.detector import usable
-from vljepa_ros.perception.trigger_list import Trigger
+from vljepa_ros.perception.vocabulary import BAR, VocabularyError, distinct_texts
+
+MAX_TRIGGERS = 1000
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """A text to watch for; its threshold is a calibrated score, 0..1, or None: the default."""
+
+    text: str
+    threshold: float | None = None
+
+
+def checked_triggers(texts: Sequence[str], thresholds: Sequence[float]) -> tuple[Trigger, ...]:
+    """Triggers from parallel lists.
+
+    Args:
+        texts: to watch for; none: no triggers.
+        thresholds: one for each text, or none at all: the default for each.
+
+    Raises:
+        VocabularyError: too many, an empty, overlong or doubled text, a text with a bar, a number
+            of thresholds that does not fit, a threshold that is not between 0 and 1.
+    """
+    if len(thresholds) not in (0, len(texts)):
+        raise VocabularyError(
+            f"{len(thresholds)} thresholds for {len(texts)} texts, allowed: one for each text, or "
+            "none for the default"
+        )
+    limits: list[float | None] = [*thresholds] or [None] * len(texts)
+    return _checked(list(map(Trigger, texts, limits)))
+
+
+def parse_triggers(entries: Sequence[str]) -> tuple[Trigger, ...]:
+    """Read the parameter form: `text` or `text | threshold`; no entry, or a single empty one: none.
+
+    Raises:
+        VocabularyError: a threshold that is no number, and all of `checked_triggers`.
+    """
+    if list(entries) in ([], [""]):
+        return ()
+    triggers = []
+    for entry in entries:
+        text, bar, limit = (part.strip() for part in entry.partition(BAR))
+        try:
+            triggers.append(Trigger(text, float(limit) if bar else None))
+        except ValueError:
+            raise VocabularyError(
+                f"threshold {limit!r} of the trigger '{text}' is no number; allowed: a text, or "
+                f"'text {BAR} threshold' with a threshold between 0 and 1"
+            ) from None
+    return _checked(triggers)
+
+
+def trigger_strings(triggers: Sequence[Trigger]) -> list[str]:
+    """The form that `parse_triggers` reads."""
+    return [
+        t.text if t.threshold is None else f"{t.text} {BAR} {t.threshold:.9g}" for t in triggers
+    ] or [""]
+
+
+def _checked(triggers: Sequence[Trigger]) -> tuple[Trigger, ...]:
+    if not triggers:
+        return ()
+    texts = distinct_texts(
+        (t.text for t in triggers),
+        "triggers",
+        MAX_TRIGGERS,
+        once="each text once",
+        separated="text and threshold",
+    )
+    for trigger in triggers:
+        if trigger.threshold is not None and not 0.0 < trigger.threshold < 1.0:
+            raise VocabularyError(
+                f"threshold of the trigger '{trigger.text}' is {trigger.threshold:g}, allowed: "
+                "between 0 and 1, both excluded"
+            )
+    return tuple(Trigger(text, t.threshold) for text, t in zip(texts, triggers, strict=True))
 
 
 class EncodedTriggers:
-    """Triggers and their texts' embeddings, ready to be compared.
-
-    :param embeddings: [N, D] float32, L2 norm 1.
-    :param default: threshold of triggers without one of their own, 0 < default < 1.
-    :param release: share of a threshold below which a trigger falls, 0 < release <= 1.
-    """
+    """Triggers and their texts' embeddings, ready to be compared."""
 
     def __init__(
         self,
@@ -45,6 +117,16 @@ class EncodedTriggers:
         default: float,
         release: float,
     ) -> None:
+        """Turn limits of scores into limits of cosines.
+
+        Args:
+            triggers: N of them.
+            embeddings: [N, D] float32, L2 norm 1.
+            model_id: model that made the embeddings.
+            calibration: of that model.
+            default: threshold of triggers without one of their own, 0 < default < 1.
+            release: share of a threshold below which a trigger falls, 0 < release <= 1.
+        """
         self.texts = tuple(t.text for t in triggers)
         self.embeddings = np.ascontiguousarray(embeddings, np.float32)
         self.model_id = model_id
@@ -72,7 +154,7 @@ class EncodedTriggers:
 
 @dataclass(frozen=True)
 class Edge:
-    """A trigger became true (rising), or stopped being true. score: calibrated, 0..1."""
+    """A trigger became true (rising), or stopped being true; its score is calibrated, 0..1."""
 
     text: str
     threshold: float
@@ -84,14 +166,18 @@ class TriggerBoard:
     """Which triggers are true of what one camera sees. Constant time and memory for each sample.
 
     For each text, rising and falling edges alternate, beginning with a rising one.
-
-    :param settle: seconds for which a score must stay beyond its limit.
-    :param labels: texts of the vocabulary; triggers among them go by `observe_labels` alone.
     """
 
     def __init__(
         self, triggers: EncodedTriggers, settle: float, labels: Collection[str] = ()
     ) -> None:
+        """Start with nothing known.
+
+        Args:
+            triggers: N of them.
+            settle: seconds for which a score must stay beyond its limit.
+            labels: texts of the vocabulary; triggers among them go by `observe_labels` alone.
+        """
         size = len(triggers)
         self.triggers = triggers
         self.settle = settle
@@ -100,14 +186,14 @@ class TriggerBoard:
         self.active = np.zeros(size, np.bool_)
         self._since = np.full(size, math.inf)  # stamps since which a limit is passed
         self._labelled = np.array([text in labels for text in triggers.texts], np.bool_)
-        self._places = {text: i for i, text in enumerate(triggers.texts) if self._labelled[i]}
+        self._indices = {text: i for i, text in enumerate(triggers.texts) if self._labelled[i]}
         self._scores = np.zeros(size, np.float32)  # of labels
         self._similarities = np.full(size, -1.0, np.float32)
 
     @property
     def labelled(self) -> bool:
         """Whether there are triggers that go by labels."""
-        return bool(self._places)
+        return bool(self._indices)
 
     @property
     def scores(self) -> NDArray[np.float32]:
@@ -146,7 +232,7 @@ class TriggerBoard:
             return []
         seen = np.zeros(len(self.triggers), np.bool_)
         for label, score in zip(labels, scores, strict=False):
-            i = self._places.get(label)
+            i = self._indices.get(label)
             if i is not None:
                 self._scores[i] = max(self._scores[i], score) if seen[i] else score
                 seen[i] = self.known = True
@@ -157,7 +243,7 @@ class TriggerBoard:
         )
         return self._advance(stamp, beyond, seen)
 
-    def lose(self) -> list[Edge]:
+    def deactivate_all(self) -> list[Edge]:
         """Nothing is known any more: whatever was true falls."""
         crossed = np.flatnonzero(self.active)
         edges = []
@@ -168,11 +254,14 @@ class TriggerBoard:
         self.known = False
         return edges
 
-    def adopt(self, other: TriggerBoard) -> list[Edge]:
-        """Take over what another board knows of the same texts; the falls of texts that only it
-        has. Both must be of one model."""
-        places = {text: i for i, text in enumerate(other.triggers.texts)}
-        pairs = [(i, places[t]) for i, t in enumerate(self.triggers.texts) if t in places]
+    def carry_over(self, other: TriggerBoard) -> list[Edge]:
+        """Take over what another board of the same model knows of the same texts.
+
+        Returns:
+            Falling edges of texts that only the other board has.
+        """
+        indices = {text: i for i, text in enumerate(other.triggers.texts)}
+        pairs = [(i, indices[t]) for i, t in enumerate(self.triggers.texts) if t in indices]
         mine = [i for i, _ in pairs]
         theirs = [i for _, i in pairs]
         self.active[mine] = other.active[theirs]
@@ -184,12 +273,18 @@ class TriggerBoard:
         gone = other.active.copy()
         gone[theirs] = False
         other.active &= gone
-        return other.lose()
+        return other.deactivate_all()
 
     def _advance(
         self, stamp: float, beyond: NDArray[np.bool_], those: NDArray[np.bool_]
     ) -> list[Edge]:
-        """Let time pass for some triggers. beyond: whether a score is beyond its limit, [N]."""
+        """Let time pass for some triggers.
+
+        Args:
+            stamp: seconds.
+            beyond: [N] whether a score is beyond its limit.
+            those: [N] whether a trigger is meant.
+        """
         since = np.where(beyond, np.minimum(self._since, stamp), math.inf)
         self._since = np.where(those, since, self._since)
         crossed = np.flatnonzero(those & (stamp - self._since >= self.settle))

@@ -1,4 +1,4 @@
-"""The label vocabulary: exclusive groups of labels, one for each prompt, and its form as parameter.
+"""The label vocabulary: exclusive groups of labels, one for each prompt; as parameter and encoded.
 
 As a list of strings, each string is a group: `prompt | label | label ...`. Strings without a bar
 are labels of the model's default prompt, so a plain list of labels works too.
@@ -6,14 +6,25 @@ are labels of the model's default prompt, so a plain list of labels works too.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-MAX_LABELS = 10000
-MAX_IN_ALL = 20000
-MAX_TEXT = 512
+import numpy as np
+from numpy.typing import NDArray
+
+from vljepa_ros.engines.protocol import Engine
+
+MAX_LABELS = 10000  # in a group
+MAX_TOTAL_LABELS = 20000
+MAX_TEXT = 512  # characters
 BAR = "|"
+
+SLICE_S = 0.01  # of work between two pauses of the encoder: what a frame may wait for a text
+TEXTS_AT_ONCE = 4, 32
+"""At least: one at a time takes twice as long for each. At most: texts that follow known ones,
+which cost nothing, are as slow as ever."""
 
 
 class VocabularyError(ValueError):
@@ -30,8 +41,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Groups with different prompts, at least one, at most MAX_LABELS labels in each and MAX_IN_ALL
-    in all."""
+    """Groups with different prompts, at least one.
+
+    At most MAX_LABELS labels in each and MAX_TOTAL_LABELS in all.
+    """
 
     groups: tuple[Group, ...]
 
@@ -43,7 +56,8 @@ class Vocabulary:
     def with_group(self, prompt: str, labels: Sequence[str]) -> Vocabulary:
         """This vocabulary with the labels of one prompt replaced, or the group added at the end.
 
-        :raises VocabularyError: see `from_groups`.
+        Raises:
+            VocabularyError: see `from_groups`.
         """
         groups = {group.prompt: group.labels for group in self.groups}
         groups[prompt] = tuple(labels)
@@ -57,8 +71,13 @@ class Vocabulary:
 def checked_texts(texts: Iterable[str], what: str, limit: int) -> tuple[str, ...]:
     """Texts without surrounding blanks.
 
-    :param what: what they are, for the message.
-    :raises VocabularyError: none at all, more than `limit`, or one of them empty or too long.
+    Args:
+        texts: at least one.
+        what: what they are, for the message.
+        limit: how many there may be.
+
+    Raises:
+        VocabularyError: none at all, more than `limit`, or one of them empty or too long.
     """
     clean = tuple(text.strip() for text in texts)
     if not 1 <= len(clean) <= limit:
@@ -71,36 +90,69 @@ def checked_texts(texts: Iterable[str], what: str, limit: int) -> tuple[str, ...
     return clean
 
 
+def distinct_texts(
+    texts: Iterable[str], what: str, limit: int, *, once: str, separated: str, prompt: str = ""
+) -> tuple[str, ...]:
+    """`checked_texts`, each once and without the bar that separates them in the parameter form.
+
+    Args:
+        texts: at least one.
+        what: what they are, for the message.
+        limit: how many there may be.
+        once: what is allowed instead of duplicates, for the message.
+        separated: what the bar separates, for the message.
+        prompt: another text that must not contain a bar.
+
+    Raises:
+        VocabularyError: a duplicate, a bar in a text, and all of `checked_texts`.
+    """
+    clean = checked_texts(texts, what, limit)
+    duplicates = [text for text, count in Counter(clean).items() if count > 1]
+    if duplicates:
+        listed = ", ".join(map(repr, duplicates[:5]))
+        raise VocabularyError(f"{what} appear twice: {listed}; allowed: {once}")
+    for text in (prompt, *clean):
+        if BAR in text:
+            raise VocabularyError(f"{text!r} contains '{BAR}', which separates {separated}")
+    return clean
+
+
 def from_groups(groups: Mapping[str, Sequence[str]]) -> Vocabulary:
     """A checked vocabulary.
 
-    :raises VocabularyError: no labels, too many, duplicates within a group, a bar in a text.
+    Args:
+        groups: prompt -> labels.
+
+    Raises:
+        VocabularyError: no labels, too many, duplicates within a group, a bar in a text.
     """
     made = []
     for prompt, labels in groups.items():
         (question,) = checked_texts([prompt], "prompts", 1)
-        clean = checked_texts(labels, f"labels of '{question}'", MAX_LABELS)
-        duplicates = [label for label, count in Counter(clean).items() if count > 1]
-        if duplicates:
-            raise VocabularyError(
-                f"labels of '{question}' appear twice: {', '.join(map(repr, duplicates[:5]))}; "
-                "allowed: each label once in a group"
-            )
-        barred = [text for text in (question, *clean) if BAR in text]
-        if barred:
-            raise VocabularyError(f"{barred[0]!r} contains '{BAR}', which separates labels")
+        clean = distinct_texts(
+            labels,
+            f"labels of '{question}'",
+            MAX_LABELS,
+            once="each label once in a group",
+            separated="labels",
+            prompt=question,
+        )
         made.append(Group(question, clean))
     vocabulary = Vocabulary(tuple(made))
-    if not 1 <= vocabulary.size <= MAX_IN_ALL:
-        raise VocabularyError(f"{vocabulary.size} labels in all, allowed: 1 to {MAX_IN_ALL}")
+    if not 1 <= vocabulary.size <= MAX_TOTAL_LABELS:
+        raise VocabularyError(f"{vocabulary.size} labels in all, allowed: 1 to {MAX_TOTAL_LABELS}")
     return vocabulary
 
 
 def parse(entries: Sequence[str], default_prompt: str) -> Vocabulary:
     """Read the parameter form.
 
-    :param default_prompt: the prompt of entries without a bar.
-    :raises VocabularyError: no entry, a prompt without labels or twice, and all of `from_groups`.
+    Args:
+        entries: `label`, or `prompt | label | label ...`.
+        default_prompt: the prompt of entries without a bar.
+
+    Raises:
+        VocabularyError: no entry, a prompt without labels or twice, and all of `from_groups`.
     """
     if not entries:
         raise VocabularyError(
@@ -120,10 +172,108 @@ def parse(entries: Sequence[str], default_prompt: str) -> Vocabulary:
 
 
 def same_text(text: str, valid: Sequence[str]) -> bool:
-    """Whether `text` is one of `valid`, whatever the case, blanks and final stop."""
+    """Whether `text` is one of `valid`; case, blanks and a final stop do not count."""
     plain = _plain(text)
     return any(plain == _plain(other) for other in valid)
 
 
 def _plain(text: str) -> str:
     return " ".join(text.lower().split()).rstrip(".")
+
+
+def encode_texts(
+    engine: Engine, texts: Sequence[str]
+) -> Generator[None, None, NDArray[np.float32]]:
+    """Encode many texts in steps of about SLICE_S, between which frames and other requests come.
+
+    Args:
+        engine: its Y-Encoder is used; texts that it knows cost nothing.
+        texts: any number.
+
+    Returns:
+        [len(texts), D] float32, L2 norm 1.
+    """
+    least, most = TEXTS_AT_ONCE
+    pieces = [np.zeros((0, engine.config.dim), np.float32)]
+    start, size = 0, least
+    begun = before = time.perf_counter()
+    while start < len(texts):
+        if before - begun >= SLICE_S:
+            yield
+            begun = before = time.perf_counter()
+        pieces.append(engine.encode_text(texts[start : start + size]))
+        start += size
+        now = time.perf_counter()
+        fitting = SLICE_S * size / max(now - before, 1e-9)
+        size = int(max(least, min(fitting, 2 * size, most)))
+        before = now
+    return np.concatenate(pieces)
+
+
+@dataclass(frozen=True)
+class EncodedGroup:
+    """A group and its labels' embeddings, [labels, D] float32, L2 norm 1."""
+
+    group: Group
+    embeddings: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class EncodedVocabulary:
+    """A vocabulary in use. Its version grows by one at each change, from 1."""
+
+    version: int
+    vocabulary: Vocabulary
+    groups: tuple[EncodedGroup, ...]
+
+
+class VocabularyEncoder:
+    """Encodes a vocabulary slice by slice, so that 10,000 new labels do not stop the stream.
+
+    Everything but `replace` is called in the thread of the engine.
+    """
+
+    def __init__(self, engine: Engine, on_ready: Callable[[EncodedVocabulary], None]) -> None:
+        """Start without a vocabulary.
+
+        Args:
+            engine: its Y-Encoder is used.
+            on_ready: called with each vocabulary that came into use.
+        """
+        self._engine = engine
+        self._on_ready = on_ready
+        self._wanted: tuple[int, Vocabulary] | None = None
+        self._begun: tuple[int, Vocabulary] | None = None
+        self._slices = encode_texts(engine, ())
+        self.current: EncodedVocabulary | None = None
+
+    @property
+    def pending(self) -> bool:
+        """True while a vocabulary waits to be encoded."""
+        return self._wanted is not None
+
+    def replace(self, version: int, vocabulary: Vocabulary) -> None:
+        """Use another vocabulary as soon as it is encoded; the newest one wins. Any thread."""
+        self._wanted = (version, vocabulary)
+
+    def advance(self) -> None:
+        """Encode one slice of the wanted vocabulary, and use it once that was the last one."""
+        wanted = self._wanted
+        if wanted is None:
+            return
+        version, vocabulary = wanted
+        if wanted is not self._begun:
+            texts = [label for group in vocabulary.groups for label in group.labels]
+            self._begun, self._slices = wanted, encode_texts(self._engine, texts)
+        try:
+            next(self._slices)
+            return
+        except StopIteration as end:
+            vectors = end.value
+        self._begun = None
+        ends = np.cumsum([len(group.labels) for group in vocabulary.groups])
+        groups = tuple(map(EncodedGroup, vocabulary.groups, np.split(vectors, ends[:-1])))
+        self.current = EncodedVocabulary(version, vocabulary, groups)
+        if self._wanted is wanted:
+            self._wanted = None
+        self._on_ready(self.current)

@@ -13,7 +13,7 @@ from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.perception.bags.failure import BagError
 from vljepa_ros.perception.bags.reading import BagReader
 from vljepa_ros.perception.bags.scenes import Scene, default_group
-from vljepa_ros.perception.labels import score_group
+from vljepa_ros.perception.scoring import score_group
 from vljepa_ros.resources import share_dir
 
 FORMATS = ("sqlite3", "mcap")

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.perception.bags.records import EmbeddedClip
 from vljepa_ros.perception.bags.segmentation import segment_stream
-from vljepa_ros.perception.labels import EncodedGroup, score_group
 from vljepa_ros.perception.memory.row import SAMPLE, SEGMENT, Row
-from vljepa_ros.perception.vocabulary import Group
+from vljepa_ros.perception.scoring import score_group
+from vljepa_ros.perception.vocabulary import EncodedGroup, Group
 
 DECODED_AT_ONCE = 32
 

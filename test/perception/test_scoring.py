@@ -1,0 +1,78 @@
+"""Calibrated scores, answers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from colour_engine import ColourEngine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vljepa_ros.models.calibration import probabilities
+from vljepa_ros.models.config import Calibration
+from vljepa_ros.perception.scoring import Answer, best_answer, checked_question, score_group
+from vljepa_ros.perception.vocabulary import EncodedGroup, Group, VocabularyError
+
+
+@given(
+    st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=9),
+    st.floats(0.5, 200),
+    st.floats(-1, 1),
+)
+@settings(max_examples=60, deadline=None)
+def test_scores_follow_the_formula(similarities, scale, none) -> None:
+    s = np.array(similarities, np.float32)
+    got = probabilities(s, Calibration(scale, none))[0]
+    weights = np.exp(scale * s.astype(float))
+    expected = weights / (np.exp(scale * none) + weights.sum())
+    assert np.allclose(got, expected, atol=1e-5)
+    assert got.sum() <= 1 + 1e-5
+
+
+def test_a_group_comes_best_label_first() -> None:
+    engine = ColourEngine()
+    labels = ("a blue wall", "a red wall", "a green wall")
+    encoded = EncodedGroup(Group("what?", labels), engine.encode_text(labels))
+    seen = engine.encode_text(["red"])[0]
+    scored = score_group(seen, encoded, engine.config.calibration)
+    assert scored.labels[0] == "a red wall"
+    assert scored.similarities[0] == pytest.approx(1.0, abs=1e-3)
+    assert list(scored.scores) == sorted(scored.scores, reverse=True)
+
+
+def ask(candidates: list[str], similarities: dict[str, float], abstain: float = 0.5) -> Answer:
+    question = checked_question("what?", candidates)
+    compared = np.array([similarities[text] for text in question.different], np.float32)
+    calibration = Calibration(logit_scale=10.0, none_similarity=0.0)
+    return best_answer(question, compared, calibration, abstain)
+
+
+def test_duplicates_are_answered_as_one() -> None:
+    assert checked_question("what?", ["no", "yes", "no ", "yes"]).different == ["no", "yes"]
+    got = ask(["no", "yes", "no ", "yes"], {"yes": 0.9, "no": 0.3})
+    assert (got.text, got.index) == ("yes", 1)
+    assert got.scores[1] == got.scores[3]
+    assert got.scores[0] == got.scores[2]
+    assert got.margin == pytest.approx(got.scores[1] - got.scores[0])
+    assert not got.abstained
+
+
+def test_a_single_candidate_has_its_score_as_margin_and_may_be_doubtful() -> None:
+    got = ask(["yes"], {"yes": -0.4})
+    assert got.margin == pytest.approx(float(got.scores[0]))
+    assert got.abstained
+
+
+@pytest.mark.parametrize(
+    ("question", "candidates", "reason"),
+    [
+        ("", ["a"], "has 0 characters, allowed: 1 to 512"),
+        ("x" * 513, ["a"], "has 513 characters, allowed: 1 to 512"),
+        ("what?", [], "0 candidates, allowed: 1 to 10000"),
+        ("what?", ["a"] * 10001, "10001 candidates, allowed: 1 to 10000"),
+        ("what?", ["a", " "], "text 1 of the candidates has 0 characters"),
+    ],
+)
+def test_questions_that_cannot_be_asked(question, candidates, reason) -> None:
+    with pytest.raises(VocabularyError, match=reason):
+        checked_question(question, candidates)
