@@ -73,7 +73,7 @@ def bag_retrieval(engine: Engine, data: Path, scenes: int, seed: int) -> dict[st
         right: list[bool] = []
         touched: list[bool] = []
         for key, (kind, name, _) in asked.items():
-            text = event_text(kind, name, seed, unseen=True)
+            text = event_text(kind, name, seed, "unseen")
             (vector,) = engine.encode_text([text])
             found = find_moments(store, MomentQuery(text, limit=DEPTH), vector, config.calibration)
             spans = [

@@ -14,12 +14,10 @@ from hypothesis import strategies as st
 from vljepa_lab.world import captions
 from vljepa_lab.world.clips import CLIP_FRAMES, Record, window
 from vljepa_lab.world.dataset import make_scene
-from vljepa_lab.world.event_wordings import EVENTS
 from vljepa_lab.world.questions import TASKS, WORDINGS, Question, ask, ask_held_out_pair
 from vljepa_lab.world.renderer import Renderer
-from vljepa_lab.world.state import ACTIONS, NEVER_TRAINED, OBJECT_ACTIONS, State, named
-from vljepa_lab.world.unseen_wordings import UNSEEN_EVENTS, UNSEEN_QUESTIONS, UNSEEN_STATES
-from vljepa_lab.world.wordings import QUESTIONS, STATES
+from vljepa_lab.world.state import NEVER_TRAINED, OBJECT_ACTIONS, State, named
+from vljepa_lab.world.wordings import wordings
 
 FOREIGN = [named(c, s) for c, s in NEVER_TRAINED]
 
@@ -143,23 +141,20 @@ def test_unseen_wordings_are_never_trained(trained: list[Record]) -> None:
     unseen = {q.text for q in _every_question(trained, "unseen")}
     assert unseen
     assert not seen & unseen
-    for table, other in ((EVENTS, UNSEEN_EVENTS), (STATES, UNSEEN_STATES)):
-        assert set(table) == set(other)
-        for key in table:
-            assert not set(table[key]) & set(other[key])
-    assert set(QUESTIONS) == set(UNSEEN_QUESTIONS)
+    for subject in ("events", "states"):
+        for key, texts in wordings(subject).items():
+            assert not set(texts) & set(wordings(subject, "unseen")[key])
 
 
 def test_there_are_enough_wordings_and_none_twice() -> None:
-    assert set(EVENTS) == set(ACTIONS)
     owner: dict[str, str] = {}
-    for table in (EVENTS, UNSEEN_EVENTS):
-        for kind, texts in table.items():
-            assert len(texts) >= (12 if table is EVENTS else 4)
+    for which, least in (("train", 12), ("unseen", 4)):
+        for kind, texts in wordings("events", which).items():
+            assert len(texts) >= least
             for text in texts:
                 assert owner.setdefault(text, kind) == kind
                 assert ("{x}" in text) == (kind in OBJECT_ACTIONS), text
-    assert all(len(v) >= 4 for v in QUESTIONS.values())
+    assert all(len(v) >= 4 for v in wordings("questions").values())
 
 
 def test_a_window_is_nothing_only_where_no_event_touches_it(trained: list[Record]) -> None:
@@ -187,8 +182,8 @@ def test_valid_texts_follow_the_events(trained: list[Record]) -> None:
                 if any(o.start <= s.stamp <= o.end + 2 for o in others):
                     continue
                 right = e.start <= s.stamp <= e.end + 2
-                for unseen in (False, True):
-                    for text in captions.event_texts(e.kind, e.object, unseen):
+                for which in ("train", "unseen"):
+                    for text in captions.event_texts(e.kind, e.object, which):
                         assert (text in texts) == right, (text, s.stamp, e)
             assert ("the lights are on" in texts) == s.lights
             assert not {"the door is open", "the door is closed"} <= texts

@@ -13,16 +13,15 @@ from vljepa_lab.training.store import Scene, cell_of
 from vljepa_lab.world.captions import (
     event_key,
     event_text,
+    event_texts,
     noun,
     object_names,
     state_text,
-    wide_event_texts,
-    wide_state_texts,
+    state_texts,
 )
 from vljepa_lab.world.questions import Question, ask
 from vljepa_lab.world.state import ACTIONS, COLORS, OBJECT_ACTIONS, SHAPES, State
-from vljepa_lab.world.wide_wordings import wide_questions
-from vljepa_lab.world.wordings import QUESTIONS, STATES
+from vljepa_lab.world.wordings import wordings
 
 ABSENT = 64
 _WIDE = 0.6  # share of the windows that are asked about in the wide wordings
@@ -159,27 +158,21 @@ def canonical_text(key: str) -> str:
 
 def states_of() -> tuple[str, ...]:
     """Keys of the states that name no object."""
-    return tuple(key for key in STATES if key != "held")
+    return tuple(key for key in wordings("states") if key != "held")
 
 
-def wordings_of_questions() -> dict[str, tuple[str, ...]]:
-    """Form of a question -> all its wordings for training."""
-    more = wide_questions()
-    return {form: (*texts, *more.get(form, ())) for form, texts in QUESTIONS.items()}
-
-
-def frequent_answers(split: str, rng: random.Random, wordings: int = 10) -> list[str]:
-    """Answers worth knowing from the start; `wordings` of each event with each object."""
+def frequent_answers(split: str, rng: random.Random, each: int = 10) -> list[str]:
+    """Answers worth knowing from the start; `each` wordings of each event with each object."""
     names = object_names(split)
     found = [text for text, _ in fixed_candidates()]
     for kind in ACTIONS:
-        found += wide_event_texts(kind)
+        found += event_texts(kind, which="wide")
         if kind in OBJECT_ACTIONS:
             for name in names:
                 found += [event_text(kind, name, i) for i in range(2)]
-                found += rng.sample(wide_event_texts(kind, name), wordings - 2)
+                found += rng.sample(event_texts(kind, name, "wide"), each - 2)
     for key in states_of():
-        found += wide_state_texts(key)
+        found += state_texts(key, "wide")
     found += [noun(name) for name in names]
     return list(dict.fromkeys(found))
 
@@ -188,7 +181,7 @@ def frequent_texts(split: str, rng: random.Random, sides: int = 3000) -> list[st
     """Questions worth knowing from the start; `sides` of those that name two objects."""
     names = object_names(split)
     found = []
-    asked = wordings_of_questions()
+    asked = wordings("questions", "wide")
     for form, known in asked.items():
         for text in known:
             if "{y}" in text:
@@ -224,7 +217,7 @@ def hard_candidates(rows: Sequence[Row], split: str, rng: random.Random) -> list
     every action once. Keys beside the texts."""
     names = object_names(split)
     # Few wordings: each new text costs a pass of the trunk.
-    found = [(rng.choice(wide_event_texts(kind)), event_key(kind)) for kind in ACTIONS]
+    found = [(rng.choice(event_texts(kind, which="wide")), event_key(kind)) for kind in ACTIONS]
     for row in rows:
         if row.task == "event" and parent(row.key):
             _, kind, name = row.key.split(":", 2)

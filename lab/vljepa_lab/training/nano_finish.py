@@ -19,7 +19,7 @@ from vljepa_lab.training.predictions import Pair, predicted_pairs, quick_accurac
 from vljepa_lab.training.store import Scene, Store
 from vljepa_lab.training.text_side import tuned_parameters
 from vljepa_lab.training.texts import TextTable
-from vljepa_lab.world.wordings import QUESTIONS
+from vljepa_lab.world.wordings import wordings
 from vljepa_ros.models.vl_jepa.nano_model import VLJEPA, trainable_parameters
 from vljepa_ros.models.vl_jepa.nano_text import DecoderWords
 from vljepa_ros.models.vl_jepa.nano_weights import rounded
@@ -84,7 +84,7 @@ def finish(config: NanoConfig, context: RunContext, trainee: Trainee) -> None:
     print("calibration:", calibration, flush=True)
     contents = Contents(
         name=config.name,
-        default_query=QUESTIONS["event"][0],
+        default_query=wordings("questions")["event"][0],
         vocabulary=demo_vocabulary(),
         known_texts=list(dict.fromkeys(canonical_text(key) for key in keys)),
         decoder_words=words.words,

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 from vljepa_lab.world.captions import event_text, state_text
-from vljepa_lab.world.event_wordings import EVENTS
 from vljepa_lab.world.state import ACTIONS, COLORS, SHAPES
-from vljepa_lab.world.unseen_wordings import UNSEEN_EVENTS, UNSEEN_QUESTIONS, UNSEEN_STATES
-from vljepa_lab.world.wide_wordings import wide_events, wide_questions, wide_states
-from vljepa_lab.world.wordings import QUESTIONS, STATES
+from vljepa_lab.world.wordings import wordings
 from vljepa_ros.models.vl_jepa.nano_text import split_words
 
 
 def world_words() -> list[str]:
     """Every word of the world's texts: they stay whole in the tokenizer."""
-    tables: tuple[Mapping[str, Sequence[str]], ...] = (
-        *(EVENTS, UNSEEN_EVENTS, wide_events(), STATES, UNSEEN_STATES, wide_states()),
-        *(QUESTIONS, UNSEEN_QUESTIONS, wide_questions()),
-    )
-    texts = [text for table in tables for options in table.values() for text in options]
+    texts = [
+        text
+        for subject in ("events", "states", "questions")
+        for which in ("wide", "unseen")
+        for options in wordings(subject, which).values()
+        for text in options
+    ]
     return sorted({word for text in (*texts, *SHAPES, *COLORS) for word in split_words(text)})
 
 
@@ -29,7 +26,7 @@ def demo_vocabulary() -> dict[str, list[str]]:
     def states(*keys: str) -> list[str]:
         return [state_text(key) for key in keys]
 
-    questions = QUESTIONS
+    questions = wordings("questions")
     return {
         questions["action"][0]: [event_text(kind) for kind in ACTIONS],
         questions["door"][0]: states("door:open", "door:closed"),

@@ -20,13 +20,13 @@ from vljepa_lab.training.texts import TextTable
 from vljepa_lab.world.captions import (
     event_key,
     event_text,
+    event_texts,
     object_names,
     state_text,
-    wide_event_texts,
-    wide_state_texts,
+    state_texts,
 )
 from vljepa_lab.world.state import ACTIONS, OBJECT_ACTIONS
-from vljepa_lab.world.wide_wordings import LEAD_INS
+from vljepa_lab.world.wordings import LEAD_INS
 from vljepa_ros.models.vl_jepa.nano_heads import TextHead
 
 
@@ -100,8 +100,8 @@ def together(vectors: Tensor, keys: Tensor, parents: Tensor, scale: Tensor) -> T
 def meanings(rng: random.Random, most: int = 0) -> dict[str, list[str]]:
     """Key of each action and state -> its wordings for training, plain and with a lead-in; `most`
     of them at most (0 all)."""
-    plain = {key: wide_state_texts(key) for key in states_of()}
-    plain |= {event_key(kind): wide_event_texts(kind) for kind in ACTIONS}
+    plain = {key: state_texts(key, "wide") for key in states_of()}
+    plain |= {event_key(kind): event_texts(kind, which="wide") for kind in ACTIONS}
     found = {}
     for key, texts in plain.items():
         some = texts[:most] if most else texts
@@ -119,9 +119,9 @@ def named_meanings(rng: random.Random, draws: int) -> dict[str, list[str]]:
     for _ in range(draws):
         kind, name = rng.choice(kinds), rng.choice(names)
         if kind == "held":
-            key, options = f"{kind}:{name}", wide_state_texts(f"{kind}:{name}")
+            key, options = f"{kind}:{name}", state_texts(f"{kind}:{name}", "wide")
         else:
-            key, options = event_key(kind, name), wide_event_texts(kind, name)
+            key, options = event_key(kind, name), event_texts(kind, name, "wide")
         found[key] += rng.sample(options, 2)
     return dict(found)
 
@@ -141,10 +141,10 @@ def text_ceiling(head: TextHead, table: TextTable) -> dict[str, float]:
     for name, of in (("action", ACTIONS), ("state", states_of())):
         if name == "action":
             canonical = [event_text(kind) for kind in of]
-            options = [list(wide_event_texts(kind, check=True)) for kind in of]
+            options = [list(event_texts(kind, which="check")) for kind in of]
         else:
             canonical = [state_text(key) for key in of]
-            options = [list(wide_state_texts(key, check=True)) for key in of]
+            options = [list(state_texts(key, "check")) for key in of]
         table.add_answers([*canonical, *(text for texts in options for text in texts)])
         with torch.no_grad():
             device = device_of(head)

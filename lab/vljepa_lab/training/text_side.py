@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vljepa_lab.training.asking import wordings_of_questions
 from vljepa_lab.training.loop import (
     Phase,
     Progress,
@@ -30,6 +29,7 @@ from vljepa_lab.training.loop import (
 from vljepa_lab.training.paraphrases import broader, meanings, named_meanings, together
 from vljepa_lab.training.trunk import rounded_trunk
 from vljepa_lab.world.captions import noun, object_names
+from vljepa_lab.world.wordings import wordings
 from vljepa_ros.models.vl_jepa.nano_heads import TextTrunk
 from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
 from vljepa_ros.models.vl_jepa.nano_text import TextTokenizer
@@ -104,7 +104,7 @@ def _question_texts(rng: random.Random) -> dict[str, list[str]]:
     """Form of a question -> wordings of it, with random objects."""
     names = object_names("train")
     found: dict[str, list[str]] = {}
-    for form, known in wordings_of_questions().items():
+    for form, known in wordings("questions", "wide").items():
         found[form] = []
         for text in known:
             x, y = rng.sample(names, 2)

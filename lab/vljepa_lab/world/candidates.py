@@ -10,9 +10,9 @@ from functools import lru_cache
 from vljepa_lab.world.captions import (
     event_key,
     event_text,
+    event_texts,
     noun,
     object_names,
-    wide_event_texts,
 )
 from vljepa_lab.world.state import ACTIONS, OBJECT_ACTIONS
 
@@ -24,7 +24,7 @@ Options = tuple[tuple[str, ...], tuple[str, ...]]
 def most_wordings() -> int:
     """How many wordings the event with the most of them has in training."""
     kinds = [kind for kind in ACTIONS if kind not in OBJECT_ACTIONS]
-    return max(len(wide_event_texts(kind)) for kind in kinds)
+    return max(len(event_texts(kind, which="wide")) for kind in kinds)
 
 
 @lru_cache(maxsize=256)
@@ -33,10 +33,11 @@ def event_candidates(split: str, wording: str, index: int) -> Options:
     pairs = [(k, n) for k in OBJECT_ACTIONS for n in object_names(split)]
     pairs += [(k, "") for k in ACTIONS if k not in OBJECT_ACTIONS]
     if wording == "wide":
-        every = (wide_event_texts(k, n) for k, n in pairs)
+        every = (event_texts(k, n, "wide") for k, n in pairs)
         texts = tuple(options[index % len(options)] for options in every)
     else:
-        texts = tuple(event_text(k, n, index, wording == "unseen") for k, n in pairs)
+        which = "train" if wording == "canonical" else wording
+        texts = tuple(event_text(k, n, index, which) for k, n in pairs)
     return texts, tuple(event_key(k, n) for k, n in pairs)
 
 

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from vljepa_lab.world.event_wordings import EVENTS
 from vljepa_lab.world.state import (
     ACTIONS,
     COLORS,
@@ -27,14 +26,7 @@ from vljepa_lab.world.state import (
     named,
     trained_pairs,
 )
-from vljepa_lab.world.unseen_wordings import UNSEEN_EVENTS, UNSEEN_STATES
-from vljepa_lab.world.wide_wordings import (
-    check_events,
-    check_states,
-    wide_events,
-    wide_states,
-)
-from vljepa_lab.world.wordings import ARTICLES, STATES, UNNAMED
+from vljepa_lab.world.wordings import ARTICLES, UNNAMED, wordings
 
 AFTERGLOW = 2.0  # seconds after its end for which an event's text still counts as right
 QUIET = 0.5  # seconds after an event from which "nothing is happening" is right as well
@@ -73,26 +65,23 @@ def compatible(a: str, b: str) -> bool:
     return a == b or a.startswith(b + ":") or b.startswith(a + ":")
 
 
-def _templates(kind: str, unseen: bool) -> tuple[str, ...]:
-    return (UNSEEN_EVENTS if unseen else EVENTS)[kind]
-
-
-def event_text(kind: str, obj: str = "", index: int = 0, unseen: bool = False) -> str:
+def event_text(kind: str, obj: str = "", index: int = 0, which: str = "train") -> str:
     """One wording of an event: `index` counts through the templates, 0 is the canonical one.
 
     An object action without an object is worded with `an object`.
     """
-    templates = _templates(kind, unseen)
+    templates = wordings("events", which)[kind]
     return templates[index % len(templates)].format(x=noun(obj) if obj else UNNAMED[0])
 
 
 @lru_cache(maxsize=4096)
-def event_texts(kind: str, obj: str = "", unseen: bool = False) -> tuple[str, ...]:
-    """All wordings of an event, trained ones or never-trained ones; the canonical one first."""
+def event_texts(kind: str, obj: str = "", which: str = "train") -> tuple[str, ...]:
+    """All wordings of an event from one set (see `wordings`), the canonical one first."""
+    templates = wordings("events", which)[kind]
     if kind not in OBJECT_ACTIONS:
-        return _templates(kind, unseen)
-    names = [noun(obj, a) for a in ARTICLES] if obj else list(UNNAMED)
-    return tuple(t.format(x=n) for n in names for t in _templates(kind, unseen))
+        return templates
+    names = [noun(obj, a) for a in ARTICLES] if obj else UNNAMED
+    return tuple(t.format(x=n) for n in names for t in templates)
 
 
 def state_keys(state: State) -> tuple[str, ...]:
@@ -111,31 +100,25 @@ def state_keys(state: State) -> tuple[str, ...]:
     return tuple(keys)
 
 
-def _state_templates(key: str, unseen: bool) -> tuple[tuple[str, ...], str]:
-    table = UNSEEN_STATES if unseen else STATES
-    if key in table:
-        return table[key], ""
-    kind, _, obj = key.partition(":")
-    if kind not in table or not obj:
-        raise ValueError(f"state key {key!r} is unknown; allowed are {', '.join(STATES)}")
-    return table[kind], obj
-
-
-def state_texts(key: str, unseen: bool = False) -> tuple[str, ...]:
-    """All wordings of a state, the canonical one first.
+@lru_cache(maxsize=4096)
+def state_texts(key: str, which: str = "train") -> tuple[str, ...]:
+    """All wordings of a state from one set (see `wordings`), the canonical one first.
 
     Raises:
         ValueError: an unknown key.
     """
-    templates, obj = _state_templates(key, unseen)
-    if not obj:
-        return templates
-    return tuple(t.format(x=noun(obj, a)) for a in ARTICLES for t in templates)
+    table = wordings("states", which)
+    if key in table:
+        return table[key]
+    kind, _, obj = key.partition(":")
+    if kind not in table or not obj:
+        raise ValueError(f"state key {key!r} is unknown; allowed are {', '.join(table)}")
+    return tuple(t.format(x=noun(obj, a)) for a in ARTICLES for t in table[kind])
 
 
-def state_text(key: str, index: int = 0, unseen: bool = False) -> str:
+def state_text(key: str, index: int = 0, which: str = "train") -> str:
     """One wording of a state; 0 is the canonical one."""
-    texts = state_texts(key, unseen)
+    texts = state_texts(key, which)
     return texts[index % len(texts)]
 
 
@@ -162,17 +145,17 @@ def valid_texts(events: Sequence[Event], state: State, unseen: bool = True) -> t
     unseen: the never-trained wordings as well.
     """
     out: dict[str, None] = {}
-    tables = (False, True) if unseen else (False,)
+    sets = ("train", "unseen") if unseen else ("train",)
     for key in valid_keys(events, state):
         kind, _, rest = key.partition(":")
         if kind == "event":
             action, _, obj = rest.partition(":")
             for name in dict.fromkeys((obj, "")):
-                for table in tables:
-                    out |= dict.fromkeys(event_texts(action, name, table))
+                for which in sets:
+                    out |= dict.fromkeys(event_texts(action, name, which))
         else:
-            for table in tables:
-                out |= dict.fromkeys(state_texts(key, table))
+            for which in sets:
+                out |= dict.fromkeys(state_texts(key, which))
     return tuple(out)
 
 
@@ -225,13 +208,13 @@ def _is_plain(text: str) -> bool:
 def _keys() -> dict[str, str]:
     out: dict[str, str] = {}
     names = object_names("test_b")
-    for unseen in (False, True):
+    for which in ("train", "unseen"):
         for kind in ACTIONS:
             for obj in ("", *names) if kind in OBJECT_ACTIONS else ("",):
-                out |= dict.fromkeys(event_texts(kind, obj, unseen), event_key(kind, obj))
-        for kind in STATES:
+                out |= dict.fromkeys(event_texts(kind, obj, which), event_key(kind, obj))
+        for kind in wordings("states"):
             for key in [f"held:{n}" for n in names] if kind == "held" else [kind]:
-                out |= dict.fromkeys(state_texts(key, unseen), key)
+                out |= dict.fromkeys(state_texts(key, which), key)
     return out
 
 
@@ -246,29 +229,5 @@ def vocabulary(split: str = "train") -> dict[str, str]:
     keys = [event_key(k, n) for k in OBJECT_ACTIONS for n in names]
     keys += [event_key(k) for k in ACTIONS if k not in OBJECT_ACTIONS]
     out = {event_text(k.split(":")[1], ":".join(k.split(":")[2:])): k for k in keys}
-    out |= {state_text(k): k for k in STATES if k != "held"}
+    out |= {state_text(k): k for k in wordings("states") if k != "held"}
     return out | {state_text(f"held:{n}"): f"held:{n}" for n in names}
-
-
-@lru_cache(maxsize=4096)
-def wide_event_texts(kind: str, obj: str = "", check: bool = False) -> tuple[str, ...]:
-    """Wordings of an event for training: those of `event_texts` and the wide ones after them.
-
-    check: the wordings by which the text side is chosen instead, which are not trained.
-    """
-    templates = check_events()[kind] if check else (*EVENTS[kind], *wide_events()[kind])
-    if kind not in OBJECT_ACTIONS:
-        return templates
-    names = [noun(obj, a) for a in ARTICLES] if obj else list(UNNAMED)
-    return tuple(t.format(x=n) for n in names for t in templates)
-
-
-@lru_cache(maxsize=4096)
-def wide_state_texts(key: str, check: bool = False) -> tuple[str, ...]:
-    """Wordings of a state as `wide_event_texts` has them of an event."""
-    known, obj = _state_templates(key, False)
-    kind = key.partition(":")[0] if obj else key
-    templates = check_states()[kind] if check else (*known, *wide_states()[kind])
-    if not obj:
-        return templates
-    return tuple(t.format(x=noun(obj, a)) for a in ARTICLES for t in templates)

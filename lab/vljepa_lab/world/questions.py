@@ -19,8 +19,6 @@ from vljepa_lab.world.captions import (
     noun,
     object_names,
     state_texts,
-    wide_event_texts,
-    wide_state_texts,
 )
 from vljepa_lab.world.clips import CLIP_FRAMES, Record, window
 from vljepa_lab.world.state import (
@@ -31,9 +29,7 @@ from vljepa_lab.world.state import (
     ObjectState,
     named,
 )
-from vljepa_lab.world.unseen_wordings import UNSEEN_QUESTIONS
-from vljepa_lab.world.wide_wordings import wide_questions
-from vljepa_lab.world.wordings import QUESTIONS
+from vljepa_lab.world.wordings import wordings
 
 TASKS = (
     "door",
@@ -84,7 +80,7 @@ class _Asker:
     def __init__(self, record: Record, t: int, rng: random.Random, wording: str) -> None:
         self.record, self.t, self.rng, self.wording = record, t, rng, wording
         self.state = record.states[t]
-        self.unseen = wording == "unseen"
+        self.which = "train" if wording == "canonical" else wording
         self.names = object_names(record.split)
         self.out: list[Question] = []
         self.clear = [o for o in self.state.objects if o.visible >= CLEAR]
@@ -92,11 +88,7 @@ class _Asker:
         self.window = window(record, t)
 
     def _text(self, form: str, **fill: str) -> str:
-        options = (UNSEEN_QUESTIONS if self.unseen else QUESTIONS)[form]
-        if self.wording == "wide":
-            options += wide_questions().get(form, ())
-        text = options[0] if self.wording == "canonical" else self.rng.choice(options)
-        return text.format(**fill)
+        return self._choose(wordings("questions", self.which)[form]).format(**fill)
 
     def _add(
         self, form: str, key: str, texts: tuple[str, ...], keys: tuple[str, ...], **fill: str
@@ -110,14 +102,6 @@ class _Asker:
 
     def _choose(self, texts: tuple[str, ...]) -> str:
         return texts[0] if self.wording == "canonical" else self.rng.choice(texts)
-
-    def _state_texts(self, key: str) -> tuple[str, ...]:
-        return wide_state_texts(key) if self.wording == "wide" else state_texts(key, self.unseen)
-
-    def _event_texts(self, kind: str) -> tuple[str, ...]:
-        return (
-            wide_event_texts(kind) if self.wording == "wide" else event_texts(kind, "", self.unseen)
-        )
 
     def _either(self, task: str, options: tuple[str, str], first: bool) -> None:
         """A state asked as yes/no, as a word, or answered with a sentence."""
@@ -133,7 +117,7 @@ class _Asker:
 
     def _sentence(self, form: str, keys: tuple[str, str], first: bool) -> None:
         """A state of two, answered with a sentence."""
-        texts = tuple(self._choose(self._state_texts(k)) for k in keys)
+        texts = tuple(self._choose(state_texts(k, self.which)) for k in keys)
         self._add(form, keys[0] if first else keys[1], texts, keys)
 
     def states(self) -> None:
@@ -157,7 +141,7 @@ class _Asker:
         index = 0 if self.wording == "canonical" else self.rng.randrange(limits[self.wording])
         texts, keys = event_candidates(self.record.split, self.wording, index)
         self._add("event", event_key(kind, obj), texts, keys)
-        texts = tuple(self._choose(self._event_texts(k)) for k in ACTIONS)
+        texts = tuple(self._choose(event_texts(k, "", self.which)) for k in ACTIONS)
         self._add("action", event_key(kind), texts, tuple(event_key(k) for k in ACTIONS))
         texts, keys = object_candidates(self.record.split)
         if obj:

@@ -113,7 +113,7 @@ def test_decoded_events_accept_every_wording_and_tell_whether_the_object_is_name
     judged.judge(event_text("pick up", "red box", 3), True, "pick up", "red box")
     judged.judge(event_text("pick up", "", 1), True, "pick up", "red box")
     judged.judge(event_text("pick up", "blue box"), False, "pick up", "red box")
-    judged.judge(event_text("door opens", "", 1, unseen=True), True, "door opens", "")
+    judged.judge(event_text("door opens", "", 1, "unseen"), True, "door opens", "")
     assert judged.right == [True, True, False, True]
     assert judged.named == [True, False, False, True]
     assert judged.written == [True, True, False, True]

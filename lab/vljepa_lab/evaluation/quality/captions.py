@@ -42,7 +42,7 @@ class DecodedEvents:
 
 
 def _wordings(kind: str, name: str) -> Sequence[str]:
-    return [*event_texts(kind, name), *event_texts(kind, name, unseen=True)]
+    return [*event_texts(kind, name), *event_texts(kind, name, which="unseen")]
 
 
 def bleu(texts: Sequence[tuple[str, Sequence[str]]]) -> float:

@@ -85,8 +85,8 @@ def told_rightly(
         texts = [
             text
             for name in dict.fromkeys((event.object, ""))
-            for unseen in (False, True)
-            for text in event_texts(event.kind, name, unseen)
+            for which in ("train", "unseen")
+            for text in event_texts(event.kind, name, which)
         ]
         during = {
             text

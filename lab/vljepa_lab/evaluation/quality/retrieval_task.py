@@ -47,11 +47,11 @@ def judge_retrieval(
 
 
 def _event(moment: Moment, seed: int) -> str:
-    return event_text(moment.kind, moment.name, seed, unseen=True)
+    return event_text(moment.kind, moment.name, seed, "unseen")
 
 
 def _statements(answerer: Answerer, moment: Moment, seed: int) -> NDArray[np.float32]:
-    states = (state_text(key, seed, unseen=True) for key in moment.states)
+    states = (state_text(key, seed, "unseen") for key in moment.states)
     return answerer.embedded((_event(moment, seed), *states))
 
 
