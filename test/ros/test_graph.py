@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from vljepa_ros import ros
-from vljepa_ros.ros.builtin import dds_configuration, dds_types
+from vljepa_ros.ros.builtin import configuration, type_support
 from vljepa_ros.ros.builtin.context import default_context
-from vljepa_ros.ros.builtin.type_hash import type_hash
+from vljepa_ros.ros.builtin.type_support import type_hash
 
 from .conftest import Graph, builtin_only
 
@@ -88,21 +88,21 @@ String_NAME = "std_msgs/msg/String"
 
 
 def test_names_in_dds() -> None:
-    assert dds_types.dds_type_name("sensor_msgs/msg/Image") == "sensor_msgs::msg::dds_::Image_"
-    assert dds_types.ros_type_name("sensor_msgs::msg::dds_::Image_") == "sensor_msgs/msg/Image"
-    assert dds_types.ros_type_name("Other") == "Other"
+    assert type_support.dds_type_name("sensor_msgs/msg/Image") == "sensor_msgs::msg::dds_::Image_"
+    assert type_support.ros_type_name("sensor_msgs::msg::dds_::Image_") == "sensor_msgs/msg/Image"
+    assert type_support.ros_type_name("Other") == "Other"
 
 
 def test_discovery_stays_on_the_host_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(dds_configuration.DISCOVERY_VARIABLE, raising=False)
+    monkeypatch.delenv(configuration.DISCOVERY_VARIABLE, raising=False)
     monkeypatch.setenv("ROS_STATIC_PEERS", "10.0.0.7;robot.local")
-    assert "127.0.0.1" in dds_configuration.configuration()
-    assert "robot.local" in dds_configuration.configuration()
-    monkeypatch.setenv(dds_configuration.DISCOVERY_VARIABLE, "SUBNET")
-    assert "127.0.0.1" not in dds_configuration.configuration()
-    monkeypatch.setenv(dds_configuration.DISCOVERY_VARIABLE, "EVERYWHERE")
-    with pytest.raises(dds_configuration.DdsConfigurationError, match="EVERYWHERE"):
-        dds_configuration.configuration()
+    assert "127.0.0.1" in configuration.configuration()
+    assert "robot.local" in configuration.configuration()
+    monkeypatch.setenv(configuration.DISCOVERY_VARIABLE, "SUBNET")
+    assert "127.0.0.1" not in configuration.configuration()
+    monkeypatch.setenv(configuration.DISCOVERY_VARIABLE, "EVERYWHERE")
+    with pytest.raises(configuration.DdsConfigurationError, match="EVERYWHERE"):
+        configuration.configuration()
 
 
 @builtin_only

@@ -43,9 +43,6 @@ def test_types_values_and_defaults(graph: Graph) -> None:
         node.declare_parameter("p0", True)
     with pytest.raises(ros.ParameterNotDeclaredException):
         node.get_parameter("nothing")
-    assert node.get_parameter_or("nothing", P("nothing", value=4)).value == 4
-    node.declare_parameters("camera.front", [("rate", 1.0), ("topic", "x", Descriptor())])
-    assert sorted(node.get_parameters_by_prefix("camera")) == ["front.rate", "front.topic"]
 
 
 @builtin_only
@@ -72,8 +69,6 @@ def test_refusals(graph: Graph) -> None:
         node.declare_parameter("bad", 50.0, ranged(0.1, 30.0))
     with pytest.raises(ros.ParameterNotDeclaredException):
         node.set_parameters([P("nothing", value=1)])
-    with pytest.raises(ros.ParameterImmutableException):
-        node.undeclare_parameter("model")
 
 
 def test_a_veto_leaves_everything_as_it_was(graph: Graph) -> None:

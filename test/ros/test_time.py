@@ -19,7 +19,7 @@ def test_times_and_durations() -> None:
     assert moment.nanoseconds == 3_500_000_000
     assert moment.to_msg() == stamp
     later = moment + ros.Duration(seconds=0.5)
-    assert later.seconds_nanoseconds() == (4, 0)
+    assert later.nanoseconds == 4_000_000_000
     assert later > moment
     assert (moment - later).nanoseconds == -500_000_000
     assert (later - ros.Duration(seconds=1)) < moment

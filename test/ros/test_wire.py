@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vljepa_ros.ros.builtin.cdr import CdrError, decode, encode
-from vljepa_ros.ros.builtin.type_hash import type_hash
+from vljepa_ros.ros.builtin.type_support import type_hash
 
 WIRE = json.loads(
     (Path(__file__).parents[1] / "fixtures" / "ros2_jazzy_wire.json").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The arguments between ``--ros-args`` and ``--``: remapping, parameters, log levels."""
+"""The arguments between `--ros-args` and `--`: remapping, parameters, log levels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from .names import check_namespace, expand, join
+from vljepa_ros.ros.builtin.names import check_namespace, expand, join
 
 
 class RosArgumentError(ValueError):
@@ -20,7 +20,7 @@ class RosArgumentError(ValueError):
 
 @dataclass(frozen=True)
 class Remap:
-    """``[node:]match:=replacement``."""
+    """`[node:]match:=replacement`."""
 
     node: str  # empty: every node
     match: str
@@ -29,7 +29,7 @@ class Remap:
 
 @dataclass
 class Arguments:
-    """What stands after ``--ros-args``."""
+    """What stands after `--ros-args`."""
 
     remaps: list[Remap] = field(default_factory=list)
     # (pattern of the node's full name, parameter, value), later ones win
@@ -39,11 +39,11 @@ class Arguments:
     stdout_logs: bool = True
 
     def node_name(self, default: str) -> str:
-        """The node's name after ``__node:=``."""
+        """The node's name after `__node:=`."""
         return self._special("__node", "__name", node=default) or default
 
     def namespace(self, node: str, default: str) -> str:
-        """The node's namespace after ``__ns:=``. Raises InvalidNameError."""
+        """The node's namespace after `__ns:=`. Raises InvalidNameError."""
         return check_namespace(self._special("__ns", node=node) or default)
 
     def _special(self, *matches: str, node: str) -> str | None:
@@ -71,7 +71,7 @@ class Arguments:
 
 
 def _node_fits(pattern: str, full_name: str) -> bool:
-    """Whether a node pattern (``*``: one part, ``**``: any number of parts) fits ``/ns/node``."""
+    """Whether a node pattern (`*`: one part, `**`: any number of parts) fits `/ns/node`."""
     pattern = pattern if pattern.startswith("/") else "/" + pattern
     expression = "".join(
         r"(?:/[^/]+)*" if part == "**" else "/" + ("[^/]+" if part == "*" else re.escape(part))
@@ -139,7 +139,7 @@ def _remap(text: str) -> Remap:
 
 
 def split(args: Sequence[str]) -> tuple[list[str], list[str]]:
-    """(ROS arguments, all others); ``--ros-args`` ends at ``--`` or the end."""
+    """(ROS arguments, all others); `--ros-args` ends at `--` or the end."""
     ros: list[str] = []
     other: list[str] = []
     inside = False
@@ -190,5 +190,5 @@ def parse(args: Sequence[str]) -> Arguments:
 
 
 def remove_ros_args(args: Sequence[str] | None = None) -> list[str]:
-    """`args` (None: ``sys.argv``) without ``--ros-args ... --``."""
+    """`args` (None: `sys.argv`) without `--ros-args ... --`."""
     return split(sys.argv if args is None else args)[1]

@@ -16,8 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from .definitions import FieldType
-from .message import ARRAY_CODES, FieldError, Message, is_numeric_sequence, message_class
+from vljepa_ros.ros.builtin.definitions import FieldType
+from vljepa_ros.ros.builtin.message import (
+    ARRAY_CODES,
+    FieldError,
+    Message,
+    is_numeric_sequence,
+    message_class,
+)
 
 HEADER = b"\x00\x01\x00\x00" if sys.byteorder == "little" else b"\x00\x00\x00\x00"
 _NATIVE = "<" if sys.byteorder == "little" else ">"
@@ -238,7 +244,7 @@ def _message_reader(name: str, order: str) -> Reader:
 
 
 def byte_order(data: bytes | memoryview) -> str:
-    """``<`` or ``>``, as the encapsulation header says. Raises CdrError if it is not plain CDR."""
+    """`<` or `>`, as the encapsulation header says. Raises CdrError if it is not plain CDR."""
     if len(data) < 4 or bytes(data[:2]) not in (b"\0\0", b"\0\1"):
         raise CdrError(f"not plain CDR: begins with {bytes(data[:4]).hex(' ') or 'nothing'}")
     return "<" if data[1] else ">"

@@ -7,7 +7,7 @@ import time
 from functools import total_ordering
 from typing import Any
 
-from .message import message_class
+from vljepa_ros.ros.builtin.message import message_class
 
 _SECOND = 1_000_000_000
 
@@ -41,13 +41,13 @@ class Duration:
         return self._nanoseconds
 
     def to_msg(self) -> Any:
-        """As ``builtin_interfaces/msg/Duration``."""
+        """As `builtin_interfaces/msg/Duration`."""
         seconds, nanoseconds = divmod(self._nanoseconds, _SECOND)
         return message_class("builtin_interfaces/msg/Duration")(sec=seconds, nanosec=nanoseconds)
 
     @classmethod
     def from_msg(cls, message: Any) -> Duration:
-        """From ``builtin_interfaces/msg/Duration``."""
+        """From `builtin_interfaces/msg/Duration`."""
         return cls(seconds=message.sec, nanoseconds=message.nanosec)
 
     def __eq__(self, other: object) -> bool:
@@ -96,13 +96,13 @@ class Time:
         return divmod(self._nanoseconds, _SECOND)
 
     def to_msg(self) -> Any:
-        """As ``builtin_interfaces/msg/Time``."""
+        """As `builtin_interfaces/msg/Time`."""
         seconds, nanoseconds = self.seconds_nanoseconds()
         return message_class("builtin_interfaces/msg/Time")(sec=seconds, nanosec=nanoseconds)
 
     @classmethod
     def from_msg(cls, message: Any, clock_type: ClockType = ClockType.ROS_TIME) -> Time:
-        """From ``builtin_interfaces/msg/Time``."""
+        """From `builtin_interfaces/msg/Time`."""
         return cls(seconds=message.sec, nanoseconds=message.nanosec, clock_type=clock_type)
 
     def _same(self, other: Time) -> None:
@@ -148,7 +148,7 @@ class Time:
 
 
 class Clock:
-    """Shows the time of one kind; a ROS_TIME clock can be driven from ``/clock``."""
+    """Shows the time of one kind; a ROS_TIME clock can be driven from `/clock`."""
 
     def __init__(self, *, clock_type: ClockType = ClockType.SYSTEM_TIME) -> None:
         self._clock_type = clock_type
@@ -161,7 +161,7 @@ class Clock:
 
     @property
     def ros_time_is_active(self) -> bool:
-        """Whether the time comes from ``/clock``."""
+        """Whether the time comes from `/clock`."""
         return self._override is not None
 
     def nanoseconds(self) -> int:

@@ -6,19 +6,21 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
 
-from . import arguments, logging
-from .allocator import keep_freed_blocks
-from .dds import Participant, WaitSet
-from .dds_configuration import receive_buffer_limit
-from .errors import NotInitializedException
-from .graph import Graph
-
-if TYPE_CHECKING:
-    from .node import Node
+from vljepa_ros.ros.builtin import arguments, logging
+from vljepa_ros.ros.builtin.configuration import keep_freed_blocks, receive_buffer_limit
+from vljepa_ros.ros.builtin.dds import Participant, WaitSet
+from vljepa_ros.ros.builtin.graph import Graph, GraphNode
 
 _TWO_FRAMES = 2 * 640 * 480 * 3  # bytes of two 640x480 rgb8 images
+
+
+class InvalidHandle(RuntimeError):  # noqa: N818 - rclpy's name, as the next
+    """The entity was destroyed, or the context was shut down."""
+
+
+class NotInitializedException(RuntimeError):  # noqa: N818
+    """`init` was not called, or `shutdown` was."""
 
 
 class Context:
@@ -34,7 +36,7 @@ class Context:
         self.participant = Participant(self.domain_id, b"enclave=/;")
         self.graph = Graph(self.participant)
         self.lock = threading.RLock()
-        self.nodes: list[Node] = []
+        self.nodes: list[GraphNode] = []
         self._valid = True
         self._on_shutdown: list[Callable[[], None]] = []
         self._buffer_checked = False
@@ -48,7 +50,7 @@ class Context:
         self._on_shutdown.append(callback)
 
     def check_receive_buffer(self) -> None:
-        """Warn, once, where the kernel's receive buffer is too small for images."""
+        """Warn, once, if the kernel's receive buffer is too small for images."""
         limit = receive_buffer_limit()
         if not self._buffer_checked and limit is not None and limit < _TWO_FRAMES:
             logging.get_logger("vljepa_ros").warning(
@@ -63,7 +65,7 @@ class Context:
         return WaitSet(self.participant)
 
     def publish_graph(self) -> None:
-        """Tell the others which nodes there are now."""
+        """Publish which nodes there are now."""
         with self.lock:
             if self._valid:
                 self.graph.publish(self.nodes)
@@ -94,10 +96,10 @@ def _domain_from_environment() -> int:
 _default: Context | None = None
 
 
-def init(args: Sequence[str] | None = None, *, domain_id: int | None = None, **_: Any) -> None:
-    """Join the ROS graph; `args` None takes ``sys.argv``.
+def init(args: Sequence[str] | None = None, *, domain_id: int | None = None) -> None:
+    """Join the ROS graph; `args` None takes `sys.argv`.
 
-    Raises RuntimeError where that was done before, RosArgumentError for arguments that cannot be
+    Raises RuntimeError if that was done before, RosArgumentError for arguments that cannot be
     read, DdsError where there is no network or no free participant.
     """
     global _default
@@ -119,6 +121,6 @@ def ok() -> bool:
 
 
 def shutdown() -> None:
-    """Leave the ROS graph; does nothing where that was done."""
+    """Leave the ROS graph; does nothing if that was done."""
     if _default is not None:
         _default.shutdown()

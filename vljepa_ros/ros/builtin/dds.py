@@ -1,9 +1,9 @@
 """Bytes in, bytes out over Cyclone DDS, by its public Python API.
 
-Only this file and `dds_types` import `cyclonedds`. Two things follow from that API.
+Only this file and `type_support` import `cyclonedds`. Two things follow from that API.
 `DataWriter.write` holds the GIL, so a write must not block: the limit for unacknowledged data
 (`WhcHigh`) is far above what a keep-last history can hold, and what blocking remains is bounded by
-`MAX_BLOCKING`. An entity is deleted when its last Python reference goes, so a reader that is
+`MAX_BLOCKING_S`. An entity is deleted when its last Python reference goes, so a reader that is
 destroyed while another thread takes from it lives until that is done.
 """
 
@@ -36,11 +36,16 @@ from cyclonedds.sub import DataReader
 from cyclonedds.topic import Topic
 from cyclonedds.util import duration
 
-from .dds_configuration import configuration
-from .dds_types import RawSample, idl_type, ros_type_name
-from .qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from vljepa_ros.ros.builtin.configuration import configuration
+from vljepa_ros.ros.builtin.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    QoSProfile,
+    ReliabilityPolicy,
+)
+from vljepa_ros.ros.builtin.type_support import RawSample, idl_type, ros_type_name
 
-MAX_BLOCKING = 0.1  # seconds that a reliable write may wait for slow readers
+MAX_BLOCKING_S = 0.1  # seconds that a reliable write may wait for slow readers
 _ANY = SampleState.Any | ViewState.Any | InstanceState.Any
 
 
@@ -55,7 +60,7 @@ def _policies(qos: QoSProfile, user_data: bytes, *, writer: bool) -> Any:
     if qos.reliability == ReliabilityPolicy.BEST_EFFORT:
         reliability = Policy.Reliability.BestEffort
     else:
-        reliability = Policy.Reliability.Reliable(max_blocking_time=duration(seconds=MAX_BLOCKING))
+        reliability = Policy.Reliability.Reliable(duration(seconds=MAX_BLOCKING_S))
     history = (
         Policy.History.KeepAll
         if qos.history == HistoryPolicy.KEEP_ALL
@@ -100,7 +105,7 @@ POLICY_NAMES = {  # dds_qos_policy_id, by the names ROS 2 uses
 }
 
 
-class Incompatible(NamedTuple):
+class IncompatibleStatus(NamedTuple):
     """Count of endpoints refused for their QoS since the last look, in all, and the policy."""
 
     new: int
@@ -108,13 +113,13 @@ class Incompatible(NamedTuple):
     policy: str
 
 
-def _incompatible(read_status: Callable[[], Any]) -> Incompatible:
+def _incompatible(read_status: Callable[[], Any]) -> IncompatibleStatus:
     try:
         status = read_status()
     except DDSException:
-        return Incompatible(0, 0, "")  # the participant was closed by another thread
+        return IncompatibleStatus(0, 0, "")  # the participant was closed by another thread
     policy = POLICY_NAMES.get(status.last_policy_id, f"policy {status.last_policy_id}")
-    return Incompatible(status.total_count_change, status.total_count, policy)
+    return IncompatibleStatus(status.total_count_change, status.total_count, policy)
 
 
 class EndpointInfo(NamedTuple):
@@ -184,7 +189,7 @@ class Participant:
         )
 
     def endpoints(self, kind: str) -> list[EndpointInfo]:
-        """All endpoints that discovery knows now; `kind` is ``writer`` or ``reader``."""
+        """All endpoints that discovery knows now; `kind` is `writer` or `reader`."""
         known = self._known[kind]
         while samples := self._builtin[kind].take(64):
             for sample in samples:
@@ -238,7 +243,7 @@ class Writer:
         self.handle: int = writer.get_instance_handle() & (2**64 - 1)
 
     def write(self, data: bytes) -> None:
-        """Send one message. Raises DdsError where that failed, also after MAX_BLOCKING seconds."""
+        """Send one message. Raises DdsError, also after MAX_BLOCKING_S seconds."""
         try:
             self._writer.write(self._raw_type(data))
         except DDSException as error:
@@ -255,7 +260,7 @@ class Writer:
         )
         return [_user_data(reader.qos) for reader in found if reader is not None]
 
-    def incompatible(self) -> Incompatible:
+    def incompatible(self) -> IncompatibleStatus:
         """Readers that were refused for their QoS."""
         return _incompatible(self._writer.get_offered_incompatible_qos_status)
 
@@ -293,7 +298,7 @@ class Reader:
         """Number of writers that this reader gets messages from."""
         return len(self._reader.get_matched_publications())
 
-    def incompatible(self) -> Incompatible:
+    def incompatible(self) -> IncompatibleStatus:
         """Writers that were refused for their QoS."""
         return _incompatible(self._reader.get_requested_incompatible_qos_status)
 

@@ -2,14 +2,13 @@
 
 Three sources, all of them packaged, none of them taken from the network (rosbags would execute code
 generated from definitions found in a bag): the message types of ROS 2 Jazzy that rosbags ships, the
-standard services in `service_texts`, and this package's own ``msg/`` and ``srv/`` text files.
+standard services in `SERVICE_TEXTS`, and this package's own `msg/` and `srv/` text files.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -18,8 +17,6 @@ from rosbags.interfaces import Nodetype
 from rosbags.typesys import Stores, get_typestore
 
 from vljepa_ros.resources import share_dir
-
-from .service_texts import SERVICE_TEXTS
 
 PACKAGE = "vljepa_ros"
 EMPTY_FIELD = "structure_needs_at_least_one_member"  # rosidl's name for the byte in an empty type
@@ -34,13 +31,66 @@ PRIMITIVES = {*INTEGER_LIMITS, "bool", "byte", "float32", "float64", "string"}
 _PACKAGED_DEFAULTS = {("geometry_msgs/msg/Quaternion", "w"): 1.0}
 
 
+# The standard services of ROS 2 Jazzy as `.srv` text; rosbags ships message types only.
+SERVICE_TEXTS: dict[str, str] = {
+    "diagnostic_msgs/srv/AddDiagnostics": (
+        "string load_namespace\n---\nbool success\nstring message"
+    ),
+    "diagnostic_msgs/srv/SelfTest": (
+        "---\nstring id\nbyte passed\ndiagnostic_msgs/DiagnosticStatus[] status"
+    ),
+    "lifecycle_msgs/srv/ChangeState": "lifecycle_msgs/Transition transition\n---\nbool success",
+    "lifecycle_msgs/srv/GetAvailableStates": "---\nlifecycle_msgs/State[] available_states",
+    "lifecycle_msgs/srv/GetAvailableTransitions": (
+        "---\nlifecycle_msgs/TransitionDescription[] available_transitions"
+    ),
+    "lifecycle_msgs/srv/GetState": "---\nlifecycle_msgs/State current_state",
+    "rcl_interfaces/srv/DescribeParameters": (
+        "string[] names\n---\nrcl_interfaces/ParameterDescriptor[] descriptors"
+    ),
+    "rcl_interfaces/srv/GetLoggerLevels": (
+        "string[] names\n---\nrcl_interfaces/LoggerLevel[] levels"
+    ),
+    "rcl_interfaces/srv/GetParameterTypes": "string[] names\n---\nuint8[] types",
+    "rcl_interfaces/srv/GetParameters": (
+        "string[] names\n---\nrcl_interfaces/ParameterValue[] values"
+    ),
+    "rcl_interfaces/srv/ListParameters": (
+        "uint64 DEPTH_RECURSIVE=0\nstring[] prefixes\nuint64 depth\n"
+        "---\nrcl_interfaces/ListParametersResult result"
+    ),
+    "rcl_interfaces/srv/SetLoggerLevels": (
+        "rcl_interfaces/LoggerLevel[] levels\n---\nrcl_interfaces/SetLoggerLevelsResult[] results"
+    ),
+    "rcl_interfaces/srv/SetParameters": (
+        "rcl_interfaces/Parameter[] parameters\n---\nrcl_interfaces/SetParametersResult[] results"
+    ),
+    "rcl_interfaces/srv/SetParametersAtomically": (
+        "rcl_interfaces/Parameter[] parameters\n---\nrcl_interfaces/SetParametersResult result"
+    ),
+    "sensor_msgs/srv/SetCameraInfo": (
+        "sensor_msgs/CameraInfo camera_info\n---\nbool success\nstring status_message"
+    ),
+    "std_srvs/srv/Empty": "---\n",
+    "std_srvs/srv/SetBool": "bool data\n---\nbool success\nstring message",
+    "std_srvs/srv/Trigger": "---\nbool success\nstring message",
+    "type_description_interfaces/srv/GetTypeDescription": (
+        "string type_name\nstring type_hash\nbool include_type_sources true\n---\n"
+        "bool successful\nstring failure_reason\n"
+        "type_description_interfaces/TypeDescription type_description\n"
+        "type_description_interfaces/TypeSource[] type_sources\n"
+        "type_description_interfaces/KeyValue[] extra_information"
+    ),
+}
+
+
 class UnknownInterfaceError(LookupError):
     """The interface is in no package that this runtime knows."""
 
 
 @dataclass(frozen=True)
 class FieldType:
-    """Type of a field: a primitive or ``pkg/msg/Name``, alone, in an array or in a sequence."""
+    """Type of a field: a primitive or `pkg/msg/Name`, alone, in an array or in a sequence."""
 
     base: str
     string_bound: int = 0  # characters, 0: unbounded
@@ -71,7 +121,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Definition:
-    """A message type ``pkg/msg/Name``, or half of a service, as ``pkg/srv/Name_Request``."""
+    """A message type `pkg/msg/Name`, or half of a service, as `pkg/srv/Name_Request`."""
 
     name: str
     constants: tuple[tuple[str, str, Any], ...]  # name, primitive, value
@@ -115,7 +165,7 @@ def _parse_value(text: str, base: str) -> Any:
 
 
 def parse_definition(name: str, text: str) -> Definition:
-    """Read the text of a ``.msg`` file (or one half of a ``.srv``); `name` is its full name.
+    """Read the text of a `.msg` file (or one half of a `.srv`); `name` is its full name.
 
     Raises ValueError, naming the line, where the text is not a definition.
     """
@@ -214,7 +264,7 @@ _resolved: dict[str, Definition] = {}
 
 
 def definition(name: str) -> Definition:
-    """Definition of ``pkg/msg/Name``, ``pkg/srv/Name`` or a half, ``pkg/srv/Name_Request``.
+    """Definition of `pkg/msg/Name`, `pkg/srv/Name` or a half, `pkg/srv/Name_Request`.
 
     Raises UnknownInterfaceError where no packaged source has it.
     """
@@ -236,25 +286,3 @@ def definition(name: str) -> Definition:
             " 'pkg/srv/Name'"
         )
     return _resolved[name]
-
-
-def known(name: str) -> bool:
-    """Whether `definition(name)` succeeds."""
-    try:
-        definition(name)
-    except UnknownInterfaceError:
-        return False
-    return True
-
-
-def walk(name: str, visit: Callable[[Definition], None], seen: set[str] | None = None) -> None:
-    """Call `visit` for `name` and every type nested in it, each once, inner types first."""
-    seen = set() if seen is None else seen
-    if name in seen:
-        return
-    seen.add(name)
-    here = definition(name)
-    for field in here.fields:
-        if field.type.nested:
-            walk(field.type.base, visit, seen)
-    visit(here)

@@ -1,20 +1,16 @@
-"""Future and Task: results that come later, and coroutines that wait for them."""
+"""Futures, and which callbacks may begin while another one awaits a future."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Coroutine, Generator
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from .executor import SingleThreadedExecutor
+from collections.abc import Callable, Generator
+from typing import Any
 
 
 class Future:
     """A result that comes later. `set_result` may be called from any thread."""
 
-    def __init__(self, *, executor: Any = None) -> None:
-        del executor  # accepted for rclpy's signature; callbacks run where the result is set
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._done = self._cancelled = False
         self._result: Any = None
@@ -22,13 +18,13 @@ class Future:
         self._callbacks: list[Callable[[Future], Any]] = []
 
     def __await__(self) -> Generator[Future, None, Any]:
-        while not self._done and not self._cancelled:
+        while not self._done:
             yield self
         return self.result()
 
     def done(self) -> bool:
-        """Whether there is a result or an exception."""
-        return self._done or self._cancelled
+        """Whether there is a result or an exception, or `cancel` came first."""
+        return self._done
 
     def cancelled(self) -> bool:
         """Whether `cancel` came first."""
@@ -40,28 +36,26 @@ class Future:
             raise self._exception
         return self._result
 
-    def exception(self) -> BaseException | None:
-        """The exception, None where there is none."""
-        return self._exception
-
     def set_result(self, result: Any) -> None:
         """Give the result; the callbacks run now, in this thread."""
-        self._finish(result, None, False)
+        self._finish(result=result)
 
     def set_exception(self, exception: BaseException) -> None:
         """Give an exception in place of a result."""
-        self._finish(None, exception, False)
+        self._finish(exception=exception)
 
     def cancel(self) -> None:
         """Give up waiting; a result that comes later is ignored."""
-        self._finish(None, None, True)
+        self._finish(cancelled=True)
 
-    def _finish(self, result: Any, exception: BaseException | None, cancelled: bool) -> None:
+    def _finish(
+        self, result: Any = None, exception: BaseException | None = None, cancelled: bool = False
+    ) -> None:
         with self._lock:
-            if self._done or self._cancelled:
+            if self._done:
                 return
-            self._result, self._exception = result, exception
-            self._done, self._cancelled = not cancelled, cancelled
+            self._result, self._exception, self._cancelled = result, exception, cancelled
+            self._done = True
             callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
             callback(self)
@@ -69,41 +63,38 @@ class Future:
     def add_done_callback(self, callback: Callable[[Future], Any]) -> None:
         """Call `callback(self)` when done; now, if that is already so."""
         with self._lock:
-            if not (self._done or self._cancelled):
+            if not self._done:
                 self._callbacks.append(callback)
                 return
         callback(self)
 
-    def remove_done_callback(self, callback: Callable[[Future], Any]) -> bool:
-        """Undo `add_done_callback`; whether it was there."""
-        with self._lock:
-            if callback in self._callbacks:
-                self._callbacks.remove(callback)
-                return True
-        return False
+
+class ReentrantCallbackGroup:
+    """Its callbacks may begin at any time."""
+
+    def may_begin(self) -> bool:
+        """Whether another callback may begin."""
+        return True
+
+    def hold(self, task: Future) -> None:
+        """Note that a callback has begun and awaits: `task` is done when it has ended."""
 
 
-class Task(Future):
-    """A coroutine that an executor runs; its own result is what the coroutine returns."""
+class MutuallyExclusiveCallbackGroup(ReentrantCallbackGroup):
+    """One callback after the other: the next begins when the one before has ended.
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Any], executor: SingleThreadedExecutor):
-        super().__init__()
-        self._coroutine, self._executor = coroutine, executor
+    One thread runs all callbacks, so none ever run side by side. But a coroutine that awaits has
+    not ended, and rclpy lets nothing else of its group begin until it has: whoever awaits what
+    another callback of the same group brings, waits for ever. So it is here, too.
+    """
 
-    def step(self) -> None:
-        """Run until the coroutine waits or ends. What it raises is raised here, too."""
-        if self.done():
-            self._coroutine.close()
-            return
-        try:
-            awaited = self._coroutine.send(None)
-        except StopIteration as end:
-            self.set_result(end.value)
-        except Exception as error:
-            self.set_exception(error)
-            raise
-        else:
-            if isinstance(awaited, Future):
-                awaited.add_done_callback(lambda _: self._executor.post(self.step))
-            else:
-                self._executor.post(self.step)
+    def __init__(self) -> None:
+        self._task: Future | None = None
+
+    def may_begin(self) -> bool:
+        """Whether another callback may begin."""
+        return self._task is None or self._task.done()
+
+    def hold(self, task: Future) -> None:
+        """Let no other callback begin until `task` is done."""
+        self._task = task

@@ -1,12 +1,11 @@
 """Who is there: nodes, topics, services and their endpoints.
 
 DDS discovers participants and endpoints; which node an endpoint belongs to is what every ROS
-participant tells on the topic ``ros_discovery_info``.
+participant publishes on the topic `ros_discovery_info`.
 """
 
 from __future__ import annotations
 
-import enum
 import threading
 import time
 from collections.abc import Iterable
@@ -15,15 +14,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .cdr import CdrError, decode, encode
-from .dds import EndpointInfo, Participant, Reader, Writer
-from .message import message_class
-from .names import service_from_dds, topic_from_dds
-from .qos import DurabilityPolicy, HistoryPolicy, QoSProfile
-from .type_hash import type_hash
+from vljepa_ros.ros.builtin.cdr import CdrError, decode, encode
+from vljepa_ros.ros.builtin.dds import EndpointInfo, Participant, Reader, Writer
+from vljepa_ros.ros.builtin.message import message_class
+from vljepa_ros.ros.builtin.names import service_from_dds, topic_from_dds
+from vljepa_ros.ros.builtin.qos import DurabilityPolicy, HistoryPolicy, QoSProfile
+from vljepa_ros.ros.builtin.type_support import type_hash
 
 TOPIC = "ros_discovery_info"
-_TIDY_SECONDS = 10.0
+_CLEANUP_PERIOD_S = 10.0  # seconds
 TYPE = "rmw_dds_common/msg/ParticipantEntitiesInfo"
 
 
@@ -40,14 +39,6 @@ class GraphNode(Protocol):
         """All its readers and writers."""
 
 
-class TopicEndpointTypeEnum(enum.IntEnum):
-    """Side of a topic."""
-
-    INVALID = 0
-    PUBLISHER = 1
-    SUBSCRIPTION = 2
-
-
 @dataclass(frozen=True)
 class TopicEndpointInfo:
     """A publisher or subscription anywhere in the graph."""
@@ -56,20 +47,18 @@ class TopicEndpointInfo:
     node_namespace: str
     topic_type: str
     topic_type_hash: str
-    endpoint_type: TopicEndpointTypeEnum
-    endpoint_gid: list[int]
     qos_profile: QoSProfile
 
 
 class Graph:
-    """Tells the others about our nodes, and ours about the others."""
+    """Publishes which nodes are here, and knows which are elsewhere."""
 
     def __init__(self, participant: Participant) -> None:
         self._participant = participant
         self._lock = threading.RLock()
         self._remote: dict[bytes, Any] = {}
         self._local: Any = None
-        self._next_tidying = time.monotonic() + _TIDY_SECONDS
+        self._next_cleanup = time.monotonic() + _CLEANUP_PERIOD_S
         user_data = f"typehash={type_hash(TYPE)};".encode()
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         everything = QoSProfile(
@@ -79,7 +68,7 @@ class Graph:
         self.reader = participant.reader(TOPIC, TYPE, everything, user_data)
 
     def publish(self, nodes: Iterable[GraphNode]) -> None:
-        """Tell which endpoints belong to which of our nodes."""
+        """Publish which endpoints belong to which of our nodes."""
         gid_class = message_class("rmw_dds_common/msg/Gid")
 
         def gid(guid: bytes) -> Any:
@@ -104,7 +93,7 @@ class Graph:
             self._writer.write(encode(message))
 
     def refresh(self) -> None:
-        """Take in what other participants told; cheap where there is nothing."""
+        """Take what other participants have published; cheap if there is nothing."""
         with self._lock:
             while (data := self.reader.take()) is not None:
                 try:
@@ -112,13 +101,13 @@ class Graph:
                 except CdrError:
                     continue  # Humble's 24-byte ids, or no ROS at all
                 self._remote[bytes(message.gid.data)] = message
-            if time.monotonic() > self._next_tidying:
-                # Discovery samples and dead participants must not pile up where nobody asks.
-                self._next_tidying = time.monotonic() + _TIDY_SECONDS
+            if time.monotonic() > self._next_cleanup:
+                # Discovery samples and dead participants must not pile up if nobody asks.
+                self._next_cleanup = time.monotonic() + _CLEANUP_PERIOD_S
                 self._participant.endpoints("reader")
-                self._forget_the_dead()
+                self._drop_dead_participants()
 
-    def _forget_the_dead(self) -> None:
+    def _drop_dead_participants(self) -> None:
         alive = {e.participant for e in self._participant.endpoints("writer")}
         self._remote = {gid: m for gid, m in self._remote.items() if gid in alive}
 
@@ -126,7 +115,7 @@ class Graph:
         """ParticipantEntitiesInfo of all participants alive."""
         with self._lock:
             self.refresh()
-            self._forget_the_dead()
+            self._drop_dead_participants()
             own = self._participant.guid
             others = [m for gid, m in self._remote.items() if gid != own]
             return ([self._local] if self._local is not None else []) + others
@@ -170,7 +159,6 @@ class Graph:
                 for gid in (*node.reader_gid_seq, *node.writer_gid_seq):
                     owners[bytes(gid.data)] = (node.node_name, node.node_namespace)
         unknown = ("_NODE_NAME_UNKNOWN_", "_NODE_NAMESPACE_UNKNOWN_")
-        side = TopicEndpointTypeEnum[{"writer": "PUBLISHER", "reader": "SUBSCRIPTION"}[kind]]
         result = []
         for endpoint in self._endpoints(kind):
             if endpoint.topic != dds_topic:
@@ -187,8 +175,6 @@ class Graph:
                     namespace,
                     endpoint.type_name,
                     data.get("typehash", ""),
-                    side,
-                    list(endpoint.guid),
                     endpoint.qos,
                 )
             )

@@ -1,4 +1,4 @@
-"""Lifecycle nodes: the ROS 2 state machine, its callbacks, services and publishers."""
+"""Lifecycle nodes: the ROS 2 state machine, its callbacks and services."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import time
 import traceback
 from typing import Any, NamedTuple
 
-from .endpoints import Publisher
-from .lifecycle_services import LifecycleServices
-from .message import interface
-from .node import Node
+from vljepa_ros.ros.builtin.message import interface
+from vljepa_ros.ros.builtin.node import Node
 
-_State = interface("lifecycle_msgs/msg/State")
-_Transition = interface("lifecycle_msgs/msg/Transition")
+_StateMessage = interface("lifecycle_msgs/msg/State")
+_TransitionMessage = interface("lifecycle_msgs/msg/Transition")
+_Description = interface("lifecycle_msgs/msg/TransitionDescription")
+_Event = interface("lifecycle_msgs/msg/TransitionEvent")
 
 
 class TransitionCallbackReturn(enum.IntEnum):
@@ -22,10 +22,6 @@ class TransitionCallbackReturn(enum.IntEnum):
     SUCCESS = 97
     FAILURE = 98
     ERROR = 99
-
-    def to_label(self) -> str:
-        """Label of the transition that it causes."""
-        return f"transition_{self.name.lower()}"
 
 
 class LifecycleState(NamedTuple):
@@ -50,7 +46,11 @@ STATES = {
 }
 
 
-class TransitionRow(NamedTuple):
+def _state_message(state: int) -> Any:
+    return _StateMessage(id=state, label=STATES[state])
+
+
+class Transition(NamedTuple):
     """A transition of the state machine."""
 
     transition_id: int
@@ -58,31 +58,39 @@ class TransitionRow(NamedTuple):
     start: int
     goal: int
 
+    def messages(self) -> dict[str, Any]:
+        """Fields of a `lifecycle_msgs/msg/TransitionDescription`, and of an event."""
+        return {
+            "transition": _TransitionMessage(id=self.transition_id, label=self.label),
+            "start_state": _state_message(self.start),
+            "goal_state": _state_message(self.goal),
+        }
 
-def _outcomes(state: int, success: int, failure: int, first_id: int) -> list[TransitionRow]:
+
+def _outcomes(state: int, success: int, failure: int, first_id: int) -> list[Transition]:
     return [
-        TransitionRow(first_id, "transition_success", state, success),
-        TransitionRow(first_id + 1, "transition_failure", state, failure),
-        TransitionRow(first_id + 2, "transition_error", state, 15),
+        Transition(first_id, "transition_success", state, success),
+        Transition(first_id + 1, "transition_failure", state, failure),
+        Transition(first_id + 2, "transition_error", state, 15),
     ]
 
 
 TRANSITIONS = [
-    TransitionRow(1, "configure", 1, 10),
+    Transition(1, "configure", 1, 10),
     *_outcomes(10, 2, 1, 10),
-    TransitionRow(2, "cleanup", 2, 11),
+    Transition(2, "cleanup", 2, 11),
     *_outcomes(11, 1, 2, 20),
-    TransitionRow(3, "activate", 2, 13),
+    Transition(3, "activate", 2, 13),
     *_outcomes(13, 3, 2, 30),
-    TransitionRow(4, "deactivate", 3, 14),
+    Transition(4, "deactivate", 3, 14),
     *_outcomes(14, 2, 3, 40),
-    TransitionRow(5, "shutdown", 1, 12),
-    TransitionRow(6, "shutdown", 2, 12),
-    TransitionRow(7, "shutdown", 3, 12),
+    Transition(5, "shutdown", 1, 12),
+    Transition(6, "shutdown", 2, 12),
+    Transition(7, "shutdown", 3, 12),
     *_outcomes(12, 4, 4, 50),
-    TransitionRow(60, "transition_success", 15, 1),
-    TransitionRow(61, "transition_failure", 15, 4),
-    TransitionRow(62, "transition_error", 15, 4),
+    Transition(60, "transition_success", 15, 1),
+    Transition(61, "transition_failure", 15, 4),
+    Transition(62, "transition_error", 15, 4),
 ]
 _CALLBACKS = {
     10: "on_configure",
@@ -94,69 +102,34 @@ _CALLBACKS = {
 }
 
 
-class LifecyclePublisher(Publisher):
-    """A publisher that drops what is published while its node is not active."""
-
-    _enabled = False
-
-    @property
-    def is_activated(self) -> bool:
-        """Whether messages go out."""
-        return self._enabled
-
-    def publish(self, msg: Any) -> None:
-        """Publish, while active."""
-        if self._enabled:
-            super().publish(msg)
-
-    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Let messages out."""
-        self._enabled = True
-        return TransitionCallbackReturn.SUCCESS
-
-    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Hold messages back."""
-        self._enabled = False
-        return TransitionCallbackReturn.SUCCESS
-
-
 class LifecycleNode(Node):
-    """A node with states. Override ``on_configure`` and the others; call ``super()`` in them."""
+    """A node with states. Override `on_configure` and the others."""
 
-    def __init__(
-        self, node_name: str, *, enable_communication_interface: bool = True, **options: Any
-    ) -> None:
+    def __init__(self, node_name: str, **options: Any) -> None:
         self._state = 1
-        self._managed: list[Any] = []
-        self._transition_events: Publisher | None = None
         super().__init__(node_name, **options)
-        if enable_communication_interface:
-            self._transition_events = self.create_publisher(
-                interface("lifecycle_msgs/msg/TransitionEvent"), "~/transition_event", 10
-            )
-            LifecycleServices(self)
+        self._transition_publisher = self.create_publisher(_Event, "~/transition_event", 10)
+        for kind, name, callback in (
+            ("ChangeState", "change_state", self._serve_change_state),
+            ("GetState", "get_state", self._serve_state),
+            ("GetAvailableStates", "get_available_states", self._serve_states),
+            ("GetAvailableTransitions", "get_available_transitions", self._serve_transitions),
+            ("GetAvailableTransitions", "get_transition_graph", self._serve_graph),
+        ):
+            self.create_service(interface(f"lifecycle_msgs/srv/{kind}"), f"~/{name}", callback)
 
-    # ---- states
+    # ---- transitions
 
-    @property
-    def lifecycle_state(self) -> LifecycleState:
-        """The present state."""
-        return LifecycleState(STATES[self._state], self._state)
-
-    def possible(self) -> list[TransitionRow]:
+    def _possible(self) -> list[Transition]:
         """Transitions that start in the present state."""
-        return [row for row in TRANSITIONS if row.start == self._state]
+        return [transition for transition in TRANSITIONS if transition.start == self._state]
 
-    def _go(self, row: TransitionRow) -> None:
-        if self._transition_events is not None and self.context.ok():
-            event = self._transition_events.msg_type(
-                timestamp=time.time_ns(),
-                transition=_Transition(id=row.transition_id, label=row.label),
-                start_state=_State(id=row.start, label=STATES[row.start]),
-                goal_state=_State(id=row.goal, label=STATES[row.goal]),
+    def _go(self, transition: Transition) -> None:
+        if self.context.ok():
+            self._transition_publisher.publish(
+                _Event(timestamp=time.time_ns(), **transition.messages())
             )
-            self._transition_events.publish(event)
-        self._state = row.goal
+        self._state = transition.goal
 
     def _call(self, before: LifecycleState) -> TransitionCallbackReturn:
         name = _CALLBACKS[self._state]
@@ -173,19 +146,21 @@ class LifecycleNode(Node):
         return result
 
     def _finish(self, outcome: TransitionCallbackReturn) -> None:
-        self._go(next(row for row in self.possible() if row.label == outcome.to_label()))
+        label = f"transition_{outcome.name.lower()}"
+        self._go(next(t for t in self._possible() if t.label == label))
 
-    def change_state(self, transition_id: int) -> TransitionCallbackReturn:
-        """Make a transition, callbacks and all; ERROR, and a log line, where that cannot be."""
-        before = self.lifecycle_state
-        row = next((r for r in self.possible() if r.transition_id == transition_id), None)
-        if row is None or transition_id >= 10:
+    def _change_state(self, transition_id: int) -> TransitionCallbackReturn:
+        """Make a transition, callbacks and all; ERROR, and a log line, if it is not possible."""
+        before = LifecycleState(STATES[self._state], self._state)
+        possible = self._possible()
+        transition = next((t for t in possible if t.transition_id == transition_id), None)
+        if transition is None or transition_id >= 10:
             self.get_logger().error(
                 f"unable to start transition {transition_id} from state {before.label}; possible:"
-                f" {', '.join(r.label for r in self.possible()) or 'none'}"
+                f" {', '.join(t.label for t in possible) or 'none'}"
             )
             return TransitionCallbackReturn.ERROR
-        self._go(row)
+        self._go(transition)
         outcome = self._call(before)
         self._finish(outcome)
         if outcome == TransitionCallbackReturn.ERROR:
@@ -194,77 +169,78 @@ class LifecycleNode(Node):
 
     def trigger_configure(self) -> TransitionCallbackReturn:
         """Unconfigured to inactive."""
-        return self.change_state(1)
+        return self._change_state(1)
 
     def trigger_cleanup(self) -> TransitionCallbackReturn:
         """Inactive to unconfigured."""
-        return self.change_state(2)
+        return self._change_state(2)
 
     def trigger_activate(self) -> TransitionCallbackReturn:
         """Inactive to active."""
-        return self.change_state(3)
+        return self._change_state(3)
 
     def trigger_deactivate(self) -> TransitionCallbackReturn:
         """Active to inactive."""
-        return self.change_state(4)
+        return self._change_state(4)
 
     def trigger_shutdown(self) -> TransitionCallbackReturn:
         """To finalized, from any main state. Raises RuntimeError in any other."""
         if self._state not in (1, 2, 3):
             raise RuntimeError(f"shutdown is not possible in state {STATES[self._state]}")
-        return self.change_state(4 + self._state)
+        return self._change_state(4 + self._state)
 
     # ---- callbacks, to be overridden; each gets the state it came from
 
-    def _managed_do(self, name: str, state: LifecycleState) -> TransitionCallbackReturn:
-        for entity in self._managed:
-            callback = getattr(entity, name, None)
-            result = callback(state) if callback else TransitionCallbackReturn.SUCCESS
-            if result != TransitionCallbackReturn.SUCCESS:
-                return result
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Do nothing."""
         return TransitionCallbackReturn.SUCCESS
 
-    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Configure the managed entities."""
-        return self._managed_do("on_configure", state)
-
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Clean up the managed entities."""
-        return self._managed_do("on_cleanup", state)
+        """Do nothing."""
+        return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Activate the managed entities: lifecycle publishers begin to publish."""
-        return self._managed_do("on_activate", state)
+        """Do nothing."""
+        return TransitionCallbackReturn.SUCCESS
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Deactivate the managed entities."""
-        return self._managed_do("on_deactivate", state)
+        """Do nothing."""
+        return TransitionCallbackReturn.SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Shut the managed entities down."""
-        return self._managed_do("on_shutdown", state)
+        """Do nothing."""
+        return TransitionCallbackReturn.SUCCESS
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """SUCCESS leads to unconfigured, anything else to finalized."""
-        return self._managed_do("on_error", state)
+        return TransitionCallbackReturn.SUCCESS
 
-    # ---- managed entities
+    # ---- services
 
-    def add_managed_entity(self, entity: Any) -> None:
-        """Have an object's ``on_activate`` and the others called with the node's own."""
-        self._managed.append(entity)
+    def _serve_change_state(self, request: Any, response: Any) -> Any:
+        transition_id = request.transition.id
+        if request.transition.label:
+            ids = [t.transition_id for t in self._possible() if t.label == request.transition.label]
+            if not ids:
+                response.success = False
+                return response
+            transition_id = ids[0]
+        outcome = self._change_state(transition_id)
+        response.success = outcome == TransitionCallbackReturn.SUCCESS
+        return response
 
-    def create_lifecycle_publisher(
-        self, msg_type: Any, topic: str, qos_profile: Any, **options: Any
-    ) -> Publisher:
-        """As create_publisher; silent while the node is not active."""
-        publisher = self.create_publisher(
-            msg_type, topic, qos_profile, publisher_class=LifecyclePublisher, **options
-        )
-        self._managed.append(publisher)
-        return publisher
+    def _serve_state(self, request: Any, response: Any) -> Any:
+        response.current_state = _state_message(self._state)
+        return response
 
-    def destroy_lifecycle_publisher(self, publisher: Publisher) -> bool:
-        """Destroy what create_lifecycle_publisher made."""
-        self._managed = [entity for entity in self._managed if entity is not publisher]
-        return self.destroy_publisher(publisher)
+    def _serve_states(self, request: Any, response: Any) -> Any:
+        response.available_states = [_state_message(state) for state in STATES]
+        return response
+
+    def _serve_transitions(self, request: Any, response: Any) -> Any:
+        response.available_transitions = [_Description(**t.messages()) for t in self._possible()]
+        return response
+
+    def _serve_graph(self, request: Any, response: Any) -> Any:
+        response.available_transitions = [_Description(**t.messages()) for t in TRANSITIONS]
+        return response

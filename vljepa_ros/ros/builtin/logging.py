@@ -1,8 +1,10 @@
-"""Loggers: one line each on stderr, in ROS's format, and on ``/rosout``."""
+"""Loggers: one line each on stderr, in ROS's format, and on `/rosout`."""
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import math
 import sys
 import threading
 import time
@@ -11,7 +13,7 @@ from typing import Any
 
 
 class LoggingSeverity(enum.IntEnum):
-    """Levels, with the numbers of ``rcl_interfaces/msg/Log``."""
+    """Levels, with the numbers of `rcl_interfaces/msg/Log`."""
 
     UNSET = 0
     DEBUG = 10
@@ -21,7 +23,7 @@ class LoggingSeverity(enum.IntEnum):
     FATAL = 50
 
 
-Sink = Callable[[LoggingSeverity, str, str, Any], None]  # level, logger, text, frame
+Sink = Callable[[LoggingSeverity, str, Any], None]  # level, text, frame
 
 _lock = threading.Lock()
 _levels: dict[str, LoggingSeverity] = {"": LoggingSeverity.INFO}
@@ -38,7 +40,7 @@ def severity(text: str | int) -> LoggingSeverity:
     return LoggingSeverity[name]
 
 
-def set_logger_level(name: str, level: str | int | LoggingSeverity) -> None:
+def set_logger_level(name: str, level: str | int) -> None:
     """Level of a logger and of those below it; the empty name is the root."""
     _levels[name] = severity(level)
 
@@ -59,31 +61,16 @@ def enable_output(enabled: bool) -> None:
 
 
 class Logger:
-    """A named logger. Options of every method: ``throttle_duration_sec``, ``once``, ``skip_first``.
-
-    Such an option counts for the line of code that the call stands on.
-    """
+    """A named logger; what it writes is also given to `sink`."""
 
     def __init__(self, name: str, sink: Sink | None = None) -> None:
         self.name = name
         self._sink = sink
         self._last: dict[tuple[str, int], float] = {}
 
-    def get_child(self, name: str) -> Logger:
-        """Logger `name` below this one."""
-        return Logger(f"{self.name}.{name}", self._sink)
-
-    def set_level(self, level: str | int | LoggingSeverity) -> None:
+    def set_level(self, level: str | int) -> None:
         """Level of this logger and of those below it."""
         set_logger_level(self.name, level)
-
-    def get_effective_level(self) -> LoggingSeverity:
-        """Level that applies here."""
-        return get_logger_effective_level(self.name)
-
-    def is_enabled_for(self, level: int) -> bool:
-        """Whether a message of `level` would be written."""
-        return level >= self.get_effective_level()
 
     def _log(
         self,
@@ -91,40 +78,33 @@ class Logger:
         message: object,
         *,
         throttle_duration_sec: float | None = None,
-        throttle_time_source_type: Any = None,
-        once: bool = False,
-        skip_first: bool = False,
-        name: str | None = None,
     ) -> bool:
-        if not self.is_enabled_for(level):
+        """Write a message; whether that was done.
+
+        Args:
+            level: Its level; below the level that applies to this logger nothing is written.
+            message: Converted to text.
+            throttle_duration_sec: The line of code that calls writes this often, at most.
+        """
+        if level < get_logger_effective_level(self.name):
             return False
         frame = sys._getframe(2)
-        if throttle_duration_sec is not None or once or skip_first:
+        if throttle_duration_sec is not None:
             key = (frame.f_code.co_filename, frame.f_lineno)
             now = time.monotonic()
             with _lock:
-                last = self._last.get(key)
-                if last is None:
-                    self._last[key] = now
-                    if skip_first:
-                        return False
-                elif once or (
-                    throttle_duration_sec is not None and now - last < throttle_duration_sec
-                ):
+                if now - self._last.get(key, -math.inf) < throttle_duration_sec:
                     return False
-                else:
-                    self._last[key] = now
+                self._last[key] = now
         text = str(message)
-        logger = name or self.name
         if _stdout_enabled:
-            line = f"[{level.name}] [{time.time():.9f}] [{logger}]: {text}\n"
-            try:
+            line = f"[{level.name}] [{time.time():.9f}] [{self.name}]: {text}\n"
+            # closed stderr: there is nobody left to write to
+            with contextlib.suppress(OSError, ValueError):
                 sys.stderr.write(line)
                 sys.stderr.flush()
-            except (OSError, ValueError):
-                pass  # stderr was closed; there is nobody left to tell
         if self._sink is not None:
-            self._sink(level, logger, text, frame)
+            self._sink(level, text, frame)
         return True
 
     def debug(self, message: object, **options: Any) -> bool:

@@ -1,9 +1,9 @@
 """Message classes with the semantics of rclpy's.
 
 A class is made for each definition: keyword-only constructor, fields with ROS default values,
-constants as class attributes, checks on assignment. Field types are rclpy's: ``uint8[]`` and
+constants as class attributes, checks on assignment. Field types are rclpy's: `uint8[]` and
 other numeric sequences are `array.array`, numeric arrays of fixed length are numpy arrays,
-everything else that repeats is a list; ``byte`` is `bytes` of length 1 and ``char`` an integer.
+everything else that repeats is a list; `byte` is `bytes` of length 1 and `char` an integer.
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from .definitions import INTEGER_LIMITS, Definition, Field, FieldType, definition
+from vljepa_ros.ros.builtin.definitions import (
+    INTEGER_LIMITS,
+    Definition,
+    Field,
+    FieldType,
+    definition,
+)
 
 # array.array codes, sized alike on every platform that Cyclone DDS supports
 ARRAY_CODES = {
@@ -225,7 +231,7 @@ _classes: dict[str, type[Message]] = {}
 
 
 def message_class(name: str) -> type[Message]:
-    """The class of ``pkg/msg/Name`` or of one half of a service. Raises UnknownInterfaceError."""
+    """The class of `pkg/msg/Name` or of one half of a service. Raises UnknownInterfaceError."""
     if name not in _classes:
         item = definition(name)
         namespace: dict[str, Any] = {
@@ -254,7 +260,7 @@ _services: dict[str, type[ServiceType]] = {}
 
 
 def service_class(name: str) -> type[ServiceType]:
-    """The class of ``pkg/srv/Name``. Raises UnknownInterfaceError."""
+    """The class of `pkg/srv/Name`. Raises UnknownInterfaceError."""
     if name not in _services:
         halves = {half: message_class(f"{name}_{half}") for half in ("Request", "Response")}
         _services[name] = type(
@@ -264,7 +270,7 @@ def service_class(name: str) -> type[ServiceType]:
 
 
 def interface(name: str) -> type[Any]:
-    """Class of a message or service, as ``interface('sensor_msgs/msg/Image')``.
+    """Class of a message or service, as `interface('sensor_msgs/msg/Image')`.
 
     Raises UnknownInterfaceError where no packaged source has it.
     """

@@ -32,12 +32,12 @@ def check_namespace(namespace: str) -> str:
 
 
 def join(namespace: str, name: str) -> str:
-    """``/ns`` and ``name`` as ``/ns/name``; `namespace` may be ``/``."""
+    """`/ns` and `name` as `/ns/name`; `namespace` may be `/`."""
     return f"{namespace.rstrip('/')}/{name}"
 
 
 def expand(name: str, node_name: str, namespace: str) -> str:
-    """A topic or service name as an absolute one: ``~`` is the node, other names are relative.
+    """A topic or service name as an absolute one: `~` is the node, other names are relative.
 
     Raises InvalidNameError.
     """

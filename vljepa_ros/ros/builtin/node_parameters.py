@@ -1,123 +1,221 @@
-"""The parameter methods of a node, as in rclpy."""
+"""The parameters of a node: declared, set, refused, and served to other nodes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from .errors import ParameterNotDeclaredException
-from .parameters import PARAMETER_SEPARATOR_STRING, Parameter, ParameterSet
+from vljepa_ros.ros.builtin.parameters import (
+    InvalidParameterTypeException,
+    InvalidParameterValueException,
+    Parameter,
+    ParameterAlreadyDeclaredException,
+    ParameterDescriptor,
+    ParameterEvent,
+    ParameterException,
+    ParameterNotDeclaredException,
+    ParameterUninitializedException,
+    SetParametersResult,
+    range_violation,
+)
 
 
 class NodeParameters:
-    """What a node offers for its `parameter_set`."""
+    """The parameters of one node, with rclpy's methods.
 
-    parameter_set: ParameterSet
+    Args:
+        overrides: Values by name, from files, arguments and code, that replace default values.
+        publish_event: Publishes a `rcl_interfaces/msg/ParameterEvent`.
+    """
+
+    def __init__(self, overrides: dict[str, Any], publish_event: Callable[[Any], None]) -> None:
+        self._values: dict[str, Parameter] = {}
+        self._descriptors: dict[str, Any] = {}
+        self._overrides, self._publish_event = overrides, publish_event
+        self._on_set: list[Callable[[list[Parameter]], Any]] = []
+        self._post_set: list[Callable[[list[Parameter]], None]] = []
 
     def declare_parameter(
         self, name: str, value: Any = None, descriptor: Any = None, ignore_override: bool = False
     ) -> Parameter:
-        """Declare a parameter; `value` may be a Parameter.Type, for one without a default.
+        """Declare a parameter.
 
-        Raises ParameterAlreadyDeclaredException, InvalidParameterTypeException,
-        InvalidParameterValueException.
+        Args:
+            name: Its name.
+            value: Default value, or a Parameter.Type, for a parameter without a default value.
+            descriptor: A ParameterDescriptor.
+            ignore_override: Keep to `value`, whatever files and arguments say.
+
+        Returns:
+            The parameter, with the value it has.
+
+        Raises:
+            ParameterAlreadyDeclaredException: It is declared already.
+            InvalidParameterTypeException: The value is not of the parameter's type.
+            InvalidParameterValueException: The range or a callback refuses the value.
         """
-        return self.parameter_set.declare(name, value, descriptor, ignore_override)
+        if name in self._values:
+            raise ParameterAlreadyDeclaredException(f"parameter {name!r} is already declared")
+        descriptor = ParameterDescriptor() if descriptor is None else copy.copy(descriptor)
+        static_type = None
+        if isinstance(value, Parameter.Type):
+            static_type, value = value, None
+        elif value is not None:
+            static_type = Parameter.Type.from_parameter_value(value)
+        descriptor.name = name
+        if descriptor.dynamic_typing:
+            static_type = None
+        elif static_type is None and descriptor.type:
+            static_type = Parameter.Type(descriptor.type)
+        if not ignore_override:
+            value = self._overrides.get(name, value)
+        parameter = self._typed(name, static_type, value)
+        descriptor.type = (static_type or parameter.type_).value
+        violation = range_violation(parameter, descriptor)
+        if violation:
+            raise InvalidParameterValueException(violation)
+        has_value = parameter.type_ != Parameter.Type.NOT_SET
+        for callback in self._on_set if has_value else ():
+            result = callback([parameter])
+            if not result.successful:
+                raise InvalidParameterValueException(
+                    f"{name}: {parameter.value!r} was refused: {result.reason}"
+                )
+        self._values[name], self._descriptors[name] = parameter, descriptor
+        if has_value:
+            self._publish_event(ParameterEvent(new_parameters=[parameter.to_parameter_msg()]))
+        return parameter
 
-    def declare_parameters(
-        self,
-        namespace: str,
-        parameters: Sequence[tuple[Any, ...]],
-        ignore_override: bool = False,
-    ) -> list[Parameter]:
-        """Declare several (name[, value[, descriptor]]) below `namespace`."""
-        prefix = namespace + PARAMETER_SEPARATOR_STRING if namespace else ""
-        return [
-            self.parameter_set.declare(
-                prefix + item[0],
-                item[1] if len(item) > 1 else None,
-                item[2] if len(item) > 2 else None,
-                ignore_override,
-            )
-            for item in parameters
-        ]
-
-    def undeclare_parameter(self, name: str) -> None:
-        """Forget a parameter."""
-        self.parameter_set.undeclare(name)
+    @staticmethod
+    def _typed(name: str, static_type: Parameter.Type | None, value: Any) -> Parameter:
+        if value is None:
+            return Parameter(name, Parameter.Type.NOT_SET)
+        try:
+            return Parameter(name, static_type, value)
+        except (TypeError, ValueError) as error:
+            expected = static_type.name if static_type else "a parameter type"
+            raise InvalidParameterTypeException(
+                f"parameter {name!r}: {value!r} is not {expected}"
+            ) from error
 
     def has_parameter(self, name: str) -> bool:
         """Whether it is declared."""
-        return name in self.parameter_set.values
+        return name in self._values
 
     def get_parameter(self, name: str) -> Parameter:
-        """Raises ParameterNotDeclaredException, ParameterUninitializedException."""
-        return self.parameter_set.get(name)
-
-    def get_parameters(self, names: Sequence[str]) -> list[Parameter]:
-        """Several."""
-        return [self.get_parameter(name) for name in names]
-
-    def get_parameter_or(self, name: str, alternative_value: Parameter | None = None) -> Parameter:
-        """The parameter, or `alternative_value` where it is not declared or has no value."""
-        known = self.parameter_set.values.get(name)
-        if known is not None and known.type_ != Parameter.Type.NOT_SET:
-            return known
-        return alternative_value or Parameter(name, Parameter.Type.NOT_SET)
-
-    def get_parameters_by_prefix(self, prefix: str) -> dict[str, Parameter]:
-        """Those below `prefix`, by the rest of their names."""
-        start = prefix + PARAMETER_SEPARATOR_STRING if prefix else ""
-        return {
-            name[len(start) :]: parameter
-            for name, parameter in self.parameter_set.values.items()
-            if name.startswith(start)
-        }
-
-    def get_parameter_type(self, name: str) -> Parameter.Type:
-        """Its type. Raises ParameterNotDeclaredException."""
-        if name not in self.parameter_set.values:
+        """One. Raises ParameterNotDeclaredException, ParameterUninitializedException."""
+        parameter = self._values.get(name)
+        if parameter is None:
             raise ParameterNotDeclaredException(f"parameter {name!r} is not declared")
-        return self.parameter_set.values[name].type_
+        not_set = parameter.type_ == Parameter.Type.NOT_SET
+        if not_set and not self._descriptors[name].dynamic_typing:
+            raise ParameterUninitializedException(
+                f"parameter {name!r} has no value; give it one in a parameter file or with -p"
+            )
+        return parameter
 
     def set_parameters(self, parameter_list: Sequence[Parameter]) -> list[Any]:
         """Set each by itself; a SetParametersResult for each."""
-        return [self.parameter_set.set_atomically([parameter]) for parameter in parameter_list]
+        return [self.set_parameters_atomically([parameter]) for parameter in parameter_list]
 
     def set_parameters_atomically(self, parameter_list: Sequence[Parameter]) -> Any:
-        """Set all or none; one SetParametersResult."""
-        return self.parameter_set.set_atomically(parameter_list)
+        """Set all or none; a SetParametersResult. Raises ParameterNotDeclaredException."""
+        parameters = list(parameter_list)
+        for parameter in parameters:
+            reason = self._refusal(parameter)
+            if reason:
+                return SetParametersResult(successful=False, reason=reason)
+        for callback in self._on_set:
+            result = callback(parameters)
+            if not result.successful:
+                return result
+        event = ParameterEvent()
+        for parameter in parameters:
+            fresh = self._values[parameter.name].type_ == Parameter.Type.NOT_SET
+            changed = event.new_parameters if fresh else event.changed_parameters
+            changed.append(parameter.to_parameter_msg())
+            self._values[parameter.name] = parameter
+        self._publish_event(event)
+        for after in self._post_set:
+            after(parameters)
+        return SetParametersResult(successful=True)
 
-    def describe_parameter(self, name: str) -> Any:
-        """Its ParameterDescriptor. Raises ParameterNotDeclaredException."""
-        return self.parameter_set.describe(name)
-
-    def describe_parameters(self, names: Sequence[str]) -> list[Any]:
-        """Several."""
-        return [self.describe_parameter(name) for name in names]
-
-    def add_pre_set_parameters_callback(
-        self, callback: Callable[[list[Parameter]], list[Parameter]]
-    ) -> None:
-        """`callback(parameters)` returns the list that is to be set in their place."""
-        self.parameter_set.pre_set.insert(0, callback)
+    def _refusal(self, parameter: Parameter) -> str | None:
+        """Why a value cannot be set, or None. Raises ParameterNotDeclaredException."""
+        if parameter.name not in self._values:
+            raise ParameterNotDeclaredException(f"parameter {parameter.name!r} is not declared")
+        descriptor = self._descriptors[parameter.name]
+        if descriptor.read_only:
+            return f"parameter {parameter.name!r} is read-only"
+        if not descriptor.dynamic_typing and descriptor.type not in (0, parameter.type_.value):
+            expected = Parameter.Type(descriptor.type).name
+            return f"parameter {parameter.name!r} is of type {expected}, not {parameter.type_.name}"
+        return range_violation(parameter, descriptor)
 
     def add_on_set_parameters_callback(self, callback: Callable[[list[Parameter]], Any]) -> None:
         """`callback(parameters)` returns a SetParametersResult; unsuccessful: nothing is set."""
-        self.parameter_set.on_set.insert(0, callback)
+        self._on_set.insert(0, callback)
 
     def add_post_set_parameters_callback(self, callback: Callable[[list[Parameter]], None]) -> None:
-        """`callback(parameters)` is told what was set."""
-        self.parameter_set.post_set.insert(0, callback)
+        """`callback(parameters)` is called with what was set."""
+        self._post_set.insert(0, callback)
 
-    def remove_pre_set_parameters_callback(self, callback: Any) -> None:
-        """Undo. Raises ValueError where it was not added."""
-        self.parameter_set.pre_set.remove(callback)
+    # ---- services; as in Jazzy's rclpy and in rclcpp: one undeclared name, and the reply is empty
 
-    def remove_on_set_parameters_callback(self, callback: Any) -> None:
-        """Undo. Raises ValueError where it was not added."""
-        self.parameter_set.on_set.remove(callback)
+    def parameter_services(self) -> dict[str, Callable[[Any, Any], Any]]:
+        """Callback of each service that every node offers, by its type in `rcl_interfaces/srv`."""
+        return {
+            "DescribeParameters": self._serve_describe,
+            "GetParameters": self._serve_get,
+            "GetParameterTypes": self._serve_types,
+            "ListParameters": self._serve_list,
+            "SetParameters": self._serve_set,
+            "SetParametersAtomically": self._serve_set_atomically,
+        }
 
-    def remove_post_set_parameters_callback(self, callback: Any) -> None:
-        """Undo. Raises ValueError where it was not added."""
-        self.parameter_set.post_set.remove(callback)
+    def _serve_describe(self, request: Any, response: Any) -> Any:
+        if all(name in self._descriptors for name in request.names):
+            response.descriptors = [self._descriptors[name] for name in request.names]
+        return response
+
+    def _serve_get(self, request: Any, response: Any) -> Any:
+        if all(name in self._values for name in request.names):
+            response.values = [self._values[name].get_parameter_value() for name in request.names]
+        return response
+
+    def _serve_types(self, request: Any, response: Any) -> Any:
+        if all(name in self._values for name in request.names):
+            response.types = [self._values[name].type_.value for name in request.names]
+        return response
+
+    def _serve_list(self, request: Any, response: Any) -> Any:
+        names, prefixes = self._list(list(request.prefixes), request.depth)
+        response.result.names, response.result.prefixes = names, prefixes
+        return response
+
+    def _list(self, prefixes: list[str], depth: int) -> tuple[list[str], list[str]]:
+        """(names, prefixes) below `prefixes`, at most `depth` parts deep (0: any)."""
+        names = []
+        for name in self._values:
+            below = [name[len(p) + 1 :] for p in prefixes if f"{name}.".startswith(f"{p}.")]
+            below = below if prefixes else [name]
+            if any(not depth or rest.count(".") < depth for rest in below):
+                names.append(name)
+        return names, sorted({n.rpartition(".")[0] for n in names if "." in n})
+
+    def _set_from_messages(self, messages: Iterable[Any]) -> Any:
+        try:
+            return self.set_parameters_atomically(
+                [Parameter.from_parameter_msg(message) for message in messages]
+            )
+        except (ParameterException, ValueError) as error:
+            return SetParametersResult(successful=False, reason=str(error))
+
+    def _serve_set(self, request: Any, response: Any) -> Any:
+        response.results = [self._set_from_messages([message]) for message in request.parameters]
+        return response
+
+    def _serve_set_atomically(self, request: Any, response: Any) -> Any:
+        response.result = self._set_from_messages(request.parameters)
+        return response

@@ -1,14 +1,18 @@
-"""Quality of service: profiles, policies and the incompatible-QoS events, as in rclpy."""
+"""Quality of service: policies, profiles, and the parameters that change a profile."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..events import IncompatibleQoS
-from .clock import Duration
+from vljepa_ros.ros.builtin.clock import Duration
+from vljepa_ros.ros.builtin.node_parameters import NodeParameters
+from vljepa_ros.ros.builtin.parameters import InvalidParameterValueException, ParameterDescriptor
+from vljepa_ros.ros.events import IncompatibleQoS
+
+EventCallback = Callable[[IncompatibleQoS], Any]
 
 
 class ReliabilityPolicy(enum.IntEnum):
@@ -40,16 +44,6 @@ class HistoryPolicy(enum.IntEnum):
     UNKNOWN = 3
 
 
-class LivelinessPolicy(enum.IntEnum):
-    """Who says that a publisher is alive."""
-
-    SYSTEM_DEFAULT = 0
-    AUTOMATIC = 1
-    MANUAL_BY_TOPIC = 3
-    UNKNOWN = 4
-    BEST_AVAILABLE = 5
-
-
 @dataclass
 class QoSProfile:
     """A set of policies; the defaults are ROS 2's."""
@@ -60,9 +54,6 @@ class QoSProfile:
     durability: DurabilityPolicy = DurabilityPolicy.VOLATILE
     lifespan: Duration = field(default_factory=Duration)
     deadline: Duration = field(default_factory=Duration)
-    liveliness: LivelinessPolicy = LivelinessPolicy.SYSTEM_DEFAULT
-    liveliness_lease_duration: Duration = field(default_factory=Duration)
-    avoid_ros_namespace_conventions: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.depth, int) or self.depth < 0:
@@ -78,38 +69,78 @@ def as_profile(qos: QoSProfile | int) -> QoSProfile:
     raise TypeError(f"expected QoSProfile or int, but received {type(qos).__name__}")
 
 
-qos_profile_sensor_data = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
-qos_profile_system_default = QoSProfile()
-qos_profile_services_default = QoSProfile()
-qos_profile_parameters = QoSProfile(depth=1000)
-qos_profile_parameter_events = QoSProfile(depth=1000)
-qos_profile_rosout_default = QoSProfile(
+sensor_data_qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+parameter_events_qos = QoSProfile(depth=1000)
+rosout_qos = QoSProfile(
     depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL, lifespan=Duration(seconds=10)
 )
-qos_profile_clock = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+clock_qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
-@dataclass(frozen=True)
-class EventCallbacks:
-    """Event callbacks of a publisher or a subscription; `incompatible_qos` is the one kind here."""
-
-    incompatible_qos: Callable[[IncompatibleQoS], Any] | None = None
-
-
-def incompatible_qos_events(
-    callback: Callable[[IncompatibleQoS], Any], *, kind: str = "subscription"
-) -> EventCallbacks:
-    """The ``event_callbacks`` of a publisher or a subscription (`kind`; rclpy needs to know)."""
-    return EventCallbacks(incompatible_qos=callback)
+def incompatible_qos_events(callback: EventCallback, *, kind: str = "subscription") -> Any:
+    """The `event_callbacks` of a publisher or a subscription (`kind`; rclpy needs to know)."""
+    return callback
 
 
 class QoSOverridingOptions:
-    """Lets parameters ``qos_overrides.<topic>.<side>.<policy>`` change a profile."""
+    """Lets parameters `qos_overrides.<topic>.<side>.<policy>` change a profile.
 
-    def __init__(self, policy_kinds: Any = ("history", "depth", "reliability")) -> None:
-        self.policy_kinds = tuple(str(getattr(k, "name", k)).lower() for k in policy_kinds)
+    Args:
+        policy_kinds: Names of the policies.
+    """
+
+    def __init__(self, policy_kinds: Sequence[str] = ("history", "depth", "reliability")) -> None:
+        self.policy_kinds = tuple(policy_kinds)
 
     @classmethod
     def with_default_policies(cls) -> QoSOverridingOptions:
         """History, depth and reliability, as in rclpy."""
         return cls()
+
+
+_OVERRIDABLE = ("depth", "history", "reliability", "durability")
+
+
+def with_overrides(
+    parameters: NodeParameters,
+    topic: str,
+    side: str,
+    qos: QoSProfile,
+    options: QoSOverridingOptions | None,
+) -> QoSProfile:
+    """A profile, changed as the node's parameters say; declares them, read-only.
+
+    Args:
+        parameters: The node's.
+        topic: Absolute name.
+        side: `publisher` or `subscription`.
+        qos: The profile without overrides.
+        options: Which policies may be overridden; None: none.
+
+    Raises:
+        InvalidParameterValueException: A value is not allowed; the text says what is.
+    """
+    for policy in options.policy_kinds if options else ():
+        if policy not in _OVERRIDABLE:
+            raise ValueError(
+                f"QoS policy {policy!r} cannot be overridden; {', '.join(_OVERRIDABLE)} can"
+            )
+        name = f"qos_overrides.{topic}.{side}.{policy}"
+        default = getattr(qos, policy)
+        if parameters.has_parameter(name):
+            value = parameters.get_parameter(name).value
+        else:
+            value = parameters.declare_parameter(
+                name,
+                default if policy == "depth" else default.name.lower(),
+                ParameterDescriptor(description=f"QoS {policy} of {topic}", read_only=True),
+            ).value
+        if policy != "depth":
+            allowed = {m.name.lower(): m for m in type(default) if m.name != "UNKNOWN"}
+            if str(value).lower() not in allowed:
+                raise InvalidParameterValueException(
+                    f"{name}: {value!r} is not one of {', '.join(sorted(allowed))}"
+                )
+            value = allowed[str(value).lower()]
+        qos = replace(qos, **{policy: value})
+    return qos

@@ -1,22 +1,24 @@
-"""Timers on any clock, and guard conditions."""
+"""Timers on any clock, and the source of simulated time."""
 
 from __future__ import annotations
 
-import threading
+import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .clock import Clock
+from vljepa_ros.ros.builtin.clock import Clock, Time
+from vljepa_ros.ros.builtin.handles import Entity, Handler, NodeHandle
+from vljepa_ros.ros.builtin.node_parameters import NodeParameters
+from vljepa_ros.ros.builtin.parameters import Parameter, ParameterDescriptor, SetParametersResult
 
-if TYPE_CHECKING:
-    from .node import Node
+USE_SIM_TIME = "use_sim_time"
 
 
-class Timer:
+class Timer(Entity):
     """Calls back every `timer_period_ns` of its clock."""
 
     def __init__(
-        self, node: Node, period_ns: int, callback: Callable[[], Any], clock: Clock
+        self, node: NodeHandle, period_ns: int, callback: Callable[[], Any], clock: Clock
     ) -> None:
         if period_ns < 0:
             raise ValueError(f"a timer's period is not negative: {period_ns} ns")
@@ -25,26 +27,22 @@ class Timer:
         self._next = clock.nanoseconds() + period_ns
         self._cancelled = False
 
-    def is_ready(self) -> bool:
-        """Whether the callback is due."""
-        return not self._cancelled and self.time_until_next_call() <= 0
-
     def time_until_next_call(self) -> int:
-        """Nanoseconds to the next call, negative where it is late."""
+        """Nanoseconds to the next call, negative if it is late."""
         now = self.clock.nanoseconds()
         if self._next - now > self.timer_period_ns:  # the clock jumped back
             self._next = now + self.timer_period_ns
         return self._next - now
 
-    def wait_time(self) -> float | None:
-        """Seconds until the next call; None where waiting does not bring it nearer."""
+    def wait_time(self) -> float:
+        """Seconds until the next call; infinite if waiting does not bring it nearer."""
         if self._cancelled or self.clock.ros_time_is_active:
-            return None
+            return math.inf
         return max(0, self.time_until_next_call()) / 1e9
 
-    def take(self) -> Callable[[], Any] | None:
+    def take(self) -> Handler | None:
         """The callback if it is due; calls that were missed are skipped."""
-        if not self.is_ready():
+        if self._cancelled or self.time_until_next_call() > 0:
             return None
         late = self.clock.nanoseconds() - self._next
         self._next += self.timer_period_ns * (1 + late // max(1, self.timer_period_ns))
@@ -69,26 +67,50 @@ class Timer:
         self._cancelled = True
 
 
-class GuardCondition:
-    """Calls back in the executor's thread after `trigger` in any thread."""
+class TimeSource:
+    """Drives a node's clock from `/clock` while the parameter `use_sim_time` is true.
 
-    def __init__(self, node: Node, callback: Callable[[], Any]) -> None:
-        self._node, self.callback = node, callback
-        self._triggered = threading.Event()
-        self._destroyed = False
+    Args:
+        clock: The node's.
+        parameters: The node's.
+        subscribe: Subscribes a callback to `/clock`.
+        unsubscribe: Destroys that subscription.
+    """
 
-    def trigger(self) -> None:
-        """Ask for one call."""
-        self._triggered.set()
-        self._node.wake()
+    def __init__(
+        self,
+        clock: Clock,
+        parameters: NodeParameters,
+        subscribe: Callable[[Callable[[Any], None]], Any],
+        unsubscribe: Callable[[Any], Any],
+    ) -> None:
+        self._clock, self._subscribe, self._unsubscribe = clock, subscribe, unsubscribe
+        self._subscription: Any = None
+        parameters.add_on_set_parameters_callback(self._check)
+        parameters.add_post_set_parameters_callback(self._apply)
+        descriptor = ParameterDescriptor(description="take time from /clock")
+        self._apply([parameters.declare_parameter(USE_SIM_TIME, False, descriptor)])
 
-    def take(self) -> Callable[[], Any] | None:
-        """The callback, if asked for."""
-        if self._destroyed or not self._triggered.is_set():
-            return None
-        self._triggered.clear()
-        return self.callback
+    @staticmethod
+    def _check(parameters: list[Parameter]) -> Any:
+        if any(p.name == USE_SIM_TIME and p.type_ != Parameter.Type.BOOL for p in parameters):
+            return SetParametersResult(
+                successful=False, reason=f"{USE_SIM_TIME} must be true or false"
+            )
+        return SetParametersResult(successful=True)
 
-    def destroy(self) -> None:
-        """Ignore what comes."""
-        self._destroyed = True
+    def _apply(self, parameters: list[Parameter]) -> None:
+        for parameter in parameters:
+            if parameter.name != USE_SIM_TIME:
+                continue
+            if parameter.value and self._subscription is None:
+                self._clock.set_ros_time_override(0)  # as in ROS: zero until the first /clock
+                self._subscription = self._subscribe(self._on_clock)
+            elif not parameter.value and self._subscription is not None:
+                self._unsubscribe(self._subscription)
+                self._subscription = None
+                self._clock.set_ros_time_override(None)
+
+    def _on_clock(self, message: Any) -> None:
+        if self._subscription is not None:
+            self._clock.set_ros_time_override(Time.from_msg(message.clock).nanoseconds)

@@ -1,0 +1,65 @@
+"""What the parts of a node use of the node and the executor that hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from vljepa_ros.ros.builtin.context import Context
+from vljepa_ros.ros.builtin.dds import Reader, Writer
+from vljepa_ros.ros.builtin.future import ReentrantCallbackGroup
+from vljepa_ros.ros.builtin.graph import GraphNode
+from vljepa_ros.ros.builtin.logging import Logger
+
+Handler = Callable[[], Any]
+
+
+class ExecutorHandle(Protocol):
+    """What a node asks of the executor that runs it."""
+
+    def wake(self) -> None:
+        """End a wait now."""
+
+    def update(self) -> None:
+        """Watch the readers that the nodes have now."""
+
+    def remove_node(self, node: Any) -> None:
+        """Leave the callbacks of `node` alone."""
+
+
+class NodeHandle(GraphNode, Protocol):
+    """What endpoints, timers and the executor ask of a node."""
+
+    context: Context
+    executor: ExecutorHandle | None
+
+    def get_logger(self) -> Logger:
+        """Its logger."""
+
+    def wake(self) -> None:
+        """Wake the executor that runs this node."""
+
+    def entities(self) -> list[Entity]:
+        """Everything that may have a callback due, in the order it is asked."""
+
+    def next_timer(self) -> float:
+        """Seconds until the next timer is due; infinite if none will be."""
+
+
+class Entity:
+    """Something of a node that calls back or is an end in DDS."""
+
+    callback_group = ReentrantCallbackGroup()  # replaced by the node's or the user's
+    reader: Reader | None = None
+    writer: Writer | None = None
+    event: Entity | None = None
+
+    def take(self) -> Handler | None:
+        """The callback bound to what has arrived, or None."""
+        return None
+
+    def destroy(self) -> None:
+        """Leave DDS: an end is gone with the last reference to it."""
+        if self.event is not None:
+            self.event.destroy()
+        self.reader = self.writer = self.event = None
