@@ -27,7 +27,7 @@ from vljepa_lab.evaluation.bootstrap import scene_bootstrap
 from vljepa_lab.evaluation.quality.evaluate import evaluate
 from vljepa_lab.evaluation.quality.scenes import SceneVideo, cached_data, scenes_of
 from vljepa_lab.world.captions import event_key, event_text
-from vljepa_lab.world.clips import window
+from vljepa_lab.world.records import clip_event
 from vljepa_ros.cli.arguments import natural_number, positive_seconds
 from vljepa_ros.cli.memory_place import add_model_options, load_model
 from vljepa_ros.engines.protocol import Engine
@@ -151,7 +151,7 @@ def _index(
         source = str(bag.resolve())
         for video, zero in zip(part, begins, strict=True):
             for t in range(first, len(video.stamps)):
-                seen = window(video.record, t)
+                seen = clip_event(video.record, t)
                 if seen.kind is not None:
                     key = event_key(seen.kind, seen.object)
                     times[key].append((source, zero + round(video.stamps[t] * SECOND)))

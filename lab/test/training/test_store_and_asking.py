@@ -28,7 +28,7 @@ from vljepa_lab.training.paraphrases import meanings, named_meanings
 from vljepa_lab.training.store import CLASSES, Store, cell_of, frame_truth, make_scene
 from vljepa_lab.world.captions import key_of
 from vljepa_lab.world.questions import Question
-from vljepa_lab.world.state import ACTIONS, NEVER_TRAINED, OBJECT_ACTIONS, State, named
+from vljepa_lab.world.records import ACTIONS, NEVER_TRAINED, OBJECT_ACTIONS, State, named
 from vljepa_lab.world.wordings import wordings
 from vljepa_ros.resources import model_dir
 

@@ -9,7 +9,7 @@ import cv2
 import pytest
 
 from vljepa_lab.world import captions
-from vljepa_lab.world.state import ACTIONS, State
+from vljepa_lab.world.records import ACTIONS, State
 from vljepa_ros.resources import share_dir
 
 FOLDER = share_dir() / "models" / "nano" / "demo"

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from vljepa_lab.world.captions import event_texts, key_of, state_texts
-from vljepa_lab.world.state import ACTIONS
+from vljepa_lab.world.records import ACTIONS
 from vljepa_lab.world.wordings import LEAD_INS, wordings
 
 # Words without which no sentence can be made; they carry no meaning of an action or state.

@@ -12,11 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vljepa_lab.world import captions
-from vljepa_lab.world.clips import CLIP_FRAMES, Record, window
 from vljepa_lab.world.dataset import make_scene
 from vljepa_lab.world.questions import TASKS, WORDINGS, Question, ask, ask_held_out_pair
+from vljepa_lab.world.records import (
+    CLIP_FRAMES,
+    NEVER_TRAINED,
+    OBJECT_ACTIONS,
+    Record,
+    State,
+    clip_event,
+    named,
+)
 from vljepa_lab.world.renderer import Renderer
-from vljepa_lab.world.state import NEVER_TRAINED, OBJECT_ACTIONS, State, named
 from vljepa_lab.world.wordings import wordings
 
 FOREIGN = [named(c, s) for c, s in NEVER_TRAINED]
@@ -161,7 +168,7 @@ def test_a_window_is_nothing_only_where_no_event_touches_it(trained: list[Record
     kinds: Counter[str | None] = Counter()
     for record in trained:
         for t in range(CLIP_FRAMES - 1, 24):
-            found = window(record, t)
+            found = clip_event(record, t)
             kinds[found.kind] += 1
             start, end = record.states[t - 3].stamp, record.states[t].stamp
             touching = [e for e in record.events if e.start < end and e.end > start]

@@ -10,9 +10,9 @@ import pytest
 
 from vljepa_lab.world.captions import truth, valid_keys
 from vljepa_lab.world.live import CameraConfig, SimulatedCamera
+from vljepa_lab.world.records import ACTIONS, NEVER_TRAINED
 from vljepa_lab.world.renderer import Renderer
 from vljepa_lab.world.scene import Scene
-from vljepa_lab.world.state import ACTIONS, NEVER_TRAINED
 
 
 @pytest.fixture(scope="module")

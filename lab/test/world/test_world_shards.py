@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from vljepa_lab.world import dataset
-from vljepa_lab.world.clips import Record
 from vljepa_lab.world.dataset import (
     Plan,
     generate,
@@ -20,7 +19,7 @@ from vljepa_lab.world.dataset import (
     texture_seed,
     write_shard,
 )
-from vljepa_lab.world.state import SPLITS
+from vljepa_lab.world.records import SPLITS, Record
 
 
 @pytest.fixture(scope="module")

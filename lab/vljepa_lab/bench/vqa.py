@@ -23,7 +23,7 @@ from vljepa_lab.bench.harness import (
     quantiles,
     time_ms,
 )
-from vljepa_lab.world.state import COLORS, OBJECT_ACTIONS, SHAPES
+from vljepa_lab.world.records import COLORS, OBJECT_ACTIONS, SHAPES
 from vljepa_ros import ros
 from vljepa_ros.cli.package_process import ProcessFailed
 from vljepa_ros.engines.load import load_engine

@@ -38,8 +38,8 @@ from vljepa_lab.training.command import folder_parser, say
 from vljepa_lab.training.predictions import clip_tokens
 from vljepa_lab.training.store import Scene, Store
 from vljepa_lab.training.texts import TextTable
-from vljepa_lab.world.clips import CLIP_FRAMES
 from vljepa_lab.world.questions import Question
+from vljepa_lab.world.records import CLIP_FRAMES
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.folder import load_config
 from vljepa_ros.models.vl_jepa.nano_config import Architecture

@@ -24,8 +24,8 @@ from vljepa_lab.training.loop import make_optimizer, set_rate
 from vljepa_lab.training.losses import locate_loss
 from vljepa_lab.training.store import Scene
 from vljepa_lab.training.texts import TextTable
-from vljepa_lab.world.clips import CLIP_FRAMES
 from vljepa_lab.world.questions import Question
+from vljepa_lab.world.records import CLIP_FRAMES
 from vljepa_ros.models.vl_jepa.nano_config import VisualAttention
 from vljepa_ros.models.vl_jepa.nano_heads import TextHead
 from vljepa_ros.models.vl_jepa.nano_model import VLJEPA, Predictor, trainable_parameters

@@ -20,7 +20,7 @@ from vljepa_lab.world.captions import (
     state_texts,
 )
 from vljepa_lab.world.questions import Question, ask
-from vljepa_lab.world.state import ACTIONS, COLORS, OBJECT_ACTIONS, SHAPES, State
+from vljepa_lab.world.records import ACTIONS, COLORS, OBJECT_ACTIONS, SHAPES, State
 from vljepa_lab.world.wordings import wordings
 
 ABSENT = 64

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from vljepa_lab.world.state import State
+from vljepa_lab.world.records import State
 
 _ODD = 0.25  # share of the clips in which one frame is off
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from vljepa_lab.training.asking import Row, draw
 from vljepa_lab.training.store import Scene
-from vljepa_lab.world.clips import CLIP_FRAMES
+from vljepa_lab.world.records import CLIP_FRAMES
 
 _T = TypeVar("_T")
 

@@ -31,7 +31,7 @@ from vljepa_lab.training.loop import Phase, Progress, RunContext, make_optimizer
 from vljepa_lab.training.paraphrases import Paraphrases
 from vljepa_lab.training.store import Scene
 from vljepa_lab.training.texts import TextTable
-from vljepa_lab.world.clips import CLIP_FRAMES
+from vljepa_lab.world.records import CLIP_FRAMES
 from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
 
 

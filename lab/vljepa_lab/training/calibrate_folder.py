@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from vljepa_lab.training.augmentation import distract
 from vljepa_lab.training.calibration import draw_scored, fit_calibration
 from vljepa_lab.training.command import folder_parser, say
-from vljepa_lab.world.clips import Record
 from vljepa_lab.world.dataset import open_shards
 from vljepa_lab.world.questions import Question, ask
+from vljepa_lab.world.records import Record
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Clip, Engine
 from vljepa_ros.models.config import Calibration, ModelError

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from vljepa_lab.world.state import ACTIONS
+from vljepa_lab.world.records import ACTIONS
 
 _TEXT = """# {model_id}
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vljepa_lab.training.asking import Row, fixed_candidates, hard_candidates, named_shape, parent
 from vljepa_lab.training.losses import info_nce
 from vljepa_lab.training.texts import TextTable
-from vljepa_lab.world.state import NEVER_TRAINED
+from vljepa_lab.world.records import NEVER_TRAINED
 from vljepa_ros.models.vl_jepa.nano_heads import TextHead
 
 

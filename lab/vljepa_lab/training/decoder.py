@@ -19,7 +19,7 @@ from vljepa_lab.training.loop import Phase, Progress, RunContext, make_optimizer
 from vljepa_lab.training.predictions import Pair
 from vljepa_lab.training.texts import TextTable
 from vljepa_lab.world.captions import event_texts, noun, object_names, state_texts, vocabulary
-from vljepa_lab.world.state import ACTIONS, OBJECT_ACTIONS
+from vljepa_lab.world.records import ACTIONS, OBJECT_ACTIONS
 from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
 from vljepa_ros.models.vl_jepa.nano_text import DecoderWords, split_words
 

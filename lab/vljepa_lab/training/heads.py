@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vljepa_lab.training.store import CLASSES
-from vljepa_lab.world.state import ACTIONS
+from vljepa_lab.world.records import ACTIONS
 
 _PER_CELL = ("shape", "colour", "thing")
 

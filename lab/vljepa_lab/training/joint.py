@@ -27,7 +27,7 @@ from vljepa_lab.training.losses import dense_loss, locate_loss
 from vljepa_lab.training.paraphrases import Paraphrases
 from vljepa_lab.training.store import Scene, Store
 from vljepa_lab.training.texts import TextTable
-from vljepa_lab.world.clips import CLIP_FRAMES
+from vljepa_lab.world.records import CLIP_FRAMES
 from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
 
 

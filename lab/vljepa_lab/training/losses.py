@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vljepa_lab.world.state import COLORS, NEVER_TRAINED, SHAPES
+from vljepa_lab.world.records import COLORS, NEVER_TRAINED, SHAPES
 
 _NEVER = -1e4
 _UNMET = torch.tensor(

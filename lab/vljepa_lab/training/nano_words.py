@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vljepa_lab.world.captions import event_text, state_text
-from vljepa_lab.world.state import ACTIONS, COLORS, SHAPES
+from vljepa_lab.world.records import ACTIONS, COLORS, SHAPES
 from vljepa_lab.world.wordings import wordings
 from vljepa_ros.models.vl_jepa.nano_text import split_words
 

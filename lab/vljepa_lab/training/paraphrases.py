@@ -25,7 +25,7 @@ from vljepa_lab.world.captions import (
     state_text,
     state_texts,
 )
-from vljepa_lab.world.state import ACTIONS, OBJECT_ACTIONS
+from vljepa_lab.world.records import ACTIONS, OBJECT_ACTIONS
 from vljepa_lab.world.wordings import LEAD_INS
 from vljepa_ros.models.vl_jepa.nano_heads import TextHead
 

@@ -17,8 +17,8 @@ from torch import Tensor
 from vljepa_lab.training.distributed import device_of
 from vljepa_lab.training.store import Scene
 from vljepa_lab.training.texts import TextTable
-from vljepa_lab.world.clips import CLIP_FRAMES
 from vljepa_lab.world.questions import Question, ask
+from vljepa_lab.world.records import CLIP_FRAMES
 from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
 
 

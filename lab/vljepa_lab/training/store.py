@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_lab.world.clips import CLIP_FRAMES, Record, window
 from vljepa_lab.world.dataset import open_shards
-from vljepa_lab.world.state import ACTIONS, COLORS, SHAPES
+from vljepa_lab.world.records import ACTIONS, CLIP_FRAMES, COLORS, SHAPES, Record, clip_event
 
 GRID = 8
 CLASSES = {
@@ -143,7 +142,7 @@ def make_scene(frames: NDArray[np.uint8], record: dict[str, Any]) -> Scene:
     action, moved = np.full(count, -1, np.int16), np.full(count, -1, np.int16)
     motion = np.zeros((count, 3), np.float32)
     for last in range(CLIP_FRAMES - 1, count):
-        seen = window(parsed, last)
+        seen = clip_event(parsed, last)
         if seen.kind is not None:
             action[last] = ACTIONS.index(seen.kind)
         for item in parsed.states[last].objects:

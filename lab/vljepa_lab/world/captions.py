@@ -16,10 +16,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from vljepa_lab.world.state import (
+from vljepa_lab.world.records import (
     ACTIONS,
     COLORS,
     OBJECT_ACTIONS,
+    PERSON_SEEN,
     SHAPES,
     Event,
     State,
@@ -30,7 +31,6 @@ from vljepa_lab.world.wordings import ARTICLES, UNNAMED, wordings
 
 AFTERGLOW = 2.0  # seconds after its end for which an event's text still counts as right
 QUIET = 0.5  # seconds after an event from which "nothing is happening" is right as well
-SEEN = 0.3  # share of a person that must be visible for them to count as seen
 _UNSAID = ("person:no", "held:nothing")  # in a caption
 
 
@@ -89,7 +89,7 @@ def state_keys(state: State) -> tuple[str, ...]:
     keys = [f"lights:{'on' if state.lights else 'off'}"]
     if state.door_visible and not 0.1 < state.door < 0.5:
         keys.append(f"door:{'open' if state.door >= 0.5 else 'closed'}")
-    if state.person_visible >= SEEN:
+    if state.person_visible >= PERSON_SEEN:
         keys.append("person:yes")
     elif state.person <= 0.001:
         keys.append("person:no")

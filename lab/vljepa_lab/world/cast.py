@@ -9,8 +9,8 @@ import numpy as np
 
 from vljepa_lab.world.assets import HALF_WIDTH, HEIGHT, OBJECT_SCALE
 from vljepa_lab.world.model_xml import TABLE_HALF, TABLE_Y, TABLE_Z
+from vljepa_lab.world.records import named
 from vljepa_lab.world.renderer import Array
-from vljepa_lab.world.state import named
 
 CAN_RADIUS = 0.036 * OBJECT_SCALE
 # half extents on the table along the object's own x, unscaled metres

@@ -23,12 +23,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vljepa_lab.world.records import INTERVAL, SPLITS
 from vljepa_lab.world.renderer import Renderer
 from vljepa_lab.world.scene import Scene
-from vljepa_lab.world.state import SPLITS
 
 FRAMES = 24
-INTERVAL = 0.5  # seconds between frames: the frame interval of nano's clip
 SHARD = 100
 _SETS_PER_SHARD = 2
 _RESTARTS = 20

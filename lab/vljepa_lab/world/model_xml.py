@@ -5,7 +5,7 @@ from __future__ import annotations
 from vljepa_lab.world.assets import OBJECT_SCALE, TEXTURE_SIZE, meshes
 from vljepa_lab.world.mjcf import body as _body
 from vljepa_lab.world.mjcf import geom as _geom
-from vljepa_lab.world.state import SHAPES
+from vljepa_lab.world.records import SHAPES
 
 SLOTS = 2  # bodies of each shape: at most so many objects of a shape in a scene
 TEXTURES = 24

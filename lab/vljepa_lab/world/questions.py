@@ -9,24 +9,28 @@ from __future__ import annotations
 import random
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 
-from vljepa_lab.world.candidates import event_candidates, most_wordings, object_candidates
 from vljepa_lab.world.captions import (
-    SEEN,
     caption,
     event_key,
+    event_text,
     event_texts,
     noun,
     object_names,
     state_texts,
 )
-from vljepa_lab.world.clips import CLIP_FRAMES, Record, window
-from vljepa_lab.world.state import (
+from vljepa_lab.world.records import (
     ACTIONS,
+    CLIP_FRAMES,
     COLORS,
     NEVER_TRAINED,
+    OBJECT_ACTIONS,
+    PERSON_SEEN,
     SHAPES,
     ObjectState,
+    Record,
+    clip_event,
     named,
 )
 from vljepa_lab.world.wordings import wordings
@@ -48,10 +52,7 @@ TASKS = (
 )
 WORDINGS = ("canonical", "train", "wide", "unseen")
 NUMBERS = ("zero", "one", "two", "three", "four", "five")
-CLEAR, HIDDEN = (
-    0.6,
-    0.15,
-)  # visible share from which an object is clearly seen, below which it is not
+CLEAR = 0.6  # visible share from which an object is clearly seen
 _COLOR_KEYS = tuple(f"color:{c}" for c in COLORS)
 _NUMBER_KEYS = tuple(f"count:{n}" for n in range(len(NUMBERS)))
 # when in the event the object changes between table and gripper, as a share of its duration
@@ -74,6 +75,41 @@ class Question:
     keys: tuple[str, ...]
 
 
+Options = tuple[tuple[str, ...], tuple[str, ...]]
+"""Texts and their keys."""
+
+
+@lru_cache(maxsize=1)
+def most_wordings() -> int:
+    """How many wordings the event with the most of them has in training."""
+    kinds = [kind for kind in ACTIONS if kind not in OBJECT_ACTIONS]
+    return max(len(event_texts(kind, which="wide")) for kind in kinds)
+
+
+@lru_cache(maxsize=256)
+def event_candidates(split: str, wording: str, index: int) -> Options:
+    """Every event that can happen, worded by template `index`: texts and keys."""
+    pairs = [(k, n) for k in OBJECT_ACTIONS for n in object_names(split)]
+    pairs += [(k, "") for k in ACTIONS if k not in OBJECT_ACTIONS]
+    if wording == "wide":
+        every = (event_texts(k, n, "wide") for k, n in pairs)
+        texts = tuple(options[index % len(options)] for options in every)
+    else:
+        which = "train" if wording == "canonical" else wording
+        texts = tuple(event_text(k, n, index, which) for k, n in pairs)
+    return texts, tuple(event_key(k, n) for k, n in pairs)
+
+
+@lru_cache(maxsize=8)
+def object_candidates(split: str) -> Options:
+    """Every object that may be there, and nothing: texts and keys."""
+    names = object_names(split)
+    return (
+        ("nothing", *(noun(n) for n in names)),
+        ("none", *(f"object:{n}" for n in names)),
+    )
+
+
 class _Asker:
     """The questions of one clip; each method adds those of one task, or none."""
 
@@ -85,7 +121,7 @@ class _Asker:
         self.out: list[Question] = []
         self.clear = [o for o in self.state.objects if o.visible >= CLEAR]
         self.shapes = Counter(o.shape for o in self.state.objects)
-        self.window = window(record, t)
+        self.event = clip_event(record, t)
 
     def _text(self, form: str, **fill: str) -> str:
         return self._choose(wordings("questions", self.which)[form]).format(**fill)
@@ -125,7 +161,7 @@ class _Asker:
         if s.door_visible and (s.door <= 0.05 or s.door >= 0.6):
             self._either("door", ("open", "closed"), s.door > 0.5)
         self._either("lights", ("on", "off"), s.lights)
-        present = s.person_visible >= SEEN
+        present = s.person_visible >= PERSON_SEEN
         if present or s.person <= 0.001:
             if self.rng.random() < 0.6:
                 self._yes("person_yes", present)
@@ -133,7 +169,7 @@ class _Asker:
                 self._sentence("person_yes", ("person:yes", "person:no"), present)
 
     def happening(self) -> None:
-        kind, obj = self.window.kind, self.window.object
+        kind, obj = self.event.kind, self.event.object
         if kind is None:
             return
         limits = {"canonical": 1, "train": 13, "wide": most_wordings(), "unseen": 4}

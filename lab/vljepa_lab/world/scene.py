@@ -12,10 +12,7 @@ from vljepa_lab.world.cast import Cast, Thing
 from vljepa_lab.world.decor import decorate
 from vljepa_lab.world.layout import Room, furnish
 from vljepa_lab.world.model_xml import DOOR_HEIGHT, SLOTS, slot_name
-from vljepa_lab.world.renderer import Renderer
-from vljepa_lab.world.sight import pair, seen
-from vljepa_lab.world.staging import Sensor, Stage
-from vljepa_lab.world.state import (
+from vljepa_lab.world.records import (
     COLORS,
     NEVER_TRAINED,
     SHAPES,
@@ -25,6 +22,9 @@ from vljepa_lab.world.state import (
     State,
     trained_pairs,
 )
+from vljepa_lab.world.renderer import Renderer
+from vljepa_lab.world.sight import pair, seen
+from vljepa_lab.world.staging import Sensor, Stage
 from vljepa_lab.world.story import Story
 
 _SPLIT_NUMBER = {name: i for i, name in enumerate(SPLITS)}

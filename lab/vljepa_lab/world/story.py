@@ -7,7 +7,7 @@ import numpy as np
 from vljepa_lab.world.animation import apply, go_home
 from vljepa_lab.world.cast import Cast
 from vljepa_lab.world.events import Motion, plan
-from vljepa_lab.world.state import Event
+from vljepa_lab.world.records import Event
 
 
 class Story:

@@ -19,7 +19,7 @@ from vljepa_lab.evaluation.change.world_streams import (
     still_specs,
     stream_of,
 )
-from vljepa_lab.world.state import Event
+from vljepa_lab.world.records import Event
 from vljepa_ros.cli.main import main
 from vljepa_ros.engines.protocol import Generated
 

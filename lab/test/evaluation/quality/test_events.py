@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from vljepa_lab.evaluation.quality.events import shipped_detection, tell, told_rightly
-from vljepa_lab.world.state import Event
+from vljepa_lab.world.records import Event
 from vljepa_ros.engines.protocol import Generated
 from vljepa_ros.models.folder import load_config
 from vljepa_ros.perception.change.anchor_drift import AnchorDriftConfig

@@ -9,7 +9,7 @@ from vljepa_lab.evaluation.quality.captions import DecodedEvents
 from vljepa_lab.evaluation.quality.scenes import records_of, scenes_of
 from vljepa_lab.evaluation.quality.tasks import CLIP_TASKS, TASKS, draw, splits_of, training_rows
 from vljepa_lab.world.captions import event_text
-from vljepa_lab.world.clips import Record
+from vljepa_lab.world.records import Record
 
 ROOT = Path(__file__).parents[3]
 REQUIRED = [

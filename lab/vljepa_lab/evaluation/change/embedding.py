@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from vljepa_lab.evaluation.change.disturbances import draw_disturbances, undisturbed
 from vljepa_lab.evaluation.change.rendering import ScenePlan, load_scene, render_scene
-from vljepa_lab.world.clips import INTERVAL
+from vljepa_lab.world.records import INTERVAL
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.files import atomic_write

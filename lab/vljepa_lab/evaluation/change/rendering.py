@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_lab.world.captions import state_keys
-from vljepa_lab.world.clips import INTERVAL
+from vljepa_lab.world.records import INTERVAL, SPLITS, Event
 from vljepa_lab.world.renderer import Renderer
 from vljepa_lab.world.scene import Scene
-from vljepa_lab.world.state import SPLITS, Event
 from vljepa_ros.files import atomic_write
 
 HEIGHT_PX, MARGIN_PX = 128, 32  # the margin lies on either side

@@ -31,7 +31,7 @@ from vljepa_lab.evaluation.quality.tasks import (
 )
 from vljepa_lab.evaluation.quality.vqa import Answerer, Asked
 from vljepa_lab.world.captions import event_text, state_keys, valid_texts
-from vljepa_lab.world.clips import window
+from vljepa_lab.world.records import clip_event
 from vljepa_ros.engines.protocol import Engine
 
 Floats = NDArray[np.float32]
@@ -168,7 +168,7 @@ def _watch(
         done.decodes += told.decodes
         done.seconds += stamps[-1] - stamps[0]
     for place, (clip, embedding) in enumerate(zip(tokens, embeddings, strict=True)):
-        seen = window(video.record, first + place)
+        seen = clip_event(video.record, first + place)
         if seen.kind is not None:
             keys = state_keys(video.record.states[first + place])
             states_known = tuple(key for key in keys if not key.startswith("held"))

@@ -11,7 +11,7 @@ import yaml
 from numpy.typing import NDArray
 
 from vljepa_lab.world.captions import AFTERGLOW, event_texts
-from vljepa_lab.world.state import Event
+from vljepa_lab.world.records import Event
 from vljepa_ros.engines.protocol import Generated
 from vljepa_ros.models.config import ModelConfig
 from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig

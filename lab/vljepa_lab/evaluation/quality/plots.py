@@ -11,7 +11,7 @@ import numpy as np
 
 from vljepa_lab.evaluation.quality.calibration import reliability_bins
 from vljepa_lab.evaluation.quality.judgement import Evaluation
-from vljepa_lab.world.state import ACTIONS
+from vljepa_lab.world.records import ACTIONS
 
 INK, BLUE, GREY, ORANGE = "#1f2933", "#2563a8", "#9aa5b1", "#c2410c"
 

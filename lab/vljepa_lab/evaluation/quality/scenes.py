@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import vljepa_lab.world
-from vljepa_lab.world.clips import Record
 from vljepa_lab.world.dataset import Plan, generate, open_shards
+from vljepa_lab.world.records import Record
 from vljepa_ros.engines.protocol import Clip, Engine
 
 

@@ -20,9 +20,8 @@ import random
 from collections.abc import Iterable, Iterator
 
 from vljepa_lab.evaluation.quality.samples import Sample
-from vljepa_lab.world.clips import CLIP_FRAMES, Record
 from vljepa_lab.world.questions import Question, ask, ask_held_out_pair
-from vljepa_lab.world.state import NEVER_TRAINED, SHAPES
+from vljepa_lab.world.records import CLIP_FRAMES, NEVER_TRAINED, SHAPES, Record
 
 _PLAIN = (
     "door",

@@ -1,4 +1,4 @@
-"""What the simulated world knows of itself: its words, and the record of one instant.
+"""What the simulated world knows of itself: its words, and the records of scenes and their clips.
 
 Importable without mujoco: the records of a data set and of the shipped clip are read with it.
 """
@@ -52,6 +52,8 @@ ACTIONS = (
     "move back",
 )
 SPLITS = ("train", "val", "test_a", "test_b")
+CLIP_FRAMES, INTERVAL = 4, 0.5  # frames of nano's clip, seconds between them and between a record's
+PERSON_SEEN = 0.3  # visible share from which a person counts as seen
 
 
 def named(color: str, shape: str) -> str:
@@ -143,3 +145,65 @@ class State:
 def _tuples(data: dict[str, Any]) -> dict[str, Any]:
     """JSON's lists as tuples."""
     return {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+
+
+@dataclass(frozen=True)
+class Record:
+    """A scene's record, read from a line of a data set."""
+
+    split: str
+    events: tuple[Event, ...]
+    states: tuple[State, ...]
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Record:
+        """From one parsed line of `shard_*.jsonl`."""
+        return cls(
+            data["split"],
+            tuple(Event(**e) for e in data["events"]),
+            tuple(State.from_dict(s) for s in data["states"]),
+        )
+
+
+@dataclass(frozen=True)
+class ClipEvent:
+    """What happens in one clip. kind: None if it cannot be said; object: "" if there is none."""
+
+    kind: str | None
+    object: str
+
+
+def clip_event(record: Record, t: int) -> ClipEvent:
+    """The event of the clip that ends at frame t: CLIP_FRAMES frames INTERVAL seconds apart.
+
+    An event counts where the clip covers 60% of it (or is covered by it), and no other one by more
+    than 35%; nothing, where no event touches the clip and the gripper is not on its way home.
+    """
+    end = record.states[t].stamp
+    start = end - (CLIP_FRAMES - 1) * INTERVAL
+    shares = []
+    for e in record.events:
+        after = 0.5 if e.kind in CONTACT_ACTIONS else 0.0
+        if min(end, e.end + after) - max(start, e.start) > 0:
+            covered = min(end, e.end) - max(start, e.start)
+            shares.append((covered / min(e.end - e.start, end - start), e))
+    if not shares:
+        return ClipEvent("nothing", "")
+    shares.sort(key=lambda s: -s[0])
+    share, event = shares[0]
+    if share < 0.6 or (len(shares) > 1 and shares[1][0] > 0.35) or not _in_view(record, t, event):
+        return ClipEvent(None, "")
+    return ClipEvent(event.kind, event.object)
+
+
+def _in_view(record: Record, t: int, event: Event) -> bool:
+    """Whether enough of the clip's frames show the event."""
+    frames = record.states[max(0, t - CLIP_FRAMES + 1) : t + 1]
+    if event.object:
+        seen = sum(o.visible >= 0.5 for s in frames for o in s.objects if o.name == event.object)
+        return seen >= (1 if event.kind == "fall off" else 2)
+    if event.kind.startswith("door"):
+        return all(s.door_visible for s in frames)
+    if event.kind.startswith("person"):
+        return sum(s.person_visible >= PERSON_SEEN for s in frames) >= 2
+    return True
