@@ -28,8 +28,12 @@ from vljepa_lab.evaluation.quality.evaluate import evaluate
 from vljepa_lab.evaluation.quality.scenes import SceneVideo, cached_data, scenes_of
 from vljepa_lab.world.captions import event_key, event_text
 from vljepa_lab.world.records import clip_event
-from vljepa_ros.cli.arguments import natural_number, positive_seconds
-from vljepa_ros.cli.memory_place import add_model_options, load_model
+from vljepa_ros.cli.options import (
+    add_model_options,
+    add_seconds_option,
+    load_model,
+    natural_number,
+)
 from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.perception.bags.embedding import ClipPlan
 from vljepa_ros.perception.bags.indexing import IndexPlan, index_bag
@@ -270,7 +274,7 @@ def _jpeg(types: Any, stamp: int, image: NDArray[np.uint8]) -> Any:
 def main() -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    add_model_options(parser)
+    add_model_options(parser, threads=True)
     parser.add_argument(
         "--data",
         type=Path,
@@ -281,13 +285,7 @@ def main() -> int:
         "--scenes", type=natural_number, default=400, metavar="N", help="default: 400"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the moments drawn (default: 0)")
-    parser.add_argument(
-        "--seconds",
-        type=positive_seconds,
-        default=60.0,
-        metavar="S",
-        help="of each bag whose indexing is timed (default: 60)",
-    )
+    add_seconds_option(parser, "--seconds", 60.0, "of each bag whose indexing is timed")
 
     def measure(args: argparse.Namespace) -> dict[str, Any]:
         engine = load_model(args)

@@ -39,8 +39,8 @@ from vljepa_lab.bench.harness import (
 from vljepa_lab.bench.memory import fill
 from vljepa_lab.bench.vqa import candidate_texts
 from vljepa_ros import ros
-from vljepa_ros.cli.arguments import natural_number, positive_seconds
-from vljepa_ros.cli.package_process import ProcessFailed
+from vljepa_ros.cli.options import add_model_options, add_seconds_option, natural_number
+from vljepa_ros.cli.processes import ProcessFailed
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.perception.memory.search import MomentQuery, find_moments
 from vljepa_ros.perception.memory.store import MemoryStore, open_store
@@ -195,14 +195,9 @@ def _measure(
 def main() -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--model", default="nano", metavar="NAME_OR_FOLDER", help="default: nano")
-    parser.add_argument("--engine", default="auto", metavar="NAME", help="default: auto")
-    parser.add_argument(
-        "--seconds",
-        type=positive_seconds,
-        default=60.0,
-        metavar="S",
-        help="of each of the three kinds of stretch, in four parts (default: 60)",
+    add_model_options(parser)
+    add_seconds_option(
+        parser, "--seconds", 60.0, "of each of the three kinds of stretch, in four parts"
     )
     parser.add_argument(
         "--rows",

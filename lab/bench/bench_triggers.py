@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_lab.bench.harness import measure_ms, quantiles, run_script
-from vljepa_ros.cli.arguments import natural_number
+from vljepa_ros.cli.options import natural_number
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Clip, Engine
 from vljepa_ros.models.config import Calibration

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from vljepa_ros.cli.package_process import PackageProcess
+from vljepa_ros.cli.processes import PackageProcess
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [

@@ -16,7 +16,7 @@ import pytest
 from vljepa_ros import ros
 from vljepa_ros.cli.events import event_as_line, trigger_as_dict
 from vljepa_ros.cli.main import main
-from vljepa_ros.cli.package_process import PackageProcess
+from vljepa_ros.cli.processes import PackageProcess
 from vljepa_ros.nodes.bringup import BringupConfig, commands, ros_arguments
 
 ROOT = Path(__file__).parents[2]

@@ -1,24 +1,22 @@
-"""`vljepa ask`: a question with candidate answers to the running perception node."""
+"""`vljepa ask` and `vljepa label`: a question to the running perception node, and its labels."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import time
 from pathlib import Path
 from typing import Any
 
-from vljepa_ros.cli.arguments import (
-    add_graph_options,
-    add_json_option,
+from vljepa_ros.cli.options import (
+    CliUsageError,
+    add_service_options,
     non_negative_seconds,
-    positive_seconds,
+    seconds_of,
 )
-from vljepa_ros.cli.failure import CliError, CliUsageError
 
 
-def add(commands: Any) -> None:
-    """Add the subcommand."""
+def add_ask(commands: Any) -> None:
+    """Add `vljepa ask`."""
     parser = commands.add_parser(
         "ask",
         help="ask a question about what a camera sees",
@@ -38,19 +36,25 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--image", type=Path, metavar="FILE", help="ask about this image instead of the camera"
     )
-    parser.add_argument(
-        "--timeout",
-        type=positive_seconds,
-        default=10.0,
-        metavar="S",
-        help="seconds to wait for the node, and again for its reply (default: 10)",
+    add_service_options(parser, "the whole reply")
+    parser.set_defaults(run=ask)
+
+
+def add_label(commands: Any) -> None:
+    """Add `vljepa label`."""
+    parser = commands.add_parser(
+        "label",
+        help="set the labels that cameras are compared with",
+        description="Replace the labels of one group (one prompt). A new prompt makes a new group.",
+        epilog="Example: vljepa label 'is the door open?' 'the door is open' 'the door is closed'",
     )
-    add_graph_options(parser)
-    add_json_option(parser, "the whole reply")
-    parser.set_defaults(run=run)
+    parser.add_argument("prompt", metavar="PROMPT", help="the group's prompt; '' for the default")
+    parser.add_argument("labels", metavar="LABEL", nargs="+", help="label texts, all different")
+    add_service_options(parser, "the reply")
+    parser.set_defaults(run=label)
 
 
-def run(args: argparse.Namespace) -> int:
+def ask(args: argparse.Namespace) -> int:
     """Ask and print the reply."""
     if not args.question.strip() or len(args.question) > 512:
         raise CliUsageError(
@@ -60,48 +64,59 @@ def run(args: argparse.Namespace) -> int:
         raise CliUsageError("an answer is empty: every candidate needs a text")
     pixels = None if args.image is None else _read_image(args.image)
 
-    from vljepa_ros import ros
-    from vljepa_ros.cli.client import GraphClient
+    from vljepa_ros.cli.client import call_service
 
-    service = ros.interface("vljepa_ros/srv/AnswerQuestion")
-    with GraphClient(args.namespace, args.domain) as graph:
-        client = graph.connect("vljepa_ros/srv/AnswerQuestion", "answer_question", args.timeout)
-        request = service.Request()
-        request.camera = args.camera
-        request.question = args.question
-        request.candidates = list(args.candidates)
-        request.max_age = float(args.max_age)
-        if pixels is not None:
-            request.image = [_image_message(pixels)]
-        start = time.perf_counter()
-        reply = graph.call(client, request, args.timeout)
-        seconds = time.perf_counter() - start
-    if not reply.success:
-        raise CliError(reply.message)
-    result = reply_as_dict(args.question, args.candidates, reply) | {"seconds": round(seconds, 6)}
-    print(json.dumps(result) if args.json else reply_as_text(result))
-    return 0
-
-
-def reply_as_dict(question: str, candidates: list[str], reply: Any) -> dict[str, Any]:
-    """Return the reply of answer_question under stable names; scores in the order of the
-    candidates."""
-    from vljepa_ros.cli.client import seconds_of
-
-    return {
-        "question": question,
+    reply, seconds = call_service(
+        args,
+        "vljepa_ros/srv/AnswerQuestion",
+        "answer_question",
+        camera=args.camera,
+        question=args.question,
+        candidates=list(args.candidates),
+        max_age=float(args.max_age),
+        image=[] if pixels is None else [_image_message(pixels)],
+    )
+    result = {
+        "question": args.question,
         "answer": reply.answer,
         "index": int(reply.index),
-        "candidates": list(candidates),
+        "candidates": list(args.candidates),
         "scores": [round(float(score), 6) for score in reply.scores],
         "margin": round(float(reply.margin), 6),
         "abstained": bool(reply.abstained),
         "stamp": seconds_of(reply.stamp),
         "model_id": reply.model_id,
+        "seconds": round(seconds, 6),
     }
+    print(json.dumps(result) if args.json else _reply_as_text(result))
+    return 0
 
 
-def reply_as_text(result: dict[str, Any]) -> str:
+def label(args: argparse.Namespace) -> int:
+    """Set the labels and say how many are in use."""
+    if any(not label.strip() for label in args.labels):
+        raise CliUsageError("a label is empty: every label needs a text")
+    twice = sorted({label for label in args.labels if args.labels.count(label) > 1})
+    if twice:
+        raise CliUsageError(f"labels given twice: {', '.join(twice)}")
+
+    from vljepa_ros.cli.client import call_service
+
+    reply, _ = call_service(
+        args,
+        "vljepa_ros/srv/SetLabels",
+        "set_labels",
+        prompt=args.prompt,
+        labels=list(args.labels),
+    )
+    if args.json:
+        print(json.dumps({"accepted": reply.accepted, "version": reply.vocabulary_version}))
+    else:
+        print(f"{reply.accepted} labels in use, vocabulary version {reply.vocabulary_version}")
+    return 0
+
+
+def _reply_as_text(result: dict[str, Any]) -> str:
     """Return a few lines for a person: the answer, all scores best first, margin, stamp."""
     doubt = "  (not sure: no candidate fits well enough to rely on)" if result["abstained"] else ""
     width = max(len(candidate) for candidate in result["candidates"])

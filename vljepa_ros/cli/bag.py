@@ -10,13 +10,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vljepa_ros.cli.arguments import natural_number, non_negative_seconds, positive_seconds
-from vljepa_ros.cli.failure import CliError, CliUsageError
-from vljepa_ros.cli.memory_place import (
+from vljepa_ros.cli.options import (
+    CliError,
+    CliUsageError,
+    add_actions,
+    add_json_option,
     add_memory_option,
     add_model_options,
+    exit_on_error,
     load_model,
-    reported,
+    natural_number,
+    non_negative_seconds,
+    positive_seconds,
 )
 
 
@@ -27,8 +32,7 @@ def add(commands: Any) -> None:
         help="index or annotate recorded bags",
         description="ROS 2 bags (sqlite3, mcap) without ROS: searchable by text, or annotated.",
     )
-    parser.set_defaults(run=lambda args: _help(parser))
-    actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action")
+    actions = add_actions(parser, "actions", "ACTION", "action")
     index = actions.add_parser(
         "index",
         help="put bags into the memory, for `vljepa find`",
@@ -54,8 +58,8 @@ def add(commands: Any) -> None:
         help="of a running Ray cluster, whose machines see bags, model and memory under the same "
         "paths (default: workers on this machine)",
     )
-    _common(index)
-    index.set_defaults(run=reported(_index))
+    _add_embedding_options(index)
+    index.set_defaults(run=exit_on_error(_index))
     annotate = actions.add_parser(
         "annotate",
         help="copy a bag with embeddings, labels and events beside its topics",
@@ -67,12 +71,12 @@ def add(commands: Any) -> None:
     annotate.add_argument(
         "--storage", choices=("sqlite3", "mcap"), default="mcap", help="of OUT (default: mcap)"
     )
-    _common(annotate)
-    annotate.set_defaults(run=reported(_annotate))
+    _add_embedding_options(annotate)
+    annotate.set_defaults(run=exit_on_error(_annotate))
 
 
-def _common(parser: argparse.ArgumentParser) -> None:
-    add_model_options(parser)
+def _add_embedding_options(parser: argparse.ArgumentParser) -> None:
+    add_model_options(parser, threads=True)
     parser.add_argument(
         "--topic",
         action="append",
@@ -102,7 +106,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--thumbnail", type=int, default=96, metavar="PIXELS", help="0: none (default: 96)"
     )
-    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    add_json_option(parser, "the report")
 
 
 def _index(args: argparse.Namespace) -> int:
@@ -126,13 +130,13 @@ def _index(args: argparse.Namespace) -> int:
         if args.workers:
             bags = [bag.resolve() for bag in args.bags]
             for outcome in index_with_ray(bags, job, args.workers, args.ray_address):
-                outcomes += _told([outcome], args.json)
+                outcomes += _print_outcomes([outcome], args.json)
         store = open_store(args.memory, engine.config.model_id, engine.config.dim, create=True)
         if not args.workers:
             for bag in args.bags:
                 with progress_bar(bag.name, args.json) as progress:
                     done = list(index_each([bag], job, engine, store, progress))
-                outcomes += _told(done, args.json)
+                outcomes += _print_outcomes(done, args.json)
     except RayMissingError as error:
         raise CliError(str(error)) from error
     compact_and_index(store)
@@ -141,7 +145,7 @@ def _index(args: argparse.Namespace) -> int:
     return 1 if any(outcome["problem"] for outcome in outcomes) else 0
 
 
-def _told(outcomes: list[dict[str, Any]], quiet: bool) -> list[dict[str, Any]]:
+def _print_outcomes(outcomes: list[dict[str, Any]], quiet: bool) -> list[dict[str, Any]]:
     """Print what became of bags and return it."""
     for done in outcomes:
         indexed = "took" in done
@@ -222,8 +226,3 @@ def progress_bar(name: str, quiet: bool) -> Iterator[Callable[[float], None]]:
     with Progress(console=console, disable=quiet or not console.is_terminal) as progress:
         task = progress.add_task(name, total=1.0)
         yield lambda share: progress.update(task, completed=share)
-
-
-def _help(parser: argparse.ArgumentParser) -> int:
-    parser.print_help()
-    return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import time
 from collections.abc import Callable
@@ -9,12 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from vljepa_ros import ros
-from vljepa_ros.cli.failure import CliError
-
-
-def seconds_of(stamp: Any) -> float:
-    """Seconds of a builtin_interfaces/Time."""
-    return float(stamp.sec) + float(stamp.nanosec) * 1e-9
+from vljepa_ros.cli.options import CliError
 
 
 class GraphClient:
@@ -50,11 +46,6 @@ class GraphClient:
         ros.shutdown()
 
     @property
-    def node(self) -> Any:
-        """The node itself."""
-        return self._node
-
-    @property
     def graph(self) -> str:
         """Where it looks, for messages: namespace and domain."""
         domain = os.environ.get("ROS_DOMAIN_ID", "0") if self._domain is None else self._domain
@@ -79,22 +70,23 @@ class GraphClient:
     def connect(self, interface: str, service: str, timeout: float) -> Any:
         """Return a client of a service that has been found.
 
-        :raises CliError: nobody serves it within `timeout` seconds.
+        Raises:
+            CliError: The service is not available within `timeout` seconds.
         """
         client = self._node.create_client(ros.interface(interface), service)
         if not self.spin(client.service_is_ready, timeout):
             raise CliError(
                 f"nobody serves {service} in {self.graph} after {timeout:g} s; start the nodes "
-                "with "
-                "`vljepa up` or `ros2 launch vljepa_ros perception.launch.py`, or choose another "
-                "--namespace or --domain"
+                "with `vljepa up` or `ros2 launch vljepa_ros perception.launch.py`, or choose "
+                "another --namespace or --domain"
             )
         return client
 
     def call(self, client: Any, request: Any, timeout: float) -> Any:
         """Return the reply of a service.
 
-        :raises CliError: no reply within `timeout` seconds.
+        Raises:
+            CliError: No reply within `timeout` seconds.
         """
         future = client.call_async(request)
         if not self.spin(future.done, timeout):
@@ -104,3 +96,31 @@ class GraphClient:
                 "A longer wait: --timeout"
             )
         return future.result()
+
+
+def call_service(
+    args: argparse.Namespace, interface: str, service: str, **fields: Any
+) -> tuple[Any, float]:
+    """Send one request to the nodes that the options name.
+
+    Args:
+        args: With the options of `add_service_options`.
+        interface: The service's type.
+        service: Its name in the nodes' namespace.
+        **fields: Of the request.
+
+    Returns:
+        The reply, and the seconds that it took.
+
+    Raises:
+        CliError: The service was not found, did not reply in time, or refused the request.
+    """
+    with GraphClient(args.namespace, args.domain) as graph:
+        client = graph.connect(interface, service, args.timeout)
+        request = ros.interface(interface).Request(**fields)
+        start = time.perf_counter()
+        reply = graph.call(client, request, args.timeout)
+        seconds = time.perf_counter() - start
+    if not reply.success:
+        raise CliError(reply.message)
+    return reply, seconds

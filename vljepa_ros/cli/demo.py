@@ -8,8 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from vljepa_ros.cli.arguments import domain_id, positive_seconds
-from vljepa_ros.cli.failure import CliError
+from vljepa_ros.cli.options import CliError, domain_id, positive_seconds
 
 DEMO_DOMAIN = 73  # so that the demo does not meet the graph of a robot, which is mostly 0
 
@@ -54,10 +53,10 @@ def run(args: argparse.Namespace) -> int:
     """Run the demo, print a summary, write the files."""
     from vljepa_ros.cli.client import GraphClient
     from vljepa_ros.cli.demo_record import DemoRecord
+    from vljepa_ros.cli.demo_timeline import draw_timeline
     from vljepa_ros.cli.demo_view import DemoView
     from vljepa_ros.cli.demo_watch import CAMERA, watch
-    from vljepa_ros.cli.package_process import PackageProcess, ProcessFailed
-    from vljepa_ros.cli.timeline import draw_timeline
+    from vljepa_ros.cli.processes import PackageProcess, ProcessFailed
 
     try:
         args.out.mkdir(parents=True, exist_ok=True)

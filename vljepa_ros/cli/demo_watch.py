@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from vljepa_ros import ros
-from vljepa_ros.cli.client import GraphClient, seconds_of
+from vljepa_ros.cli.client import GraphClient
 from vljepa_ros.cli.demo_record import Answer, DemoRecord, Said, Truth
 from vljepa_ros.cli.demo_view import DemoView
 from vljepa_ros.cli.events import event_as_dict
-from vljepa_ros.cli.failure import CliError
-from vljepa_ros.cli.package_process import PackageProcess
+from vljepa_ros.cli.options import CliError, seconds_of
+from vljepa_ros.cli.processes import PackageProcess
 
 STARTUP_SECONDS = 90.0
 SILENCE_SECONDS = 15.0  # without an embedding, once they came

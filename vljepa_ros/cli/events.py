@@ -9,13 +9,14 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from vljepa_ros.cli.arguments import (
+from vljepa_ros.cli.options import (
+    CliError,
     add_graph_options,
     add_json_option,
     natural_number,
     positive_seconds,
+    seconds_of,
 )
-from vljepa_ros.cli.failure import CliError
 
 REASONS = ("first", "change", "request", "heartbeat")
 TRIGGER_REASONS = ("crossed", "camera stopped", "model changed", "removed")
@@ -87,8 +88,6 @@ def run(args: argparse.Namespace) -> int:
 
 def event_as_dict(message: Any) -> dict[str, Any]:
     """Return a msg/SceneEvent under stable names; stamps and latency in seconds."""
-    from vljepa_ros.cli.client import seconds_of
-
     return {
         "kind": "scene",
         "stamp": seconds_of(message.header.stamp),
@@ -110,8 +109,6 @@ def event_as_dict(message: Any) -> dict[str, Any]:
 
 def trigger_as_dict(message: Any) -> dict[str, Any]:
     """Return a msg/TriggerEvent under stable names; stamp and latency in seconds."""
-    from vljepa_ros.cli.client import seconds_of
-
     return {
         "kind": "trigger",
         "stamp": seconds_of(message.header.stamp),

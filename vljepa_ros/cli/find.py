@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import sys
+from html import escape
 from pathlib import Path
 from typing import Any
 
-from vljepa_ros.cli.arguments import natural_number
-from vljepa_ros.cli.memory_place import (
+from vljepa_ros.cli.options import (
     add_memory_option,
     add_model_options,
     bag_name,
-    clock,
+    exit_on_error,
+    format_time,
     load_model,
-    reported,
+    natural_number,
     time_of,
+)
+
+_STYLE = (
+    "body{font:15px system-ui,sans-serif;margin:2em auto;max-width:64em;padding:0 1em}"
+    "article{border-top:1px solid #8884;padding:1em 0}"
+    "img{max-width:100%;height:auto;border-radius:4px}"
+    "b{font-variant-numeric:tabular-nums}small{opacity:.7}"
+    "@media(prefers-color-scheme:dark){body{background:#111;color:#eee}}"
 )
 
 
@@ -30,7 +40,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("text", metavar="TEXT", help="what to look for, 1 to 512 characters")
     add_memory_option(parser)
-    add_model_options(parser)
+    add_model_options(parser, threads=True)
     parser.add_argument("--camera", default="", help="only this camera")
     parser.add_argument("--bag", default="", metavar="BAG", help="only this bag (its path)")
     parser.add_argument("--start", type=time_of, metavar="TIME", help="not before this time")
@@ -43,7 +53,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print the moments as JSON")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with thumbnails")
-    parser.set_defaults(run=reported(_run))
+    parser.set_defaults(run=exit_on_error(_run))
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -67,12 +77,10 @@ def _run(args: argparse.Namespace) -> int:
         store, query, vector, engine.config.calibration, thumbnails=args.html is not None
     )
     if args.html is not None:
-        from vljepa_ros.cli.find_page import page
-
         args.html.parent.mkdir(parents=True, exist_ok=True)
-        args.html.write_text(page(args.text, moments), encoding="utf-8")
+        args.html.write_text(_page(args.text, moments), encoding="utf-8")
     if args.json:
-        print(json.dumps(moments_as_dicts(moments)))
+        print(json.dumps([_as_dict(moment) for moment in moments]))
     elif not moments:
         print("nothing fits")
     else:
@@ -80,28 +88,25 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
-def moments_as_dicts(moments: list[Any]) -> list[dict[str, Any]]:
-    """Moments under stable names; times in seconds."""
-    return [
-        {
-            "camera": moment.camera,
-            "source": moment.source,
-            "start": moment.start / 1e9,
-            "end": moment.end / 1e9,
-            "stamp": moment.stamp / 1e9,
-            "score": round(moment.score, 4),
-            "similarity": round(moment.similarity, 4),
-            "text": moment.text,
-            "pose": None
-            if moment.pose is None
-            else {
-                "position": list(moment.pose.position),
-                "orientation": list(moment.pose.orientation),
-                "frame_id": moment.pose.frame_id,
-            },
-        }
-        for moment in moments
-    ]
+def _as_dict(moment: Any) -> dict[str, Any]:
+    """A moment under stable names; times in seconds."""
+    pose = moment.pose
+    return {
+        "camera": moment.camera,
+        "source": moment.source,
+        "start": moment.start / 1e9,
+        "end": moment.end / 1e9,
+        "stamp": moment.stamp / 1e9,
+        "score": round(moment.score, 4),
+        "similarity": round(moment.similarity, 4),
+        "text": moment.text,
+        "pose": pose
+        and {
+            "position": list(pose.position),
+            "orientation": list(pose.orientation),
+            "frame_id": pose.frame_id,
+        },
+    }
 
 
 def _print_table(moments: list[Any]) -> None:
@@ -118,11 +123,37 @@ def _print_table(moments: list[Any]) -> None:
         length = (moment.end - moment.start) / 1e9
         table.add_row(
             f"{moment.score:.3f}",
-            clock(moment.stamp),
-            f"{clock(moment.start)} + {length:.1f} s",
+            format_time(moment.stamp),
+            f"{format_time(moment.start)} + {length:.1f} s",
             moment.camera,
             bag_name(moment.source),
             moment.text,
         )
     # A pipe has no width of its own; 80 columns would cut the names.
     Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def _page(text: str, moments: list[Any]) -> str:
+    """HTML of moments, best first: one file, thumbnails inside, nothing from the net."""
+    parts = [
+        "<!doctype html><html lang=en><meta charset=utf-8>",
+        "<meta name=viewport content='width=device-width'>",
+        f"<title>{escape(text)}</title><style>{_STYLE}</style>",
+        f"<h1>{escape(text)}</h1>",
+    ]
+    if not moments:
+        parts.append("<p>Nothing fits.</p>")
+    for moment in moments:
+        length = (moment.end - moment.start) / 1e9
+        image = ""
+        if moment.best.thumbnail:
+            data = base64.b64encode(moment.best.thumbnail).decode()
+            image = f"<img src='data:image/jpeg;base64,{data}' alt='what the camera saw'>"
+        parts.append(
+            f"<article><p><b>{moment.score:.3f}</b> {escape(moment.text)}<br>"
+            f"<small>{escape(format_time(moment.stamp))} in {escape(format_time(moment.start))} + "
+            f"{length:.1f} s, camera {escape(moment.camera)}, "
+            f"<span title='{escape(moment.source, quote=True)}'>{escape(bag_name(moment.source))}"
+            f"</span></small></p>{image}</article>"
+        )
+    return "\n".join([*parts, "</html>"]) + "\n"

@@ -6,8 +6,13 @@ import argparse
 import json
 from typing import Any
 
-from vljepa_ros.cli.arguments import add_graph_options, add_json_option, positive_seconds
-from vljepa_ros.cli.failure import CliError, CliUsageError
+from vljepa_ros.cli.options import (
+    CliError,
+    CliUsageError,
+    add_graph_options,
+    add_json_option,
+    add_seconds_option,
+)
 
 FIELDS = (
     "name",
@@ -35,13 +40,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--model", metavar="NAME_OR_FOLDER", help="look into this model folder instead of the graph"
     )
-    parser.add_argument(
-        "--timeout",
-        type=positive_seconds,
-        default=5.0,
-        metavar="S",
-        help="seconds to wait for the node (default: 5)",
-    )
+    add_seconds_option(parser, "--timeout", 5.0, "seconds to wait for the node")
     add_graph_options(parser)
     add_json_option(parser, "the information")
     parser.set_defaults(run=run)

@@ -17,40 +17,25 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from vljepa_ros import __version__
-from vljepa_ros.cli import (
-    ask,
-    bag,
-    build_engine,
-    convert,
-    demo,
-    events,
-    export,
-    fetch_model,
-    find,
-    info,
-    label,
-    memory,
-    up,
-)
-from vljepa_ros.cli.failure import CliError, CliUsageError
+from vljepa_ros.cli import ask, bag, demo, events, find, info, memory, model_files, up
+from vljepa_ros.cli.options import CliError, CliUsageError
 
-COMMANDS = (
-    demo,
-    up,
-    ask,
-    label,
-    events,
-    info,
-    bag,
-    find,
-    memory,
-    fetch_model,
-    convert,
-    export,
-    build_engine,
-)
 # Each of these modules is cheap to import: what is heavy is imported when the command runs.
-
+COMMANDS = (
+    demo.add,
+    up.add,
+    ask.add_ask,
+    ask.add_label,
+    events.add,
+    info.add,
+    bag.add,
+    find.add,
+    memory.add,
+    model_files.add_fetch,
+    model_files.add_convert,
+    model_files.add_export,
+    model_files.add_build,
+)
 EXTENSIONS = "vljepa.commands"  # entry point group: modules with a function `add`, as above
 LAB_COMMANDS = {
     "train": "train a model",
@@ -77,8 +62,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"vljepa_ros {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    for command in COMMANDS:
-        command.add(commands)
+    for add in COMMANDS:
+        add(commands)
     _add_extensions(commands)
     return parser
 
@@ -119,12 +104,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(args.run(args))
     except SystemExit as stop:  # argparse: --help, --version and errors
         return stop.code if isinstance(stop.code, int) else 2
-    except CliUsageError as error:
+    except (CliUsageError, CliError) as error:
         print(f"vljepa {args.command}: {error}", file=sys.stderr)
-        return 2
-    except CliError as error:
-        print(f"vljepa {args.command}: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, CliUsageError) else 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `vljepa events | head`
@@ -133,8 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _on_terminate(*_: object) -> None:
-    """SIGTERM leaves as an exception does, so that the processes a command started are ended
-    too."""
+    """Leave as an exception does, so that the processes a command started are ended too."""
     raise SystemExit(143)
 
 

@@ -7,13 +7,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-from vljepa_ros.cli.failure import CliError, CliUsageError
-from vljepa_ros.cli.memory_place import (
+from vljepa_ros.cli.bag import progress_bar
+from vljepa_ros.cli.options import (
+    CliError,
+    CliUsageError,
+    add_actions,
+    add_json_option,
     add_memory_option,
     add_model_options,
-    clock,
+    exit_on_error,
+    format_time,
     load_model,
-    reported,
 )
 
 
@@ -24,12 +28,11 @@ def add(commands: Any) -> None:
         help="look at the memory, tidy it, or re-embed it for another model",
         description="The memory of a robot or of indexed bags.",
     )
-    parser.set_defaults(run=lambda args: _help(parser))
-    actions = parser.add_subparsers(title="actions", metavar="ACTION", dest="action")
+    actions = add_actions(parser, "actions", "ACTION", "action")
     info = actions.add_parser("info", help="what is in it", description="What is in a memory.")
     add_memory_option(info)
-    info.add_argument("--json", action="store_true", help="print it as JSON")
-    info.set_defaults(run=reported(_info))
+    add_json_option(info, "it")
+    info.set_defaults(run=exit_on_error(_info))
     tidy = actions.add_parser(
         "tidy",
         help="forget what is too old or too much, compact, build the index",
@@ -38,7 +41,7 @@ def add(commands: Any) -> None:
     add_memory_option(tidy)
     tidy.add_argument("--max-age-hours", type=float, default=0.0, metavar="H", help="0: no limit")
     tidy.add_argument("--max-megabytes", type=float, default=0.0, metavar="MB", help="0: no limit")
-    tidy.set_defaults(run=reported(_tidy))
+    tidy.set_defaults(run=exit_on_error(_tidy))
     again = actions.add_parser(
         "reindex",
         help="embed it again with another model, from the kept thumbnails",
@@ -47,8 +50,8 @@ def add(commands: Any) -> None:
     )
     add_memory_option(again)
     again.add_argument("--to", required=True, metavar="DIR", help="the new memory")
-    add_model_options(again)
-    again.set_defaults(run=reported(_reindex))
+    add_model_options(again, threads=True)
+    again.set_defaults(run=exit_on_error(_reindex))
 
 
 def _info(args: argparse.Namespace) -> int:
@@ -57,7 +60,7 @@ def _info(args: argparse.Namespace) -> int:
 
     store = open_store(args.memory)
     ends = store.ends()
-    found = {
+    contents: dict[str, Any] = {
         "location": store.location,
         "model_id": store.model_id,
         "dim": store.dim,
@@ -71,12 +74,11 @@ def _info(args: argparse.Namespace) -> int:
         "megabytes": round(store.disk_bytes() / 1e6, 3),
     }
     if args.json:
-        print(json.dumps(found))
+        print(json.dumps(contents))
         return 0
-    shown: dict[str, Any] = found
-    for name, value in shown.items():
+    for name, value in contents.items():
         if name in ("first", "last") and value is not None:
-            value = clock(round(float(value) * 1e9))
+            value = format_time(round(float(value) * 1e9))
         if isinstance(value, list):
             value = ", ".join(value) or "none"
         print(f"{name:<10} {value}")
@@ -101,7 +103,6 @@ def _tidy(args: argparse.Namespace) -> int:
 
 
 def _reindex(args: argparse.Namespace) -> int:
-    from vljepa_ros.cli.bag import progress_bar
     from vljepa_ros.perception.memory.reindex import reindex
     from vljepa_ros.perception.memory.store import open_store
 
@@ -118,9 +119,4 @@ def _reindex(args: argparse.Namespace) -> int:
     for source, count in sorted(result.left.items()):
         remedy = f"vljepa bag index {source} --memory {args.to}" if source else "they are gone"
         print(f"{count} rows of {source or 'live cameras'} have no thumbnail: {remedy}")
-    return 0
-
-
-def _help(parser: argparse.ArgumentParser) -> int:
-    parser.print_help()
     return 0

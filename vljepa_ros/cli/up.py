@@ -10,8 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from vljepa_ros.cli.arguments import add_graph_options
-from vljepa_ros.cli.failure import CliUsageError
+from vljepa_ros.cli.options import CliUsageError, add_graph_options, add_model_options
 
 SOURCES = ("demo", "none", "world")
 
@@ -52,11 +51,10 @@ def add(commands: Any) -> None:
         default="demo",
         metavar="WHAT",
         help="demo: the shipped clip; world: the simulated world; none: cameras "
-        "that publish elsewhere; a video file, a folder of images or a webcam's index (default: "
-        "demo)",
+        "that publish elsewhere; a video file, a folder of images or a webcam's index "
+        "(default: demo)",
     )
-    parser.add_argument("--model", default=None, metavar="NAME_OR_FOLDER", help="default: nano")
-    parser.add_argument("--engine", default=None, metavar="NAME", help="default: auto")
+    add_model_options(parser, None, None)
     parser.add_argument(
         "--camera",
         type=camera,
@@ -126,9 +124,9 @@ def run(args: argparse.Namespace) -> int:
         log_level=args.log_level,
     )
     if args.processes:
-        from vljepa_ros.cli.node_processes import run_processes
+        from vljepa_ros.cli.processes import run_nodes_until_stopped
 
-        return run_processes(bringup.commands(config))
+        return run_nodes_until_stopped(bringup.commands(config))
     return bringup.run(config)
 
 
@@ -148,8 +146,7 @@ def _check(args: argparse.Namespace) -> None:
     if not known and not Path(args.source).expanduser().exists():
         raise CliUsageError(
             f"--source {args.source}: neither {', '.join(SOURCES)}, a webcam's index, nor a file "
-            "or "
-            "folder that exists"
+            "or folder that exists"
         )
     if args.memory and find_spec("lancedb") is None:
         raise CliUsageError("--memory needs LanceDB: pip install 'vljepa_ros[memory]'")

@@ -7,7 +7,7 @@ import pytest
 from bench_find import fresh_texts, stream_figures
 
 from vljepa_lab.bench.harness import EmbeddingStream
-from vljepa_ros.cli.package_process import ProcessFailed
+from vljepa_ros.cli.processes import ProcessFailed
 
 SECOND = 1_000_000_000
 

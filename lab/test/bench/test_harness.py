@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vljepa_lab.bench.harness import drift_per_minute, measure_ms, quantiles
+from vljepa_lab.bench.harness import drift_per_minute, measure_ms, quantiles, resident_mib
 
 
 def test_quantiles_of_known_values():
@@ -32,3 +32,7 @@ def test_warm_up_does_not_count():
     calls: list[int] = []
     assert len(measure_ms(lambda: calls.append(1), samples=3, warm_up=2)) == 3
     assert len(calls) == 5
+
+
+def test_resident_memory():
+    assert 5 < resident_mib() < 100_000

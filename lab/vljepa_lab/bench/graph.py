@@ -26,7 +26,7 @@ from vljepa_lab.bench.harness import (
     resident_mib,
 )
 from vljepa_ros import ros
-from vljepa_ros.cli.package_process import ProcessFailed
+from vljepa_ros.cli.processes import ProcessFailed
 from vljepa_ros.engines.load import load_engine
 
 WARM_UP_S = 5.0  # of the stream, not counted

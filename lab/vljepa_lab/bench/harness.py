@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from vljepa_lab.results import add_result_options, provenance, write_result
 from vljepa_ros import ros
 from vljepa_ros.cli.client import GraphClient
-from vljepa_ros.cli.failure import CliError
-from vljepa_ros.cli.package_process import PackageProcess, ProcessFailed
+from vljepa_ros.cli.options import CliError
+from vljepa_ros.cli.processes import PackageProcess, ProcessFailed
 from vljepa_ros.engines.protocol import Clip, Engine
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.perception.bags.failure import BagError

@@ -25,7 +25,7 @@ from vljepa_lab.bench.harness import (
 )
 from vljepa_lab.world.records import COLORS, OBJECT_ACTIONS, SHAPES
 from vljepa_ros import ros
-from vljepa_ros.cli.package_process import ProcessFailed
+from vljepa_ros.cli.processes import ProcessFailed
 from vljepa_ros.engines.load import load_engine
 
 CANDIDATE_COUNTS = (2, 10, 1000)

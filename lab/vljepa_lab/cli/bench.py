@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from vljepa_lab.results import add_result_options
-from vljepa_ros.cli.arguments import natural_number, non_negative_seconds, positive_seconds
-
-Run = Callable[[argparse.Namespace], int]
+from vljepa_ros.cli.options import (
+    Run,
+    add_actions,
+    add_model_options,
+    add_seconds_option,
+    natural_number,
+    non_negative_seconds,
+)
 
 
 def add(commands: Any) -> None:
@@ -21,8 +25,7 @@ def add(commands: Any) -> None:
         description="Measure speed end to end, beside a control measured in the same run. Absolute "
         "times belong to this machine; judge by the ratios.",
     )
-    parser.set_defaults(run=lambda args: parser.print_help() or 0)
-    benches = parser.add_subparsers(title="benchmarks", metavar="NAME", dest="bench")
+    benches = add_actions(parser, "benchmarks", "NAME", "bench")
     graph = benches.add_parser(
         "graph",
         help="camera to embedding latency, transport, stages, memory",
@@ -42,15 +45,8 @@ def add(commands: Any) -> None:
 
 
 def _add_stream_options(parser: argparse.ArgumentParser, seconds: float, run: Run) -> None:
-    parser.add_argument("--model", default="nano", metavar="NAME_OR_FOLDER", help="default: nano")
-    parser.add_argument("--engine", default="auto", metavar="NAME", help="default: auto")
-    parser.add_argument(
-        "--seconds",
-        type=positive_seconds,
-        default=seconds,
-        metavar="S",
-        help=f"length of the measured stream (default: {seconds:g})",
-    )
+    add_model_options(parser)
+    add_seconds_option(parser, "--seconds", seconds, "length of the measured stream")
     add_result_options(parser)
     parser.set_defaults(run=run)
 

@@ -14,8 +14,7 @@ from typing import Any
 
 from vljepa_lab.cli import eval_events
 from vljepa_lab.results import write_result
-from vljepa_ros.cli.arguments import natural_number
-from vljepa_ros.cli.failure import CliError, CliUsageError
+from vljepa_ros.cli.options import CliError, CliUsageError, natural_number
 
 
 def add(commands: Any) -> None:

@@ -11,8 +11,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from vljepa_lab.results import write_result
-from vljepa_ros.cli.arguments import natural_number
-from vljepa_ros.cli.failure import CliError, CliUsageError
+from vljepa_ros.cli.options import CliError, CliUsageError, natural_number
 
 
 def add_options(parser: Any) -> None:

@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from vljepa_ros.cli.failure import CliError
+from vljepa_ros.cli.options import CliError
 
 MODELS = {
     "nano": "vljepa_lab.training.nano",

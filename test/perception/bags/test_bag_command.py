@@ -11,7 +11,7 @@ import pytest
 from colour_bag import BEGIN, SECOND, write_bag
 
 from vljepa_ros.cli import bag, find, memory
-from vljepa_ros.cli.failure import CliError, CliUsageError
+from vljepa_ros.cli.options import CliError, CliUsageError
 
 pytest.importorskip("lancedb", reason="the memory needs the extra [memory]")
 

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import os
-
 import pytest
 
-from vljepa_ros.cli.package_process import PackageProcess, ProcessFailed, resident_mib
+from vljepa_ros.cli.processes import PackageProcess, ProcessFailed
 
 
 def test_finish_returns_what_was_printed():
@@ -25,10 +23,3 @@ def test_too_slow_is_ended_and_named():
         with pytest.raises(ProcessFailed, match=r"did not end within 0\.5 s"):
             process.finish(0.5)
         assert process.ended()
-
-
-def test_resident_memory():
-    mib = resident_mib(os.getpid())
-    assert mib is not None
-    assert 5 < mib < 100_000
-    assert resident_mib(2**22 + 7) is None

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from vljepa_ros.cli.demo_record import Answer, DemoRecord, Said, Truth
-from vljepa_ros.cli.timeline import RIGHT, WRONG, draw_timeline, stretches
+from vljepa_ros.cli.demo_timeline import RIGHT, WRONG, draw_timeline, stretches
 
 
 def record(right: bool) -> DemoRecord:

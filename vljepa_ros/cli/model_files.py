@@ -1,0 +1,214 @@
+"""Model files: `vljepa fetch-model`, `convert`, `export` and `build-engine`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from vljepa_ros.cli.options import (
+    CliError,
+    Run,
+    add_json_option,
+    exit_on_error,
+    natural_number,
+    positive_seconds,
+)
+
+
+def add_fetch(commands: Any) -> None:
+    """Add `vljepa fetch-model`, the only command that downloads a model."""
+    parser = commands.add_parser(
+        "fetch-model",
+        help="download a model from the hub",
+        description="Download a model's configuration, safetensors and tokenizer into the hub's "
+        "cache; afterwards `model:=ID` loads it offline. Nodes never download anything.",
+    )
+    parser.add_argument("model", metavar="ID", help="for example google/siglip2-base-patch16-224")
+    parser.add_argument("--revision", metavar="REV", help="branch, tag or commit (default: main)")
+    parser.add_argument(
+        "--checkpoint", action="store_true", help="fetch *.pt files too, for `vljepa convert`"
+    )
+    parser.set_defaults(run=exit_on_error(_fetch))
+
+
+def add_convert(commands: Any) -> None:
+    """Add `vljepa convert`: other people's checkpoints to model folders."""
+    parser = commands.add_parser(
+        "convert",
+        help="convert a checkpoint to a model folder",
+        description="Make a model folder (safetensors, no pickle) from a checkpoint of "
+        "open-vljepa. Gated weights are not needed: both trunks are inside; only their tokenizers "
+        "are not.",
+    )
+    formats = parser.add_subparsers(title="formats", metavar="FORMAT", dest="format", required=True)
+    own = formats.add_parser("open-vljepa", help="best.pt of cun-bjy/open-vljepa")
+    own.add_argument("checkpoint", type=Path, metavar="BEST_PT", help="the checkpoint")
+    own.add_argument("out", type=Path, metavar="OUT", help="folder to make")
+    own.add_argument(
+        "--x-encoder",
+        required=True,
+        metavar="DIR_OR_ID",
+        help="V-JEPA 2 in hub format: a folder, or a hub id that was fetched "
+        "(facebook/vjepa2-vitl-fpc64-256)",
+    )
+    for part, default in (("predictor", "Llama-3.2-1B"), ("y-encoder", "EmbeddingGemma-300M")):
+        own.add_argument(
+            f"--{part}-config",
+            type=Path,
+            metavar="DIR",
+            help=f"folder in hub format with other sizes than those of {default}",
+        )
+    own.add_argument(
+        "--query-tokenizer",
+        type=Path,
+        metavar="FILE",
+        help="the Predictor's tokenizer.json (Llama 3.2); without it queries are token ids",
+    )
+    own.add_argument(
+        "--text-tokenizer",
+        type=Path,
+        metavar="FILE",
+        help="the Y-Encoder's tokenizer.json (EmbeddingGemma); without it texts are token ids",
+    )
+    own.add_argument("--name", default="open-vljepa", metavar="NAME", help="default: open-vljepa")
+    own.add_argument(
+        "--clip-frames", type=natural_number, default=8, metavar="N", help="default: 8"
+    )
+    own.add_argument(
+        "--clip-duration",
+        type=positive_seconds,
+        default=8.0,
+        metavar="S",
+        help="seconds that the frames are spread over (default: 8; it was trained on 10 to 30)",
+    )
+    own.set_defaults(run=_needs_torch(_convert))
+
+
+def add_export(commands: Any) -> None:
+    """Add `vljepa export`: a model's parts as ONNX graphs, compared with torch."""
+    parser = commands.add_parser(
+        "export",
+        help="export a model to ONNX",
+        description="Write a model's parts as ONNX graphs into the engine cache, after they have "
+        "been compared with torch in fp32; `engine:=onnxruntime` then finds them.",
+    )
+    _add_model_and_precision(parser, ("fp32", "bf16", "fp16"), "graphs")
+    add_json_option(parser, "the result")
+    parser.set_defaults(run=_needs_torch(_export))
+
+
+def add_build(commands: Any) -> None:
+    """Add `vljepa build-engine`: TensorRT engines for this machine's GPU."""
+    parser = commands.add_parser(
+        "build-engine",
+        help="build TensorRT engines for this GPU",
+        description="Export a model's parts, build TensorRT engines for this machine's GPU "
+        "(minutes), compare them with fp32 and keep them in the engine cache. They run on this "
+        "GPU with this TensorRT only.",
+    )
+    _add_model_and_precision(parser, ("bf16", "fp16", "fp32"), "engines")
+    parser.add_argument(
+        "--workspace",
+        type=natural_number,
+        default=4096,
+        metavar="MIB",
+        help="most GPU memory for one layer while building (default: 4096)",
+    )
+    add_json_option(parser, "the result")
+    parser.set_defaults(run=_needs_torch(_build))
+
+
+def _add_model_and_precision(
+    parser: argparse.ArgumentParser, precisions: tuple[str, ...], what: str
+) -> None:
+    parser.add_argument("model", metavar="MODEL", help="model folder, or hub id that was fetched")
+    parser.add_argument(
+        "--precision",
+        choices=precisions,
+        default=precisions[0],
+        help=f"precision inside of the {what} (default: {precisions[0]})",
+    )
+
+
+def _needs_torch(work: Run) -> Run:
+    """`exit_on_error`, where a missing package is an error too, with the install command."""
+
+    def run(args: argparse.Namespace) -> int:
+        try:
+            return work(args)
+        except ImportError as error:
+            raise CliError(
+                f"{error.name} is not installed: pip install torch transformers onnx onnxscript"
+            ) from error
+
+    return exit_on_error(run)
+
+
+def _fetch(args: argparse.Namespace) -> int:
+    from vljepa_ros.resources import fetch_model
+
+    print(fetch_model(args.model, args.revision, args.checkpoint))
+    return 0
+
+
+def _convert(args: argparse.Namespace) -> int:
+    from vljepa_ros.models.vl_jepa.convert_open_vljepa import convert_open_vljepa
+    from vljepa_ros.resources import model_dir
+
+    folder = convert_open_vljepa(
+        args.checkpoint,
+        args.out,
+        model_dir(args.x_encoder),
+        predictor_config=args.predictor_config,
+        y_encoder_config=args.y_encoder_config,
+        query_tokenizer=args.query_tokenizer,
+        text_tokenizer=args.text_tokenizer,
+        name=args.name,
+        clip_frames=args.clip_frames,
+        clip_duration=args.clip_duration,
+    )
+    print(folder)
+    return 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    from vljepa_ros.engines.export_model import export_model
+
+    return _fill_cache(args, partial(export_model, precision=args.precision, progress=_note))
+
+
+def _build(args: argparse.Namespace) -> int:
+    from vljepa_ros.engines.export_model import build_model
+
+    workspace = args.workspace << 20  # MiB to bytes
+    return _fill_cache(
+        args,
+        partial(build_model, precision=args.precision, workspace=workspace, progress=_note),
+    )
+
+
+def _fill_cache(args: argparse.Namespace, make: Callable[[Any, Any], Any]) -> int:
+    """Let `make` fill the engine cache from a model's configuration, print the parity."""
+    from vljepa_ros.engines.engine_cache import EngineCache, default_cache_root
+    from vljepa_ros.models.folder import load_config
+    from vljepa_ros.resources import model_dir
+
+    cache = EngineCache(default_cache_root())
+    folder, results = make(load_config(model_dir(args.model)), cache)
+    if args.json:
+        parity = {r.part: {"cosine": r.cosine, "difference": r.difference} for r in results}
+        print(json.dumps({"folder": str(folder), "parity": parity}))
+        return 0
+    for r in results:
+        print(f"{r.part:<10} cosine {r.cosine:.7f}  greatest difference {r.difference:.2e}")
+    print(folder)
+    return 0
+
+
+def _note(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,232 @@
+"""What commands share: their errors, types of arguments, options, and times as people read them."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import math
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+DEFAULT_MEMORY = "~/.vljepa/memory"
+_TOPIC = re.compile(r"/?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
+
+Run = Callable[[argparse.Namespace], int]
+
+
+class CliError(Exception):
+    """The work failed; the message is one line: what was wrong and what to do. Exit code 1."""
+
+
+class CliUsageError(Exception):
+    """The command line makes no sense; the message says what is allowed. Exit code 2."""
+
+
+def positive_seconds(text: str) -> float:
+    """A finite number above 0."""
+    value = _number(text)
+    if value <= 0.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed: seconds above 0")
+    return value
+
+
+def non_negative_seconds(text: str) -> float:
+    """A finite number, 0 or above."""
+    value = _number(text)
+    if value < 0.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed: seconds, 0 or above")
+    return value
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return value
+
+
+def natural_number(text: str) -> int:
+    """A whole number, 1 or above."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed: a whole number, 1 or above")
+    return value
+
+
+def namespace_name(text: str) -> str:
+    """A ROS namespace such as `robot1` or `/fleet/robot1`, returned without slashes at its ends."""
+    stripped = text.strip("/")
+    if stripped and not _TOPIC.fullmatch(stripped):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a ROS namespace: letters, digits and _ between slashes, no digit "
+            "first"
+        )
+    return stripped
+
+
+def domain_id(text: str) -> int:
+    """A DDS domain that every platform can use."""
+    if not text.isdecimal() or not 0 <= int(text) <= 101:
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed: a ROS domain id, 0..101")
+    return int(text)
+
+
+def time_of(text: str) -> int:
+    """A moment in nanoseconds: `2026-03-01T10:15`, with zone or local, or seconds since 1970."""
+    try:
+        return round(float(text) * 1e9)
+    except ValueError:
+        pass
+    try:
+        return round(datetime.datetime.fromisoformat(text).timestamp() * 1e9)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time; allowed: 2026-03-01T10:15:00 (local, or with +00:00), or "
+            "seconds since 1970"
+        ) from None
+
+
+def add_seconds_option(
+    parser: argparse.ArgumentParser, name: str, default: float, what: str
+) -> None:
+    """Add an option that takes seconds above 0."""
+    parser.add_argument(
+        name,
+        type=positive_seconds,
+        default=default,
+        metavar="S",
+        help=f"{what} (default: {default:g})",
+    )
+
+
+def add_json_option(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add --json."""
+    parser.add_argument("--json", action="store_true", help=f"print {what} as JSON")
+
+
+def add_graph_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which robot's graph is meant."""
+    parser.add_argument(
+        "--namespace",
+        type=namespace_name,
+        default="",
+        metavar="NAME",
+        help="the robot's namespace; the nodes live in NAME/vljepa (default: none)",
+    )
+    add_domain_option(parser, None, "ROS_DOMAIN_ID, else 0")
+
+
+def add_domain_option(
+    parser: argparse.ArgumentParser, default: int | None, default_text: str
+) -> None:
+    """Add --domain."""
+    parser.add_argument(
+        "--domain",
+        type=domain_id,
+        default=default,
+        metavar="ID",
+        help=f"ROS domain id, 0..101 (default: {default_text})",
+    )
+
+
+def add_service_options(parser: argparse.ArgumentParser, json_what: str) -> None:
+    """Add the options of a command that calls a service: --timeout, the graph's, --json."""
+    add_seconds_option(
+        parser, "--timeout", 10.0, "seconds to wait for the node, and again for its reply"
+    )
+    add_graph_options(parser)
+    add_json_option(parser, json_what)
+
+
+def add_model_options(
+    parser: argparse.ArgumentParser,
+    model: str | None = "nano",
+    engine: str | None = "auto",
+    threads: bool = False,
+) -> None:
+    """Add --model and --engine, with their defaults, and with `threads` --threads."""
+    parser.add_argument("--model", default=model, metavar="NAME_OR_FOLDER", help="default: nano")
+    parser.add_argument("--engine", default=engine, metavar="NAME", help="default: auto")
+    if threads:
+        parser.add_argument(
+            "--threads", type=int, default=0, metavar="N", help="of the engine; 0: chosen by it"
+        )
+
+
+def add_memory_option(parser: argparse.ArgumentParser) -> None:
+    """Add --memory."""
+    parser.add_argument(
+        "--memory",
+        default=os.environ.get("VLJEPA_MEMORY", DEFAULT_MEMORY),
+        metavar="DIR",
+        help="the memory's directory or object storage address (default: $VLJEPA_MEMORY, else "
+        f"{DEFAULT_MEMORY})",
+    )
+
+
+def add_actions(parser: argparse.ArgumentParser, title: str, metavar: str, dest: str) -> Any:
+    """Return the subcommands of a command, which alone prints its help."""
+
+    def print_help(args: argparse.Namespace) -> int:
+        parser.print_help()
+        return 0
+
+    parser.set_defaults(run=print_help)
+    return parser.add_subparsers(title=title, metavar=metavar, dest=dest)
+
+
+def load_model(args: argparse.Namespace, parts: frozenset[str] | None = None) -> Any:
+    """Return the engine that the options name.
+
+    Raises:
+        ModelError: The model cannot be used.
+    """
+    from vljepa_ros.engines.load import load_engine
+    from vljepa_ros.resources import model_dir
+
+    return load_engine(model_dir(args.model), args.engine, args.threads, parts)
+
+
+def exit_on_error(work: Run) -> Run:
+    """A command's `run` whose foreseen errors become one line and an exit code."""
+
+    def run(args: argparse.Namespace) -> int:
+        from vljepa_ros.models.config import ModelError
+        from vljepa_ros.perception.bags.failure import BagError
+        from vljepa_ros.perception.memory.failure import MemoryStoreError, QueryError
+
+        try:
+            return work(args)
+        except QueryError as error:
+            raise CliUsageError(str(error)) from error
+        except (BagError, MemoryStoreError, ModelError, OSError) as error:
+            raise CliError(str(error)) from error
+
+    return run
+
+
+def seconds_of(stamp: Any) -> float:
+    """Seconds of a builtin_interfaces/Time."""
+    return float(stamp.sec) + float(stamp.nanosec) * 1e-9
+
+
+def format_time(stamp: int) -> str:
+    """Nanoseconds as people read them: local time; small ones (simulated time) as seconds."""
+    seconds = stamp / 1e9
+    if seconds < 1e8:
+        return f"{seconds:.1f} s"
+    return datetime.datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def bag_name(source: str) -> str:
+    """A bag's name without its folders; live rows have none."""
+    return Path(source).name if source else "live"

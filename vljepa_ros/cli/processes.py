@@ -1,0 +1,167 @@
+"""Other processes of the package: started together, ended as Ctrl-C would end them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from vljepa_ros.cli.options import CliError
+from vljepa_ros.ros.run import StopFlag
+
+NODE_STOP_TIMEOUT_S = 30.0  # a node frees its model within seconds
+
+
+class ProcessFailed(RuntimeError):  # noqa: N818  (it reads as what happened)
+    """A process ended by itself, or with an error; the message holds the end of what it printed."""
+
+
+class PackageProcess:
+    """`python -m MODULE ARGUMENTS...`, ended when the context is left.
+
+    Its output goes to a temporary file, never to a pipe that could fill up.
+    """
+
+    def __init__(
+        self, module: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> None:
+        self._command = [sys.executable, "-m", module, *arguments]
+        self._name = " ".join([module.rsplit(".", 1)[-1], *arguments[:1]])
+        self._environment = {**_environment(), **(environment or {})}
+
+    def __enter__(self) -> PackageProcess:
+        self._output = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
+        self._process = subprocess.Popen(
+            self._command,
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            env=self._environment,
+            start_new_session=True,  # Ctrl-C reaches us alone, and we pass it on once
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+        self._output.close()
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    def output(self) -> str:
+        """Return what it printed so far, standard output and error together."""
+        self._output.flush()
+        return os.pread(self._output.fileno(), 1 << 20, 0).decode("utf-8", "replace")
+
+    def ended(self) -> bool:
+        """Whether it is over."""
+        return self._process.poll() is not None
+
+    def check(self) -> None:
+        """Raise if it has ended.
+
+        Raises:
+            ProcessFailed: With its exit code and its last lines.
+        """
+        code = self._process.poll()
+        if code is not None:
+            raise self._failure(f"ended by itself with exit code {code}")
+
+    def stop(self, timeout: float = 60.0) -> int:
+        """End it with SIGINT, after `timeout` seconds with SIGKILL, and return its exit code."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+            try:
+                self._process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+        return self._process.returncode
+
+    def finish(self, timeout: float) -> str:
+        """Wait until it ends and return what it printed.
+
+        Raises:
+            ProcessFailed: It took longer than `timeout` seconds or did not return 0.
+        """
+        try:
+            code = self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.stop()
+            raise self._failure(f"did not end within {timeout:g} s") from None
+        if code != 0:
+            raise self._failure(f"ended with exit code {code}")
+        return self.output()
+
+    def _failure(self, what: str) -> ProcessFailed:
+        last = " | ".join(line.strip() for line in self.output().splitlines()[-4:] if line.strip())
+        return ProcessFailed(f"{self._name} {what}: {last or 'it printed nothing'}")
+
+
+def run_nodes_until_stopped(commands: Mapping[str, Sequence[str]]) -> int:
+    """Run each node in a process of its own until Ctrl-C, then end them; 0 after Ctrl-C.
+
+    Children stand in sessions of their own: a Ctrl-C in the terminal reaches this process alone,
+    which passes it on once.
+
+    Args:
+        commands: Node -> command line.
+
+    Raises:
+        CliError: A node ended by itself; the others are ended too.
+    """
+    stop = StopFlag()
+    stop.watch()
+    running = {
+        name: subprocess.Popen(command, start_new_session=True, env=_environment())
+        for name, command in commands.items()
+    }
+    ended: dict[str, int] = {}
+    while not stop.raised and not ended:
+        time.sleep(0.1)
+        codes = {name: process.poll() for name, process in running.items()}
+        ended = {name: code for name, code in codes.items() if code is not None}
+    failed = _stop_all(running)
+    if ended:
+        name, code = ended.popitem()
+        raise CliError(f"the {name} node ended by itself with exit code {code}")
+    if failed:
+        print(f"vljepa up: did not end cleanly: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _stop_all(running: Mapping[str, subprocess.Popen[bytes]]) -> list[str]:
+    """End all of them; the names of those that did not return 0."""
+    for process in running.values():
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+    failed = []
+    for name, process in running.items():
+        try:
+            code = process.wait(NODE_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = process.wait()
+        if code != 0:
+            failed.append(f"{name} ({code})")
+    return failed
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment with this package's root on PYTHONPATH."""
+    root = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
+    return {**os.environ, "PYTHONPATH": path}
