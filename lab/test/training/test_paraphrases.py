@@ -8,10 +8,9 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from vljepa_lab.training.asking import Row
-from vljepa_lab.training.contrast import Columns
-from vljepa_lab.training.losses import dense_loss
+from vljepa_lab.training.losses import Columns, dense_loss
 from vljepa_lab.training.paraphrases import Paraphrases, text_ceiling, together
+from vljepa_lab.training.question_sampling import Row
 from vljepa_lab.world.records import COLORS, NEVER_TRAINED, SHAPES
 from vljepa_ros.models.vl_jepa.nano_config import TextSizes
 from vljepa_ros.models.vl_jepa.nano_heads import TextHead

@@ -8,24 +8,23 @@ import numpy as np
 import torch
 from tiny_records import FRAMES, record, state
 
-from vljepa_lab.training.asking import (
+from vljepa_lab.training.augmentation import distract
+from vljepa_lab.training.batches import ClipSampler
+from vljepa_lab.training.decoder import decoder_words
+from vljepa_lab.training.losses import Columns, FrameHeads, WindowHeads
+from vljepa_lab.training.paraphrases import meanings, named_meanings
+from vljepa_lab.training.question_sampling import (
     ABSENT,
     Row,
     canonical_text,
-    draw,
     frequent_texts,
     hard_candidates,
     named_cells,
     parent,
+    sample_questions,
 )
-from vljepa_lab.training.augmentation import distract
-from vljepa_lab.training.batches import Chooser
-from vljepa_lab.training.contrast import Columns
-from vljepa_lab.training.decoder import decoder_words
-from vljepa_lab.training.heads import FrameHeads, WindowHeads
-from vljepa_lab.training.nano_words import demo_vocabulary
-from vljepa_lab.training.paraphrases import meanings, named_meanings
 from vljepa_lab.training.store import CLASSES, Store, cell_of, frame_truth, make_scene
+from vljepa_lab.training.text_trunk import demo_vocabulary
 from vljepa_lab.world.captions import key_of
 from vljepa_lab.world.questions import Question
 from vljepa_lab.world.records import ACTIONS, NEVER_TRAINED, OBJECT_ACTIONS, State, named
@@ -107,7 +106,7 @@ def test_never_trained_pairs_are_never_spoken_of() -> None:
     events = [{"kind": "push left", "object": "red mug", "start": 1.0, "end": 2.0}]
     made = record(events=[{**events[0], "object": "blue ball"}])
     scene = make_scene(np.zeros((8, 32, 32, 3), np.uint8), made)
-    rows = [row for _ in range(100) for row in draw(scene, 5, 4, rng)]
+    rows = [row for _ in range(100) for row in sample_questions(scene, 5, 4, rng)]
     texts = [row.question for row in rows] + [row.answer for row in rows]
     texts += [text for text, _ in hard_candidates(rows, "train", rng)]
     texts += frequent_texts("train", rng)
@@ -120,7 +119,7 @@ def test_where_no_text_is_known_something_is_asked_all_the_same() -> None:
     made = record(events=[{"kind": "roll", "object": "blue ball", "start": 1.0, "end": 2.0}])
     scene = make_scene(np.zeros((8, 32, 32, 3), np.uint8), made)
     for seed in range(20):
-        assert len(draw(scene, 5, 4, random.Random(seed), frozenset(), fresh=0.0)) == 4
+        assert len(sample_questions(scene, 5, 4, random.Random(seed), frozenset(), fresh=0.0)) == 4
 
 
 def test_canonical_texts_mean_their_keys() -> None:
@@ -157,7 +156,7 @@ def test_columns_hold_each_answer_once_and_ignore_less_detailed_ones() -> None:
 def test_windows_lie_inside_their_scene_and_rare_actions_are_met(shards: Path) -> None:
     store = Store(shards)
     store.refresh()
-    chooser = Chooser(store.scenes, 5, 2, 3, random.Random(0))
+    chooser = ClipSampler(store.scenes, 5, 2, 3, random.Random(0))
     met = set()
     for asked in (one for _ in range(20) for one in chooser.choose(8)):
         assert 0 <= asked.start <= 3

@@ -16,7 +16,7 @@ from vljepa_lab.training.text_side import (
     train_text_side,
     tuned_parameters,
 )
-from vljepa_lab.training.trunk import rounded_trunk
+from vljepa_lab.training.text_trunk import rounded_trunk
 from vljepa_ros.models.vl_jepa.nano_config import Architecture, TextSizes
 from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
 from vljepa_ros.models.vl_jepa.nano_text import TextTokenizer

@@ -16,10 +16,9 @@ if find_spec("mujoco") is None:
     pytest.skip("mujoco is not installed", allow_module_level=True)
 
 from vljepa_lab.training import nano
-from vljepa_lab.training.cached import CachedConfig
 from vljepa_lab.training.decoder import DecoderConfig
 from vljepa_lab.training.dense import DenseConfig
-from vljepa_lab.training.joint import JointConfig
+from vljepa_lab.training.joint import CachedConfig, JointConfig
 from vljepa_lab.training.loop import BudgetExceeded, load_checkpoint
 from vljepa_lab.training.nano import GateError, train_nano
 from vljepa_lab.training.nano_config import GateConfig, NanoConfig, read_arguments

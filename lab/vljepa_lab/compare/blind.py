@@ -21,7 +21,7 @@ from vljepa_lab.compare.comparison import open_model, questions_of
 from vljepa_lab.compare.heads import JepaHead, Setting, batches, parameters, train
 from vljepa_lab.evaluation.quality.tasks import CLIP_TASKS
 from vljepa_lab.results import provenance
-from vljepa_lab.training.command import folder_parser, say
+from vljepa_lab.training.calibrate_folder import folder_parser, say
 from vljepa_lab.training.store import Store
 from vljepa_lab.world.questions import Question
 from vljepa_ros.models.config import ModelError

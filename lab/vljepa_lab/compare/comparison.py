@@ -34,7 +34,7 @@ from vljepa_lab.evaluation.quality.report import VQA_TASKS
 from vljepa_lab.evaluation.quality.scenes import records_of
 from vljepa_lab.evaluation.quality.tasks import draw
 from vljepa_lab.results import provenance, write_result
-from vljepa_lab.training.command import folder_parser, say
+from vljepa_lab.training.calibrate_folder import folder_parser, say
 from vljepa_lab.training.predictions import clip_tokens
 from vljepa_lab.training.store import Scene, Store
 from vljepa_lab.training.texts import TextTable

@@ -15,13 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vljepa_lab.compare.generating_head import GeneratingHead, GeneratingSizes
-from vljepa_lab.training.asking import canonical_text
-from vljepa_lab.training.batches import Asked, Chooser
-from vljepa_lab.training.contrast import LogitScale, answer_loss
+from vljepa_lab.training.batches import Batch, ClipSampler, SampledClip, prepare
 from vljepa_lab.training.decoder import decoder_words
-from vljepa_lab.training.joint import Batch, prepare
 from vljepa_lab.training.loop import make_optimizer, set_rate
-from vljepa_lab.training.losses import locate_loss
+from vljepa_lab.training.losses import LogitScale, answer_loss, locate_loss
+from vljepa_lab.training.question_sampling import canonical_text
 from vljepa_lab.training.store import Scene
 from vljepa_lab.training.texts import TextTable
 from vljepa_lab.world.questions import Question
@@ -167,9 +165,9 @@ def batches(
     :param tokens: [scenes, windows, N, D] of each clip of each scene.
     """
     rng = random.Random(setting.seed)
-    chooser = Chooser(scenes, CLIP_FRAMES, 1, setting.questions, rng)
+    chooser = ClipSampler(scenes, CLIP_FRAMES, 1, setting.questions, rng)
 
-    def clips(batch: list[Asked]) -> Tensor:
+    def clips(batch: list[SampledClip]) -> Tensor:
         return torch.stack([tokens[a.scene, a.lasts[0] - CLIP_FRAMES + 1] for a in batch]).float()
 
     for _ in range(setting.steps):

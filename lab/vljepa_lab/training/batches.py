@@ -7,20 +7,25 @@ import random
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Container, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from vljepa_lab.training.asking import Row, draw
+from vljepa_lab.training.distributed import moved
+from vljepa_lab.training.losses import Columns
+from vljepa_lab.training.question_sampling import Row, sample_questions
 from vljepa_lab.training.store import Scene
+from vljepa_lab.training.texts import TextTable
 from vljepa_lab.world.records import CLIP_FRAMES
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
-class Asked:
+class SampledClip:
     """One scene of a batch: frames [start, start + frames) and the rows about each window's last
     frame.
     """
@@ -32,7 +37,7 @@ class Asked:
 
 
 @dataclass
-class Chooser:
+class ClipSampler:
     """Chooses windows so that every action is met about equally often, nothing twice as often.
 
     frames: successive frames of a scene that are used together; every window inside them is a
@@ -48,7 +53,7 @@ class Chooser:
     _by_action: dict[int, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
     _indexed: int = 0
 
-    def choose(self, count: int) -> list[Asked]:
+    def choose(self, count: int) -> list[SampledClip]:
         """`count` scenes with questions."""
         for index in range(self._indexed, len(self.scenes)):
             for last in range(CLIP_FRAMES - 1, len(self.scenes[index].action)):
@@ -67,10 +72,10 @@ class Chooser:
             others = [t for t in range(start + CLIP_FRAMES - 1, start + self.frames) if t != last]
             lasts = (last, *self.rng.sample(others, self.windows - 1))
             rows = tuple(
-                tuple(draw(self.scenes[index], t, self.questions, self.rng, self.known))
+                tuple(sample_questions(self.scenes[index], t, self.questions, self.rng, self.known))
                 for t in lasts
             )
-            out.append(Asked(index, start, lasts, rows))
+            out.append(SampledClip(index, start, lasts, rows))
         return out
 
 
@@ -112,6 +117,90 @@ def prepared(make: Callable[[], _T], ahead: int = 3) -> Generator[_T, None, None
         thread.join(timeout=5)
 
 
-def frames_of(scenes: list[Scene], batch: list[Asked], frames: int) -> np.ndarray:
+def frames_of(scenes: list[Scene], batch: list[SampledClip], frames: int) -> np.ndarray:
     """Pixels of a batch: [scenes, frames, H, W, 3] uint8."""
     return np.stack([scenes[a.scene].frames[a.start : a.start + frames] for a in batch])
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch, ready: clips (pixels or features) [S, F, ...], rows window by window, texts looked
+    up.
+    """
+
+    clips: Tensor
+    asked: list[SampledClip]
+    rows: list[Row]
+    columns: Columns
+    query: Tensor
+    valid: Tensor
+    frame_truth: dict[str, Tensor]
+    window_truth: dict[str, Tensor]
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on a device."""
+        return replace(
+            self,
+            clips=self.clips.to(device),
+            columns=self.columns.to(device),
+            query=self.query.to(device),
+            valid=self.valid.to(device),
+            frame_truth=moved(self.frame_truth, device),
+            window_truth=moved(self.window_truth, device),
+        )
+
+
+def window_truth(scenes: list[Scene], batch: list[SampledClip]) -> dict[str, Tensor]:
+    """Targets of each window of a batch, window by window."""
+    picks = [(scenes[a.scene], t) for a in batch for t in a.lasts]
+    found = {
+        name: torch.from_numpy(np.stack([s.truth[name][t] for s, t in picks])).long()
+        for name in picks[0][0].truth
+    }
+    found["action"] = torch.tensor([int(s.action[t]) for s, t in picks])
+    found["moved"] = torch.tensor([int(s.moved[t]) for s, t in picks])
+    found["motion"] = torch.from_numpy(np.stack([s.motion[t] for s, t in picks]))
+    return found
+
+
+def prepare(
+    scenes: list[Scene],
+    chooser: ClipSampler,
+    count: int,
+    table: TextTable,
+    rng: random.Random,
+    clips: Callable[[list[SampledClip]], Tensor],
+) -> Batch:
+    """Draw a batch and look everything up."""
+    batch = chooser.choose(count)
+    rows = [row for asked in batch for window in asked.rows for row in window]
+    columns = Columns(rows, "train", rng)
+    query, valid = table.queries([row.question for row in rows])
+    table.add_answers(columns.texts)
+    spans = [(scenes[a.scene], slice(a.start, a.start + chooser.frames)) for a in batch]
+    return Batch(
+        clips(batch),
+        batch,
+        rows,
+        columns,
+        query,
+        valid,
+        {
+            name: torch.from_numpy(
+                np.concatenate([s.truth[name][span] for s, span in spans])
+            ).long()
+            for name in spans[0][0].truth
+        },
+        window_truth(scenes, batch),
+    )
+
+
+def windows_of(features: Tensor, batch: list[SampledClip]) -> Tensor:
+    """Frame features [S, F, cells, D] -> [windows, T, cells, D], scene by scene."""
+    return torch.stack(
+        [
+            features[index, last - asked.start - CLIP_FRAMES + 1 : last - asked.start + 1]
+            for index, asked in enumerate(batch)
+            for last in asked.lasts
+        ]
+    )

@@ -8,6 +8,7 @@ through another lens and with unknown things in the background. Needs torch.
 
 from __future__ import annotations
 
+import argparse
 import json
 import random
 import sys
@@ -23,12 +24,12 @@ from numpy.typing import NDArray
 
 from vljepa_lab.training.augmentation import distract
 from vljepa_lab.training.calibration import draw_scored, fit_calibration
-from vljepa_lab.training.command import folder_parser, say
 from vljepa_lab.world.dataset import open_shards
 from vljepa_lab.world.questions import Question, ask
 from vljepa_lab.world.records import Record
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Clip, Engine
+from vljepa_ros.files import atomic_write
 from vljepa_ros.models.config import Calibration, ModelError
 from vljepa_ros.resources import model_dir
 
@@ -65,9 +66,8 @@ def calibrate_folder(
     file = folder / "config.json"
     raw = json.loads(file.read_text(encoding="utf-8"))
     raw["calibration"] = {**raw.get("calibration", {}), **asdict(fitted)}
-    part = file.with_suffix(".part")
-    part.write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
-    part.replace(file)
+    with atomic_write(file, "w") as out:
+        out.write(json.dumps(raw, indent=1) + "\n")
     return fitted
 
 
@@ -150,3 +150,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 if __name__ == "__main__":
     raise SystemExit(main())
+
+
+def folder_parser(
+    command: str, description: str | None, splits: str, scenes: int, scenes_of: str
+) -> argparse.ArgumentParser:
+    """Options --model, --data, --scenes and --seed of `vljepa train COMMAND`.
+
+    :param splits: what must lie in the folder of --data.
+    :param scenes: how many by default, and what they are for.
+    """
+    parser = argparse.ArgumentParser(prog=f"vljepa train {command}", description=description)
+    parser.add_argument("--model", default="nano", metavar="NAME_OR_FOLDER", help="default: nano")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help=f"has {splits}")
+    parser.add_argument(
+        "--scenes", type=int, default=scenes, help=f"{scenes_of} (default: {scenes})"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def say(text: str) -> None:
+    """A line of progress, apart from the results."""
+    print(text, file=sys.stderr, flush=True)

@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vljepa_lab.training.asking import canonical_text
 from vljepa_lab.training.candidate_sets import CandidateSets
 from vljepa_lab.training.decoder import decode_greedily
 from vljepa_lab.training.predictions import Pair
+from vljepa_lab.training.question_sampling import canonical_text
 from vljepa_lab.training.texts import TextTable
 from vljepa_lab.world.questions import Question
 from vljepa_ros.models.calibration import FEATURES, features

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vljepa_lab.training.asking import canonical_text, fixed_candidates
 from vljepa_lab.training.loop import Phase, Progress, RunContext, make_optimizer
 from vljepa_lab.training.predictions import Pair
+from vljepa_lab.training.question_sampling import canonical_text, fixed_candidates
 from vljepa_lab.training.texts import TextTable
 from vljepa_lab.world.captions import event_texts, noun, object_names, state_texts, vocabulary
 from vljepa_lab.world.records import ACTIONS, OBJECT_ACTIONS

@@ -15,9 +15,8 @@ from torch import Tensor, nn
 
 from vljepa_lab.training.augmentation import augment, distract
 from vljepa_lab.training.distributed import device_of, moved
-from vljepa_lab.training.heads import FrameHeads
 from vljepa_lab.training.loop import Phase, Progress, RunContext, make_optimizer
-from vljepa_lab.training.losses import dense_loss
+from vljepa_lab.training.losses import FrameHeads, dense_loss
 from vljepa_lab.training.store import Scene, Store
 from vljepa_ros.models.vl_jepa.nano_model import VLJEPA, FrameStage
 

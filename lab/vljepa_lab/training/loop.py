@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from vljepa_lab.training.distributed import DistributedContext
+from vljepa_ros.files import atomic_write
 
 
 class BudgetExceeded(Exception):  # noqa: N818 - no error: what was asked for was done
@@ -114,11 +115,9 @@ class Progress:
 
 def save_checkpoint(file: Path, parts: dict[str, Any], spent: float, done: bool) -> None:
     """parts: name -> anything with `state_dict`; spent: minutes so far."""
-    file.parent.mkdir(parents=True, exist_ok=True)
     content = {name: part.state_dict() for name, part in parts.items()}
-    part_file = file.with_suffix(".part")
-    torch.save({"parts": content, "spent": spent, "done": done}, part_file)
-    part_file.replace(file)
+    with atomic_write(file) as out:
+        torch.save({"parts": content, "spent": spent, "done": done}, out)
 
 
 def load_checkpoint(file: Path) -> dict[str, Any] | None:

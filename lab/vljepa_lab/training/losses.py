@@ -1,16 +1,29 @@
-"""Losses: InfoNCE over unique answers with all positives, where slots point, dense truth. Needs
-torch.
+"""Losses of training, and the read-outs that only training has.
+
+InfoNCE over a batch's unique answers with all positives, where the slots point, and what the
+simulator knows of each frame and clip. Needs torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import random
+from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from vljepa_lab.world.records import COLORS, NEVER_TRAINED, SHAPES
+from vljepa_lab.training.question_sampling import (
+    Row,
+    fixed_candidates,
+    hard_candidates,
+    named_shape,
+    parent,
+)
+from vljepa_lab.training.store import CLASSES
+from vljepa_lab.training.texts import TextTable
+from vljepa_lab.world.records import ACTIONS, COLORS, NEVER_TRAINED, SHAPES
+from vljepa_ros.models.vl_jepa.nano_heads import TextHead
 
 _NEVER = -1e4
 _UNMET = torch.tensor(
@@ -112,3 +125,134 @@ def _unmet(truth: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, goal in (("colour", colour), ("shape", shape)):
         found[name].scatter_(1, goal[:, None], False)  # what is true is never left out
     return found
+
+
+_PER_CELL = ("shape", "colour", "thing")
+
+
+class _Readout(nn.Module):
+    """Per-cell and per-image classes from tokens [B, 64, dim]."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.cell = nn.ModuleDict({name: nn.Linear(dim, CLASSES[name]) for name in _PER_CELL})
+        self.whole = nn.ModuleDict(
+            {
+                name: nn.Linear(2 * dim, count)
+                for name, count in CLASSES.items()
+                if name not in _PER_CELL
+            }
+        )
+
+    def forward(self, tokens: Tensor) -> dict[str, Tensor]:
+        both = torch.cat([tokens.mean(1), tokens.amax(1)], 1)
+        found = {name: layer(tokens) for name, layer in self.cell.items()}
+        return found | {name: layer(both) for name, layer in self.whole.items()}
+
+
+class FrameHeads(_Readout):
+    """What one frame shows."""
+
+
+class WindowHeads(nn.Module):
+    """What a clip shows: the state at its end, the action, the moved object's cell, and
+    ego-motion.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.state = _Readout(dim)
+        self.action = nn.Linear(2 * dim, len(ACTIONS))
+        self.moved = nn.Linear(dim, 1)
+        self.motion = nn.Linear(2 * dim, 3)
+
+    def forward(self, tokens: Tensor) -> dict[str, Tensor]:
+        """Window tokens [B, 64, dim] -> logits by name; motion [B, 3] is a regression."""
+        both = torch.cat([tokens.mean(1), tokens.amax(1)], 1)
+        return self.state(tokens) | {
+            "action": self.action(both),
+            "moved": self.moved(tokens)[..., 0],
+            "motion": self.motion(both),
+        }
+
+
+class LogitScale(nn.Module):
+    """The learnable inverse temperature, as its logarithm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log = nn.Parameter(torch.tensor(2.65))
+
+
+class Columns:
+    """Unique answers of a batch and their keys, as numbers; prepared outside the training step.
+
+    row_keys [R], column_keys [C]; ignored [R, C]: neither right nor wrong, because one statement
+    only says more than the other, or because a colour was never met in the shape that is asked
+    about (which is no evidence against it, and would be learnt as such); same_kind [R, C]: answers
+    to the same kind of question.
+    """
+
+    def __init__(self, rows: Sequence[Row], split: str, rng: random.Random) -> None:
+        # A text can carry two keys ("open" for a door, "yes" to two questions): one column for
+        # each.
+        columns = dict.fromkeys([(row.answer, row.key) for row in rows])
+        columns |= dict.fromkeys(fixed_candidates())
+        columns |= dict.fromkeys(hard_candidates(rows, split, rng))
+        self.texts = [text for text, _ in columns]
+        names = [key for _, key in columns]
+        number: dict[str, int] = {}
+        self.row_keys = torch.tensor([number.setdefault(row.key, len(number)) for row in rows])
+        self.column_keys = torch.tensor([number.setdefault(key, len(number)) for key in names])
+        row_parents = torch.tensor([number.get(parent(row.key), -1) for row in rows])
+        column_parents = torch.tensor([number.get(parent(key), -2) for key in names])
+        self.ignored = (row_parents[:, None] == self.column_keys[None]) | (
+            self.row_keys[:, None] == column_parents[None]
+        )
+        for row_number, row in enumerate(rows):
+            if row.task == "colour":
+                shape = named_shape(row.question)
+                for colour, unmet in NEVER_TRAINED:
+                    if unmet == shape and f"color:{colour}" in number:
+                        self.ignored[row_number] |= self.column_keys == number[f"color:{colour}"]
+        kinds: dict[str, int] = {}
+        row_kinds = torch.tensor([kinds.setdefault(_kind(row.key), len(kinds)) for row in rows])
+        column_kinds = torch.tensor([kinds.setdefault(_kind(key), len(kinds)) for key in names])
+        self.same_kind = row_kinds[:, None] == column_kinds[None]
+
+    def to(self, device: torch.device) -> Columns:
+        """The same columns on a device."""
+        if device.type != self.row_keys.device.type:
+            for name in ("row_keys", "column_keys", "ignored", "same_kind"):
+                setattr(self, name, getattr(self, name).to(device))
+        return self
+
+
+def _kind(key: str) -> str:
+    if key in ("yes", "no"):
+        return "yes or no"
+    if key == "none":
+        return "object"
+    if parent(key):
+        return "event with object"
+    return key.split(":")[0]
+
+
+def answer_loss(
+    predicted: Tensor, columns: Columns, head: TextHead, scale: LogitScale, table: TextTable
+) -> tuple[Tensor, float]:
+    """InfoNCE of predicted [R, D]; second: share of rows whose nearest column is right."""
+    answers = head(table.answers(columns.texts).to(predicted.device))
+    loss = info_nce(
+        predicted,
+        answers,
+        columns.row_keys,
+        columns.column_keys,
+        scale.log,
+        ignored=columns.ignored,
+        same_kind=columns.same_kind,
+    )
+    with torch.no_grad():
+        best = (predicted @ answers.T).masked_fill(columns.ignored, -2).argmax(1)
+        right = float((columns.column_keys[best] == columns.row_keys).float().mean())
+    return loss, right

@@ -16,12 +16,10 @@ from functools import partial
 
 import torch
 
-from vljepa_lab.training.asking import frequent_answers, frequent_texts
-from vljepa_lab.training.cached import frame_features, train_cached
 from vljepa_lab.training.decoder import decoder_words
 from vljepa_lab.training.dense import probe, train_dense
 from vljepa_lab.training.distributed import DistributedContext
-from vljepa_lab.training.joint import train_joint
+from vljepa_lab.training.joint import frame_features, train_cached, train_joint
 from vljepa_lab.training.loop import BudgetExceeded, Clock, RunContext, load_checkpoint, load_into
 from vljepa_lab.training.nano_config import (
     PHASES,
@@ -31,11 +29,12 @@ from vljepa_lab.training.nano_config import (
     read_arguments,
 )
 from vljepa_lab.training.nano_finish import Trainee, finish, spread
-from vljepa_lab.training.nano_start import load_trunk, make_trunk, newest
 from vljepa_lab.training.paraphrases import Paraphrases, text_ceiling
 from vljepa_lab.training.predictions import quick_accuracy
+from vljepa_lab.training.question_sampling import frequent_answers, frequent_texts
 from vljepa_lab.training.store import Scene, Store
 from vljepa_lab.training.text_side import load_text_side, train_text_side
+from vljepa_lab.training.text_trunk import load_trunk, make_trunk
 from vljepa_lab.training.texts import TextTable
 from vljepa_lab.world.dataset import generate
 from vljepa_ros.models.vl_jepa.nano_config import Architecture, YDecoderSizes
@@ -85,9 +84,9 @@ def _start(config: NanoConfig, machine: DistributedContext) -> Trainee:
     """The model with its frozen trunk, the texts that are known, the scenes."""
     config.run.mkdir(parents=True, exist_ok=True)
     if machine.first:
-        make_trunk(config)
+        make_trunk(config.run)
     machine.wait()
-    tokenizer, text_sizes, trunk = load_trunk(config)
+    tokenizer, text_sizes, trunk = load_trunk(config.run)
     words = DecoderWords(decoder_words())
     architecture = Architecture(
         frame=config.frame_sizes,
@@ -255,6 +254,24 @@ def _features(
     machine.wait()
     features: torch.Tensor = torch.load(file, weights_only=True, mmap=True)
     return features
+
+
+def newest(config: NanoConfig, before: str) -> str:
+    """The newest finished phase that `before` can start from."""
+    for phase in TRAINED[TRAINED.index(before) + 1 :]:
+        if (config.run / f"{phase}.pt").is_file():
+            return phase
+    if config.start is not None:
+        # Where phases of another run are to be continued, their checkpoint becomes part of this.
+        file = config.run / "start.pt"
+        if not file.is_file():
+            content = torch.load(config.start, map_location="cpu", weights_only=True)
+            text = load_checkpoint(config.run / "text.pt")
+            if text is not None:  # its head belongs to the trunk that was trained with it
+                content["parts"]["text_head"] = text["parts"]["text_head"]
+            torch.save(content, file)
+        return "start"
+    return "joint"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from vljepa_lab.training.cached import CachedConfig
 from vljepa_lab.training.decoder import DecoderConfig
 from vljepa_lab.training.dense import DenseConfig
 from vljepa_lab.training.distributed import DEVICES, PRECISIONS
-from vljepa_lab.training.joint import JointConfig
+from vljepa_lab.training.joint import CachedConfig, JointConfig
 from vljepa_lab.training.text_side import TextConfig
 from vljepa_lab.world.dataset import Plan
 from vljepa_ros.models.vl_jepa.nano_config import FrameSizes, PredictorSizes, WindowSizes
@@ -20,6 +19,10 @@ PHASES = ("data", "text", "dense", "joint", "cached", "refine", "predictor", "de
 TRAINED = ("predictor", "refine", "cached", "joint")
 """Phases that leave a whole X-Encoder, Predictor and text head, the newest first."""
 _TIMED = PHASES[1:-1]
+_AS_GIVEN = (
+    *("data", "run", "budget_minutes", "scenes", "furnished_scenes", "workers", "threads"),
+    *("seed", "start", "device", "precision"),
+)
 _FIRST_FURNISHED = 100_000  # seeds: no plain scene, and no scene of Test A, shares one
 _FIRST_FURNISHED_VAL = 190_000
 _FIRST_OF_GATE = 900_000  # of no test and of no stream of `vljepa eval events`
@@ -193,19 +196,9 @@ def read_arguments(argv: Sequence[str] | None) -> NanoConfig:
         parser.error("scenes, furnished scenes, workers and threads must be at least 1")
     return replace(
         default,
-        data=args.data,
-        run=args.run,
         out=args.out or args.run / "model",
         phases=tuple(args.phases),
-        budget_minutes=args.budget_minutes,
-        scenes=args.scenes,
-        furnished_scenes=args.furnished_scenes,
-        workers=args.workers,
-        threads=args.threads,
-        seed=args.seed,
-        start=args.start,
-        device=args.device,
-        precision=args.precision,
         gate=replace(default.gate, shape=args.gate[0], colour=args.gate[1]),
+        **{name: getattr(args, name) for name in _AS_GIVEN},
         **timed,
     )

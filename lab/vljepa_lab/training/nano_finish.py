@@ -7,17 +7,21 @@ from dataclasses import dataclass
 
 from tokenizers import Tokenizer
 
-from vljepa_lab.training.asking import canonical_text
 from vljepa_lab.training.calibration import calibrate
-from vljepa_lab.training.card import Trained, write_card
 from vljepa_lab.training.decoder import known_keys, train_decoder
 from vljepa_lab.training.loop import RunContext, load_checkpoint, load_into
-from vljepa_lab.training.model_folder_writer import Contents, write_model_folder
+from vljepa_lab.training.model_folder_writer import (
+    Contents,
+    Trained,
+    write_card,
+    write_model_folder,
+)
 from vljepa_lab.training.nano_config import TRAINED, NanoConfig
-from vljepa_lab.training.nano_words import demo_vocabulary
 from vljepa_lab.training.predictions import Pair, predicted_pairs, quick_accuracy
+from vljepa_lab.training.question_sampling import canonical_text
 from vljepa_lab.training.store import Scene, Store
 from vljepa_lab.training.text_side import tuned_parameters
+from vljepa_lab.training.text_trunk import demo_vocabulary
 from vljepa_lab.training.texts import TextTable
 from vljepa_lab.world.wordings import wordings
 from vljepa_ros.models.vl_jepa.nano_model import VLJEPA, trainable_parameters

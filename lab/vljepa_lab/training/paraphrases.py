@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vljepa_lab.training.asking import states_of
 from vljepa_lab.training.distributed import device_of
+from vljepa_lab.training.question_sampling import states_of
 from vljepa_lab.training.texts import TextTable
 from vljepa_lab.world.captions import (
     event_key,

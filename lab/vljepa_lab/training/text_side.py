@@ -27,7 +27,7 @@ from vljepa_lab.training.loop import (
     make_optimizer,
 )
 from vljepa_lab.training.paraphrases import broader, meanings, named_meanings, together
-from vljepa_lab.training.trunk import rounded_trunk
+from vljepa_lab.training.text_trunk import rounded_trunk
 from vljepa_lab.world.captions import noun, object_names
 from vljepa_lab.world.wordings import wordings
 from vljepa_ros.models.vl_jepa.nano_heads import TextTrunk

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from vljepa_ros.files import atomic_write
 from vljepa_ros.models.vl_jepa.nano_heads import TextTrunk
 from vljepa_ros.models.vl_jepa.nano_text import TextTokenizer
 
@@ -36,9 +37,8 @@ class TextTable:
             "tokens": torch.cat([self._tokens[text] for text in texts if text in self._tokens]),
             "pooled": torch.stack([self._pooled[text] for text in texts]),
         }
-        part = file.with_suffix(".part")
-        torch.save(content, part)
-        part.replace(file)
+        with atomic_write(file) as out:
+            torch.save(content, out)
 
     def load(self, file: Path) -> None:
         """Take over what `save` wrote with the same trunk; nothing where the file is missing."""

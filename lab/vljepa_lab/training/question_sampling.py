@@ -93,7 +93,7 @@ def named_shape(text: str) -> str:
     return found.group(2) if found else ""
 
 
-def draw(
+def sample_questions(
     scene: Scene,
     last: int,
     count: int,
