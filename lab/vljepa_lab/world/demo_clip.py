@@ -64,11 +64,12 @@ def pick_seed(renderer: Renderer, first: int = FIRST_SEED, tries: int = 1000) ->
     best, best_score = first, -1.0
     for seed in range(first, first + tries):
         scene = Scene(renderer, seed, SPLIT, gap=GAP, first=3.0)
-        if not scene.room.shadows or scene.cast.lights < 0.5 or len(scene.cast.things) < 3:
+        objects = scene.world.objects
+        if not scene.room.shadows or scene.world.lights < 0.5 or len(objects) < 3:
             continue
         scene.advance(SECONDS)
         kinds = [e.kind for e in scene.events]
-        colors = {o.color for o in scene.cast.things}
+        colors = {o.color for o in objects}
         score = len(set(kinds)) + 3 * len(WANTED & set(kinds)) + len(colors)
         if score > best_score:
             best, best_score = seed, score

@@ -1,4 +1,4 @@
-"""The compiled MuJoCo model and its two renders: the picture, and which body each pixel shows."""
+"""The compiled MuJoCo model and its two renders: the image, and which body each pixel shows."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from vljepa_lab.world.assets import TEXTURE_SIZE, make_texture
-from vljepa_lab.world.model_xml import build_xml
+from vljepa_lab.world.mjcf import build_xml
 
 Array = npt.NDArray[np.float64]
-_HIDDEN_GROUP = 4
+Pair = tuple[float, float]
+_HIDDEN_GROUP = 4  # of geoms that are not drawn
 
 
 class WorldError(RuntimeError):
@@ -37,6 +38,11 @@ def _mujoco() -> Any:
             "the simulated world needs MuJoCo: pip install 'vljepa_lab[world]'"
         ) from error
     return mujoco
+
+
+def rounded_pair(v: Array) -> Pair:
+    """The two numbers of v, to three places."""
+    return round(float(v[0]), 3), round(float(v[1]), 3)
 
 
 def quat_x(a: float) -> Array:
@@ -83,11 +89,7 @@ class Renderer:
     """
 
     def __init__(
-        self,
-        width: int = 128,
-        height: int = 128,
-        textures: int = 0,
-        shadow_size: int = 256,
+        self, width: int = 128, height: int = 128, textures: int = 0, shadow_size: int = 256
     ) -> None:
         mujoco = _mujoco()
         self.width, self.height = width, height
@@ -115,7 +117,7 @@ class Renderer:
         }
         self._geoms = {m.body(b).name: np.flatnonzero(m.geom_bodyid == b) for b in range(m.nbody)}
         self._surfaces: dict[int, Array] = {}
-        self._bodies = {m.body(b).name: b for b in range(m.nbody)}
+        self.body_id = {m.body(b).name: b for b in range(m.nbody)}
 
     def close(self) -> None:
         """Free the render context."""
@@ -215,7 +217,7 @@ class Renderer:
         return uv
 
     def outline(self, body: str) -> Array:
-        """Points [N, 3] whose hull is the body, world frame, after `settle`."""
+        """Points [N, 3] whose hull is the body, world frame, after `update`."""
         out = []
         for g in self._geoms[body]:
             local = self._surface(int(g))
@@ -245,28 +247,53 @@ class Renderer:
         self._surfaces[g] = points
         return points
 
-    def settle(self) -> None:
+    def update(self) -> None:
         """Compute where everything is; needed after posing, before rendering."""
         self._mujoco.mj_kinematics(self.model, self.data)
         self._mujoco.mj_camlight(self.model, self.data)
         self._renderer.update_scene(self.data, "camera", self._option)
 
-    def picture(self) -> npt.NDArray[np.uint8]:
-        """RGB uint8 [height, width, 3] of what was settled."""
+    def render_image(self) -> npt.NDArray[np.uint8]:
+        """RGB uint8 [height, width, 3] of the last `update`."""
         return self._renderer.render()
 
-    def bodies(self) -> npt.NDArray[np.int32]:
-        """Body number of each pixel, int32 [height, width]; -1 where there is sky."""
+    def render_body_ids(self) -> npt.NDArray[np.int32]:
+        """Number of the body in each pixel, int32 [height, width]; -1 where there is sky."""
         self._renderer.enable_segmentation_rendering()
         pixels = self._renderer.render()
         self._renderer.disable_segmentation_rendering()
         ids = pixels[..., 0]
-        geom = np.where(ids >= 0, self.model.geom_bodyid[ids], -1)
-        return geom.astype(np.int32)
+        return np.where(ids >= 0, self.model.geom_bodyid[ids], -1).astype(np.int32)
 
-    def body_number(self, name: str) -> int:
-        """The number that `bodies` shows for a body."""
-        return self._bodies[name]
+    def visible_fraction(
+        self, body_ids: npt.NDArray[np.int32], body: str
+    ) -> tuple[Pair, Pair, float]:
+        """Where a body is in the image, and how much of it can be seen.
+
+        The fraction compares the box of the pixels that show the body, cut to the centre square,
+        with the box of its projection.
+
+        Args:
+            body_ids: [height, width], of `render_body_ids`.
+            body: its name.
+
+        Returns:
+            Centre and size of its box in units of half the height, and the fraction, 0..1.
+        """
+        corners = self.project(self.outline(body))
+        low, high = corners.min(0), corners.max(0)
+        size = high - low
+        height, width = body_ids.shape
+        mask = body_ids == self.body_id[body]
+        columns, rows = np.flatnonzero(mask.any(0)), np.flatnonzero(mask.any(1))
+        fraction = 0.0
+        if len(columns) and size[0] > 0:
+            scale = 2 / height
+            u0, u1 = (columns[0] - width / 2) * scale, (columns[-1] + 1 - width / 2) * scale
+            v0, v1 = rows[0] * scale - 1, (rows[-1] + 1) * scale - 1
+            inside = max(0.0, min(u1, 1.0) - max(u0, -1.0)) * max(0.0, v1 - v0)
+            fraction = min(1.0, inside / float(size[0] * size[1]))
+        return rounded_pair((low + high) / 2), rounded_pair(size), round(float(fraction), 2)
 
 
 _ANGLES = np.linspace(0, 2 * math.pi, 16, endpoint=False)

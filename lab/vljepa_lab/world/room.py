@@ -1,13 +1,17 @@
-"""The room of one scene: what stands where, its colours, lights and the camera's place."""
+"""The room of one scene: what stands where, its colours, its lights and its camera."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 
-from vljepa_lab.world.model_xml import DOOR_HEIGHT, DOOR_WIDTH, TABLE_HALF, TABLE_Y, TABLE_Z
+from vljepa_lab.world.mjcf import DOOR_HEIGHT, DOOR_WIDTH, TABLE_HALF, TABLE_Y, TABLE_Z
 from vljepa_lab.world.renderer import Array, Renderer
+
+_NOISE_STARTS = 8191  # a prime: places in the bank of noise at which an image's noise may start
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,8 @@ class Room:
     panes: tuple[tuple[str, Array, Array], ...] = ()
 
 
-def furnish(renderer: Renderer, rng: np.random.Generator, held_out: bool) -> Room:
-    """Draw a room and write it into the renderer.
+def draw_room(renderer: Renderer, rng: np.random.Generator, held_out: bool) -> Room:
+    """Draw the numbers of a room at random and write it into the renderer.
 
     Held-out rooms are deeper, have a window or a plant, which trained rooms never have, and other
     ranges of camera height and lens.
@@ -141,3 +145,27 @@ def furnish(renderer: Renderer, rng: np.random.Generator, held_out: bool) -> Roo
         noise=float(rng.uniform(0, 5)),
         shadows=bool(rng.random() < 0.3),
     )
+
+
+class Sensor:
+    """Exposure, white balance and sensor noise of one camera, as a table and a bank of noise.
+
+    Args:
+        room: has the three.
+        pixels: values of one image, width x height x 3.
+        seed: of the noise.
+    """
+
+    def __init__(self, room: Room, pixels: int, seed: int) -> None:
+        levels = np.arange(256)[:, None] * room.exposure * room.white_balance[None]
+        self._table = np.clip(levels, 0, 255).astype(np.uint8)[:, None, :]
+        rng = np.random.default_rng([seed, 1])
+        self._bank = np.rint(rng.normal(0, room.noise, pixels + _NOISE_STARTS)).astype(np.int16)
+        self._seed = seed
+
+    def __call__(self, image: npt.NDArray[np.uint8], t: float) -> npt.NDArray[np.uint8]:
+        """What the sensor makes of a rendered image at scene time `t`; same shape and type."""
+        offset = (round(t * 1000) * 7919 + self._seed) % _NOISE_STARTS
+        noise = self._bank[offset : offset + image.size].reshape(image.shape)
+        lit = cv2.LUT(image, self._table).astype(np.int16)
+        return np.clip(lit + noise, 0, 255).astype(np.uint8)

@@ -105,20 +105,20 @@ def test_states_agree_with_events(renderer: Renderer) -> None:
             if len(scene.events) == done or scene.present is not None:
                 continue
             done = len(scene.events)
-            event, cast = scene.events[-1], scene.cast
-            place = {o.name: o.place for o in cast.things}.get(event.object)
-            held = cast.held.name if cast.held else ""
+            event, world = scene.events[-1], scene.world
+            place = {o.name: o.place for o in world.objects}.get(event.object)
+            held = world.held.name if world.held else ""
             right = {
                 "pick up": held == event.object and place == "gripper",
                 "put down": held == "" and place == "table",
                 "drop": held == "" and place == "table",
                 "fall off": place == "floor",
-                "door opens": cast.door == 1,
-                "door closes": cast.door == 0,
-                "lights on": cast.lights == 1,
-                "lights off": cast.lights == 0,
-                "person enters": cast.person == 1,
-                "person leaves": cast.person == 0,
+                "door opens": world.door == 1,
+                "door closes": world.door == 0,
+                "lights on": world.lights == 1,
+                "lights off": world.lights == 0,
+                "person enters": world.person == 1,
+                "person leaves": world.person == 0,
             }
             assert right.get(event.kind, True), event
             checked.add(event.kind)
@@ -132,11 +132,11 @@ def test_boxes_in_the_image_lie_where_the_object_is_drawn(renderer: Renderer) ->
         scene = Scene(renderer, seed, "train")
         scene.advance(0.1)
         scene.render()
-        bodies = renderer.bodies()
-        for o, thing in zip(scene.state().objects, scene.cast.things, strict=True):
+        body_ids = renderer.render_body_ids()
+        for o, drawn in zip(scene.state().objects, scene.world.objects, strict=True):
             if o.visible < 0.9:
                 continue
-            rows, columns = np.nonzero(bodies == renderer.body_number(thing.body))
+            rows, columns = np.nonzero(body_ids == renderer.body_id[drawn.body])
             centre = ((columns.mean() + 0.5) / 32 - 1, (rows.mean() + 0.5) / 32 - 1)
             assert np.abs(np.subtract(centre, o.uv)).max() < 0.15
             checked += 1
@@ -146,10 +146,10 @@ def test_boxes_in_the_image_lie_where_the_object_is_drawn(renderer: Renderer) ->
 def test_never_trained_pairs_are_in_test_b_only(renderer: Renderer) -> None:
     for split in ("train", "val", "test_a"):
         for seed in range(25):
-            things = Scene(renderer, seed, split).cast.things
-            assert not {(o.color, o.shape) for o in things} & NEVER_TRAINED
-    things = [o for seed in range(40) for o in Scene(renderer, seed, "test_b").cast.things]
-    share = np.mean([(o.color, o.shape) in NEVER_TRAINED for o in things])
+            objects = Scene(renderer, seed, split).world.objects
+            assert not {(o.color, o.shape) for o in objects} & NEVER_TRAINED
+    objects = [o for seed in range(40) for o in Scene(renderer, seed, "test_b").world.objects]
+    share = np.mean([(o.color, o.shape) in NEVER_TRAINED for o in objects])
     assert 0.35 < share < 0.65
 
 
