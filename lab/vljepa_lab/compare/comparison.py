@@ -30,9 +30,8 @@ from vljepa_lab.compare.heads import (
     train,
 )
 from vljepa_lab.evaluation.bootstrap import scene_bootstrap
-from vljepa_lab.evaluation.quality.report import VQA_TASKS
 from vljepa_lab.evaluation.quality.scenes import records_of
-from vljepa_lab.evaluation.quality.tasks import draw
+from vljepa_lab.evaluation.quality.tasks import VQA_TASKS, draw
 from vljepa_lab.results import provenance, write_result
 from vljepa_lab.training.calibrate_folder import folder_parser, say
 from vljepa_lab.training.predictions import clip_tokens
@@ -84,11 +83,7 @@ def questions_of(
     `Question.task` is the name in the report."""
     for number, (record, scene) in enumerate(records_of(data, split, scenes)):
         for t, sample in draw(record, scene, seed, tasks):
-            (key,) = sample.truth
-            answer = sample.candidates[sample.keys.index(key)]
-            yield number, scene, t, Question(
-                sample.task, sample.question, answer, key, sample.candidates, sample.keys
-            )  # fmt: skip
+            yield number, scene, t, sample.as_question()
 
 
 def _evaluate(

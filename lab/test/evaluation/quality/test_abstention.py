@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from vljepa_lab.evaluation.quality.abstention import accuracy_coverage, at_threshold
+from vljepa_lab.evaluation.quality.calibration import accuracy_coverage, at_threshold
 
 
 def test_the_surest_answers_come_first():

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from vljepa_lab.evaluation.quality.blind import QuestionMajority
+from vljepa_lab.evaluation.quality.vqa import QuestionMajority
 
 
 def test_prefers_the_questions_own_majority_then_the_tasks():

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from vljepa_lab.evaluation.quality.events import shipped_detection, tell, told_rightly
+from vljepa_lab.evaluation.quality.captions import decode_stream, events_detected, shipped_detector
 from vljepa_lab.world.records import Event
 from vljepa_ros.engines.protocol import Generated
 from vljepa_ros.models.folder import load_config
@@ -29,7 +29,7 @@ def generate(embeddings: np.ndarray) -> list[Generated]:
 
 
 def test_a_perfect_model_is_right_but_for_the_time_that_confirming_takes():
-    told = tell(*stream(8), generate, CONFIG)
+    told = decode_stream(*stream(8), generate, CONFIG)
     assert told.right[:8] == (True,) * 8
     assert told.right[11:] == (True,) * 9
     assert told.decodes == 2
@@ -38,7 +38,7 @@ def test_a_perfect_model_is_right_but_for_the_time_that_confirming_takes():
 
 def test_the_gate_is_set_as_the_decoder_node_is():
     model = load_config(share_dir() / "models" / "nano")
-    detection = shipped_detection(model)
+    detection = shipped_detector(model)
     assert detection.clip == model.frame_interval * (model.clip_frames - 1)
     text = (share_dir() / "config" / "selective_decoder.yaml").read_text()
     for name in ("threshold", "settle", "smoothing", "release", "min_gap"):
@@ -46,7 +46,7 @@ def test_the_gate_is_set_as_the_decoder_node_is():
 
 
 def test_a_gate_that_never_opens_keeps_the_first_text():
-    told = tell(*stream(8), generate, AnchorDriftConfig(threshold=2.0))
+    told = decode_stream(*stream(8), generate, AnchorDriftConfig(threshold=2.0))
     assert told.right == (True,) * 8 + (False,) * 12
     assert told.decodes == 1
 
@@ -54,7 +54,7 @@ def test_a_gate_that_never_opens_keeps_the_first_text():
 def test_images_without_a_truth_are_not_judged():
     stamps, embeddings, valid = stream(8)
     valid[3] = []
-    assert len(tell(stamps, embeddings, valid, generate, CONFIG).right) == 19
+    assert len(decode_stream(stamps, embeddings, valid, generate, CONFIG).right) == 19
 
 
 def test_an_event_is_told_rightly_when_its_name_is_in_force_in_time():
@@ -62,6 +62,6 @@ def test_an_event_is_told_rightly_when_its_name_is_in_force_in_time():
     shown = ["nothing is happening"] * 10 + ["the door opens"] * 10
     opens, shut = Event("door opens", "", 3.0, 4.0), Event("door closes", "", 3.0, 4.0)
     early, cut = Event("door opens", "", 0.5, 1.0), Event("door opens", "", 8.0, 12.0)
-    assert told_rightly(stamps, shown, [opens, shut, early, cut]) == [True, False, False]
+    assert events_detected(stamps, shown, [opens, shut, early, cut]) == [True, False, False]
     ball = Event("roll", "red ball", 5.0, 6.0)
-    assert told_rightly(stamps, ["an object rolls across the table"] * 20, [ball]) == [True]
+    assert events_detected(stamps, ["an object rolls across the table"] * 20, [ball]) == [True]

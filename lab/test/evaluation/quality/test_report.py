@@ -4,15 +4,9 @@ import io
 
 import pytest
 
-from vljepa_lab.evaluation.quality.report import (
-    CARD_BEGIN,
-    Judged,
-    card_section,
-    fill_card,
-    macro,
-    print_table,
-    task_figures,
-)
+from vljepa_lab.evaluation.quality.figures import macro, task_figures
+from vljepa_lab.evaluation.quality.judgement import TaskAnswers
+from vljepa_lab.evaluation.quality.report import CARD_BEGIN, card_section, fill_card, print_table
 
 RESULT = {
     "model_id": "nano-abc",
@@ -37,7 +31,7 @@ RESULT = {
 
 
 def test_figures_of_known_answers():
-    judged = Judged(
+    judged = TaskAnswers(
         scenes=["a", "a", "b", "b"],
         right=[True, True, True, False],
         blind_majority=[True, False, False, False],
@@ -53,8 +47,8 @@ def test_figures_of_known_answers():
 
 
 def test_a_known_chance_level_stands_for_the_blind_answer():
-    assert task_figures(Judged(["a"], [True], chance=0.02))["blind"] == 0.02
-    assert task_figures(Judged(["a"], [True]))["blind"] is None
+    assert task_figures(TaskAnswers(["a"], [True], chance=0.02))["blind"] == 0.02
+    assert task_figures(TaskAnswers(["a"], [True]))["blind"] is None
 
 
 def test_macro_is_over_vqa_tasks_only():

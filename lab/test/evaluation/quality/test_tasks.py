@@ -109,7 +109,7 @@ def test_scenes_are_read_from_shards(tmp_path: Path):
 
 
 def test_decoded_events_accept_every_wording_and_tell_whether_the_object_is_named():
-    judged = DecodedEvents.empty()
+    judged = DecodedEvents()
     judged.judge(event_text("pick up", "red box", 3), True, "pick up", "red box")
     judged.judge(event_text("pick up", "", 1), True, "pick up", "red box")
     judged.judge(event_text("pick up", "blue box"), False, "pick up", "red box")

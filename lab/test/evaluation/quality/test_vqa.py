@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from vljepa_lab.evaluation.quality.samples import Sample
-from vljepa_lab.evaluation.quality.vqa import Answerer, SampledClip
+from vljepa_lab.evaluation.quality.tasks import Sample
+from vljepa_lab.evaluation.quality.vqa import Answerer, VqaQuery
 from vljepa_ros.engines.protocol import Clip, EncodedClip, Generated
 from vljepa_ros.models.config import Calibration, ModelConfig
 
@@ -71,8 +71,8 @@ def test_answers_scores_and_answers_that_do_not_look():
     engine = DirectionEngine(["red", "blue", "green"], blind="green")
     tokens = [engine.token("red"), engine.token("blue"), engine.token("red")]
     samples = [sample(), sample(), sample("which?", "k:green")]
-    asked = [SampledClip(t, s) for t, s in zip(tokens, samples, strict=True)]
-    asked[1] = SampledClip(tokens[1], samples[1], other=engine.token("red"))
+    asked = [VqaQuery(t, s) for t, s in zip(tokens, samples, strict=True)]
+    asked[1] = VqaQuery(tokens[1], samples[1], other=engine.token("red"))
     answered = Answerer(engine).answer(asked)
     assert [a.index for a in answered] == [0, 1, 0]
     assert [a.blind_index for a in answered] == [2, 2, 2]
@@ -91,7 +91,7 @@ def test_one_pass_for_each_question_and_texts_are_embedded_once():
     engine = DirectionEngine(["red", "blue", "green"], blind="green")
     answerer = Answerer(engine)
     for _ in range(2):
-        asked = [SampledClip(engine.token("red"), s) for s in [sample()] * 4 + [sample("which?")]]
+        asked = [VqaQuery(engine.token("red"), s) for s in [sample()] * 4 + [sample("which?")]]
         answerer.answer(asked)
     assert sorted(engine.encoded) == ["blue", "green", "red"]
     assert engine.passes.count(("what?", 4)) == 2

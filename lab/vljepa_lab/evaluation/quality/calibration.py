@@ -1,12 +1,25 @@
-"""Does a stated probability come true as often as it says? Expected calibration error (ECE)."""
+"""Does a stated probability come true as often as it says, what is gained by answering only when
+sure, and what happens on sets of candidates of which a third lack the right answer?"""
 
 from __future__ import annotations
 
 import math
+import random
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
+
+from vljepa_lab.evaluation.quality.judgement import Evaluation, StatedAnswers
+from vljepa_lab.evaluation.quality.vqa import Answerer
+from vljepa_lab.training.candidate_sets import CandidateSets
+from vljepa_ros.models.calibration import probabilities
+from vljepa_ros.models.config import Calibration
+
+Floats = NDArray[np.float64]
+
+SETS_PER_TASK = 2000
+_SETS_PER_ANSWER = 4  # at most
 
 
 @dataclass(frozen=True)
@@ -18,20 +31,19 @@ class ReliabilityBin:
     count: int
 
 
-def reliability_bins(
-    probabilities: ArrayLike, correct: ArrayLike, bins: int = 10
-) -> list[ReliabilityBin]:
+def reliability_bins(stated: ArrayLike, correct: ArrayLike, bins: int = 10) -> list[ReliabilityBin]:
     """Bins of equal mass, lowest probability first; fewer than `bins` where there are fewer
     samples.
 
-    :param probabilities: [n] stated probability of the answer given, 0..1.
-    :param correct: [n] 1 where the answer was right.
-    :raises ValueError: no samples, lengths that differ, a probability outside 0..1.
+    Args:
+        stated: [n] probability of the answer given, 0..1.
+        correct: [n] 1 where the answer was right.
+        bins: at most.
+
+    Raises:
+        ValueError: no samples, lengths that differ, a probability outside 0..1.
     """
-    stated = np.asarray(probabilities, dtype=np.float64).reshape(-1)
-    right = np.asarray(correct, dtype=np.float64).reshape(-1)
-    if stated.size == 0 or stated.size != right.size:
-        raise ValueError(f"{stated.size} probabilities and {right.size} outcomes: equal and > 0")
+    stated, right = _outcomes(stated, correct)
     if not (np.isfinite(stated).all() and stated.min() >= 0.0 and stated.max() <= 1.0 + 1e-6):
         raise ValueError(
             f"probabilities lie in {stated.min():.3g}..{stated.max():.3g}, allowed 0..1"
@@ -45,7 +57,7 @@ def reliability_bins(
 
 
 def expected_calibration_error(
-    probabilities: ArrayLike, correct: ArrayLike, bins: int = 10, debiased: bool = False
+    stated: ArrayLike, correct: ArrayLike, bins: int = 10, debiased: bool = False
 ) -> float:
     """Mean over equal-mass bins of |share right - stated probability|, weighted by samples.
 
@@ -54,7 +66,7 @@ def expected_calibration_error(
     taken off (Kumar, Liang, Ma 2019, "Verified uncertainty calibration", section 5, for the L1
     error).
     """
-    parts = reliability_bins(probabilities, correct, bins)
+    parts = reliability_bins(stated, correct, bins)
     total = sum(part.count for part in parts)
     error = 0.0
     for part in parts:
@@ -64,6 +76,88 @@ def expected_calibration_error(
             gap -= _folded_normal_mean(gap, deviation) - gap
         error += part.count / total * gap
     return max(error, 0.0)
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """share of the questions that were answered, 0..1; accuracy of those; threshold: least stated
+    probability among them."""
+
+    share: float
+    accuracy: float
+    threshold: float
+
+
+def accuracy_coverage(stated: ArrayLike, correct: ArrayLike, points: int = 20) -> list[Coverage]:
+    """The curve, from the surest answers to all of them, in `points` equal steps.
+
+    Args:
+        stated: [n] probability of each answer, n > 0.
+        correct: [n] 1 where it was right.
+        points: of the curve, at most.
+
+    Raises:
+        ValueError: no answers, or lengths that differ.
+    """
+    stated, right = _outcomes(stated, correct)
+    order = np.argsort(-stated, kind="stable")
+    means = np.cumsum(right[order]) / np.arange(1, stated.size + 1)
+    counts = sorted({max(1, round(stated.size * (i + 1) / points)) for i in range(points)})
+    return [
+        Coverage(count / stated.size, float(means[count - 1]), float(stated[order[count - 1]]))
+        for count in counts
+    ]
+
+
+def at_threshold(stated: ArrayLike, correct: ArrayLike, threshold: float) -> Coverage:
+    """Share answered and accuracy where answers below `threshold` are withheld.
+
+    The accuracy of no answers at all is 1: nothing wrong was said.
+    """
+    stated, right = _outcomes(stated, correct)
+    given = stated >= threshold
+    accuracy = float(right[given].mean()) if given.any() else 1.0
+    return Coverage(float(given.mean()), accuracy, threshold)
+
+
+def judge_open_sets(
+    done: Evaluation, answerer: Answerer, calibration: Calibration, seed: int
+) -> None:
+    """Ask the VQA samples again with SETS_PER_TASK random sets of candidates for each task, fewer
+    where there are few samples."""
+    rng = random.Random(seed)
+    questions = {
+        task: [sample.as_question() for sample, _ in stated.asked]
+        for task, stated in done.stated.items()
+    }
+    sets = CandidateSets(q for some in questions.values() for q in some[::5])
+    texts = list(
+        dict.fromkeys(t for some in questions.values() for q in some for t in q.candidates)
+    )
+    vectors = np.stack([answerer.known(text) for text in texts]) if texts else np.zeros((0, 0))
+    place = {text: index for index, text in enumerate(texts)}
+    for task in sorted(questions):
+        found = done.open_stated.setdefault(task, StatedAnswers())
+        for _ in range(min(SETS_PER_TASK, _SETS_PER_ANSWER * len(questions[task]))):
+            index = rng.randrange(len(questions[task]))
+            drawn = sets.draw(questions[task][index], rng)
+            if drawn is None:
+                continue
+            rows = vectors[[place[text] for text in drawn.texts]]
+            each, none = probabilities(rows @ done.stated[task].asked[index][1], calibration)
+            best = int(each.argmax())
+            found.alone.append(float(each[best]))
+            found.right.append(best == drawn.right)
+            done.lacking.append((none, drawn.right < 0))
+
+
+def _outcomes(stated: ArrayLike, correct: ArrayLike) -> tuple[Floats, Floats]:
+    """Both as [n] float64; ValueError where the lengths differ or are 0."""
+    values = np.asarray(stated, dtype=np.float64).reshape(-1)
+    right = np.asarray(correct, dtype=np.float64).reshape(-1)
+    if values.size == 0 or values.size != right.size:
+        raise ValueError(f"{values.size} probabilities and {right.size} outcomes: equal and > 0")
+    return values, right
 
 
 def _folded_normal_mean(mean: float, deviation: float) -> float:

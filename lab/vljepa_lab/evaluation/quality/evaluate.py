@@ -6,39 +6,44 @@ Each image passes the X-Encoder once; all questions, controls and streams use it
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_lab.evaluation.quality.blind import QuestionMajority
-from vljepa_lab.evaluation.quality.events import shipped_detection, tell, told_rightly
+from vljepa_lab.evaluation.quality.calibration import judge_open_sets
+from vljepa_lab.evaluation.quality.captions import (
+    decode_stream,
+    events_detected,
+    shipped_detector,
+)
 from vljepa_lab.evaluation.quality.figures import figures_of
 from vljepa_lab.evaluation.quality.judgement import Evaluation, Moment
-from vljepa_lab.evaluation.quality.open_sets import judge_open_sets
-from vljepa_lab.evaluation.quality.report import VQA_TASKS
-from vljepa_lab.evaluation.quality.retrieval_task import judge_retrieval
-from vljepa_lab.evaluation.quality.samples import Sample
+from vljepa_lab.evaluation.quality.retrieval import judge_retrieval
 from vljepa_lab.evaluation.quality.scenes import SceneVideo, encode_scenes, records_of, scenes_of
 from vljepa_lab.evaluation.quality.tasks import (
     TASKS,
+    VQA_TASKS,
+    Sample,
     calibration_rows,
     draw,
     splits_of,
     training_rows,
 )
-from vljepa_lab.evaluation.quality.vqa import Answerer, SampledClip
+from vljepa_lab.evaluation.quality.vqa import Answerer, QuestionMajority, VqaQuery
 from vljepa_lab.world.captions import event_text, state_keys, valid_texts
 from vljepa_lab.world.records import clip_event
 from vljepa_ros.engines.protocol import Engine
 
 Floats = NDArray[np.float32]
 BLIND_SPLIT = "val"  # scenes whose questions the blind majority is learned from
-SCENES_AT_ONCE = 8  # through the X-Encoder
-SCENES_TOGETHER = 48  # whose questions are put together: those of equal words share a pass
-CONTROLLED = 4  # each so many-th question is asked about another scene's clip as well
+ENCODED_SCENES = 8  # through the X-Encoder together
+ASKED_SCENES = 48  # whose questions are put together: those of equal words share a pass
+CONTROL_INTERVAL = 4  # each so many-th question is asked about another scene's clip as well
+_DECODED = 64  # embeddings in one pass of the Y-Decoder
 
 
 def evaluate(
@@ -52,155 +57,145 @@ def evaluate(
 ) -> tuple[dict[str, Any], Evaluation]:
     """Evaluate and return the JSON object and what it was made from.
 
-    :param data: folder with the splits `test_a`, `test_b` and `val` (whose questions alone are
-        used).
-    :param scenes: of each split, at most.
-    :param progress: told (split, scenes done, scenes in all).
-    :param blind: accuracy by task of a Predictor that was trained with visual tokens zeroed.
-    :raises FileNotFoundError: a split is missing.
+    Args:
+        engine: to be judged.
+        data: folder with the splits `test_a`, `test_b` and `val` (whose questions alone are used).
+        scenes: of each split, at most.
+        tasks: names of `TASKS`.
+        seed: of the questions drawn.
+        progress: receives (split, scenes done, scenes in all).
+        blind: accuracy by task of a Predictor that was trained with visual tokens zeroed.
+
+    Raises:
+        FileNotFoundError: a split is missing.
     """
-    wanted = frozenset(tasks)
-    done = Evaluation()
-    majority = QuestionMajority()
+    run = _Run(engine, frozenset(tasks), seed)
     for record, scene in records_of(data, BLIND_SPLIT, scenes):
-        majority.learn(training_rows(record, scene, seed))
-    answerer = Answerer(engine)
-    for split in splits_of(wanted):
-        counted = 0
-        group: list[tuple[SceneVideo, list[Floats]]] = []
-        for videos in _groups(scenes_of(data, split, scenes)):
-            group += zip(videos, encode_scenes(engine, videos), strict=True)
-            counted += len(videos)
-            if len(group) >= SCENES_TOGETHER:
-                _evaluate_group(engine, answerer, majority, group, wanted, seed, done)
-                group = []
-            progress(split, counted, scenes)
-        if group:
-            _evaluate_group(engine, answerer, majority, group, wanted, seed, done)
-        done.scenes[split] = counted
-    if "decoded_event" in wanted and done.moments:
-        _judge_decoder(engine, done)
-    if done.moments:
-        judge_retrieval(answerer, engine.config, done, wanted, seed)
-    judge_open_sets(done, answerer, engine.config.calibration, seed)
-    return figures_of(engine, answerer, done, seed, blind or {}), done
+        run.majority.learn(training_rows(record, scene, seed))
+    for split in splits_of(run.tasks):
+        videos = scenes_of(data, split, scenes)
+        while group := list(run.encoded(islice(videos, ASKED_SCENES), split, scenes, progress)):
+            run.ask(group)
+            for video, tokens in group:
+                if video.split == "test_a":
+                    run.watch(video, tokens)
+    run.finish()
+    return figures_of(engine, run.answerer, run.done, seed, blind or {}), run.done
 
 
-def _groups(videos: Iterable[SceneVideo]) -> Iterable[list[SceneVideo]]:
-    group: list[SceneVideo] = []
-    for video in videos:
-        group.append(video)
-        if len(group) == SCENES_AT_ONCE:
-            yield group
-            group = []
-    if group:
-        yield group
+Encoded = tuple[SceneVideo, list[Floats]]  # visual tokens [N, D] of each clip
 
 
-def _evaluate_group(
-    engine: Engine,
-    answerer: Answerer,
-    majority: QuestionMajority,
-    group: list[tuple[SceneVideo, list[Floats]]],
-    wanted: frozenset[str],
-    seed: int,
-    done: Evaluation,
-) -> None:
-    first = engine.config.clip_frames - 1
-    asked: list[SampledClip] = []
-    scenes: list[str] = []
-    for place, (video, tokens) in enumerate(group):
-        other = group[(place + 1) % len(group)][1]
-        for t, sample in draw(video.record, video.scene, seed, wanted):
-            control = _chosen(t, sample, video.scene) and len(group) > 1
-            elsewhere = other[min(t - first, len(other) - 1)] if control else None
-            asked.append(SampledClip(tokens[t - first], sample, elsewhere))
-            scenes.append(video.scene)
-    for one, scene, answered in zip(asked, scenes, answerer.answer(asked), strict=True):
-        sample = one.sample
-        blind = majority.answer(sample.task, sample.question, sample.keys)
-        done.add(sample, scene, answered, blind)
-        if sample.task == "unseen_action":
-            done.ceiling.append(_told_by_text_alone(answerer, sample))
-    more = [
-        SampledClip(tokens[t - first], sample)
-        for video, tokens in group
-        if video.split == "test_a"
-        for t, sample in calibration_rows(
-            video.record, video.scene, seed, wanted & frozenset(VQA_TASKS)
-        )
-    ]
-    for one, answered in zip(more, answerer.answer(more), strict=True):
-        done.stated[one.sample.task].add(one.sample, answered)
-    for video, tokens in group:
-        if video.split == "test_a":
-            _watch(engine, video, tokens, wanted, done)
+class _Run:
+    """One evaluation in progress."""
+
+    def __init__(self, engine: Engine, tasks: frozenset[str], seed: int) -> None:
+        self.engine, self.tasks, self.seed = engine, tasks, seed
+        self.done = Evaluation()
+        self.majority = QuestionMajority()
+        self.answerer = Answerer(engine)
+        self._first = engine.config.clip_frames - 1  # frame at which the first clip ends
+
+    def encoded(
+        self,
+        videos: Iterable[SceneVideo],
+        split: str,
+        total: int,
+        progress: Callable[[str, int, int], None],
+    ) -> Iterator[Encoded]:
+        """Scenes with their visual tokens."""
+        videos = iter(videos)
+        while some := list(islice(videos, ENCODED_SCENES)):
+            yield from zip(some, encode_scenes(self.engine, some), strict=True)
+            self.done.scenes[split] = self.done.scenes.get(split, 0) + len(some)
+            progress(split, self.done.scenes[split], total)
+
+    def ask(self, group: list[Encoded]) -> None:
+        """All questions about some scenes; controls see the clip of the next scene."""
+        queries: list[VqaQuery] = []
+        scenes: list[str] = []
+        rare: list[VqaQuery] = []
+        for place, (video, tokens) in enumerate(group):
+            other = group[(place + 1) % len(group)][1]
+            for t, sample in draw(video.record, video.scene, self.seed, self.tasks):
+                control = len(group) > 1 and _is_control(t, sample, video.scene)
+                elsewhere = other[min(t - self._first, len(other) - 1)] if control else None
+                queries.append(VqaQuery(tokens[t - self._first], sample, elsewhere))
+                scenes.append(video.scene)
+            if video.split == "test_a":
+                vqa = self.tasks & frozenset(VQA_TASKS)
+                rows = calibration_rows(video.record, video.scene, self.seed, vqa)
+                rare += [VqaQuery(tokens[t - self._first], sample) for t, sample in rows]
+        answers = self.answerer.answer(queries)
+        for query, scene, answer in zip(queries, scenes, answers, strict=True):
+            sample = query.sample
+            majority = self.majority.answer(sample.task, sample.question, sample.keys)
+            self.done.add(sample, scene, answer, majority)
+            if sample.task == "unseen_action":
+                self.done.ceiling.append(self._text_alone_is_right(sample))
+        for query, answer in zip(rare, self.answerer.answer(rare), strict=True):
+            self.done.stated[query.sample.task].add(query.sample, answer)
+
+    def watch(self, video: SceneVideo, tokens: list[Floats]) -> None:
+        """The stream as the decoder node sees it, and the moments whose event is known."""
+        decodes = "decoded_event" in self.tasks
+        if not decodes and not any(task.startswith("retrieval") for task in self.tasks):
+            return
+        engine, done = self.engine, self.done
+        embeddings = engine.embed(tokens, engine.config.default_query)
+        stamps = video.stamps[self._first :]
+        states = video.record.states[self._first :]
+        if decodes:
+            valid = [valid_texts(video.record.events, state) for state in states]
+            config = shipped_detector(engine.config)
+            stream = decode_stream(stamps, embeddings, valid, engine.generate, config)
+            detected = events_detected(stamps, stream.shown, video.record.events)
+            for answers, right in ((done.text_right, stream.right),
+                                   (done.events_detected, detected)):  # fmt: skip
+                answers.right += right
+                answers.scenes += [video.scene] * len(right)
+            done.decodes += stream.decodes
+            done.seconds += stamps[-1] - stamps[0]
+        for place, (clip, embedding) in enumerate(zip(tokens, embeddings, strict=True)):
+            seen = clip_event(video.record, self._first + place)
+            if seen.kind is not None:
+                keys = [k for k in state_keys(states[place]) if not k.startswith("held")]
+                kept = clip.astype(np.float16)
+                done.moments.append(
+                    Moment(video.scene, embedding, seen.kind, seen.object, kept, tuple(keys))
+                )
+
+    def finish(self) -> None:
+        """Judge what needs all scenes."""
+        if "decoded_event" in self.tasks and self.done.moments:
+            self._judge_decoder()
+        if self.done.moments:
+            judge_retrieval(self.answerer, self.engine.config, self.done, self.tasks, self.seed)
+        judge_open_sets(self.done, self.answerer, self.engine.config.calibration, self.seed)
+
+    def _text_alone_is_right(self, sample: Sample) -> bool:
+        """Whether the true action's trained text is nearest to its own unseen wording: what the
+        text side alone allows with perfect vision."""
+        (true,) = sample.truth
+        text = self.answerer.known(event_text(true.removeprefix("event:")))
+        return sample.right(int((self.answerer.embedded(sample.candidates) @ text).argmax()))
+
+    def _judge_decoder(self) -> None:
+        moments, decoded = self.done.moments, self.done.decoded
+        judged = self.done.judged["decoded_event"]
+        kinds = [(moment.kind, moment.name) for moment in moments]
+        usual = max(set(kinds), key=lambda pair: (kinds.count(pair), pair))
+        for start in range(0, len(moments), _DECODED):
+            part = moments[start : start + _DECODED]
+            texts = self.engine.generate(np.stack([moment.embedding for moment in part]))
+            for moment, generated in zip(part, texts, strict=True):
+                decoded.judge(generated.text, generated.decoded, moment.kind, moment.name)
+        judged.scenes = [moment.scene for moment in moments]
+        judged.blind_majority = [pair == usual for pair in kinds]
+        judged.right = list(decoded.right)
 
 
-def _chosen(t: int, sample: Sample, scene: str) -> bool:
+def _is_control(t: int, sample: Sample, scene: str) -> bool:
     """Whether this question is asked about another clip too: the same each time."""
     words = f"{scene} {t} {sample.task} {sample.question}"
-    return hashlib.blake2b(words.encode(), digest_size=1).digest()[0] % CONTROLLED == 0
-
-
-def _watch(
-    engine: Engine,
-    video: SceneVideo,
-    tokens: list[Floats],
-    wanted: frozenset[str],
-    done: Evaluation,
-) -> None:
-    """The stream as the decoder node sees it, and the moments whose event is known."""
-    first = engine.config.clip_frames - 1
-    if not any(task == "decoded_event" or task.startswith("retrieval") for task in wanted):
-        return
-    embeddings = engine.embed(tokens, engine.config.default_query)
-    if "decoded_event" in wanted:
-        stamps = video.stamps[first:]
-        states = video.record.states[first:]
-        valid = [valid_texts(video.record.events, state) for state in states]
-        told = tell(stamps, embeddings, valid, engine.generate, shipped_detection(engine.config))
-        done.told += told.right
-        done.told_scenes += [video.scene] * len(told.right)
-        noticed = told_rightly(stamps, told.shown, video.record.events)
-        done.events_told += noticed
-        done.events_scenes += [video.scene] * len(noticed)
-        done.decodes += told.decodes
-        done.seconds += stamps[-1] - stamps[0]
-    for place, (clip, embedding) in enumerate(zip(tokens, embeddings, strict=True)):
-        seen = clip_event(video.record, first + place)
-        if seen.kind is not None:
-            keys = state_keys(video.record.states[first + place])
-            states_known = tuple(key for key in keys if not key.startswith("held"))
-            done.moments.append(
-                Moment(
-                    video.scene,
-                    embedding,
-                    seen.kind,
-                    seen.object,
-                    clip.astype(np.float16),
-                    states_known,
-                )
-            )
-
-
-def _told_by_text_alone(answerer: Answerer, sample: Sample) -> bool:
-    """Whether the true action's trained text is nearest to its own unseen wording: what the text
-    side alone allows with perfect vision."""
-    (true,) = sample.truth
-    text = answerer.known(event_text(true.removeprefix("event:")))
-    return sample.right(int((answerer.embedded(sample.candidates) @ text).argmax()))
-
-
-def _judge_decoder(engine: Engine, done: Evaluation) -> None:
-    judged = done.judged["decoded_event"]
-    kinds = [(moment.kind, moment.name) for moment in done.moments]
-    usual = max(set(kinds), key=lambda pair: (kinds.count(pair), pair))
-    for start in range(0, len(done.moments), 64):
-        part = done.moments[start : start + 64]
-        texts = engine.generate(np.stack([moment.embedding for moment in part]))
-        for moment, generated in zip(part, texts, strict=True):
-            done.decoded.judge(generated.text, generated.decoded, moment.kind, moment.name)
-            judged.scenes.append(moment.scene)
-            judged.blind_majority.append((moment.kind, moment.name) == usual)
-    judged.right = list(done.decoded.right)
+    return hashlib.blake2b(words.encode(), digest_size=1).digest()[0] % CONTROL_INTERVAL == 0

@@ -9,16 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_lab.evaluation.quality.captions import DecodedEvents
-from vljepa_lab.evaluation.quality.report import VQA_TASKS, Judged
-from vljepa_lab.evaluation.quality.samples import Sample
-from vljepa_lab.evaluation.quality.vqa import Answered
+from vljepa_lab.evaluation.quality.tasks import VQA_TASKS, Sample
+from vljepa_lab.evaluation.quality.vqa import VqaAnswer
 
 
 @dataclass(frozen=True)
 class Moment:
-    """A clip whose event is known. embedding: [D] of the answer to the default query. tokens:
-    visual tokens, [N, D] float16. kind, name: event and object. states: keys of what else is known
-    of it."""
+    """A clip whose event is known.
+
+    embedding: [D] of the answer to the default query. kind, name: event and object. tokens: visual
+    tokens, [N, D] float16. states: keys of what else is known of it.
+    """
 
     scene: str
     embedding: NDArray[np.float32]
@@ -29,8 +30,37 @@ class Moment:
 
 
 @dataclass
-class Stated:
-    """Probabilities that were stated of answers of one task, and whether these were right.
+class TaskAnswers:
+    """Answers of one task, judged; lists of equal length, one entry for each sample.
+
+    scenes: id of the scene. right, blind_majority, blind_zeroed: whether the model, the
+    question-string majority and the Predictor with visual tokens zeroed were right; blind lists
+    may be empty for a task with a known chance level instead. other_clip: whether the answer is
+    the same from another scene's clip, for a part of the samples.
+    """
+
+    scenes: list[str] = field(default_factory=list)
+    right: list[bool] = field(default_factory=list)
+    blind_majority: list[bool] = field(default_factory=list)
+    blind_zeroed: list[bool] = field(default_factory=list)
+    other_clip: list[bool] = field(default_factory=list)
+    chance: float | None = None
+
+    def blind_by(self, trained: float | None = None) -> dict[str, float]:
+        """What is reached without looking, by who answers: question-string `majority`, the
+        Predictor with visual tokens `zeroed`, one `trained` with them zeroed, `chance`."""
+        parts = {"majority": self.blind_majority, "zeroed": self.blind_zeroed}
+        shares = {name: float(np.mean(part)) for name, part in parts.items() if part}
+        if trained is not None and shares:
+            shares["trained"] = trained
+        if self.chance is not None:
+            shares["chance"] = self.chance
+        return shares
+
+
+@dataclass
+class StatedAnswers:
+    """Probabilities that were stated of answers, and whether these were right.
 
     given: that the answer is right, if one of the candidates is. alone: that it is right. asked:
     the samples with the predicted answers, to ask again with other candidates.
@@ -41,58 +71,65 @@ class Stated:
     right: list[bool] = field(default_factory=list)
     asked: list[tuple[Sample, NDArray[np.float32]]] = field(default_factory=list)
 
-    def add(self, sample: Sample, answered: Answered) -> None:
+    def add(self, sample: Sample, answer: VqaAnswer) -> None:
         """Take in one answer."""
-        self.given.append(answered.score / max(1.0 - answered.none, 1e-12))
-        self.alone.append(answered.score)
-        self.right.append(sample.right(answered.index))
-        self.asked.append((sample, answered.vector))
+        self.given.append(answer.score / max(1.0 - answer.none, 1e-12))
+        self.alone.append(answer.score)
+        self.right.append(sample.right(answer.index))
+        self.asked.append((sample, answer.vector))
+
+    @staticmethod
+    def joined(parts: dict[str, StatedAnswers]) -> StatedAnswers:
+        """The answers of all tasks in one."""
+        joined = StatedAnswers()
+        for part in parts.values():
+            joined.given += part.given
+            joined.alone += part.alone
+            joined.right += part.right
+        return joined
 
 
 @dataclass
 class Evaluation:
-    """Everything that was judged. told: whether the robot's text was true, image by image;
-    events_told: whether it named an event, event by event. seconds: of the streams that were told.
-    ceiling: whether text alone finds an unseen wording's action."""
+    """Everything that was judged.
 
-    judged: defaultdict[str, Judged] = field(default_factory=lambda: defaultdict(Judged))
-    stated: defaultdict[str, Stated] = field(default_factory=lambda: defaultdict(Stated))
+    judged, stated, best_five: by task. actions: kinds, (true, answered). text_right: whether the
+    robot's text was true, image by image; events_detected: whether it named an event, event by
+    event. decodes, seconds: of the streams that were decoded. ceiling: whether text alone finds an
+    unseen wording's action. lacking: (stated, true) that the right answer is not among the
+    candidates.
+    """
+
+    judged: defaultdict[str, TaskAnswers] = field(default_factory=lambda: defaultdict(TaskAnswers))
+    stated: defaultdict[str, StatedAnswers] = field(
+        default_factory=lambda: defaultdict(StatedAnswers)
+    )
+    open_stated: dict[str, StatedAnswers] = field(default_factory=dict)
     best_five: defaultdict[str, list[bool]] = field(default_factory=lambda: defaultdict(list))
-    actions: list[tuple[str, str]] = field(default_factory=list)  # (true, answered) kinds
+    actions: list[tuple[str, str]] = field(default_factory=list)
     moments: list[Moment] = field(default_factory=list)
-    decoded: DecodedEvents = field(default_factory=DecodedEvents.empty)
-    told: list[bool] = field(default_factory=list)
-    told_scenes: list[str] = field(default_factory=list)
-    events_told: list[bool] = field(default_factory=list)
-    events_scenes: list[str] = field(default_factory=list)
+    decoded: DecodedEvents = field(default_factory=DecodedEvents)
+    text_right: TaskAnswers = field(default_factory=TaskAnswers)
+    events_detected: TaskAnswers = field(default_factory=TaskAnswers)
     decodes: int = 0
     seconds: float = 0.0
     scenes: dict[str, int] = field(default_factory=dict)
     ceiling: list[bool] = field(default_factory=list)
-    open_stated: dict[str, Stated] = field(default_factory=dict)
-    lacking: list[tuple[float, bool]] = field(default_factory=list)  # (stated, true)
+    lacking: list[tuple[float, bool]] = field(default_factory=list)
 
-    def add(self, sample: Sample, scene: str, answered: Answered, majority: int) -> None:
+    def add(self, sample: Sample, scene: str, answer: VqaAnswer, majority: int) -> None:
         """Judge one answer."""
         judged = self.judged[sample.task]
         judged.scenes.append(scene)
-        judged.right.append(sample.right(answered.index))
+        judged.right.append(sample.right(answer.index))
         judged.blind_majority.append(sample.right(majority))
-        judged.blind_zeroed.append(sample.right(answered.blind_index))
-        if answered.other_index >= 0:
-            judged.other_clip.append(sample.right(answered.other_index))
+        judged.blind_zeroed.append(sample.right(answer.blind_index))
+        if answer.other_index >= 0:
+            judged.other_clip.append(sample.right(answer.other_index))
         if sample.task in VQA_TASKS:
-            self.stated[sample.task].add(sample, answered)
+            self.stated[sample.task].add(sample, answer)
         if len(sample.candidates) > 5:
-            self.best_five[sample.task].append(answered.rank <= 5)
+            self.best_five[sample.task].append(answer.rank <= 5)
         if sample.task == "action":
             (true,) = sample.truth
-            self.actions.append((true, sample.keys[answered.index]))
-
-    def whole_sets(self) -> tuple[list[float], list[bool]]:
-        """Probabilities and outcomes of all VQA answers, the right one being among the
-        candidates."""
-        return (
-            [value for one in self.stated.values() for value in one.given],
-            [value for one in self.stated.values() for value in one.right],
-        )
+            self.actions.append((true, sample.keys[answer.index]))

@@ -10,18 +10,28 @@ from typing import Any
 import numpy as np
 
 from vljepa_lab.evaluation.quality.calibration import reliability_bins
-from vljepa_lab.evaluation.quality.judgement import Evaluation
+from vljepa_lab.evaluation.quality.judgement import Evaluation, StatedAnswers
+from vljepa_lab.evaluation.style import (
+    BLUE,
+    GREY,
+    INK,
+    ORANGE,
+    PALE_BLUE,
+    new_figure,
+    save_figure,
+    style_axes,
+)
 from vljepa_lab.world.records import ACTIONS
 
-INK, BLUE, GREY, ORANGE = "#1f2933", "#2563a8", "#9aa5b1", "#c2410c"
+WHOLE_SETS, OPEN_SETS = "answer is among the candidates", "a third of the sets lacks it"
 
 
 def write_plots(evaluation: Evaluation, result: Mapping[str, Any], folder: Path) -> list[Path]:
     """Write what there is data for and return the files.
 
-    :raises OSError: the folder cannot be written.
+    Raises:
+        OSError: the folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     written = []
     if evaluation.actions:
         written.append(_confusion(evaluation.actions, folder / "confusion_actions.png"))
@@ -33,15 +43,6 @@ def write_plots(evaluation: Evaluation, result: Mapping[str, Any], folder: Path)
     return written
 
 
-def _figure(width: float, height: float) -> Any:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
-
-
 def _confusion(answers: list[tuple[str, str]], path: Path) -> Path:
     """Rows: the true action; columns: the answer; shares of each row."""
     names = {f"event:{kind}": place for place, kind in enumerate(ACTIONS)}
@@ -49,7 +50,7 @@ def _confusion(answers: list[tuple[str, str]], path: Path) -> Path:
     for true, answered in answers:
         counts[names[true], names[answered]] += 1
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure = _figure(9.5, 8.5)
+    figure = new_figure(9.5, 8.5)
     axes = figure.add_subplot()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, column in zip(*np.nonzero(shares >= 0.005), strict=True):
@@ -66,21 +67,18 @@ def _confusion(answers: list[tuple[str, str]], path: Path) -> Path:
     axes.set_yticks(range(len(ACTIONS)), labels)
     axes.set_xticks(range(len(ACTIONS)), ACTIONS, rotation=50, ha="right", rotation_mode="anchor")
     axes.set(xlabel="answered", ylabel="true (clips)", title="Actions, % of each row")
-    figure.savefig(path)
-    return path
+    return save_figure(figure, path)
 
 
 def _reliability(evaluation: Evaluation, result: Mapping[str, Any], path: Path) -> Path:
     """Left: all answers, whole and random sets; right: each task by itself."""
-    figure = _figure(11.5, 5.8)
+    figure = new_figure(11.5, 5.8)
     every, single = figure.subplots(1, 2)
-    stated, right = evaluation.whole_sets()
-    sets = [("answer is among the candidates", stated, right, result["ece_debiased"], BLUE)]
+    whole = StatedAnswers.joined(evaluation.stated)
+    sets = [(WHOLE_SETS, whole.given, whole.right, result["ece_debiased"], BLUE)]
     if evaluation.open_stated:
-        alone = [value for one in evaluation.open_stated.values() for value in one.alone]
-        outcome = [value for one in evaluation.open_stated.values() for value in one.right]
-        label = "a third of the sets lacks it"
-        sets.append((label, alone, outcome, result["ece_open"], ORANGE))
+        drawn = StatedAnswers.joined(evaluation.open_stated)
+        sets.append((OPEN_SETS, drawn.alone, drawn.right, result["ece_open"], ORANGE))
     for label, values, outcomes, ece, colour in sets:
         bins = reliability_bins(values, outcomes)
         error = [1.96 * np.sqrt(max(b.accuracy * (1 - b.accuracy), 1e-9) / b.count) for b in bins]
@@ -108,19 +106,18 @@ def _reliability(evaluation: Evaluation, result: Mapping[str, Any], path: Path) 
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
         axes.set(xlim=(0, 1.02), ylim=(0, 1.02), title=title)
         axes.set(xlabel="stated probability of the answer", ylabel="share that was right")
-        axes.grid(color="#e4e7eb")
+        style_axes(axes)
         axes.legend(frameon=False, fontsize=8)
-    figure.savefig(path)
-    return path
+    return save_figure(figure, path)
 
 
 def _coverage(result: Mapping[str, Any], path: Path) -> Path:
     """Accuracy over the share of questions answered, the surest ones first."""
-    figure = _figure(6.6, 5.2)
+    figure = new_figure(6.6, 5.2)
     axes = figure.add_subplot()
-    curves = [("answer is among the candidates", result["coverage"], BLUE)]
+    curves = [(WHOLE_SETS, result["coverage"], BLUE)]
     if "open_sets" in result:
-        curves.append(("a third of the sets lacks it", result["open_sets"]["coverage"], ORANGE))
+        curves.append((OPEN_SETS, result["open_sets"]["coverage"], ORANGE))
     for label, curve, colour in curves:
         axes.plot([c["share"] for c in curve], [c["accuracy"] for c in curve], marker=".",
                   color=colour, label=label)  # fmt: skip
@@ -128,18 +125,17 @@ def _coverage(result: Mapping[str, Any], path: Path) -> Path:
                  label=f"probability of {result['abstain_below']:g} and more")  # fmt: skip
     axes.set(xlim=(0, 1.02), ylim=(None, 1.01), title="Answering only when sure")
     axes.set(xlabel="share of questions answered", ylabel="share of the answers that was right")
-    axes.grid(color="#e4e7eb")
+    style_axes(axes)
     axes.legend(frameon=False)
-    figure.savefig(path)
-    return path
+    return save_figure(figure, path)
 
 
 def _tasks(result: Mapping[str, Any], path: Path) -> Path:
     tasks = list(result["tasks"].items())
-    figure = _figure(9, 0.36 * len(tasks) + 1.4)
+    figure = new_figure(9, 0.36 * len(tasks) + 1.4)
     axes = figure.add_subplot()
     for row, (_, task) in enumerate(tasks):
-        axes.barh(row, task["accuracy"], color="#bcd4f0", height=0.62)
+        axes.barh(row, task["accuracy"], color=PALE_BLUE, height=0.62)
         axes.plot(task["ci"], [row, row], color=BLUE, linewidth=2.2)
         if task["blind"] is not None:
             axes.plot([task["blind"]] * 2, [row - 0.36, row + 0.36], color=ORANGE, linewidth=2.2)
@@ -148,7 +144,5 @@ def _tasks(result: Mapping[str, Any], path: Path) -> Path:
     axes.invert_yaxis()
     axes.set(xlim=(0, 1), xlabel="accuracy; blue line: 95% interval; orange: blind baseline")
     axes.set_title(f"{result['model_id']}, held-out scenes")
-    axes.grid(axis="x", color="#e4e7eb")
-    axes.set_axisbelow(True)
-    figure.savefig(path)
-    return path
+    style_axes(axes, grid="x")
+    return save_figure(figure, path)

@@ -1,110 +1,20 @@
-"""From judged answers to figures: the JSON object, the table and the model card's section."""
+"""The table of `vljepa eval` and the model card's section."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import IO, Any
 
-import numpy as np
+from rich.console import Console
+from rich.table import Table
 
-from vljepa_lab.evaluation.bootstrap import scene_bootstrap
-
-# The mean over these is macro_vqa; the other tasks are variants of them or no questions.
-VQA_TASKS = (
-    "door",
-    "lights",
-    "person",
-    "action",
-    "event",
-    "colour",
-    "count",
-    "exists",
-    "side",
-    "holding_anything",
-    "held",
-    "moved",
-)
 CARD_BEGIN = "<!-- generated from `vljepa eval`: begin -->"
 CARD_END = "<!-- generated from `vljepa eval`: end -->"
 
 
-@dataclass
-class Judged:
-    """Answers of one task, judged; lists of equal length, one entry for each sample.
-
-    scenes: id of the scene. right, blind_majority, blind_zeroed: whether the model, the
-    question-string majority and the Predictor with visual tokens zeroed were right; blind lists
-    may be empty for a task with a known chance level instead. other_clip: whether the answer is
-    the same from another scene's clip, for a part of the samples.
-    """
-
-    scenes: list[str] = field(default_factory=list)
-    right: list[bool] = field(default_factory=list)
-    blind_majority: list[bool] = field(default_factory=list)
-    blind_zeroed: list[bool] = field(default_factory=list)
-    other_clip: list[bool] = field(default_factory=list)
-    chance: float | None = None
-
-    def blind_by(self, trained: float | None = None) -> dict[str, float]:
-        """What is reached without looking, by who answers: question-string `majority`, the
-        Predictor with visual tokens `zeroed`, one `trained` with them zeroed, `chance`."""
-        found = {
-            name: float(np.mean(part))
-            for name, part in (("majority", self.blind_majority), ("zeroed", self.blind_zeroed))
-            if part
-        }
-        if trained is not None and found:
-            found["trained"] = trained
-        if self.chance is not None:
-            found["chance"] = self.chance
-        return found
-
-
-def task_figures(judged: Judged, trained: float | None = None) -> dict[str, Any]:
-    """Return accuracy, ci, blind (the best that does not look), blind_by, n and scenes of one task.
-
-    :param trained: accuracy of a Predictor that was trained with visual tokens zeroed.
-    :raises ValueError: the task has no samples.
-    """
-    estimate = scene_bootstrap(judged.right, judged.scenes)
-    blind = {name: round(value, 4) for name, value in judged.blind_by(trained).items()}
-    found: dict[str, Any] = {
-        "accuracy": round(estimate.value, 4),
-        "ci": [round(estimate.low, 4), round(estimate.high, 4)],
-        "blind": max(blind.values(), default=None),
-        "blind_by": blind,
-        "n": estimate.n,
-        "scenes": estimate.scenes,
-    }
-    if judged.other_clip:
-        found["other_clip"] = round(float(np.mean(judged.other_clip)), 4)
-    return found
-
-
-def macro(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """Return macro_vqa, the mean accuracy of the VQA tasks present, and the mean of
-    (accuracy - blind) / (1 - blind) over them: 0 for blind guessing, 1 for perfect."""
-    present = [tasks[name] for name in VQA_TASKS if name in tasks]
-    if not present:
-        return {}
-    gains = [
-        (task["accuracy"] - task["blind"]) / max(1.0 - task["blind"], 1e-9)
-        for task in present
-        if task["blind"] is not None
-    ]
-    figures = {"macro_vqa": round(float(np.mean([task["accuracy"] for task in present])), 4)}
-    if gains:
-        figures["macro_vqa_above_blind"] = round(float(np.mean(gains)), 4)
-    return figures
-
-
 def print_table(result: Mapping[str, Any], stream: IO[str]) -> None:
     """Print the result for a person."""
-    from rich.console import Console
-    from rich.table import Table
-
     console = Console(file=stream, highlight=False)
     table = Table(title=f"{result['model_id']} on {result['engine']}, held-out scenes")
     table.add_column("task", no_wrap=True)
@@ -122,9 +32,9 @@ def print_table(result: Mapping[str, Any], stream: IO[str]) -> None:
 def card_section(result: Mapping[str, Any]) -> str:
     """Return the model card's section in Markdown, with its marks; the two figures that matter most
     first."""
+    headlines = _headlines(result)
     lines = [CARD_BEGIN, ""]
-    lines += [f"- **{line}**" for line in _headlines(result)[:2]]
-    lines += [f"- {line}" for line in _headlines(result)[2:]]
+    lines += [f"- **{line}**" for line in headlines[:2]] + [f"- {line}" for line in headlines[2:]]
     beside = "beside" in result
     heads = ["task", "accuracy", "95% interval", "blind", "other clip", "n"]
     heads += [result["beside"]["what"]] if beside else []
@@ -184,7 +94,7 @@ def _rows(result: Mapping[str, Any]) -> list[list[str]]:
 
 
 def _headlines(result: Mapping[str, Any]) -> list[str]:
-    names: Sequence[tuple[str, str]] = (
+    names = (
         ("macro_vqa", "mean VQA accuracy"),
         ("events_told_share", "share of events told rightly"),
         ("macro_vqa_above_blind", "mean share of the way from blind to perfect"),

@@ -20,16 +20,29 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from vljepa_lab.evaluation.quality.judgement import Evaluation, Moment, TaskAnswers
+from vljepa_lab.evaluation.quality.vqa import Answerer
+from vljepa_lab.world.captions import event_key, event_text, state_text
+from vljepa_ros.models.config import ModelConfig
+
 Floats = NDArray[np.float32]
+
+MOMENTS = 500  # each with its own text, in wordings that were never trained
+STATES = 3  # door, lights and person must be known of a moment
 
 
 def ranks(texts: Floats, moments: Floats) -> NDArray[np.int64]:
     """Rank of the one relevant moment of each text, 1 for the best.
 
-    :param texts: [n, D] float32, L2 norm 1; text i tells of moment i.
-    :param moments: [n, D] float32, L2 norm 1.
-    :return: [n] ranks, 1..n.
-    :raises ValueError: shapes that differ, or nothing to rank.
+    Args:
+        texts: [n, D] float32, L2 norm 1; text i tells of moment i.
+        moments: [n, D] float32, L2 norm 1.
+
+    Returns:
+        [n] ranks, 1..n.
+
+    Raises:
+        ValueError: shapes that differ, or nothing to rank.
     """
     if texts.shape != moments.shape or texts.ndim != 2 or len(texts) == 0:
         raise ValueError(f"texts {texts.shape} and moments {moments.shape}: equal [n, D], n > 0")
@@ -49,13 +62,16 @@ def late_similarity(statements: Floats, moments: Floats) -> Floats:
     """Similarities [n, m] of texts of S statements with moments of P answers: that of the first
     statement and the mean of the others.
 
-    :param statements: [n, S, D]. moments: [m, P, D]; both of norm 1 along D.
+    Args:
+        statements: [n, S, D], L2 norm 1 along D.
+        moments: [m, P, D], L2 norm 1 along D.
     """
     total = np.zeros((len(statements), len(moments)), np.float32)
     count = statements.shape[1]
     for statement in range(count):
-        each = np.stack([statements[:, statement] @ moments[:, p].T
-                         for p in range(moments.shape[1])])  # fmt: skip
+        each = np.stack(
+            [statements[:, statement] @ answers.T for answers in moments.swapaxes(0, 1)]
+        )
         total += each.max(axis=0) / (1 if statement == 0 else count - 1)
     return total
 
@@ -73,7 +89,11 @@ def most_different(
 ) -> list[int]:
     """At most `wanted` indices with different `keys`: first one of each event, then further ones.
 
-    :param events, keys: [n]; a key says more than the event.
+    Args:
+        events: [n] keys of events.
+        keys: [n] keys that say more than the event.
+        order: indices, the preferred ones first.
+        wanted: how many.
     """
     chosen: dict[str, int] = {}
     seen: set[str] = set()
@@ -85,3 +105,52 @@ def most_different(
         if len(chosen) < wanted:
             chosen.setdefault(keys[index], index)
     return sorted(list(chosen.values())[:wanted])
+
+
+def judge_retrieval(
+    answerer: Answerer, config: ModelConfig, done: Evaluation, wanted: frozenset[str], seed: int
+) -> None:
+    """Rank moments for texts; see the module."""
+    order = np.random.default_rng(seed).permutation(len(done.moments)).tolist()
+    if wanted & {"retrieval_events_r1", "retrieval_events_r5"}:
+        keys = [event_key(moment.kind, moment.name) for moment in done.moments]
+        chosen = [done.moments[i] for i in first_of_each(keys, order)][:MOMENTS]
+        texts = answerer.embedded(tuple(_event(moment, seed) for moment in chosen))
+        placed = ranks(texts, np.stack([moment.embedding for moment in chosen]))
+        _add_task(done, "retrieval_events", chosen, placed, wanted)
+    full = [moment for moment in done.moments if len(moment.states) == STATES]
+    if wanted & {"retrieval_r1", "retrieval_r5"} and full:
+        order = np.random.default_rng(seed).permutation(len(full)).tolist()
+        events = [event_key(moment.kind, moment.name) for moment in full]
+        keys = [" ".join((event, *m.states)) for event, m in zip(events, full, strict=True)]
+        chosen = [full[i] for i in most_different(events, keys, order, MOMENTS)]
+        statements = np.stack([_statements(answerer, moment, seed) for moment in chosen])
+        tokens = [moment.tokens.astype(np.float32) for moment in chosen]
+        prompts = list(dict.fromkeys([config.default_query, *config.vocabulary]))
+        seen = np.stack([answerer.predicted(tokens, prompt) for prompt in prompts], axis=1)
+        _add_task(done, "retrieval", chosen, ranks_of(late_similarity(statements, seen)), wanted)
+
+
+def _event(moment: Moment, seed: int) -> str:
+    return event_text(moment.kind, moment.name, seed, "unseen")
+
+
+def _statements(answerer: Answerer, moment: Moment, seed: int) -> NDArray[np.float32]:
+    states = (state_text(key, seed, "unseen") for key in moment.states)
+    return answerer.embedded((_event(moment, seed), *states))
+
+
+def _add_task(
+    done: Evaluation,
+    name: str,
+    chosen: list[Moment],
+    placed: NDArray[np.int64],
+    wanted: frozenset[str],
+) -> None:
+    for task, depth in ((f"{name}_r1", 1), (f"{name}_r5", 5)):
+        if task in wanted:
+            done.judged[task] = TaskAnswers(
+                scenes=[moment.scene for moment in chosen],
+                right=[bool(rank <= depth) for rank in placed],
+                chance=min(1.0, depth / len(chosen)),
+            )

@@ -2,14 +2,15 @@
 
 | task | scenes | what counts |
 |---|---|---|
-| door, lights, person, action, event, colour, count, exists, side, holding_anything | test_a | all
-| | held, moved | test_a | only where the truth is an object: "nothing" is right most of the time |
-| unseen_action, unseen_states | test_a | question and candidates in wordings that are never
-trained | | held_out_pairs | test_b | is a colour+shape there that was never trained? half yes,
-half no | | colour_held_out_pairs | test_b | the colour of an object whose colour+shape was never
-trained | | decoded_event | test_a | does the Y-Decoder's text say what happens? |
-| retrieval_r1, retrieval_r5 | test_a | texts of an event and three states, unseen wording, to
-one moment each | | retrieval_events_r1, retrieval_events_r5 | test_a | by the event alone |
+| door, lights, person, action, event, colour | test_a | all |
+| count, exists, side, holding_anything | test_a | all |
+| held, moved | test_a | only where the truth is an object: "nothing" is right most of the time |
+| unseen_action, unseen_states | test_a | question and candidates in wordings never trained |
+| held_out_pairs | test_b | is a colour+shape there that was never trained? half yes, half no |
+| colour_held_out_pairs | test_b | colour of an object whose colour+shape was never trained |
+| decoded_event | test_a | does the Y-Decoder's text say what happens? |
+| retrieval_r1, retrieval_r5 | test_a | moment of an event and three states, unseen wording |
+| retrieval_events_r1, retrieval_events_r5 | test_a | by the event alone |
 
 `calibration_rows` asks for more of what is rare, for the calibration error alone.
 """
@@ -18,12 +19,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
-from vljepa_lab.evaluation.quality.samples import Sample
 from vljepa_lab.world.questions import Question, ask, ask_held_out_pair
 from vljepa_lab.world.records import CLIP_FRAMES, NEVER_TRAINED, SHAPES, Record
 
-_PLAIN = (
+VQA_TASKS = (
     "door",
     "lights",
     "person",
@@ -37,9 +38,10 @@ _PLAIN = (
     "held",
     "moved",
 )
+"""The mean over these is macro_vqa; the other tasks are variants of them or no questions."""
 _STATES = ("door", "lights", "person")
 _TEST_B = ("held_out_pairs", "colour_held_out_pairs")
-CLIP_TASKS = (*_PLAIN, "unseen_action", "unseen_states", *_TEST_B)
+CLIP_TASKS = (*VQA_TASKS, "unseen_action", "unseen_states", *_TEST_B)
 RETRIEVAL = ("retrieval_r1", "retrieval_r5", "retrieval_events_r1", "retrieval_events_r5")
 TASKS = (*CLIP_TASKS, "decoded_event", *RETRIEVAL)
 SECTIONS = {
@@ -55,13 +57,56 @@ _TWICE = ("moved",)
 _EVERY = 3  # frames between two clips that are asked about: neighbours show nearly the same
 
 
+@dataclass(frozen=True)
+class Sample:
+    """A question about one clip of one scene.
+
+    task: name in the report. candidates: different texts; keys: semantic key of each candidate,
+    equal for texts that mean the same; truth: the keys that are right (more than one only where
+    several candidates are true).
+    """
+
+    task: str
+    question: str
+    candidates: tuple[str, ...]
+    keys: tuple[str, ...]
+    truth: frozenset[str]
+
+    def __post_init__(self) -> None:
+        """Check that it can be answered.
+
+        Raises:
+            ValueError: no candidates, keys missing, or no candidate is right.
+        """
+        if not self.candidates or len(self.candidates) != len(self.keys):
+            raise ValueError(
+                f"task {self.task}: {len(self.candidates)} candidates and {len(self.keys)} keys; "
+                "equal numbers, at least one"
+            )
+        if not self.truth & set(self.keys):
+            raise ValueError(f"task {self.task}: none of the candidates is right: {self.keys}")
+
+    def right(self, index: int) -> bool:
+        """Whether the candidate with this index is a right answer."""
+        return self.keys[index] in self.truth
+
+    @staticmethod
+    def of(task: str, question: Question) -> Sample:
+        """A question of the world as one of a task."""
+        truth = frozenset((question.key,))
+        return Sample(task, question.text, question.candidates, question.keys, truth)
+
+    def as_question(self) -> Question:
+        """The inverse, for a sample with one right key; its task is the name in the report."""
+        (key,) = self.truth
+        answer = self.candidates[self.keys.index(key)]
+        return Question(self.task, self.question, answer, key, self.candidates, self.keys)
+
+
 def splits_of(tasks: frozenset[str]) -> tuple[str, ...]:
     """The test splits that tasks need."""
-    return tuple(
-        split
-        for split, needed in (("test_a", tasks - set(_TEST_B)), ("test_b", tasks & set(_TEST_B)))
-        if needed
-    )
+    needed = {"test_a": tasks - set(_TEST_B), "test_b": tasks & set(_TEST_B)}
+    return tuple(split for split in needed if needed[split])
 
 
 def draw(
@@ -74,12 +119,10 @@ def draw(
     rng = random.Random(f"{seed}/{scene}")
     first = CLIP_FRAMES - 1 + rng.randrange(_EVERY)
     for t in range(first, len(record.states), _EVERY):
-        drawn = (
-            _of_test_b(record, t, rng) if record.split == "test_b" else _of_test_a(record, t, rng)
-        )
-        for task, question in drawn:
+        questions = _of_test_b if record.split == "test_b" else _of_test_a
+        for task, question in questions(record, t, rng):
             if task in tasks:
-                yield t, _sample(task, question)
+                yield t, Sample.of(task, question)
 
 
 def calibration_rows(
@@ -101,16 +144,17 @@ def calibration_rows(
             for _ in range(2 if task in _TWICE else 1):
                 for question in ask(record, t, rng, "train"):
                     if question.task == task and not _is_easy_nothing(question):
-                        yield t, _sample(task, question)
+                        yield t, Sample.of(task, question)
 
 
 def wanted_tasks(names: Iterable[str]) -> frozenset[str]:
     """Tasks for names of tasks and sections; all where there are none.
 
-    :raises ValueError: an unknown name.
+    Raises:
+        ValueError: an unknown name.
     """
-    given = list(names)
-    unknown = sorted(set(given) - set(TASKS) - set(SECTIONS))
+    given = set(names)
+    unknown = sorted(given - set(TASKS) - set(SECTIONS))
     if unknown:
         raise ValueError(
             f"unknown task {', '.join(unknown)}; tasks: {', '.join((*SECTIONS, *TASKS))}"
@@ -133,14 +177,9 @@ def training_rows(record: Record, scene: str, seed: int) -> Iterator[tuple[str, 
                 yield "colour_held_out_pairs", question.text, question.key
 
 
-def _sample(task: str, question: Question) -> Sample:
-    truth = frozenset((question.key,))
-    return Sample(task, question.text, question.candidates, question.keys, truth)
-
-
 def _of_test_a(record: Record, t: int, rng: random.Random) -> Iterator[tuple[str, Question]]:
     for question in ask(record, t, rng, "train"):
-        if question.task in _PLAIN and not _is_easy_nothing(question):
+        if question.task in VQA_TASKS and not _is_easy_nothing(question):
             yield question.task, question
     for question in ask(record, t, rng, "unseen"):
         if question.task == "action":

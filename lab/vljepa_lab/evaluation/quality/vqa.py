@@ -1,16 +1,16 @@
-"""Discriminative VQA: the candidate nearest to the predicted answer, and the same without
-seeing, and seeing something else."""
+"""Discriminative VQA: the candidate nearest to the predicted answer, and the same without seeing,
+and seeing something else, and the most frequent answer to the question."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_lab.evaluation.quality.samples import Sample
+from vljepa_lab.evaluation.quality.tasks import Sample
 from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.models.calibration import probabilities
 
@@ -19,7 +19,7 @@ _BATCH = 32  # clips in one Predictor pass: larger ones leave the cache
 
 
 @dataclass(frozen=True)
-class SampledClip:
+class VqaQuery:
     """tokens: visual tokens [N, D] of the clip asked about. other: of a clip of another scene, for
     the control; None: no control for this one."""
 
@@ -29,7 +29,7 @@ class SampledClip:
 
 
 @dataclass(frozen=True)
-class Answered:
+class VqaAnswer:
     """index: of the best candidate. score: its calibrated probability, 0..1. none: probability of
     none of them. rank: place of the best right candidate, 1 for the first. blind_index: the best
     candidate where the visual tokens are zeros. other_index: where they are those of another
@@ -57,29 +57,21 @@ class Answerer:
         self._lists: dict[tuple[str, ...], Floats] = {}
         self._blind: dict[str, Floats] = {}
 
-    def answer(self, asked: Sequence[SampledClip]) -> list[Answered]:
+    def answer(self, queries: Sequence[VqaQuery]) -> list[VqaAnswer]:
         """Answer all; clips that share a question go through the Predictor together."""
         by_question: defaultdict[str, list[int]] = defaultdict(list)
-        for place, one in enumerate(asked):
-            by_question[one.sample.question].append(place)
-        answers: dict[int, Answered] = {}
+        for place, query in enumerate(queries):
+            by_question[query.sample.question].append(place)
+        answers: dict[int, VqaAnswer] = {}
         for question, places in by_question.items():
-            seen = self.predicted([asked[place].tokens for place in places], question)
-            controlled = [place for place in places if asked[place].other is not None]
-            others = dict(
-                zip(
-                    controlled,
-                    self.predicted([t for p in controlled if (t := asked[p].other) is not None],
-                                   question),
-                    strict=True,
-                )
-            )  # fmt: skip
-            blind = self._blind_answer(question, asked[places[0]].tokens)
-            for place, vector in zip(places, seen, strict=True):
-                answers[place] = self._judge(
-                    asked[place].sample, vector, blind, others.get(place)
-                )  # fmt: skip
-        return [answers[place] for place in range(len(asked))]
+            asked = [queries[place] for place in places]
+            seen = self.predicted([query.tokens for query in asked], question)
+            others = iter(self.predicted([q.other for q in asked if q.other is not None], question))
+            blind = self._blind_answer(question, asked[0].tokens)
+            for place, query, vector in zip(places, asked, seen, strict=True):
+                other = None if query.other is None else next(others)
+                answers[place] = self._judge(query.sample, vector, blind, other)
+        return [answers[place] for place in range(len(queries))]
 
     def predicted(self, tokens: Sequence[Floats], question: str) -> Floats:
         """Return [len(tokens), D] float32: the answers to one question, embedded."""
@@ -105,19 +97,17 @@ class Answerer:
 
     def known(self, text: str) -> Floats:
         """Return [D] float32, L2 norm 1, of one text."""
-        found = self._texts.get(text)
-        return self.embedded((text,))[0] if found is None else found
+        return self.embedded((text,))[0]
 
     def _judge(
         self, sample: Sample, vector: Floats, blind: Floats, other: Floats | None
-    ) -> Answered:
+    ) -> VqaAnswer:
         texts = self.embedded(sample.candidates)
         similarities = texts @ vector
         best = int(similarities.argmax())
         each, none = probabilities(similarities, self._engine.config.calibration)
-        right = max(s for s, key in zip(similarities, sample.keys, strict=True)
-                    if key in sample.truth)  # fmt: skip
-        return Answered(
+        right = max(similarities[i] for i in range(len(similarities)) if sample.right(i))
+        return VqaAnswer(
             best,
             float(each[best]),
             none,
@@ -131,3 +121,37 @@ class Answerer:
         if question not in self._blind:
             (self._blind[question],) = self._engine.embed([np.zeros_like(like)], question)
         return self._blind[question]
+
+
+class QuestionMajority:
+    """Answers each question with its most frequent answer; unknown questions with their task's.
+
+    Learned from questions and answers of scenes that are not evaluated. Answers are counted by
+    semantic key, so that paraphrases of one answer count together.
+    """
+
+    def __init__(self) -> None:
+        self._by_question: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._by_task: defaultdict[str, Counter[str]] = defaultdict(Counter)
+
+    def learn(self, rows: Iterable[tuple[str, str, str]]) -> None:
+        """Count rows of (task, question, key of the true answer)."""
+        for task, question, answer in rows:
+            self._by_question[question][answer] += 1
+            self._by_task[task][answer] += 1
+
+    def answer(self, task: str, question: str, candidates: Sequence[str]) -> int:
+        """Index of the majority answer among the keys of the `candidates`; 0 where none was ever
+        seen.
+
+        Raises:
+            ValueError: no candidates.
+        """
+        if not candidates:
+            raise ValueError("a question without candidates cannot be answered: give at least one")
+        for counts in (self._by_question.get(question), self._by_task.get(task)):
+            if counts:
+                best = max(range(len(candidates)), key=lambda i: (counts[candidates[i]], -i))
+                if counts[candidates[best]] > 0:
+                    return best
+        return 0
