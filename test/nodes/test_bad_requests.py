@@ -79,8 +79,8 @@ def test_ten_thousand_candidates_are_answered_or_the_deadline_is(
 def test_labels_that_cannot_be_used(
     graph: Graph, started: Any, labels: list[str], reason: str
 ) -> None:
-    before = started.vocabulary
+    before = started.requests.vocabulary
     reply = graph.call("vljepa_ros/srv/SetLabels", "set_labels", prompt="which?", labels=labels)
     assert not reply.success
     assert reason in reply.message
-    assert started.vocabulary == before
+    assert started.requests.vocabulary == before

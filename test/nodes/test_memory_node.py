@@ -13,7 +13,7 @@ import pytest
 from graph import MODEL, SECOND, Graph, nanoseconds, status, value
 
 from vljepa_ros import ros
-from vljepa_ros.nodes.memory_node import MemoryNode
+from vljepa_ros.nodes.memory_node import MemoryNode, pose_message
 from vljepa_ros.nodes.perception_node import PerceptionNode
 from vljepa_ros.perception.memory.row import SAMPLE, SEGMENT
 from vljepa_ros.perception.memory.store import Filter, open_store
@@ -203,7 +203,7 @@ def test_without_a_perception_node_the_reply_says_so(graph: Graph, tmp_path: Pat
     graph.add(MemoryNode, model=MODEL, location=str(tmp_path / "memory"))
     reply = graph.call("vljepa_ros/srv/FindMoments", "find_moments", text="a door", limit=3)
     assert not reply.success
-    assert "nobody serves '/vljepa/encode_text'" in reply.message
+    assert "service '/vljepa/encode_text'" in reply.message
 
 
 def test_another_models_embeddings_are_refused(graph: Graph, tmp_path: Path) -> None:
@@ -303,10 +303,8 @@ def test_thumbnails_show_what_the_camera_saw(graph: Graph, tmp_path: Path) -> No
     assert np.allclose(frames[-1].mean(axis=(0, 1)), (30, 200, 30), atol=12)
 
 
-def test_moment_without_a_pose_beside_one_with() -> None:
-    from vljepa_ros.nodes.memory_reply import _pose
-
-    assert math.isnan(_pose(None).position.x)
+def test_a_moment_without_a_pose_beside_one_with_it_gets_nan() -> None:
+    assert math.isnan(pose_message(None).position.x)
 
 
 def _message(heard: list[Any], name: str) -> str:

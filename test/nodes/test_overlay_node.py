@@ -7,7 +7,7 @@ from graph import Graph, image, nanoseconds, status
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.overlay_node import OverlayNode
-from vljepa_ros.nodes.qos import LATCHED, RESULTS
+from vljepa_ros.nodes.topics import LATCHED, RESULTS
 from vljepa_ros.perception.overlay import draw_overlay
 
 IMAGE = "sensor_msgs/msg/Image"

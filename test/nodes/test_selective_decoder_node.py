@@ -278,7 +278,7 @@ def test_the_turn_rate_guards_every_camera(graph: Graph, make: Any, kind: str) -
 def test_a_topic_that_tells_no_turn_rate_is_named(graph: Graph) -> None:
     node = start(graph, turn_topic="/words")
     publisher = graph.client.create_publisher(ros.interface("std_msgs/msg/String"), "/words", 10)
-    assert graph.spin(lambda: "tells no turn rate" in turned_on(graph, node).message, PATIENCE)
+    assert graph.spin(lambda: "carries no angular rate" in turned_on(graph, node).message, PATIENCE)
     assert "std_msgs/msg/String" in turned_on(graph, node).message
     assert "nav_msgs/msg/Odometry" in turned_on(graph, node).message
     graph.client.destroy_publisher(publisher)
@@ -382,7 +382,7 @@ def test_labels_come_with_events_where_the_vocabulary_answers_the_same_query(gra
     node = start(graph)
     words = ros.interface("vljepa_ros/msg/Vocabulary")(version=1)
     words.prompts = [node.engine.config.default_query] * 2
-    from vljepa_ros.nodes.qos import LATCHED
+    from vljepa_ros.nodes.topics import LATCHED
 
     publisher = graph.client.create_publisher(
         ros.interface("vljepa_ros/msg/Vocabulary"), "vocabulary", LATCHED

@@ -52,9 +52,7 @@ class Robot:
 
     def watched(self, *texts: str) -> bool:
         """Whether these texts are compared with what comes."""
-        return self.graph.spin(
-            lambda: self.node._used is not None and self.node._used.texts == texts
-        )
+        return self.graph.spin(lambda: self.node.used is not None and self.node.used.texts == texts)
 
     def see(self, text: str, seconds: float = 1.0, **fields: Any) -> None:
         """Five embeddings a second of stamps."""
@@ -106,7 +104,7 @@ def test_edges_are_told_once_with_image_score_and_threshold(graph: Graph) -> Non
 
 def test_a_text_of_the_vocabulary_goes_by_its_label(graph: Graph) -> None:
     robot = Robot(graph, triggers=[LABEL, "the door is open"])  # both are labels of the model
-    assert graph.spin(lambda: robot.node._cameras["front"]._label_subscription is not None)
+    assert graph.spin(lambda: robot.node._cameras["front"].labels.is_open)
     robot.see(LABEL)
     graph.turn()
     assert robot.events == [], "its embedding says nothing"
@@ -128,7 +126,7 @@ def test_a_text_of_the_vocabulary_goes_by_its_label(graph: Graph) -> None:
     score(0.1)
     assert robot.told(("the door is open", True), ("the door is open", False))
     assert graph.set(robot.perception, "labels", ["a", "b"]).successful
-    assert graph.spin(lambda: robot.node._cameras["front"]._label_subscription is None)
+    assert graph.spin(lambda: not robot.node._cameras["front"].labels.is_open)
     robot.see(LABEL)
     assert graph.spin(lambda: len(robot.events) == 3)
     assert robot.events[-1].text == LABEL
@@ -202,9 +200,9 @@ def test_texts_are_encoded_as_soon_as_somebody_does_that(graph: Graph) -> None:
     heard = graph.listen("diagnostic_msgs/msg/DiagnosticArray", "/diagnostics")
     reply = robot.set([DOOR])
     assert reply.success
-    assert "accepted, but not watched yet: nobody serves '/vljepa/encode_text'" in reply.message
+    assert "accepted, but not watched yet: service '/vljepa/encode_text'" in reply.message
     assert graph.spin(
-        lambda: (s := status(heard, "node: triggers")) and "nobody serves" in s.message
+        lambda: (s := status(heard, "node: triggers")) and "is not available" in s.message
     )
     robot.start_perception()
     assert robot.watched(DOOR)
@@ -234,11 +232,11 @@ def test_texts_are_encoded_again_when_the_model_changes(graph: Graph) -> None:
     assert robot.watched(DOOR)
     robot.see(DOOR)
     assert robot.told((DOOR, True))
-    before = robot.node._used
+    before = robot.node.used
     robot.see(DOOR, 0.2, model_id="other-12345678")
     assert robot.told((DOOR, True), (DOOR, False))
     assert robot.events[-1].reason == KINDS.MODEL_CHANGED
-    assert graph.spin(lambda: robot.node._used is not None and robot.node._used is not before), (
+    assert graph.spin(lambda: robot.node.used is not None and robot.node.used is not before), (
         "encoded again"
     )
     robot.see(DOOR)
@@ -277,11 +275,11 @@ def test_every_parameter_that_is_live_has_its_effect(graph: Graph) -> None:
     assert robot.watched(DOOR)
     for name, value in {"threshold": 0.7, "release": 0.5}.items():
         assert graph.set(robot.node, name, value).successful
-    used = robot.node._used
+    used = robot.node.used
     assert used.thresholds.tolist() == [0.7]
     assert used.scores(used.fall)[0] == pytest.approx(0.35, abs=1e-4)
     assert graph.set(robot.node, "settle", 2.5).successful
-    assert robot.node._cameras["front"]._board.settle == 2.5
+    assert robot.node._cameras["front"].board.settle == 2.5
     assert graph.set(robot.node, "triggers", [ARM]).successful
     assert robot.watched(ARM)
     assert graph.set(robot.node, "camera_timeout", 0.2).successful

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from vljepa_ros import ros
-from vljepa_ros.nodes.qos import LATCHED, RESULTS
+from vljepa_ros.nodes.topics import LATCHED, RESULTS
 
 MODEL = os.environ.get("VLJEPA_TEST_MODEL", "nano")
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220)}

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vljepa_ros import ros
-from vljepa_ros.nodes.worker_node import NAMESPACE
+from vljepa_ros.nodes.lifecycle_node import NAMESPACE
 from vljepa_ros.resources import share_dir
 
 NODES = ("camera", "decoder", "memory", "perception", "triggers")

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import cv2
 import numpy as np
 
 from vljepa_ros import ros
+from vljepa_ros.nodes.camera_input import TYPES
 from vljepa_ros.nodes.diagnostics import ERROR, OK, Diagnostics, Part
-from vljepa_ros.nodes.parameters import Declared, ParameterTable, fixed, live
-from vljepa_ros.nodes.qos import IMAGES_OUT, RESULTS
-from vljepa_ros.nodes.worker_node import NAMESPACE
+from vljepa_ros.nodes.lifecycle_node import NAMESPACE, run_node
+from vljepa_ros.nodes.parameters import NodeParameters, ParameterGroup, live, read_only
+from vljepa_ros.nodes.topics import IMAGES_OUT, Endpoints, to_stamp
 from vljepa_ros.perception.image_source import ImageSource, Shot, SourceError, open_source
 
 
@@ -23,21 +25,21 @@ from vljepa_ros.perception.image_source import ImageSource, Shot, SourceError, o
 class CameraNodeParameters:
     """What is played, and how."""
 
-    source: str = fixed(
+    source: str = read_only(
         "demo", "demo, world, a video file, a folder of images, or a webcam's index such as 0."
     )
     rate: float = live(0.0, "Images a second; 0: the source's own rate.", 0.0, 240.0)
-    width: int = fixed(0, "Width in pixels; 0: the source's own.", 0, 7680)
-    height: int = fixed(0, "Height in pixels; 0: the source's own.", 0, 4320)
+    width: int = read_only(0, "Width in pixels; 0: the source's own.", 0, 7680)
+    height: int = read_only(0, "Height in pixels; 0: the source's own.", 0, 4320)
     loop: bool = live(True, "Begin again at the end; stamps go on.")
     encoding: str = live("rgb8", "Encoding of raw images.", choices=("rgb8", "bgr8"))
-    transport: str = fixed(
+    transport: str = read_only(
         "raw",
         "raw: on `image`; compressed: JPEG on `image/compressed`.",
-        choices=("raw", "compressed"),
+        choices=tuple(TYPES),
     )
     frame_id: str = live("camera_optical_frame", "header.frame_id of the images.")
-    seed: int = fixed(0, "Scene of the simulated world.", 0, 2**31 - 1)
+    seed: int = read_only(0, "Scene of the simulated world.", 0, 2**31 - 1)
 
 
 class CameraNode(ros.Node):
@@ -45,18 +47,15 @@ class CameraNode(ros.Node):
 
     def __init__(self, **options: Any) -> None:
         super().__init__("camera_node", **{"namespace": NAMESPACE, **options})
-        self._declared: Declared[CameraNodeParameters] = Declared(self, CameraNodeParameters)
-        self._table = ParameterTable(self, [self._declared], lambda _: None, self._set_pace)
-        self._image = ros.interface("sensor_msgs/msg/Image")
-        self._jpeg = ros.interface("sensor_msgs/msg/CompressedImage")
+        self._main = ParameterGroup(self, CameraNodeParameters)
+        self._table = NodeParameters(self, [self._main], apply=self._set_pace)
+        self._image = ros.interface(TYPES["raw"])
+        self._jpeg = ros.interface(TYPES["compressed"])
         self._fact = ros.interface("vljepa_ros/msg/GroundTruth")
-        compressed = self._declared.value.transport == "compressed"
-        self._images = self.create_publisher(
-            self._jpeg if compressed else self._image,
-            "image/compressed" if compressed else "image",
-            IMAGES_OUT,
-        )
-        self._truth = self.create_publisher(self._fact, "ground_truth", RESULTS)
+        transport, publisher = self._main.value.transport, Endpoints(self).publisher
+        topic = "image/compressed" if transport == "compressed" else "image"
+        self._images = publisher(TYPES[transport], topic, IMAGES_OUT)
+        self._truth = publisher("vljepa_ros/msg/GroundTruth", "ground_truth")
         self._source: ImageSource | None = None
         self._shots: Iterator[Shot] = iter(())
         self._rate = 1.0
@@ -77,7 +76,7 @@ class CameraNode(ros.Node):
         return super().destroy_node()
 
     def _open(self) -> None:
-        settings = self._declared.value
+        settings = self._main.value
         try:
             size = (settings.width, settings.height)
             self._source = open_source(settings.source, settings.seed, size, settings.rate)
@@ -93,14 +92,14 @@ class CameraNode(ros.Node):
             return
         if self._pace is not None:
             self.destroy_timer(self._pace)
-        self._rate = self._declared.value.rate or self._source.rate
+        self._rate = self._main.value.rate or self._source.rate
         self._pace = self.create_timer(1.0 / self._rate, self._play, clock=ros.steady_clock())
 
     def _play(self) -> None:
+        assert self._source is not None
         try:
             shot = next(self._shots, None)
-            if shot is None and self._declared.value.loop and not self._is_live():
-                assert self._source is not None
+            if shot is None and self._main.value.loop and not self._source.live:
                 self._shots = self._source.shots()
                 shot = next(self._shots, None)
         except SourceError as error:
@@ -110,14 +109,13 @@ class CameraNode(ros.Node):
             self._stop("the source has ended")
             return
         now = self.get_clock().now()
-        header = self._header(now)
+        header = ros.interface("std_msgs/msg/Header")(
+            stamp=now.to_msg(), frame_id=self._main.value.frame_id
+        )
         self._images.publish(self._as_message(shot, header))
         self._published += 1
         if shot.truth is not None:
             self._truth.publish(self._as_fact(shot.truth, header, now.nanoseconds))
-
-    def _is_live(self) -> bool:
-        return self._source is not None and self._source.live
 
     def _stop(self, why: str) -> None:
         self._trouble = why
@@ -125,13 +123,8 @@ class CameraNode(ros.Node):
         self.destroy_timer(self._pace)
         self._pace = None
 
-    def _header(self, now: Any) -> Any:
-        header = ros.interface("std_msgs/msg/Header")()
-        header.stamp, header.frame_id = now.to_msg(), self._declared.value.frame_id
-        return header
-
     def _as_message(self, shot: Shot, header: Any) -> Any:
-        settings = self._declared.value
+        settings = self._main.value
         bgr: Any = shot.bgr
         height = settings.height or bgr.shape[0]
         width = settings.width or bgr.shape[1]
@@ -165,22 +158,20 @@ class CameraNode(ros.Node):
             header=header,
             event=str(truth.get("event", "")),
             object=str(truth.get("object") or ""),
-            event_start=ros.Time(nanoseconds=max(0, begin)).to_msg(),
+            event_start=to_stamp(max(0, begin)),
             caption=str(truth.get("caption", "")),
             valid_texts=[str(text) for text in truth.get("valid_texts", [])],
             state=state if isinstance(state, str) else json.dumps(state),
         )
 
     def _parts(self) -> list[Part]:
-        values = {"source": self._declared.value.source, "published": self._published}
+        values = {"source": self._main.value.source, "published": self._published}
         if self._trouble:
             return [Part("source", ERROR, self._trouble, values)]
         return [Part("source", OK, f"{self._published} images", values)]
 
 
-def main(args: Sequence[str] | None = None) -> int:
-    """Run the node until Ctrl-C; the exit code."""
-    return int(ros.run(lambda: [CameraNode()], list(sys.argv if args is None else args)))
+main = partial(run_node, CameraNode)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""`/diagnostics` after REP-107: one status for each part of a node, once a second, come what may.
+"""`/diagnostics` after REP-107: one status for each part of a node.
 
-The timer runs on a steady clock: with `use_sim_time` and no `/clock` ordinary timers never fire.
+Published at 1 Hz on a steady clock, independent of simulated time: with `use_sim_time` and no
+`/clock` ordinary timers never fire.
 """
 
 from __future__ import annotations
@@ -10,14 +11,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vljepa_ros import ros
-from vljepa_ros.nodes.qos import RESULTS
+from vljepa_ros.nodes.topics import RESULTS
 
 OK, WARN, ERROR = 0, 1, 2
 
 
 @dataclass(frozen=True)
 class Part:
-    """State of one part of a node. level: OK, WARN or ERROR. values: shown as they are."""
+    """State of one part of a node.
+
+    Attributes:
+        name: Of the part.
+        level: OK, WARN or ERROR.
+        message: What is wrong, or what it does.
+        values: Shown as they are.
+    """
 
     name: str
     level: int
@@ -26,12 +34,14 @@ class Part:
 
 
 class Diagnostics:
-    """Publishes from its creation until `close`.
+    """Publishes as long as the node lives.
 
-    :param parts: asked each time; called in the executor's thread.
+    Args:
+        node: The node to report.
+        parts: Called once a second in the executor's thread.
     """
 
-    def __init__(self, node: Any, parts: Callable[[], Sequence[Part]], period: float = 1.0) -> None:
+    def __init__(self, node: Any, parts: Callable[[], Sequence[Part]]) -> None:
         self._node = node
         self._parts = parts
         self._array = ros.interface("diagnostic_msgs/msg/DiagnosticArray")
@@ -39,29 +49,24 @@ class Diagnostics:
         self._pair = ros.interface("diagnostic_msgs/msg/KeyValue")
         self._levels = (self._status.OK, self._status.WARN, self._status.ERROR)
         self._publisher = node.create_publisher(self._array, "/diagnostics", RESULTS)
-        self._timer = node.create_timer(period, self.publish, clock=ros.steady_clock())
+        self._timer = node.create_timer(1.0, self.publish, clock=ros.steady_clock())
 
     def publish(self) -> None:
         """Publish now."""
         message = self._array()
         message.header.stamp = self._node.get_clock().now().to_msg()
-        name = self._node.get_fully_qualified_name().lstrip("/")
-        message.status = [self._as_status(name, part) for part in self._parts()]
+        node = self._node.get_fully_qualified_name().lstrip("/")
+        message.status = [
+            self._status(
+                level=self._levels[part.level],
+                name=f"{node}: {part.name}",
+                message=part.message,
+                hardware_id=node,
+                values=[self._pair(key=key, value=_text(v)) for key, v in part.values.items()],
+            )
+            for part in self._parts()
+        ]
         self._publisher.publish(message)
-
-    def close(self) -> None:
-        """No more of it."""
-        self._node.destroy_timer(self._timer)
-        self._node.destroy_publisher(self._publisher)
-
-    def _as_status(self, node: str, part: Part) -> Any:
-        return self._status(
-            level=self._levels[part.level],
-            name=f"{node}: {part.name}",
-            message=part.message,
-            hardware_id=node,
-            values=[self._pair(key=key, value=_text(v)) for key, v in part.values.items()],
-        )
 
 
 def _text(value: object) -> str:

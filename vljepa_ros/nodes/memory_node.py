@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
-from collections.abc import Sequence
-from dataclasses import replace
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -13,63 +16,99 @@ from vljepa_ros import ros
 from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.models.folder import load_config
 from vljepa_ros.nodes.diagnostics import ERROR, OK, WARN, Part
+from vljepa_ros.nodes.lifecycle_node import LifecycleNode, LifecycleParameters, run_node
 from vljepa_ros.nodes.memory_input import MemoryCameraParameters, MemoryInput
-from vljepa_ros.nodes.memory_parameters import MemoryParameters
-from vljepa_ros.nodes.memory_reply import fill_reply, query_of
-from vljepa_ros.nodes.parameters import Declared
-from vljepa_ros.nodes.pose_input import TF, PoseInput, TfPoseInput, pose_interface
-from vljepa_ros.nodes.qos import RESULTS, mismatch_events
+from vljepa_ros.nodes.parameters import ParameterGroup, live, read_only
+from vljepa_ros.nodes.pose_input import POSE_TYPES, TF, PoseInput, TfPoseInput, pose_interface
 from vljepa_ros.nodes.text_encoder_client import TextEncoderClient, TextEncoderError
-from vljepa_ros.nodes.worker_node import WorkerNode, run_node
+from vljepa_ros.nodes.topics import Endpoints, to_nanoseconds, to_stamp
 from vljepa_ros.perception.memory.episodic import EpisodicMemory, MemorySettings
 from vljepa_ros.perception.memory.failure import MemoryStoreError, QueryError
+from vljepa_ros.perception.memory.moments import Moment
 from vljepa_ros.perception.memory.retention import Retention
-from vljepa_ros.perception.memory.search import check_query
+from vljepa_ros.perception.memory.row import Pose
+from vljepa_ros.perception.memory.search import MomentQuery, check_query
 from vljepa_ros.perception.memory.segments import RecorderSettings, SegmentRecorder
 from vljepa_ros.perception.worker import Request
 from vljepa_ros.resources import model_dir
 
 
-class MemoryNode(WorkerNode):
+@dataclass(frozen=True)
+class MemoryParameters(LifecycleParameters):
+    """Parameters in addition to the common ones and those of each camera."""
+
+    location: str = read_only(
+        "~/.vljepa/memory", "Directory of the store, or an object storage address (s3://...)."
+    )
+    batch_rows: int = read_only(512, "Rows that are written together at most.", 1, 4096)
+    batch_seconds: float = read_only(
+        30.0, "Seconds after which rows are written; a crash loses no more.", 0.1, 3600.0
+    )
+    upkeep_period: float = read_only(
+        600.0, "Seconds between two rounds of forgetting and compaction.", 1.0, 86400.0
+    )
+    pose_topic: str = read_only(
+        "", "Topic of the robot's pose; empty: no poses are kept, unless pose_type is tf."
+    )
+    pose_type: str = read_only(
+        "odometry",
+        "Kind of the pose topic; tf: from /tf and /tf_static, without a pose topic.",
+        choices=(*POSE_TYPES, TF),
+    )
+    pose_frame: str = read_only("map", "With tf: the frame in which poses are told.")
+    base_frame: str = read_only("base_link", "With tf: the robot's frame, whose pose is kept.")
+    thumbnail: int = read_only(96, "Side of a thumbnail's images, pixels.", 16, 1024)
+    sample_interval: float = live(
+        1.0, "Seconds between two samples that are kept beside the segments; 0: none.", 0.0, 3600.0
+    )
+    longest_segment: float = live(
+        60.0, "Seconds after which a segment is kept though nothing changed.", 1.0, 86400.0
+    )
+    max_age_hours: float = live(0.0, "Age at which rows are forgotten; 0: never.", 0.0, 1e6)
+    max_sample_age_hours: float = live(
+        0.0, "Age at which samples are forgotten; their segments stay; 0: never.", 0.0, 1e6
+    )
+    max_megabytes: int = live(
+        10000, "Size on the disk above which the oldest rows are forgotten; 0: none.", 0, 10**9
+    )
+    merge_gap: float = live(2.0, "Seconds between hits that are one moment.", 0.0, 3600.0)
+    longest_moment: float = live(120.0, "Seconds that a moment lasts at most.", 1.0, 86400.0)
+
+
+class MemoryNode(LifecycleNode[MemoryParameters]):
     """Options go to the ROS node."""
 
     subject = "memory"
-    known = (*WorkerNode.known, MemoryStoreError, ModelError, QueryError, TextEncoderError)
+    known = (*LifecycleNode.known, MemoryStoreError, ModelError, QueryError, TextEncoderError)
+    memory: EpisodicMemory
+    _model: ModelConfig
+    _texts: TextEncoderClient
 
     def __init__(self, **options: Any) -> None:
-        self.memory: EpisodicMemory | None = None
-        self.model: ModelConfig | None = None
         self._problem = ""
-        self._texts: TextEncoderClient | None = None
         self._inputs: dict[str, MemoryInput] = {}
         self._taking = threading.Lock()
         self._pose: PoseInput | TfPoseInput | None = None
-        self._event_topic: Any = None
-        self._camera_parameters: dict[str, Declared[MemoryCameraParameters]] = {}
+        self._camera_parameters: dict[str, ParameterGroup[MemoryCameraParameters]] = {}
         super().__init__("memory_node", MemoryParameters, **options)
+        self._event_topic = Endpoints(self, self.warn)
         self.serve("FindMoments", "find_moments", self._find_moments)
-
-    @property
-    def settings(self) -> MemoryParameters:
-        """The parameters, as they are now."""
-        value = self.main.value
-        assert isinstance(value, MemoryParameters)
-        return value
 
     def declare_more(self) -> None:
         """Declare the parameters of each camera."""
         for name in self.cameras:
-            self._camera_parameters[name] = Declared(self, MemoryCameraParameters, f"{name}.")
-        self.declared += self._camera_parameters.values()
+            group = ParameterGroup(self, MemoryCameraParameters, f"{name}.")
+            self._camera_parameters[name] = group
+            self.groups.append(group)
 
     def apply(self) -> None:
         """Take over parameters that have changed."""
         for camera in self._inputs.values():
             camera.recorder.settings = self._recording()
-        if self.memory is not None:
+        if self.opened:
             self.memory.retention = self._retention()
 
-    def open(self) -> None:
+    def open(self) -> Callable[[], float | None]:
         """Check the model's configuration; the store is opened in the background."""
         if find_spec("lancedb") is None:
             raise MemoryStoreError("the memory needs LanceDB: pip install 'vljepa_ros[memory]'")
@@ -90,8 +129,8 @@ class MemoryNode(WorkerNode):
             upkeep_period=p.upkeep_period,
             retention=self._retention(),
         )
-        self.model, self.memory = model, EpisodicMemory(settings, self._told)
-        self._texts = TextEncoderClient(self, "encode_text")
+        self._model, self.memory = model, EpisodicMemory(settings, self._on_problem)
+        self._texts = TextEncoderClient(self)
         self._inputs = {
             name: MemoryInput(
                 self,
@@ -100,17 +139,16 @@ class MemoryNode(WorkerNode):
                 self._camera_parameters[name].value,
                 SegmentRecorder(name, self._recording()),
                 p.thumbnail,
-                self.wake_worker,
+                self.worker.wake,
             )
             for name in self.cameras
         }
+        return self._remember_received
 
     def ready(self) -> None:
         """Look whether the store can be used."""
-        assert self.worker is not None
-        assert self.memory is not None
         memory = self.memory
-        self.worker.submit(Request(lambda _: memory.check(), self._checked, 60.0))
+        self.worker.submit(Request(lambda _: memory.check(), self._on_checked, 60.0))
 
     def start(self) -> None:
         """Begin to remember."""
@@ -123,55 +161,32 @@ class MemoryNode(WorkerNode):
             if self._pose is not None:
                 camera.pose = self._pose.newest
             camera.start()
-        self._event_topic = self.create_subscription(
-            ros.interface("vljepa_ros/msg/SceneEvent"),
-            "events",
-            self._on_event,
-            RESULTS,
-            event_callbacks=mismatch_events("events", "subscription", self.warn),
-        )
+        self._event_topic.subscribe("vljepa_ros/msg/SceneEvent", "events", self._on_event)
 
     def stop(self) -> None:
         """Stop remembering; what was seen goes to the disk."""
         for camera in self._inputs.values():
             camera.stop()
-        self.destroy_subscription(self._event_topic)
-        self._event_topic = None
+        self._event_topic.close()
         if self._pose is not None:
             self._pose.close()
             self._pose = None
-        self.step()
+        self._remember_received()
         with self._taking:
             for camera in self._inputs.values():
                 self._remember(camera.recorder.finish())
 
     def close(self) -> None:
         """Write what is pending, end the threads, close the store."""
-        if self._texts is not None:
-            self._texts.close()
-            self._texts = None
-        if self.memory is not None and not self.memory.close():
+        self._texts.close()
+        if not self.memory.close():
             left = self.memory.status().pending
             self.get_logger().error(f"{left} rows of the memory could not be written")
-        self.memory, self._inputs = None, {}
-
-    def step(self) -> float | None:
-        """Remember what has come; in the worker's thread, and at the end in the executor's."""
-        with self._taking:
-            for camera in self._inputs.values():
-                self._remember(camera.take())
-        return None
-
-    def expire(self) -> None:
-        """Answer requests whose time is over."""
-        super().expire()
-        if self._texts is not None:
-            self._texts.expire()
+        del self.memory, self._texts
+        self._inputs = {}
 
     def parts(self) -> Sequence[Part]:
         """State for the diagnostics."""
-        if self.memory is None:
-            return []
         status = self.memory.status()
         values = {
             "location": self.settings.location,
@@ -182,39 +197,48 @@ class MemoryNode(WorkerNode):
         }
         problem = status.problem or self._problem
         if problem:
-            memory = Part("memory", ERROR, problem, values)
+            state = ERROR, problem
         elif not self.active:
-            memory = Part("memory", WARN, "open, not active", values)
+            state = WARN, "open, not active"
         else:
-            memory = Part("memory", OK, "remembers", values)
-        return [memory, *(camera.part() for camera in self._inputs.values())]
+            state = OK, "remembers"
+        cameras = [camera.part() for camera in self._inputs.values()]
+        return [Part("memory", *state, values), *cameras]
+
+    def _remember_received(self) -> float | None:
+        """Remember what has come; in the worker's thread, and at the end in the executor's."""
+        with self._taking:
+            for camera in self._inputs.values():
+                self._remember(camera.take())
+        return None
 
     def _remember(self, rows: Sequence[Any]) -> None:
         for row in rows:
-            wrong = self.memory.remember(row) if self.memory is not None else None
+            wrong = self.memory.remember(row)
             if wrong:
                 self.warn(f"a row of camera '{row.camera}' is not kept: {wrong}")
 
     def _on_event(self, message: Any) -> None:
         camera = self._inputs.get(message.camera)
         if camera is not None and message.reason in (message.FIRST, message.CHANGE):
-            camera.event(message)
+            camera.on_event(message)
 
-    async def _find_moments(self, request: Any, response: Any) -> Any:
-        response.message = self.refusal(active=False)
-        if response.message or self._texts is None or self.memory is None or self.model is None:
-            return response
-        memory, model_id, calibration = self.memory, self.model.model_id, self.model.calibration
-        p = self.settings
-        try:
-            query = query_of(request, gap=p.merge_gap, longest=p.longest_moment)
-            check_query(query)
-            vector = await self._texts.encode(query.text, p.request_timeout, model_id)
-            moments = await self.lend(lambda _: memory.find(query, vector, calibration))
-        except Exception as error:
-            response.message = self.explain(error)
-            return response
-        return fill_reply(response, moments)
+    async def _find_moments(self, request: Any, response: Any) -> None:
+        memory, model, p = self.memory, self._model, self.settings
+        query = MomentQuery(
+            text=str(request.text),
+            camera=str(request.camera),
+            start=to_nanoseconds(request.start) or None,
+            end=to_nanoseconds(request.end) or None,
+            limit=int(request.limit),
+            min_score=float(request.min_score),
+            gap=round(p.merge_gap * 1e9),
+            longest=round(p.longest_moment * 1e9),
+        )
+        check_query(query)
+        vector = await self._texts.encode(query.text, p.request_timeout, model.model_id)
+        moments = await self.run_in_worker(lambda _: memory.find(query, vector, model.calibration))
+        fill_reply(response, moments)
 
     def _recording(self) -> RecorderSettings:
         p = self.settings
@@ -228,19 +252,44 @@ class MemoryNode(WorkerNode):
             p.max_age_hours * 3600.0, p.max_sample_age_hours * 3600.0, p.max_megabytes * 1_000_000
         )
 
-    def _checked(self, result: None, error: Exception | None) -> None:
-        self._told("" if error is None else str(error))
+    def _on_checked(self, result: None, error: Exception | None) -> None:
+        self._on_problem("" if error is None else str(error))
 
-    def _told(self, problem: str) -> None:
+    def _on_problem(self, problem: str) -> None:
         """In one of the memory's threads: it began to fail, or works again."""
         self._problem = problem
         if problem:
             self.get_logger().error(f"the memory cannot be used: {problem}")
 
 
-def main(args: Sequence[str] | None = None) -> int:
-    """Run the node until Ctrl-C; the exit code."""
-    return run_node(MemoryNode, sys.argv if args is None else args)
+def fill_reply(response: Any, moments: Sequence[Moment]) -> None:
+    """Write moments into a response of FindMoments.
+
+    poses stays empty if no moment has one; else a moment without one gets NaN as position.
+    """
+    response.cameras = [moment.camera for moment in moments]
+    response.starts = [to_stamp(moment.start) for moment in moments]
+    response.ends = [to_stamp(moment.end) for moment in moments]
+    response.stamps = [to_stamp(moment.stamp) for moment in moments]
+    response.scores = array("f", [moment.score for moment in moments])
+    response.texts = [moment.text for moment in moments]
+    if any(moment.pose is not None for moment in moments):
+        response.poses = [pose_message(moment.pose) for moment in moments]
+
+
+def pose_message(pose: Pose | None) -> Any:
+    """A geometry_msgs/Pose; its position is NaN if there is no pose."""
+    message = ros.interface("geometry_msgs/msg/Pose")()
+    p, q = message.position, message.orientation
+    if pose is None:
+        p.x = p.y = p.z = math.nan
+    else:
+        p.x, p.y, p.z = pose.position
+        q.x, q.y, q.z, q.w = pose.orientation
+    return message
+
+
+main = partial(run_node, MemoryNode)
 
 
 if __name__ == "__main__":

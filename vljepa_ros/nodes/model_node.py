@@ -1,17 +1,17 @@
-"""A lifecycle node that owns one model: loads it, lends it to requests, says what is wrong with
-it."""
+"""A lifecycle node that owns one model: loads it, and says what runs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar, TypeVar
 
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.nodes.diagnostics import OK, WARN, Part
-from vljepa_ros.nodes.parameters import fixed, live
-from vljepa_ros.nodes.worker_node import WorkerNode, WorkerParameters
+from vljepa_ros.nodes.lifecycle_node import LifecycleNode, LifecycleParameters
+from vljepa_ros.nodes.parameters import live, read_only
 from vljepa_ros.perception.frames import FrameError
 from vljepa_ros.perception.pipeline import PerceptionError
 from vljepa_ros.perception.vocabulary import VocabularyError
@@ -19,54 +19,60 @@ from vljepa_ros.resources import model_dir
 
 
 @dataclass(frozen=True)
-class ModelParameters(WorkerParameters):
-    """What every node with a model is told."""
+class ModelParameters(LifecycleParameters):
+    """Parameters shared by all nodes that load a model."""
 
-    engine: str = fixed(
+    engine: str = read_only(
         "auto",
         "ENGINE[:PRECISION][@DEVICE]: auto, onnxruntime, onnxruntime-cuda, onnxruntime-tensorrt,"
         " torch, torch-compiled, torch-graphs or tensorrt.",
     )
-    threads: int = fixed(0, "Threads of the engine; 0: chosen by it.", 0, 256)
+    threads: int = read_only(0, "Threads of the engine; 0: chosen by it.", 0, 256)
     always_on: bool = live(False, "Work even while nobody listens to the results.")
 
 
-class ModelNode(WorkerNode):
-    """Subclasses say which parts they need, and give `prepare`, `start`, `stop`, `free`, `step`."""
+M = TypeVar("M", bound=ModelParameters)
+
+
+class ModelNode(LifecycleNode[M]):
+    """Subclasses name the parts of a model they need, and give `prepare`, `start`, `stop`, `free`.
+
+    Attributes:
+        engine: The loaded model, from `configure` to `cleanup`.
+    """
 
     subject = "model"
-    known = (*WorkerNode.known, FrameError, ModelError, PerceptionError, VocabularyError)
-    model_parts: frozenset[str] = frozenset()
+    known = (*LifecycleNode.known, FrameError, ModelError, PerceptionError, VocabularyError)
+    model_parts: ClassVar[frozenset[str]] = frozenset()
     engine: Engine | None = None
 
-    def prepare(self, engine: Engine) -> None:
-        """Configure: make what needs the engine. It may raise what is `known`."""
+    def prepare(self, engine: Engine) -> Callable[[], float | None]:
+        """Configure: make what needs the engine. It may raise what is `known`.
+
+        Returns:
+            The continuous work, see `Worker.start`.
+        """
         raise NotImplementedError
 
     def free(self) -> None:
         """Clean up what `prepare` made; the worker has ended."""
         raise NotImplementedError
 
-    def open(self) -> None:
+    def open(self) -> Callable[[], float | None]:
         """Load the model."""
-        settings = self.main.value
-        assert isinstance(settings, ModelParameters)
-        folder = model_dir(settings.model)
-        engine = load_engine(folder, settings.engine, settings.threads, self.model_parts)
+        p = self.settings
+        engine = load_engine(model_dir(p.model), p.engine, p.threads, self.model_parts)
         try:
-            self.prepare(engine)
+            step = self.prepare(engine)
         except self.known:
             engine.close()
             raise
         self.engine = engine
-
-    def ready(self) -> None:
-        """Say what runs."""
-        assert self.engine is not None
-        info = self.engine.info
+        info = engine.info
         self.get_logger().info(
-            f"model {self.engine.config.model_id} on {info.engine}, {info.device}, {info.precision}"
+            f"model {engine.config.model_id} on {info.engine}, {info.device}, {info.precision}"
         )
+        return step
 
     def close(self) -> None:
         """Free the model."""
@@ -75,17 +81,18 @@ class ModelNode(WorkerNode):
         self.engine.close()
         self.engine = None
 
-    def which_camera(self, asked: str) -> str:
-        """The camera a request means.
+    def which_camera(self, name: str) -> str:
+        """The camera that a request names; empty: the only one.
 
-        :raises PerceptionError: an unknown name, or none where there are several.
+        Raises:
+            PerceptionError: An unknown name, or none although there are several.
         """
         known = ", ".join(self.cameras)
-        if asked and asked not in self.cameras:
-            raise PerceptionError(f"unknown camera '{asked}', allowed: {known}")
-        if not asked and len(self.cameras) != 1:
+        if name and name not in self.cameras:
+            raise PerceptionError(f"unknown camera '{name}', allowed: {known}")
+        if not name and len(self.cameras) != 1:
             raise PerceptionError(f"camera is empty, allowed: one of {known}")
-        return asked or self.cameras[0]
+        return name or self.cameras[0]
 
     def parts(self) -> Sequence[Part]:
         """State of this node's parts for the diagnostics; subclasses add theirs."""

@@ -1,7 +1,7 @@
 """ROS parameters as frozen dataclasses: each field has a default, a description and what is
 allowed.
 
-A field made with `live` may be changed while the node runs; one made with `fixed` is read-only.
+A field made with `live` may be changed while the node runs, one made with `read_only` may not.
 Values given at the start that cannot be used do not end the node: it keeps the default, stays
 unconfigured and says why.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from vljepa_ros import ros
@@ -23,48 +24,58 @@ def live(
     low: float | None = None,
     high: float | None = None,
     choices: Sequence[Any] = (),
+    read_only: bool = False,
 ) -> Any:
-    """A field that may be changed at any time. low, high: the range, both included."""
-    metadata = {"description": description, "low": low, "high": high, "choices": tuple(choices)}
+    """A field of a dataclass of parameters.
+
+    Args:
+        default: A list stands for a tuple of texts.
+        description: Shown to users.
+        low: Least value allowed.
+        high: Greatest value allowed.
+        choices: Values allowed, if not all are.
+        read_only: Whether it is read once, when the node starts.
+    """
+    metadata = {
+        "description": description,
+        "low": low,
+        "high": high,
+        "choices": tuple(choices),
+        "read_only": read_only,
+    }
     if isinstance(default, list):
         return dataclasses.field(default_factory=lambda: tuple(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def fixed(
-    default: Any,
-    description: str,
-    low: float | None = None,
-    high: float | None = None,
-    choices: Sequence[Any] = (),
-) -> Any:
-    """A field that is read once, when the node starts."""
-    made = live(default, description, low, high, choices)
-    made.metadata = {**made.metadata, "fixed": True}
-    return made
+read_only = partial(live, read_only=True)
 
 
-class Declared(Generic[P]):
+class ParameterGroup(Generic[P]):
     """The parameters of one dataclass on one node.
 
-    :param prefix: stands before each name, e.g. `front.`.
-    :param start: replaces defaults of the dataclass.
+    Args:
+        node: They are declared on it.
+        kind: The dataclass.
+        prefix: Stands before each name, e.g. `front.`.
+
+    Attributes:
+        value: The dataclass with the present values.
+        problems: Why a value given at the start cannot be used, by parameter name.
     """
 
-    def __init__(self, node: Any, kind: type[P], prefix: str = "", **start: Any) -> None:
+    def __init__(self, node: Any, kind: type[P], prefix: str = "") -> None:
         self._prefix = prefix
         self.problems: dict[str, str] = {}
-        self.value: P = kind(**start)
-        found: dict[str, Any] = {}
-        for field in dataclasses.fields(kind):  # type: ignore[arg-type]
-            default = getattr(self.value, field.name)
-            found[field.name] = self._declare(node, field, default)
-        self.value = kind(**found)
+        self.value: P = kind()
+        fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+        self.value = kind(**{field.name: self._declare(node, field) for field in fields})
 
     def with_changes(self, changes: dict[str, Any]) -> P:
         """The dataclass with parameters (by full name) changed.
 
-        :raises ValueError: a value that is not allowed.
+        Raises:
+            ValueError: A value that is not allowed.
         """
         fields = dataclasses.fields(self.value)  # type: ignore[arg-type]
         own = {field.name: field for field in fields}
@@ -76,52 +87,55 @@ class Declared(Generic[P]):
                 replaced[name] = tuple(value) if isinstance(value, list) else value
         return dataclasses.replace(self.value, **replaced)  # type: ignore[type-var]
 
-    def _declare(self, node: Any, field: dataclasses.Field[Any], default: Any) -> Any:
-        name = self._prefix + field.name
+    def _declare(self, node: Any, field: dataclasses.Field[Any]) -> Any:
+        name, default = self._prefix + field.name, getattr(self.value, field.name)
         value = list(default) if isinstance(default, tuple) else default
+        descriptor = _descriptor(field.metadata, value)
         try:
-            node.declare_parameter(name, value, _descriptor(field.metadata, value))
+            node.declare_parameter(name, value, descriptor)
             got = node.get_parameter(name).value
             _check(name, got, field.metadata)
         except Exception as error:  # rclpy and Humble differ in what they raise here
             self.problems[name] = f"{name}: {error}; allowed: {_allowed(field.metadata, value)}"
             if not node.has_parameter(name):
-                descriptor = _descriptor(field.metadata, value)
                 node.declare_parameter(name, value, descriptor, ignore_override=True)
             return default
         return tuple(got) if isinstance(got, (list, tuple)) else got
 
 
-class ParameterTable:
+class NodeParameters:
     """All parameters of a node; changes are checked as a whole, then applied.
 
-    :param check: given a dataclass with changes, may raise ValueError.
-    :param apply: called after a change that was accepted; the tables hold the new values then.
+    Args:
+        node: The node.
+        groups: Its parameters.
+        check: Given a dataclass with changes, may raise ValueError.
+        apply: Called after a change that was accepted; the groups hold the new values then.
     """
 
     def __init__(
         self,
         node: Any,
-        tables: Sequence[Declared[Any]],
-        check: Callable[[Any], None],
-        apply: Callable[[], None],
+        groups: Sequence[ParameterGroup[Any]],
+        check: Callable[[Any], None] = lambda value: None,
+        apply: Callable[[], None] = lambda: None,
     ) -> None:
-        self._tables = tables
+        self._groups = groups
         self._check = check
         self._apply = apply
-        self.problems = {name: text for table in tables for name, text in table.problems.items()}
+        self.problems = {name: text for group in groups for name, text in group.problems.items()}
         node.add_on_set_parameters_callback(self._on_set)
 
     def _on_set(self, parameters: Sequence[Any]) -> Any:
         changes = {parameter.name: parameter.value for parameter in parameters}
         try:
-            values = [table.with_changes(changes) for table in self._tables]
+            values = [group.with_changes(changes) for group in self._groups]
             for value in values:
                 self._check(value)
         except ValueError as error:
             return ros.SetParametersResult(successful=False, reason=str(error))
-        for table, value in zip(self._tables, values, strict=True):
-            table.value = value
+        for group, value in zip(self._groups, values, strict=True):
+            group.value = value
         for name in changes:
             self.problems.pop(name, None)
         self._apply()
@@ -131,9 +145,7 @@ class ParameterTable:
 def _descriptor(metadata: Any, value: Any) -> Any:
     allowed = _allowed(metadata, value)
     text = metadata["description"] + (f" Allowed: {allowed}." if metadata["choices"] else "")
-    descriptor: Any = ros.ParameterDescriptor(
-        description=text, read_only=bool(metadata.get("fixed", False))
-    )
+    descriptor: Any = ros.ParameterDescriptor(description=text, read_only=metadata["read_only"])
     low, high = metadata["low"], metadata["high"]
     if low is not None and high is not None:
         if isinstance(value, float):

@@ -1,120 +1,150 @@
-"""The services of the perception node: answer_question, encode_text, set_labels."""
+"""The services of the perception node: answer_question, encode_text, set_labels; and its labels."""
 
 from __future__ import annotations
 
 import array
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vljepa_ros import ros
+from vljepa_ros.engines.protocol import Engine
+from vljepa_ros.models.config import ModelError
+from vljepa_ros.nodes.model_node import ModelNode
+from vljepa_ros.nodes.topics import to_nanoseconds, to_stamp
 from vljepa_ros.perception.frames import FrameDecoder
+from vljepa_ros.perception.pipeline import Pipeline
 from vljepa_ros.perception.scoring import Answer, Question, checked_question
-from vljepa_ros.perception.vocabulary import checked_texts, encode_texts
+from vljepa_ros.perception.vocabulary import (
+    EncodedVocabulary,
+    Vocabulary,
+    VocabularyError,
+    checked_texts,
+    encode_texts,
+    from_groups,
+    parse,
+)
 from vljepa_ros.perception.worker import CooperativeTask
 
-if TYPE_CHECKING:
-    from vljepa_ros.nodes.perception_node import PerceptionNode
-
-
+OWN_VOCABULARY = ("",)  # value of the parameter `labels`: those of the model
 _MAX_TEXTS = 1000
 
 
 class PerceptionServices:
-    """Created with the node: before activation they answer what is missing."""
+    """Created with the node: before it is configured they answer what is missing.
 
-    def __init__(self, node: PerceptionNode) -> None:
+    Args:
+        node: Has the parameters `labels` and `abstain_below`.
+
+    Attributes:
+        pipeline: Set by the node while it is configured.
+        vocabulary: The labels to tell apart, from `use_labels`.
+        version: Of the vocabulary; 0 before the first.
+    """
+
+    def __init__(self, node: ModelNode[Any]) -> None:
         self._node = node
-        for name, kind, callback in (
-            ("answer_question", "AnswerQuestion", self._answer_question),
-            ("encode_text", "EncodeText", self._encode_text),
-            ("set_labels", "SetLabels", self._set_labels),
-        ):
-            node.serve(kind, name, callback)
+        self.pipeline: Pipeline
+        self.vocabulary: Vocabulary
+        self.version = 0
+        node.serve(
+            "AnswerQuestion",
+            "answer_question",
+            self._answer_question,
+            needs_active=lambda request: not request.image,
+        )
+        node.serve("EncodeText", "encode_text", self._encode_text)
+        node.serve("SetLabels", "set_labels", self._set_labels)
 
-    async def _answer_question(self, request: Any, response: Any) -> Any:
-        node = self._node
-        response.index = -1
-        refusal = node.refusal(active=not request.image)
-        if refusal:
-            response.message = refusal
-            return response
-        model_id = node.pipeline.engine.config.model_id  # it may be gone after the wait
-        try:
-            question = checked_question(
-                request.question, request.candidates, "caption" in node.capabilities
+    def check_labels(self, labels: tuple[str, ...], engine: Engine | None) -> None:
+        """Refuse a value of the parameter `labels`.
+
+        Raises:
+            ModelError: The model cannot embed texts.
+            VocabularyError: The labels are not a vocabulary.
+        """
+        if labels == OWN_VOCABULARY:
+            return
+        if engine and "encode_text" not in engine.capabilities:
+            raise ModelError(
+                f"model '{engine.config.name}' cannot embed texts: it has no labels; "
+                "allowed: models of the families vl_jepa and dual_encoder"
             )
-            if request.image:
-                answer, stamp = await node.lend(
-                    lambda _: self._ask_about(request.image[0], question)
-                )
-            else:
-                camera = node.which_camera(request.camera)
-                oldest = self._oldest(request.max_age)
-                answer, stamp = await node.lend(
-                    lambda _: node.pipeline.ask(camera, question, node.abstain_below, oldest)
-                )
-        except Exception as error:
-            response.message = node.explain(error)
-            return response
-        response.success = True
+        parse(labels, engine.config.default_query if engine else "?")
+
+    def use_labels(self, labels: tuple[str, ...]) -> None:
+        """Encode another vocabulary, if it is another one."""
+        engine = self.pipeline.engine
+        own, default = engine.config.vocabulary, engine.config.default_query
+        if "encode_text" not in engine.capabilities:
+            self.vocabulary = Vocabulary(())
+            return
+        if labels != OWN_VOCABULARY:
+            vocabulary = parse(labels, default)
+        else:
+            vocabulary = from_groups(own) if own else parse(["yes", "no"], default)
+        if not self.version or vocabulary != self.vocabulary:
+            self.vocabulary = vocabulary
+            self.version += 1
+            self.pipeline.labels.replace(self.version, vocabulary)
+
+    def on_vocabulary(self, used: EncodedVocabulary) -> None:
+        """Answer who waits for labels that are in use now; in any thread."""
+        self._node.pending.complete(True, lambda version: version <= used.version)
+
+    async def _answer_question(self, request: Any, response: Any) -> None:
+        node, pipeline = self._node, self.pipeline
+        config = pipeline.engine.config
+        own = node.settings.abstain_below
+        abstain_below = own if own >= 0 else config.calibration.abstain_below
+        writes = "caption" in pipeline.engine.capabilities
+        question = checked_question(request.question, request.candidates, writes)
+        if request.image:
+            answer, stamp = await node.run_in_worker(
+                lambda _: self._ask_about(request.image[0], question, abstain_below)
+            )
+        else:
+            camera = node.which_camera(request.camera)
+            oldest = self._oldest(request.max_age)
+            answer, stamp = await node.run_in_worker(
+                lambda _: pipeline.ask(camera, question, abstain_below, oldest)
+            )
         response.answer, response.index = answer.text, answer.index
         response.scores = array.array("f", answer.scores.tobytes())
         response.margin, response.abstained = answer.margin, answer.abstained
-        response.stamp = ros.Time(nanoseconds=stamp).to_msg()
-        response.model_id = model_id
-        return response
+        response.stamp = to_stamp(stamp)
+        response.model_id = config.model_id
 
-    def _ask_about(self, image: Any, question: Question) -> CooperativeTask[tuple[Answer, int]]:
-        pipeline = self._node.pipeline
-        config = pipeline.engine.config
-        seen = FrameDecoder(config.input_size, preprocessing=config.preprocessing)(image)
-        answer = yield from pipeline.ask_about(seen, question, self._node.abstain_below)
-        stamp = image.header.stamp
-        return answer, stamp.sec * 1_000_000_000 + stamp.nanosec
+    def _ask_about(
+        self, image: Any, question: Question, abstain_below: float
+    ) -> CooperativeTask[tuple[Answer, int]]:
+        config = self.pipeline.engine.config
+        frame = FrameDecoder(config.input_size, preprocessing=config.preprocessing)(image)
+        answer = yield from self.pipeline.ask_about(frame, question, abstain_below)
+        return answer, to_nanoseconds(image.header.stamp)
 
     def _oldest(self, max_age: float) -> int | None:
+        """Stamp in nanoseconds before which no clip may end."""
         if max_age <= 0:
             return None
         return int(self._node.get_clock().now().nanoseconds - max_age * 1e9)
 
-    async def _encode_text(self, request: Any, response: Any) -> Any:
-        node = self._node
-        response.message = node.refusal(active=False)
-        if response.message:
-            return response
-        model_id = node.pipeline.engine.config.model_id
-        try:
-            texts = checked_texts(request.texts, "texts", _MAX_TEXTS)
-            vectors = await node.lend(lambda _: encode_texts(node.pipeline.engine, texts))
-        except Exception as error:
-            response.message = node.explain(error)
-            return response
-        response.success = True
-        response.model_id = model_id
+    async def _encode_text(self, request: Any, response: Any) -> None:
+        engine = self.pipeline.engine
+        texts = checked_texts(request.texts, "texts", _MAX_TEXTS)
+        vectors = await self._node.run_in_worker(lambda _: encode_texts(engine, texts))
+        response.model_id = engine.config.model_id
         response.dim = int(vectors.shape[1])
         response.vectors = array.array("f", vectors.tobytes())
-        return response
 
-    async def _set_labels(self, request: Any, response: Any) -> Any:
+    async def _set_labels(self, request: Any, response: Any) -> None:
         node = self._node
-        response.message = node.refusal(active=False)
-        if response.message:
-            return response
-        try:
-            prompt = request.prompt.strip() or node.pipeline.engine.config.default_query
-            wanted = node.vocabulary.with_group(prompt, request.labels)
-            parameter = ros.Parameter("labels", value=wanted.as_strings())
-            (result,) = node.set_parameters([parameter])
-            if not result.successful:
-                response.message = result.reason
-                return response
-            version = node.vocabulary_version
-            in_use = await node.vocabulary_in_use(version)
-        except Exception as error:
-            response.message = node.explain(error)
-            return response
-        response.success = True
+        prompt = request.prompt.strip() or self.pipeline.engine.config.default_query
+        wanted = self.vocabulary.with_group(prompt, request.labels)
+        (result,) = node.set_parameters([ros.Parameter("labels", value=wanted.as_strings())])
+        if not result.successful:
+            raise VocabularyError(result.reason)
+        version, current = self.version, self.pipeline.labels.current
+        in_use = current is not None and current.version >= version
+        if not in_use and not await node.pending.wait(version, node.settings.request_timeout):
+            response.message = "accepted, but still being encoded: the topic vocabulary tells when"
         response.accepted = len(request.labels)
         response.vocabulary_version = version
-        if not in_use:
-            response.message = "accepted, but still being encoded: the topic vocabulary tells when"
-        return response

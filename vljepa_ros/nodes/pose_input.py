@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from vljepa_ros import ros
-from vljepa_ros.nodes.qos import IMAGES
+from vljepa_ros.nodes.topics import IMAGES, Endpoints
 from vljepa_ros.perception.memory.row import Pose
 from vljepa_ros.perception.transforms import Transform, TransformTree
 
@@ -18,8 +18,7 @@ POSE_TYPES = {
     "pose_with_covariance": "geometry_msgs/msg/PoseWithCovarianceStamped",
 }
 _TF_TYPE = "tf2_msgs/msg/TFMessage"
-_FRESH = 5.0
-"""Seconds for which a pose counts."""
+FRESH_POSE_S = 5.0  # age up to which a pose counts; localisation may pause that long
 _DYNAMIC = ros.QoSProfile(depth=100, reliability=ros.ReliabilityPolicy.BEST_EFFORT)
 _STATIC = ros.QoSProfile(
     depth=100,
@@ -37,20 +36,18 @@ class PoseInput:
     """Subscribes until `close`; best effort, so that every publisher fits."""
 
     def __init__(self, node: Any, topic: str, kind: str) -> None:
-        self._node = node
         self._pose: Pose | None = None
         self._arrived = 0.0
-        self._subscription = node.create_subscription(
-            ros.interface(POSE_TYPES[kind]), topic, self._on_pose, IMAGES
-        )
+        self._endpoints = Endpoints(node)
+        self._endpoints.subscribe(POSE_TYPES[kind], topic, self._on_pose, IMAGES)
 
     def newest(self) -> Pose | None:
-        """The newest pose; None where none came lately."""
-        return self._pose if time.monotonic() - self._arrived < _FRESH else None
+        """The newest pose; None if none came lately."""
+        return self._pose if time.monotonic() - self._arrived < FRESH_POSE_S else None
 
     def close(self) -> None:
         """Unsubscribe."""
-        self._node.destroy_subscription(self._subscription)
+        self._endpoints.close()
 
     def _on_pose(self, message: Any) -> None:
         pose = message.pose if hasattr(message.pose, "position") else message.pose.pose
@@ -65,31 +62,30 @@ class PoseInput:
 class TfPoseInput:
     """Listens to /tf and /tf_static until `close`.
 
-    :param frame: in which the pose is told, e.g. map. base: whose pose it is, e.g. base_link.
+    Args:
+        node: A ROS node.
+        frame: In which the pose is given, e.g. map.
+        base: Whose pose it is, e.g. base_link.
     """
 
     def __init__(self, node: Any, frame: str, base: str) -> None:
-        self._node = node
         self._frame, self._base = frame, base
         self._tree = TransformTree()
-        kind = ros.interface(_TF_TYPE)
-        self._subscriptions = [
-            node.create_subscription(kind, "/tf", self._on_tf, _DYNAMIC),
-            node.create_subscription(kind, "/tf_static", self._on_static, _STATIC),
-        ]
+        self._endpoints = Endpoints(node)
+        self._endpoints.subscribe(_TF_TYPE, "/tf", self._on_tf, _DYNAMIC)
+        self._endpoints.subscribe(_TF_TYPE, "/tf_static", self._on_static, _STATIC)
 
     def newest(self) -> Pose | None:
-        """The newest pose; None where the frames are not connected, or a transform between them
-        has not come lately."""
+        """The newest pose; None if the frames are not connected, or a transform between them has
+        not come lately."""
         found = self._tree.find(self._frame, self._base)
-        if found is None or time.monotonic() - found[1] > _FRESH:
+        if found is None or time.monotonic() - found[1] > FRESH_POSE_S:
             return None
         return Pose(found[0].translation, found[0].rotation, self._frame)
 
     def close(self) -> None:
         """Unsubscribe."""
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
+        self._endpoints.close()
 
     def _on_tf(self, message: Any) -> None:
         self._put(message, time.monotonic())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_ros import ros
+from vljepa_ros.nodes.lifecycle_node import LifecycleNode
 
-_CACHED = 256
+_CACHE_SIZE = 256  # texts; an operator's questions repeat, and each is a few kilobytes
 
 
 class TextEncoderError(RuntimeError):
@@ -22,90 +22,95 @@ class TextEncoderError(RuntimeError):
 
 @dataclass(frozen=True)
 class EncodedTexts:
-    """vectors: [texts, D] float32, L2 norm 1, of the model with this id."""
+    """Texts as embeddings.
+
+    Attributes:
+        model_id: Of the model that encoded them.
+        vectors: [texts, D] float32, L2 norm 1.
+    """
 
     model_id: str
     vectors: NDArray[np.float32]
 
 
-Answer = EncodedTexts | TextEncoderError
+EncodingResult = EncodedTexts | TextEncoderError
 
 
 class TextEncoderClient:
-    """Of one node. Call `expire` a few times a second."""
+    """A client of the service `encode_text`, from creation until `close`."""
 
-    def __init__(self, node: Any, service: str) -> None:
+    def __init__(self, node: LifecycleNode[Any]) -> None:
         self._node = node
         self._kind = ros.interface("vljepa_ros/srv/EncodeText")
-        self._name = node.resolve_service_name(service)
-        self._client = node.create_client(self._kind, service)
-        self._known: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
-        self._waiting: list[tuple[float, str, Callable[[Answer], None]]] = []
+        self._name = node.resolve_service_name("encode_text")
+        self._client = node.create_client(self._kind, "encode_text")
+        self._cache: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
 
     def close(self) -> None:
-        """End; who still waits is told."""
-        self._give_up(lambda _: True)
+        """Fail pending requests and destroy the client."""
+        self._node.pending.complete(None, lambda key: isinstance(key, tuple) and key[0] is self)
         self._node.destroy_client(self._client)
 
-    def expire(self) -> None:
-        """Give up on replies whose time is over."""
-        now = time.monotonic()
-        self._give_up(lambda until: now > until)
+    def request(
+        self, texts: Sequence[str], timeout: float, on_done: Callable[[EncodingResult], None]
+    ) -> None:
+        """Embed texts.
 
-    def request(self, texts: Sequence[str], timeout: float, done: Callable[[Answer], None]) -> None:
-        """Embed texts, 1 to 1000; `done` is told in the executor's thread, exactly once."""
+        Args:
+            texts: 1 to 1000.
+            timeout: Seconds.
+            on_done: Given the result in the executor's thread, exactly once.
+        """
         if not self._client.service_is_ready():
-            done(
+            on_done(
                 TextEncoderError(
-                    f"nobody serves '{self._name}', which embeds the text: is perception_node "
-                    "running?"
+                    f"service '{self._name}', which embeds the text, is not available: is "
+                    "perception_node running?"
                 )
             )
             return
-        late = f"'{self._name}' did not answer within {timeout:g} s"
-        entry = (time.monotonic() + timeout, late, done)
-        self._waiting.append(entry)
+        late = TextEncoderError(f"'{self._name}' did not answer within {timeout:g} s")
+        key = (self, object())
+        self._node.pending.add(
+            key, timeout, lambda reply: on_done(late if reply is None else self._read(reply))
+        )
         call = self._client.call_async(self._kind.Request(texts=list(texts)))
-
-        def arrived(finished: Any) -> None:
-            if entry in self._waiting:
-                self._waiting.remove(entry)
-                done(self._read(finished.result()))
-
-        call.add_done_callback(arrived)
+        call.add_done_callback(
+            lambda done: self._node.pending.complete(done.result(), lambda other: other is key)
+        )
 
     async def encode(self, text: str, timeout: float, model_id: str) -> NDArray[np.float32]:
-        """[D] float32, L2 norm 1; of a text that was asked for lately at once.
+        """[D] float32, L2 norm 1; at once if the text was encoded lately.
 
-        :param model_id: the model it must be of; the same one in each call.
-        :raises TextEncoderError: nobody serves, it refuses, is late, or runs another model.
+        Args:
+            text: To embed.
+            timeout: Seconds.
+            model_id: The model it must be of; the same one in each call.
+
+        Raises:
+            TextEncoderError: The service is missing, refuses, is late, or runs another model.
         """
-        if text in self._known:
-            self._known.move_to_end(text)
-            return self._known[text]
+        if text in self._cache:
+            self._cache.move_to_end(text)
+            return self._cache[text]
         future = ros.Future()
-        self.request([text], timeout, lambda answer: ros.complete(self._node, future, answer))
-        answer = await future
-        if isinstance(answer, TextEncoderError):
-            raise answer
-        if answer.model_id != model_id:
+        self.request([text], timeout, lambda result: ros.complete(self._node, future, result))
+        result = await future
+        if isinstance(result, TextEncoderError):
+            raise result
+        if result.model_id != model_id:
             raise TextEncoderError(
-                f"'{self._name}' embeds with model {answer.model_id}, this memory keeps "
+                f"'{self._name}' embeds with model {result.model_id}, this memory keeps "
                 f"{model_id}: start both nodes with the same model"
             )
-        vector: NDArray[np.float32] = answer.vectors[0]
-        self._known[text] = vector
-        while len(self._known) > _CACHED:
-            self._known.popitem(last=False)
+        vector: NDArray[np.float32] = result.vectors[0]
+        self._cache[text] = vector
+        if len(self._cache) > _CACHE_SIZE:
+            self._cache.popitem(last=False)
         return vector
 
-    def _read(self, reply: Any) -> Answer:
+    def _read(self, reply: Any) -> EncodingResult:
         if not reply.success:
             return TextEncoderError(f"'{self._name}' refused the text: {reply.message}")
         vectors = np.array(reply.vectors, np.float32).reshape(-1, max(1, int(reply.dim)))
         return EncodedTexts(str(reply.model_id), vectors)
-
-    def _give_up(self, over: Callable[[float], bool]) -> None:
-        for entry in [entry for entry in self._waiting if over(entry[0])]:
-            self._waiting.remove(entry)
-            entry[2](TextEncoderError(entry[1]))

@@ -1,9 +1,8 @@
-"""The trigger node: embeddings and labels in; which of many texts are true, told at their edges."""
+"""The trigger node: embeddings and labels in; which of many texts are true, published at edges."""
 
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,11 +11,11 @@ from typing import Any
 from vljepa_ros import ros
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.nodes.diagnostics import ERROR, OK, WARN, Part
+from vljepa_ros.nodes.lifecycle_node import LifecycleNode, LifecycleParameters, run_node
 from vljepa_ros.nodes.parameters import live
-from vljepa_ros.nodes.qos import LATCHED, mismatch_events
+from vljepa_ros.nodes.topics import LATCHED, Endpoints
 from vljepa_ros.nodes.trigger_camera import TriggerCamera
 from vljepa_ros.nodes.trigger_texts import TriggerTexts
-from vljepa_ros.nodes.worker_node import WorkerNode, WorkerParameters, run_node
 from vljepa_ros.perception.triggers import (
     EncodedTriggers,
     Trigger,
@@ -26,12 +25,14 @@ from vljepa_ros.perception.triggers import (
 )
 from vljepa_ros.perception.vocabulary import VocabularyError
 
-_EVENTS = ros.QoSProfile(depth=1000, reliability=ros.ReliabilityPolicy.RELIABLE)  # all may fall
+EDGES = ros.QoSProfile(
+    depth=1000, reliability=ros.ReliabilityPolicy.RELIABLE
+)  # all may fall at once
 
 
 @dataclass(frozen=True)
-class TriggerParameters(WorkerParameters):
-    """Parameters beside the common ones."""
+class TriggerParameters(LifecycleParameters):
+    """Parameters in addition to the common ones."""
 
     triggers: tuple[str, ...] = live(
         [""],
@@ -47,32 +48,23 @@ class TriggerParameters(WorkerParameters):
     )
 
 
-class TriggerNode(WorkerNode):
-    """It loads no model: texts are encoded by the perception node. Options go to the ROS node."""
+class TriggerNode(LifecycleNode[TriggerParameters]):
+    """Loads no model: texts are encoded by the perception node. Options go to the ROS node."""
 
     subject = "triggers"
-    known = (*WorkerNode.known, ModelError, VocabularyError)
-    works = False
+    known = (*LifecycleNode.known, ModelError, VocabularyError)
 
     def __init__(self, **options: Any) -> None:
+        self.used: EncodedTriggers | None = None
         self._wanted: tuple[Trigger, ...] = ()
-        self._used: EncodedTriggers | None = None
-        self._texts: TriggerTexts | None = None
-        self._waiting: list[tuple[float, Any]] = []
-        self._edges: Any = None
-        self._vocabulary_topic: Any = None
+        self._texts: TriggerTexts
         self._labels: frozenset[str] = frozenset()
         self._cameras: dict[str, TriggerCamera] = {}
         super().__init__("trigger_node", TriggerParameters, **options)
+        self._edges = Endpoints(self, self.warn)
+        self._vocabulary = Endpoints(self)
         self.serve("SetTriggers", "set_triggers", self._set_triggers)
-        self._watching = self.create_timer(0.2, self._watch, clock=ros.steady_clock())
-
-    @property
-    def settings(self) -> TriggerParameters:
-        """The parameters, as they are now."""
-        value = self.main.value
-        assert isinstance(value, TriggerParameters)
-        return value
+        self._pulse = self.create_timer(0.2, self._watch, clock=ros.steady_clock())
 
     def check_parameters(self, value: Any) -> None:
         """Refuse a list of triggers that cannot be used."""
@@ -86,117 +78,88 @@ class TriggerNode(WorkerNode):
             self._renew()
 
     def open(self) -> None:
-        """Check the list and the model's configuration."""
+        """Check the list and the model's configuration; all work is done by the executor."""
         self._wanted = parse_triggers(self.settings.triggers)
-        forgotten = partial(self._use, None, "MODEL_CHANGED")
-        self._texts = TriggerTexts(self, self.settings.model, self._renewed, forgotten)
-        self._texts.want([trigger.text for trigger in self._wanted])
-        mismatch = mismatch_events("triggers", "publisher", self.warn)
-        kind = ros.interface("vljepa_ros/msg/TriggerEvent")
-        self._edges = self.create_publisher(kind, "triggers", _EVENTS, event_callbacks=mismatch)
+        on_reset = partial(self._use, None, "MODEL_CHANGED")
+        self._texts = TriggerTexts(self, self._on_encoded, on_reset)
+        self._texts.set_texts([trigger.text for trigger in self._wanted])
+        edges = self._edges.publisher("vljepa_ros/msg/TriggerEvent", "triggers", EDGES)
+        mismatch = self._texts.on_model_mismatch
         self._cameras = {
-            camera: TriggerCamera(self, camera, self._edges, partial(self._texts.foreign, camera))
+            camera: TriggerCamera(self, camera, edges, partial(mismatch, camera))
             for camera in self.cameras
         }
 
     def start(self) -> None:
         """Watch, if there is something to watch for."""
-        self._vocabulary_topic = self.create_subscription(
-            ros.interface("vljepa_ros/msg/Vocabulary"), "vocabulary", self._on_vocabulary, LATCHED
+        self._vocabulary.subscribe(
+            "vljepa_ros/msg/Vocabulary", "vocabulary", self._on_vocabulary, LATCHED
         )
         self._renew()
         self._listen(bool(self._wanted))
 
     def stop(self) -> None:
         """Watch no more; what was true falls."""
-        self.destroy_subscription(self._vocabulary_topic)
-        self._vocabulary_topic = None
+        self._vocabulary.close()
         self._listen(False)
         self._use(None)
 
     def close(self) -> None:
         """Forget the texts' embeddings."""
-        if self._texts is not None:
-            self._texts.close()
-            self._texts = None
-        self._settle_waiting()
+        self._texts.close()
         for camera in self._cameras.values():
             camera.close()
-        self.destroy_publisher(self._edges)
-        self._cameras, self._used = {}, None
-
-    def expire(self) -> None:
-        """Answer requests whose time is over."""
-        super().expire()
-        now = time.monotonic()
-        for entry in [entry for entry in self._waiting if now > entry[0]]:
-            self._waiting.remove(entry)
-            ros.complete(self, entry[1], None)
+        self._edges.close()
+        self._cameras, self.used = {}, None
 
     def parts(self) -> Sequence[Part]:
         """Triggers and cameras for the diagnostics."""
-        if self._texts is None:
-            return []
-        values = {"triggers": len(self._wanted), "model_id": self._texts.model_id}
-        if self._texts.trouble:
-            first = Part("triggers", ERROR, self._texts.trouble, values)
+        texts, timeout = self._texts, self.settings.camera_timeout
+        values = {"triggers": len(self._wanted), "model_id": texts.model_id}
+        if texts.trouble:
+            state = ERROR, texts.trouble
         elif not self.active:
-            first = Part("triggers", WARN, "not active", values)
-        elif not self._texts.complete:
-            first = Part("triggers", WARN, "the texts are being encoded", values)
+            state = WARN, "not active"
+        elif not texts.complete:
+            state = WARN, "the texts are being encoded"
         else:
-            first = Part("triggers", OK, f"{len(self._wanted)} triggers", values)
-        timeout = self.settings.camera_timeout
-        return [first, *(camera.part(timeout) for camera in self._cameras.values())]
+            state = OK, f"{len(self._wanted)} triggers"
+        cameras = [camera.part(timeout) for camera in self._cameras.values()]
+        return [Part("triggers", *state, values), *cameras]
 
-    async def _set_triggers(self, request: Any, response: Any) -> Any:
-        response.message = self.refusal(active=False)
-        texts = self._texts
-        if response.message or texts is None:
-            return response
-        try:
-            wanted = checked_triggers(request.texts, request.thresholds)
-            parameter = ros.Parameter("triggers", value=trigger_strings(wanted))
-            (result,) = self.set_parameters([parameter])
-            if not result.successful:
-                response.message = result.reason
-                return response
-            if not texts.complete:
-                future = ros.Future()
-                until = time.monotonic() + self.settings.request_timeout
-                self._waiting.append((until, future))
-                texts.hurry()
-                self._watch()
-                await future
-        except Exception as error:
-            response.message = self.explain(error)
-            return response
-        response.success = True
+    async def _set_triggers(self, request: Any, response: Any) -> None:
+        wanted, texts = checked_triggers(request.texts, request.thresholds), self._texts
+        parameter = ros.Parameter("triggers", value=trigger_strings(wanted))
+        (result,) = self.set_parameters([parameter])
+        if not result.successful:
+            raise VocabularyError(result.reason)
+        if not texts.complete:
+            encoded = self.pending.wait("texts", self.settings.request_timeout)
+            texts.retry_now()
+            texts.request_missing(self.settings.request_timeout)
+            await encoded
         response.accepted = len(wanted)
         if not texts.complete or texts.trouble:
             why = texts.trouble or "the texts are still being encoded"
             response.message = f"accepted, but not watched yet: {why}"
-        return response
 
     def _watch(self) -> None:
         """Five times a second: notice cameras that stopped, have texts encoded."""
         for camera in self._cameras.values():
             camera.watch(self.settings.camera_timeout)
-        if self._texts is not None:
-            self._texts.advance(self.settings.request_timeout)
+        if self.opened:
+            self._texts.request_missing(self.settings.request_timeout)
 
-    def _renewed(self) -> None:
+    def _on_encoded(self) -> None:
         """Texts were encoded, or could not be."""
-        assert self._texts is not None
         self._renew()
         if self._texts.complete or self._texts.trouble:
-            self._settle_waiting()
+            self.pending.complete(None, lambda key: key == "texts")
 
     def _renew(self) -> None:
         """Compare with the list as it is now, as soon as its texts are encoded."""
         texts, p = self._texts, self.settings
-        assert texts is not None
-        texts.want([trigger.text for trigger in self._wanted])
+        texts.set_texts([trigger.text for trigger in self._wanted])
         if self.active:
             self._listen(bool(self._wanted))
         if not self._wanted:
@@ -214,23 +177,16 @@ class TriggerNode(WorkerNode):
             self._renew()
 
     def _use(self, triggers: EncodedTriggers | None, reason: str = "REMOVED") -> None:
-        self._used = triggers
+        self.used = triggers
         for camera in self._cameras.values():
             camera.use(triggers, self.settings.settle, self._labels, reason)
-
-    def _settle_waiting(self) -> None:
-        for _, future in self._waiting:
-            ros.complete(self, future, None)
-        self._waiting = []
 
     def _listen(self, on: bool) -> None:
         for camera in self._cameras.values():
             camera.listen(on)
 
 
-def main(args: Sequence[str] | None = None) -> int:
-    """Run the node until Ctrl-C; the exit code."""
-    return run_node(TriggerNode, sys.argv if args is None else args)
+main = partial(run_node, TriggerNode)
 
 
 if __name__ == "__main__":

@@ -12,110 +12,120 @@ from numpy.typing import NDArray
 
 from vljepa_ros.models.config import Calibration, ModelError
 from vljepa_ros.models.folder import load_config
-from vljepa_ros.nodes.text_encoder_client import EncodedTexts, TextEncoderClient, TextEncoderError
+from vljepa_ros.nodes.lifecycle_node import LifecycleNode
+from vljepa_ros.nodes.text_encoder_client import EncodingResult, TextEncoderClient, TextEncoderError
 from vljepa_ros.resources import model_dir, model_names
 
-_PAUSE = 1.0  # seconds until texts that could not be encoded are sent again
+RETRY_S = 1.0  # until texts that could not be encoded are sent again
 
 
 class TriggerTexts:
-    """Of one node; all in the executor's thread. Call `advance` a few times a second.
+    """Used in the executor's thread only. Call `request_missing` a few times a second.
 
-    :param model: name or folder of the model whose calibration counts first.
-    :param renewed: something was encoded, or could not be.
-    :param forgotten: embeddings come from another model; what was encoded is of no use any more.
-    :raises ModelError: there is no such model.
+    Args:
+        node: Its parameter `model` names the model whose calibration is tried first.
+        on_encoded: Called when texts were encoded, or could not be.
+        on_reset: Called when embeddings come from another model: what was encoded is of no use.
+
+    Attributes:
+        model_id: Of the model that encoded the texts; empty while there are none.
+        trouble: Why texts are not encoded or cannot be compared; empty if all is well.
+
+    Raises:
+        ModelError: There is no such model.
     """
 
     def __init__(
-        self, node: Any, model: str, renewed: Callable[[], None], forgotten: Callable[[], None]
+        self,
+        node: LifecycleNode[Any],
+        on_encoded: Callable[[], None],
+        on_reset: Callable[[], None],
     ) -> None:
-        config = load_config(model_dir(model))
+        self._model = node.settings.model
+        config = load_config(model_dir(self._model))
         self.model_id = ""
         self.trouble = ""
         self._node = node
-        self._model = model
-        self._renewed = renewed
-        self._forgotten = forgotten
-        self._client = TextEncoderClient(node, "encode_text")
-        self._wanted: tuple[str, ...] = ()
+        self._on_encoded = on_encoded
+        self._on_reset = on_reset
+        self._client = TextEncoderClient(node)
+        self._texts: tuple[str, ...] = ()
         self._vectors: dict[str, NDArray[np.float32]] = {}
         self._calibration = (config.model_id, config.calibration)
-        self._asking = False
-        self._ask_again = 0.0
+        self._requested = False
+        self._retry_at = 0.0
 
     @property
     def complete(self) -> bool:
         """Whether all texts are encoded."""
-        return all(text in self._vectors for text in self._wanted)
+        return all(text in self._vectors for text in self._texts)
 
     @property
     def calibration(self) -> Calibration | None:
-        """Of the model that encoded the texts; None where it is unknown, which is in `trouble`."""
+        """Of the model that encoded the texts; None if it is unknown, which is in `trouble`."""
         return self._calibration[1] if self._calibration[0] == self.model_id else None
 
     @property
     def vectors(self) -> NDArray[np.float32]:
         """[texts, D] float32, L2 norm 1; of a complete list that is not empty."""
-        return np.stack([self._vectors[text] for text in self._wanted])
+        return np.stack([self._vectors[text] for text in self._texts])
 
-    def want(self, texts: Sequence[str]) -> None:
+    def set_texts(self, texts: Sequence[str]) -> None:
         """Replace the list; what is encoded already stays."""
-        self._wanted = tuple(texts)
+        self._texts = tuple(texts)
         self._vectors = {text: self._vectors[text] for text in texts if text in self._vectors}
         if not texts:
             self.trouble = ""
 
-    def hurry(self) -> None:
-        """Ask at the next opportunity, although it failed a moment ago."""
-        self._ask_again = 0.0
+    def retry_now(self) -> None:
+        """Have the next `request_missing` ask, although it failed a moment ago."""
+        self._retry_at = 0.0
 
-    def advance(self, patience: float) -> None:
-        """Ask for what is missing, if it is time to. patience: seconds to wait for the reply."""
-        self._client.expire()
-        if self._asking or self.complete or time.monotonic() < self._ask_again:
+    def request_missing(self, timeout: float) -> None:
+        """Ask for what is missing, if it is time to; timeout: seconds to wait for the reply."""
+        if self._requested or self.complete or time.monotonic() < self._retry_at:
             return
-        missing = tuple(text for text in self._wanted if text not in self._vectors)
-        self._asking = True
-        self._client.request(missing, patience, lambda answer: self._answered(missing, answer))
+        missing = tuple(text for text in self._texts if text not in self._vectors)
+        self._requested = True
+        self._client.request(missing, timeout, lambda result: self._receive(missing, result))
 
-    def foreign(self, camera: str, model_id: str) -> None:
-        """Embeddings came that do not fit what is encoded."""
-        if self._asking or not self.complete or not self.model_id or model_id == self.model_id:
+    def on_model_mismatch(self, camera: str, model_id: str) -> None:
+        """Encode the texts again: embeddings came that do not fit what is encoded."""
+        if self._requested or not self.complete or self.model_id in ("", model_id):
             return  # under way, or only the calibration is missing
-        self._fail(
+        self._report(
             f"embeddings of camera '{camera}' come from model {model_id}, the texts were encoded "
             f"by model {self.model_id}; they are encoded again"
         )
-        self._forget("")
-        self._ask_again = time.monotonic() + _PAUSE
+        self._reset("")
+        self._retry_at = time.monotonic() + RETRY_S
 
     def close(self) -> None:
-        """End; who waits for a reply is told."""
+        """Fail the pending request."""
         self._client.close()
 
-    def _answered(self, texts: tuple[str, ...], answer: EncodedTexts | TextEncoderError) -> None:
-        self._asking = False
-        self._ask_again = time.monotonic() + _PAUSE
-        if isinstance(answer, TextEncoderError):
-            self._fail(str(answer))
+    def _receive(self, texts: tuple[str, ...], result: EncodingResult) -> None:
+        self._requested = False
+        self._retry_at = time.monotonic() + RETRY_S
+        if isinstance(result, TextEncoderError):
+            self._report(str(result))
         else:
             self.trouble = ""
-            if answer.model_id != self.model_id:
-                self._forget(answer.model_id)
-            self._vectors.update(zip(texts, answer.vectors, strict=True))
-            self._calibrate()
-            self.want(self._wanted)
+            if result.model_id != self.model_id:
+                self._reset(result.model_id)
+            self._vectors.update(zip(texts, result.vectors, strict=True))
+            self._find_calibration()
+            self.set_texts(self._texts)
             if not self.complete:
-                self.hurry()  # texts encoded before were of another model, or the list has changed
-        self._renewed()
+                self.retry_now()  # other texts are of another model, or the list has changed
+        self._on_encoded()
 
-    def _forget(self, model_id: str) -> None:
+    def _reset(self, model_id: str) -> None:
         if self._vectors:
-            self._forgotten()
+            self._on_reset()
         self._vectors, self.model_id = {}, model_id
 
-    def _calibrate(self) -> None:
+    def _find_calibration(self) -> None:
         """Find the calibration of the model that encodes, among the shipped ones, too."""
         if self.calibration is not None:
             return
@@ -127,11 +137,11 @@ class TriggerTexts:
             if config.model_id == self.model_id:
                 self._calibration = (config.model_id, config.calibration)
                 return
-        self._fail(
+        self._report(
             f"the texts were encoded by model {self.model_id}, whose calibration is unknown: set "
             "the parameter model to its folder"
         )
 
-    def _fail(self, why: str) -> None:
+    def _report(self, why: str) -> None:
         self.trouble = why
         self._node.warn(f"triggers are not watched: {why}")

@@ -9,9 +9,9 @@ from typing import Any
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.diagnostics import OK, WARN, Part
-from vljepa_ros.nodes.qos import IMAGES
+from vljepa_ros.nodes.topics import IMAGES, Endpoints, to_seconds
 
-AUTO = "auto"
+AUTO_TYPE = "auto"
 TURN_TYPES = {
     "odometry": "nav_msgs/msg/Odometry",
     "imu": "sensor_msgs/msg/Imu",
@@ -19,8 +19,7 @@ TURN_TYPES = {
     "twist_stamped": "geometry_msgs/msg/TwistStamped",
     "twist_with_covariance_stamped": "geometry_msgs/msg/TwistWithCovarianceStamped",
 }
-_SILENCE = 2.0
-"""Seconds without a message after which that is reported."""
+SILENCE_S = 2.0  # without a message, after which that is reported
 
 
 class TurnInput:
@@ -28,45 +27,41 @@ class TurnInput:
 
     A topic that nobody publishes guards nothing, and is reported.
 
-    :param kind: of TURN_TYPES, or AUTO: the type that the graph says the topic has.
-    :param turned: given a stamp in seconds and a turn rate in rad/s, about whatever axis.
+    Args:
+        node: A ROS node.
+        topic: Its name.
+        kind: One of TURN_TYPES, or AUTO_TYPE: the type that the graph says the topic has.
+        on_turn_rate: Given a stamp in seconds and a turn rate in rad/s, about whatever axis.
     """
 
     def __init__(
-        self, node: Any, topic: str, kind: str, turned: Callable[[float, float], None]
+        self, node: Any, topic: str, kind: str, on_turn_rate: Callable[[float, float], None]
     ) -> None:
         self._node = node
         self._topic = node.resolve_topic_name(topic)
         self._type = TURN_TYPES.get(kind, "")
-        self._turned = turned
-        self._subscription: Any = None
+        self._on_turn_rate = on_turn_rate
+        self._endpoints = Endpoints(node)
         self._received = 0
         self._arrived = 0.0
         self._rate = 0.0
         self._trouble = ""
-        self.look()
+        self.try_subscribe()
 
-    def look(self) -> None:
+    def try_subscribe(self) -> None:
         """Subscribe if that has become possible; call it now and then."""
-        if self._subscription is not None:
-            return
-        kind = self._type or self._type_in_graph()
+        kind = "" if self._endpoints.is_open else self._type or self._type_in_graph()
         if not kind:
             return
-        interface = ros.find_interface(kind)
-        if interface is None:
+        if ros.find_interface(kind) is None:
             self._trouble = f"the turn guard needs the package of {kind}, which is not installed"
             return
         self._type, self._trouble = kind, ""
-        self._subscription = self._node.create_subscription(
-            interface, self._topic, self._on_message, IMAGES
-        )
+        self._endpoints.subscribe(kind, self._topic, self._on_message, IMAGES)
 
     def close(self) -> None:
         """Unsubscribe."""
-        if self._subscription is not None:
-            self._node.destroy_subscription(self._subscription)
-            self._subscription = None
+        self._endpoints.close()
 
     def part(self) -> Part:
         """State for the diagnostics."""
@@ -76,18 +71,18 @@ class TurnInput:
             "received": self._received,
             "rate": self._rate,
         }
-        if self._trouble:
-            return Part("turn guard", WARN, self._trouble, values)
-        if time.monotonic() - self._arrived > _SILENCE:
-            return Part("turn guard", WARN, f"no message on '{self._topic}': no guard", values)
-        return Part("turn guard", OK, f"{self._rate:.2f} rad/s", values)
+        trouble = self._trouble
+        if not trouble and time.monotonic() - self._arrived > SILENCE_S:
+            trouble = f"no message on '{self._topic}': no guard"
+        level = WARN if trouble else OK
+        return Part("turn guard", level, trouble or f"{self._rate:.2f} rad/s", values)
 
     def _type_in_graph(self) -> str:
         types = dict(self._node.get_topic_names_and_types()).get(self._topic, [])
         found = [kind for kind in types if kind in TURN_TYPES.values()]
         if types and not found:
             self._trouble = (
-                f"'{self._topic}' has type {', '.join(types)}, which tells no turn rate; "
+                f"'{self._topic}' has type {', '.join(types)}, which carries no angular rate; "
                 f"allowed: {', '.join(TURN_TYPES.values())}"
             )
         return found[0] if found else ""
@@ -97,13 +92,13 @@ class TurnInput:
         self._arrived = time.monotonic()
         angular = _angular(message)
         self._rate = math.hypot(angular.x, angular.y, angular.z)
-        self._turned(self._seconds(message), self._rate)
+        self._on_turn_rate(self._seconds(message), self._rate)
 
     def _seconds(self, message: Any) -> float:
         stamp = message.header.stamp if hasattr(message, "header") else None
         if stamp is None or not (stamp.sec or stamp.nanosec):
             return float(self._node.get_clock().now().nanoseconds / 1e9)
-        return float(stamp.sec + stamp.nanosec * 1e-9)
+        return to_seconds(stamp)
 
 
 def _angular(message: Any) -> Any:

@@ -93,7 +93,7 @@ class VideoFile:
         capture = cv2.VideoCapture(str(path))
         readable, _ = capture.read()
         if not readable:
-            raise SourceError(f"'{path}' is no video that OpenCV can read; allowed: {_ALLOWED}")
+            raise SourceError(f"'{path}' is not a video that OpenCV can read; allowed: {_ALLOWED}")
         self.rate = float(capture.get(cv2.CAP_PROP_FPS)) or 10.0
         capture.release()
         truth = path.parent / "ground_truth.jsonl"

@@ -1,0 +1,303 @@
+"""A lifecycle node of one or more cameras: parameters, states, services, a worker thread.
+
+What a subclass opens at `configure` it closes at `cleanup`, `shutdown`, an error, or the node's
+end, whichever comes first; between, the worker's thread does its work and serves requests.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+from vljepa_ros import ros
+from vljepa_ros.nodes.diagnostics import ERROR, WARN, Diagnostics, Part
+from vljepa_ros.nodes.parameters import NodeParameters, ParameterGroup, live, read_only
+from vljepa_ros.nodes.pending import Pending
+from vljepa_ros.perception.worker import DeadlineError, QueueFullError, Request, Worker
+
+NAMESPACE = "vljepa"
+_CAMERA = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*")
+Return = ros.TransitionCallbackReturn
+
+
+@dataclass(frozen=True)
+class LifecycleParameters:
+    """Parameters shared by all nodes with a lifecycle."""
+
+    model: str = read_only("nano", "Model: the name of a folder in models/, or a path to one.")
+    cameras: tuple[str, ...] = read_only(
+        ["front"], "Names of the cameras; each begins with a letter and has letters, digits, _."
+    )
+    autostart: bool = read_only(True, "Configure and activate without being asked.")
+    request_timeout: float = live(
+        10.0, "Seconds after which a service request is answered with an error.", 0.1, 600.0
+    )
+
+
+P = TypeVar("P", bound=LifecycleParameters)
+
+
+class LifecycleNode(ros.LifecycleNode, Generic[P]):
+    """Subclasses give `open`, `start`, `stop`, `close` and `parts`.
+
+    Args:
+        name: Of the node.
+        kind: Dataclass of its parameters.
+        options: Of the ROS node.
+    """
+
+    subject: ClassVar[str]
+    """What it opens, as diagnostics name it: the model, the memory."""
+    known: ClassVar[tuple[type[Exception], ...]] = (QueueFullError, DeadlineError)
+    """Exceptions whose text is an answer to the user as it is."""
+
+    def __init__(self, name: str, kind: type[P], **options: Any) -> None:
+        super().__init__(name, **{"namespace": NAMESPACE, **options})
+        self.worker = Worker(self._on_step_error)
+        self.pending = Pending(self)
+        self.opened = self.active = False
+        self.why = ""
+        self.failures = 0
+        self.main = ParameterGroup(self, kind)
+        self.groups: list[ParameterGroup[Any]] = [self.main]
+        names = self.settings.cameras
+        bad = [name for name in names if not _CAMERA.fullmatch(name)]
+        if bad or not names or len(set(names)) < len(names):
+            self.main.problems["cameras"] = (
+                f"cameras is {list(names)}, allowed: one or more different names, each with a "
+                "letter first, then letters, digits and _"
+            )
+        self.cameras = tuple(dict.fromkeys(name for name in names if name not in bad))
+        self.declare_more()
+        self.table = NodeParameters(self, self.groups, self.check_parameters, self.apply)
+        self._waiting_services = ros.ReentrantCallbackGroup()
+        self._expiry = self.create_timer(0.1, self._expire, clock=ros.steady_clock())
+        self.diagnostics = Diagnostics(self, self._all_parts)
+
+    @property
+    def settings(self) -> P:
+        """The parameters, as they are now."""
+        return self.main.value
+
+    def declare_more(self) -> None:
+        """Declare further parameters by appending to `groups`."""
+
+    def check_parameters(self, value: Any) -> None:
+        """Raise ValueError for a dataclass of parameters that cannot be used."""
+
+    def apply(self) -> None:
+        """Take over parameters that have changed."""
+
+    def open(self) -> Callable[[], float | None] | None:
+        """Configure; what it made must not stay if it raises. It may raise what is `known`.
+
+        Returns:
+            The continuous work, see `Worker.start`; None if it needs no worker's thread.
+        """
+        raise NotImplementedError
+
+    def ready(self) -> None:
+        """Opened, and the worker runs, if there is one."""
+
+    def start(self) -> None:
+        """Activate."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """Deactivate."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Free what `open` made; the worker has ended."""
+        raise NotImplementedError
+
+    def parts(self) -> Sequence[Part]:
+        """State of an opened node for the diagnostics."""
+        raise NotImplementedError
+
+    def serve(
+        self,
+        kind: str,
+        name: str,
+        callback: Callable[[Any, Any], Awaitable[None]],
+        needs_active: Callable[[Any], bool] = lambda request: False,
+    ) -> None:
+        """Offer a service.
+
+        It stands in a callback group of its own: with rclpy, a callback that awaits keeps all
+        others of its group from running, the one that brings what it awaits among them.
+
+        Args:
+            kind: Name of the interface in `srv/`.
+            name: Of the service.
+            callback: Given request and response; fills the response or raises. It may await.
+            needs_active: Whether a request needs an active node, or a configured one is enough.
+        """
+
+        async def answer(request: Any, response: Any) -> Any:
+            response.message = self.refusal(needs_active(request))
+            if response.message:
+                return response
+            try:
+                await callback(request, response)
+                response.success = True
+            except Exception as error:
+                response.message = self._explain(error)
+            return response
+
+        interface = ros.interface(f"vljepa_ros/srv/{kind}")
+        self.create_service(interface, name, answer, callback_group=self._waiting_services)
+
+    async def run_in_worker(self, run: Callable[[Request[Any]], Any]) -> Any:
+        """Run something in the worker's thread and await its result in the executor's.
+
+        Args:
+            run: Returns the result, or a CooperativeTask that does.
+
+        Raises:
+            QueueFullError: The worker takes no request now.
+            DeadlineError: No result within the parameter `request_timeout`.
+            Exception: What `run` raised.
+        """
+        if not self.opened:
+            raise QueueFullError("the node is being shut down")
+        future = ros.Future()
+        timeout = self.settings.request_timeout
+        self.worker.submit(Request(run, lambda *done: ros.complete(self, future, done), timeout))
+        result, error = await future
+        if error is not None:
+            raise error
+        return result
+
+    def autostart(self) -> None:
+        """Configure and activate, if the parameter says so."""
+        if self.settings.autostart and self.trigger_configure() == Return.SUCCESS:
+            self.trigger_activate()
+
+    def on_configure(self, state: Any) -> Any:
+        """Check parameters and files, open, start the worker."""
+        if self.table.problems:
+            return self._fail("; ".join(self.table.problems.values()))
+        try:
+            step = self.open()
+        except self.known as error:
+            return self._fail(str(error))
+        self.opened, self.why = True, ""
+        if step is not None:
+            self.worker.start(step, self.get_name())
+        self.ready()
+        return super().on_configure(state)
+
+    def on_activate(self, state: Any) -> Any:
+        """Begin to work."""
+        result = super().on_activate(state)
+        self.start()
+        self.active = True
+        return result
+
+    def on_deactivate(self, state: Any) -> Any:
+        """Stop work, keep what is open."""
+        self._pause()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: Any) -> Any:
+        """Free everything."""
+        self._release()
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: Any) -> Any:
+        """Free everything."""
+        self._release()
+        return super().on_shutdown(state)
+
+    def on_error(self, state: Any) -> Any:
+        """Free everything and go back to unconfigured, so that it can be tried again."""
+        self._release()
+        self.why = self.why or "a transition failed; the log has the reason"
+        return Return.SUCCESS
+
+    def destroy_node(self) -> Any:
+        """Free everything, then the node."""
+        self._release()
+        return super().destroy_node()
+
+    def warn(self, text: str) -> None:
+        """Log a warning, not more than one in ten seconds."""
+        self.get_logger().warning(text, throttle_duration_sec=10.0)
+
+    def refusal(self, needs_active: bool) -> str:
+        """Why a request cannot be served in this state, or an empty text."""
+        name = self.get_fully_qualified_name()
+        if not self.opened:
+            why = f" ({self.why})" if self.why else ""
+            return f"{name} is not configured{why}; try: ros2 lifecycle set {name} configure"
+        if needs_active and not self.active:
+            return f"{name} is not active; try: ros2 lifecycle set {name} activate"
+        return ""
+
+    def _explain(self, error: Exception) -> str:
+        """Error message for a failed request. Unexpected exception types are also logged."""
+        if isinstance(error, self.known):
+            return str(error)
+        self.get_logger().error(f"a request failed: {type(error).__name__}: {error}")
+        return f"internal error: {type(error).__name__}: {error}"
+
+    def _all_parts(self) -> Sequence[Part]:
+        """State for the diagnostics, in whatever state."""
+        if not self.opened:
+            return [Part(self.subject, ERROR if self.why else WARN, self.why or "not configured")]
+        return self.parts()
+
+    def _expire(self) -> None:
+        """Ten times a second: answer requests whose time is over."""
+        self.worker.expire()
+        self.pending.expire()
+
+    def _pause(self) -> None:
+        if self.active:
+            self.active = False
+            self.stop()
+
+    def _release(self) -> None:
+        """End the worker and free everything, in whatever state."""
+        self._pause()
+        self.worker.stop()
+        if self.opened:
+            self.opened = False
+            self.close()
+        self.pending.complete(None)
+
+    def _fail(self, why: str) -> Any:
+        self.why = why
+        self.get_logger().error(f"cannot configure: {why}")
+        return Return.FAILURE
+
+    def _on_step_error(self, error: Exception) -> None:
+        self.failures += 1
+        self.get_logger().error(
+            f"the {self.subject}'s worker goes on after {type(error).__name__}: {error}",
+            throttle_duration_sec=5.0,
+        )
+
+
+def run_node(make: Callable[[], Any], args: Sequence[str] | None = None) -> int:
+    """Run one node until Ctrl-C.
+
+    Args:
+        make: Class of the node.
+        args: Command line; None: of this process.
+
+    Returns:
+        The exit code.
+    """
+
+    def made() -> list[Any]:
+        node = make()
+        if isinstance(node, LifecycleNode):
+            node.autostart()
+        return [node]
+
+    return int(ros.run(made, list(sys.argv if args is None else args)))

@@ -1,0 +1,64 @@
+"""Service callbacks that wait for something to happen, each until a deadline of its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from vljepa_ros import ros
+
+
+class Pending:
+    """Those who wait. Each is answered exactly once; usable from any thread.
+
+    Args:
+        node: The node whose executor runs the callbacks that wait.
+    """
+
+    def __init__(self, node: Any) -> None:
+        self._node = node
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[Any, float, Callable[[Any], None]]] = []
+
+    @property
+    def keys(self) -> set[Any]:
+        """What is waited for."""
+        with self._lock:
+            return {key for key, _, _ in self._waiting}
+
+    def wait(self, key: Any, timeout: float) -> Any:
+        """A future to await in a callback of the node.
+
+        Args:
+            key: Names what is waited for.
+            timeout: Seconds.
+
+        Returns:
+            Its result is what `complete` is given, or None if the time is over before.
+        """
+        future = ros.Future()
+        self.add(key, timeout, lambda result: ros.complete(self._node, future, result))
+        return future
+
+    def add(self, key: Any, timeout: float, on_done: Callable[[Any], None]) -> None:
+        """As `wait`, for a function that is called with the result."""
+        with self._lock:
+            self._waiting.append((key, time.monotonic() + timeout, on_done))
+
+    def complete(self, result: Any, of: Callable[[Any], bool] = lambda key: True) -> None:
+        """Answer those who wait for a key that fulfils a condition."""
+        self._answer(result, lambda key, _: of(key))
+
+    def expire(self) -> None:
+        """Answer those whose time is over with None; call it a few times a second."""
+        now = time.monotonic()
+        self._answer(None, lambda _, deadline: now > deadline)
+
+    def _answer(self, result: Any, chosen: Callable[[Any, float], bool]) -> None:
+        with self._lock:
+            done = [entry for entry in self._waiting if chosen(entry[0], entry[1])]
+            self._waiting = [entry for entry in self._waiting if entry not in done]
+        for _, _, on_done in done:
+            on_done(result)

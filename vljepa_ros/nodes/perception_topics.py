@@ -1,0 +1,132 @@
+"""The topics of the perception node, and its results as messages."""
+
+from __future__ import annotations
+
+import array
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from vljepa_ros import ros
+from vljepa_ros.engines.protocol import Engine
+from vljepa_ros.nodes.topics import LATCHED, Endpoints, age_of, to_stamp
+from vljepa_ros.perception.pipeline import EMBEDDINGS, LABELS, Observation
+from vljepa_ros.perception.vocabulary import EncodedVocabulary
+
+_KINDS = {
+    EMBEDDINGS: "vljepa_ros/msg/Embedding",
+    LABELS: "vljepa_ros/msg/SceneLabels",
+    "classification": "vision_msgs/msg/Classification",
+}
+
+
+class PerceptionTopics:
+    """Publishers from creation until `close`; `publish` may be called from the worker's thread.
+
+    Args:
+        node: A ROS node.
+        cameras: Their names.
+        engine: What makes the results.
+        on_mismatch: See `Endpoints`.
+    """
+
+    def __init__(
+        self, node: Any, cameras: Sequence[str], engine: Engine, on_mismatch: Callable[[str], None]
+    ) -> None:
+        self._node = node
+        self._engine = engine
+        self._endpoints = Endpoints(node, on_mismatch)
+        kinds = {name: ros.find_interface(kind) for name, kind in _KINDS.items()}
+        self._messages: dict[str, Any] = {name: kind for name, kind in kinds.items() if kind}
+        self._result: Any = ros.find_interface("vision_msgs/msg/ObjectHypothesis")
+        publisher = self._endpoints.publisher
+        self._publishers = {
+            camera: {name: publisher(_KINDS[name], f"{camera}/{name}") for name in self._messages}
+            for camera in cameras
+        }
+        self._vocabulary = publisher("vljepa_ros/msg/Vocabulary", "vocabulary", LATCHED)
+        self._info = publisher("vljepa_ros/msg/ModelInfo", "model_info", LATCHED)
+
+    def close(self) -> None:
+        """Destroy the publishers."""
+        self._endpoints.close()
+
+    def subscriptions(self, camera: str) -> frozenset[str]:
+        """Which of a camera's results somebody subscribes to: EMBEDDINGS, LABELS."""
+        return frozenset(
+            EMBEDDINGS if name == EMBEDDINGS else LABELS
+            for name, publisher in self._publishers[camera].items()
+            if publisher.get_subscription_count()
+        )
+
+    def publish(self, seen: Observation) -> float:
+        """Publish one observation on the topics of its camera.
+
+        Returns:
+            Its age in seconds.
+        """
+        age = age_of(self._node, seen.stamp)
+        publishers, config = self._publishers[seen.camera], self._engine.config
+        message = self._messages[EMBEDDINGS](
+            camera=seen.camera,
+            model_id=config.model_id,
+            query=config.default_query,
+            latency=age,
+            clip_start=to_stamp(seen.clip_start),
+            vector=array.array("f", seen.embedding.tobytes()),
+        )
+        message.header.stamp, message.header.frame_id = to_stamp(seen.stamp), seen.tag
+        publishers[EMBEDDINGS].publish(message)
+        if not seen.groups:
+            return age
+        labels = self._messages[LABELS](
+            header=message.header,
+            camera=seen.camera,
+            model_id=config.model_id,
+            vocabulary_version=seen.vocabulary_version,
+            prompts=[group.prompt for group in seen.groups for _ in group.labels],
+            labels=[label for group in seen.groups for label in group.labels],
+            latency=age_of(self._node, seen.stamp),
+            scores=array.array("f", [float(s) for g in seen.groups for s in g.scores]),
+            similarities=array.array("f", [float(s) for g in seen.groups for s in g.similarities]),
+        )
+        publishers[LABELS].publish(labels)
+        if "classification" in publishers and self._result is not None:
+            first = seen.groups[0]
+            classification = self._messages["classification"](header=message.header)
+            classification.results = [
+                self._result(class_id=label, score=float(score))
+                for label, score in zip(first.labels, first.scores, strict=True)
+            ]
+            publishers["classification"].publish(classification)
+        return age
+
+    def publish_vocabulary(self, used: EncodedVocabulary) -> None:
+        """Publish the vocabulary in use, latched."""
+        groups = used.vocabulary.groups
+        self._vocabulary.publish(
+            ros.interface("vljepa_ros/msg/Vocabulary")(
+                version=used.version,
+                model_id=self._engine.config.model_id,
+                prompts=[group.prompt for group in groups for _ in group.labels],
+                labels=[label for group in groups for label in group.labels],
+            )
+        )
+
+    def publish_model_info(self) -> None:
+        """Publish what runs, latched."""
+        config, info = self._engine.config, self._engine.info
+        self._info.publish(
+            ros.interface("vljepa_ros/msg/ModelInfo")(
+                name=config.name,
+                model_id=config.model_id,
+                family=config.family,
+                dim=config.dim,
+                clip_frames=config.clip_frames,
+                frame_interval=float(config.frame_interval),
+                input_size=config.input_size,
+                engine=info.engine,
+                device=info.device,
+                precision=info.precision,
+                capabilities=sorted(self._engine.capabilities),
+            )
+        )

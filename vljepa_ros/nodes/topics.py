@@ -1,0 +1,105 @@
+"""What nodes need at their topics: quality of service, endpoints that report a mismatch, stamps.
+
+| profile | for | why |
+|---|---|---|
+| `IMAGES` | subscribing to images | best effort takes from every camera, reliable or not |
+| `IMAGES_OUT` | publishing images | reliable is what RViz and rosbag ask for by default |
+| `RESULTS` | embeddings, labels, events, diagnostics | nothing is lost in a burst of up to ten |
+| `LATCHED` | vocabulary, model_info, scene | whoever comes late gets the newest at once |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from vljepa_ros import ros
+
+IMAGES = ros.sensor_data_qos
+IMAGES_OUT = ros.QoSProfile(depth=5, reliability=ros.ReliabilityPolicy.RELIABLE)
+RESULTS = ros.QoSProfile(depth=10, reliability=ros.ReliabilityPolicy.RELIABLE)
+LATCHED = ros.QoSProfile(
+    depth=1,
+    reliability=ros.ReliabilityPolicy.RELIABLE,
+    durability=ros.DurabilityPolicy.TRANSIENT_LOCAL,
+)
+
+
+class Endpoints:
+    """Publishers and subscriptions of a node that are destroyed together.
+
+    Args:
+        node: A ROS node.
+        on_mismatch: Given one line that names topic, policy and remedy when an end of a topic is
+            refused because of its quality of service; without it that is not noticed.
+    """
+
+    def __init__(self, node: Any, on_mismatch: Callable[[str], None] | None = None) -> None:
+        self._node = node
+        self._on_mismatch = on_mismatch
+        self._made: list[tuple[Callable[[Any], Any], Any]] = []
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there are any."""
+        return bool(self._made)
+
+    def publisher(self, kind: str, topic: str, qos: Any = RESULTS) -> Any:
+        """Create a publisher; `kind` is the interface's name, such as `std_msgs/msg/Header`."""
+        events = self._events(topic, "publisher")
+        made = self._node.create_publisher(ros.interface(kind), topic, qos, event_callbacks=events)
+        self._made.append((self._node.destroy_publisher, made))
+        return made
+
+    def subscribe(
+        self,
+        kind: str,
+        topic: str,
+        callback: Callable[[Any], None],
+        qos: Any = RESULTS,
+        **options: Any,
+    ) -> None:
+        """Create a subscription; options go to the node's `create_subscription`."""
+        options["event_callbacks"] = self._events(topic, "subscription")
+        made = self._node.create_subscription(ros.interface(kind), topic, callback, qos, **options)
+        self._made.append((self._node.destroy_subscription, made))
+
+    def close(self) -> None:
+        """Destroy all of them; new ones may follow."""
+        while self._made:
+            destroy, endpoint = self._made.pop()
+            destroy(endpoint)
+
+    def _events(self, topic: str, kind: str) -> Any:
+        report = self._on_mismatch
+        if report is None:
+            return None
+        other = "subscriber" if kind == "publisher" else "publisher"
+
+        def on_incompatible_qos(info: Any) -> None:
+            report(
+                f"incompatible QoS on '{topic}': a {other} was refused because of {info.policy}; "
+                f"{info.remedy}"
+            )
+
+        return ros.incompatible_qos_events(on_incompatible_qos, kind=kind)
+
+
+def to_nanoseconds(stamp: Any) -> int:
+    """A builtin_interfaces/Time in nanoseconds."""
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+
+
+def to_seconds(stamp: Any) -> float:
+    """A builtin_interfaces/Time in seconds."""
+    return float(stamp.sec + stamp.nanosec * 1e-9)
+
+
+def to_stamp(nanoseconds: int) -> Any:
+    """A builtin_interfaces/Time."""
+    return ros.Time(nanoseconds=nanoseconds).to_msg()
+
+
+def age_of(node: Any, nanoseconds: int) -> float:
+    """Seconds from a stamp to the node's present time."""
+    return float((node.get_clock().now().nanoseconds - nanoseconds) / 1e9)
