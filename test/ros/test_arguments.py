@@ -69,11 +69,6 @@ def test_remapping() -> None:
     assert parsed.remap("/robot/n/private", "n", "/robot") == "/robot/shared"
     assert parsed.remap("/robot/k/private", "k", "/robot") == "/robot/k/private"
     assert parsed.log_levels == {"": "debug", "m": "warn"}
-    assert arguments.remove_ros_args(["prog", "a", "--ros-args", "-p", "b:=1", "--", "c"]) == [
-        "prog",
-        "a",
-        "c",
-    ]
 
 
 @pytest.mark.parametrize(

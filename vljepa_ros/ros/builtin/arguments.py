@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,7 +52,7 @@ class Arguments:
         return None
 
     def remap(self, name: str, node_name: str, namespace: str) -> str:
-        """Absolute name after the first rule that fits. `name` is absolute."""
+        """Absolute name after the first rule that matches. `name` is absolute."""
         for rule in self.remaps:
             if rule.match.startswith("__") or rule.node not in ("", node_name):
                 continue
@@ -66,11 +65,11 @@ class Arguments:
         """Parameter values meant for a node."""
         full = join(namespace, node_name)
         return {
-            name: value for pattern, name, value in self.parameters if _node_fits(pattern, full)
+            name: value for pattern, name, value in self.parameters if _node_matches(pattern, full)
         }
 
 
-def _node_fits(pattern: str, full_name: str) -> bool:
+def _node_matches(pattern: str, full_name: str) -> bool:
     """Whether a node pattern (`*`: one part, `**`: any number of parts) fits `/ns/node`."""
     pattern = pattern if pattern.startswith("/") else "/" + pattern
     expression = "".join(
@@ -138,25 +137,22 @@ def _remap(text: str) -> Remap:
     return Remap(node, match, replacement)
 
 
-def split(args: Sequence[str]) -> tuple[list[str], list[str]]:
-    """(ROS arguments, all others); `--ros-args` ends at `--` or the end."""
-    ros: list[str] = []
-    other: list[str] = []
+def _ros_arguments(args: Sequence[str]) -> Iterator[str]:
+    """What stands between `--ros-args` and `--` or the end."""
     inside = False
     for arg in args:
         if arg == "--ros-args":
             inside = True
         elif inside and arg == "--":
             inside = False
-        else:
-            (ros if inside else other).append(arg)
-    return ros, other
+        elif inside:
+            yield arg
 
 
 def parse(args: Sequence[str]) -> Arguments:
     """Read the ROS arguments among `args`. Raises RosArgumentError, naming the argument."""
     result = Arguments()
-    rest = iter(split(args)[0])
+    rest = _ros_arguments(args)
 
     def value(of: str) -> str:
         try:
@@ -187,8 +183,3 @@ def parse(args: Sequence[str]) -> Arguments:
         else:
             raise RosArgumentError(f"unknown ROS argument {arg!r}")
     return result
-
-
-def remove_ros_args(args: Sequence[str] | None = None) -> list[str]:
-    """`args` (None: `sys.argv`) without `--ros-args ... --`."""
-    return split(sys.argv if args is None else args)[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import time
+from dataclasses import dataclass
 from functools import total_ordering
 from typing import Any
 
@@ -28,46 +29,32 @@ def _nanoseconds(seconds: float, nanoseconds: float) -> int:
     return total
 
 
-@total_ordering
+def _message(name: str, nanoseconds: int) -> Any:
+    seconds, rest = divmod(nanoseconds, _SECOND)
+    return message_class(f"builtin_interfaces/msg/{name}")(sec=seconds, nanosec=rest)
+
+
+@dataclass(frozen=True, order=True, init=False)
 class Duration:
     """A span of time, in whole nanoseconds."""
 
-    def __init__(self, *, seconds: float = 0, nanoseconds: float = 0) -> None:
-        self._nanoseconds = _nanoseconds(seconds, nanoseconds)
+    nanoseconds: int
 
-    @property
-    def nanoseconds(self) -> int:
-        """Length in nanoseconds."""
-        return self._nanoseconds
+    def __init__(self, *, seconds: float = 0, nanoseconds: float = 0) -> None:
+        object.__setattr__(self, "nanoseconds", _nanoseconds(seconds, nanoseconds))
 
     def to_msg(self) -> Any:
         """As `builtin_interfaces/msg/Duration`."""
-        seconds, nanoseconds = divmod(self._nanoseconds, _SECOND)
-        return message_class("builtin_interfaces/msg/Duration")(sec=seconds, nanosec=nanoseconds)
-
-    @classmethod
-    def from_msg(cls, message: Any) -> Duration:
-        """From `builtin_interfaces/msg/Duration`."""
-        return cls(seconds=message.sec, nanoseconds=message.nanosec)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Duration) and self._nanoseconds == other._nanoseconds
-
-    def __lt__(self, other: Duration) -> bool:
-        if not isinstance(other, Duration):
-            return NotImplemented
-        return self._nanoseconds < other._nanoseconds
-
-    def __hash__(self) -> int:
-        return hash(self._nanoseconds)
-
-    def __repr__(self) -> str:
-        return f"Duration(nanoseconds={self._nanoseconds})"
+        return _message("Duration", self.nanoseconds)
 
 
 @total_ordering
+@dataclass(frozen=True, eq=False, init=False)
 class Time:
-    """A moment, in whole nanoseconds on a kind of clock; kinds do not mix."""
+    """A moment, in whole nanoseconds since the epoch of a kind of clock; kinds do not mix."""
+
+    nanoseconds: int
+    clock_type: ClockType
 
     def __init__(
         self,
@@ -78,27 +65,12 @@ class Time:
     ) -> None:
         if seconds < 0 or nanoseconds < 0:
             raise ValueError("a Time is not negative")
-        self._nanoseconds = _nanoseconds(seconds, nanoseconds)
-        self._clock_type = clock_type
-
-    @property
-    def nanoseconds(self) -> int:
-        """Nanoseconds since the clock's epoch."""
-        return self._nanoseconds
-
-    @property
-    def clock_type(self) -> ClockType:
-        """The kind of clock that this is a time of."""
-        return self._clock_type
-
-    def seconds_nanoseconds(self) -> tuple[int, int]:
-        """Whole seconds, and the nanoseconds beyond."""
-        return divmod(self._nanoseconds, _SECOND)
+        object.__setattr__(self, "nanoseconds", _nanoseconds(seconds, nanoseconds))
+        object.__setattr__(self, "clock_type", clock_type)
 
     def to_msg(self) -> Any:
         """As `builtin_interfaces/msg/Time`."""
-        seconds, nanoseconds = self.seconds_nanoseconds()
-        return message_class("builtin_interfaces/msg/Time")(sec=seconds, nanosec=nanoseconds)
+        return _message("Time", self.nanoseconds)
 
     @classmethod
     def from_msg(cls, message: Any, clock_type: ClockType = ClockType.ROS_TIME) -> Time:
@@ -106,25 +78,25 @@ class Time:
         return cls(seconds=message.sec, nanoseconds=message.nanosec, clock_type=clock_type)
 
     def _same(self, other: Time) -> None:
-        if self._clock_type != other._clock_type:
+        if self.clock_type != other.clock_type:
             raise TypeError(
-                f"times of different clocks: {self._clock_type.name}, {other._clock_type.name}"
+                f"times of different clocks: {self.clock_type.name}, {other.clock_type.name}"
             )
 
     def __add__(self, other: Duration) -> Time:
         if not isinstance(other, Duration):
             return NotImplemented
-        return Time(nanoseconds=self._nanoseconds + other.nanoseconds, clock_type=self._clock_type)
+        return Time(nanoseconds=self.nanoseconds + other.nanoseconds, clock_type=self.clock_type)
 
     __radd__ = __add__
 
     def __sub__(self, other: Any) -> Any:
         if isinstance(other, Time):
             self._same(other)
-            return Duration(nanoseconds=self._nanoseconds - other._nanoseconds)
+            return Duration(nanoseconds=self.nanoseconds - other.nanoseconds)
         if isinstance(other, Duration):
             return Time(
-                nanoseconds=self._nanoseconds - other.nanoseconds, clock_type=self._clock_type
+                nanoseconds=self.nanoseconds - other.nanoseconds, clock_type=self.clock_type
             )
         return NotImplemented
 
@@ -132,19 +104,19 @@ class Time:
         if not isinstance(other, Time):
             return NotImplemented
         self._same(other)
-        return self._nanoseconds == other._nanoseconds
+        return self.nanoseconds == other.nanoseconds
 
     def __lt__(self, other: Time) -> bool:
         if not isinstance(other, Time):
             return NotImplemented
         self._same(other)
-        return self._nanoseconds < other._nanoseconds
+        return self.nanoseconds < other.nanoseconds
 
     def __hash__(self) -> int:
-        return hash((self._nanoseconds, self._clock_type))
+        return hash((self.nanoseconds, self.clock_type))
 
     def __repr__(self) -> str:
-        return f"Time(nanoseconds={self._nanoseconds}, clock_type={self._clock_type.name})"
+        return f"Time(nanoseconds={self.nanoseconds}, clock_type={self.clock_type.name})"
 
 
 class Clock:
@@ -153,11 +125,6 @@ class Clock:
     def __init__(self, *, clock_type: ClockType = ClockType.SYSTEM_TIME) -> None:
         self._clock_type = clock_type
         self._override: int | None = None  # nanoseconds, while simulated time is active
-
-    @property
-    def clock_type(self) -> ClockType:
-        """What this clock shows."""
-        return self._clock_type
 
     @property
     def ros_time_is_active(self) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from vljepa_ros.ros.builtin import arguments, logging
 from vljepa_ros.ros.builtin.configuration import keep_freed_blocks, receive_buffer_limit
-from vljepa_ros.ros.builtin.dds import Participant, WaitSet
+from vljepa_ros.ros.builtin.dds import Participant
 from vljepa_ros.ros.builtin.graph import Graph, GraphNode
 
 _TWO_FRAMES = 2 * 640 * 480 * 3  # bytes of two 640x480 rgb8 images
@@ -59,10 +59,6 @@ class Context:
                 " 'sysctl -w net.core.rmem_max=8388608'"
             )
         self._buffer_checked = True
-
-    def wait_set(self) -> WaitSet:
-        """A wait set of this context's participant."""
-        return WaitSet(self.participant)
 
     def publish_graph(self) -> None:
         """Publish which nodes there are now."""

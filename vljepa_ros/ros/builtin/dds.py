@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -43,7 +44,13 @@ from vljepa_ros.ros.builtin.qos import (
     QoSProfile,
     ReliabilityPolicy,
 )
-from vljepa_ros.ros.builtin.type_support import RawSample, idl_type, ros_type_name
+from vljepa_ros.ros.builtin.type_support import (
+    RawSample,
+    idl_type,
+    ros_type_name,
+    type_hash,
+)
+from vljepa_ros.ros.events import IncompatibleQoS
 
 MAX_BLOCKING_S = 0.1  # seconds that a reliable write may wait for slow readers
 _ANY = SampleState.Any | ViewState.Any | InstanceState.Any
@@ -105,21 +112,13 @@ POLICY_NAMES = {  # dds_qos_policy_id, by the names ROS 2 uses
 }
 
 
-class IncompatibleStatus(NamedTuple):
-    """Count of endpoints refused for their QoS since the last look, in all, and the policy."""
-
-    new: int
-    total: int
-    policy: str
-
-
-def _incompatible(read_status: Callable[[], Any]) -> IncompatibleStatus:
+def _incompatible(read_status: Callable[[], Any]) -> IncompatibleQoS:
     try:
         status = read_status()
     except DDSException:
-        return IncompatibleStatus(0, 0, "")  # the participant was closed by another thread
+        return IncompatibleQoS(0, 0, "")  # the participant was closed by another thread
     policy = POLICY_NAMES.get(status.last_policy_id, f"policy {status.last_policy_id}")
-    return IncompatibleStatus(status.total_count_change, status.total_count, policy)
+    return IncompatibleQoS(status.total_count, status.total_count_change, policy)
 
 
 class EndpointInfo(NamedTuple):
@@ -163,30 +162,27 @@ class Participant:
             self._topics[key] = Topic(self._participant, topic, idl_type(type_name, service))
         return self._topics[key]
 
-    def writer(
-        self, topic: str, type_name: str, qos: QoSProfile, user_data: bytes, service: bool = False
-    ) -> Writer:
-        """Create a writer of a DDS topic; `service`: a request identity precedes the fields."""
-        return Writer(
-            DataWriter(
-                self._participant,
-                self._topic(topic, type_name, service),
-                _policies(qos, user_data, writer=True),
-            ),
-            idl_type(type_name, service),
-        )
+    def _end(self, end: Any, topic: str, type_name: str, qos: QoSProfile, identity: str) -> Any:
+        user_data = f"{identity}typehash={type_hash(type_name)};".encode()
+        policies = _policies(qos, user_data, writer=end is DataWriter)
+        return end(self._participant, self._topic(topic, type_name, bool(identity)), policies)
 
-    def reader(
-        self, topic: str, type_name: str, qos: QoSProfile, user_data: bytes, service: bool = False
-    ) -> Reader:
+    def writer(self, topic: str, type_name: str, qos: QoSProfile, identity: str = "") -> Writer:
+        """Create a writer.
+
+        Args:
+            topic: Name in DDS.
+            type_name: As `pkg/msg/Name`.
+            qos: Its quality of service.
+            identity: What its user data says of a service or client; not empty: the identity of a
+                request precedes the fields.
+        """
+        writer = self._end(DataWriter, topic, type_name, qos, identity)
+        return Writer(writer, idl_type(type_name, bool(identity)))
+
+    def reader(self, topic: str, type_name: str, qos: QoSProfile, identity: str = "") -> Reader:
         """Create a reader; arguments as for `writer`."""
-        return Reader(
-            DataReader(
-                self._participant,
-                self._topic(topic, type_name, service),
-                _policies(qos, user_data, writer=False),
-            )
-        )
+        return Reader(self._end(DataReader, topic, type_name, qos, identity))
 
     def endpoints(self, kind: str) -> list[EndpointInfo]:
         """All endpoints that discovery knows now; `kind` is `writer` or `reader`."""
@@ -215,6 +211,12 @@ class Participant:
         for entity in (self._participant, self._domain):
             if entity is not None:
                 entity.__del__()  # deletes now, even where something still refers to it
+
+
+def user_data_value(user_data: bytes, key: str) -> str:
+    """Value of `key=value;` in the user data of an endpoint, empty if there is none."""
+    match = re.search(rf"(?:^|;){key}=([^;]*)", user_data.decode("ascii", "replace"))
+    return match[1] if match else ""
 
 
 def _user_data(qos: Any) -> bytes:
@@ -260,7 +262,7 @@ class Writer:
         )
         return [_user_data(reader.qos) for reader in found if reader is not None]
 
-    def incompatible(self) -> IncompatibleStatus:
+    def incompatible(self) -> IncompatibleQoS:
         """Readers that were refused for their QoS."""
         return _incompatible(self._writer.get_offered_incompatible_qos_status)
 
@@ -298,7 +300,7 @@ class Reader:
         """Number of writers that this reader gets messages from."""
         return len(self._reader.get_matched_publications())
 
-    def incompatible(self) -> IncompatibleStatus:
+    def incompatible(self) -> IncompatibleQoS:
         """Writers that were refused for their QoS."""
         return _incompatible(self._reader.get_requested_incompatible_qos_status)
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from vljepa_ros.ros.builtin.cdr import CdrError, decode, encode
 from vljepa_ros.ros.builtin.context import InvalidHandle
-from vljepa_ros.ros.builtin.dds import DdsError, IncompatibleStatus, Writer
+from vljepa_ros.ros.builtin.dds import DdsError, Writer
 from vljepa_ros.ros.builtin.handles import Entity, Handler, NodeHandle
 from vljepa_ros.ros.builtin.message import Message
 from vljepa_ros.ros.builtin.names import topic_in_dds
 from vljepa_ros.ros.builtin.qos import EventCallback, QoSProfile
-from vljepa_ros.ros.builtin.type_support import type_hash
 from vljepa_ros.ros.events import IncompatibleQoS
 
 
@@ -23,12 +23,7 @@ class _TopicEnd(Entity):
         self._node = node
         self.msg_type, self.topic_name, self.qos_profile = msg_type, topic, qos
         self._type_name = msg_type._definition.name
-        self._dds_arguments = (
-            topic_in_dds(topic),
-            self._type_name,
-            qos,
-            f"typehash={type_hash(self._type_name)};".encode(),
-        )
+        self._dds_arguments = topic_in_dds(topic), self._type_name, qos
 
 
 class Publisher(_TopicEnd):
@@ -113,17 +108,15 @@ class Subscription(_TopicEnd):
                 throttle_duration_sec=5.0,
             )
             return None
-        return lambda: self.callback(message)
+        return partial(self.callback, message)
 
 
 class IncompatibleQosEvent(Entity):
     """Turns a DDS status into the incompatible-QoS callback of an endpoint."""
 
-    def __init__(
-        self, callback: EventCallback, read_status: Callable[[], IncompatibleStatus]
-    ) -> None:
+    def __init__(self, callback: EventCallback, read_status: Callable[[], IncompatibleQoS]) -> None:
         self._callback = callback
-        self._read_status: Callable[[], IncompatibleStatus] | None = read_status
+        self._read_status: Callable[[], IncompatibleQoS] | None = read_status
 
     def take(self) -> Handler | None:
         """The callback bound to what is new, or None."""
@@ -131,8 +124,7 @@ class IncompatibleQosEvent(Entity):
         status = None if read_status is None else read_status()
         if status is None or status.new <= 0:
             return None
-        info = IncompatibleQoS(status.total, status.new, status.policy)
-        return lambda: self._callback(info)
+        return partial(self._callback, status)
 
     def destroy(self) -> None:
         """Let go of the endpoint: it leaves DDS with the last reference to it."""

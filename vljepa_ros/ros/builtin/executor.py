@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from vljepa_ros.ros.builtin.context import Context, default_context
-from vljepa_ros.ros.builtin.dds import Reader
+from vljepa_ros.ros.builtin.dds import Reader, WaitSet
 from vljepa_ros.ros.builtin.future import Future, ReentrantCallbackGroup
 from vljepa_ros.ros.builtin.handles import Handler, NodeHandle
 from vljepa_ros.ros.builtin.logging import get_logger
@@ -57,7 +57,7 @@ class SingleThreadedExecutor:
 
     def __init__(self) -> None:
         self._context = default_context()
-        self._wait_set = self._context.wait_set()
+        self._wait_set = WaitSet(self._context.participant)
         self._wait_set.attach(self._context.graph.reader)
         self._nodes: list[NodeHandle] = []
         self._posted: deque[Handler] = deque()

@@ -15,11 +15,16 @@ from typing import Any, Protocol
 import numpy as np
 
 from vljepa_ros.ros.builtin.cdr import CdrError, decode, encode
-from vljepa_ros.ros.builtin.dds import EndpointInfo, Participant, Reader, Writer
+from vljepa_ros.ros.builtin.dds import (
+    EndpointInfo,
+    Participant,
+    Reader,
+    Writer,
+    user_data_value,
+)
 from vljepa_ros.ros.builtin.message import message_class
 from vljepa_ros.ros.builtin.names import service_from_dds, topic_from_dds
 from vljepa_ros.ros.builtin.qos import DurabilityPolicy, HistoryPolicy, QoSProfile
-from vljepa_ros.ros.builtin.type_support import type_hash
 
 TOPIC = "ros_discovery_info"
 _CLEANUP_PERIOD_S = 10.0  # seconds
@@ -59,13 +64,12 @@ class Graph:
         self._remote: dict[bytes, Any] = {}
         self._local: Any = None
         self._next_cleanup = time.monotonic() + _CLEANUP_PERIOD_S
-        user_data = f"typehash={type_hash(TYPE)};".encode()
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         everything = QoSProfile(
             history=HistoryPolicy.KEEP_ALL, durability=DurabilityPolicy.TRANSIENT_LOCAL
         )
-        self._writer = participant.writer(TOPIC, TYPE, latched, user_data)
-        self.reader = participant.reader(TOPIC, TYPE, everything, user_data)
+        self._writer = participant.writer(TOPIC, TYPE, latched)
+        self.reader = participant.reader(TOPIC, TYPE, everything)
 
     def publish(self, nodes: Iterable[GraphNode]) -> None:
         """Publish which endpoints belong to which of our nodes."""
@@ -159,23 +163,13 @@ class Graph:
                 for gid in (*node.reader_gid_seq, *node.writer_gid_seq):
                     owners[bytes(gid.data)] = (node.node_name, node.node_namespace)
         unknown = ("_NODE_NAME_UNKNOWN_", "_NODE_NAMESPACE_UNKNOWN_")
-        result = []
-        for endpoint in self._endpoints(kind):
-            if endpoint.topic != dds_topic:
-                continue
-            name, namespace = owners.get(endpoint.guid, unknown)
-            data = dict(
-                part.split("=", 1)
-                for part in endpoint.user_data.decode("ascii", "replace").split(";")
-                if "=" in part
+        return [
+            TopicEndpointInfo(
+                *owners.get(endpoint.guid, unknown),
+                endpoint.type_name,
+                user_data_value(endpoint.user_data, "typehash"),
+                endpoint.qos,
             )
-            result.append(
-                TopicEndpointInfo(
-                    name,
-                    namespace,
-                    endpoint.type_name,
-                    data.get("typehash", ""),
-                    endpoint.qos,
-                )
-            )
-        return result
+            for endpoint in self._endpoints(kind)
+            if endpoint.topic == dds_topic
+        ]

@@ -31,19 +31,18 @@ class LifecycleState(NamedTuple):
     state_id: int
 
 
-STATES = {
-    0: "unknown",
-    1: "unconfigured",
-    2: "inactive",
-    3: "active",
-    4: "finalized",
-    10: "configuring",
-    11: "cleaningup",
-    12: "shuttingdown",
-    13: "activating",
-    14: "deactivating",
-    15: "errorprocessing",
+# Transition state: label, callback, the states that its success and its failure lead to, and the id
+# of the first of its three outcomes.
+_STEPS = {
+    10: ("configuring", "on_configure", 2, 1, 10),
+    11: ("cleaningup", "on_cleanup", 1, 2, 20),
+    12: ("shuttingdown", "on_shutdown", 4, 4, 50),
+    13: ("activating", "on_activate", 3, 2, 30),
+    14: ("deactivating", "on_deactivate", 2, 3, 40),
+    15: ("errorprocessing", "on_error", 1, 4, 60),
 }
+STATES = dict(enumerate(("unknown", "unconfigured", "inactive", "active", "finalized")))
+STATES |= {state: step[0] for state, step in _STEPS.items()}
 
 
 def _state_message(state: int) -> Any:
@@ -67,39 +66,32 @@ class Transition(NamedTuple):
         }
 
 
-def _outcomes(state: int, success: int, failure: int, first_id: int) -> list[Transition]:
+_STARTS = [
+    Transition(1, "configure", 1, 10),
+    Transition(2, "cleanup", 2, 11),
+    Transition(3, "activate", 2, 13),
+    Transition(4, "deactivate", 3, 14),
+    Transition(5, "shutdown", 1, 12),
+    Transition(6, "shutdown", 2, 12),
+    Transition(7, "shutdown", 3, 12),
+]
+
+
+def _outcomes(state: int) -> list[Transition]:
+    _, _, success, failure, first_id = _STEPS[state]
+    error = failure if state == 15 else 15
     return [
         Transition(first_id, "transition_success", state, success),
         Transition(first_id + 1, "transition_failure", state, failure),
-        Transition(first_id + 2, "transition_error", state, 15),
+        Transition(first_id + 2, "transition_error", state, error),
     ]
 
 
 TRANSITIONS = [
-    Transition(1, "configure", 1, 10),
-    *_outcomes(10, 2, 1, 10),
-    Transition(2, "cleanup", 2, 11),
-    *_outcomes(11, 1, 2, 20),
-    Transition(3, "activate", 2, 13),
-    *_outcomes(13, 3, 2, 30),
-    Transition(4, "deactivate", 3, 14),
-    *_outcomes(14, 2, 3, 40),
-    Transition(5, "shutdown", 1, 12),
-    Transition(6, "shutdown", 2, 12),
-    Transition(7, "shutdown", 3, 12),
-    *_outcomes(12, 4, 4, 50),
-    Transition(60, "transition_success", 15, 1),
-    Transition(61, "transition_failure", 15, 4),
-    Transition(62, "transition_error", 15, 4),
+    transition
+    for state in (10, 11, 13, 14, 12, 15)
+    for transition in (*(start for start in _STARTS if start.goal == state), *_outcomes(state))
 ]
-_CALLBACKS = {
-    10: "on_configure",
-    11: "on_cleanup",
-    12: "on_shutdown",
-    13: "on_activate",
-    14: "on_deactivate",
-    15: "on_error",
-}
 
 
 class LifecycleNode(Node):
@@ -132,7 +124,7 @@ class LifecycleNode(Node):
         self._state = transition.goal
 
     def _call(self, before: LifecycleState) -> TransitionCallbackReturn:
-        name = _CALLBACKS[self._state]
+        name = _STEPS[self._state][1]
         try:
             result = getattr(self, name)(before)
         except Exception:
@@ -192,28 +184,10 @@ class LifecycleNode(Node):
     # ---- callbacks, to be overridden; each gets the state it came from
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Do nothing."""
+        """Do nothing. (`on_error`: SUCCESS leads to unconfigured, anything else to finalized.)"""
         return TransitionCallbackReturn.SUCCESS
 
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Do nothing."""
-        return TransitionCallbackReturn.SUCCESS
-
-    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Do nothing."""
-        return TransitionCallbackReturn.SUCCESS
-
-    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Do nothing."""
-        return TransitionCallbackReturn.SUCCESS
-
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Do nothing."""
-        return TransitionCallbackReturn.SUCCESS
-
-    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """SUCCESS leads to unconfigured, anything else to finalized."""
-        return TransitionCallbackReturn.SUCCESS
+    on_cleanup = on_activate = on_deactivate = on_shutdown = on_error = on_configure
 
     # ---- services
 

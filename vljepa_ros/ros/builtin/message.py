@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import array
 from collections.abc import Callable, Iterable
+from functools import cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -223,29 +225,21 @@ def _setter(owner: str, field: Field) -> Callable[[Message, Any], None]:
     return set_numeric if is_numeric_sequence(kind) else set_list
 
 
-def _getter(slot: str) -> Callable[[Message], Any]:
-    return lambda message: getattr(message, slot)
-
-
-_classes: dict[str, type[Message]] = {}
-
-
+@cache
 def message_class(name: str) -> type[Message]:
     """The class of `pkg/msg/Name` or of one half of a service. Raises UnknownInterfaceError."""
-    if name not in _classes:
-        item = definition(name)
-        namespace: dict[str, Any] = {
-            "__slots__": tuple("_" + f.name for f in item.fields),
-            "__module__": name.rsplit("/", 1)[0].replace("/", "."),
-            "__doc__": f"{name}: " + ", ".join(f"{f.type} {f.name}" for f in item.fields),
-            "_definition": item,
-        }
-        for field in item.fields:
-            namespace[field.name] = property(_getter("_" + field.name), _setter(name, field))
-        for constant, base, value in item.constants:
-            namespace[constant] = bytes([value]) if base == "byte" else value
-        _classes[name] = type(name.split("/")[-1], (Message,), namespace)
-    return _classes[name]
+    item = definition(name)
+    namespace: dict[str, Any] = {
+        "__slots__": tuple("_" + f.name for f in item.fields),
+        "__module__": name.rsplit("/", 1)[0].replace("/", "."),
+        "__doc__": f"{name}: " + ", ".join(f"{f.type} {f.name}" for f in item.fields),
+        "_definition": item,
+    }
+    for field in item.fields:
+        namespace[field.name] = property(attrgetter("_" + field.name), _setter(name, field))
+    for constant, base, value in item.constants:
+        namespace[constant] = bytes([value]) if base == "byte" else value
+    return type(name.split("/")[-1], (Message,), namespace)
 
 
 class ServiceType:
@@ -256,17 +250,11 @@ class ServiceType:
     _service_name: str
 
 
-_services: dict[str, type[ServiceType]] = {}
-
-
+@cache
 def service_class(name: str) -> type[ServiceType]:
     """The class of `pkg/srv/Name`. Raises UnknownInterfaceError."""
-    if name not in _services:
-        halves = {half: message_class(f"{name}_{half}") for half in ("Request", "Response")}
-        _services[name] = type(
-            name.split("/")[-1], (ServiceType,), {**halves, "_service_name": name}
-        )
-    return _services[name]
+    halves = {half: message_class(f"{name}_{half}") for half in ("Request", "Response")}
+    return type(name.split("/")[-1], (ServiceType,), {**halves, "_service_name": name})
 
 
 def interface(name: str) -> type[Any]:

@@ -190,19 +190,16 @@ class NodeParameters:
         return response
 
     def _serve_list(self, request: Any, response: Any) -> Any:
-        names, prefixes = self._list(list(request.prefixes), request.depth)
-        response.result.names, response.result.prefixes = names, prefixes
-        return response
-
-    def _list(self, prefixes: list[str], depth: int) -> tuple[list[str], list[str]]:
-        """(names, prefixes) below `prefixes`, at most `depth` parts deep (0: any)."""
+        """Names and prefixes below some prefixes, at most `depth` parts deep (0: any)."""
         names = []
         for name in self._values:
-            below = [name[len(p) + 1 :] for p in prefixes if f"{name}.".startswith(f"{p}.")]
-            below = below if prefixes else [name]
-            if any(not depth or rest.count(".") < depth for rest in below):
+            rests = [name[len(p) + 1 :] for p in request.prefixes if f"{name}.".startswith(p + ".")]
+            rests = rests if request.prefixes else [name]
+            if any(not request.depth or rest.count(".") < request.depth for rest in rests):
                 names.append(name)
-        return names, sorted({n.rpartition(".")[0] for n in names if "." in n})
+        response.result.names = names
+        response.result.prefixes = sorted({n.rpartition(".")[0] for n in names if "." in n})
+        return response
 
     def _set_from_messages(self, messages: Iterable[Any]) -> Any:
         try:

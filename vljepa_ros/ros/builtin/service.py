@@ -7,7 +7,6 @@ bytes, the client's id and a sequence number, by which a client knows its replie
 from __future__ import annotations
 
 import itertools
-import re
 import secrets
 import struct
 import threading
@@ -18,13 +17,12 @@ from typing import Any, NamedTuple
 
 from vljepa_ros.ros.builtin.cdr import CdrError, byte_order, decode, encode
 from vljepa_ros.ros.builtin.context import InvalidHandle
-from vljepa_ros.ros.builtin.dds import DdsError, Writer
+from vljepa_ros.ros.builtin.dds import DdsError, Writer, user_data_value
 from vljepa_ros.ros.builtin.future import Future
 from vljepa_ros.ros.builtin.handles import Entity, Handler, NodeHandle
 from vljepa_ros.ros.builtin.message import Message, ServiceType
 from vljepa_ros.ros.builtin.names import reply_in_dds, request_in_dds
 from vljepa_ros.ros.builtin.qos import HistoryPolicy, QoSProfile
-from vljepa_ros.ros.builtin.type_support import type_hash
 
 _IDENTITY = "Qq"  # client id, sequence number
 _IDENTITY_SIZE = struct.calcsize("<" + _IDENTITY)
@@ -44,12 +42,9 @@ class _ServiceEnd(Entity):
         reply = reply_in_dds(name), f"{srv_type._service_name}_Response"
         incoming, outgoing = (request, reply) if role == "service" else (reply, request)
 
-        def user_data(type_name: str) -> bytes:
-            return f"{role}id={identity};typehash={type_hash(type_name)};".encode()
-
         participant = node.context.participant
-        self.reader = participant.reader(*incoming, _QOS, user_data(incoming[1]), service=True)
-        writer = participant.writer(*outgoing, _QOS, user_data(outgoing[1]), service=True)
+        self.reader = participant.reader(*incoming, _QOS, f"{role}id={identity};")
+        writer = participant.writer(*outgoing, _QOS, f"{role}id={identity};")
         self.writer, self._id = writer, writer.handle
 
 
@@ -68,12 +63,7 @@ class _Requester(NamedTuple):
     client: int
     sequence: int
     source: int  # handle of the client's writer
-    user_id: bytes | None  # the client's id in its user data; None once it is known to be matched
-
-
-def _client_id(user_data: bytes) -> bytes:
-    match = re.search(rb"clientid=([^;]*);", user_data)
-    return match[1] if match else b""
+    user_id: str | None  # the client's id in its user data; None once it is known to be matched
 
 
 class Service(_ServiceEnd):
@@ -109,7 +99,9 @@ class Service(_ServiceEnd):
                 throttle_duration_sec=5.0,
             )
             return None
-        user_id = None if source in self._matched else _client_id(reader.user_data_of(source))
+        user_id = None
+        if source not in self._matched:
+            user_id = user_data_value(reader.user_data_of(source), "clientid")
         return lambda: self._answer(_Requester(*identity, source, user_id), request)
 
     def _answer(self, requester: _Requester, request: Message) -> Any:
@@ -143,11 +135,12 @@ class Service(_ServiceEnd):
             self._node.get_logger().warning(f"service {self.srv_name}: reply lost: {error}")
 
     @staticmethod
-    def _wait_for_match(writer: Writer, user_id: bytes) -> None:
+    def _wait_for_match(writer: Writer, user_id: str) -> None:
         """Wait until the client is matched: it may have found us before we found it."""
         deadline = time.monotonic() + _REPLY_MATCH_S
         while time.monotonic() < deadline:
-            if any(_client_id(data) == user_id for data in writer.matched_user_data()):
+            found = [user_data_value(d, "clientid") for d in writer.matched_user_data()]
+            if user_id in found:
                 return
             time.sleep(0.005)
 

@@ -19,7 +19,13 @@ from typing import Any
 from cyclonedds import idl
 from cyclonedds.idl import types as _cyclone_types
 
-from vljepa_ros.ros.builtin.definitions import Definition, Field, FieldType, definition
+from vljepa_ros.ros.builtin.definitions import (
+    PRIMITIVES,
+    Definition,
+    Field,
+    FieldType,
+    definition,
+)
 
 idl_types: Any = _cyclone_types  # subscripted at run time, in ways that no checker knows
 
@@ -47,15 +53,8 @@ _IDL_PRIMITIVES: dict[str, Any] = {
     "string": str,
     "byte": idl_types.uint8,
     "char": idl_types.uint8,
-    **{
-        name: getattr(idl_types, name)
-        for name in (
-            *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
-            "float32",
-            "float64",
-        )
-    },
 }
+_IDL_PRIMITIVES |= {n: getattr(idl_types, n) for n in PRIMITIVES - _IDL_PRIMITIVES.keys()}
 _REQUEST_IDENTITY = {"client_id": idl_types.uint64, "sequence_number": idl_types.int64}
 
 
