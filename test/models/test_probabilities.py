@@ -10,7 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vljepa_ros.models.calibration import FEATURES, features, probabilities
+from vljepa_ros.models.calibration import (
+    FEATURES,
+    features,
+    independent_probabilities,
+    probabilities,
+)
 from vljepa_ros.models.config import Calibration
 from vljepa_ros.models.folder import load_config
 
@@ -58,6 +63,13 @@ def test_one_candidate_follows_the_simple_formula():
     each, none = probabilities(np.array([0.6]), FITTED)
     assert each[0] == pytest.approx(0.5)
     assert none == pytest.approx(0.5)
+
+
+@given(st.floats(-1, 1), st.floats(-1, 1), st.floats(0.1, 1e6))
+def test_a_text_alone_has_a_probability_that_rises(low: float, high: float, scale: float) -> None:
+    calibration = Calibration(logit_scale=scale, none_similarity=0.3)
+    one, other = independent_probabilities(np.array(sorted((low, high))), calibration)
+    assert 0.0 <= one <= other <= 1.0
 
 
 def test_a_folder_without_weights_still_loads_and_one_with_them_too(tmp_path: Path):

@@ -286,7 +286,7 @@ def test_parameters_are_live_or_refused(graph: Graph, tmp_path: Path) -> None:
 
 
 def test_thumbnails_show_what_the_camera_saw(graph: Graph, tmp_path: Path) -> None:
-    from vljepa_ros.perception.memory.thumbnail import jpeg_to_frames
+    from vljepa_ros.perception.memory.row import jpeg_to_frames
 
     robot = Robot(graph, tmp_path / "memory", front__image_topic="/front/image_raw", thumbnail=32)
     camera = graph.camera("/front/image_raw")

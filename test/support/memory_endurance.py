@@ -19,11 +19,10 @@ from vljepa_lab.bench.memory import MODEL as SOAK_MODEL
 from vljepa_lab.bench.memory import made_row, robot_queries, robot_vectors
 from vljepa_ros.models.config import Calibration
 from vljepa_ros.perception.memory.episodic import EpisodicMemory, MemorySettings
-from vljepa_ros.perception.memory.failure import MemoryMissingError
-from vljepa_ros.perception.memory.retention import Retention
 from vljepa_ros.perception.memory.row import SAMPLE, Row
 from vljepa_ros.perception.memory.search import MomentQuery
-from vljepa_ros.perception.memory.store import open_store
+from vljepa_ros.perception.memory.store import MemoryMissingError, open_store
+from vljepa_ros.perception.memory.upkeep import Retention
 
 CRASH_DIM, CRASH_MODEL = 64, "crash-test"
 MILLISECOND = 1_000_000

@@ -86,9 +86,8 @@ def _info(args: argparse.Namespace) -> int:
 
 
 def _tidy(args: argparse.Namespace) -> int:
-    from vljepa_ros.perception.memory.retention import Retention
     from vljepa_ros.perception.memory.store import open_store
-    from vljepa_ros.perception.memory.upkeep import tidy
+    from vljepa_ros.perception.memory.upkeep import Retention, tidy
 
     try:
         retention = Retention(

@@ -18,9 +18,8 @@ from vljepa_ros.nodes.embedding_subscription import EmbeddingSubscription, Inbox
 from vljepa_ros.nodes.parameters import read_only
 from vljepa_ros.nodes.topics import IMAGES, Endpoints, to_nanoseconds
 from vljepa_ros.perception.frames import FrameDecoder
-from vljepa_ros.perception.memory.row import Pose, Row
+from vljepa_ros.perception.memory.row import Pose, Row, clip_to_jpeg
 from vljepa_ros.perception.memory.segments import SegmentRecorder
-from vljepa_ros.perception.memory.thumbnail import clip_to_jpeg
 from vljepa_ros.perception.ring import ClipRing
 
 _INBOX_SIZE = 256  # messages; a disk that is slow for 50 s at 5 Hz loses nothing

@@ -23,12 +23,11 @@ from vljepa_ros.nodes.pose_input import POSE_TYPES, TF, PoseInput, TfPoseInput, 
 from vljepa_ros.nodes.text_encoder_client import TextEncoderClient, TextEncoderError
 from vljepa_ros.nodes.topics import Endpoints, to_nanoseconds, to_stamp
 from vljepa_ros.perception.memory.episodic import EpisodicMemory, MemorySettings
-from vljepa_ros.perception.memory.failure import MemoryStoreError, QueryError
-from vljepa_ros.perception.memory.moments import Moment
-from vljepa_ros.perception.memory.retention import Retention
 from vljepa_ros.perception.memory.row import Pose
-from vljepa_ros.perception.memory.search import MomentQuery, check_query
+from vljepa_ros.perception.memory.search import Moment, MomentQuery, check_query
 from vljepa_ros.perception.memory.segments import RecorderSettings, SegmentRecorder
+from vljepa_ros.perception.memory.store import MemoryStoreError, QueryError
+from vljepa_ros.perception.memory.upkeep import Retention
 from vljepa_ros.perception.worker import Request
 from vljepa_ros.resources import model_dir
 

@@ -28,7 +28,7 @@ from vljepa_ros.engines.protocol import Clip, Engine
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.perception.bags.failure import BagError
 from vljepa_ros.perception.frames import model_input
-from vljepa_ros.perception.memory.failure import MemoryStoreError
+from vljepa_ros.perception.memory.store import MemoryStoreError
 from vljepa_ros.resources import model_dir
 
 BENCH_DOMAIN = 74  # ROS domain in which a benchmark meets nobody

@@ -5,7 +5,6 @@ The control is exact search over the same rows in the same run.
 
 from __future__ import annotations
 
-import datetime
 import shutil
 import tempfile
 import time
@@ -147,7 +146,7 @@ def _size(place: Path, rows: int, dim: int, queries: int) -> dict[str, Any]:
     writing = _write(
         store, rows, lambda first, new: best.add(first, new.astype(np.float16).astype(np.float32))
     )
-    store.compact(datetime.timedelta(milliseconds=1))  # no old versions in the size
+    store.compact(0.001)  # no old versions in the size
     data = store.disk_bytes()
     begin, used = time.perf_counter(), time.process_time()
     built = store.build_index()

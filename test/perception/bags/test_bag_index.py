@@ -12,10 +12,9 @@ from vljepa_ros.perception.bags.embedding import ClipPlan, EmbeddingCounts, embe
 from vljepa_ros.perception.bags.failure import BagError
 from vljepa_ros.perception.bags.indexing import IndexPlan, embed_bag, index_bag, write_events
 from vljepa_ros.perception.bags.reading import BagReader, camera_of
-from vljepa_ros.perception.memory.row import SAMPLE, SEGMENT
+from vljepa_ros.perception.memory.row import SAMPLE, SEGMENT, jpeg_to_frames
 from vljepa_ros.perception.memory.search import MomentQuery, find_moments
 from vljepa_ros.perception.memory.store import Filter, open_store
-from vljepa_ros.perception.memory.thumbnail import jpeg_to_frames
 
 pytest.importorskip("lancedb", reason="the memory needs the extra [memory]")
 
@@ -230,7 +229,7 @@ def test_damaged_images_are_counted_and_left_out(tmp_path: Path) -> None:
 
 
 def test_other_models_store_keeps_the_work(tmp_path: Path) -> None:
-    from vljepa_ros.perception.memory.failure import OtherModelError
+    from vljepa_ros.perception.memory.store import OtherModelError
 
     open_store(tmp_path / "memory", "nano-1", 8, create=True)
     with pytest.raises(OtherModelError):

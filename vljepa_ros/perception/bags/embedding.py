@@ -9,7 +9,7 @@ from typing import Any
 from vljepa_ros.engines.protocol import Clip, Engine
 from vljepa_ros.perception.bags.reading import BagImage
 from vljepa_ros.perception.bags.records import EmbeddedClip
-from vljepa_ros.perception.memory.thumbnail import clip_to_jpeg
+from vljepa_ros.perception.memory.row import clip_to_jpeg
 from vljepa_ros.perception.ring import ClipRing
 
 ROUND = 32

@@ -15,8 +15,7 @@ from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.perception.bags.failure import BagError
 from vljepa_ros.perception.bags.indexing import IndexPlan, index_bag, write_events
-from vljepa_ros.perception.memory.failure import MemoryStoreError
-from vljepa_ros.perception.memory.store import MemoryStore, open_store
+from vljepa_ros.perception.memory.store import MemoryStore, MemoryStoreError, open_store
 
 
 class RayMissingError(RuntimeError):

@@ -11,13 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_ros.models.config import Calibration
-from vljepa_ros.perception.memory.failure import MemoryMissingError
-from vljepa_ros.perception.memory.moments import Moment
-from vljepa_ros.perception.memory.retention import Retention
 from vljepa_ros.perception.memory.row import Row, check_row
-from vljepa_ros.perception.memory.search import MomentQuery, find_moments
-from vljepa_ros.perception.memory.store import MemoryStore, open_store
-from vljepa_ros.perception.memory.upkeep import Upkeep, tidy
+from vljepa_ros.perception.memory.search import Moment, MomentQuery, find_moments
+from vljepa_ros.perception.memory.store import MemoryMissingError, MemoryStore, open_store
+from vljepa_ros.perception.memory.upkeep import Retention, Upkeep, tidy
 from vljepa_ros.perception.memory.writer import BatchWriter, WriterStatus
 
 

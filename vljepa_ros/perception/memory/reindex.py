@@ -8,17 +8,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vljepa_ros.engines.protocol import Clip, Engine
-from vljepa_ros.perception.memory.row import Row
+from vljepa_ros.perception.memory.row import Row, jpeg_to_frames
 from vljepa_ros.perception.memory.store import MemoryStore
-from vljepa_ros.perception.memory.thumbnail import jpeg_to_frames
 
-BATCH = 16
-COMMIT = 1024
+BATCH = 16  # clips encoded at once
+COMMIT = 1024  # rows written at once, about
 
 
 @dataclass(frozen=True)
 class Reindexed:
-    """done: rows embedded again. left: rows without a usable thumbnail, by source ('' is live)."""
+    """What was done.
+
+    Attributes:
+        done: rows embedded again.
+        left: rows without a usable thumbnail, by source ('' is live).
+    """
 
     done: int
     left: dict[str, int]

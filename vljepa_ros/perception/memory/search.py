@@ -1,4 +1,7 @@
-"""Search: a text's embedding and some limits in, moments out."""
+"""Search: a text's embedding and some limits in, moments out.
+
+Neighbouring rows of one camera that fit a text are one answer, not ten: hits are merged to moments.
+"""
 
 from __future__ import annotations
 
@@ -10,25 +13,35 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vljepa_ros.models.calibration import independent_probabilities
 from vljepa_ros.models.config import Calibration
-from vljepa_ros.perception.memory.failure import QueryError
-from vljepa_ros.perception.memory.moments import Moment, calibrated, merge_hits
-from vljepa_ros.perception.memory.row import Row
-from vljepa_ros.perception.memory.store import Filter, Hit, MemoryStore
+from vljepa_ros.perception.memory.row import Pose, Row
+from vljepa_ros.perception.memory.store import Filter, Hit, MemoryStore, QueryError
 
 MAX_LIMIT = 1000
-MAX_TEXT = 512
+MAX_TEXT = 512  # characters
 HITS_PER_MOMENT = 16
 """Rows looked for at first: a segment and its samples are one moment."""
 MAX_HITS = 8192
+MERGE_SHARE = 0.5
+"""A neighbour belongs to a moment only if its score is at least this share of the best one's: else
+everything around a good hit, fitting or not, would be a part of it."""
 
 
 @dataclass(frozen=True)
 class MomentQuery:
     """What to look for.
 
-    camera, source: empty for all. start, end: nanoseconds, None for no bound. min_score:
-    calibrated, 0..1. gap, longest: nanoseconds, see `merge_hits`.
+    Attributes:
+        text: what is searched for.
+        camera: name; empty for all.
+        source: name of a bag; empty for all.
+        start: nanoseconds, None for no bound.
+        end: nanoseconds, None for no bound.
+        limit: moments, at most.
+        min_score: calibrated, 0..1.
+        gap: nanoseconds, see `merge_hits`.
+        longest: nanoseconds, see `merge_hits`.
     """
 
     text: str
@@ -42,8 +55,41 @@ class MomentQuery:
     longest: int = 120_000_000_000
 
 
+@dataclass(frozen=True)
+class Moment:
+    """A stretch of time that fits a text.
+
+    Attributes:
+        camera: name.
+        source: name of the bag, empty for a live camera.
+        start: nanoseconds, of the first of the merged rows.
+        end: nanoseconds, of the last of them.
+        stamp: nanoseconds, of the best row.
+        similarity: cosine, -1..1, of the best row.
+        score: calibrated, 0..1, of the best row.
+        text: of the best row that has one.
+        pose: of the best row that has one.
+        best: the best row itself (its thumbnail too, where one was read).
+    """
+
+    camera: str
+    source: str
+    start: int
+    end: int
+    stamp: int
+    similarity: float
+    score: float
+    text: str
+    pose: Pose | None
+    best: Row
+
+
 def check_query(query: MomentQuery) -> None:
-    """:raises QueryError: the query makes no sense; before any text is embedded."""
+    """Check a query before any text is embedded.
+
+    Raises:
+        QueryError: it makes no sense.
+    """
     if not query.text.strip():
         raise QueryError("the text is empty: say what to look for")
     if len(query.text) > MAX_TEXT:
@@ -69,11 +115,17 @@ def find_moments(
 ) -> list[Moment]:
     """At most `query.limit` moments, best first.
 
-    :param store: None: nothing is on the disk yet.
-    :param vector: [D] float32, L2 norm 1: `query.text` through the Y-Encoder of the store's model.
-    :param recent: rows that are on the way to the disk; they are found as well.
-    :raises QueryError: see `check_query`; or the memory knows no such camera or source.
-    :raises MemoryStoreError: the store cannot be read.
+    Args:
+        store: None: nothing is on the disk yet.
+        query: what to look for.
+        vector: [D] float32, L2 norm 1: `query.text` through the Y-Encoder of the store's model.
+        calibration: of that model.
+        thumbnails: read the kept images too.
+        recent: rows that are on the way to the disk; they are found as well.
+
+    Raises:
+        QueryError: see `check_query`; or the memory knows no such camera or source.
+        MemoryStoreError: the store cannot be read.
     """
     check_query(query)
     _check_known(store, query, recent)
@@ -82,11 +134,9 @@ def find_moments(
     wanted = query.limit * HITS_PER_MOMENT
     while True:
         wanted = min(wanted, MAX_HITS)
-        found = [] if store is None else store.nearest(vector, wanted, which, thumbnails=thumbnails)
-        hits = heapq.nlargest(wanted, (*found, *fresh), key=lambda hit: hit.similarity)
-        fitting = [
-            hit for hit in hits if calibrated(hit.similarity, calibration) >= query.min_score
-        ]
+        kept = [] if store is None else store.nearest(vector, wanted, which, thumbnails=thumbnails)
+        hits = heapq.nlargest(wanted, (*kept, *fresh), key=lambda hit: hit.similarity)
+        fitting = [hit for hit in hits if _score(hit, calibration) >= query.min_score]
         moments = merge_hits(fitting, calibration, gap=query.gap, longest=query.longest)
         # Many hits can be one long moment: look deeper until there are enough moments, or no more
         # rows that fit.
@@ -94,6 +144,10 @@ def find_moments(
         if len(moments) >= query.limit or exhausted:
             return moments[: query.limit]
         wanted *= 4
+
+
+def _score(hit: Hit, calibration: Calibration) -> float:
+    return float(independent_probabilities(hit.similarity, calibration))
 
 
 def _hits_among(rows: Sequence[Row], vector: NDArray[np.float32]) -> list[Hit]:
@@ -105,15 +159,92 @@ def _hits_among(rows: Sequence[Row], vector: NDArray[np.float32]) -> list[Hit]:
 
 
 def _check_known(store: MemoryStore | None, query: MomentQuery, recent: Sequence[Row]) -> None:
-    if query.camera and all(row.camera != query.camera for row in recent):
-        _known("camera", query.camera, store.cameras() if store else [], recent)
-    if query.source and all(row.source != query.source for row in recent):
-        _known("source", query.source, store.distinct("source") if store else [], recent)
+    for what, name in (("camera", query.camera), ("source", query.source)):
+        names = {getattr(row, what) for row in recent}
+        if not name or name in names:
+            continue
+        if store is not None:
+            names.update(store.cameras() if what == "camera" else store.distinct(what))
+        if name not in names:
+            known = ", ".join(sorted(names)) or "none yet"
+            raise QueryError(f"the memory knows no {what} '{name}'; it has: {known}")
 
 
-def _known(what: str, name: str, kept: Sequence[str], recent: Sequence[Row]) -> None:
-    if name not in kept:
-        known = sorted({*kept, *(getattr(row, what) for row in recent)})
-        raise QueryError(
-            f"the memory knows no {what} '{name}'; it has: {', '.join(known) or 'none yet'}"
-        )
+@dataclass
+class _Group:
+    """Hits that belong together, best first."""
+
+    start: int
+    end: int
+    score: float
+    hits: list[Hit]
+
+    def joined(self, start: int, end: int, score: float, gap: int, longest: int) -> bool:
+        """Widen by [start, end] if that is near, fits as well, and the whole stays short."""
+        if min(score, self.score) < MERGE_SHARE * max(score, self.score):
+            return False
+        if start > self.end + gap or end < self.start - gap:
+            return False
+        low, high = min(start, self.start), max(end, self.end)
+        inside = low == self.start and high == self.end
+        if not inside and high - low > longest:
+            return False
+        self.start, self.end = low, high
+        return True
+
+
+def merge_hits(
+    hits: Sequence[Hit], calibration: Calibration, *, gap: int, longest: int
+) -> list[Moment]:
+    """Merge neighbouring hits of one camera and source, best moment first.
+
+    Greedy from the best hit: a hit joins a moment that it overlaps or neighbours within `gap`
+    nanoseconds and fits about as well (MERGE_SHARE), unless the moment would become longer than
+    `longest` nanoseconds: an hour of a quiet room fits "a quiet room" at every second and is still
+    not one moment.
+    """
+    groups: dict[tuple[str, str], list[_Group]] = {}
+    for hit in sorted(hits, key=lambda h: -h.similarity):
+        row = hit.row
+        score = _score(hit, calibration)
+        neighbours = groups.setdefault((row.camera, row.source), [])
+        for group in neighbours:
+            if group.joined(row.start, row.end, score, gap, longest):
+                group.hits.append(hit)
+                break
+        else:
+            neighbours.append(_Group(row.start, row.end, score, [hit]))
+    moments = [
+        _moment(group, calibration)
+        for neighbours in groups.values()
+        for group in _bridged(neighbours, gap, longest)
+    ]
+    return sorted(moments, key=lambda m: (-m.similarity, m.start))
+
+
+def _bridged(groups: list[_Group], gap: int, longest: int) -> list[_Group]:
+    """Join groups that a later, weaker hit has connected."""
+    kept: list[_Group] = []
+    for group in sorted(groups, key=lambda g: g.start):
+        if kept and kept[-1].joined(group.start, group.end, group.score, gap, longest):
+            kept[-1].score = max(kept[-1].score, group.score)
+            kept[-1].hits = sorted(kept[-1].hits + group.hits, key=lambda h: -h.similarity)
+        else:
+            kept.append(group)
+    return kept
+
+
+def _moment(group: _Group, calibration: Calibration) -> Moment:
+    best = group.hits[0]
+    return Moment(
+        camera=best.row.camera,
+        source=best.row.source,
+        start=group.start,
+        end=group.end,
+        stamp=best.row.stamp,
+        similarity=best.similarity,
+        score=_score(best, calibration),
+        text=next((hit.row.text for hit in group.hits if hit.row.text), ""),
+        pose=next((hit.row.pose for hit in group.hits if hit.row.pose is not None), None),
+        best=best.row,
+    )

@@ -1,7 +1,8 @@
 """The store: one LanceDB table in a directory (or in object storage), bound to one model.
 
 Every append is one atomic commit: a process killed at any moment leaves the last commit. lancedb is
-imported when a store is opened, never before: it takes seconds and it is optional.
+imported when a store is opened, never before: it takes seconds and it is optional. Every error says
+what was found and what is allowed.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import contextlib
 import ctypes
 import datetime
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,29 +19,65 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_ros.perception.memory import columns
-from vljepa_ros.perception.memory.failure import (
-    MemoryMissingError,
-    MemoryStoreError,
-    OtherModelError,
-    QueryError,
+from vljepa_ros.perception.memory.row import (
+    FORMAT,
+    RECORD,
+    THUMBNAIL,
+    VECTOR,
+    Row,
+    arrow_schema,
+    check_row,
+    one_line,
+    rows_to_table,
+    table_to_rows,
 )
-from vljepa_ros.perception.memory.index import index_for, is_worn, probes_for
-from vljepa_ros.perception.memory.row import SAMPLE, SEGMENT, Row, check_row
 
 TABLE = "moments"
 INDEX_CACHE_BYTES = 128 << 20
 METADATA_CACHE_BYTES = 32 << 20
 # lancedb's defaults are gigabytes, and its caches grow with use: on a robot that looks like a leak.
-M_ARENA_MAX = -8
-"""Of mallopt(3)."""
+
+# Which vector index pays for how many rows, and how it is searched. Figures: doc/memory.md.
+INDEXED_VALUES = 20_000 * 256
+"""Rows times their length from which an index pays; below, comparing with every row is fast."""
+INDEX_PARTS = 8
+"""Parts of an index above which it is built anew: each round of upkeep adds one, and each costs a
+query nearly 2 ms of a core."""
+INDEX_GROWTH = 4
+"""It is built anew too when there are so many times the rows that it was made for."""
+CELLS_SEARCHED = 20
+ROWS_REFINED = 320
+"""Rows compared with their exact vectors, or twice as many as asked for: reading them is what takes
+the time of a query, most of all with long vectors."""
+
+
+class MemoryStoreError(RuntimeError):
+    """The store cannot be opened, read or written: full or read-only disk, damage, no lancedb."""
+
+
+class MemoryMissingError(MemoryStoreError):
+    """There is no store at this place (yet)."""
+
+
+class OtherModelError(MemoryStoreError):
+    """The store holds embeddings of another model; they must not be compared or mixed."""
+
+
+class QueryError(ValueError):
+    """A query that makes no sense: unknown camera, end before start, empty text, wrong limit."""
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Which rows are meant. Empty or None: all.
+    """Which rows are meant; empty or None: all.
 
-    start, end: nanoseconds; a row is meant if its own time overlaps [start, end].
+    Attributes:
+        camera: name.
+        source: name of a bag.
+        kind: SEGMENT or SAMPLE.
+        start: nanoseconds; rows that ended before it are not meant.
+        end: nanoseconds; rows that began after it are not meant.
+        ended_before: nanoseconds; rows that ended then or later are not meant.
     """
 
     camera: str = ""
@@ -48,22 +85,21 @@ class Filter:
     kind: str = ""
     start: int | None = None
     end: int | None = None
+    ended_before: int | None = None
 
     def sql(self) -> str:
         """The filter as an SQL condition, empty for all rows."""
-        parts = [
-            f"{name} = '{value.replace(chr(39), 2 * chr(39))}'"
-            for name, value in (
-                ("camera", self.camera),
-                ("source", self.source),
-                ("kind", self.kind),
-            )
-            if value
-        ]
-        if self.start is not None:
-            parts.append(f"end_ns >= {int(self.start)}")
-        if self.end is not None:
-            parts.append(f"start_ns <= {int(self.end)}")
+        parts = []
+        for name in ("camera", "source", "kind"):
+            if value := getattr(self, name).replace("'", "''"):
+                parts.append(f"{name} = '{value}'")
+        for limit, condition in (
+            (self.start, "end_ns >= {}"),
+            (self.end, "start_ns <= {}"),
+            (self.ended_before, "end_ns < {}"),
+        ):
+            if limit is not None:
+                parts.append(condition.format(int(limit)))
         return " AND ".join(parts)
 
     def means(self, row: Row) -> bool:
@@ -74,12 +110,16 @@ class Filter:
             and self.kind in ("", row.kind)
             and (self.start is None or row.end >= self.start)
             and (self.end is None or row.start <= self.end)
+            and (self.ended_before is None or row.end < self.ended_before)
         )
+
+
+EVERYTHING = Filter()
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A row near a query; similarity: cosine, -1..1. The row's vector is empty: nobody needs it."""
+    """A row near a query and their cosine, -1..1. The row's vector is empty: nobody needs it."""
 
     row: Row
     similarity: float
@@ -99,8 +139,9 @@ class MemoryStore:
     def append(self, rows: Sequence[Row]) -> None:
         """Write rows as one atomic commit.
 
-        :raises ValueError: a row is wrong; nothing is written.
-        :raises MemoryStoreError: the disk refuses; nothing is written.
+        Raises:
+            ValueError: a row is wrong; nothing is written.
+            MemoryStoreError: the disk refuses; nothing is written.
         """
         for number, row in enumerate(rows):
             wrong = check_row(row, self.dim)
@@ -108,17 +149,16 @@ class MemoryStore:
                 raise ValueError(f"row {number} of {len(rows)}: {wrong}")
         if not rows:
             return
-        batch = columns.rows_to_table(rows, self.dim, self.model_id)
+        batch = rows_to_table(rows, self.dim, self.model_id)
         with _translated(self.location, "write to"):
             self._table.add(batch)
         if self._cameras is not None:
             self._cameras.update(row.camera for row in rows)
 
-    def count(self, which: Filter | None = None) -> int:
+    def count(self, which: Filter = EVERYTHING) -> int:
         """Number of rows."""
-        condition = which.sql() if which else ""
         with _translated(self.location, "read"):
-            return int(self._table.count_rows(condition or None))
+            return int(self._table.count_rows(which.sql() or None))
 
     def cameras(self) -> list[str]:
         """Names of all cameras that have rows."""
@@ -128,27 +168,33 @@ class MemoryStore:
 
     def distinct(self, column: str) -> list[str]:
         """The values of a text column, sorted."""
-        found: set[str] = set()
+        values: set[str] = set()
         with _translated(self.location, "read"):
             for batch in self._scan([column]).to_batches():
-                found.update(batch.column(column).unique().to_pylist())
-        return sorted(found)
+                values.update(batch.column(column).unique().to_pylist())
+        return sorted(values)
 
     def nearest(
         self,
         vector: NDArray[np.float32],
         limit: int,
-        which: Filter | None = None,
+        which: Filter = EVERYTHING,
         *,
         thumbnails: bool = False,
         exact: bool = False,
     ) -> list[Hit]:
         """The rows most similar to a vector, best first.
 
-        :param vector: [D] float32, L2 norm 1, of this store's model.
-        :param thumbnails: read the kept images too.
-        :param exact: compare with every row, whatever index there is.
-        :raises QueryError: the vector has another length or is not finite.
+        Args:
+            vector: [D] float32, L2 norm 1, of this store's model.
+            limit: how many rows.
+            which: rows that are searched.
+            thumbnails: read the kept images too.
+            exact: compare with every row, whatever index there is.
+
+        Raises:
+            QueryError: the vector has another length or is not finite.
+            MemoryStoreError: the store cannot be read.
         """
         vector = np.ascontiguousarray(vector, np.float32)
         if vector.shape != (self.dim,) or not np.isfinite(vector).all():
@@ -156,42 +202,41 @@ class MemoryStore:
                 f"the query vector has shape {vector.shape}, the store holds finite ({self.dim},)"
             )
         with _translated(self.location, "search"):
-            query = self._table.search(vector, vector_column_name=columns.VECTOR)
+            query = self._table.search(vector, vector_column_name=VECTOR)
             query = query.distance_type("cosine").limit(limit)
-            probes = probes_for(limit)
-            query = query.nprobes(probes.partitions).refine_factor(probes.refine)
+            query = query.nprobes(CELLS_SEARCHED).refine_factor(max(2, -(-ROWS_REFINED // limit)))
             if exact:
                 query = query.bypass_vector_index()
-            condition = which.sql() if which else ""
+            condition = which.sql()
             if condition:
                 query = query.where(condition, prefilter=True)
-            wanted = [columns.RECORD, *([columns.THUMBNAIL] if thumbnails else [])]
-            found = query.select([*wanted, "_distance"]).to_arrow()
-        rows = columns.table_to_rows(found)
+            columns = [RECORD, *([THUMBNAIL] if thumbnails else [])]
+            table = query.select([*columns, "_distance"]).to_arrow()
+        distances = table.column("_distance").to_pylist()
         return [
             Hit(row, 1.0 - float(distance))
-            for row, distance in zip(rows, found.column("_distance").to_pylist(), strict=True)
+            for row, distance in zip(table_to_rows(table), distances, strict=True)
         ]
 
-    def rows(self, which: Filter | None = None, *, vectors: bool = True) -> list[Row]:
+    def rows(self, which: Filter = EVERYTHING, *, vectors: bool = True) -> list[Row]:
         """All rows that a filter means, thumbnails included, by stamp; for small selections."""
-        wanted = [columns.RECORD, columns.THUMBNAIL, *([columns.VECTOR] if vectors else [])]
+        columns = [RECORD, THUMBNAIL, *([VECTOR] if vectors else [])]
         with _translated(self.location, "read"):
-            found = self._scan(wanted, which).to_arrow()
-        return sorted(columns.table_to_rows(found), key=lambda row: row.stamp)
+            table = self._scan(columns, which).to_arrow()
+        return sorted(table_to_rows(table), key=lambda row: row.stamp)
 
-    def ends(self, kind: str = "") -> NDArray[np.int64]:
-        """[N] int64 nanoseconds: the ends of all rows of a kind, unordered; for retention."""
-        if kind not in ("", SAMPLE, SEGMENT):
-            raise ValueError(f"kind is '{kind}', allowed: {SAMPLE}, {SEGMENT}")
+    def ends(self) -> NDArray[np.int64]:
+        """[N] int64 nanoseconds: the ends of all rows, unordered; for retention."""
         with _translated(self.location, "read"):
-            found = self._scan(["end_ns"], Filter(kind=kind)).to_arrow()
-        return np.asarray(found.column("end_ns").to_numpy(), np.int64)
+            table = self._scan(["end_ns"]).to_arrow()
+        return np.asarray(table.column("end_ns").to_numpy(), np.int64)
 
     def delete(self, which: Filter) -> None:
         """Forget the rows a filter means; the disk space comes back with the next `compact`.
 
-        :raises ValueError: an empty filter.
+        Raises:
+            ValueError: an empty filter.
+            MemoryStoreError: the disk refuses.
         """
         condition = which.sql()
         if not condition:
@@ -200,38 +245,52 @@ class MemoryStore:
             self._table.delete(condition)
         self._cameras = None
 
-    def delete_ended_before(self, end: int, kind: str = "") -> None:
-        """Forget the rows that ended before `end` nanoseconds."""
-        condition = f"end_ns < {int(end)}" + (f" AND kind = '{kind}'" if kind else "")
-        with _translated(self.location, "delete from"):
-            self._table.delete(condition)
-        self._cameras = None
+    def compact(self, keep_versions: float = 300.0) -> None:
+        """Merge small files, take new rows into the index, remove old versions.
 
-    def compact(self, keep_versions: datetime.timedelta = datetime.timedelta(minutes=5)) -> None:
-        """Merge small files, take new rows into the index, remove versions older than given.
-
-        Readers that opened the store longer ago than that must open it again.
+        Args:
+            keep_versions: seconds for which other processes may read an old version; later they
+                must open the store again.
         """
         with _translated(self.location, "compact"):
-            self._table.optimize(cleanup_older_than=keep_versions)
+            self._table.optimize(cleanup_older_than=datetime.timedelta(seconds=keep_versions))
 
     def build_index(self) -> bool:
-        """Build the vector index if it pays and there is none, or a worn one; True: it was built
-        now."""
+        """Build the vector index if it pays and there is none, or a worn one.
+
+        It is an inverted file of vectors quantised to one bit for each dimension (RaBitQ). Product
+        quantisation took 30 times as long to build 100,000 rows (42.6 s against 1.4 s). A million
+        rows of 256-d take one to two minutes of a core.
+
+        Returns:
+            True if it was built now.
+        """
         with _translated(self.location, "index"):
             rows = int(self._table.count_rows())
-            wanted = index_for(rows, self.dim)
-            if wanted is None:
+            if rows * self.dim < INDEXED_VALUES or self._index_serves(rows):
                 return False
-            if self.indexed() and not is_worn(self._table, columns.VECTOR, rows):
-                return False
-            wanted.build(self._table, columns.VECTOR, rows)
+            from lancedb.index import IvfRq
+
+            # Fewer, larger cells than the default, and a smaller sample for them: k-means is what
+            # takes the time, and with exact vectors compared at the end the cells need not be
+            # sharp.
+            config = IvfRq(
+                distance_type="cosine",
+                num_partitions=max(16, round(rows**0.5 / 4)),
+                sample_rate=64,
+                max_iterations=15,
+            )
+            name = f"{VECTOR}_{rows}"
+            self._table.create_index(VECTOR, config=config, replace=True, name=name)
+            for other in self._vector_indices():
+                if other.name != name:
+                    self._table.drop_index(other.name)
             return True
 
     def indexed(self) -> bool:
         """Whether there is a vector index."""
         with _translated(self.location, "read"):
-            return any(columns.VECTOR in index.columns for index in self._table.list_indices())
+            return bool(self._vector_indices())
 
     def disk_bytes(self) -> int:
         """Bytes on the local disk, 0 for object storage."""
@@ -240,15 +299,24 @@ class MemoryStore:
         total = 0
         for folder, _, files in os.walk(self.location):
             for name in files:
-                try:
+                with contextlib.suppress(OSError):  # compaction in another thread removed it
                     total += os.path.getsize(os.path.join(folder, name))
-                except OSError:  # compaction in another thread removed it meanwhile
-                    continue
         return total
 
-    def _scan(self, wanted: list[str], which: Filter | None = None) -> Any:
-        query = self._table.search().select(wanted)
-        condition = which.sql() if which else ""
+    def _vector_indices(self) -> list[Any]:
+        return [index for index in self._table.list_indices() if VECTOR in index.columns]
+
+    def _index_serves(self, rows: int) -> bool:
+        """Whether there is an index, in few parts, and made for about so many rows."""
+        for index in self._vector_indices():
+            made_for = index.name.rpartition("_")[2]
+            outgrown = made_for.isdecimal() and rows >= INDEX_GROWTH * int(made_for)
+            return not outgrown and (getattr(index, "num_segments", 0) or 0) <= INDEX_PARTS
+        return False
+
+    def _scan(self, columns: list[str], which: Filter = EVERYTHING) -> Any:
+        query = self._table.search().select(columns)
+        condition = which.sql()
         return query.where(condition) if condition else query
 
 
@@ -262,12 +330,17 @@ def open_store(
 ) -> MemoryStore:
     """Open the store in a directory or at an object storage address (s3://, gs://, az://).
 
-    :param model_id: the model whose embeddings will be written or searched; empty: any.
-    :param dim: length of its embeddings; needed with `create`.
-    :param create: make a new store where there is none.
-    :raises MemoryMissingError: there is none, and `create` is not set.
-    :raises OtherModelError: it holds embeddings of another model.
-    :raises MemoryStoreError: it is damaged, the disk refuses, or lancedb is not installed.
+    Args:
+        location: directory or address.
+        model_id: the model whose embeddings will be written or searched; empty: any.
+        dim: length of its embeddings; needed with `create`.
+        create: make a new store where there is none.
+        storage_options: of lancedb, for object storage.
+
+    Raises:
+        MemoryMissingError: there is none, and `create` is not set.
+        OtherModelError: it holds embeddings of another model.
+        MemoryStoreError: it is damaged, the disk refuses, or lancedb is not installed.
     """
     where = str(location) if _is_remote(str(location)) else str(Path(location).expanduser())
     lancedb = _lancedb()
@@ -298,9 +371,16 @@ def open_store(
                 raise MemoryMissingError(f"there is no memory at '{where}'")
             if not model_id or dim < 1:
                 raise ValueError(f"a new store needs model_id and dim, not '{model_id}' and {dim}")
-            schema = columns.schema(dim, model_id)
+            schema = arrow_schema(dim, model_id)
             table = database.create_table(TABLE, schema=schema, exist_ok=True)
-        kept_model, kept_dim = columns.schema_model(table.schema, where)
+        metadata = table.schema.metadata or {}
+        if metadata.get(b"vljepa.format") != FORMAT or b"vljepa.model_id" not in metadata:
+            raise MemoryStoreError(
+                f"'{where}' is a LanceDB database, but not a memory that this version can read "
+                f"(format {metadata.get(b'vljepa.format', b'none').decode()}, allowed: "
+                f"{FORMAT.decode()})"
+            )
+        kept_model, kept_dim = metadata[b"vljepa.model_id"].decode(), int(metadata[b"vljepa.dim"])
     if model_id and (kept_model != model_id or (dim and kept_dim != dim)):
         raise OtherModelError(
             f"the memory at '{where}' holds embeddings of model '{kept_model}' ({kept_dim}-d), not "
@@ -309,24 +389,16 @@ def open_store(
     return MemoryStore(table, where, kept_model, kept_dim)
 
 
-class _translated:  # noqa: N801 - reads as a verb at its use
-    """Turns whatever lancedb raises into a MemoryStoreError of one line."""
-
-    def __init__(self, location: str, doing: str) -> None:
-        self._location = location
-        self._doing = doing
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is None or isinstance(error, MemoryStoreError | QueryError):
-            return
-        if not isinstance(error, Exception):
-            return
-        reason = " ".join(str(error).split()) or type(error).__name__
+@contextlib.contextmanager
+def _translated(location: str, doing: str) -> Iterator[None]:
+    """Turn whatever lancedb raises into a MemoryStoreError of one line."""
+    try:
+        yield
+    except (MemoryStoreError, QueryError):
+        raise
+    except Exception as error:
         raise MemoryStoreError(
-            f"cannot {self._doing} the memory at '{self._location}': {reason[:400]}"
+            f"cannot {doing} the memory at '{location}': {one_line(error)[:400]}"
         ) from error
 
 
@@ -349,7 +421,7 @@ def _limit_arenas() -> None:
     day of robot time."""
     with contextlib.suppress(OSError, AttributeError, ValueError):
         if "MALLOC_ARENA_MAX" not in os.environ and os.confstr("CS_GNU_LIBC_VERSION"):
-            ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
+            ctypes.CDLL(None).mallopt(-8, 2)  # M_ARENA_MAX
 
 
 def _is_remote(location: str) -> bool:

@@ -2,13 +2,65 @@
 
 from __future__ import annotations
 
-import datetime
 import threading
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 
-from vljepa_ros.perception.memory.failure import MemoryStoreError
-from vljepa_ros.perception.memory.retention import Retention, forget
-from vljepa_ros.perception.memory.store import MemoryStore
+import numpy as np
+
+from vljepa_ros.perception.memory.row import SAMPLE, one_line
+from vljepa_ros.perception.memory.store import Filter, MemoryStore, MemoryStoreError
+
+SIZE_TARGET = 0.9
+"""Shrink to this share of `max_bytes`, so that not every round deletes."""
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How long rows are kept; 0: no limit.
+
+    Attributes:
+        max_age: seconds.
+        max_sample_age: seconds, for samples only: the segments around them stay.
+        max_bytes: size on the local disk.
+    """
+
+    max_age: float = 0.0
+    max_sample_age: float = 0.0
+    max_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not value >= 0:
+                raise ValueError(f"{name} is {value}, allowed: 0 (no limit) or above")
+
+
+def forget(store: MemoryStore, retention: Retention) -> int:
+    """Delete what is too old or too much; returns the number of rows deleted.
+
+    Age is counted from the newest row, not from the clock of the machine: a bag from last year, or
+    simulated time, must not be forgotten at once. The disk space of deleted rows comes back with
+    the next `compact`.
+    """
+    before = store.count()
+    if before == 0:
+        return 0
+    ends = store.ends()
+    newest = int(ends.max())
+    if retention.max_age > 0:
+        store.delete(Filter(ended_before=newest - round(retention.max_age * 1e9)))
+    if retention.max_sample_age > 0:
+        limit = newest - round(retention.max_sample_age * 1e9)
+        store.delete(Filter(kind=SAMPLE, ended_before=limit))
+    if retention.max_bytes > 0:
+        size = store.disk_bytes()
+        if size > retention.max_bytes:
+            share = 1.0 - SIZE_TARGET * retention.max_bytes / size
+            ends = store.ends()
+            surplus = min(int(np.ceil(share * ends.size)), ends.size - 1)
+            if surplus > 0:
+                store.delete(Filter(ended_before=int(np.partition(ends, surplus)[surplus])))
+    return before - store.count()
 
 
 def tidy(store: MemoryStore, retention: Retention, keep_versions: float = 300.0) -> int:
@@ -16,27 +68,31 @@ def tidy(store: MemoryStore, retention: Retention, keep_versions: float = 300.0)
 
     Compaction comes first, so that space given up in the round before does not count as used.
 
-    :param keep_versions: seconds for which other processes may read an old version of the store.
-    :return: rows forgotten.
+    Args:
+        store: an open store.
+        retention: what is forgotten.
+        keep_versions: seconds for which other processes may read an old version of the store.
+
+    Returns:
+        Number of rows forgotten.
     """
-    keep = datetime.timedelta(seconds=keep_versions)
     failed = None
     try:
-        store.compact(keep)
+        store.compact(keep_versions)
     except MemoryStoreError as error:  # a full disk has no room for it: forgetting makes some
         failed = error
     forgotten = forget(store, retention)
     if failed is not None and not forgotten:
         raise failed
     if forgotten:
-        store.compact(keep)
+        store.compact(keep_versions)
     store.build_index()
     return forgotten
 
 
 def compact_and_index(store: MemoryStore, keep_versions: float = 300.0) -> None:
     """Merge small files and build the index if it pays; nothing is forgotten."""
-    store.compact(datetime.timedelta(seconds=keep_versions))
+    store.compact(keep_versions)
     store.build_index()
 
 
@@ -74,7 +130,7 @@ class Upkeep:
                 self._work()
                 now = ""
             except Exception as error:  # a disk may fail in any way; the next round may work
-                now = " ".join(str(error).split()) or type(error).__name__
+                now = one_line(error)
             if now != problem and self._on_problem is not None:
                 self._on_problem(now)
             problem = now

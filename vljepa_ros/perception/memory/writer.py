@@ -8,10 +8,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from vljepa_ros.perception.memory.row import Row
+from vljepa_ros.perception.memory.row import Row, one_line
 
-FIRST_RETRY = 1.0
-LAST_RETRY = 60.0
+FIRST_RETRY = 1.0  # seconds from a failed write to the next attempt
+LAST_RETRY = 60.0  # seconds, at most; it doubles with each attempt
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class BatchWriter:
         except ValueError as error:
             return str(error), True
         except Exception as error:  # a disk may fail in any way; the robot goes on
-            return " ".join(str(error).split()) or type(error).__name__, False
+            return one_line(error), False
         return "", False
 
     def _drop_surplus(self) -> None:

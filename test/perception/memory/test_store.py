@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 from memory_rows import DIM, ENVIRONMENT, MODEL, SECOND, row, vector
 
-from vljepa_ros.perception.memory.failure import (
+from vljepa_ros.perception.memory.row import SEGMENT, Pose
+from vljepa_ros.perception.memory.store import (
+    Filter,
     MemoryMissingError,
     MemoryStoreError,
     OtherModelError,
     QueryError,
+    open_store,
 )
-from vljepa_ros.perception.memory.row import SEGMENT, Pose
-from vljepa_ros.perception.memory.store import Filter, open_store
 
 
 def test_row_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -168,8 +169,7 @@ def test_full_disk_leaves_the_store_as_it_was(tmp_path: Path) -> None:
     code = (
         "import sys\n"
         "from memory_rows import row, MODEL, DIM\n"
-        "from vljepa_ros.perception.memory.store import open_store\n"
-        "from vljepa_ros.perception.memory.failure import MemoryStoreError\n"
+        "from vljepa_ros.perception.memory.store import MemoryStoreError, open_store\n"
         f"store = open_store({str(tmp_path)!r}, MODEL, DIM)\n"
         "try:\n"
         "    store.append([row(float(i)) for i in range(2000)])\n"
@@ -193,8 +193,7 @@ def test_full_disk_leaves_the_store_as_it_was(tmp_path: Path) -> None:
 def test_without_lancedb_one_line_names_the_extra(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['lancedb'] = None\n"
-        "from vljepa_ros.perception.memory.store import open_store\n"
-        "from vljepa_ros.perception.memory.failure import MemoryStoreError\n"
+        "from vljepa_ros.perception.memory.store import MemoryStoreError, open_store\n"
         "try: open_store('x', 'm', 4, create=True)\n"
         "except MemoryStoreError as error: print(error)\n"
     )

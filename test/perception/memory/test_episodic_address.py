@@ -9,10 +9,9 @@ from memory_rows import DIM, MODEL, SECOND, row
 
 from vljepa_ros.models.config import Calibration
 from vljepa_ros.perception.memory.episodic import EpisodicMemory, MemorySettings
-from vljepa_ros.perception.memory.failure import MemoryMissingError, OtherModelError
-from vljepa_ros.perception.memory.retention import Retention
 from vljepa_ros.perception.memory.search import MomentQuery
-from vljepa_ros.perception.memory.store import open_store
+from vljepa_ros.perception.memory.store import MemoryMissingError, OtherModelError, open_store
+from vljepa_ros.perception.memory.upkeep import Retention
 
 
 def test_rows_go_to_an_address_and_are_found_there(tmp_path: Path) -> None:

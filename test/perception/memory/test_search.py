@@ -9,11 +9,9 @@ from hypothesis import strategies as st
 from memory_rows import DIM, MODEL, SECOND, row, unit, vector
 
 from vljepa_ros.models.config import Calibration
-from vljepa_ros.perception.memory.failure import QueryError
-from vljepa_ros.perception.memory.moments import calibrated, merge_hits
 from vljepa_ros.perception.memory.row import SEGMENT, Pose
-from vljepa_ros.perception.memory.search import MomentQuery, find_moments
-from vljepa_ros.perception.memory.store import Hit, MemoryStore, open_store
+from vljepa_ros.perception.memory.search import MomentQuery, find_moments, merge_hits
+from vljepa_ros.perception.memory.store import Hit, MemoryStore, QueryError, open_store
 
 CALIBRATION = Calibration(logit_scale=10.0, none_similarity=0.5)
 
@@ -80,13 +78,6 @@ def test_every_hit_lies_in_one_moment_of_bounded_length(
         assert any(low <= start and end <= high for low, high in found)
     assert all(high - low <= 60.0 for low, high in found)
     assert len(found) <= len(hits)
-
-
-@given(st.floats(-1, 1), st.floats(-1, 1), st.floats(0.1, 1e6))
-def test_calibrated_is_a_probability_and_rises(low: float, high: float, scale: float) -> None:
-    low, high = min(low, high), max(low, high)
-    calibration = Calibration(logit_scale=scale, none_similarity=0.3)
-    assert 0.0 <= calibrated(low, calibration) <= calibrated(high, calibration) <= 1.0
 
 
 def stream(folder: Path) -> MemoryStore:

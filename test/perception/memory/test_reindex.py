@@ -9,9 +9,8 @@ from colour_engine import COLOURS, ColourEngine
 from memory_rows import DIM, MODEL, row
 
 from vljepa_ros.perception.memory.reindex import reindex
-from vljepa_ros.perception.memory.row import Pose
+from vljepa_ros.perception.memory.row import Pose, clip_to_jpeg
 from vljepa_ros.perception.memory.store import Filter, open_store
-from vljepa_ros.perception.memory.thumbnail import clip_to_jpeg
 
 
 def thumbnail(colour: str, frames: int) -> bytes:

@@ -65,7 +65,7 @@ def test_gap_back_jump_and_length_end_a_segment() -> None:
 def test_long_segment_keeps_bounded_memory() -> None:
     recorder = SegmentRecorder("front", RecorderSettings(0.0, longest=1e9))
     feed(recorder, [i * 0.1 for i in range(3 * MAX_KEPT)])
-    assert len(recorder._seen) <= MAX_KEPT
+    assert len(recorder._open) <= MAX_KEPT
     row = recorder.finish()[0]
     assert row.end - row.start > 0.95 * 0.1 * 3 * MAX_KEPT * SECOND
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import datetime
 import threading
 from pathlib import Path
 
@@ -10,14 +9,12 @@ from memory_endurance import kill_test
 from memory_rows import DIM, MODEL, SECOND, row, vector
 
 from vljepa_ros.models.config import Calibration
-from vljepa_ros.perception.memory import index as index_module
+from vljepa_ros.perception.memory import store as store_module
 from vljepa_ros.perception.memory.episodic import EpisodicMemory, MemorySettings
-from vljepa_ros.perception.memory.failure import MemoryMissingError, QueryError
-from vljepa_ros.perception.memory.retention import Retention, forget
 from vljepa_ros.perception.memory.row import SAMPLE, SEGMENT
 from vljepa_ros.perception.memory.search import MomentQuery
-from vljepa_ros.perception.memory.store import Filter, open_store
-from vljepa_ros.perception.memory.upkeep import Upkeep, tidy
+from vljepa_ros.perception.memory.store import Filter, MemoryMissingError, QueryError, open_store
+from vljepa_ros.perception.memory.upkeep import Retention, Upkeep, forget, tidy
 
 
 def settings(folder: Path, **changes: object) -> MemorySettings:
@@ -69,7 +66,7 @@ def test_compaction_merges_files_and_keeps_every_row(tmp_path: Path) -> None:
         store.append([row(float(i))])
     data = tmp_path / "moments.lance" / "data"
     assert len(list(data.iterdir())) == 30
-    store.compact(datetime.timedelta(milliseconds=1))
+    store.compact(0.001)
     assert len(list(data.iterdir())) == 1
     assert store.count() == 30
     assert open_store(tmp_path).count() == 30
@@ -81,7 +78,7 @@ def test_index_is_built_when_it_pays_and_finds_the_same(
     store = open_store(tmp_path, MODEL, DIM, create=True)
     store.append([row(float(i)) for i in range(3000)])
     assert not store.build_index()
-    monkeypatch.setattr(index_module, "ROWS_THAT_PAY", 100)
+    monkeypatch.setattr(store_module, "INDEXED_VALUES", 100 * 256)
     assert store.build_index()
     assert not store.build_index()  # it is there
     assert store.indexed()
@@ -100,8 +97,8 @@ def test_index_is_built_when_it_pays_and_finds_the_same(
 def test_an_index_in_many_parts_or_for_far_fewer_rows_is_built_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(index_module, "ROWS_THAT_PAY", 40)
-    monkeypatch.setattr(index_module, "SEGMENTS", 2)
+    monkeypatch.setattr(store_module, "INDEXED_VALUES", 40 * 256)
+    monkeypatch.setattr(store_module, "INDEX_PARTS", 2)
     store = open_store(tmp_path, MODEL, DIM, create=True)
 
     def parts() -> list[tuple[str, int]]:
