@@ -11,6 +11,7 @@ from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
 from vljepa_ros.engines.protocol import Clip
 from vljepa_ros.models.config import ModelError
+from vljepa_ros.models.tokenizer import pad_ids
 from vljepa_ros.models.vl_jepa.nano_text import TextTokenizer
 from vljepa_ros.models.vl_jepa.nano_weights import load_model
 
@@ -43,7 +44,7 @@ def test_graphs_compute_what_the_weights_file_says(tiny, engine) -> None:
     with torch.no_grad():
         features = model.frame(torch.from_numpy(clip.frames))
         tokens = model.window(features[None])
-        ids, valid = TextTokenizer.padded(
+        ids, valid = pad_ids(
             TextTokenizer(tiny.folder / "tokenizer.json").ids(["does the door open?"])
         )
         hidden, _ = model.text_trunk(torch.tensor(ids), torch.tensor(valid))

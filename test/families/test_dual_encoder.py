@@ -18,7 +18,7 @@ from vljepa_ros.engines.onnxruntime_runner import OnnxRuntimeRunner
 from vljepa_ros.engines.protocol import Clip
 from vljepa_ros.engines.torch_export import export_parts
 from vljepa_ros.engines.torch_runner import TorchRunner
-from vljepa_ros.models.config import ModelError
+from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.models.dual_encoder.hub_towers import load_towers
 from vljepa_ros.models.dual_encoder.inputs import (
     TEMPLATES,
@@ -100,14 +100,12 @@ def test_ids_equal_those_of_siglip_2s_own_tokenizer(side: str, tmp_path: Path) -
     own.save_pretrained(tmp_path)
     texts = ["A red cup", "a Door", "red " * 20]
     expected = own(texts, padding="max_length", truncation=True, max_length=16)
-    tokens = DualEncoderTokenizer(
-        tmp_path / "tokenizer.json",
-        length=16,
-        pad_id=0,
-        fixed_length=True,
-        lowercase=True,
-        pad_left=side == "left",
-    )
+    config = ModelConfig(
+        tmp_path, "siglip", "dual_encoder", "siglip-0", 8, 1, 0.5, 32, "",
+        files={"tokenizer": "tokenizer.json"},
+        architecture={"model_type": "siglip2", "text_config": {"max_position_embeddings": 16}},
+    )  # fmt: skip
+    tokens = DualEncoderTokenizer(config)
     ids, mask = tokens(texts)
     assert ids.tolist() == expected["input_ids"]
     assert mask.tolist() == expected["attention_mask"]

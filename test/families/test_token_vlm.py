@@ -49,7 +49,7 @@ def qwen_inputs(engine: TorchTokenVlm, clip: Clip, answer: list[int]) -> dict[st
     """Everything at once, as transformers takes it."""
     model: Any = engine._loaded
     pixels = normalise_frames(clip.frames, engine.config.preprocessing)
-    before, after = model._words.ids(_BEFORE), model._words.ids(_AFTER.format(QUESTION))
+    before, after = model.tokenizer.ids(_BEFORE), model.tokenizer.ids(_AFTER.format(QUESTION))
     count = 2 * 2 * 2
     ids = [*before, *[5] * count, *after, *answer]
     kinds = [0] * len(before) + [2] * count + [0] * (len(after) + len(answer))
@@ -89,7 +89,7 @@ def test_qwen_scores_equal_transformers(qwen: tuple[Path, TorchTokenVlm]) -> Non
     texts = ["a person walking", "the door is open", "no"]
     expected = []
     for text in texts:
-        answer = [*engine._loaded.to_ids(text), engine._loaded.end]
+        answer = [*engine._loaded.tokenizer.ids(text), engine._loaded.end]
         with torch.no_grad():
             logits = reference(**qwen_inputs(engine, clip, answer)).logits[0]
         expected.append(log_likelihood(logits, answer))
@@ -104,7 +104,7 @@ def test_qwen_writes_what_transformers_writes(qwen: tuple[Path, TorchTokenVlm]) 
     with torch.no_grad():
         ids = reference.generate(**inputs, max_new_tokens=6, do_sample=False, eos_token_id=2)
     new = ids[0, inputs["input_ids"].shape[1] :].tolist()
-    expected = engine._loaded.to_text([i for i in new if i != 2])
+    expected = engine._loaded.tokenizer.text([i for i in new if i != 2])
     said = engine.caption([engine.encode([clip], [None])[0].tokens], QUESTION, longest=6)[0]
     assert said.text == expected
     assert said.decoded
@@ -119,11 +119,11 @@ def test_instructblip_equals_transformers(blip: tuple[Path, TorchTokenVlm]) -> N
     model: Any = engine._loaded
     pixels = torch.from_numpy(normalise_frames(clip.frames[-1:], engine.config.preprocessing))
     asked = torch.tensor([model._instruction.ids(QUESTION, special=True)])
-    prompt = [63] * 4 + model._words.ids(QUESTION, special=True)
+    prompt = [63] * 4 + model.tokenizer.ids(QUESTION, special=True)
     texts = ["a red cup on the table", "no"]
     expected = []
     for text in texts:
-        answer = [*model.to_ids(text), model.end]
+        answer = [*model.tokenizer.ids(text), model.end]
         with torch.no_grad():
             logits = reference(
                 pixel_values=pixels,
@@ -139,7 +139,7 @@ def test_instructblip_equals_transformers(blip: tuple[Path, TorchTokenVlm]) -> N
             max_new_tokens=5, do_sample=False,
         )[0].tolist()  # fmt: skip
     new = ids[len(prompt) :] if ids[: len(prompt)] == prompt else ids
-    assert said.text == model.to_text([i for i in new if i != model.end])
+    assert said.text == model.tokenizer.text([i for i in new if i != model.end])
 
 
 def test_images_equal_the_hub_processor(blip: tuple[Path, TorchTokenVlm]) -> None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vljepa_ros.models.config import ModelError
+from vljepa_ros.models.tokenizer import pad_ids
 from vljepa_ros.models.vl_jepa.nano_text import DecoderWords, TextTokenizer, split_words
 
 
@@ -39,6 +40,6 @@ def test_a_tokenizer_file_must_be_one(tmp_path: Path) -> None:
 
 
 def test_padding_marks_what_is_real() -> None:
-    ids, valid = TextTokenizer.padded([[5, 6, 7], [8]])
+    ids, valid = pad_ids([[5, 6, 7], [8]])
     assert ids.tolist() == [[5, 6, 7], [8, 0, 0]]
     assert valid.tolist() == [[1, 1, 1], [1, 0, 0]]

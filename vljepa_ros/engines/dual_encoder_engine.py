@@ -17,8 +17,8 @@ from vljepa_ros.engines.text_cache import TextCache
 from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.models.dual_encoder.inputs import (
     TEMPLATES,
+    DualEncoderTokenizer,
     as_statement,
-    dual_encoder_tokenizer,
     expand,
     longest_text,
     uses_text_mask,
@@ -41,7 +41,7 @@ class DualEncoderEngine:
         self._config = config
         self._runner = runner
         self._parts = parts
-        self._tokens = dual_encoder_tokenizer(config) if "text" in parts else None
+        self._tokens = DualEncoderTokenizer(config) if "text" in parts else None
         self._mask = uses_text_mask(config)
         self._longest = longest_text(config)
         self._templates = tuple(config.architecture.get("templates", TEMPLATES))

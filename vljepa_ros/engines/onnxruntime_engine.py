@@ -15,6 +15,7 @@ from vljepa_ros.engines.protocol import Clip, EncodedClip, EngineInfo, Generated
 from vljepa_ros.engines.sessions import GraphSessions
 from vljepa_ros.engines.text_cache import TextCache
 from vljepa_ros.models.config import ModelConfig, ModelError
+from vljepa_ros.models.tokenizer import pad_ids
 from vljepa_ros.models.vl_jepa.nano_text import DecoderWords, TextTokenizer
 
 PARTS = frozenset({"vision", "predictor", "text", "decoder"})
@@ -221,7 +222,7 @@ class OnnxRuntimeEngine:
         """Token embeddings [L, D] of a query."""
         found = self._queries.get(query)
         if found is None:
-            ids, valid = TextTokenizer.padded(self._ids([query]))
+            ids, valid = pad_ids(self._ids([query]))
             found = self._sessions.run("text_trunk", ids, valid)[0][0]
             self._queries.put(query, found)
         return found
@@ -233,7 +234,7 @@ class OnnxRuntimeEngine:
         result = np.zeros((len(texts), self._config.dim), np.float32)
         for start in range(0, len(order), _TEXT_BATCH):
             rows = order[start : start + _TEXT_BATCH]
-            tokens, valid = TextTokenizer.padded([ids[row] for row in rows])
+            tokens, valid = pad_ids([ids[row] for row in rows])
             pooled = self._sessions.run("text_trunk", tokens, valid)[1]
             result[rows] = self._sessions.run("text_head", pooled)[0]
         return result

@@ -107,7 +107,7 @@ class TorchTokenVlm:
         model = self._loaded
         first, cache, position = model.prefill(tokens, question)
         start = torch.log_softmax(first, dim=-1)
-        rows = [[*model.to_ids(text), model.end] for text in candidates]
+        rows = [[*model.tokenizer.ids(text), model.end] for text in candidates]
         result: list[float] = []
         for at in range(0, len(rows), _CANDIDATES_AT_ONCE):
             chunk = rows[at : at + _CANDIDATES_AT_ONCE]
@@ -160,7 +160,7 @@ class TorchTokenVlm:
             logits = model.decode(torch.tensor([[best]]), cache, position)[0, -1]
             position += 1
         confidence = float(np.exp(log_probability))
-        return Generated(model.to_text(written), confidence, True)
+        return Generated(model.tokenizer.text(written), confidence, True)
 
     def _no(self, what: str) -> str:
         return (

@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+_T = TypeVar("_T")
 
 FAMILIES = ("vl_jepa", "dual_encoder", "token_vlm")
 OPEN_CLIP_CONFIG = "open_clip_config.json"
@@ -152,3 +155,34 @@ def read_json(path: Path, problem: str = "is not valid JSON") -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise ModelError(f"'{path}' must hold a JSON object, not {type(raw).__name__}")
     return raw
+
+
+def from_dict(kind: type[_T], raw: object, where: str) -> _T:
+    """A dataclass of plain values, and of dataclasses of such, from what JSON holds.
+
+    Args:
+        kind: The dataclass; what `raw` leaves out keeps its default, lists become tuples.
+        raw: The object.
+        where: Its path in the file, for messages.
+
+    Raises:
+        ModelError: Not an object, an unknown field, or a value that its type does not allow.
+    """
+    if not isinstance(raw, Mapping):
+        raise ModelError(f"{where} must be an object, not {type(raw).__name__}")
+    hints = get_type_hints(kind)
+    if unknown := set(raw) - set(hints):
+        raise ModelError(
+            f"{where}: unknown {', '.join(sorted(unknown))}; allowed: {', '.join(hints)}"
+        )
+    values: dict[str, Any] = {}
+    for name, value in raw.items():
+        hint, path = hints[name], f"{where}.{name}"
+        if is_dataclass(hint):
+            value = from_dict(hint, value, path)
+        elif hint is int and not isinstance(value, int):
+            raise ModelError(f"{path} must be an integer, not {value!r}")
+        elif get_origin(hint) is Literal and value not in get_args(hint):
+            raise ModelError(f"{path} is {value!r}, allowed: {', '.join(get_args(hint))}")
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return kind(**values)

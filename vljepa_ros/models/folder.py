@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -40,28 +41,20 @@ def load_config(folder: Path) -> ModelConfig:
         )
     if "clip_duration" in raw:
         raw["frame_interval"] = _interval(raw, file)
+    known = [entry for entry in fields(ModelConfig) if entry.name != "folder"]
+    required = [f.name for f in known if f.default is MISSING and f.default_factory is MISSING]
     try:
-        vocabulary = {prompt: tuple(labels) for prompt, labels in raw.get("vocabulary", {}).items()}
-        return ModelConfig(
-            folder=folder,
-            **{
-                **{key: raw[key] for key in _REQUIRED},
-                **{key: raw[key] for key in _OPTIONAL if key in raw},
-                "vocabulary": vocabulary,
-                "calibration": _calibration(raw.get("calibration", {})),
-            },
+        values = {f.name: raw[f.name] for f in known if f.name in raw or f.name in required}
+        values["vocabulary"] = {k: tuple(v) for k, v in raw.get("vocabulary", {}).items()}
+        calibration = raw.get("calibration", {}).items()
+        values["calibration"] = Calibration(
+            **{k: tuple(v) if isinstance(v, list) else v for k, v in calibration}
         )
+        return ModelConfig(folder=folder, **values)
     except (KeyError, TypeError, AttributeError) as error:
         raise ModelError(
-            f"'{file}': missing or wrong field {error}; required: {', '.join(_REQUIRED)}"
+            f"'{file}': missing or wrong field {error}; required: {', '.join(required)}"
         ) from error
-
-
-def _calibration(raw: dict[str, Any]) -> Calibration:
-    values: dict[str, Any] = {}
-    for name, value in raw.items():
-        values[name] = tuple(value) if isinstance(value, list) else value
-    return Calibration(**values)
 
 
 def _interval(raw: dict[str, Any], file: Path) -> float:
@@ -73,26 +66,3 @@ def _interval(raw: dict[str, Any], file: Path) -> float:
             f"'{file}': clip_duration is {raw['clip_duration']!r} for clip_frames "
             f"{raw.get('clip_frames')!r}, allowed: seconds above 0 for 1 frame or more"
         ) from error
-
-
-_REQUIRED = (
-    "name",
-    "family",
-    "model_id",
-    "dim",
-    "clip_frames",
-    "frame_interval",
-    "input_size",
-    "default_query",
-)
-_OPTIONAL = (
-    "files",
-    "sha256",
-    "architecture",
-    "preprocessing",
-    "licence",
-    "precision",
-    "period",
-    "device",
-    "memory_limit",
-)

@@ -1,26 +1,34 @@
-"""A transformers model from a local folder, with every tensor accounted for."""
+"""Weights of the hub in torch modules, with every tensor accounted for.
+
+transformers fills tensors that are missing with random numbers and only logs it; a robot must not
+run on those.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.hub_folder import weights_files
 
-# Constants that older versions of transformers saved with the weights (openai/clip-* has them).
 _OLD_BUFFERS = (".position_ids", ".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias")
+"""Constants that older versions of transformers saved with the weights (openai/clip-* has them)."""
+_MOST_NAMES = 5
+"""Tensors that a message names of each kind; hundreds may be missing."""
 
 
 def load_hub_model(model_class: Any, folder: Path, ignore: tuple[str, ...] = ()) -> Any:
     """Load `model_class` from `folder` in fp32, from safetensors only, never from the network.
 
-    transformers fills tensors that are missing with random numbers and only logs it; a robot must
-    not run on those.
+    Args:
+        model_class: One of transformers' models.
+        folder: The model in hub format.
+        ignore: Prefixes of tensors that only the model or only the file may have.
 
-    :param ignore: prefixes of tensors that only the model or only the file may have.
-    :raises ModelError: a tensor is missing, unexpected or of another shape: the message names it.
+    Raises:
+        ModelError: A tensor is missing, unexpected or of another shape: the message names it.
     """
     import torch
 
@@ -36,58 +44,60 @@ def load_hub_model(model_class: Any, folder: Path, ignore: tuple[str, ...] = ())
         )
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise ModelError(f"'{folder}' cannot be loaded: {error}") from error
-    missing = sorted(n for n in report["missing_keys"] if not n.startswith(ignore or ("\0",)))
-    wrong = sorted(
-        f"{n} (file {tuple(a)}, config {tuple(b)})" for n, a, b in report["mismatched_keys"]
+
+    def judged(key: str) -> list[str]:
+        return [n for n in report[key] if not n.startswith(ignore or ("\0",))]
+
+    _check(
+        f"in '{folder}' do not match its config.json",
+        {
+            "missing": judged("missing_keys"),
+            "wrong shape": [_shapes(name, *both) for name, *both in report["mismatched_keys"]],
+            "not in it": [n for n in judged("unexpected_keys") if not n.endswith(_OLD_BUFFERS)],
+        },
     )
-    extra = sorted(
-        n
-        for n in report["unexpected_keys"]
-        if not n.startswith(ignore or ("\0",)) and not n.endswith(_OLD_BUFFERS)
-    )
-    problems = [
-        f"{what}: {', '.join(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}"
-        for what, names in (("missing", missing), ("wrong shape", wrong), ("not in it", extra))
-        if names
-    ]
-    if problems:
-        raise ModelError(
-            f"the weights in '{folder}' do not match its config.json; {'; '.join(problems)}"
-        )
-    model.eval()
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
-    return model
+    return model.eval().requires_grad_(False)
 
 
 def fill(module: Any, weights: Mapping[str, Any], source: str) -> None:
-    """Copy weights into a module, every tensor accounted for.
+    """Copy weights into a module.
 
-    :raises ModelError: missing, unknown or wrongly shaped tensors; the message names them.
+    Args:
+        module: A torch module.
+        weights: Tensors by the names of its state.
+        source: Where they come from, for messages.
+
+    Raises:
+        ModelError: Missing, unknown or wrongly shaped tensors; the message names them.
     """
     import torch
 
     own: dict[str, Any] = module.state_dict()
-    problems = []
-    for what, names in (
-        ("missing", sorted(set(own) - set(weights))),
-        ("not in the model", sorted(set(weights) - set(own))),
-        (
-            "wrong shape",
-            [
-                f"{n} (file {tuple(weights[n].shape)}, config {tuple(own[n].shape)})"
-                for n in sorted(set(own) & set(weights))
-                if own[n].shape != weights[n].shape
-            ],
-        ),
-    ):
-        if names:
-            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            problems.append(f"{what}: {', '.join(names[:5])}{more}")
-    if problems:
-        raise ModelError(
-            f"the weights of {source} do not match its configuration; {'; '.join(problems)}"
-        )
+    shapes = {n: (weights[n].shape, own[n].shape) for n in sorted(set(own) & set(weights))}
+    _check(
+        f"of {source} do not match its configuration",
+        {
+            "missing": list(set(own) - set(weights)),
+            "not in the model": list(set(weights) - set(own)),
+            "wrong shape": [_shapes(n, a, b) for n, (a, b) in shapes.items() if a != b],
+        },
+    )
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(weights[name])
+
+
+def _shapes(name: str, in_file: Sequence[int], in_config: Sequence[int]) -> str:
+    return f"{name} (file {tuple(in_file)}, config {tuple(in_config)})"
+
+
+def _check(which: str, problems: Mapping[str, list[str]]) -> None:
+    """Refuse weights with problems: kind -> names of tensors."""
+    found = [
+        f"{kind}: {', '.join(sorted(names)[:_MOST_NAMES])}"
+        + (f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else "")
+        for kind, names in problems.items()
+        if names
+    ]
+    if found:
+        raise ModelError(f"the weights {which}; {'; '.join(found)}")

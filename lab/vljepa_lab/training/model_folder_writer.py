@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from vljepa_lab.world.records import ACTIONS
 from vljepa_ros.models.config import Calibration
+from vljepa_ros.models.tokenizer import pad_ids
 from vljepa_ros.models.vl_jepa.nano_heads import DecoderPrefill, DecoderStep
 from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
 from vljepa_ros.models.vl_jepa.nano_text import DecoderWords, TextTokenizer
@@ -63,7 +64,7 @@ def encode_texts(
     out = []
     device = next(model.parameters()).device
     for start in range(0, len(texts), 256):
-        ids, valid = TextTokenizer.padded(tokenizer.ids(texts[start : start + 256]))
+        ids, valid = pad_ids(tokenizer.ids(texts[start : start + 256]))
         with torch.no_grad():
             pooled = model.text_trunk(torch.tensor(ids).to(device), torch.tensor(valid).to(device))[
                 1

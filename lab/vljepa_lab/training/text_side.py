@@ -30,6 +30,7 @@ from vljepa_lab.training.paraphrases import broader, meanings, named_meanings, t
 from vljepa_lab.training.text_trunk import rounded_trunk
 from vljepa_lab.world.captions import noun, object_names
 from vljepa_lab.world.wordings import wordings
+from vljepa_ros.models.tokenizer import pad_ids
 from vljepa_ros.models.vl_jepa.nano_heads import TextTrunk
 from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
 from vljepa_ros.models.vl_jepa.nano_text import TextTokenizer
@@ -72,7 +73,7 @@ class _Upper:
         if new:
             ids = self._tokenizer.ids(new)
             device = self._trunk.positions.device
-            tokens, valid = (torch.from_numpy(a).to(device) for a in TextTokenizer.padded(ids))
+            tokens, valid = (torch.from_numpy(a).to(device) for a in pad_ids(ids))
             with torch.no_grad():
                 x = self._trunk.norm(
                     self._trunk.words(tokens) + self._trunk.positions[: tokens.shape[1]]

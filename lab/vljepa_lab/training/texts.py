@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vljepa_ros.files import atomic_write
+from vljepa_ros.models.tokenizer import pad_ids
 from vljepa_ros.models.vl_jepa.nano_heads import TextTrunk
 from vljepa_ros.models.vl_jepa.nano_text import TextTokenizer
 
@@ -73,7 +74,7 @@ class TextTable:
         order = sorted(range(len(new)), key=lambda index: len(ids[index]))
         for start in range(0, len(order), 64):
             rows = order[start : start + 64]
-            tokens, valid = TextTokenizer.padded([ids[row] for row in rows])
+            tokens, valid = pad_ids([ids[row] for row in rows])
             with torch.no_grad():
                 hidden, pooled = self._trunk(torch.from_numpy(tokens), torch.from_numpy(valid))
             for place, row in enumerate(rows):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from vljepa_ros.models.config import ModelConfig, ModelError, read_json
 from vljepa_ros.models.dual_encoder.perception_encoder_config import PERCEPTION_ENCODER
 from vljepa_ros.models.parts import Part, Tensor
+from vljepa_ros.models.tokenizer import load_tokenizer, pad_ids
 
 # Short, general templates; the mean of several wordings is steadier than one (CLIP, section 3.1.4).
 TEMPLATES = ("{}", "a photo of {}.", "an image of {}.", "a video of {}.")
@@ -91,62 +92,6 @@ _OPEN: tuple[tuple[str, str], ...] = (
 )
 
 
-class DualEncoderTokenizer:
-    """Turns texts into padded ids.
-
-    CLIP pads to the longest text of a call, because its pooled token is the first end-of-text and
-    its attention is causal; SigLIP was trained on texts padded to a fixed length that are not
-    masked, so another length would give another embedding.
-    """
-
-    def __init__(
-        self,
-        file: Path,
-        *,
-        length: int,
-        pad_id: int,
-        fixed_length: bool,
-        lowercase: bool,
-        pad_left: bool = False,
-    ) -> None:
-        """Read `tokenizer.json`.
-
-        :param length: most tokens of a text, special tokens included; longer texts are cut.
-        :raises ModelError: no such file, or not a tokenizer.
-        """
-        from tokenizers import Tokenizer
-
-        if not file.is_file():
-            raise ModelError(
-                f"'{file}' is missing: a model that embeds texts needs its tokenizer.json"
-            )
-        try:
-            tokenizer: Any = Tokenizer.from_file(str(file))
-        except Exception as error:  # the Rust side raises plain Exception
-            raise ModelError(f"'{file}' is not a tokenizer: {error}") from error
-        tokenizer.no_padding()
-        tokenizer.enable_truncation(length)
-        self._tokenizer = tokenizer
-        self._length = length
-        self._pad_id = pad_id
-        self._fixed = fixed_length
-        self._lowercase = lowercase
-        self._pad_left = pad_left
-
-    def __call__(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Ids and mask (1: token, 0: padding), each [len(texts), L] int64."""
-        texts = [text.lower() for text in texts] if self._lowercase else list(texts)
-        rows = [encoding.ids for encoding in self._tokenizer.encode_batch(texts)]
-        width = self._length if self._fixed else max((len(row) for row in rows), default=0)
-        ids = np.full((len(rows), width), self._pad_id, np.int64)
-        mask = np.zeros((len(rows), width), np.int64)
-        for i, row in enumerate(rows):
-            where = slice(width - len(row), width) if self._pad_left else slice(0, len(row))
-            ids[i, where] = row
-            mask[i, where] = 1
-        return ids, mask
-
-
 def dual_encoder_parts(config: ModelConfig) -> tuple[Part, ...]:
     """The parts `vision` and `text`; features are not normalised yet."""
     size = config.input_size
@@ -192,28 +137,6 @@ def longest_text(config: ModelConfig) -> int:
     return int(text.get("max_position_embeddings", 64 if text_length(config) else 77))
 
 
-def dual_encoder_tokenizer(config: ModelConfig) -> DualEncoderTokenizer:
-    """The tokenizer of the text tower.
-
-    :raises ModelError: `tokenizer.json` is missing or broken.
-    """
-    file = config.path("tokenizer")
-    text = config.architecture.get("text_config", {})
-    raw = _tokenizer_config(config.folder)
-    clip = _ends_with_its_greatest_id(config)
-    pad = _token_id(file, raw.get("pad_token"))
-    if pad is None:
-        pad = int(text.get("pad_token_id") or 0)
-    return DualEncoderTokenizer(
-        file,
-        length=longest_text(config),
-        pad_id=pad,
-        fixed_length=not clip,
-        lowercase=not clip,  # SigLIP saw lower case only; CLIP's tokenizer lowers by itself
-        pad_left=raw.get("padding_side", "right") == "left",
-    )
-
-
 def _ends_with_its_greatest_id(config: ModelConfig) -> bool:
     """Whether the text tower is causal and read at the end-of-text token, the greatest id: then
     padding after it is seen by nobody and a text may have any length."""
@@ -225,11 +148,40 @@ def _tokenizer_config(folder: Path) -> dict[str, Any]:
     return read_json(file) if file.is_file() else {}
 
 
-def _token_id(file: Path, token: Any) -> int | None:
-    from tokenizers import Tokenizer
+class DualEncoderTokenizer:
+    """Turns texts into padded ids.
 
-    content = token.get("content") if isinstance(token, dict) else token
-    if not isinstance(content, str) or not file.is_file():
-        return None
-    found = Tokenizer.from_file(str(file)).token_to_id(content)
-    return None if found is None else int(found)
+    CLIP pads to the longest text of a call, because its pooled token is the first end-of-text and
+    its attention is causal; SigLIP was trained on texts padded to a fixed length that are not
+    masked, so another length would give another embedding.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        """Read the `tokenizer.json` of the text tower.
+
+        Raises:
+            ModelError: No such file, or not a tokenizer.
+        """
+        file = config.path("tokenizer")
+        if not file.is_file():
+            raise ModelError(
+                f"'{file}' is missing: a model that embeds texts needs its tokenizer.json"
+            )
+        self._tokenizer = load_tokenizer(file, longest_text(config))
+        raw = _tokenizer_config(config.folder)
+        token = raw.get("pad_token")
+        token = token.get("content") if isinstance(token, dict) else token
+        pad = self._tokenizer.token_to_id(token) if isinstance(token, str) else None
+        if pad is None:
+            pad = config.architecture.get("text_config", {}).get("pad_token_id") or 0
+        self._pad_id = int(pad)
+        self._pad_left = raw.get("padding_side", "right") == "left"
+        # SigLIP saw lower case only; CLIP's tokenizer lowers by itself.
+        self._lowercase = not _ends_with_its_greatest_id(config)
+        self._length = longest_text(config) if self._lowercase else 0
+
+    def __call__(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Ids and mask (1: token, 0: padding), each [len(texts), L] int64."""
+        texts = [text.lower() for text in texts] if self._lowercase else list(texts)
+        rows = [encoding.ids for encoding in self._tokenizer.encode_batch(texts)]
+        return pad_ids(rows, self._length, self._pad_id, self._pad_left)

@@ -36,11 +36,11 @@ class InstructBlipVlm:
                 f"model '{config.name}' has a {self._model.config.text_config.model_type} language "
                 "model; allowed: decoder-only ones (InstructBLIP-Vicuna)"
             )
-        self._words = VlmTokenizer(config, config.path("tokenizer"))
+        self.tokenizer = VlmTokenizer(config, config.path("tokenizer"))
         self._instruction = VlmTokenizer(
             config, config.folder / "qformer_tokenizer" / "tokenizer.json"
         )
-        self.end = self._words.id_of("</s>", "<|endoftext|>")
+        self.end = self.tokenizer.id_of("</s>", "<|endoftext|>")
 
     def encode_image(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """States of the image tower [patches + 1, D] for the newest frame."""
@@ -68,7 +68,7 @@ class InstructBlipVlm:
                 encoder_attention_mask=torch.ones(image.shape[:2], device=device).long(),
             )
             visual = model.language_projection(formed[0][:, :length])
-            ids = torch.tensor([self._words.ids(prompt, special=True)], device=device)
+            ids = torch.tensor([self.tokenizer.ids(prompt, special=True)], device=device)
             words = model.language_model.get_input_embeddings()(ids)
             embedded = torch.cat((visual.to(words.dtype), words), dim=1)
             out = model.language_model(inputs_embeds=embedded, use_cache=True)
@@ -88,11 +88,3 @@ class InstructBlipVlm:
             )
         logits: torch.Tensor = out.logits.float()
         return logits
-
-    def to_ids(self, text: str) -> list[int]:
-        """Tokens of an answer."""
-        return self._words.ids(text)
-
-    def to_text(self, ids: list[int]) -> str:
-        """The answer that ids spell."""
-        return self._words.text(ids)

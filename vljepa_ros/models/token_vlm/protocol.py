@@ -9,13 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_ros.models.config import ModelConfig, ModelError
+from vljepa_ros.models.tokenizer import load_tokenizer
 
 
 class TokenVlm(Protocol):
-    """One model, ready on its device."""
+    """One model, ready on its device.
 
+    Attributes:
+        tokenizer: Of the language model.
+        end: Id of the token that ends an answer.
+    """
+
+    tokenizer: VlmTokenizer
     end: int
-    """Id of the token that ends an answer."""
 
     def encode_image(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Vision tower: [T, S, S, 3] uint8 RGB to visual tokens [N, D]."""
@@ -27,12 +33,6 @@ class TokenVlm(Protocol):
     def decode(self, ids: Any, cache: Any, position: int) -> Any:
         """Logits [B, L, words] after the ids [B, L] behind a cache of B rows; the cache grows."""
 
-    def to_ids(self, text: str) -> list[int]:
-        """Tokens of an answer, without special ones."""
-
-    def to_text(self, ids: list[int]) -> str:
-        """The answer that ids spell."""
-
 
 class VlmTokenizer:
     """`tokenizer.json` without padding or cutting."""
@@ -40,19 +40,13 @@ class VlmTokenizer:
     def __init__(self, config: ModelConfig, file: Path) -> None:
         """Read the file.
 
-        :raises ModelError: missing or broken.
+        Raises:
+            ModelError: Missing or broken.
         """
-        from tokenizers import Tokenizer
-
         if not file.is_file():
             raise ModelError(f"model '{config.name}' needs '{file}'")
-        try:
-            self._tokenizer: Any = Tokenizer.from_file(str(file))
-        except Exception as error:  # the Rust side raises plain Exception
-            raise ModelError(f"'{file}' is not a tokenizer: {error}") from error
+        self._tokenizer = load_tokenizer(file)
         self._file = file
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
 
     def ids(self, text: str, special: bool = False) -> list[int]:
         """Ids of a text; special: with the tokens that begin and end every text."""

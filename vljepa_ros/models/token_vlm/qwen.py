@@ -59,8 +59,8 @@ class QwenVlm:
                 f"allowed: multiples of {cell}"
             )
         self._side = config.input_size // self._patch
-        self._words = VlmTokenizer(config, config.path("tokenizer"))
-        self.end = self._words.id_of("<|im_end|>")
+        self.tokenizer = VlmTokenizer(config, config.path("tokenizer"))
+        self.end = self.tokenizer.id_of("<|im_end|>")
         self._video = int(self._model.config.video_token_id)
 
     def encode_image(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -80,7 +80,7 @@ class QwenVlm:
     def prefill(self, tokens: NDArray[np.float32], prompt: str) -> tuple[Any, Any, int]:
         """Prompt on visual tokens."""
         model = self._model
-        before, after = self._words.ids(_BEFORE), self._words.ids(_AFTER.format(prompt))
+        before, after = self.tokenizer.ids(_BEFORE), self.tokenizer.ids(_AFTER.format(prompt))
         count = len(tokens)
         row = [*before, *[self._video] * count, *after]
         kinds = [0] * len(before) + [2] * count + [0] * len(after)
@@ -118,14 +118,6 @@ class QwenVlm:
             )
             logits: torch.Tensor = model.lm_head(out.last_hidden_state).float()
         return logits
-
-    def to_ids(self, text: str) -> list[int]:
-        """Tokens of an answer."""
-        return self._words.ids(text)
-
-    def to_text(self, ids: list[int]) -> str:
-        """The answer that ids spell."""
-        return self._words.text(ids)
 
     def _grid(self, steps: int) -> torch.Tensor:
         return torch.tensor([[steps, self._side, self._side]], device=self._model.device)

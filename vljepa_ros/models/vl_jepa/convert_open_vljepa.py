@@ -20,12 +20,17 @@ from vljepa_ros.models.vl_jepa.paper_folder import (
 
 LICENCE = (
     "X-Encoder: V-JEPA 2 (MIT; hub card Apache-2.0). Predictor: derived from Llama 3.2 "
-    "(Llama 3.2 "
-    "Community "
-    "License). Y-Encoder: derived from EmbeddingGemma (Gemma Terms of Use). open-vljepa's "
-    "code and checkpoint "
-    "carry no licence file."
+    "(Llama 3.2 Community License). Y-Encoder: derived from EmbeddingGemma (Gemma Terms of Use). "
+    "open-vljepa's code and checkpoint carry no licence file."
 )
+_CARD = """# {name}
+
+Converted from an open-vljepa checkpoint. {licence}
+
+It was trained on 8 frames spread evenly over a whole video clip (MSR-VTT: 10 to 30 s), so \
+`frame_interval` is one second: a shorter window is outside of what it has seen. \
+No VQA stage, no Y-Decoder: texts are the nearest of the vocabulary.
+"""
 
 
 def convert_open_vljepa(
@@ -68,8 +73,7 @@ def convert_open_vljepa(
     if table.shape[1] != llama["hidden_size"]:
         raise ModelError(
             f"predictor.embed_tokens.weight is {tuple(table.shape)}, the Predictor's "
-            "configuration says "
-            f"hidden_size {llama['hidden_size']}"
+            f"configuration says hidden_size {llama['hidden_size']}"
         )
     return write_paper_model(
         out,
@@ -85,7 +89,7 @@ def convert_open_vljepa(
         ),
         name=name,
         licence=LICENCE,
-        card=_card(name),
+        card=_CARD.format(name=name, licence=LICENCE),
         query_tokenizer=query_tokenizer,
         text_tokenizer=text_tokenizer,
         clip_frames=clip_frames,
@@ -122,20 +126,3 @@ def _read_checkpoint(file: Path) -> dict[str, dict[str, Tensor]]:
             f"unknown: {', '.join(unknown[:5]) or 'none'}"
         )
     return parts
-
-
-def _card(name: str) -> str:
-    return (
-        f"# {name}\n\nConverted from an open-vljepa checkpoint. "
-        ""
-        ""
-        ""
-        ""
-        f"{LICENCE}\n\n"
-        "It was trained on 8 frames spread evenly over a whole video clip (MSR-VTT: 10 to "
-        ""
-        "30 s), so "
-        "`frame_interval` is one second: a shorter window is outside of what it has seen. "
-        "No VQA stage, no "
-        "Y-Decoder: texts are the nearest of the vocabulary.\n"
-    )

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, TypeVar, cast
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
-from vljepa_ros.models.config import ModelError
+from vljepa_ros.models.config import from_dict
 
 VisualAttention = Literal["joint", "prefix", "cross"]
-_ATTENTIONS = ("joint", "prefix", "cross")
 
 
 @dataclass(frozen=True)
 class FrameSizes:
-    """Per-frame stage: convolutions from `input_size` to input_size/16, then self-attention over
-    the cells.
+    """Per-frame stage: convolutions down to 1/16 of the input's side, then self-attention.
 
-    widths: channels at 1/4 and 1/8 of the input resolution; residual: residual blocks at each of
-    the two;
-    dim: width of the tokens at 1/16; depth: self-attention blocks on them.
+    Attributes:
+        input_size: Side of a frame in pixels.
+        widths: Channels at 1/4 and at 1/8 of the input's resolution.
+        residual: Residual blocks at each of these two.
+        dim: Width of the tokens at 1/16.
+        depth: Self-attention blocks on the tokens.
     """
 
     input_size: int = 128
@@ -60,8 +61,12 @@ class TextSizes:
 
 @dataclass(frozen=True)
 class PredictorSizes:
-    """Predictor; visual_attention: joint (the paper), prefix or cross; slots: object slots (0:
-    none).
+    """Predictor.
+
+    Attributes:
+        visual_attention: `joint` (as in the paper), `prefix` or `cross`, see `Predictor`.
+        slots: Object slots, 0: none.
+        positions: Most tokens of a query.
     """
 
     dim: int = 128
@@ -85,9 +90,6 @@ class YDecoderSizes:
     positions: int = 40
 
 
-_Sizes = TypeVar("_Sizes")
-
-
 @dataclass(frozen=True)
 class Architecture:
     """All sizes of one VL-JEPA; `dim` is the width of the shared space."""
@@ -107,45 +109,7 @@ class Architecture:
     def from_dict(cls, raw: Mapping[str, Any]) -> Architecture:
         """Read what `to_dict` wrote.
 
-        :raises ModelError: an unknown or malformed field; the message names what is allowed.
+        Raises:
+            ModelError: An unknown or malformed field; the message names what is allowed.
         """
-        parts = {
-            "frame": FrameSizes,
-            "window": WindowSizes,
-            "text": TextSizes,
-            "predictor": PredictorSizes,
-            "y_decoder": YDecoderSizes,
-        }
-        unknown = set(raw) - set(parts) - {"dim"}
-        if unknown:
-            raise ModelError(
-                f"architecture: unknown {', '.join(sorted(unknown))}; "
-                f"allowed: dim, {', '.join(parts)}"
-            )
-        if not isinstance(raw.get("dim", 256), int):
-            raise ModelError(f"architecture.dim must be an integer, not {raw['dim']!r}")
-        values: dict[str, Any] = {
-            name: _read(cast("type[Any]", kind), name, raw[name])
-            for name, kind in parts.items()
-            if name in raw
-        }
-        result = cls(dim=raw.get("dim", 256), **values)
-        if result.predictor.visual_attention not in _ATTENTIONS:
-            raise ModelError(
-                "architecture.predictor.visual_attention is "
-                f"{result.predictor.visual_attention!r}, allowed: {', '.join(_ATTENTIONS)}"
-            )
-        return result
-
-
-def _read(kind: type[_Sizes], part: str, raw: object) -> _Sizes:
-    if not isinstance(raw, Mapping):
-        raise ModelError(f"architecture.{part} must be an object, not {type(raw).__name__}")
-    allowed = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    unknown = set(raw) - set(allowed)
-    if unknown:
-        raise ModelError(
-            f"architecture.{part}: unknown {', '.join(sorted(unknown))}; "
-            f"allowed: {', '.join(allowed)}"
-        )
-    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
+        return from_dict(cls, raw, "architecture")

@@ -9,11 +9,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from tokenizers import Tokenizer
-
 from vljepa_ros.models.config import ModelError
+from vljepa_ros.models.tokenizer import load_tokenizer
 
 MAX_TOKENS = 64
 """Longest text in word pieces, with the two special ones; what is beyond is cut off."""
@@ -27,29 +24,14 @@ class TextTokenizer:
     def __init__(self, file: Path) -> None:
         """Load.
 
-        :raises ModelError: not a tokenizer file.
+        Raises:
+            ModelError: Not a tokenizer file.
         """
-        try:
-            self._tokenizer = Tokenizer.from_file(str(file))
-        except Exception as error:  # the library raises plain Exception
-            raise ModelError(f"'{file}' is not a tokenizer file: {error}") from error
-        self._tokenizer.enable_truncation(MAX_TOKENS)
-        self._tokenizer.no_padding()
+        self._tokenizer = load_tokenizer(file, MAX_TOKENS, "tokenizer file")
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Word-piece ids of each text, special ones included; at most MAX_TOKENS each."""
         return [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
-
-    @staticmethod
-    def padded(ids: Sequence[Sequence[int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """ids and validity (1 real, 0 padding), both [len(ids), longest] int64."""
-        longest = max(len(row) for row in ids)
-        tokens = np.zeros((len(ids), longest), np.int64)
-        valid = np.zeros((len(ids), longest), np.int64)
-        for index, row in enumerate(ids):
-            tokens[index, : len(row)] = row
-            valid[index, : len(row)] = 1
-        return tokens, valid
 
 
 def split_words(text: str) -> list[str]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_ros.models.config import ModelConfig, ModelError
+from vljepa_ros.models.tokenizer import load_tokenizer, pad_ids
 
 _PREFIX = "ids:"
 
@@ -27,17 +27,9 @@ class PaperTokenizer:
         self._part = part
         self._model = config.name
         self._length = length
-        self._tokenizer: Any = None
-        if part in config.files:
-            from tokenizers import Tokenizer
-
-            file = config.path(part)
-            try:
-                self._tokenizer = Tokenizer.from_file(str(file))
-            except Exception as error:  # the Rust side raises plain Exception
-                raise ModelError(f"'{file}' is not a tokenizer: {error}") from error
-            self._tokenizer.no_padding()
-            self._tokenizer.enable_truncation(length)
+        self._tokenizer = (
+            load_tokenizer(config.path(part), length) if part in config.files else None
+        )
 
     def ids(self, text: str) -> list[int]:
         """Ids of one text, at least one.
@@ -61,13 +53,7 @@ class PaperTokenizer:
 
     def padded(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Ids and mask (1: token), each [len(texts), L] int64, padded on the right with 0."""
-        rows = [self.ids(text) for text in texts]
-        ids = np.zeros((len(rows), max(map(len, rows))), np.int64)
-        mask = np.zeros_like(ids)
-        for i, row in enumerate(rows):
-            ids[i, : len(row)] = row
-            mask[i, : len(row)] = 1
-        return ids, mask
+        return pad_ids([self.ids(text) for text in texts])
 
 
 class TokenTable:

@@ -1,0 +1,58 @@
+"""Token ids from the `tokenizer.json` of a model folder, and rows of them as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from vljepa_ros.models.config import ModelError
+
+
+def load_tokenizer(file: Path, max_length: int = 0, noun: str = "tokenizer") -> Tokenizer:
+    """Read a tokenizer that never pads.
+
+    Args:
+        file: A `tokenizer.json`.
+        max_length: Most tokens of a text, special ones included; longer texts are cut. 0: no limit.
+        noun: What the file should be, for the message.
+
+    Raises:
+        ModelError: Not a tokenizer.
+    """
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception as error:  # the Rust side raises plain Exception
+        raise ModelError(f"'{file}' is not a {noun}: {error}") from error
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    if max_length:
+        tokenizer.enable_truncation(max_length)
+    return tokenizer
+
+
+def pad_ids(
+    rows: Sequence[Sequence[int]], length: int = 0, pad_id: int = 0, left: bool = False
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of ids as one array.
+
+    Args:
+        rows: The ids of each text.
+        length: Tokens of every row, 0: as many as the longest has.
+        pad_id: Id of a padding token.
+        left: Whether the padding comes before the text.
+
+    Returns:
+        Ids and validity (1: token, 0: padding), each [len(rows), length] int64.
+    """
+    length = length or max(map(len, rows), default=0)
+    ids = np.full((len(rows), length), pad_id, np.int64)
+    valid = np.zeros_like(ids)
+    for index, row in enumerate(rows):
+        place = slice(length - len(row), length) if left else slice(len(row))
+        ids[index, place] = row
+        valid[index, place] = 1
+    return ids, valid
