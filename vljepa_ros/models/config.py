@@ -178,7 +178,7 @@ def from_dict(kind: type[_T], raw: object, where: str) -> _T:
     values: dict[str, Any] = {}
     for name, value in raw.items():
         hint, path = hints[name], f"{where}.{name}"
-        if is_dataclass(hint):
+        if isinstance(hint, type) and is_dataclass(hint):
             value = from_dict(hint, value, path)
         elif hint is int and not isinstance(value, int):
             raise ModelError(f"{path} must be an integer, not {value!r}")

@@ -46,9 +46,9 @@ def load_config(folder: Path) -> ModelConfig:
     try:
         values = {f.name: raw[f.name] for f in known if f.name in raw or f.name in required}
         values["vocabulary"] = {k: tuple(v) for k, v in raw.get("vocabulary", {}).items()}
-        calibration = raw.get("calibration", {}).items()
+        fitted: dict[str, Any] = raw.get("calibration", {})
         values["calibration"] = Calibration(
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in calibration}
+            **{name: tuple(v) if isinstance(v, list) else v for name, v in fitted.items()}
         )
         return ModelConfig(folder=folder, **values)
     except (KeyError, TypeError, AttributeError) as error:
