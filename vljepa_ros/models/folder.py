@@ -46,10 +46,11 @@ def load_config(folder: Path) -> ModelConfig:
     try:
         values = {f.name: raw[f.name] for f in known if f.name in raw or f.name in required}
         values["vocabulary"] = {k: tuple(v) for k, v in raw.get("vocabulary", {}).items()}
-        fitted: dict[str, Any] = raw.get("calibration", {})
-        values["calibration"] = Calibration(
-            **{name: tuple(v) if isinstance(v, list) else v for name, v in fitted.items()}
-        )
+        fitted: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in raw.get("calibration", {}).items()
+        }
+        values["calibration"] = Calibration(**fitted)
         return ModelConfig(folder=folder, **values)
     except (KeyError, TypeError, AttributeError) as error:
         raise ModelError(
