@@ -54,7 +54,7 @@ def test_a_finished_shard_is_left_alone_and_a_lost_one_made_again_alike(
     generate(plan)
     assert first[0].stat().st_mtime_ns == kept
     assert (second[0].read_bytes(), second[1].read_text()) == before
-    assert not list(out.glob("*.part"))
+    assert not list(out.glob("*.tmp"))
 
 
 def test_an_interrupted_shard_does_not_count_as_finished(

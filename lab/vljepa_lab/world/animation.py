@@ -12,15 +12,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from vljepa_lab.world.mjcf import TABLE_Z
+from vljepa_lab.world.records import GRIP_CHANGE
 from vljepa_lab.world.renderer import Array
-from vljepa_lab.world.scene_state import EDGE_X, SceneObject, SceneState, blend, ease
+from vljepa_lab.world.scene_state import (
+    EDGE_X,
+    PERSON_OUT,
+    SceneObject,
+    SceneState,
+    blend,
+    ease,
+)
 
-PERSON_OUT = 1.9  # metres from the middle: outside the picture
 _HOMING_S = 0.8  # that the empty gripper takes to go home after an event
 _OPEN, _CLOSED = 0.13, 0.035  # metres: half the gap of the open and of the closed fingers
-_HOLDING, _RELEASED = 0.012, 0.05  # metres that the gap is wider when holding, and when just open
+HOLDING, _RELEASED = 0.012, 0.05  # metres that half the gap is wider, holding and just open
+LIFT = 0.27  # metres: how high an object is carried
 _ABOVE = np.array([0.0, 0.0, 0.30])  # metres: where the gripper comes down from
-_LIFTED = np.array([0.0, 0.0, 0.27])  # metres: how high an object is carried
 _DROP_HEIGHT = 0.32  # metres
 
 
@@ -72,24 +79,26 @@ def _pick_up(m: Motion, state: SceneState, picked: SceneObject, u: float) -> Non
     low = m.origin + _up(picked.grip_height)
     high = low + _ABOVE
     yaw = picked.yaw % math.pi  # the fingers close on the short side
-    if u < 0.5:
+    change = GRIP_CHANGE["pick up"]
+    if u < change:
         down = u >= 0.32
         state.grip = blend(high, low, (u - 0.32) / 0.16) if down else blend(m.grip, high, u / 0.32)
         state.grip_yaw = blend(m.grip_yaw, yaw, u / 0.32)
         state.grip_width = blend(m.grip_width, picked.grip_width + _RELEASED, u / 0.32)
         return
     state.held, picked.place = picked, "gripper"
-    state.grip_width = picked.grip_width + _HOLDING
+    state.grip_width = picked.grip_width + HOLDING
     state.grip_yaw = yaw
-    state.grip = blend(low, low + _LIFTED, (u - 0.5) / 0.45)
+    state.grip = blend(low, low + _up(LIFT), (u - change) / 0.45)
     _carry(state, picked)
 
 
 def _put_down(m: Motion, state: SceneState, held: SceneObject, u: float) -> None:
     assert m.target is not None
     low = m.target + _up(held.grip_height)
-    high = low + _LIFTED
-    if u < 0.72:
+    high = low + _up(LIFT)
+    change = GRIP_CHANGE["put down"]
+    if u < change:
         down = u >= 0.4
         state.grip = blend(high, low, (u - 0.4) / 0.32) if down else blend(m.grip, high, u / 0.4)
         _carry(state, held)
@@ -97,20 +106,21 @@ def _put_down(m: Motion, state: SceneState, held: SceneObject, u: float) -> None
     state.held, held.place, held.position = None, "table", m.target.copy()
     state.grip = blend(low, high, (u - 0.78) / 0.22)
     width = held.grip_width
-    state.grip_width = blend(width + _HOLDING, width + _RELEASED, (u - 0.72) / 0.1)
+    state.grip_width = blend(width + HOLDING, width + _RELEASED, (u - change) / 0.1)
 
 
 def _drop(m: Motion, state: SceneState, held: SceneObject, u: float) -> None:
     assert m.target is not None
     high = m.target + _up(held.grip_height + _DROP_HEIGHT)
-    if u < 0.45:
-        state.grip = blend(m.grip, high, u / 0.45)
+    change = GRIP_CHANGE["drop"]
+    if u < change:
+        state.grip = blend(m.grip, high, u / change)
         _carry(state, held)
         return
     state.held, held.place = None, "table"
     state.grip = high
     state.grip_width = held.grip_width + 0.06
-    fallen = min(1.0, ((u - 0.45) / 0.3) ** 2)
+    fallen = min(1.0, ((u - change) / 0.3) ** 2)
     bounce = 0.03 * max(0.0, math.sin(math.pi * (u - 0.75) / 0.15)) if 0.75 < u < 0.9 else 0.0
     held.position = m.target + _up(_DROP_HEIGHT * (1 - fallen) + bounce)
 

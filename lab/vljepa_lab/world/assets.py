@@ -12,37 +12,22 @@ Mesh = tuple[list[tuple[float, float, float]], list[tuple[int, int, int]]]
 
 OBJECT_SCALE = 2.5  # objects are toys blown up so that they span 20-35 pixels of a 128 pixel image
 TEXTURE_SIZE = 128
-# metres after scaling: height above the table, and half the width that the fingers close on
-HEIGHT = {
-    k: v * OBJECT_SCALE
-    for k, v in {
-        "box": 0.084,
-        "ball": 0.088,
-        "can": 0.11,
-        "mug": 0.095,
-        "bottle": 0.165,
-        "bowl": 0.055,
-        "cone": 0.125,
-        "banana": 0.036,
-        "book": 0.036,
-        "toy car": 0.066,
-    }.items()
-}
-HALF_WIDTH = {
-    k: v * OBJECT_SCALE
-    for k, v in {
-        "box": 0.043,
-        "ball": 0.043,
-        "can": 0.036,
-        "mug": 0.042,
-        "bottle": 0.018,
-        "bowl": 0.058,
-        "cone": 0.022,
-        "banana": 0.022,
-        "book": 0.05,
-        "toy car": 0.038,
-    }.items()
-}
+_SIZES = {
+    "box": (0.084, 0.043, 0.042),
+    "ball": (0.088, 0.043, 0.044),
+    "can": (0.11, 0.036, 0.036),
+    "mug": (0.095, 0.042, 0.06),
+    "bottle": (0.165, 0.018, 0.033),
+    "bowl": (0.055, 0.058, 0.066),
+    "cone": (0.125, 0.022, 0.055),
+    "banana": (0.036, 0.022, 0.075),
+    "book": (0.036, 0.05, 0.068),
+    "toy car": (0.066, 0.038, 0.068),
+}  # of a toy: height above the table, half the width that the fingers close on, half the length
+HEIGHT, HALF_WIDTH, HALF_LENGTH = (
+    {shape: size[i] * OBJECT_SCALE for shape, size in _SIZES.items()} for i in range(3)
+)
+"""Of each shape in metres; the length lies along its own x."""
 
 
 def _lathe(profile: list[tuple[float, float]], n: int = 20) -> Mesh:

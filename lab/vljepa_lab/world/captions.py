@@ -170,7 +170,7 @@ def caption(state: State, rng: random.Random | None = None) -> str:
     return "; ".join(parts)
 
 
-def truth(events: Sequence[Event], state: State, brief: bool = False) -> dict[str, Any]:
+def ground_truth(events: Sequence[Event], state: State, brief: bool = False) -> dict[str, Any]:
     """The fields of msg/GroundTruth at the state's stamp.
 
     brief: valid_texts has the trained wordings only, each once, not with every article.

@@ -10,13 +10,14 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +27,27 @@ import numpy.typing as npt
 from vljepa_lab.world.records import INTERVAL, SPLITS
 from vljepa_lab.world.renderer import Renderer
 from vljepa_lab.world.scene import Scene
+from vljepa_ros.files import atomic_write
 
 FRAMES = 24
-SHARD = 100
-_SETS_PER_SHARD = 2
-_RESTARTS = 20
+SHARD = 100  # scenes in one
+_TEXTURE_SCENES = 50  # that share a texture set
+_RESTARTS = 20  # of the pool after a renderer crashed
 
 
 @dataclass(frozen=True)
 class Plan:
     """What to make.
 
-    size: pixels; shard: scenes in one; frames: of each scene; first: seed of the first scene;
-    furnished: rooms with more furniture, windows and light (`decor`; split train only).
+    Attributes:
+        split: one of SPLITS.
+        scenes: how many.
+        out: folder of the shards.
+        size: pixels of a side.
+        shard: scenes in one.
+        frames: of each scene.
+        first: seed of the first scene.
+        furnished: rooms with more furniture, windows and light (`decor`; split train only).
     """
 
     split: str
@@ -58,15 +67,11 @@ class Plan:
 
 def texture_seed(split: str, scene: int) -> int:
     """Seed of the texture set of a scene: no two splits share one."""
-    return SPLITS.index(split) * 1_000_000 + scene // (SHARD // _SETS_PER_SHARD)
+    return SPLITS.index(split) * 1_000_000 + scene // _TEXTURE_SCENES
 
 
 def make_scene(
-    renderer: Renderer,
-    seed: int,
-    split: str,
-    frames: int = FRAMES,
-    furnished: bool = False,
+    renderer: Renderer, seed: int, split: str, frames: int = FRAMES, furnished: bool = False
 ) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
     """One scene at 2 Hz from a random phase: frames [T, size, size, 3] and its record."""
     scene = Scene(renderer, seed, split, furnished=furnished)
@@ -97,32 +102,22 @@ def write_shard(plan: Plan, number: int, scenes: int) -> Path:
     array_path, records_path = shard_paths(plan.out, number)
     if finished(plan.out, number):
         return array_path
-    plan.out.mkdir(parents=True, exist_ok=True)
     array = np.empty((scenes, plan.frames, plan.size, plan.size, 3), np.uint8)
     lines: list[str] = []
-    renderer: Renderer | None = None
-    textures = -1
-    for i in range(scenes):
-        seed = plan.first + number * plan.shard + i
-        wanted = texture_seed(plan.split, seed)
-        if renderer is None or wanted != textures:
-            if renderer is not None:
-                renderer.close()
-            textures = wanted
-            renderer = Renderer(plan.size, plan.size, textures=textures)
-        array[i], record = make_scene(renderer, seed, plan.split, plan.frames, plan.furnished)
-        lines.append(json.dumps({**record, "textures": textures}, separators=(",", ":")))
-    if renderer is not None:
+    start = plan.first + number * plan.shard
+    texture_of = partial(texture_seed, plan.split)
+    for textures, seeds in groupby(range(start, start + scenes), texture_of):
+        renderer = Renderer(plan.size, plan.size, textures=textures)
+        for seed in seeds:
+            images, record = make_scene(renderer, seed, plan.split, plan.frames, plan.furnished)
+            array[seed - start] = images
+            lines.append(json.dumps({**record, "textures": textures}, separators=(",", ":")) + "\n")
         renderer.close()
     # the array comes last: a shard counts as finished once both names exist
-    for path, write in ((records_path, None), (array_path, array)):
-        part = path.with_suffix(path.suffix + f".{os.getpid()}.part")
-        if write is None:
-            part.write_text("\n".join(lines) + "\n")
-        else:
-            with part.open("wb") as f:
-                np.save(f, write)
-        part.replace(path)
+    with atomic_write(records_path, "w") as file:
+        file.writelines(lines)
+    with atomic_write(array_path) as file:
+        np.save(file, array)
     return array_path
 
 

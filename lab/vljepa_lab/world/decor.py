@@ -50,7 +50,7 @@ class Decorator:
 
     def __post_init__(self) -> None:
         self._free: dict[str, Iterator[int]] = {kind: iter(range(n)) for kind, n in DECOR.items()}
-        self.face = self.room.wall_y - 0.05
+        self.face = self.room.wall_face
 
     def put(
         self, kind: str, position: tuple[float, ...], size: tuple[float, ...], rgb: Array
@@ -211,10 +211,7 @@ class Decorator:
         form = "post" if rng.random() < 0.5 else "box"
         width = float(rng.uniform(0.06, 0.16))
         self.put(
-            form,
-            (*spot, foot),
-            (width, foot if form == "post" else width, foot),
-            self._any_tint(),
+            form, (*spot, foot), (width, foot if form == "post" else width, foot), self._any_tint()
         )
         tint = self._no_leaf()
         middle = 2 * foot + float(size[2])
@@ -243,10 +240,7 @@ class Decorator:
             return
         pole = float(rng.uniform(0.4, 0.55))
         self.put(
-            "post",
-            (*spot, pole),
-            (float(rng.uniform(0.012, 0.03)), pole, 0),
-            self._any_tint(),
+            "post", (*spot, pole), (float(rng.uniform(0.012, 0.03)), pole, 0), self._any_tint()
         )
         tint = self._no_leaf()
         size = rng.uniform((0.12, 0.08, 0.2), (0.18, 0.14, 0.32))
@@ -264,12 +258,7 @@ class Decorator:
         height, radius = float(rng.uniform(0.4, 0.75)), float(rng.uniform(0.08, 0.18))
         width = float(rng.uniform(0.015, 0.1))
         self.put("post", (*spot, height), (width, height, 0), self._any_tint())
-        self.put(
-            "round",
-            (*spot, 2 * height + radius),
-            (radius, radius, radius),
-            self._any_tint(),
-        )
+        self.put("round", (*spot, 2 * height + radius), (radius, radius, radius), self._any_tint())
 
     def _coat(self) -> None:
         """Cloth on the wall, as high and as wide as a person."""
@@ -280,17 +269,11 @@ class Decorator:
             return
         height = float(rng.uniform(0.25, 0.6))
         size = (half, 0.03, height)
-        self.put(
-            "box",
-            (x, self.face - 0.04, float(rng.uniform(0.7, 1.2))),
-            size,
-            self._any_tint(),
-        )
+        self.put("box", (x, self.face - 0.04, float(rng.uniform(0.7, 1.2))), size, self._any_tint())
 
 
 def camouflage_person(renderer: Renderer, rng: np.random.Generator) -> None:
-    """Dress the person in the colour of the wall or of the door, a bit lighter or darker, in a
-    third of the rooms."""
+    """In a third of the rooms dress the person nearly in the colour of the wall or of the door."""
     if rng.random() >= _CAMOUFLAGED:
         return
     behind = "wall_back" if rng.random() < 0.7 else "door_leaf"

@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from vljepa_lab.world.captions import truth
+from vljepa_lab.world.captions import ground_truth
 from vljepa_lab.world.renderer import Renderer, WorldError
 from vljepa_lab.world.scene import Scene
 
@@ -47,7 +47,7 @@ def make_clip(seed: int, out: Path, seconds: float = SECONDS) -> list[dict[str, 
             frame = av.VideoFrame.from_ndarray(scene.render(), format="rgb24")
             for packet in stream.encode(frame):
                 container.mux(packet)
-            lines.append(truth(scene.all_events(), scene.state(), brief=True))
+            lines.append(ground_truth(scene.all_events(), scene.state(), brief=True))
         for packet in stream.encode():
             container.mux(packet)
     renderer.close()

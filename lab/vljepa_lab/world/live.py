@@ -1,4 +1,4 @@
-"""A live simulated camera: an endless stream of pictures with what is true in each of them."""
+"""A live simulated camera: an endless stream of images with what is true in each of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vljepa_lab.world.captions import truth
+from vljepa_lab.world.captions import ground_truth
 from vljepa_lab.world.renderer import Renderer
 from vljepa_lab.world.scene import Scene
 
@@ -18,10 +18,15 @@ from vljepa_lab.world.scene import Scene
 class CameraConfig:
     """A camera in the simulated world.
 
-    width, height: pixels. fps: pictures per second of scene time. gap: mean seconds between events,
-    0.5 to 600. scene_seconds: after so long a
-    new room follows (what fell does not come back). split: which kind of room, see Scene. textures:
-    seed of the texture set; None: the camera's.
+    Attributes:
+        width, height: pixels.
+        fps: images per second of scene time.
+        seed: of the rooms and of what happens.
+        gap: mean seconds between events.
+        scene_seconds: after so long a new room follows (what fell does not come back).
+        split: which kind of room, see Scene.
+        textures: seed of the texture set; None: `seed`.
+        shadow_size: side of the shadow map in texels.
     """
 
     width: int = 640
@@ -55,9 +60,12 @@ class CameraConfig:
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture. stamp: seconds since the stream's start; image: RGB uint8 [height, width, 3].
+    """One image of the stream.
 
-    truth: the fields of msg/GroundTruth, times in the same clock as `stamp`.
+    Attributes:
+        stamp: seconds since the stream's start.
+        image: RGB uint8 [height, width, 3].
+        truth: the fields of msg/GroundTruth, times in the same clock as `stamp`.
     """
 
     stamp: float
@@ -66,7 +74,7 @@ class Frame:
 
 
 class SimulatedCamera:
-    """Pictures at a fixed rate of scene time; how fast they are taken is the caller's business.
+    """Images at a fixed rate of scene time; how fast they are taken is the caller's business.
 
     Deterministic: equal configurations give equal streams. Use a camera on the thread that made it:
     MuJoCo's render context belongs to it.
@@ -90,7 +98,7 @@ class SimulatedCamera:
         self._renderer.close()
 
     def read(self) -> Frame:
-        """The next picture."""
+        """The next image."""
         c = self.config
         stamp = self._count / c.fps
         self._count += 1
@@ -107,10 +115,10 @@ class SimulatedCamera:
             replace(e, start=round(e.start + offset, 4), end=round(e.end + offset, 4))
             for e in self._scene.all_events()
         ]
-        return Frame(stamp, image, truth(events, state))
+        return Frame(stamp, image, ground_truth(events, state))
 
     def frames(self, seconds: float | None = None) -> Iterator[Frame]:
-        """The pictures of the next `seconds` (None: for ever)."""
+        """The images of the next `seconds` (None: for ever)."""
         end = None if seconds is None else self._count + round(seconds * self.config.fps)
         while end is None or self._count < end:
             yield self.read()

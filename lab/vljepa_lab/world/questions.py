@@ -24,6 +24,7 @@ from vljepa_lab.world.records import (
     ACTIONS,
     CLIP_FRAMES,
     COLORS,
+    GRIP_CHANGE,
     NEVER_TRAINED,
     OBJECT_ACTIONS,
     PERSON_SEEN,
@@ -52,19 +53,21 @@ TASKS = (
 )
 WORDINGS = ("canonical", "train", "wide", "unseen")
 NUMBERS = ("zero", "one", "two", "three", "four", "five")
-CLEAR = 0.6  # visible share from which an object is clearly seen
+_CLEARLY_SEEN = 0.6  # visible share of an object from which it is asked about
 _COLOR_KEYS = tuple(f"color:{c}" for c in COLORS)
 _NUMBER_KEYS = tuple(f"count:{n}" for n in range(len(NUMBERS)))
-# when in the event the object changes between table and gripper, as a share of its duration
-_SWITCH = {"pick up": 0.5, "put down": 0.72, "drop": 0.45}
 
 
 @dataclass(frozen=True)
 class Question:
     """A question with its true answer.
 
-    task: one of TASKS. key: semantic key of the answer (see captions). candidates:
-    answers of the same kind, the true one among them; keys: theirs.
+    Attributes:
+        task: one of TASKS.
+        text, answer: as they are said.
+        key: semantic key of the answer (see `captions`).
+        candidates: answers of the same kind, the true one among them.
+        keys: of the candidates.
     """
 
     task: str
@@ -75,19 +78,19 @@ class Question:
     keys: tuple[str, ...]
 
 
-Options = tuple[tuple[str, ...], tuple[str, ...]]
-"""Texts and their keys."""
+_Options = tuple[tuple[str, ...], tuple[str, ...]]
+"""Candidates: texts and their keys."""
 
 
 @lru_cache(maxsize=1)
-def most_wordings() -> int:
+def _most_wordings() -> int:
     """How many wordings the event with the most of them has in training."""
     kinds = [kind for kind in ACTIONS if kind not in OBJECT_ACTIONS]
     return max(len(event_texts(kind, which="wide")) for kind in kinds)
 
 
 @lru_cache(maxsize=256)
-def event_candidates(split: str, wording: str, index: int) -> Options:
+def _event_candidates(split: str, wording: str, index: int) -> _Options:
     """Every event that can happen, worded by template `index`: texts and keys."""
     pairs = [(k, n) for k in OBJECT_ACTIONS for n in object_names(split)]
     pairs += [(k, "") for k in ACTIONS if k not in OBJECT_ACTIONS]
@@ -101,7 +104,7 @@ def event_candidates(split: str, wording: str, index: int) -> Options:
 
 
 @lru_cache(maxsize=8)
-def object_candidates(split: str) -> Options:
+def _object_candidates(split: str) -> _Options:
     """Every object that may be there, and nothing: texts and keys."""
     names = object_names(split)
     return (
@@ -119,7 +122,7 @@ class _Asker:
         self.which = "train" if wording == "canonical" else wording
         self.names = object_names(record.split)
         self.out: list[Question] = []
-        self.clear = [o for o in self.state.objects if o.visible >= CLEAR]
+        self.clear = [o for o in self.state.objects if o.visible >= _CLEARLY_SEEN]
         self.shapes = Counter(o.shape for o in self.state.objects)
         self.event = clip_event(record, t)
 
@@ -172,14 +175,14 @@ class _Asker:
         kind, obj = self.event.kind, self.event.object
         if kind is None:
             return
-        limits = {"canonical": 1, "train": 13, "wide": most_wordings(), "unseen": 4}
+        limits = {"canonical": 1, "train": 13, "wide": _most_wordings(), "unseen": 4}
         # `canonical` draws nothing: its questions stay what they were.
         index = 0 if self.wording == "canonical" else self.rng.randrange(limits[self.wording])
-        texts, keys = event_candidates(self.record.split, self.wording, index)
+        texts, keys = _event_candidates(self.record.split, self.wording, index)
         self._add("event", event_key(kind, obj), texts, keys)
         texts = tuple(self._choose(event_texts(k, "", self.which)) for k in ACTIONS)
         self._add("action", event_key(kind), texts, tuple(event_key(k) for k in ACTIONS))
-        texts, keys = object_candidates(self.record.split)
+        texts, keys = _object_candidates(self.record.split)
         if obj:
             self._add("moved", f"object:{obj}", texts, keys)
         elif kind == "nothing" and self.rng.random() < 0.5:
@@ -258,7 +261,8 @@ class _Asker:
         """Whether an object is just leaving or reaching the gripper, or falling."""
         t = self.state.stamp
         for e in self.record.events:
-            if e.kind in _SWITCH and abs(t - e.start - _SWITCH[e.kind] * (e.end - e.start)) < 0.25:
+            change = GRIP_CHANGE.get(e.kind)
+            if change is not None and abs(t - e.start - change * (e.end - e.start)) < 0.25:
                 return True
             if e.kind == "fall off" and 0.3 < (t - e.start) / (e.end - e.start) < 1.0:
                 return True
@@ -273,7 +277,7 @@ class _Asker:
             seen = any(o.name == s.held and o.visible >= 0.5 for o in s.objects)
         if not seen:
             return
-        texts, keys = object_candidates(self.record.split)
+        texts, keys = _object_candidates(self.record.split)
         if s.held or self.rng.random() < 0.4:
             self._add("held", f"object:{s.held}" if s.held else "none", texts, keys)
             self._yes("holding_anything_yes", bool(s.held))
@@ -287,10 +291,15 @@ class _Asker:
 def ask(record: Record, t: int, rng: random.Random, wording: str = "train") -> list[Question]:
     """The questions about the clip that ends at frame t of the record; at most one or two per task.
 
-    wording: train (random trained wordings), wide (those and many more, for training alone),
-    canonical (the first wording of everything), unseen (only wordings that are never trained, of
-    questions and of event and state answers).
     Never-trained pairs are spoken of only in records of test_b.
+
+    Args:
+        record: of the scene.
+        t: frame, CLIP_FRAMES - 1 or later.
+        rng: draws what is asked and how.
+        wording: train (random trained wordings), wide (those and many more, for training alone),
+            canonical (the first wording of everything), unseen (only wordings that are never
+            trained, of questions and of event and state answers).
 
     Raises:
         ValueError: an unknown wording, or a clip that would start before the record.

@@ -19,7 +19,6 @@ COLORS: dict[str, tuple[float, float, float]] = {
     "black": (0.06, 0.06, 0.07),
 }
 SHAPES = ("box", "ball", "can", "mug", "bottle", "bowl", "cone", "banana", "book", "toy car")
-# Each colour and each shape is trained; these pairs of them never are (test_b asks for them).
 NEVER_TRAINED = frozenset(
     {
         ("red", "mug"),
@@ -34,9 +33,12 @@ NEVER_TRAINED = frozenset(
         ("green", "box"),
     }
 )
+"""Each colour and each shape is trained, these pairs of them never are: test_b asks for them."""
 OBJECT_ACTIONS = ("pick up", "put down", "drop", "push left", "push right", "fall off", "roll")
-# the gripper goes home after these: a moment of motion without an event
 CONTACT_ACTIONS = ("put down", "drop", "push left", "push right")
+"""The gripper goes home after these: a moment of motion without an event."""
+GRIP_CHANGE = {"pick up": 0.5, "put down": 0.72, "drop": 0.45}
+"""When the object changes between table and gripper, as a share of the event's duration."""
 ACTIONS = (
     "nothing",
     *OBJECT_ACTIONS,
@@ -68,9 +70,12 @@ def trained_pairs() -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happens from `start` to `end` (seconds of scene time).
+    """Something that happens.
 
-    kind: one of ACTIONS; object: `color shape`, empty where the event has none.
+    Attributes:
+        kind: one of ACTIONS.
+        object: `color shape`, empty if it happens to none.
+        start, end: seconds of scene time.
     """
 
     kind: str
@@ -83,10 +88,15 @@ class Event:
 class ObjectState:
     """One object at one instant.
 
-    place: table, gripper or floor. position: metres, world frame. uv: its centre in the image, in
-    units of half the image height from the image centre (u right, v down; +-1 is the edge of the
-    centre square). size_uv: its extent in the same units. visible: share of its box inside the
-    centre square and not hidden by what stands before it, 0..1.
+    Attributes:
+        color, shape: its name.
+        place: table, gripper or floor.
+        position: metres, world frame.
+        uv: its centre in the image, in units of half the image height from the image centre (u
+            right, v down; +-1 is the edge of the centre square).
+        size_uv: its extent in the same units.
+        visible: share of its box inside the centre square and not hidden by what stands before it,
+            0..1.
     """
 
     color: str
@@ -107,8 +117,16 @@ class ObjectState:
 class State:
     """The whole world at one instant; uv and visible as in ObjectState.
 
-    stamp: seconds of scene time. door: 0 closed .. 1 open. person: 0 out .. 1 at the place where
-    they stay. yaw: radians, left positive; forward: metres towards the table.
+    Attributes:
+        stamp: seconds of scene time.
+        objects: all of them.
+        held: `color shape` of what the gripper holds, or "".
+        door, door_uv, door_visible: 0 closed .. 1 open; where it is; whether it can be seen.
+        lights: whether they are on.
+        person, person_uv, person_visible: 0 out .. 1 at the place where they stay; where they are;
+            the share of them that can be seen, 0..1.
+        gripper_uv, gripper_visible: where it is; whether it can be seen.
+        yaw, forward: of the robot: radians, left positive; metres towards the table.
     """
 
     stamp: float
@@ -167,7 +185,12 @@ class Record:
 
 @dataclass(frozen=True)
 class ClipEvent:
-    """What happens in one clip. kind: None if it cannot be said; object: "" if there is none."""
+    """What happens in one clip.
+
+    Attributes:
+        kind: one of ACTIONS, or None if it cannot be said.
+        object: `color shape`, or "".
+    """
 
     kind: str | None
     object: str

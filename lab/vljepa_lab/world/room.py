@@ -11,6 +11,7 @@ import numpy.typing as npt
 from vljepa_lab.world.mjcf import DOOR_HEIGHT, DOOR_WIDTH, TABLE_HALF, TABLE_Y, TABLE_Z
 from vljepa_lab.world.renderer import Array, Renderer
 
+_WALL_HALF = 0.05  # metres: half the thickness of the back wall
 _NOISE_STARTS = 8191  # a prime: places in the bank of noise at which an image's noise may start
 
 
@@ -42,6 +43,11 @@ class Room:
     shadows: bool
     panes: tuple[tuple[str, Array, Array], ...] = ()
 
+    @property
+    def wall_face(self) -> float:
+        """y of the back wall's surface, metres."""
+        return self.wall_y - _WALL_HALF
+
 
 def draw_room(renderer: Renderer, rng: np.random.Generator, held_out: bool) -> Room:
     """Draw the numbers of a room at random and write it into the renderer.
@@ -68,7 +74,7 @@ def draw_room(renderer: Renderer, rng: np.random.Generator, held_out: bool) -> R
 
     wall_y = float(rng.uniform(2.12, 2.3) if held_out else rng.uniform(1.9, 2.1))
     door_x = float(side * rng.uniform(0.62, 0.82))
-    face = wall_y - 0.05
+    face = wall_y - _WALL_HALF
     renderer.place("wall_back", (0, wall_y, 1.5))
     renderer.place("opening", (door_x, face, DOOR_HEIGHT / 2))
     frame = rng.uniform(0.3, 0.95) * np.array([1, rng.uniform(0.85, 1), rng.uniform(0.7, 1)])

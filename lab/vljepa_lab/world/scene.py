@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vljepa_lab.world.animation import PERSON_OUT
+from vljepa_lab.world.animation import HOLDING, LIFT
 from vljepa_lab.world.decor import decorate
 from vljepa_lab.world.event_scheduler import EventScheduler
 from vljepa_lab.world.mjcf import DOOR_HEIGHT, SLOTS, slot_name
@@ -25,7 +25,7 @@ from vljepa_lab.world.records import (
 )
 from vljepa_lab.world.renderer import Renderer, rounded_pair
 from vljepa_lab.world.room import Room, Sensor, draw_room
-from vljepa_lab.world.scene_state import SceneObject, SceneState
+from vljepa_lab.world.scene_state import PERSON_OUT, SceneObject, SceneState
 
 
 class Scene:
@@ -125,9 +125,9 @@ class Scene:
         if world.objects and rng.random() < 0.3:
             held = world.objects[int(rng.integers(len(world.objects)))]
             world.held, held.place = held, "gripper"
-            world.grip_yaw, world.grip_width = held.yaw % math.pi, held.grip_width + 0.012
-            world.grip = held.position + np.array([0.0, 0.0, held.grip_height + 0.27])
-            held.position = held.position + np.array([0.0, 0.0, 0.27])
+            world.grip_yaw, world.grip_width = held.yaw % math.pi, held.grip_width + HOLDING
+            world.grip = held.position + np.array([0.0, 0.0, held.grip_height + LIFT])
+            held.position = held.position + np.array([0.0, 0.0, LIFT])
 
     # ------------------------------------------------------------------ time
 

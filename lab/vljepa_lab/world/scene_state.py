@@ -8,26 +8,14 @@ from typing import TypeVar
 
 import numpy as np
 
-from vljepa_lab.world.assets import HALF_WIDTH, HEIGHT, OBJECT_SCALE
+from vljepa_lab.world.assets import HALF_LENGTH, HALF_WIDTH, HEIGHT
 from vljepa_lab.world.mjcf import TABLE_HALF, TABLE_Y, TABLE_Z
 from vljepa_lab.world.records import named
 from vljepa_lab.world.renderer import Array
 
-_CAN_RADIUS = 0.036 * OBJECT_SCALE  # metres
-_HALF_LENGTH = {
-    "box": 0.042,
-    "ball": 0.044,
-    "can": 0.036,
-    "mug": 0.06,
-    "bottle": 0.033,
-    "bowl": 0.066,
-    "cone": 0.055,
-    "banana": 0.075,
-    "book": 0.068,
-    "toy car": 0.068,
-}
-"""Half extents on the table along the object's own x, unscaled metres."""
+_CAN_RADIUS = HALF_WIDTH["can"]
 REACH_X, REACH_Y = 0.46, 0.24  # metres: objects stand within so far of the table's centre
+PERSON_OUT = 1.9  # metres from the middle: outside the image
 EDGE_X = TABLE_HALF[0]  # metres: where an object falls off the table
 _OBJECT_DISTANCE = 0.27  # metres; depth counts half, so that none hides another
 _PLACE_TRIES = 60  # random places that are tried on the table
@@ -97,7 +85,7 @@ class SceneObject:
         """Half its extent along the world's x, metres."""
         if self.lying:
             return _CAN_RADIUS
-        length, width = _HALF_LENGTH[self.shape] * OBJECT_SCALE, HALF_WIDTH[self.shape]
+        length, width = HALF_LENGTH[self.shape], HALF_WIDTH[self.shape]
         return abs(length * math.cos(self.yaw)) + abs(width * math.sin(self.yaw))
 
 
@@ -132,7 +120,7 @@ class SceneState:
     door: float = 0.0
     lights: float = 1.0
     person: float = 0.0
-    person_from: float = 1.9
+    person_from: float = PERSON_OUT
     person_stay: float = 0.0
     walked: float = 0.0
     yaw: float = 0.0
