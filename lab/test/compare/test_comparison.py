@@ -13,8 +13,7 @@ from tiny_scenes import HELD_OUT, TRAINED, scene, write_split
 
 from vljepa_lab.compare.blind import train_blind
 from vljepa_lab.compare.comparison import compare, main, table_of
-from vljepa_lab.compare.generating_head import GeneratingHead, GeneratingSizes
-from vljepa_lab.compare.heads import Setting
+from vljepa_lab.compare.heads import GeneratingHead, GeneratingSizes, Setting
 from vljepa_ros.resources import model_dir
 
 SMALL = GeneratingSizes(dim=16, depth=2, heads=2, answer=6)

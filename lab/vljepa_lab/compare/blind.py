@@ -7,7 +7,6 @@ are kept. Needs torch.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
@@ -17,12 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from vljepa_lab.compare.comparison import open_model, questions_of
+from vljepa_lab.compare.comparison import open_model, open_scenes, questions_of, trainer_parser
 from vljepa_lab.compare.heads import JepaHead, Setting, batches, parameters, train
 from vljepa_lab.evaluation.quality.tasks import CLIP_TASKS
-from vljepa_lab.results import provenance
-from vljepa_lab.training.calibrate_folder import folder_parser, say
-from vljepa_lab.training.store import Store
+from vljepa_lab.results import provenance, write_result
+from vljepa_lab.training.calibrate_folder import say
 from vljepa_lab.world.questions import Question
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.resources import model_dir
@@ -39,21 +37,27 @@ def train_blind(
 ) -> dict[str, Any]:
     """Train and judge: accuracy by task.
 
-    :param folder: model folder whose sizes and text trunk are used.
-    :raises FileNotFoundError: no training scenes, or none to test on.
+    Args:
+        folder: model folder whose sizes and text trunk are used.
+        data: folder with the split `train` and the test splits.
+        scenes: to train on, at most.
+        tested: of each test split, at most.
+        setting: of the training.
+        tasks: to be asked.
+        texts: see `open_model`.
+
+    Raises:
+        FileNotFoundError: no training scenes.
     """
     model, table = open_model(folder, texts)
-    store = Store(data / "train", scenes)
-    store.refresh()
-    if not store.scenes:
-        raise FileNotFoundError(f"no scenes in {data / 'train'}")
+    trained_on = open_scenes(data, "train", scenes)
     torch.manual_seed(setting.seed)
     head = JepaHead(model, table, slots=model.architecture.predictor.slots, blind=True)
     sizes = model.architecture
-    windows = len(store.scenes[0].frames)
+    windows = len(trained_on[0].frames)
     nothing = torch.zeros(1, 1, sizes.frame.grid**2, sizes.window.dim, dtype=torch.float16)
-    tokens = nothing.expand(len(store.scenes), windows, -1, -1)
-    seconds = train({"blind": head}, batches(store.scenes, tokens, table, setting), setting, say)
+    tokens = nothing.expand(len(trained_on), windows, -1, -1)
+    seconds = train({"blind": head}, batches(trained_on, tokens, table, setting), setting, say)
     head.module.eval()
     right: defaultdict[str, list[bool]] = defaultdict(list)
     for split in ("test_a", "test_b"):
@@ -64,24 +68,21 @@ def train_blind(
             by_words[question.text].append(question)
         say(f"{split}: {len(by_words)} different questions")
         for questions in by_words.values():
-            for question, good in zip(questions, head.right(nothing[0, 0].float(), questions),
-                                      strict=True):  # fmt: skip
+            answered = head.right(nothing[0, 0].float(), questions)
+            for question, good in zip(questions, answered, strict=True):
                 right[question.task].append(good)
     return {
         "tasks": {task: round(float(np.mean(rows)), 4) for task, rows in sorted(right.items())},
         "n": {task: len(rows) for task, rows in sorted(right.items())},
         "parameters": parameters(head),
-        "setting": vars(setting) | {"scenes": len(store.scenes), "tested": tested},
+        "setting": vars(setting) | {"scenes": len(trained_on), "tested": tested},
         "training_cpu_seconds": round(seconds["blind"], 1),
     }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """`vljepa train blind`."""
-    parser = folder_parser("blind", __doc__, "train and the tests", 300, "to train on")
-    parser.add_argument("--tested", type=int, default=450, help="of each test (default: 450)")
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--texts", type=Path, metavar="FILE", help="texts.pt of the model's run")
+    parser = trainer_parser("blind", __doc__, "train and the tests", 300, 450, 400)
     parser.add_argument("--save", type=Path, metavar="FILE", help="default: blind.json of --model")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
@@ -94,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     result["run"] = provenance()
     file = args.save or folder / "blind.json"
-    file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_result(result, file, indent=1)
     print(f"written: {file}")
     for task, accuracy in result["tasks"].items():
         print(f"{task:24} {accuracy:.3f}")

@@ -7,6 +7,7 @@ attend to visual tokens. Needs torch.
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import sys
 import time
@@ -19,8 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vljepa_lab.compare.generating_head import GeneratingSizes
 from vljepa_lab.compare.heads import (
+    GeneratingSizes,
     Head,
     JepaHead,
     Setting,
@@ -47,14 +48,18 @@ from vljepa_ros.models.vl_jepa.nano_text import TextTokenizer
 from vljepa_ros.models.vl_jepa.nano_weights import load_model
 from vljepa_ros.resources import model_dir
 
-_TIMED = 200
+TIMED_ANSWERS = 200
 
 
 def open_model(folder: Path, texts: Path | None = None) -> tuple[VLJEPA, TextTable]:
     """A model folder in torch, and the outputs of its text trunk.
 
-    :param texts: where such outputs are kept from one call to the next; of the same trunk only.
-    :raises ModelError: not a folder of nano's form.
+    Args:
+        folder: of the model.
+        texts: where such outputs are kept from one call to the next; of the same trunk only.
+
+    Raises:
+        ModelError: not a folder of nano's form.
     """
     config = load_config(folder)
     config.verify()
@@ -67,13 +72,13 @@ def open_model(folder: Path, texts: Path | None = None) -> tuple[VLJEPA, TextTab
 
 def tokens_of(model: VLJEPA, scenes: Sequence[Scene]) -> Tensor:
     """Visual tokens of each clip of each scene: [scenes, windows, N, D] float16."""
-    found = []
+    tokens = []
     for number, scene in enumerate(scenes):
         lasts = list(range(CLIP_FRAMES - 1, len(scene.frames)))
-        found.append(clip_tokens(model, scene, lasts).half())
+        tokens.append(clip_tokens(model, scene, lasts).half())
         if (number + 1) % 50 == 0:
             say(f"{number + 1} of {len(scenes)} scenes encoded")
-    return torch.stack(found)
+    return torch.stack(tokens)
 
 
 def questions_of(
@@ -119,7 +124,7 @@ def _times(
     heads: dict[str, Head], tokens: Tensor, asked: list[tuple[int, str, int, Question]]
 ) -> dict[str, float]:
     """Median milliseconds of one answer, one question at a time; heads take turns."""
-    chosen = asked[:: max(1, len(asked) // _TIMED)][:_TIMED]
+    chosen = asked[:: max(1, len(asked) // TIMED_ANSWERS)][:TIMED_ANSWERS]
     took: dict[str, list[float]] = {name: [] for name in heads}
     for number, _, t, question in chosen:
         seen = tokens[number, t - CLIP_FRAMES + 1].float()
@@ -143,6 +148,19 @@ def _heads(model: VLJEPA, table: TextTable, attentions: bool, seed: int) -> dict
     return heads
 
 
+def open_scenes(data: Path, split: str, scenes: int) -> list[Scene]:
+    """The first scenes of a split.
+
+    Raises:
+        FileNotFoundError: there are none.
+    """
+    store = Store(data / split, scenes)
+    store.refresh()
+    if not store.scenes:
+        raise FileNotFoundError(f"no scenes in {data / split}")
+    return store.scenes
+
+
 def compare(
     folder: Path,
     data: Path,
@@ -155,26 +173,34 @@ def compare(
 ) -> dict[str, Any]:
     """Train and judge; a JSON object with a row for each head.
 
-    :raises FileNotFoundError: no scenes to train or to test on.
+    Args:
+        folder: model whose X-Encoder and text trunk are used.
+        data: folder with the splits `train` and `test_a`.
+        scenes: to train on, at most.
+        tested: to test on, at most.
+        setting: of the training.
+        attentions: also train the Predictor with its other ways of attending.
+        tasks: to be asked.
+        texts: see `open_model`.
+
+    Raises:
+        FileNotFoundError: no scenes to train or to test on.
     """
     model, table = open_model(folder, texts)
-    store, held_out = Store(data / "train", scenes), Store(data / "test_a", tested)
-    store.refresh()
-    held_out.refresh()
-    if not store.scenes or not held_out.scenes:
-        raise FileNotFoundError(f"no scenes in {data}/train or {data}/test_a")
+    trained_on = open_scenes(data, "train", scenes)
+    held_out = open_scenes(data, "test_a", tested)
     heads = _heads(model, table, attentions, setting.seed)
-    stream = batches(store.scenes, tokens_of(model, store.scenes), table, setting)
+    stream = batches(trained_on, tokens_of(model, trained_on), table, setting)
     seconds = train(heads, stream, setting, say)
     for head in heads.values():
         head.module.eval()
-    tokens = tokens_of(model, held_out.scenes)
+    tokens = tokens_of(model, held_out)
     asked = list(questions_of(data, "test_a", tested, frozenset(tasks)))
     times = _times(heads, tokens, asked)
     judged = _evaluate(heads, tokens, asked)
     return {
         "model_id": load_config(folder).model_id,
-        "setting": vars(setting) | {"scenes": len(store.scenes), "tested": len(held_out.scenes)},
+        "setting": vars(setting) | {"scenes": len(trained_on), "tested": len(held_out)},
         "questions": len(asked),
         "heads": {
             name: {
@@ -210,16 +236,25 @@ def table_of(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def trainer_parser(
+    command: str, description: str | None, splits: str, scenes: int, tested: int, steps: int
+) -> argparse.ArgumentParser:
+    """Options that `vljepa train comparison` and `blind` share; see `folder_parser`."""
+    parser = folder_parser(command, description, splits, scenes, "to train on")
+    parser.add_argument(
+        "--tested", type=int, default=tested, help=f"scenes of each test split (default: {tested})"
+    )
+    parser.add_argument("--steps", type=int, default=steps)
+    parser.add_argument("--texts", type=Path, metavar="FILE", help="texts.pt of the model's run")
+    return parser
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """`vljepa train comparison`."""
-    default = Setting()
-    parser = folder_parser("comparison", __doc__, "train and test_a", 600, "to train on")
-    parser.add_argument("--tested", type=int, default=60, help="scenes of test_a (default: 60)")
-    parser.add_argument("--steps", type=int, default=default.steps)
+    parser = trainer_parser("comparison", __doc__, "train and test_a", 600, 60, Setting().steps)
     parser.add_argument(
         "--attentions", action="store_true", help="the Predictor with prefix and joint as well"
     )
-    parser.add_argument("--texts", type=Path, metavar="FILE", help="texts.pt of the model's run")
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the JSON")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
