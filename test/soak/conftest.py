@@ -15,6 +15,7 @@ from vljepa_lab.results import provenance, write_result
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--save", type=Path, help="write the figures to this file (one test only)")
     parser.addoption("--kills", type=int, default=50, help="kills of the memory's writer")
+    parser.addoption("--samples", type=int, default=10_000_000, help="through one detector")
     parser.addoption("--seconds", type=float, default=1080.0, help="length of a soak")
 
 

@@ -36,14 +36,13 @@ def test_segments_are_those_of_merging_by_hand(seed: int, count: int, data: st.D
     assert ward_tree(samples).starts(segments).tolist() == by_hand(samples, segments)
 
 
-def test_steps_are_found_and_states_are_means_or_middles() -> None:
+def test_steps_are_found_and_states_are_means() -> None:
     states = np.eye(4, dtype=np.float32)
     stream = np.repeat(states, [10, 7, 12, 5], axis=0)
     tree = ward_tree(stream)
     assert tree.starts(4).tolist() == [0, 10, 17, 29]
     assert tree.middles(4).tolist() == [4, 13, 22, 31]
     assert np.allclose(tree.states(4), states)
-    assert np.allclose(tree.states(4, mean=False), states)
     assert np.allclose(np.linalg.norm(tree.states(2), axis=1), 1.0, atol=1e-6)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,7 +106,8 @@ class StreamConfig:
     def __post_init__(self) -> None:
         """Check the ranges.
 
-        :raises ValueError: a setting is out of its range.
+        Raises:
+            ValueError: a setting is out of its range.
         """
         for name in ("gap", "seconds", "rate", "frame_interval", "memory", "event"):
             if not getattr(self, name) > 0:
@@ -145,11 +146,6 @@ def synthetic_stream(config: StreamConfig, seed: int) -> ChangeStream:
         turn_rates=turn_rates,
         end=config.seconds,
     )
-
-
-def without_events(config: StreamConfig) -> StreamConfig:
-    """The same scene in which nothing happens, for false alarms."""
-    return replace(config, gap=1e9)
 
 
 def _vocabulary(config: StreamConfig, rng: np.random.Generator) -> Vectors:

@@ -1,8 +1,8 @@
 """Offline Ward segmentation of a recorded stream: what VL-JEPA evaluates as selective decoding.
 
 Agglomerative clustering with Ward's criterion in which only neighbours in time may merge, cut into
-a given number of segments; each is decoded once, from the mean of its embeddings or from the one
-in its middle (arXiv 2512.10942, section 4.6; the mean measured better there). It sees the future:
+a given number of segments; each is decoded once, from the mean of its embeddings (arXiv
+2512.10942, section 4.6). It sees the future:
 for recorded streams only.
 """
 
@@ -30,7 +30,8 @@ class WardTree:
     def starts(self, segments: int) -> NDArray[np.intp]:
         """[segments] index of the first sample of each segment, ascending.
 
-        :raises ValueError: `segments` is not in 1..T.
+        Raises:
+            ValueError: `segments` is not in 1..T.
         """
         count = len(self.embeddings)
         if not 1 <= segments <= count:
@@ -43,15 +44,13 @@ class WardTree:
             begins[high] = False
         return np.flatnonzero(begins)
 
-    def states(self, segments: int, mean: bool = True) -> NDArray[np.float32]:
-        """[segments, D] float32, L2 norm 1: what is decoded of each segment.
+    def states(self, segments: int) -> NDArray[np.float32]:
+        """[segments, D] float32, L2 norm 1: the mean of each segment.
 
-        :param mean: of the segment; else the sample in its middle.
-        :raises ValueError: `segments` is not in 1..T.
+        Raises:
+            ValueError: `segments` is not in 1..T.
         """
         starts = self.starts(segments)
-        if not mean:
-            return self.embeddings[self.middles(segments)]
         stops = np.append(starts[1:], len(self.embeddings))
         return np.stack(
             [unit(self.embeddings[a:b].mean(axis=0)) for a, b in zip(starts, stops, strict=True)]
@@ -60,7 +59,8 @@ class WardTree:
     def middles(self, segments: int) -> NDArray[np.intp]:
         """[segments] index of the sample in the middle of each segment.
 
-        :raises ValueError: `segments` is not in 1..T.
+        Raises:
+            ValueError: `segments` is not in 1..T.
         """
         starts = self.starts(segments)
         stops = np.append(starts[1:], len(self.embeddings))
@@ -70,8 +70,9 @@ class WardTree:
 def ward_tree(embeddings: NDArray[np.float32]) -> WardTree:
     """Cluster a stream, [T, D] float32 with T of at least 1, once for all numbers of segments.
 
-    :raises ValueError: `embeddings` is empty, not two-dimensional or not finite.
-    :raises ImportError: scikit-learn is missing.
+    Raises:
+        ValueError: `embeddings` is empty, not two-dimensional or not finite.
+        ImportError: scikit-learn is missing.
     """
     if embeddings.ndim != 2 or len(embeddings) < 1 or not np.isfinite(embeddings).all():
         raise ValueError(f"embeddings of shape {embeddings.shape}: wanted [T, D], finite, T >= 1")

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,11 @@ from vljepa_ros.engines.protocol import Clip, Engine
 
 @dataclass(frozen=True)
 class SceneVideo:
-    """One scene. scene: `split/seed`. frames: [T, S, S, 3] uint8 RGB. stamps: [T] seconds of scene
-    time. record: what happened and what was true in each frame."""
+    """One scene.
+
+    scene: `split/seed`. frames: [T, S, S, 3] uint8 RGB. stamps: [T] seconds of scene time. record:
+    what happened and what was true in each frame.
+    """
 
     scene: str
     split: str
@@ -35,18 +39,17 @@ class SceneVideo:
 def scenes_of(data: Path, split: str, limit: int) -> Iterator[SceneVideo]:
     """The first `limit` scenes of `data/split`.
 
-    :raises FileNotFoundError: there is none.
+    Raises:
+        FileNotFoundError: there is none.
     """
-    given = 0
-    for array, lines in open_shards(data / split):
-        for frames, line in zip(array, lines, strict=True):
-            if given == limit:
-                return
-            given += 1
-            record = Record.from_dict(line)
-            stamps = tuple(state.stamp for state in record.states)
-            yield SceneVideo(f"{split}/{line['seed']}", split, np.asarray(frames), stamps, record)
-    if given == 0:
+    pairs = (pair for shard in open_shards(data / split) for pair in zip(*shard, strict=True))
+    given = False
+    for frames, line in islice(pairs, limit):
+        given = True
+        record = Record.from_dict(line)
+        stamps = tuple(state.stamp for state in record.states)
+        yield SceneVideo(f"{split}/{line['seed']}", split, np.asarray(frames), stamps, record)
+    if not given:
         raise FileNotFoundError(
             f"no scenes in {data / split}: shard_*.npy with shard_*.jsonl beside it are expected, "
             "as `python -m vljepa_lab.world.dataset` writes them"
@@ -56,17 +59,17 @@ def scenes_of(data: Path, split: str, limit: int) -> Iterator[SceneVideo]:
 def records_of(data: Path, split: str, limit: int) -> Iterator[tuple[Record, str]]:
     """(record, `split/seed`) of the first `limit` scenes; the pictures need not be there.
 
-    :raises FileNotFoundError: there is none.
+    Raises:
+        FileNotFoundError: there is none.
     """
-    given = 0
-    for file in sorted((data / split).glob("shard_*.jsonl")):
-        for line in file.read_text(encoding="utf-8").splitlines():
-            if given == limit:
-                return
-            given += 1
-            raw = json.loads(line)
-            yield Record.from_dict(raw), f"{split}/{raw['seed']}"
-    if given == 0:
+    files = sorted((data / split).glob("shard_*.jsonl"))
+    lines = (line for file in files for line in file.read_text(encoding="utf-8").splitlines())
+    given = False
+    for line in islice(lines, limit):
+        given = True
+        raw = json.loads(line)
+        yield Record.from_dict(raw), f"{split}/{raw['seed']}"
+    if not given:
         raise FileNotFoundError(f"no scenes in {data / split}: shard_*.jsonl are expected")
 
 
@@ -109,8 +112,8 @@ def encode_scenes(engine: Engine, videos: Sequence[SceneVideo]) -> list[list[NDA
 
     Scenes run side by side, one clip of each at a time, as several cameras do.
 
-    :raises ValueError: a scene is shorter than a clip, or its frames have another size than the
-    model's.
+    Raises:
+        ValueError: a scene is shorter than a clip, or its frames are not of the model's size.
     """
     length, size = engine.config.clip_frames, engine.config.input_size
     for video in videos:
