@@ -114,7 +114,9 @@ def prepared(make: Callable[[], _T], ahead: int = 3) -> Generator[_T, None, None
             yield item
     finally:
         stop.set()
-        thread.join(timeout=5)
+        # However long the last batch takes: a thread that is still in torch when the interpreter
+        # ends is torn out of it, which aborts the process.
+        thread.join()
 
 
 def frames_of(scenes: list[Scene], batch: list[SampledClip], frames: int) -> np.ndarray:

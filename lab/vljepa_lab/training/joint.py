@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 
 import torch
@@ -219,35 +220,34 @@ class _Run:
             self.table.save(phase.context.folder / "texts.pt")
             print(f"{phase.name}, validation:", evaluate(), flush=True)
 
-        batches = prepared(make)
-        for step in phase.steps(config.rate, config.warmup, config.save_every, saved, ready):
-            batch = next(batches).to(machine.device)
-            with machine.autocast():
-                tokens, dense, seen = see(batch)
-                predicted, where = model.predictor.predict(
-                    tokens, batch.query, batch.valid, config.questions
+        with closing(prepared(make)) as batches:
+            for step in phase.steps(config.rate, config.warmup, config.save_every, saved, ready):
+                batch = next(batches).to(machine.device)
+                with machine.autocast():
+                    tokens, dense, seen = see(batch)
+                    predicted, where = model.predictor.predict(
+                        tokens, batch.query, batch.valid, config.questions
+                    )
+                contrast, right = answer_loss(
+                    predicted.float(), batch.columns, model.text_head, self.scale, self.table
                 )
-            contrast, right = answer_loss(
-                predicted.float(), batch.columns, model.text_head, self.scale, self.table
-            )
-            located = located_loss(where, batch, contrast)
-            on_texts = text_loss(
-                model, self.paraphrases, self.scale, self.rng, step, config.text_every, contrast
-            )
-            loss = contrast + 0.4 * located + config.texts * on_texts
-            phase.descend(loss + sum((weight * part for weight, part in dense), loss * 0))
-            progress.add(
-                len(tokens),
-                {
-                    "contrast": float(contrast.detach()),
-                    "right": right,
-                    "locate": float(located.detach()),
-                    **({"texts": float(on_texts.detach())} if on_texts.requires_grad else {}),
-                    **seen,
-                    "scale": float(self.scale.log.detach().exp()),
-                },
-            )
-        batches.close()
+                located = located_loss(where, batch, contrast)
+                on_texts = text_loss(
+                    model, self.paraphrases, self.scale, self.rng, step, config.text_every, contrast
+                )
+                loss = contrast + 0.4 * located + config.texts * on_texts
+                phase.descend(loss + sum((weight * part for weight, part in dense), loss * 0))
+                progress.add(
+                    len(tokens),
+                    {
+                        "contrast": float(contrast.detach()),
+                        "right": right,
+                        "locate": float(located.detach()),
+                        **({"texts": float(on_texts.detach())} if on_texts.requires_grad else {}),
+                        **seen,
+                        "scale": float(self.scale.log.detach().exp()),
+                    },
+                )
 
 
 def train_joint(
