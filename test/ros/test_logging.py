@@ -30,7 +30,7 @@ def test_lines_and_levels(capfd: pytest.CaptureFixture[str]) -> None:
     logger.debug("shown")
     assert "shown" in capfd.readouterr().err
     with pytest.raises(ValueError, match="loud"):
-        logger.set_level("loud")
+        builtin_logging.set_logger_level("robot", "loud")
 
 
 def test_throttling_counts_for_a_line_of_code(capfd: pytest.CaptureFixture[str]) -> None:

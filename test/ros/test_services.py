@@ -186,11 +186,6 @@ def test_futures() -> None:
     assert seen == [1]
     future.add_done_callback(lambda f: seen.append("late"))
     assert seen == [1, "late"]
-    cancelled = ros.Future()
-    cancelled.cancel()
-    cancelled.set_result(1)
-    assert cancelled.cancelled()
-    assert cancelled.result() is None
     failed = ros.Future()
     failed.set_exception(ValueError("no"))
     with pytest.raises(ValueError, match="no"):

@@ -35,9 +35,6 @@ class Task(Future):
 
     def step(self) -> None:
         """Run until the coroutine waits or ends. What it raises is raised here, too."""
-        if self.done():
-            self._coroutine.close()
-            return
         try:
             awaited = self._coroutine.send(None)
         except StopIteration as end:

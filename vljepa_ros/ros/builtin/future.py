@@ -12,7 +12,7 @@ class Future:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._done = self._cancelled = False
+        self._done = False
         self._result: Any = None
         self._exception: BaseException | None = None
         self._callbacks: list[Callable[[Future], Any]] = []
@@ -23,12 +23,8 @@ class Future:
         return self.result()
 
     def done(self) -> bool:
-        """Whether there is a result or an exception, or `cancel` came first."""
+        """Whether there is a result or an exception."""
         return self._done
-
-    def cancelled(self) -> bool:
-        """Whether `cancel` came first."""
-        return self._cancelled
 
     def result(self) -> Any:
         """The result, None while there is none; raises what `set_exception` was given."""
@@ -37,25 +33,18 @@ class Future:
         return self._result
 
     def set_result(self, result: Any) -> None:
-        """Give the result; the callbacks run now, in this thread."""
+        """Give the result, the first one counts; the callbacks run now, in this thread."""
         self._finish(result=result)
 
     def set_exception(self, exception: BaseException) -> None:
         """Give an exception in place of a result."""
         self._finish(exception=exception)
 
-    def cancel(self) -> None:
-        """Give up waiting; a result that comes later is ignored."""
-        self._finish(cancelled=True)
-
-    def _finish(
-        self, result: Any = None, exception: BaseException | None = None, cancelled: bool = False
-    ) -> None:
+    def _finish(self, result: Any = None, exception: BaseException | None = None) -> None:
         with self._lock:
             if self._done:
                 return
-            self._result, self._exception, self._cancelled = result, exception, cancelled
-            self._done = True
+            self._result, self._exception, self._done = result, exception, True
             callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
             callback(self)

@@ -68,10 +68,6 @@ class Logger:
         self._sink = sink
         self._last: dict[tuple[str, int], float] = {}
 
-    def set_level(self, level: str | int) -> None:
-        """Level of this logger and of those below it."""
-        set_logger_level(self.name, level)
-
     def _log(
         self,
         level: LoggingSeverity,

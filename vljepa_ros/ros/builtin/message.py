@@ -104,9 +104,7 @@ def _default(field: Field) -> Any:
             return value
         if kind.nested:
             return message_class(kind.base)()
-        return {"bool": False, "string": "", "byte": b"\0"}.get(
-            kind.base, 0.0 if kind.base.startswith("float") else 0
-        )
+        return b"\0" if kind.base == "byte" else _PYTHON_TYPES.get(kind.base, int)()
     if kind.base in ARRAY_CODES:
         if kind.kind == "array":
             dtype = np.dtype(ARRAY_CODES[kind.base])

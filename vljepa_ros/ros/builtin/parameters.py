@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import enum
+from dataclasses import dataclass
 from typing import Any
 
 from vljepa_ros.ros.builtin.message import message_class
@@ -49,8 +50,13 @@ class InvalidParameterValueException(ParameterException):
     """The value was refused, by a range or by a callback."""
 
 
+@dataclass(frozen=True, init=False, repr=False)
 class Parameter:
-    """A name, a type and a value."""
+    """A name, a type and a value; arrays are lists."""
+
+    name: str
+    type_: Parameter.Type
+    value: Any
 
     class Type(enum.Enum):
         """Type of a value, with the numbers of `rcl_interfaces/msg/ParameterType`."""
@@ -106,24 +112,21 @@ class Parameter:
         kind = Parameter.Type.from_parameter_value(value) if type_ is None else type_
         if not kind.check(value):
             raise ValueError(f"parameter {name}: {value!r} is not of type {kind.name}")
-        self._name, self._type = name, kind
         is_array = isinstance(value, (list, tuple, array.array))
-        self._value = list(value) if is_array else value
-
-    name = property(lambda self: self._name, doc="Name.")
-    type_ = property(lambda self: self._type, doc="Type.")
-    value = property(lambda self: self._value, doc="Value; arrays are lists.")
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "type_", kind)
+        object.__setattr__(self, "value", list(value) if is_array else value)
 
     def get_parameter_value(self) -> Any:
         """As `rcl_interfaces/msg/ParameterValue`."""
-        message = ParameterValue(type=self._type.value)
-        if self._type != Parameter.Type.NOT_SET:
-            setattr(message, self._type.field, self._value)
+        message = ParameterValue(type=self.type_.value)
+        if self.type_ != Parameter.Type.NOT_SET:
+            setattr(message, self.type_.field, self.value)
         return message
 
     def to_parameter_msg(self) -> Any:
         """As `rcl_interfaces/msg/Parameter`."""
-        return _ParameterMessage(name=self._name, value=self.get_parameter_value())
+        return _ParameterMessage(name=self.name, value=self.get_parameter_value())
 
     @classmethod
     def from_parameter_msg(cls, message: Any) -> Parameter:
@@ -131,15 +134,8 @@ class Parameter:
         kind = Parameter.Type(message.value.type)
         return cls(message.name, kind, getattr(message.value, kind.field, None))
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Parameter):
-            return NotImplemented
-        return (self._name, self._type, self._value) == (other._name, other._type, other._value)
-
-    __hash__ = None  # type: ignore[assignment]
-
     def __repr__(self) -> str:
-        return f"Parameter({self._name!r}, {self._type.name}, {self._value!r})"
+        return f"Parameter({self.name!r}, {self.type_.name}, {self.value!r})"
 
 
 def range_violation(parameter: Parameter, descriptor: Any) -> str | None:
