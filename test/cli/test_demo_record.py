@@ -2,18 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from vljepa_ros.cli.demo_record import DemoRecord, Said, Truth
+from vljepa_ros.cli.demo_record import DemoRecord, PublishedText, Truth
 from vljepa_ros.perception.vocabulary import same_text
 
 
-def said(heard: float, text: str, onset: float | None = None) -> Said:
-    return Said(
-        heard - 0.1, heard - 1.0 if onset is None else onset, heard, text, True, 0.9, "change"
-    )
+def published(received: float, text: str, onset: float | None = None) -> PublishedText:
+    onset = received - 1.0 if onset is None else onset
+    return PublishedText(received - 0.1, onset, received, text, True)
 
 
 def truth(stamp: float, *valid: str, event: str = "nothing") -> Truth:
-    return Truth(stamp, event, "", valid[0] if valid else "", tuple(valid))
+    return Truth(stamp, event, "", tuple(valid))
 
 
 def ten_seconds() -> DemoRecord:
@@ -25,7 +24,10 @@ def ten_seconds() -> DemoRecord:
         record.truths.append(
             truth(100 + tenth / 10, text, event="door opens" if opens else "nothing")
         )
-    record.said = [said(100.0, "All is quiet."), said(106.0, "the door opens", onset=105.0)]
+    record.texts = [
+        published(100.0, "All is quiet."),
+        published(106.0, "the door opens", onset=105.0),
+    ]
     return record
 
 
@@ -37,7 +39,7 @@ def test_right_share_counts_what_is_in_force_at_each_image():
 
 def test_images_before_the_first_text_and_without_a_truth_do_not_count():
     record = ten_seconds()
-    record.said = record.said[1:]
+    record.texts = record.texts[1:]
     assert record.right_share() == pytest.approx(1.0)
     record.truths.append(truth(120.0))
     assert record.right_share() == pytest.approx(1.0)
@@ -76,7 +78,7 @@ def test_an_event_is_named_until_a_moment_after_its_end():
     for tenth in range(100):
         event = "door opens" if 20 <= tenth < 30 else "nothing"
         record.truths.append(truth(tenth / 10, "the door opens", event=event))
-    assert record.lately(-1.0) == "unknown"
-    assert record.lately(2.5) == "the door opens"
-    assert record.lately(4.0) == "the door opens (just now)"
-    assert record.lately(6.0) == "nothing is happening"
+    assert record.recent_truth(-1.0) == "unknown"
+    assert record.recent_truth(2.5) == "the door opens"
+    assert record.recent_truth(4.0) == "the door opens (just now)"
+    assert record.recent_truth(6.0) == "nothing is happening"

@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vljepa_ros.cli.demo_record import Answer, DemoRecord, Said, Truth
+from vljepa_ros.cli.demo_record import Answer, DemoRecord, PublishedText, Truth
 from vljepa_ros.cli.demo_timeline import RIGHT, WRONG, draw_timeline, stretches
 
 
@@ -13,12 +13,12 @@ def record(right: bool) -> DemoRecord:
     made = DemoRecord(threshold=0.25, latencies=[0.05] * 200)
     for tenth in range(400):
         text = "the door opens" if tenth >= 200 else "a person comes in"
-        made.truths.append(Truth(50 + tenth / 10, text, "", text, (text,)))
+        made.truths.append(Truth(50 + tenth / 10, text, "", (text,)))
         made.drifts.append((50 + tenth / 10, 0.3 * (tenth % 200) / 200))
     texts = ["a person comes in", "the door opens"]
     for index, text in enumerate(texts if right else reversed(texts)):
         start = 50.0 + 20 * index
-        made.said.append(Said(start, start - 0.5, start, text, index == 0, 0.8, "change"))
+        made.texts.append(PublishedText(start, start - 0.5, start, text, index == 0))
     made.answers.append(Answer(63.0, "is the door open?", "no", 0.9, 0.01, "yes"))
     return made
 

@@ -5,19 +5,16 @@ import io
 import pytest
 from rich.console import Console
 
-from vljepa_ros.cli.demo_record import Answer, DemoRecord, Said, Truth
+from vljepa_ros.cli.demo_record import Answer, DemoRecord, PublishedText, Truth
 from vljepa_ros.cli.demo_view import DemoView
 
 
 def record() -> DemoRecord:
     made = DemoRecord(latencies=[0.05] * 40, decodes=2)
-    made.truths = [
-        Truth(10 + i / 10, "door opens", "", "the door opens", ("the door opens",))
-        for i in range(80)
-    ]
-    made.said = [
-        Said(10.0, 10.0, 10.2, "a person comes in", True, 0.7, "first"),
-        Said(12.0, 11.5, 12.2, "the door opens", True, 0.9, "change"),
+    made.truths = [Truth(10 + i / 10, "door opens", "", ("the door opens",)) for i in range(80)]
+    made.texts = [
+        PublishedText(10.0, 10.0, 10.2, "a person comes in", True),
+        PublishedText(12.0, 11.5, 12.2, "the door opens", True),
     ]
     made.answers = [Answer(13.0, "is the door [open]?", "yes", 0.93, 0.012, "yes")]
     return made

@@ -8,7 +8,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from vljepa_ros.cli.options import CliError, domain_id, positive_seconds
+from vljepa_ros.cli.options import (
+    CliError,
+    add_domain_option,
+    add_model_options,
+    add_seconds_option,
+)
 
 DEMO_DOMAIN = 73  # so that the demo does not meet the graph of a robot, which is mostly 0
 
@@ -23,13 +28,7 @@ def add(commands: Any) -> None:
         f"timeline.png. It runs in ROS domain {DEMO_DOMAIN} in a namespace of its own, so that it "
         "does not meet a robot's nodes.",
     )
-    parser.add_argument(
-        "--seconds",
-        type=positive_seconds,
-        default=60.0,
-        metavar="S",
-        help="length of the demo (default: 60)",
-    )
+    add_seconds_option(parser, "--seconds", 60.0, "length of the demo")
     parser.add_argument(
         "--out",
         type=Path,
@@ -37,15 +36,8 @@ def add(commands: Any) -> None:
         metavar="DIR",
         help="where the files go (default: demo_out)",
     )
-    parser.add_argument("--model", default="nano", metavar="NAME_OR_FOLDER", help="default: nano")
-    parser.add_argument("--engine", default="auto", metavar="NAME", help="default: auto")
-    parser.add_argument(
-        "--domain",
-        type=domain_id,
-        default=DEMO_DOMAIN,
-        metavar="ID",
-        help=f"ROS domain id, 0..101 (default: {DEMO_DOMAIN})",
-    )
+    add_model_options(parser)
+    add_domain_option(parser, DEMO_DOMAIN, str(DEMO_DOMAIN))
     parser.set_defaults(run=run)
 
 
@@ -81,17 +73,15 @@ def run(args: argparse.Namespace) -> int:
                     "starting camera, perception and decoder; ask them yourself with: "
                     f"vljepa ask 'is the door open?' yes no {' '.join(graph_options)}"
                 )
-                watch(graph, nodes, record, view, args.seconds, graph_options)
+                watch(graph, nodes, record, view, args.seconds)
             code = nodes.stop()
             if code != 0:
                 raise CliError(f"the nodes ended with exit code {code}: {nodes.output()[-400:]}")
     except ProcessFailed as error:
         raise CliError(str(error)) from error
-    events = args.out / "events.jsonl"
-    events.write_text(
-        "".join(json.dumps(event) + "\n" for event in record.events), encoding="utf-8"
-    )
-    picture = args.out / "timeline.png"
+    events, picture = args.out / "events.jsonl", args.out / "timeline.png"
+    lines = [json.dumps(event) + "\n" for event in record.events]
+    events.write_text("".join(lines), encoding="utf-8")
     draw_timeline(record, picture)
     _print_summary(record.summary(), [events, picture])
     return 0

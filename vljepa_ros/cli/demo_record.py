@@ -1,4 +1,4 @@
-"""What was seen, said and true during a demo, and the figures that follow from it."""
+"""What was seen, published and true during a demo, and the figures that follow from it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ class Truth:
     stamp: float
     event: str
     object: str
-    caption: str
     valid_texts: tuple[str, ...]
 
     @property
@@ -30,24 +29,42 @@ class Truth:
             return self.valid_texts[0]
         return f"{self.event} {self.object}".strip()
 
+    def allows(self, text: str) -> bool:
+        """Whether a text is true in this image."""
+        return same_text(text, self.valid_texts)
+
 
 @dataclass(frozen=True)
-class Said:
-    """One scene event. `stamp`: its image; `onset`: when it says the change began; `heard`: when it
-    arrived; all in seconds of the cameras' clock."""
+class PublishedText:
+    """The text of one scene event.
+
+    Attributes:
+        stamp: Of its image; like the others, in seconds of the cameras' clock.
+        onset: When the event says the change began.
+        received: When it arrived.
+        text: The text.
+        decoded: By the Y-Decoder; else the nearest known text.
+    """
 
     stamp: float
     onset: float
-    heard: float
+    received: float
     text: str
     decoded: bool
-    confidence: float
-    reason: str
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One answered question; `seconds`: how long the service took; `truth`: empty where unknown."""
+    """One answered question.
+
+    Attributes:
+        stamp: Of the newest image that it was answered from.
+        question: The question.
+        answer: The best candidate.
+        score: Its score.
+        seconds: How long the service took.
+        truth: The true answer, empty where unknown.
+    """
 
     stamp: float
     question: str
@@ -62,7 +79,7 @@ class DemoRecord:
     """Collects messages in the order in which they arrive."""
 
     truths: list[Truth] = field(default_factory=list)
-    said: list[Said] = field(default_factory=list)
+    texts: list[PublishedText] = field(default_factory=list)
     drifts: list[tuple[float, float]] = field(default_factory=list)  # (stamp, cosine distance)
     latencies: list[float] = field(default_factory=list)  # seconds, camera stamp to embedding
     answers: list[Answer] = field(default_factory=list)
@@ -73,16 +90,17 @@ class DemoRecord:
     @property
     def start(self) -> float:
         """Stamp of the first image known, seconds; 0 before it."""
-        stamps = [part[0].stamp for part in (self.truths, self.said) if part]
-        stamps += [self.drifts[0][0]] if self.drifts else []
-        return min(stamps, default=0.0)
+        return min(self._stamps(0), default=0.0)
 
     @property
     def end(self) -> float:
         """Stamp of the last image known, seconds."""
-        stamps = [part[-1].stamp for part in (self.truths, self.said) if part]
-        stamps += [self.drifts[-1][0]] if self.drifts else []
-        return max(stamps, default=0.0)
+        return max(self._stamps(-1), default=0.0)
+
+    def _stamps(self, index: int) -> list[float]:
+        """Stamps of the first or last truth, text and drift."""
+        stamps = [part[index].stamp for part in (self.truths, self.texts) if part]
+        return stamps + [drift[0] for drift in self.drifts[index:][:1]]
 
     @property
     def frames(self) -> int:
@@ -95,16 +113,10 @@ class DemoRecord:
 
     def truth_at(self, stamp: float) -> Truth | None:
         """What was true in the newest image not after `stamp`, None before the first."""
-        best = None
-        for truth in self.truths:
-            if truth.stamp > stamp + 1e-6:
-                break
-            best = truth
-        return best
+        return next((t for t in reversed(self.truths) if t.stamp <= stamp + 1e-6), None)
 
-    def lately(self, stamp: float) -> str:
-        """What is happening at `stamp` in words; where it is nothing, what was over a moment
-        ago."""
+    def recent_truth(self, stamp: float) -> str:
+        """What happens at `stamp` in words; if nothing does, what was over a moment ago."""
         now = self.truth_at(stamp)
         if now is None:
             return "unknown"
@@ -113,34 +125,27 @@ class DemoRecord:
                 return truth.words if now.event != "nothing" else f"{truth.words} (just now)"
         return now.words
 
-    def said_at(self, time: float, from_onset: bool = False) -> Said | None:
-        """Text in force at `time`: the last one heard by then.
+    def is_right(self, truth: Truth, from_onset: bool = False) -> bool:
+        """Whether the last text received by an image's time is true then.
 
-        :param from_onset: let each text count from the onset it names instead; this takes off the
-            delay that confirming a change costs.
+        Args:
+            truth: Of the image.
+            from_onset: Let each text count from the onset it names instead; this takes off the
+                delay that confirming a change costs.
         """
         best = None
-        for said in self.said:
-            if (said.onset if from_onset else said.heard) <= time + 1e-6:
-                best = said
-        return best
-
-    def right_said(self, said: Said, truth: Truth) -> bool:
-        """Whether one text is true in one image."""
-        return same_text(said.text, truth.valid_texts)
-
-    def right(self, truth: Truth, from_onset: bool = False) -> bool:
-        """Whether what the robot says at an image's time is true then."""
-        said = self.said_at(truth.stamp, from_onset)
-        return said is not None and same_text(said.text, truth.valid_texts)
+        for text in self.texts:
+            if (text.onset if from_onset else text.received) <= truth.stamp + 1e-6:
+                best = text
+        return best is not None and truth.allows(best.text)
 
     def right_share(self, from_onset: bool = False) -> float | None:
         """Share of images, from the first text on, at which the text in force was true."""
-        if not self.said or not self.truths:
+        if not self.texts:
             return None
-        first = self.said[0].heard
+        first = self.texts[0].received
         judged = [
-            self.right(truth, from_onset)
+            self.is_right(truth, from_onset)
             for truth in self.truths
             if truth.valid_texts and truth.stamp >= first
         ]
@@ -150,6 +155,10 @@ class DemoRecord:
         """Figures of the whole demo; latencies in milliseconds, None where nothing was measured."""
         ordered = sorted(self.latencies)
         share, onset_share = self.right_share(), self.right_share(from_onset=True)
+        median = p99 = None
+        if ordered:
+            median = round(1000 * statistics.median(ordered), 1)
+            p99 = round(1000 * ordered[int(0.99 * (len(ordered) - 1))], 1)
         return {
             "seconds": round(self.end - self.start, 1),
             "text_right_share": None if share is None else round(share, 4),
@@ -157,12 +166,7 @@ class DemoRecord:
             "clips": self.frames,
             "decodes": self.decodes,
             "decodes_saved": round(self.saved(), 4),
-            "latency_ms": {
-                "median": round(1000 * statistics.median(ordered), 1) if ordered else None,
-                "p99": round(1000 * ordered[int(0.99 * (len(ordered) - 1))], 1)
-                if ordered
-                else None,
-            },
+            "latency_ms": {"median": median, "p99": p99},
             "answers": [
                 {
                     "question": answer.question,

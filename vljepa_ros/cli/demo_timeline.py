@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,123 +15,103 @@ INK = "#1f2933"
 QUIET = "#e4e7eb"
 RIGHT = "#b7e4c7"
 WRONG = "#f8c4b4"
-LINE = "#2563a8"
+DRIFT = "#2563a8"
 THRESHOLD = "#c2410c"
+QUESTION = "#6d28d9"
+DASHED = (0, (5, 3))
 # Muted, told apart also without colour by the text in them.
 EVENT_COLOURS = ("#bcd4f0", "#f6dfa6", "#d9c7ec", "#bfe3e0", "#f3c9dc", "#d5e3b5")
+TRUE_BAND, TEXT_BAND = (1.12, 0.9), (0.04, 0.92)  # lower edge and height of the two strips
 
 
 def stretches(record: DemoRecord) -> list[tuple[float, float, Truth]]:
-    """Ground truth as (start, end, truth): images in a row with one event and one object are
-    one."""
-    found: list[tuple[float, float, Truth]] = []
+    """Ground truth as (start, end, truth): images in a row with one event and object are one."""
+    starts: list[Truth] = []
     for truth in record.truths:
-        if found and (found[-1][2].event, found[-1][2].object) == (truth.event, truth.object):
-            found[-1] = (found[-1][0], truth.stamp, found[-1][2])
-        else:
-            if found:
-                found[-1] = (found[-1][0], truth.stamp, found[-1][2])
-            found.append((truth.stamp, truth.stamp, truth))
-    return found
+        if not starts or (starts[-1].event, starts[-1].object) != (truth.event, truth.object):
+            starts.append(truth)
+    ends = [truth.stamp for truth in [*starts[1:], *record.truths[-1:]]]
+    return [(truth.stamp, end, truth) for truth, end in zip(starts, ends, strict=True)]
 
 
 def draw_timeline(record: DemoRecord, path: Path, title: str = "vljepa demo") -> None:
     """Write the picture as a PNG, in rows of 20 seconds.
 
     Each row: the true events, the texts the robot said (green while true, red while not), and the
-    drift of the embedding from the last told state with the threshold at which it asks the decoder.
+    drift of the embedding from the last published state with the threshold at which it asks the
+    decoder.
 
-    :raises OSError: the file cannot be written.
+    Raises:
+        OSError: The file cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    start, end = record.start, record.end
-    rows = max(1, math.ceil((end - start - 0.2 * ROW_SECONDS) / ROW_SECONDS))
-    span = max((end - start) / rows, 1.0)
-    figure = Figure(figsize=(17, 1.3 + 3.5 * rows), dpi=100, facecolor="white")
+    start, length = record.start, record.end - record.start
+    rows = max(1, math.ceil((length - 0.2 * ROW_SECONDS) / ROW_SECONDS))
+    span = max(length / rows, 1.0)
+    height = 1.3 + 3.5 * rows
+    figure = Figure(figsize=(17, height), dpi=100, facecolor="white")
     FigureCanvasAgg(figure)
-    outer = figure.add_gridspec(
-        rows,
-        1,
-        left=0.075,
-        right=0.985,
-        hspace=0.3,
-        top=1 - 1.05 / (1.3 + 3.5 * rows),
-        bottom=0.55 / (1.3 + 3.5 * rows),
-    )
-    ceiling = 1.15 * max([record.threshold, 0.05, *(drift for _, drift in record.drifts)])
+    edges = {"left": 0.075, "right": 0.985, "top": 1 - 1.05 / height, "bottom": 0.55 / height}
+    outer = figure.add_gridspec(rows, 1, hspace=0.3, **edges)
     for row in range(rows):
-        low = start + row * span
         inner = outer[row].subgridspec(2, 1, height_ratios=(1.45, 1), hspace=0.06)
         strips, curve = figure.add_subplot(inner[0]), figure.add_subplot(inner[1])
-        _draw_strips(strips, record, low, low + span, start)
-        _draw_drift(curve, record, low, low + span, start, ceiling)
+        for axes in (strips, curve):
+            axes.set_xlim(row * span, (row + 1) * span)
+        _draw_strips(strips, record, start)
+        _draw_drift(curve, record, start)
     _draw_heading(figure, record, title)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
 
 
-def _draw_strips(axes: Any, record: DemoRecord, low: float, high: float, zero: float) -> None:
-    axes.set(xlim=(low - zero, high - zero), ylim=(0, 2.1), yticks=(1.57, 0.5), xticks=())
+def _draw_strips(axes: Any, record: DemoRecord, zero: float) -> None:
+    axes.set(ylim=(0, 2.1), yticks=(1.57, 0.5), xticks=())
     axes.set_yticklabels(("true", "robot says"), color=INK, fontsize=11)
     axes.tick_params(length=0)
-    for side in axes.spines.values():
-        side.set_visible(False)
+    axes.spines[:].set_visible(False)
     kinds = sorted({truth.event for truth in record.truths} - {"nothing"})
+    colours = {kind: EVENT_COLOURS[i % len(EVENT_COLOURS)] for i, kind in enumerate(kinds)}
     for begin, end, truth in stretches(record):
-        colour = (
-            QUIET
-            if truth.event == "nothing"
-            else EVENT_COLOURS[kinds.index(truth.event) % len(EVENT_COLOURS)]
-        )
-        _bar(axes, (begin, end), (low, high), zero, (1.12, 0.9), colour, truth.words)
-    last = record.end
-    for index, said in enumerate(record.said):
-        end = record.said[index + 1].heard if index + 1 < len(record.said) else last
-        _draw_judged(axes, record, (said.heard, end), (low, high), zero)
-        mark = "" if said.decoded else " (nearest known)"
-        _bar(axes, (said.heard, end), (low, high), zero, (0.04, 0.92), "none", said.text + mark)
+        colour = colours.get(truth.event, QUIET)
+        _draw_bar(axes, begin - zero, end - zero, TRUE_BAND, colour, truth.words)
+    judged: dict[str, list[tuple[float, float]]] = {RIGHT: [], WRONG: []}
+    ends = [text.received for text in record.texts[1:]] + [record.end]
+    for text, end in zip(record.texts, ends, strict=False):
+        inside = [truth for truth in record.truths if text.received <= truth.stamp < end]
+        begins = [text.received, *(truth.stamp for truth in inside[1:]), end]
+        for truth, (begin, after) in zip(inside, pairwise(begins), strict=False):
+            colour = RIGHT if record.is_right(truth) else WRONG
+            judged[colour].append((begin - zero, after - begin))
+    for colour, bars in judged.items():
+        axes.broken_barh(bars, TEXT_BAND, color=colour, linewidth=0)
+    for text, end in zip(record.texts, ends, strict=False):
+        words = text.text if text.decoded else f"{text.text} (nearest known)"
+        _draw_bar(axes, text.received - zero, end - zero, TEXT_BAND, "none", words)
 
 
-def _draw_judged(
-    axes: Any, record: DemoRecord, span: tuple[float, float], row: tuple[float, float], zero: float
+def _draw_bar(
+    axes: Any, begin: float, end: float, band: tuple[float, float], colour: str, text: str
 ) -> None:
-    """Fill one said text green while it is true and red while it is not."""
-    inside = [truth for truth in record.truths if span[0] <= truth.stamp < span[1]]
-    for index, truth in enumerate(inside):
-        begin = max(span[0] if index == 0 else truth.stamp, row[0])
-        end = min(inside[index + 1].stamp if index + 1 < len(inside) else span[1], row[1])
-        if end > begin:
-            colour = RIGHT if record.right(truth) else WRONG
-            axes.broken_barh([(begin - zero, end - begin)], (0.04, 0.92), color=colour, linewidth=0)
-
-
-def _bar(
-    axes: Any,
-    span: tuple[float, float],
-    row: tuple[float, float],
-    zero: float,
-    band: tuple[float, float],
-    colour: str,
-    text: str,
-) -> None:
-    begin, end = max(span[0], row[0]), min(span[1], row[1])
+    """Draw a bar from `begin` to `end`, and as much of a text as fits into its visible part."""
+    low, high = axes.get_xlim()
+    begin, end = max(begin, low), min(end, high)
     if end <= begin:
         return
     axes.broken_barh(
-        [(begin - zero, end - begin)], band, facecolor=colour, edgecolor="#7b8794", linewidth=0.8
+        [(begin, end - begin)], band, facecolor=colour, edgecolor="#7b8794", linewidth=0.8
     )
-    letters = 150 * (end - begin) / (row[1] - row[0])  # that fit side by side at this size
+    letters = 150 * (end - begin) / (high - low)  # that fit side by side at this size
     if letters < 5:
         return
-    size = 10.5 if letters >= 12 else 8.5
-    lines = textwrap.wrap(text, max(5, int(letters * (1.0 if size > 9 else 1.2))))
-    room = 4 if size > 9 else 5
-    if len(lines) > room:
-        lines = [*lines[: room - 1], lines[room - 1] + "…"]
+    size, width, most = (10.5, 1.0, 4) if letters >= 12 else (8.5, 1.2, 5)
+    lines = textwrap.wrap(text, max(5, int(letters * width)))
+    if len(lines) > most:
+        lines = [*lines[: most - 1], lines[most - 1] + "…"]
     axes.text(
-        (begin + end) / 2 - zero,
+        (begin + end) / 2,
         band[0] + band[1] / 2,
         "\n".join(lines),
         ha="center",
@@ -138,82 +119,70 @@ def _bar(
         fontsize=size,
         color=INK,
         linespacing=1.05,
-        clip_on=True,
     )
 
 
-def _draw_drift(
-    axes: Any, record: DemoRecord, low: float, high: float, zero: float, ceiling: float
-) -> None:
+def _draw_drift(axes: Any, record: DemoRecord, zero: float) -> None:
     from matplotlib.ticker import MultipleLocator
 
-    axes.set(xlim=(low - zero, high - zero), ylim=(0, ceiling))
-    axes.plot(
-        [stamp - zero for stamp, _ in record.drifts],
-        [drift for _, drift in record.drifts],
-        color=LINE,
-        linewidth=1.8,
-    )
-    axes.axhline(record.threshold, color=THRESHOLD, linewidth=1.2, linestyle=(0, (5, 3)))
-    for said in record.said:
-        if low <= said.stamp < high:
-            axes.axvline(said.stamp - zero, color=INK, linewidth=1.0, alpha=0.75)
-            if low <= said.onset < said.stamp:
-                axes.axvspan(
-                    said.onset - zero, said.stamp - zero, color="#9aa5b1", alpha=0.25, linewidth=0
-                )
+    low, high = axes.get_xlim()
+    ceiling = 1.15 * max([record.threshold, 0.05, *(drift for _, drift in record.drifts)])
+    axes.set_ylim(0, ceiling)
+    times, drifts = [stamp - zero for stamp, _ in record.drifts], [d for _, d in record.drifts]
+    axes.plot(times, drifts, color=DRIFT, linewidth=1.8)
+    axes.axhline(record.threshold, color=THRESHOLD, linewidth=1.2, linestyle=DASHED)
+    for text in record.texts:
+        stamp, onset = text.stamp - zero, text.onset - zero
+        axes.axvline(stamp, color=INK, linewidth=1.0, alpha=0.75)
+        if 0 <= onset < stamp:
+            axes.axvspan(onset, stamp, color="#9aa5b1", alpha=0.25, linewidth=0)
     for answer in record.answers:
-        if low <= answer.stamp < high:
-            verdict = "" if not answer.truth else " ✓" if answer.answer == answer.truth else " ✗"
-            axes.plot(
-                answer.stamp - zero, 0.06 * ceiling, marker="^", color="#6d28d9", markersize=9
-            )
-            right_half = answer.stamp > (low + high) / 2
-            axes.annotate(
-                f"{answer.question} {answer.answer}{verdict}",
-                (answer.stamp - zero, 0.06 * ceiling),
-                xytext=(-9 if right_half else 9, 4),
-                textcoords="offset points",
-                ha="right" if right_half else "left",
-                color="#6d28d9",
-                fontsize=10,
-                bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 1.5},
-            )
+        stamp = answer.stamp - zero
+        if not low <= stamp < high:
+            continue
+        verdict = "" if not answer.truth else " ✓" if answer.answer == answer.truth else " ✗"
+        axes.plot(stamp, 0.06 * ceiling, marker="^", color=QUESTION, markersize=9)
+        right_half = stamp > (low + high) / 2
+        axes.annotate(
+            f"{answer.question} {answer.answer}{verdict}",
+            (stamp, 0.06 * ceiling),
+            xytext=(-9 if right_half else 9, 4),
+            textcoords="offset points",
+            ha="right" if right_half else "left",
+            color=QUESTION,
+            fontsize=10,
+            bbox={"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 1.5},
+        )
     axes.set_ylabel("drift", color=INK, fontsize=11)
     axes.xaxis.set_major_locator(MultipleLocator(2.0))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g} s")
     axes.tick_params(colors=INK, labelsize=9.5)
     axes.grid(axis="x", color="#e4e7eb", linewidth=0.8)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _draw_heading(figure: Any, record: DemoRecord, title: str) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    share = record.right_share()
+    share, height = record.right_share(), figure.get_figheight()
     parts = [f"{record.decodes} decodes for {record.frames} clips"]
     if share is not None:
         parts.insert(0, f"text right {100 * share:.0f}% of the time")
-    figure.text(
-        0.075, 1 - 0.34 / figure.get_figheight(), title, fontsize=16, color=INK, weight="bold"
-    )
     parts.append(f"an event's text counts until {AFTERGLOW:g} s after its end")
-    figure.text(
-        0.075, 1 - 0.66 / figure.get_figheight(), "; ".join(parts), fontsize=12, color="#52606d"
-    )
+    figure.text(0.075, 1 - 0.34 / height, title, fontsize=16, color=INK, weight="bold")
+    figure.text(0.075, 1 - 0.66 / height, "; ".join(parts), fontsize=11, color="#52606d")
     figure.legend(
         handles=[
             Patch(color=RIGHT, label="said and true"),
             Patch(color=WRONG, label="said but not true"),
-            Line2D([], [], color=LINE, label="drift from the told state"),
-            Line2D([], [], color=THRESHOLD, linestyle=(0, (5, 3)), label="threshold"),
+            Line2D([], [], color=DRIFT, label="drift from the told state"),
+            Line2D([], [], color=THRESHOLD, linestyle=DASHED, label="threshold"),
             Line2D([], [], color=INK, label="new text (shaded: since its onset)"),
-            Line2D([], [], color="#6d28d9", marker="^", linestyle="", label="question asked"),
+            Line2D([], [], color=QUESTION, marker="^", linestyle="", label="question asked"),
         ],
         loc="upper right",
-        bbox_to_anchor=(0.99, 1 - 0.12 / figure.get_figheight()),
+        bbox_to_anchor=(0.99, 1 - 0.12 / height),
         ncols=3,
         frameon=False,
         fontsize=10.5,

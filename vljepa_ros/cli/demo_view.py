@@ -9,15 +9,18 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from vljepa_ros.cli.demo_record import Answer, DemoRecord, Said
+from vljepa_ros.cli.demo_record import Answer, DemoRecord, PublishedText
 
-STATUS_EVERY = 10.0  # seconds between two plain status lines
+STATUS_INTERVAL_S = 10.0  # seconds between two plain status lines
 
 
 class DemoView:
     """Shows a DemoRecord; use it as a context manager and call `refresh` a few times a second.
 
-    :param seconds: planned length, for the progress figure.
+    Args:
+        record: What is shown.
+        seconds: Planned length, for the progress figure.
+        console: Where it is shown (default: standard output).
     """
 
     def __init__(self, record: DemoRecord, seconds: float, console: Console | None = None) -> None:
@@ -25,9 +28,9 @@ class DemoView:
         self._seconds = seconds
         self._console = console or Console(highlight=False)
         self._live: Live | None = None
-        self._said = 0
+        self._texts = 0
         self._answers = 0
-        self._next_status = STATUS_EVERY
+        self._next_status = STATUS_INTERVAL_S
 
     def __enter__(self) -> DemoView:
         if self._console.is_terminal and not self._console.is_dumb_terminal:
@@ -53,13 +56,15 @@ class DemoView:
         if self._live is not None:
             self._live.update(self._table(elapsed), refresh=True)
             return
-        for said in self._record.said[self._said :]:
-            self.note(self._line(said))
+        for text in self._record.texts[self._texts :]:
+            mark, true_now = self._verdict(text)
+            time = text.received - self._record.start
+            self.note(f"{time:5.1f} s  says: {text.text}  | true: {true_now}  [{mark}]")
         for answer in self._record.answers[self._answers :]:
             self.note(_answer_text(answer).plain)
-        self._said, self._answers = len(self._record.said), len(self._record.answers)
+        self._texts, self._answers = len(self._record.texts), len(self._record.answers)
         if elapsed >= self._next_status:
-            self._next_status += STATUS_EVERY
+            self._next_status += STATUS_INTERVAL_S
             self.note(self._status(elapsed).plain)
 
     def _status(self, elapsed: float) -> Text:
@@ -71,26 +76,21 @@ class DemoView:
             f"instead of {record.frames}{right}"
         )
 
-    def _line(self, said: Said) -> str:
-        mark, true_now = self._verdict(said)
-        time = said.heard - self._record.start
-        return f"{time:5.1f} s  says: {said.text}  | true: {true_now}  [{mark}]"
-
-    def _verdict(self, said: Said) -> tuple[str, str]:
-        truth = self._record.truth_at(said.heard)
+    def _verdict(self, text: PublishedText) -> tuple[str, str]:
+        truth = self._record.truth_at(text.received)
         if truth is None:
             return "?", "unknown"
-        right = self._record.right_said(said, truth)
-        return ("right" if right else "wrong"), self._record.lately(said.heard)
+        mark = "right" if truth.allows(text.text) else "wrong"
+        return mark, self._record.recent_truth(text.received)
 
     def _table(self, elapsed: float) -> Group:
         record = self._record
-        now = record.said[-1] if record.said else None
+        now = record.texts[-1] if record.texts else None
         truth = record.truths[-1] if record.truths else None
         head = Table.grid(padding=(0, 2))
         head.add_column(style="dim", justify="right")
         head.add_column()
-        right = bool(truth and record.right(truth))
+        right = bool(truth and record.is_right(truth))
         head.add_row(
             "the robot says",
             Text(
@@ -104,11 +104,11 @@ class DemoView:
         table.add_column("the robot said", ratio=3, overflow="fold")
         table.add_column("true then", ratio=2, overflow="fold")
         table.add_column("", no_wrap=True)
-        for said in record.said[-8:]:
-            mark, true_now = self._verdict(said)
+        for text in record.texts[-8:]:
+            mark, true_now = self._verdict(text)
             table.add_row(
-                f"{said.heard - record.start:.1f} s",
-                said.text,
+                f"{text.received - record.start:.1f} s",
+                text.text,
                 true_now,
                 Text(mark, style="green" if mark == "right" else "red"),
             )

@@ -1,24 +1,27 @@
-"""Watches the demo's nodes from outside: topics into a DemoRecord, questions from another
-process."""
+"""Watches the demo's nodes from outside: topics into a DemoRecord, and questions."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vljepa_ros import ros
 from vljepa_ros.cli.client import GraphClient
-from vljepa_ros.cli.demo_record import Answer, DemoRecord, Said, Truth
+from vljepa_ros.cli.demo_record import Answer, DemoRecord, PublishedText, Truth
 from vljepa_ros.cli.demo_view import DemoView
 from vljepa_ros.cli.events import event_as_dict
 from vljepa_ros.cli.options import CliError, seconds_of
 from vljepa_ros.cli.processes import PackageProcess
 
-STARTUP_SECONDS = 90.0
-SILENCE_SECONDS = 15.0  # without an embedding, once they came
+STARTUP_TIMEOUT_S = 90.0
+SILENCE_TIMEOUT_S = 15.0  # without an embedding, once they came
+REPLY_TIMEOUT_S = 10.0
 CAMERA = "front"
 
 
@@ -46,179 +49,138 @@ QUESTIONS = (
 
 
 class _Watcher:
-    """Turns messages into entries of a DemoRecord. Cosine distances are taken to the last told
-    state."""
+    """Turns messages into entries of a DemoRecord.
 
-    def __init__(self, record: DemoRecord, namespace: str) -> None:
-        self.record = record
-        self._nodes = namespace.lstrip("/")
-        self.states: list[tuple[float, dict[str, Any]]] = []
+    Cosine distances are taken to the state that was published last.
+    """
+
+    def __init__(self, graph: GraphClient, nodes: PackageProcess, record: DemoRecord) -> None:
+        self._graph = graph
+        self._nodes = nodes
+        self._record = record
+        self._states: list[tuple[float, dict[str, Any]]] = []
+        self._published: NDArray[np.float32] | None = None  # [D], of the last published state
+        self._error = ""  # a node's own report
         self.last_embedding = 0.0  # monotonic seconds
-        self.ailing = ""  # a node's own report of an error
-        self._told: Sequence[float] | None = None
+        for interface, topic, callback in (
+            ("vljepa_ros/msg/SceneEvent", f"{CAMERA}/scene", self._on_scene),
+            ("diagnostic_msgs/msg/DiagnosticArray", "/diagnostics", self._on_status),
+            ("vljepa_ros/msg/Embedding", f"{CAMERA}/embeddings", self._on_embedding),
+            ("vljepa_ros/msg/SceneEvent", "events", self._on_event),
+            ("vljepa_ros/msg/GroundTruth", "ground_truth", self._on_truth),
+        ):
+            graph.subscribe(interface, topic, callback, ros.QoSProfile(depth=10))
 
-    def on_embedding(self, message: Any) -> None:
-        import numpy as np
+    def spin(self) -> None:
+        """Receive for a moment.
 
-        self.last_embedding = time.monotonic()
-        self.record.latencies.append(float(message.latency))
-        if self._told is not None:
-            vector = np.asarray(message.vector, dtype=np.float32)
-            drift = max(0.0, 1.0 - float(vector @ np.asarray(self._told, dtype=np.float32)))
-            self.record.drifts.append((seconds_of(message.header.stamp), drift))
+        Raises:
+            ProcessFailed: The nodes ended.
+            CliError: A node reports an error.
+        """
+        self._graph.spin(lambda: False, timeout=0.2)
+        self._nodes.check()
+        if self._error:
+            raise CliError(f"a node failed: {self._error}")
 
-    def on_event(self, message: Any) -> None:
-        event = event_as_dict(message)
-        self.record.events.append(event)
-        heard = event["stamp"] + event["latency"]
-        self.record.said.append(
-            Said(
-                event["stamp"],
-                event["onset"],
-                heard,
-                event["text"],
-                event["decoded"],
-                event["confidence"],
-                event["reason"],
+    def ask(self, client: Any, question: _Question) -> Any:
+        """Ask without waiting; returns the future, whose reply becomes an entry of the record."""
+        request = ros.interface("vljepa_ros/srv/AnswerQuestion").Request(
+            camera=CAMERA, question=question.text, candidates=list(question.candidates)
+        )
+        begin = time.perf_counter()
+        future = client.call_async(request)
+
+        def on_reply(done: Any) -> None:
+            seconds = time.perf_counter() - begin
+            reply = done.result()
+            if not reply.success:
+                self._error = f"'{question.text}' was refused: {reply.message}"
+                return
+            stamp = seconds_of(reply.stamp)
+            state = next((s for at, s in reversed(self._states) if at <= stamp + 1e-6), None)
+            truth = "" if state is None else question.truth(state)
+            score = round(max(reply.scores), 6)
+            self._record.answers.append(
+                Answer(stamp, question.text, reply.answer, score, seconds, truth)
             )
+
+        future.add_done_callback(on_reply)
+        return future
+
+    def _on_embedding(self, message: Any) -> None:
+        self.last_embedding = time.monotonic()
+        self._record.latencies.append(float(message.latency))
+        if self._published is not None:
+            vector = np.asarray(message.vector, dtype=np.float32)
+            drift = max(0.0, 1.0 - float(vector @ self._published))
+            self._record.drifts.append((seconds_of(message.header.stamp), drift))
+
+    def _on_event(self, message: Any) -> None:
+        event = event_as_dict(message)
+        self._record.events.append(event)
+        stamp, received = event["stamp"], event["stamp"] + event["latency"]
+        self._record.texts.append(
+            PublishedText(stamp, event["onset"], received, event["text"], event["decoded"])
         )
 
-    def on_scene(self, message: Any) -> None:
-        """The present state, told at each decode and now and then in between."""
+    def _on_scene(self, message: Any) -> None:
+        """The present state, published at each decode and now and then in between."""
         if message.reason == message.HEARTBEAT:
             return
-        self.record.decodes += 1
+        self._record.decodes += 1
         if len(message.vector) > 0:
-            self._told = list(message.vector)
+            self._published = np.asarray(message.vector, dtype=np.float32)
 
-    def on_status(self, message: Any) -> None:
-        """Take the threshold from the decoder's diagnostics, and what ails any node."""
+    def _on_status(self, message: Any) -> None:
+        """Take the threshold from the decoder's diagnostics, and any node's error."""
+        own = f"{self._graph.namespace.lstrip('/')}/"
         for status in message.status:
-            own = status.name.startswith(f"{self._nodes}/")
-            if own and status.level == status.ERROR:
-                self.ailing = f"{status.name}: {status.message}"
-            if status.name.startswith(f"{self._nodes}/selective_decoder_node: "):
+            if status.name.startswith(own) and status.level == status.ERROR:
+                self._error = f"{status.name}: {status.message}"
+            if status.name.startswith(f"{own}selective_decoder_node: "):
                 values = {pair.key: pair.value for pair in status.values}
-                self.record.threshold = float(values.get("threshold", self.record.threshold))
+                self._record.threshold = float(values.get("threshold", self._record.threshold))
 
-    def on_truth(self, message: Any) -> None:
+    def _on_truth(self, message: Any) -> None:
         stamp = seconds_of(message.header.stamp)
-        self.record.truths.append(
-            Truth(stamp, message.event, message.object, message.caption, tuple(message.valid_texts))
+        self._record.truths.append(
+            Truth(stamp, message.event, message.object, tuple(message.valid_texts))
         )
-        self.states.append((stamp, json.loads(message.state)))
-
-    def state_at(self, stamp: float) -> dict[str, Any] | None:
-        return next((state for at, state in reversed(self.states) if at <= stamp + 1e-6), None)
-
-
-class _Asker:
-    """Asks one question with `vljepa ask` in a process of its own, without waiting for it."""
-
-    def __init__(self, question: _Question, graph_options: Sequence[str]) -> None:
-        self.question = question
-        self._options = ["--json", "--camera", CAMERA, "--timeout", "10", *graph_options]
-        self._process: PackageProcess | None = None
-
-    def start(self) -> None:
-        text, candidates = self.question.text, self.question.candidates
-        self._process = PackageProcess(
-            "vljepa_ros.cli.main", ["ask", text, *candidates, *self._options]
-        )
-        self._process.__enter__()
-
-    @property
-    def started(self) -> bool:
-        return self._process is not None
-
-    def poll(self, watcher: _Watcher) -> bool:
-        """Take the answer if it is there."""
-        assert self._process is not None
-        if not self._process.ended():
-            return False
-        reply = json.loads(self._process.finish(0.0))
-        state = watcher.state_at(reply["stamp"])
-        watcher.record.answers.append(
-            Answer(
-                reply["stamp"],
-                self.question.text,
-                reply["answer"],
-                max(reply["scores"]),
-                reply["seconds"],
-                "" if state is None else self.question.truth(state),
-            )
-        )
-        return True
-
-    def close(self) -> None:
-        if self._process is not None:
-            self._process.__exit__(None, None, None)
+        self._states.append((stamp, json.loads(message.state)))
 
 
 def watch(
-    graph: GraphClient,
-    nodes: PackageProcess,
-    record: DemoRecord,
-    view: DemoView,
-    seconds: float,
-    graph_options: Sequence[str],
+    graph: GraphClient, nodes: PackageProcess, record: DemoRecord, view: DemoView, seconds: float
 ) -> None:
-    """Fill `record` for `seconds` seconds from the first embedding on.
+    """Fill `record` for `seconds` seconds from the first embedding on, and ask the questions.
 
-    :raises ProcessFailed: the nodes or a question failed.
-    :raises CliError: no embedding came, or they stopped coming.
+    Raises:
+        ProcessFailed: The nodes ended.
+        CliError: No embedding came, they stopped coming, or a node or a question failed.
     """
-    watcher = _Watcher(record, graph.namespace)
-    reliable = ros.QoSProfile(depth=10)
-    graph.subscribe("vljepa_ros/msg/SceneEvent", f"{CAMERA}/scene", watcher.on_scene, reliable)
-    graph.subscribe(
-        "diagnostic_msgs/msg/DiagnosticArray", "/diagnostics", watcher.on_status, reliable
-    )
-    graph.subscribe(
-        "vljepa_ros/msg/Embedding", f"{CAMERA}/embeddings", watcher.on_embedding, reliable
-    )
-    graph.subscribe("vljepa_ros/msg/SceneEvent", "events", watcher.on_event, reliable)
-    graph.subscribe("vljepa_ros/msg/GroundTruth", "ground_truth", watcher.on_truth, reliable)
-    _wait_for_start(graph, nodes, watcher, view)
-    begin = time.monotonic()
-    waiting = [_Asker(question, graph_options) for question in QUESTIONS]
-    askers = list(waiting)
-    try:
-        while (elapsed := time.monotonic() - begin) < seconds or any(a.started for a in waiting):
-            graph.spin(lambda: False, timeout=0.2)
-            _check(nodes, watcher)
-            if time.monotonic() - watcher.last_embedding > SILENCE_SECONDS:
-                raise CliError(
-                    f"no embedding for {SILENCE_SECONDS:g} s; the nodes said: "
-                    f"{nodes.output()[-400:]}"
-                )
-            for asker in list(waiting):
-                if not asker.started and elapsed >= asker.question.at * seconds:
-                    asker.start()
-                elif asker.started and asker.poll(watcher):
-                    waiting.remove(asker)
-            view.refresh(elapsed)
-    finally:
-        for asker in askers:
-            asker.close()
-
-
-def _wait_for_start(
-    graph: GraphClient, nodes: PackageProcess, watcher: _Watcher, view: DemoView
-) -> None:
-    end = time.monotonic() + STARTUP_SECONDS
+    watcher = _Watcher(graph, nodes, record)
+    start = time.monotonic()
     while not watcher.last_embedding:
-        graph.spin(lambda: bool(watcher.last_embedding), timeout=0.2)
-        _check(nodes, watcher)
+        watcher.spin()
         view.refresh(0.0)
-        if time.monotonic() > end:
+        if time.monotonic() > start + STARTUP_TIMEOUT_S:
             raise CliError(
-                f"no embedding within {STARTUP_SECONDS:g} s of the start; the nodes said: "
+                f"no embedding within {STARTUP_TIMEOUT_S:g} s of the start; the nodes said: "
                 f"{nodes.output()[-400:]}"
             )
-
-
-def _check(nodes: PackageProcess, watcher: _Watcher) -> None:
-    nodes.check()
-    if watcher.ailing:
-        raise CliError(f"a node failed: {watcher.ailing}")
+    begin = time.monotonic()
+    client = graph.connect("vljepa_ros/srv/AnswerQuestion", "answer_question", STARTUP_TIMEOUT_S)
+    questions = list(QUESTIONS)
+    asked: list[Any] = []
+    while (elapsed := time.monotonic() - begin) < seconds or not all(f.done() for f in asked):
+        watcher.spin()
+        if time.monotonic() - watcher.last_embedding > SILENCE_TIMEOUT_S:
+            raise CliError(
+                f"no embedding for {SILENCE_TIMEOUT_S:g} s; the nodes said: {nodes.output()[-400:]}"
+            )
+        if questions and elapsed >= questions[0].at * seconds:
+            asked.append(watcher.ask(client, questions.pop(0)))
+        if elapsed > seconds + REPLY_TIMEOUT_S:
+            raise CliError(f"no reply from {client.srv_name} after {REPLY_TIMEOUT_S:g} s")
+        view.refresh(elapsed)
