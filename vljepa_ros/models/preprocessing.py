@@ -71,8 +71,7 @@ def resize_antialiased(
 ) -> NDArray[np.uint8]:
     """[H, W, 3] uint8 to [height, width, 3], each pass equal to Pillow's `Image.resize`: 22-bit
     weights, whole levels after it. Across first; Pillow 13 sometimes goes down first."""
-    if interpolation not in _KERNELS:
-        raise ModelError(f"interpolation is {interpolation!r}, allowed: {', '.join(_KERNELS)}")
+    _kernel(interpolation)
     for axis in (1, 0):
         size = (height, width)[axis]
         if image.shape[axis] != size:
@@ -110,6 +109,13 @@ _KERNELS: dict[str, tuple[_Kernel, float]] = {
 }
 
 
+def _kernel(interpolation: str) -> tuple[_Kernel, float]:
+    """A filter and its reach in pixels."""
+    if interpolation not in _KERNELS:
+        raise ModelError(f"interpolation is {interpolation!r}, allowed: {', '.join(_KERNELS)}")
+    return _KERNELS[interpolation]
+
+
 @lru_cache(maxsize=32)
 def filter_matrix(source: int, target: int, interpolation: str) -> NDArray[np.float64]:
     """[target, source] weights, rows sum to 1. Pillow's `precompute_coeffs`, rounded as it rounds:
@@ -117,9 +123,7 @@ def filter_matrix(source: int, target: int, interpolation: str) -> NDArray[np.fl
 
     :raises ModelError: unknown interpolation.
     """
-    if interpolation not in _KERNELS:
-        raise ModelError(f"interpolation is {interpolation!r}, allowed: {', '.join(_KERNELS)}")
-    kernel, reach = _KERNELS[interpolation]
+    kernel, reach = _kernel(interpolation)
     scale = source / target
     stretch = max(scale, 1.0)
     support = reach * stretch

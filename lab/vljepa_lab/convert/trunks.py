@@ -15,8 +15,8 @@ from vljepa_ros.models.hub_weights import load_hub_model
 from vljepa_ros.models.vl_jepa.paper_folder import (
     PaperParts,
     check_empty,
-    hub_part,
-    load_trunk,
+    load_x_encoder,
+    part_config,
     write_paper_model,
 )
 from vljepa_ros.resources import model_dir
@@ -51,9 +51,9 @@ def convert_trunks(
     from transformers import Gemma3TextModel, LlamaModel
 
     check_empty(out)
-    trunk_config = hub_part(x_encoder, {}, "vjepa2")
-    llama_config = hub_part(llama, {}, "llama")
-    gemma_config = hub_part(y_encoder, {}, "gemma3_text")
+    trunk_config = part_config(x_encoder, {}, "vjepa2")
+    llama_config = part_config(llama, {}, "llama")
+    gemma_config = part_config(y_encoder, {}, "gemma3_text")
     whole = int(llama_config["num_hidden_layers"])
     if not 1 <= layers <= whole:
         raise ModelError(f"layers is {layers}, allowed: 1..{whole}, those that '{llama}' has")
@@ -76,7 +76,7 @@ def convert_trunks(
     return write_paper_model(
         out,
         PaperParts(
-            x_encoder=load_trunk(x_encoder),
+            x_encoder=load_x_encoder(x_encoder),
             predictor=predictor,
             y_encoder=texts,
             table=table,

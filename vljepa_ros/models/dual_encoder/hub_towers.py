@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.models.dual_encoder.inputs import patch_size
+from vljepa_ros.models.dual_encoder.perception_encoder import ImageTower, TextTower
 from vljepa_ros.models.dual_encoder.perception_encoder_config import (
     PERCEPTION_ENCODER,
     PerceptionEncoderSizes,
@@ -53,19 +54,21 @@ def load_towers(config: ModelConfig, parts: frozenset[str]) -> dict[str, nn.Modu
 def _perception_encoder(config: ModelConfig, parts: frozenset[str]) -> dict[str, nn.Module]:
     from safetensors.torch import load_file
 
-    from vljepa_ros.models.dual_encoder import perception_encoder as own
-
     sizes = PerceptionEncoderSizes.of(config.architecture, tensor_shapes(config.folder))
     file = config.path("weights")
     weights = load_file(str(file))
+
+    def filled(tower: nn.Module, prefix: str) -> nn.Module:
+        own = {n.removeprefix(prefix): x for n, x in weights.items() if n.startswith(prefix)}
+        fill(tower, own, f"'{file}' ({prefix[:-1]})")
+        return tower
+
     towers: dict[str, nn.Module] = {}
     if "vision" in parts:
-        vision = own.ImageTower(sizes)
-        fill(vision, own.image_weights(weights), f"'{file}' (visual.trunk)")
+        vision = filled(ImageTower(sizes), "visual.trunk.")
         towers["vision"] = PixelInput(vision, config.preprocessing, "pixel_values")
     if "text" in parts:
-        towers["text"] = own.TextTower(sizes)
-        fill(towers["text"], own.text_weights(weights), f"'{file}' (text)")
+        towers["text"] = filled(TextTower(sizes), "text.")
     for tower in towers.values():
         tower.eval().requires_grad_(False)
     return towers

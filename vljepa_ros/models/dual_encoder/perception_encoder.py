@@ -8,8 +8,6 @@ what open_clip computes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -160,24 +158,6 @@ class _Attention(nn.Module):
         self.in_proj_weight = nn.Parameter(torch.zeros(3 * width, width))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
         self.out_proj = nn.Linear(width, width)
-
-
-def image_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Those of the image tower, out of a whole checkpoint."""
-    return _under("visual.trunk.", weights)
-
-
-def text_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Those of the text tower, out of a whole checkpoint."""
-    return _under("text.", weights)
-
-
-def _under(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(prefix): tensor
-        for name, tensor in weights.items()
-        if name.startswith(prefix)
-    }
 
 
 def _rotary(sizes: PerceptionEncoderSizes) -> Tensor:

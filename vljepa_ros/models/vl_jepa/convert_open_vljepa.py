@@ -13,8 +13,8 @@ from vljepa_ros.models.vl_jepa.paper_config import EMBEDDING_GEMMA_300M, LLAMA_3
 from vljepa_ros.models.vl_jepa.paper_folder import (
     PaperParts,
     check_empty,
-    hub_part,
-    load_trunk,
+    load_x_encoder,
+    part_config,
     write_paper_model,
 )
 
@@ -60,9 +60,9 @@ def convert_open_vljepa(
     """
     check_empty(out)
     state = _read_checkpoint(checkpoint)
-    trunk_config = hub_part(x_encoder, {}, "vjepa2")
-    llama = hub_part(predictor_config, LLAMA_3_2_1B, "llama")
-    gemma = hub_part(y_encoder_config, EMBEDDING_GEMMA_300M, "gemma3_text")
+    trunk_config = part_config(x_encoder, {}, "vjepa2")
+    llama = part_config(predictor_config, LLAMA_3_2_1B, "llama")
+    gemma = part_config(y_encoder_config, EMBEDDING_GEMMA_300M, "gemma3_text")
     layers = {int(k.split(".")[1]) for k in state["predictor"] if k.startswith("layers.")}
     llama = {**llama, "num_hidden_layers": len(layers)}
     table = state["predictor"].pop("embed_tokens.weight", None)
@@ -78,7 +78,7 @@ def convert_open_vljepa(
     return write_paper_model(
         out,
         PaperParts(
-            x_encoder=load_trunk(x_encoder),
+            x_encoder=load_x_encoder(x_encoder),
             predictor=state["predictor"],
             y_encoder=state["y_encoder"],
             table=table,

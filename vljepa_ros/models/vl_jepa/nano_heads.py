@@ -142,14 +142,14 @@ class YDecoder(nn.Module):
 
 
 class DecoderPrefill(nn.Module):
-    """Graph: embedding [B, in_dim] -> logits [B, words] of the first word, cache."""
+    """The graph that begins a text."""
 
     def __init__(self, decoder: YDecoder) -> None:
         super().__init__()
         self.decoder = decoder
 
     def forward(self, embedding: Tensor) -> tuple[Tensor, Tensor]:
-        """See the class."""
+        """Embedding [B, in_dim] -> logits [B, words] of the first word, cache."""
         count = self.decoder.prefix_count
         row = torch.arange(count, device=embedding.device)
         logits, cache = self.decoder.run(
@@ -159,16 +159,14 @@ class DecoderPrefill(nn.Module):
 
 
 class DecoderStep(nn.Module):
-    """Graph: word [B], position [1] (0 for the first word), cache -> logits [B, words], grown
-    cache.
-    """
+    """The graph that goes on with a text by one word."""
 
     def __init__(self, decoder: YDecoder) -> None:
         super().__init__()
         self.decoder = decoder
 
     def forward(self, word: Tensor, position: Tensor, cache: Tensor) -> tuple[Tensor, Tensor]:
-        """See the class."""
+        """Word [B], position [1] (0: the first word), cache -> logits [B, words], grown cache."""
         place = self.decoder.position[position + self.decoder.prefix_count]
         x = (self.decoder.words(word) + place)[:, None]
         logits, grown = self.decoder.run(x, cache, None)

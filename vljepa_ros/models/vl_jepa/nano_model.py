@@ -1,7 +1,12 @@
 """Nano's VL-JEPA: blocks, X-Encoder, Predictor, and the whole model. Needs torch.
 
-The parts are held together by `VLJEPA` at the end of this file, under the names that the weights
-file uses; the Y-Encoder and the Y-Decoder are in `nano_heads`.
+The X-Encoder works in two stages so that a stream costs one new frame at a time. The paper's
+(V-JEPA 2) attends over space and time from the first layer, which cannot be cached: each new frame
+would cost the whole clip. Here `FrameStage` does most of the work, its result is kept, and
+`WindowStage` merges the last frames (doc/model.md).
+
+`VLJEPA`, at the end of this file, holds the parts under the names that the weights file uses; the
+Y-Encoder and the Y-Decoder are in `nano_heads`.
 """
 
 from __future__ import annotations
@@ -170,7 +175,23 @@ GEOMETRY_SCALE = 6.0
 
 
 class Predictor(nn.Module):
-    """Sizes: `visual_dim` and `query_dim` come in, `out_dim` goes out."""
+    """Visual tokens and the embedded query tokens to the embedding of the answer.
+
+    As in the paper there is no causal mask and the result lives in the space of the Y-Encoder.
+    There are three ways of attending to the visual tokens (`visual_attention`):
+
+    - joint: Visual and query tokens in one sequence, all attend to all; the mean over all valid
+      positions is the result (as in the paper).
+    - prefix: The same sequence, but visual tokens attend to each other only, so that they do not
+      depend on the query and their keys and values can be kept for the next question.
+    - cross: Query tokens only, with cross-attention to the visual tokens. Cheapest.
+
+    Object slots (a departure from the paper, doc/model.md): `slots` extra positions each point at
+    one cell halfway up (the auxiliary locate loss says which) and carry what they found there into
+    the upper half. What they found, where, and whether at all is also added to the position that
+    becomes the answer: without that, the slots found the objects but yes/no and left/right stayed
+    at chance.
+    """
 
     cell_coordinates: Tensor
 
@@ -209,18 +230,32 @@ class Predictor(nn.Module):
         self.out = nn.Linear(dim, out_dim)
 
     def forward(self, visual: Tensor, query: Tensor, valid: Tensor) -> Tensor:
-        """visual [B, N, visual_dim], query [B, L, query_dim], valid [B, L] (1 real, 0 padding) ->
-        [B, out_dim].
+        """Predict.
+
+        Args:
+            visual: [B, N, visual_dim].
+            query: [B, L, query_dim].
+            valid: [B, L], 1 for a token, 0 for padding.
+
+        Returns:
+            [B, out_dim], norm 1.
         """
         return self.predict(visual, query, valid)[0]
 
     def predict(
         self, visual: Tensor, query: Tensor, valid: Tensor, shared: int = 1
     ) -> tuple[Tensor, Tensor | None]:
-        """As forward, and the logits [B, slots, N + 1] of where each slot points; the last one is
-        'absent'.
+        """Predict, and say where the slots point.
 
-        shared: each clip of `visual` serves so many successive queries (only `cross` gains by it).
+        Args:
+            visual: [B / shared, N, visual_dim].
+            query: [B, L, query_dim].
+            valid: [B, L], 1 for a token, 0 for padding.
+            shared: Successive queries that each clip serves (only `cross` gains by it).
+
+        Returns:
+            What `forward` gives, and the logits [B, slots, N + 1] of the cell that each slot points
+            at, the last one for "absent"; None without slots.
         """
         if shared > 1 and self.mode != "cross":
             visual, shared = visual.repeat_interleave(shared, 0), 1

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vljepa_ros.models.config import ModelConfig, ModelError
+from vljepa_ros.models.config import ModelConfig, ModelError, file_sha256
 from vljepa_ros.models.hub_folder import DEFAULT_LABELS
 from vljepa_ros.models.hub_weights import fill, load_hub_model
 from vljepa_ros.models.vl_jepa.paper_model import build_modules
@@ -45,7 +45,7 @@ def check_empty(out: Path) -> None:
         raise ModelError(f"'{out}' is not empty: choose a new folder")
 
 
-def hub_part(source: Path | None, default: Mapping[str, Any], kind: str) -> dict[str, Any]:
+def part_config(source: Path | None, default: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """Configuration of a part: that of a folder in hub format, or the default.
 
     :raises ModelError: no configuration there, or of another kind.
@@ -62,7 +62,7 @@ def hub_part(source: Path | None, default: Mapping[str, Any], kind: str) -> dict
     return raw
 
 
-def load_trunk(folder: Path) -> dict[str, Tensor]:
+def load_x_encoder(folder: Path) -> dict[str, Tensor]:
     """The encoder of a V-JEPA 2 folder; its own masked predictor is not needed."""
     from transformers import VJEPA2Model
 
@@ -164,12 +164,8 @@ def write_tensors(out: Path, raw: dict[str, Any], part: str, tensors: Mapping[st
     file = out / f"{part}.safetensors"
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     save_file(plain, str(file))
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
     raw["files"][part] = file.name
-    raw["sha256"][file.name] = digest.hexdigest()
+    raw["sha256"][file.name] = file_sha256(file)
 
 
 def table_bits(table: Tensor) -> Tensor:

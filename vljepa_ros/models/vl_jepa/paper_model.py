@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -15,6 +15,13 @@ from vljepa_ros.models.torch_preprocessing import PixelInput
 from vljepa_ros.models.vl_jepa.paper_config import PaperSizes
 
 
+def _settings(kind: Any, config: Mapping[str, Any]) -> Any:
+    """A configuration of transformers with the attention that every exporter knows."""
+    settings = kind(**{key: value for key, value in config.items() if key != "model_type"})
+    settings._attn_implementation = "sdpa"
+    return settings
+
+
 class PaperXEncoder(nn.Module):
     """[B, T, 3, S, S] float32 to visual tokens [B, T/tubelet * (S/patch)^2, width]; T a multiple of
     tubelet."""
@@ -25,9 +32,7 @@ class PaperXEncoder(nn.Module):
         from transformers import VJEPA2Config
         from transformers.models.vjepa2.modeling_vjepa2 import VJEPA2Encoder
 
-        fields = {key: value for key, value in config.items() if key != "model_type"}
-        settings = VJEPA2Config(**fields)
-        settings._attn_implementation = "sdpa"
+        settings = _settings(VJEPA2Config, config)
         self.encoder = VJEPA2Encoder(settings)
 
     def forward(self, pixel_values_videos: Tensor) -> Tensor:
@@ -58,9 +63,7 @@ class PaperPredictor(nn.Module):
             LlamaRotaryEmbedding,
         )
 
-        fields = {key: value for key, value in config.items() if key != "model_type"}
-        settings = LlamaConfig(**fields)
-        settings._attn_implementation = "sdpa"
+        settings = _settings(LlamaConfig, config)
         self.layers = nn.ModuleList(
             LlamaDecoderLayer(settings, index) for index in range(settings.num_hidden_layers)
         )
@@ -111,9 +114,7 @@ class PaperYEncoder(nn.Module):
         super().__init__()
         from transformers import Gemma3TextConfig, Gemma3TextModel
 
-        fields = {key: value for key, value in config.items() if key != "model_type"}
-        settings = Gemma3TextConfig(**fields)
-        settings._attn_implementation = "sdpa"
+        settings = _settings(Gemma3TextConfig, config)
         self.model = Gemma3TextModel(settings)
         self.projector = nn.Linear(settings.hidden_size, dim)
         # The configuration class has turned the window into a distance that is still visible, plus
@@ -157,16 +158,13 @@ _FILES = {"vision": "x_encoder", "predictor": "predictor", "text": "y_encoder"}
 
 def build_modules(config: ModelConfig, parts: frozenset[str]) -> dict[str, nn.Module]:
     """Modules of `parts` (of `vision`, `predictor`, `text`) with random weights, fp32."""
-    sizes = PaperSizes.of(config)
-    architecture = config.architecture
-    modules: dict[str, nn.Module] = {}
-    if "vision" in parts:
-        modules["vision"] = PaperXEncoder(architecture["x_encoder"])
-    if "predictor" in parts:
-        modules["predictor"] = PaperPredictor(architecture["predictor"], sizes.width, sizes.dim)
-    if "text" in parts:
-        modules["text"] = PaperYEncoder(architecture["y_encoder"], sizes.dim)
-    return modules
+    sizes, raw = PaperSizes.of(config), config.architecture
+    build: dict[str, Callable[[], nn.Module]] = {
+        "vision": lambda: PaperXEncoder(raw["x_encoder"]),
+        "predictor": lambda: PaperPredictor(raw["predictor"], sizes.width, sizes.dim),
+        "text": lambda: PaperYEncoder(raw["y_encoder"], sizes.dim),
+    }
+    return {name: make() for name, make in build.items() if name in parts}
 
 
 def with_pixel_input(config: ModelConfig, modules: dict[str, nn.Module]) -> dict[str, nn.Module]:
