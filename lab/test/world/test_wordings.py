@@ -34,6 +34,14 @@ def test_the_words_to_choose_by_are_not_trained_either() -> None:
     assert not trained & checked
 
 
+@pytest.mark.parametrize("which", ["train", "unseen", "wide", "check"])
+def test_no_text_is_read_as_anything_but_text(which: str) -> None:
+    """YAML takes a bare yes, no, on or off for a truth value."""
+    for subject in ("events", "states") if which == "check" else ("events", "states", "questions"):
+        for key, texts in wordings(subject, which).items():
+            assert all(isinstance(text, str) and text for text in (key, *texts))
+
+
 @pytest.mark.parametrize("which", ["unseen", "wide", "check"])
 def test_every_set_has_wordings_of_the_same_things(which: str) -> None:
     assert set(wordings("events", which)) == set(wordings("events")) == set(ACTIONS)
