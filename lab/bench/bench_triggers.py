@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_lab.bench.harness import measure_ms, quantiles, run_script
+from vljepa_lab.evaluation.style import BLUE, INK, ORANGE, new_figure, save_figure
 from vljepa_ros.cli.options import natural_number
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Clip, Engine
@@ -37,7 +38,7 @@ DIMS = (256, 1536)
 RATE_HZ = 5.0  # embeddings a second of stamps
 SCENE_SAMPLES = 10  # embeddings that show one scene, then another: edges are part of the cost
 AFTERWARDS = 2.0  # seconds for which an event may still be told after its truth has ended
-INK, TRUTH, LABEL, EMBEDDING = "#1f2933", "#cbd2d9", "#2563a8", "#c2410c"
+TRUTH = "#cbd2d9"  # colour of what was true
 
 
 @dataclass(frozen=True)
@@ -247,17 +248,14 @@ def plot_triggers(found: Replay, path: Path) -> Path:
 
     :raises OSError: it cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
     shown = [i for i in range(len(found.texts)) if (found.true[:, i] | found.active[:, i]).any()]
     shown.sort(key=lambda i: (not found.labelled[i], int(np.argmax(found.true[:, i]))))
-    figure: Any = Figure(figsize=(11.0, 1.3 + 0.27 * len(shown)), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(11.0, 1.3 + 0.27 * len(shown))
     axes = figure.add_subplot()
     for row, i in enumerate(shown):
-        colour = LABEL if found.labelled[i] else EMBEDDING
+        colour = BLUE if found.labelled[i] else ORANGE
         axes.broken_barh(_bars(found.times, found.true[:, i]), (row - 0.40, 0.80), color=TRUTH)
         axes.broken_barh(_bars(found.times, found.active[:, i]), (row - 0.18, 0.36), color=colour)
     axes.set_yticks(range(len(shown)), [found.texts[i] for i in shown], fontsize=8, color=INK)
@@ -272,8 +270,8 @@ def plot_triggers(found: Replay, path: Path) -> Path:
     axes.legend(
         handles=[
             Patch(color=TRUTH, label="true"),
-            Patch(color=LABEL, label="trigger active, by label"),
-            Patch(color=EMBEDDING, label="trigger active, by embedding (another wording)"),
+            Patch(color=BLUE, label="trigger active, by label"),
+            Patch(color=ORANGE, label="trigger active, by embedding (another wording)"),
         ],
         loc="upper center",
         bbox_to_anchor=(0.4, -0.06),
@@ -281,12 +279,9 @@ def plot_triggers(found: Replay, path: Path) -> Path:
         fontsize=8,
         frameon=False,
     )
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
+    axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(left=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
-    return path
+    return save_figure(figure, path)
 
 
 def _bars(times: NDArray[np.float64], on: NDArray[np.bool_]) -> list[tuple[float, float]]:

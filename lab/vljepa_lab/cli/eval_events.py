@@ -23,7 +23,7 @@ def add_options(parser: Any) -> None:
         "kept in the cache: an interrupted run goes on where it was.",
     )
     group.add_argument(
-        "--streams", type=natural_number, metavar="N", help="of each set (default: 8)"
+        "--streams", type=natural_number, metavar="N", help="of each set (default: 12)"
     )
     group.add_argument(
         "--hours",

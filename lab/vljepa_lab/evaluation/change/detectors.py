@@ -35,43 +35,22 @@ from vljepa_ros.perception.change.detector import (
 
 Vector = NDArray[np.float32]
 
-FIRST_SAMPLE_S = 0.25  # that the first sample of CUSUM's segment is worth
-
-
-@dataclass(frozen=True)
-class RuleConfig:
-    """What the rules share. threshold: of `drift`. min_gap, max_gap: seconds."""
-
-    threshold: float
-    min_gap: float = 1.0
-    max_gap: float = 5.0
-
-    def __post_init__(self) -> None:
-        """Check the ranges.
-
-        Raises:
-            ValueError: a setting is out of its range.
-        """
-        if self.threshold < 0 or self.min_gap < 0 or self.max_gap <= 0:
-            raise ValueError(f"{self}: threshold and min_gap must not be negative, max_gap above 0")
+MIN_GAP_S, MAX_GAP_S = 1.0, 5.0  # between publications; without a sample, before a break
+VARIANCE_WINDOW, WARD_WINDOW = 8, 16  # samples
+WARD_NEW_STATE = 2  # samples that a new state needs
+CUSUM_THRESHOLD = 0.1  # sum in cosine distance * seconds
+CUSUM_SMOOTHING_S, CUSUM_MEMORY_S = 0.3, 2.0  # time constant; length of the segment's running mean
+CUSUM_FIRST_SAMPLE_S = 0.25  # that the first sample of the segment is worth
 
 
 class Rule(BaseDetector):
-    """A detector that publishes when `drift` passes the threshold and `min_gap` is over."""
+    """A detector that publishes when `drift` passes the threshold and `MIN_GAP_S` is over."""
 
-    def __init__(self, config: RuleConfig) -> None:
-        self.min_gap = config.min_gap
-        super().__init__(config.max_gap, config.threshold)
+    def __init__(self, threshold: float) -> None:
+        super().__init__(MAX_GAP_S, threshold)
 
     def _is_due(self, stamp: float) -> bool:
-        return self.drift > self.threshold and self._published.gap_passed(stamp, self.min_gap)
-
-
-@dataclass(frozen=True)
-class ConsecutiveDifferenceConfig(RuleConfig):
-    """threshold: cosine distance, 0..2."""
-
-    threshold: float = 0.1
+        return self.drift > self.threshold and self._published.gap_passed(stamp, MIN_GAP_S)
 
 
 class ConsecutiveDifference(Rule):
@@ -88,26 +67,8 @@ class ConsecutiveDifference(Rule):
         return self._published.publish(stamp, stamp, sample) if self._is_due(stamp) else None
 
 
-@dataclass(frozen=True)
-class WindowVarianceConfig(RuleConfig):
-    """threshold: variance, 0..1. window: samples, 2 to 256."""
-
-    threshold: float = 0.12
-    window: int = 8
-
-    def __post_init__(self) -> None:
-        """Check the ranges; see `RuleConfig`."""
-        super().__post_init__()
-        if not 2 <= self.window <= 256:
-            raise ValueError(f"window is {self.window}, allowed: 2 to 256 samples")
-
-
 class WindowVariance(Rule):
     """`drift` is the variance of the window; see the module."""
-
-    def __init__(self, config: WindowVarianceConfig) -> None:
-        self.window = config.window
-        super().__init__(config)
 
     @property
     def present(self) -> Vector | None:
@@ -118,7 +79,7 @@ class WindowVariance(Rule):
         self._samples: list[Vector] = []
 
     def _update(self, stamp: float, sample: Vector, step: float) -> Change | None:
-        kept = [] if step == BREAK else self._samples[1 - self.window :]
+        kept = [] if step == BREAK else self._samples[1 - VARIANCE_WINDOW :]
         self._samples = [*kept, sample]
         if self._published.state is None:
             return self._published.publish(stamp, stamp, sample)
@@ -128,23 +89,6 @@ class WindowVariance(Rule):
             return None
         newer = self._samples[len(self._samples) // 2 :]
         return self._published.publish(stamp, stamp, np.mean(newer, axis=0))
-
-
-@dataclass(frozen=True)
-class WardGainConfig(RuleConfig):
-    """threshold: gain. window: samples, 4 to 256. after: samples a new state needs, at least 1."""
-
-    threshold: float = 0.8
-    window: int = 16
-    after: int = 2
-
-    def __post_init__(self) -> None:
-        """Check the ranges; see `RuleConfig`."""
-        super().__post_init__()
-        if not 4 <= self.window <= 256:
-            raise ValueError(f"window is {self.window}, allowed: 4 to 256 samples")
-        if not 1 <= self.after < self.window:
-            raise ValueError(f"after is {self.after}, allowed: 1 to window - 1")
 
 
 def split_gains(samples: Vector) -> Vector:
@@ -160,14 +104,10 @@ def split_gains(samples: Vector) -> Vector:
 class WardGain(Rule):
     """`drift` is the best gain of a split; see the module."""
 
-    def __init__(self, config: WardGainConfig) -> None:
-        self.config = config
-        super().__init__(config)
-
     @property
     def present(self) -> Vector | None:
         """[D]: mean of the newest samples."""
-        return unit(np.mean(self._samples[-self.config.after :], axis=0)) if self._samples else None
+        return unit(np.mean(self._samples[-WARD_NEW_STATE:], axis=0)) if self._samples else None
 
     def _reset_rule(self) -> None:
         self._samples: list[Vector] = []
@@ -176,15 +116,14 @@ class WardGain(Rule):
     def _update(self, stamp: float, sample: Vector, step: float) -> Change | None:
         if step == BREAK:
             self._samples, self._stamps = [], []
-        self._samples = [*self._samples[1 - self.config.window :], sample]
-        self._stamps = [*self._stamps[1 - self.config.window :], stamp]
+        self._samples = [*self._samples[1 - WARD_WINDOW :], sample]
+        self._stamps = [*self._stamps[1 - WARD_WINDOW :], stamp]
         if self._published.state is None:
             return self._published.publish(stamp, stamp, sample)
-        after = self.config.after
         self.drift = 0.0
-        if len(self._samples) <= after:
+        if len(self._samples) <= WARD_NEW_STATE:
             return None
-        gains = split_gains(np.stack(self._samples))[: len(self._samples) - after]
+        gains = split_gains(np.stack(self._samples))[: len(self._samples) - WARD_NEW_STATE]
         split = int(gains.argmax()) + 1
         self.drift = float(gains[split - 1])
         if not self._is_due(stamp):
@@ -194,33 +133,13 @@ class WardGain(Rule):
         return self._published.publish(stamp, onset, np.mean(self._samples, axis=0))
 
 
-@dataclass(frozen=True)
-class CusumConfig(RuleConfig):
-    """threshold: sum in cosine distance * seconds. allowance: cosine distance that counts as none,
-    0..2. smoothing: time constant, seconds. memory: seconds of the segment's running mean, above
-    0."""
-
-    threshold: float = 0.1
-    allowance: float = 0.08
-    smoothing: float = 0.3
-    memory: float = 2.0
-
-    def __post_init__(self) -> None:
-        """Check the ranges; see `RuleConfig`."""
-        super().__post_init__()
-        if not self.memory > 0:
-            raise ValueError(f"memory is {self.memory}, allowed: above 0")
-        for name in ("allowance", "smoothing"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, allowed: at least 0")
-
-
 class Cusum(Rule):
     """`drift` is the sum; see the module."""
 
-    def __init__(self, config: CusumConfig) -> None:
-        self.config = config
-        super().__init__(config)
+    def __init__(self, allowance: float) -> None:
+        """`allowance`: cosine distance, 0..2, that counts as none."""
+        self.allowance = allowance
+        super().__init__(CUSUM_THRESHOLD)
 
     @property
     def present(self) -> Vector | None:
@@ -239,13 +158,11 @@ class Cusum(Rule):
             return self._published.publish(stamp, stamp, sample)
         if step == BREAK:
             self._smooth, self.drift, step = sample, 0.0, 0.0
-        elif self.config.smoothing:
-            weight = np.float32(1.0 - math.exp(-step / self.config.smoothing))
-            self._smooth = self._smooth + weight * (sample - self._smooth)
         else:
-            self._smooth = sample
+            weight = np.float32(1.0 - math.exp(-step / CUSUM_SMOOTHING_S))
+            self._smooth = self._smooth + weight * (sample - self._smooth)
         distance = 1.0 - float(unit(self._smooth) @ unit(self._mean))
-        self.drift = max(0.0, self.drift + (distance - self.config.allowance) * step)
+        self.drift = max(0.0, self.drift + (distance - self.allowance) * step)
         if self.drift == 0.0:
             self._onset = None
         elif self._onset is None:
@@ -255,9 +172,9 @@ class Cusum(Rule):
             change = self._published.publish(stamp, onset, self._smooth)
             self._mean, self._seconds, self.drift, self._onset = self._smooth, 0.0, 0.0, None
             return change
-        self._seconds = min(self._seconds + step, self.config.memory)
+        self._seconds = min(self._seconds + step, CUSUM_MEMORY_S)
         if self._seconds > 0.0:
-            weight = np.float32(min(1.0, step / (self._seconds + FIRST_SAMPLE_S)))
+            weight = np.float32(min(1.0, step / (self._seconds + CUSUM_FIRST_SAMPLE_S)))
             self._mean = self._mean + weight * (sample - self._mean)
         return None
 
@@ -295,23 +212,19 @@ DETECTORS: dict[str, DetectorKind] = {
         (0.02, 0.03, 0.045, 0.06, 0.09, 0.13, 0.2, 0.3),
     ),
     "ward_gain": DetectorKind(
-        lambda value, _: WardGain(WardGainConfig(threshold=value)),
-        WardGainConfig().threshold,
-        (0.35, 0.5, 0.8, 1.1, 1.5, 2.0, 3.0),
+        lambda value, _: WardGain(value), 0.8, (0.35, 0.5, 0.8, 1.1, 1.5, 2.0, 3.0)
     ),
     "cusum": DetectorKind(
-        lambda value, _: Cusum(CusumConfig(allowance=value)),
-        CusumConfig().allowance,
-        (0.02, 0.04, 0.06, 0.08, 0.11, 0.16, 0.25, 0.4),
+        lambda value, _: Cusum(value), 0.08, (0.02, 0.04, 0.06, 0.08, 0.11, 0.16, 0.25, 0.4)
     ),
     "window_variance": DetectorKind(
-        lambda value, _: WindowVariance(WindowVarianceConfig(threshold=value)),
-        WindowVarianceConfig().threshold,
+        lambda value, _: WindowVariance(value),
+        0.12,
         (0.03, 0.06, 0.09, 0.12, 0.15, 0.2, 0.3, 0.4, 0.5),
     ),
     "consecutive_difference": DetectorKind(
-        lambda value, _: ConsecutiveDifference(ConsecutiveDifferenceConfig(threshold=value)),
-        ConsecutiveDifferenceConfig().threshold,
+        lambda value, _: ConsecutiveDifference(value),
+        0.1,
         (0.02, 0.04, 0.07, 0.1, 0.14, 0.2, 0.3, 0.5),
     ),
 }

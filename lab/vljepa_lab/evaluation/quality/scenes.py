@@ -73,11 +73,6 @@ def records_of(data: Path, split: str, limit: int) -> Iterator[tuple[Record, str
         raise FileNotFoundError(f"no scenes in {data / split}: shard_*.jsonl are expected")
 
 
-def count_scenes(data: Path, split: str) -> int:
-    """How many scenes of a split there are."""
-    return sum(len(records) for _, records in open_shards(data / split))
-
-
 def cached_data(scenes: dict[str, int], size: int) -> Path:
     """Render what is missing of {split: scenes} into the cache and return its folder.
 
@@ -88,7 +83,7 @@ def cached_data(scenes: dict[str, int], size: int) -> Path:
     """
     data = Path(f"{cache_folder('world')}-{size}")
     for split, wanted in scenes.items():
-        if count_scenes(data, split) < wanted:
+        if sum(len(records) for _, records in open_shards(data / split)) < wanted:
             generate(Plan(split, wanted, data / split, size), workers=os.cpu_count() or 1)
     return data
 
