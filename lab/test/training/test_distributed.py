@@ -15,8 +15,8 @@ import vljepa_ros
 from vljepa_lab.training.distributed import DistributedContext
 from vljepa_ros.resources import model_dir
 
-TWO = """
-import sys, time
+TWO = r"""
+import os, sys, time
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
@@ -58,7 +58,8 @@ weights = [p.detach().double().sum() for part in trained for p in part.parameter
 mine = torch.stack(weights)
 first = machine.agreed(*mine.tolist())
 assert mine.tolist() == list(first), "the processes differ"
-print("same", machine.rank, machine.processes, flush=True)
+# One write a line: torchrun's processes share one unbuffered stream.
+os.write(1, f"same {machine.rank} {machine.processes}\n".encode())
 machine.close()
 """
 
