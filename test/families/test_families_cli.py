@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_full import tiny_best_pt, tiny_vjepa2
 from tiny_hub import image, set_field
+from tiny_paper import tiny_best_pt, tiny_vjepa2
 
 from vljepa_ros.cli.main import main
 from vljepa_ros.engines.load import load_engine

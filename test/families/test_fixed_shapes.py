@@ -9,8 +9,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_full import converted
 from tiny_hub import image
+from tiny_paper import converted
 
 from vljepa_ros.engines.full_vl_jepa_engine import FullVlJepaEngine
 from vljepa_ros.engines.load_family import torch_modules, warm_up

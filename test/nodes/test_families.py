@@ -15,7 +15,7 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from tiny_dual_encoders import tiny_clip, tiny_siglip
-from tiny_full import converted
+from tiny_paper import converted
 from tiny_perception import tiny_perception
 from tiny_token_vlms import tiny_instructblip, tiny_qwen
 

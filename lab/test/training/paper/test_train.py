@@ -18,8 +18,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_full import converted
 from tiny_hub import image
+from tiny_paper import converted
 from torch.nn import functional
 
 from vljepa_lab.training.paper.samples import DataOrder, evenly_spaced, load_clip, read_samples

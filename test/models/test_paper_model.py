@@ -12,8 +12,8 @@ import pytest
 import torch
 import transformers
 from published_forward import embed_text, predict
-from tiny_full import TINY_GEMMA, TINY_LLAMA, converted, tiny_best_pt, tiny_vjepa2
 from tiny_hub import image, set_field, word_tokenizer
+from tiny_paper import TINY_GEMMA, TINY_LLAMA, converted, tiny_best_pt, tiny_vjepa2
 
 from vljepa_lab.convert.trunks import convert_trunks
 from vljepa_ros.engines.full_vl_jepa_engine import FullVlJepaEngine
