@@ -26,8 +26,8 @@ def graph(network: Graph, tmp_path: Path) -> Iterator[Graph]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ROS_HOME", str(tmp_path / "ros_home"))
         yield network
-        network.deaf()
-        network.mute()
+        network.unsubscribe_all()
+        network.destroy_publishers()
         for node in list(network.nodes):
             network.remove(node)
 

@@ -56,7 +56,7 @@ def test_images_that_cannot_be_used(
         for name, value in fields.items():
             setattr(message, name, value)
         watch.camera.publish(message)
-        graph.turn()
+        graph.spin_once_all()
 
     assert watch.says("no usable image", *texts, again=show)
     assert watch.logs(*texts)

@@ -83,7 +83,7 @@ class Robot:
         while self.count(what) == arrived:
             assert time.monotonic() < end, "no probe came through"
             publisher.publish(message)
-            self.graph.rest(0.05)
+            self.graph.spin_for(0.05)
 
     def find(self, text: str = TEXTS[0], **fields: Any) -> Any:
         fields = {"limit": 5, **fields}
@@ -252,7 +252,7 @@ def test_a_disk_that_comes_back_is_used(graph: Graph, tmp_path: Path) -> None:
 def test_parameters_are_live_or_refused(graph: Graph, tmp_path: Path) -> None:
     robot = Robot(graph, tmp_path / "memory", sample_interval=0.0)
     robot.see(0, 2.0)
-    graph.rest(0.5)
+    graph.spin_for(0.5)
     assert robot.node.memory.status().written == 0
     assert graph.set(robot.node, "sample_interval", 0.4).successful
     robot.see(0, 2.0)

@@ -29,7 +29,7 @@ def test_pictures_are_drawn_only_while_somebody_looks(graph: Graph) -> None:
     node = graph.add(OverlayNode)
     diagnostics = graph.listen("diagnostic_msgs/msg/DiagnosticArray", "/diagnostics")
     camera = graph.publisher(IMAGE, "/camera/image_raw", 5)
-    graph.rest(0.8)
+    graph.spin_for(0.8)
     assert camera.get_subscription_count() == 0
     scene = graph.publisher("vljepa_ros/msg/SceneEvent", "front/scene", LATCHED)
     labels = graph.publisher("vljepa_ros/msg/SceneLabels", "front/labels", RESULTS)
@@ -39,7 +39,7 @@ def test_pictures_are_drawn_only_while_somebody_looks(graph: Graph) -> None:
     graph.connect(labels)
     said = ros.interface("vljepa_ros/msg/SceneLabels")(labels=["red"], scores=[0.9])
     labels.publish(said)
-    graph.turn()
+    graph.spin_once_all()
 
     def show() -> None:
         graph.show_one(camera)
@@ -59,5 +59,5 @@ def test_pictures_are_drawn_only_while_somebody_looks(graph: Graph) -> None:
         lambda: (s := status(diagnostics, "picture")) and "allowed: rgb8" in s.message,
         again=lambda: graph.show_one(camera, encoding="32FC1"),
     )
-    graph.deaf()
+    graph.unsubscribe_all()
     assert graph.spin(lambda: camera.get_subscription_count() == 0)

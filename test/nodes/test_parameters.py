@@ -252,7 +252,7 @@ def test_the_decoders_reports(graph: Graph) -> None:
         message.vector = [1.0] + [0.0] * (made.engine.config.dim - 1)
         message.header.stamp = ros.Time(nanoseconds=graph.stamp).to_msg()
         publisher.publish(message)
-        graph.turn()
+        graph.spin_once_all()
 
     assert graph.spin(lambda: len(scene) >= 3, again=show), "heartbeat"
     assert len(scene[-1].vector) == made.engine.config.dim
@@ -274,7 +274,7 @@ def test_the_cameras(graph: Graph, tmp_path: Path) -> None:
     assert graph.spin(lambda: len(images) >= before + 10)
     assert graph.set(made, "loop", False).successful
     assert graph.spin(lambda: made._pace is None), "it plays to the end"
-    graph.turn()
+    graph.spin_once_all()
     before = len(images)
-    graph.rest(0.3)
+    graph.spin_for(0.3)
     assert len(images) == before

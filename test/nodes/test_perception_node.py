@@ -55,7 +55,7 @@ def test_labels_stand_in_groups_best_first_with_calibrated_scores(graph: Graph) 
 
 def test_latched_topics_tell_latecomers_what_runs(graph: Graph) -> None:
     node = start(graph)
-    graph.rest(0.5)
+    graph.spin_for(0.5)
     info = graph.listen("vljepa_ros/msg/ModelInfo", "model_info", latched=True)
     words = graph.listen("vljepa_ros/msg/Vocabulary", "vocabulary", latched=True)
     assert graph.spin(lambda: info and words)
@@ -111,7 +111,7 @@ def test_compressed_images(graph: Graph) -> None:
         message = kind(format="jpeg", data=jpeg.tobytes())
         message.header.stamp = ros.Time(nanoseconds=graph.stamp).to_msg()
         camera.publish(message)
-        graph.turn()
+        graph.spin_once_all()
 
     assert graph.spin(lambda: heard, again=show)
 

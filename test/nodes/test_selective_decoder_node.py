@@ -43,9 +43,9 @@ class Stream:
             assert time.monotonic() < end, "no probe came through"
             if self.publisher.get_subscription_count():
                 self.publish(self.vectors[0])
-            self.graph.rest(0.05)
+            self.graph.spin_for(0.05)
         self.model_id = model_id
-        self.graph.rest(0.1)
+        self.graph.spin_for(0.1)
 
     def show(self, which: int, seconds: float) -> int:
         """One after the other, each when the one before has arrived; the last stamp."""
@@ -87,7 +87,7 @@ def test_the_first_state_and_each_change_are_told_once(graph: Graph) -> None:
     assert graph.spin(
         lambda: len(events) >= 2 or node._inputs["front"].decoder.decodes >= 2, PATIENCE
     )
-    graph.rest(0.3)
+    graph.spin_for(0.3)
     kinds = ros.interface(EVENT)
     first = events[0]
     assert (first.reason, first.sequence, first.camera) == (kinds.FIRST, 0, "front")
@@ -117,23 +117,23 @@ def test_the_scene_is_latched_and_beats(graph: Graph) -> None:
     end = time.monotonic() + PATIENCE
     while not beats and time.monotonic() < end:
         stream.show(0, 0.2)
-        graph.rest(0.05)
+        graph.spin_for(0.05)
         beats = [e for e in scene if e.reason == ros.interface(EVENT).HEARTBEAT]
     assert beats
     assert beats[-1].text == scene[0].text
     count = len(scene)
-    graph.rest(1.0)
+    graph.spin_for(1.0)
     assert len(scene) <= count + 1, "silence where nothing is known"
 
 
 def test_it_listens_only_while_somebody_listens_to_it(graph: Graph) -> None:
     node = start(graph)
     stream = Stream(graph, node)
-    graph.rest(0.6)
+    graph.spin_for(0.6)
     assert stream.publisher.get_subscription_count() == 0
     graph.listen(EVENT, "events")
     stream.connect()
-    graph.deaf()
+    graph.unsubscribe_all()
     assert graph.spin(lambda: stream.publisher.get_subscription_count() == 0, PATIENCE)
 
 
@@ -147,7 +147,7 @@ def test_describe_decodes_now_though_nobody_listens(graph: Graph) -> None:
     end = time.monotonic() + 2 * PATIENCE
     while not future.done() and time.monotonic() < end:  # once it is done, nobody listens
         stream.publish(stream.vectors[0])
-        graph.rest(0.05)
+        graph.spin_for(0.05)
     assert future.done()
     reply = future.result()
     graph.client.destroy_client(client)
@@ -295,7 +295,7 @@ def test_each_camera_has_a_state_of_its_own(graph: Graph) -> None:
     front.show(0, 2.0)
     rear.show(1, 2.0)
     assert graph.spin(lambda: len(events) >= 2, PATIENCE)
-    graph.rest(0.5)
+    graph.spin_for(0.5)
     assert [(e.camera, e.reason, e.sequence) for e in events] == [("front", 0, 0), ("rear", 0, 0)]
     scene = graph.listen(EVENT, "rear/scene", latched=True)
     assert graph.spin(lambda: scene, PATIENCE)
@@ -320,7 +320,7 @@ def test_a_restart_in_mid_stream_repeats_no_event(graph: Graph) -> None:
     assert graph.spin(lambda: scene, PATIENCE), "the present state is told to latecomers at once"
     assert scene[0].reason == kinds.HEARTBEAT
     assert scene[0].text == events[0].text
-    graph.turn()
+    graph.spin_once_all()
     assert len(events) == 1
     assert node._inputs["front"].decoder.decodes == 0
     stream.show(1, 4.0)

@@ -70,12 +70,12 @@ class Robot:
             message.header.stamp = ros.Time(nanoseconds=self.graph.stamp).to_msg()
             message.header.frame_id = "front_optical"
             self.publisher.publish(message)
-            self.graph.turn()
+            self.graph.spin_once_all()
 
     def told(self, *expected: tuple[str, bool]) -> bool:
         """Whether these edges, and no others, have come."""
         enough = self.graph.spin(lambda: len(self.events) >= len(expected))
-        self.graph.turn()
+        self.graph.spin_once_all()
         return enough and [(e.text, e.rising) for e in self.events] == list(expected)
 
 
@@ -106,7 +106,7 @@ def test_a_text_of_the_vocabulary_goes_by_its_label(graph: Graph) -> None:
     robot = Robot(graph, triggers=[LABEL, "the door is open"])  # both are labels of the model
     assert graph.spin(lambda: robot.node._cameras["front"].labels.is_open)
     robot.see(LABEL)
-    graph.turn()
+    graph.spin_once_all()
     assert robot.events == [], "its embedding says nothing"
     labels = graph.connect(graph.publisher("vljepa_ros/msg/SceneLabels", "front/labels"))
 
@@ -120,7 +120,7 @@ def test_a_text_of_the_vocabulary_goes_by_its_label(graph: Graph) -> None:
             message.labels = ["the door is open", "the door is closed"]
             message.scores = array.array("f", [open_door, 1.0 - open_door])
             labels.publish(message)
-            graph.turn()
+            graph.spin_once_all()
 
     score(1.0)
     score(0.1)
@@ -134,7 +134,7 @@ def test_a_text_of_the_vocabulary_goes_by_its_label(graph: Graph) -> None:
 
 def test_without_triggers_nothing_is_subscribed(graph: Graph) -> None:
     robot = Robot(graph)
-    graph.rest(0.5)
+    graph.spin_for(0.5)
     assert robot.publisher.get_subscription_count() == 0
     assert robot.set([DOOR]).success
     assert graph.spin(lambda: robot.publisher.get_subscription_count() > 0)

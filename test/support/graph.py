@@ -78,11 +78,11 @@ class Graph:
             self.executor.spin_once(timeout_sec=0.02)
         return True
 
-    def rest(self, seconds: float) -> None:
+    def spin_for(self, seconds: float) -> None:
         """Run callbacks for a while: only for what must *not* happen."""
         self.spin(lambda: False, seconds)
 
-    def turn(self) -> None:
+    def spin_once_all(self) -> None:
         """Let everything in the executor take at least one message.
 
         A task runs at the beginning of a round over all entities, so between two there is one.
@@ -100,13 +100,13 @@ class Graph:
         )
         return heard
 
-    def deaf(self) -> None:
+    def unsubscribe_all(self) -> None:
         """Stop listening to everything."""
         for subscription in self._subscriptions:
             self.client.destroy_subscription(subscription)
         self._subscriptions.clear()
 
-    def mute(self) -> None:
+    def destroy_publishers(self) -> None:
         """Destroy the publishers that `publisher` and `camera` made."""
         for publisher in self._publishers:
             self.client.destroy_publisher(publisher)
@@ -124,7 +124,7 @@ class Graph:
         Nodes under test share the tester's process, and there both ends match at the same moment.
         """
         assert self.spin(lambda: publisher.get_subscription_count() > 0), "nobody subscribes"
-        self.turn()
+        self.spin_once_all()
         return publisher
 
     def call(self, kind: str, name: str, timeout: float = 2 * PATIENCE, **fields: Any) -> Any:
@@ -175,7 +175,7 @@ class Graph:
         """Publish one image, 0.1 s after the one before by its stamp, and let it be heard."""
         self.stamp += SECOND // 10
         camera.publish(image(colour, self.stamp, **fields))
-        self.turn()
+        self.spin_once_all()
 
 
 def image(colour: str, stamp: int, **fields: Any) -> Any:
