@@ -18,35 +18,34 @@ from vljepa_ros import ros
 from vljepa_ros.nodes.lifecycle_node import NAMESPACE
 from vljepa_ros.resources import share_dir
 
-NODES = ("camera", "decoder", "memory", "perception", "triggers")
-_CLASSES = {
-    "camera": ("camera_node", "CameraNode"),
-    "decoder": ("selective_decoder_node", "SelectiveDecoderNode"),
-    "memory": ("memory_node", "MemoryNode"),
-    "perception": ("perception_node", "PerceptionNode"),
-    "triggers": ("trigger_node", "TriggerNode"),
+# Name of a node: its module, class and parameter file.
+_TABLE = {
+    "camera": ("camera_node", "CameraNode", "camera.yaml"),
+    "decoder": ("selective_decoder_node", "SelectiveDecoderNode", "selective_decoder.yaml"),
+    "memory": ("memory_node", "MemoryNode", "memory.yaml"),
+    "perception": ("perception_node", "PerceptionNode", "perception.yaml"),
+    "triggers": ("trigger_node", "TriggerNode", "triggers.yaml"),
 }
-_FILES = (
-    "perception.yaml",
-    "selective_decoder.yaml",
-    "triggers.yaml",
-    "memory.yaml",
-    "camera.yaml",
-)
+NODES = tuple(_TABLE)
 
 
 @dataclass(frozen=True)
 class BringupConfig:
     """What to start.
 
-    source: see `config/camera.yaml`; none: no camera node, the cameras publish elsewhere.
-    model, engine: empty: as in the parameter files.
-    cameras: (name, image topic); no topic: the camera node's for the first camera, where there is
-        one, else as in the parameter files. None at all: as in the parameter files.
-    triggers: texts to watch for, as the trigger node's parameter; none: as in the parameter files.
-    nodes: of NODES.
-    namespace: the robot's; the nodes live in `vljepa` inside it.
-    params_files: read after those of the package. parameters: NAME:=VALUE, values in YAML.
+    Attributes:
+        source: See `config/camera.yaml`; none: no camera node, the cameras publish elsewhere.
+        model: Empty: as in the parameter files.
+        engine: Empty: as in the parameter files.
+        cameras: (name, image topic); no topic: the camera node's for the first camera, if there is
+            one, else as in the parameter files. None at all: as in the parameter files.
+        triggers: Texts to watch for, as the trigger node's parameter; none: as in the parameter
+            files.
+        nodes: Of NODES.
+        namespace: The robot's; the nodes live in `vljepa` inside it.
+        params_files: Read after those of the package.
+        parameters: NAME:=VALUE, values in YAML.
+        log_level: Of all nodes.
     """
 
     source: str = "demo"
@@ -74,25 +73,22 @@ def ros_arguments(config: BringupConfig) -> list[str]:
     """The configuration as `--ros-args ...`; what comes later counts more."""
     arguments = ["--ros-args"]
     folder = share_dir() / "config"
-    for file in (*(folder / name for name in _FILES), *config.params_files):
+    for file in (*(folder / file for *_, file in _TABLE.values()), *config.params_files):
         arguments += ["--params-file", str(file)]
-    values: dict[str, object] = {}
+    names = [name for name, _ in config.cameras]
+    given: dict[str, object] = {
+        "model": config.model,
+        "engine": config.engine,
+        "cameras": names,
+        "trigger_node:triggers": list(config.triggers),
+    }
+    values = {name: value for name, value in given.items() if value}
     if config.source != "none":
-        values["source"] = config.source
-    if config.model:
-        values["model"] = config.model
-    if config.engine:
-        values["engine"] = config.engine
-    if config.cameras:
-        values["cameras"] = [name for name, _ in config.cameras]
-    first = config.cameras[0][0] if config.cameras else "front"
-    if config.source != "none":
-        values[f"{first}.image_topic"] = "image"
-    for name, topic in config.cameras:
-        if topic:
-            values[f"{name}.image_topic"] = topic
-    if config.triggers:
-        values["trigger_node:triggers"] = list(config.triggers)
+        values |= {
+            "source": config.source,
+            f"{names[0] if names else 'front'}.image_topic": "image",
+        }
+    values |= {f"{name}.image_topic": topic for name, topic in config.cameras if topic}
     for name, value in values.items():
         arguments += ["-p", f"{name}:={json.dumps(value)}"]
     for parameter in config.parameters:
@@ -105,7 +101,7 @@ def make_nodes(config: BringupConfig) -> list[Any]:
     """The nodes, for one process that was initialised with `ros_arguments`."""
     made: list[Any] = []
     for name in config.started:
-        module, kind = _CLASSES[name]
+        module, kind, _ = _TABLE[name]
         node = getattr(import_module(f"vljepa_ros.nodes.{module}"), kind)()
         made.append(node)
         if hasattr(node, "autostart"):
@@ -124,7 +120,7 @@ def commands(config: BringupConfig) -> dict[str, Sequence[str]]:
         name: [
             sys.executable,
             "-m",
-            f"vljepa_ros.nodes.{_CLASSES[name][0]}",
+            f"vljepa_ros.nodes.{_TABLE[name][0]}",
             *ros_arguments(config),
         ]
         for name in config.started

@@ -12,7 +12,8 @@ from typing import Any
 from vljepa_ros import ros
 from vljepa_ros.models.config import ModelConfig
 from vljepa_ros.nodes.diagnostics import OK, WARN, Part
-from vljepa_ros.nodes.parameters import ParameterGroup, live, read_only
+from vljepa_ros.nodes.lifecycle_node import LifecycleNode
+from vljepa_ros.nodes.parameters import live, read_only
 from vljepa_ros.nodes.topics import IMAGES, Endpoints, age_of, to_nanoseconds
 from vljepa_ros.perception.frames import ROTATIONS, FrameDecoder, FrameError, image_to_rgb
 from vljepa_ros.perception.pipeline import CameraFeed
@@ -37,17 +38,14 @@ class CameraParameters:
     max_rate: float = live(0.0, "Clips a second at most; 0: as the node's max_rate.", 0.0, 1000.0)
 
 
-class CameraInput:
+class CameraInput(Endpoints):
     """Subscribes to the images of one camera from `start` to `stop`.
 
     Args:
-        node: A ROS node.
+        node: Has the parameters of the camera, and `max_rate`, `image_timeout` and `always_on`.
         name: Of the camera.
-        parameters: Of the camera.
         model: The images become clips of this model.
-        subscriptions: What somebody subscribes to at present, see `CameraFeed`.
-        on_image: Called for each image.
-        node_rate: The node's own max_rate, used if the camera has none.
+        subscriptions: Given the camera, what somebody subscribes to; see `CameraFeed`.
 
     Attributes:
         feed: What the pipeline takes clips from.
@@ -55,20 +53,15 @@ class CameraInput:
 
     def __init__(
         self,
-        node: Any,
+        node: LifecycleNode[Any],
         name: str,
-        parameters: ParameterGroup[CameraParameters],
         model: ModelConfig,
-        subscriptions: Callable[[], frozenset[str]],
-        on_image: Callable[[], None],
-        node_rate: float,
+        subscriptions: Callable[[str], frozenset[str]],
     ) -> None:
-        self._node = node
+        super().__init__(node, self._on_mismatch)
         self._name = name
-        self._parameters = parameters
+        self._parameters = node.camera_parameters[name]
         self._subscriptions = subscriptions
-        self._on_image = on_image
-        self._endpoints = Endpoints(node, self._on_mismatch)
         self._started = time.monotonic()
         self._arrived: float | None = None
         self._age = 0.0
@@ -77,18 +70,18 @@ class CameraInput:
         self._format: tuple[Any, ...] = ()
         self._broken = 0
         self._warned = -WARN_INTERVAL_S
-        rotate = parameters.value.rotate
-        self._decoder = FrameDecoder(model.input_size, rotate, model.preprocessing)
+        settings = self._parameters.value
+        self._decoder = FrameDecoder(model.input_size, settings.rotate, model.preprocessing)
         ring: ClipRing[Any] = ClipRing(model.clip_frames, model.frame_interval, self._decoder)
         self._fastest = 1.0 / model.period if model.period else math.inf
-        self.feed = CameraFeed(name, ring, self._rate(node_rate))
+        self.feed = CameraFeed(name, ring, self._rate())
 
     def start(self) -> None:
         """Subscribe."""
         settings = self._parameters.value
         self._started, self._arrived = time.monotonic(), None
         self._mismatch, self._format = "", ()
-        self._endpoints.subscribe(
+        self.subscribe(
             TYPES[settings.transport],
             settings.image_topic,
             self._receive,
@@ -98,29 +91,29 @@ class CameraInput:
 
     def stop(self) -> None:
         """Unsubscribe and forget the images."""
-        self._endpoints.close()
+        self.close()
         self.feed.forget()
 
-    def apply(self, node_rate: float) -> None:
+    def apply(self) -> None:
         """Take over parameters that have changed."""
         rotate = self._parameters.value.rotate
-        self.feed.max_rate = self._rate(node_rate)
+        self.feed.max_rate = self._rate()
         if rotate != self._decoder.rotate:
             self._decoder.rotate = rotate
             self.feed.forget()
 
-    def watch(self, timeout: float) -> None:
+    def watch(self) -> None:
         """Warn of images that are missing or broken; call it about once a second."""
         self._warn_of_broken()
         silence, now = self._silence(), time.monotonic()
-        silent = self._endpoints.is_open and silence >= timeout
+        silent = self.is_open and silence >= self._node.settings.image_timeout
         if silent and now - self._warned >= WARN_INTERVAL_S:
             self._warned = now  # a throttle of the logger would be shared by all cameras
             self._node.get_logger().warning(
                 f"camera '{self._name}': {self._no_image(silence)}; {self._existing_topics()}"
             )
 
-    def part(self, timeout: float) -> Part:
+    def part(self) -> Part:
         """State of this camera for the diagnostics."""
         counts = self.feed.ring.counts
         silence = self._silence()
@@ -136,9 +129,9 @@ class CameraInput:
             "last_error": self._unusable or counts.error,
         }
         unusable = self._unusable or counts.failing
-        if not self._endpoints.is_open:
+        if not self.is_open:
             trouble = "not active"
-        elif silence >= timeout:
+        elif silence >= self._node.settings.image_timeout:
             trouble = self._no_image(silence)
         elif unusable:
             trouble = f"no usable image: {unusable}"
@@ -165,9 +158,9 @@ class CameraInput:
                 f"camera '{self._name}': {self._stale_stamps()}", throttle_duration_sec=60.0
             )
         self._try_format(message)
-        self.feed.subscriptions = self._subscriptions()
+        self.feed.subscriptions = self._subscriptions(self._name)
         self.feed.ring.push(stamp, message, message.header.frame_id, self._arrived)
-        self._on_image()
+        self._node.worker.wake()
 
     def _try_format(self, message: Any) -> None:
         """Decode the first image of each format at once: without a subscriber none would be."""
@@ -194,9 +187,10 @@ class CameraInput:
                 f"used, the last one because: {counts.error}"
             )
 
-    def _rate(self, node_rate: float) -> float:
+    def _rate(self) -> float:
         """The camera's own, else the node's; at most what the model folder's `period` allows."""
-        return min(self._parameters.value.max_rate or node_rate, self._fastest)
+        own, shared = self._parameters.value.max_rate, self._node.settings.max_rate
+        return float(min(own or shared, self._fastest))
 
     def _silence(self) -> float:
         return time.monotonic() - (self._started if self._arrived is None else self._arrived)

@@ -17,7 +17,7 @@ from vljepa_ros.nodes.camera_input import TYPES
 from vljepa_ros.nodes.diagnostics import ERROR, OK, Diagnostics, Part
 from vljepa_ros.nodes.lifecycle_node import NAMESPACE, run_node
 from vljepa_ros.nodes.parameters import NodeParameters, ParameterGroup, live, read_only
-from vljepa_ros.nodes.topics import IMAGES_OUT, Endpoints, to_stamp
+from vljepa_ros.nodes.topics import IMAGES_OUT, Endpoints, image_message, to_stamp
 from vljepa_ros.perception.image_source import ImageSource, Shot, SourceError, open_source
 
 
@@ -49,9 +49,6 @@ class CameraNode(ros.Node):
         super().__init__("camera_node", **{"namespace": NAMESPACE, **options})
         self._main = ParameterGroup(self, CameraNodeParameters)
         self._table = NodeParameters(self, [self._main], apply=self._set_pace)
-        self._image = ros.interface(TYPES["raw"])
-        self._jpeg = ros.interface(TYPES["compressed"])
-        self._fact = ros.interface("vljepa_ros/msg/GroundTruth")
         transport, publisher = self._main.value.transport, Endpoints(self).publisher
         topic = "image/compressed" if transport == "compressed" else "image"
         self._images = publisher(TYPES[transport], topic, IMAGES_OUT)
@@ -134,19 +131,11 @@ class CameraNode(ros.Node):
             )
         if settings.transport == "compressed":
             _, coded = cv2.imencode(".jpg", np.ascontiguousarray(bgr))
-            return self._jpeg(
+            return ros.interface(TYPES["compressed"])(
                 header=header, format="bgr8; jpeg compressed bgr8", data=coded.tobytes()
             )
         pixels = bgr if settings.encoding == "bgr8" else bgr[..., ::-1]
-        return self._image(
-            header=header,
-            height=height,
-            width=width,
-            encoding=settings.encoding,
-            is_bigendian=0,
-            step=3 * width,
-            data=np.ascontiguousarray(pixels).tobytes(),
-        )
+        return image_message(header, pixels, settings.encoding)
 
     def _as_fact(self, truth: dict[str, Any], header: Any, stamp: int) -> Any:
         """The truth at an image; how long ago the event began follows the pace of the playing."""
@@ -154,7 +143,7 @@ class CameraNode(ros.Node):
         age = max(0.0, float(truth["stamp"]) - float(truth.get("event_start", truth["stamp"])))
         begin = stamp - round(age * self._source.rate / self._rate * 1e9)
         state = truth.get("state", {})
-        return self._fact(
+        return ros.interface("vljepa_ros/msg/GroundTruth")(
             header=header,
             event=str(truth.get("event", "")),
             object=str(truth.get("object") or ""),

@@ -11,14 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.models.config import ModelConfig
 from vljepa_ros.nodes.diagnostics import OK, WARN, Part
 from vljepa_ros.nodes.embedding_subscription import EmbeddingSubscription, Inbox
-from vljepa_ros.perception.change.anchor_drift import AnchorDrift
+from vljepa_ros.nodes.lifecycle_node import LifecycleNode
+from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
+from vljepa_ros.perception.change.change_prior import TurnGuard, TurnGuardConfig
 from vljepa_ros.perception.decoder_state import CameraState, StateFile
 from vljepa_ros.perception.selective_decoder import SelectiveDecoder
 
 AUTO_STATE = "auto"
+MAX_GAP_S = 30.0  # a camera at the lowest max_rate is not a broken stream
+TURN_TAIL_S = 1.0  # in addition to the clip, for which a turn is felt: the smoothing comes back
 FRESH_EMBEDDING_S = 1.0  # age up to which an embedding stands for the present
 _INBOX_SIZE = 64  # embeddings; a worker that is later than that, 13 s at 5 Hz, will not catch up
 
@@ -27,12 +32,9 @@ class DecoderCamera:
     """One camera: keeps the embeddings that the worker has not yet taken, and its decoder.
 
     Args:
-        node: A ROS node.
+        node: Has the parameters of the decoder.
         camera: Its name.
-        model_id: Embeddings of another model are refused.
-        detector: Says when the state has changed.
-        decoder: Turns embeddings into text, with this detector.
-        on_embedding: Called for each embedding that is kept.
+        engine: Decodes; embeddings of another model are refused.
 
     Attributes:
         newest: The newest message.
@@ -41,24 +43,26 @@ class DecoderCamera:
         topic: Its subscription.
     """
 
-    def __init__(
-        self,
-        node: Any,
-        camera: str,
-        model_id: str,
-        detector: AnchorDrift,
-        decoder: SelectiveDecoder,
-        on_embedding: Callable[[], None],
-    ) -> None:
-        self.detector = detector
-        self.decoder = decoder
+    def __init__(self, node: LifecycleNode[Any], camera: str, engine: Engine) -> None:
+        self._node = node
+        self._span = engine.config.frame_interval * (engine.config.clip_frames - 1)
+        self.guard = TurnGuard(self._guarding())
+        self.detector = AnchorDrift(self._detection(), self.guard)
+        self.decoder = SelectiveDecoder(self.detector, engine.generate, node.settings.heartbeat)
         self.newest: Any = None
         self.query = ""
         self.seen = 0.0
-        self.topic = EmbeddingSubscription(node, camera, self._keep, model_id, "this node decodes")
-        self._on_embedding = on_embedding
+        self.topic = EmbeddingSubscription(
+            node, camera, self._keep, engine.config.model_id, "this node decodes"
+        )
         self._inbox: Inbox[Any] = Inbox(_INBOX_SIZE)
         self._arrived = 0.0
+
+    def apply(self) -> None:
+        """Take over parameters that have changed."""
+        self.detector.configure(self._detection())
+        self.guard.config = self._guarding()
+        self.decoder.heartbeat = self._node.settings.heartbeat
 
     @property
     def fresh(self) -> bool:
@@ -79,7 +83,7 @@ class DecoderCamera:
             "decodes": self.decoder.decodes,
             "drift": self.detector.drift,
             "threshold": self.detector.threshold,
-            "listening": self.topic.listening,
+            "listening": self.topic.is_open,
             "text": self.decoder.last.text if self.decoder.last else "",
         }
         return self.topic.part(values, (OK, "nobody listens"))
@@ -88,7 +92,24 @@ class DecoderCamera:
         self.topic.trouble = ""
         self.newest, self._arrived, self.seen = message, time.monotonic(), time.time()
         self._inbox.put(message)
-        self._on_embedding()
+        self._node.worker.wake()
+
+    def _guarding(self) -> TurnGuardConfig:
+        p = self._node.settings
+        return TurnGuardConfig(p.turn_rate, p.turn_factor, self._span + TURN_TAIL_S)
+
+    def _detection(self) -> AnchorDriftConfig:
+        p = self._node.settings
+        return AnchorDriftConfig(
+            threshold=p.threshold,
+            release=p.release,
+            smoothing=p.smoothing,
+            settle=p.settle,
+            min_gap=p.min_gap,
+            sensitivity=p.sensitivity,
+            clip=self._span,
+            max_gap=MAX_GAP_S,
+        )
 
 
 class StateKeeper:

@@ -14,7 +14,7 @@ from vljepa_ros.perception.selective_decoder import SceneUpdate
 _EVENT = "vljepa_ros/msg/SceneEvent"
 
 
-class DecoderTopics:
+class DecoderTopics(Endpoints):
     """Publishers from creation until `close`; usable from any thread.
 
     Args:
@@ -27,19 +27,13 @@ class DecoderTopics:
     def __init__(
         self, node: Any, cameras: Sequence[str], model_id: str, on_mismatch: Callable[[str], None]
     ) -> None:
-        self._node = node
+        super().__init__(node, on_mismatch)
         self._model_id = model_id
         self._kind = ros.interface(_EVENT)
-        self._endpoints = Endpoints(node, on_mismatch)
-        self._events = self._endpoints.publisher(_EVENT, "events")
+        self._events = self.publisher(_EVENT, "events")
         self._scenes = {
-            camera: self._endpoints.publisher(_EVENT, f"{camera}/scene", LATCHED)
-            for camera in cameras
+            camera: self.publisher(_EVENT, f"{camera}/scene", LATCHED) for camera in cameras
         }
-
-    def close(self) -> None:
-        """Destroy the publishers."""
-        self._endpoints.close()
 
     def has_subscribers(self, camera: str) -> bool:
         """Whether somebody subscribes to events or to this camera's state."""

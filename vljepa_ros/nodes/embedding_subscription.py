@@ -41,7 +41,7 @@ class Inbox(Generic[T]):
             return self._items.popleft() if self._items else None
 
 
-class EmbeddingSubscription:
+class EmbeddingSubscription(Endpoints):
     """The topic `<camera>/embeddings`, subscribed to while `listen(True)`.
 
     Args:
@@ -65,29 +65,23 @@ class EmbeddingSubscription:
         model_id: str = "",
         purpose: str = "",
     ) -> None:
+        super().__init__(node, self.warn)
         self.camera = camera
         self.received = 0
         self.arrived = 0.0
         self.trouble = ""
-        self._node = node
         self._on_embedding = on_embedding
         self._model_id = model_id
         self._purpose = purpose
         self._topic = f"{camera}/embeddings"
-        self._endpoints = Endpoints(node, self.warn)
-
-    @property
-    def listening(self) -> bool:
-        """Whether it is subscribed."""
-        return self._endpoints.is_open
 
     def listen(self, on: bool) -> None:
         """Subscribe or unsubscribe."""
         if not on:
-            self._endpoints.close()
-        elif not self.listening:
+            self.close()
+        elif not self.is_open:
             self.arrived = time.monotonic()
-            self._endpoints.subscribe("vljepa_ros/msg/Embedding", self._topic, self._receive)
+            self.subscribe("vljepa_ros/msg/Embedding", self._topic, self._receive)
 
     def warn(self, text: str) -> None:
         """Report trouble in the log and in the diagnostics."""
@@ -109,7 +103,7 @@ class EmbeddingSubscription:
         topic = self._node.resolve_topic_name(self._topic)
         if self.trouble:
             return Part(name, ERROR, self.trouble, values)
-        if not self.listening:
+        if not self.is_open:
             return Part(name, *idle, values)
         if timeout is not None and silence > timeout:
             return Part(name, WARN, f"no embedding on '{topic}' for {silence:.0f} s", values)

@@ -53,6 +53,8 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
     """What it opens, as diagnostics name it: the model, the memory."""
     known: ClassVar[tuple[type[Exception], ...]] = (QueueFullError, DeadlineError)
     """Exceptions whose text is an answer to the user as it is."""
+    camera_kind: ClassVar[Any] = None
+    """Dataclass of the parameters of each camera, if there are any."""
 
     def __init__(self, name: str, kind: type[P], **options: Any) -> None:
         super().__init__(name, **{"namespace": NAMESPACE, **options})
@@ -62,7 +64,6 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
         self.why = ""
         self.failures = 0
         self.main = ParameterGroup(self, kind)
-        self.groups: list[ParameterGroup[Any]] = [self.main]
         names = self.settings.cameras
         bad = [name for name in names if not _CAMERA.fullmatch(name)]
         if bad or not names or len(set(names)) < len(names):
@@ -71,8 +72,12 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
                 "letter first, then letters, digits and _"
             )
         self.cameras = tuple(dict.fromkeys(name for name in names if name not in bad))
-        self.declare_more()
-        self.table = NodeParameters(self, self.groups, self.check_parameters, self.apply)
+        self.camera_parameters: dict[str, ParameterGroup[Any]] = {
+            name: ParameterGroup(self, self.camera_kind, f"{name}.")
+            for name in (self.cameras if self.camera_kind else ())
+        }
+        groups = [self.main, *self.camera_parameters.values()]
+        self.table = NodeParameters(self, groups, self.check_parameters, self.apply)
         self._waiting_services = ros.ReentrantCallbackGroup()
         self._expiry = self.create_timer(0.1, self._expire, clock=ros.steady_clock())
         self.diagnostics = Diagnostics(self, self._all_parts)
@@ -81,9 +86,6 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
     def settings(self) -> P:
         """The parameters, as they are now."""
         return self.main.value
-
-    def declare_more(self) -> None:
-        """Declare further parameters by appending to `groups`."""
 
     def check_parameters(self, value: Any) -> None:
         """Raise ValueError for a dataclass of parameters that cannot be used."""
@@ -104,15 +106,12 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
 
     def start(self) -> None:
         """Activate."""
-        raise NotImplementedError
 
     def stop(self) -> None:
         """Deactivate."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Free what `open` made; the worker has ended."""
-        raise NotImplementedError
 
     def parts(self) -> Sequence[Part]:
         """State of an opened node for the diagnostics."""

@@ -15,11 +15,12 @@ from vljepa_ros.models.config import ModelConfig
 from vljepa_ros.nodes.camera_input import TYPES
 from vljepa_ros.nodes.diagnostics import WARN, Part
 from vljepa_ros.nodes.embedding_subscription import EmbeddingSubscription, Inbox
+from vljepa_ros.nodes.lifecycle_node import LifecycleNode
 from vljepa_ros.nodes.parameters import read_only
 from vljepa_ros.nodes.topics import IMAGES, Endpoints, to_nanoseconds
 from vljepa_ros.perception.frames import FrameDecoder
 from vljepa_ros.perception.memory.row import Pose, Row, clip_to_jpeg
-from vljepa_ros.perception.memory.segments import SegmentRecorder
+from vljepa_ros.perception.memory.segments import RecorderSettings, SegmentRecorder
 from vljepa_ros.perception.ring import ClipRing
 
 _INBOX_SIZE = 256  # messages; a disk that is slow for 50 s at 5 Hz loses nothing
@@ -42,34 +43,24 @@ class MemoryInput:
     """From `start` to `stop` it collects messages; the worker takes the rows they make.
 
     Args:
-        node: A ROS node.
+        node: Has the parameters of the camera, and `thumbnail`, `sample_interval` and
+            `longest_segment`.
         camera: Its name.
         model: Whose embeddings are kept.
-        settings: Of the camera.
-        recorder: Makes rows of embeddings and events.
-        thumbnail: Side of a thumbnail's images, pixels.
-        on_message: Called for each message.
 
     Attributes:
+        recorder: Makes rows of embeddings and events.
         pose: Returns the robot's present pose; replaced by the node if poses are kept.
     """
 
-    def __init__(
-        self,
-        node: Any,
-        camera: str,
-        model: ModelConfig,
-        settings: MemoryCameraParameters,
-        recorder: SegmentRecorder,
-        thumbnail: int,
-        on_message: Callable[[], None],
-    ) -> None:
-        self.recorder = recorder
-        self.pose: Callable[[], Pose | None] = lambda: None
+    def __init__(self, node: LifecycleNode[Any], camera: str, model: ModelConfig) -> None:
+        self._node = node
         self._model = model
-        self._settings = settings
-        self._thumbnail = thumbnail
-        self._on_message = on_message
+        self._settings = node.camera_parameters[camera].value
+        self._thumbnail = node.settings.thumbnail
+        self.recorder = SegmentRecorder(camera, RecorderSettings())
+        self.apply()
+        self.pose: Callable[[], Pose | None] = lambda: None
         self._inbox: Inbox[Callable[[], list[Row]]] = Inbox(_INBOX_SIZE)
         self._topic = EmbeddingSubscription(
             node, camera, self._on_embedding, model.model_id, "this memory keeps"
@@ -77,6 +68,11 @@ class MemoryInput:
         self._images = Endpoints(node, self._topic.warn)
         self._ring: ClipRing[Any] | None = None
         self._events = self._unusable = 0
+
+    def apply(self) -> None:
+        """Take over parameters that have changed."""
+        p = self._node.settings
+        self.recorder.settings = RecorderSettings(p.sample_interval, p.longest_segment)
 
     def start(self) -> None:
         """Subscribe."""
@@ -150,4 +146,4 @@ class MemoryInput:
 
     def _put(self, work: Callable[[], list[Row]]) -> None:
         self._inbox.put(work)
-        self._on_message()
+        self._node.worker.wake()

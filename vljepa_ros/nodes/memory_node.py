@@ -7,7 +7,7 @@ import sys
 import threading
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
@@ -18,14 +18,13 @@ from vljepa_ros.models.folder import load_config
 from vljepa_ros.nodes.diagnostics import ERROR, OK, WARN, Part
 from vljepa_ros.nodes.lifecycle_node import LifecycleNode, LifecycleParameters, run_node
 from vljepa_ros.nodes.memory_input import MemoryCameraParameters, MemoryInput
-from vljepa_ros.nodes.parameters import ParameterGroup, live, read_only
+from vljepa_ros.nodes.parameters import live, read_only
 from vljepa_ros.nodes.pose_input import POSE_TYPES, TF, PoseInput, TfPoseInput, pose_interface
 from vljepa_ros.nodes.text_encoder_client import TextEncoderClient, TextEncoderError
 from vljepa_ros.nodes.topics import Endpoints, to_nanoseconds, to_stamp
 from vljepa_ros.perception.memory.episodic import EpisodicMemory, MemorySettings
 from vljepa_ros.perception.memory.row import Pose
 from vljepa_ros.perception.memory.search import Moment, MomentQuery, check_query
-from vljepa_ros.perception.memory.segments import RecorderSettings, SegmentRecorder
 from vljepa_ros.perception.memory.store import MemoryStoreError, QueryError
 from vljepa_ros.perception.memory.upkeep import Retention
 from vljepa_ros.perception.worker import Request
@@ -79,6 +78,7 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
 
     subject = "memory"
     known = (*LifecycleNode.known, MemoryStoreError, ModelError, QueryError, TextEncoderError)
+    camera_kind = MemoryCameraParameters
     memory: EpisodicMemory
     _model: ModelConfig
     _texts: TextEncoderClient
@@ -88,22 +88,14 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
         self._inputs: dict[str, MemoryInput] = {}
         self._taking = threading.Lock()
         self._pose: PoseInput | TfPoseInput | None = None
-        self._camera_parameters: dict[str, ParameterGroup[MemoryCameraParameters]] = {}
         super().__init__("memory_node", MemoryParameters, **options)
         self._event_topic = Endpoints(self, self.warn)
         self.serve("FindMoments", "find_moments", self._find_moments)
 
-    def declare_more(self) -> None:
-        """Declare the parameters of each camera."""
-        for name in self.cameras:
-            group = ParameterGroup(self, MemoryCameraParameters, f"{name}.")
-            self._camera_parameters[name] = group
-            self.groups.append(group)
-
     def apply(self) -> None:
         """Take over parameters that have changed."""
         for camera in self._inputs.values():
-            camera.recorder.settings = self._recording()
+            camera.apply()
         if self.opened:
             self.memory.retention = self._retention()
 
@@ -130,24 +122,17 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
         )
         self._model, self.memory = model, EpisodicMemory(settings, self._on_problem)
         self._texts = TextEncoderClient(self)
-        self._inputs = {
-            name: MemoryInput(
-                self,
-                name,
-                model,
-                self._camera_parameters[name].value,
-                SegmentRecorder(name, self._recording()),
-                p.thumbnail,
-                self.worker.wake,
-            )
-            for name in self.cameras
-        }
+        self._inputs = {name: MemoryInput(self, name, model) for name in self.cameras}
         return self._remember_received
 
     def ready(self) -> None:
         """Look whether the store can be used."""
         memory = self.memory
-        self.worker.submit(Request(lambda _: memory.check(), self._on_checked, 60.0))
+        self.worker.submit(
+            Request(
+                lambda _: memory.check(), lambda _, error: self._on_problem(str(error or "")), 60.0
+            )
+        )
 
     def start(self) -> None:
         """Begin to remember."""
@@ -239,20 +224,11 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
         moments = await self.run_in_worker(lambda _: memory.find(query, vector, model.calibration))
         fill_reply(response, moments)
 
-    def _recording(self) -> RecorderSettings:
-        p = self.settings
-        return replace(
-            RecorderSettings(), sample_interval=p.sample_interval, longest=p.longest_segment
-        )
-
     def _retention(self) -> Retention:
         p = self.settings
         return Retention(
             p.max_age_hours * 3600.0, p.max_sample_age_hours * 3600.0, p.max_megabytes * 1_000_000
         )
-
-    def _on_checked(self, result: None, error: Exception | None) -> None:
-        self._on_problem("" if error is None else str(error))
 
     def _on_problem(self, problem: str) -> None:
         """In one of the memory's threads: it began to fail, or works again."""

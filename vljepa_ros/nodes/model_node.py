@@ -56,7 +56,6 @@ class ModelNode(LifecycleNode[M]):
 
     def free(self) -> None:
         """Clean up what `prepare` made; the worker has ended."""
-        raise NotImplementedError
 
     def open(self) -> Callable[[], float | None]:
         """Load the model."""

@@ -12,7 +12,7 @@ from vljepa_ros.nodes.camera_input import TYPES
 from vljepa_ros.nodes.diagnostics import OK, WARN, Diagnostics, Part
 from vljepa_ros.nodes.lifecycle_node import NAMESPACE, run_node
 from vljepa_ros.nodes.parameters import NodeParameters, ParameterGroup, live, read_only
-from vljepa_ros.nodes.topics import IMAGES, IMAGES_OUT, LATCHED, Endpoints
+from vljepa_ros.nodes.topics import IMAGES, IMAGES_OUT, LATCHED, Endpoints, image_message
 from vljepa_ros.perception.frames import FrameError, image_to_rgb
 from vljepa_ros.perception.overlay import draw_overlay
 
@@ -36,7 +36,6 @@ class OverlayNode(ros.Node):
         super().__init__("overlay_node", **{"namespace": NAMESPACE, **options})
         self._main = ParameterGroup(self, OverlayParameters)
         self._table = NodeParameters(self, [self._main])
-        self._image = ros.interface(TYPES["raw"])
         topic = f"{self._main.value.camera}/overlay"
         self._pictures = Endpoints(self).publisher(TYPES["raw"], topic, IMAGES_OUT)
         self._inputs = Endpoints(self)
@@ -73,19 +72,8 @@ class OverlayNode(ros.Node):
             return
         self._trouble = ""
         drawn = draw_overlay(rgb, self._text, self._labels[: self._main.value.labels])
-        height, width = drawn.shape[:2]
         self._drawn += 1
-        self._pictures.publish(
-            self._image(
-                header=message.header,
-                height=height,
-                width=width,
-                encoding="rgb8",
-                is_bigendian=0,
-                step=3 * width,
-                data=drawn.tobytes(),
-            )
-        )
+        self._pictures.publish(image_message(message.header, drawn))
 
     def _parts(self) -> list[Part]:
         watched = self._inputs.is_open

@@ -15,7 +15,7 @@ from vljepa_ros.nodes.camera_input import CameraInput, CameraParameters
 from vljepa_ros.nodes.diagnostics import OK, Part
 from vljepa_ros.nodes.lifecycle_node import run_node
 from vljepa_ros.nodes.model_node import ModelNode, ModelParameters
-from vljepa_ros.nodes.parameters import ParameterGroup, live
+from vljepa_ros.nodes.parameters import live
 from vljepa_ros.nodes.perception_services import OWN_VOCABULARY, PerceptionServices
 from vljepa_ros.nodes.perception_topics import PerceptionTopics
 from vljepa_ros.perception.pipeline import EMBEDDINGS, LABELS, Pipeline
@@ -44,23 +44,16 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
     """See `doc/architecture.md`, the flow of a frame. Options go to the ROS node."""
 
     model_parts = frozenset({"vision", "predictor", "text"})
+    camera_kind = CameraParameters
     pipeline: Pipeline
     _topics: PerceptionTopics
 
     def __init__(self, **options: Any) -> None:
-        self._camera_parameters: dict[str, ParameterGroup[CameraParameters]] = {}
         self._inputs: list[CameraInput] = []
         self._mismatch = ""
         super().__init__("perception_node", PerceptionParameters, **options)
         self.requests = PerceptionServices(self)
         self._watchdog = self.create_timer(1.0, self._watch, clock=ros.steady_clock())
-
-    def declare_more(self) -> None:
-        """Declare the parameters of each camera."""
-        for camera in self.cameras:
-            group = ParameterGroup(self, CameraParameters, f"{camera}.")
-            self._camera_parameters[camera] = group
-            self.groups.append(group)
 
     def check_parameters(self, value: Any) -> None:
         """Refuse labels that are not a vocabulary."""
@@ -71,7 +64,7 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
         """Take over parameters that have changed."""
         if self.engine is not None:
             for camera in self._inputs:
-                camera.apply(self.settings.max_rate)
+                camera.apply()
             self.requests.use_labels(self.settings.labels)
             self.worker.wake()
 
@@ -87,15 +80,7 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
             )
         self._topics = PerceptionTopics(self, self.cameras, engine, self._on_mismatch)
         self._inputs = [
-            CameraInput(
-                self,
-                camera,
-                self._camera_parameters[camera],
-                engine.config,
-                partial(self._wanted_results, camera),
-                self.worker.wake,
-                self.settings.max_rate,
-            )
+            CameraInput(self, camera, engine.config, self._wanted_results)
             for camera in self.cameras
         ]
         feeds = [camera.feed for camera in self._inputs]
@@ -127,19 +112,18 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
 
     def parts(self) -> Sequence[Part]:
         """Model, cameras and stages for the diagnostics."""
-        timeout, labels = self.settings.image_timeout, self.pipeline.labels
         values: dict[str, object] = {
             "clips": self.pipeline.clips,
             "vocabulary_version": self.requests.version,
             "labels": self.requests.vocabulary.size,
-            "vocabulary_pending": labels.pending,
+            "vocabulary_pending": self.pipeline.labels.pending,
             "qos": self._mismatch,
         }
         for stage, (median, p99) in self.pipeline.stages.milliseconds().items():
             values[f"stage_ms.{stage}.median"] = median
             values[f"stage_ms.{stage}.p99"] = p99
         pipeline = Part("pipeline", OK, f"{self.pipeline.clips} clips", values)
-        return [*super().parts(), *(camera.part(timeout) for camera in self._inputs), pipeline]
+        return [*super().parts(), *(camera.part() for camera in self._inputs), pipeline]
 
     def _wanted_results(self, camera: str) -> frozenset[str]:
         if self.settings.always_on:
@@ -153,7 +137,7 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
 
     def _watch(self) -> None:
         for camera in self._inputs:
-            camera.watch(self.settings.image_timeout)
+            camera.watch()
 
     def _on_mismatch(self, text: str) -> None:
         self._mismatch = text

@@ -19,7 +19,7 @@ _KINDS = {
 }
 
 
-class PerceptionTopics:
+class PerceptionTopics(Endpoints):
     """Publishers from creation until `close`; `publish` may be called from the worker's thread.
 
     Args:
@@ -32,23 +32,19 @@ class PerceptionTopics:
     def __init__(
         self, node: Any, cameras: Sequence[str], engine: Engine, on_mismatch: Callable[[str], None]
     ) -> None:
-        self._node = node
+        super().__init__(node, on_mismatch)
         self._engine = engine
-        self._endpoints = Endpoints(node, on_mismatch)
-        kinds = {name: ros.find_interface(kind) for name, kind in _KINDS.items()}
-        self._messages: dict[str, Any] = {name: kind for name, kind in kinds.items() if kind}
+        found = {name: ros.find_interface(kind) for name, kind in _KINDS.items()}
+        self._messages: dict[str, Any] = {name: kind for name, kind in found.items() if kind}
         self._result: Any = ros.find_interface("vision_msgs/msg/ObjectHypothesis")
-        publisher = self._endpoints.publisher
         self._publishers = {
-            camera: {name: publisher(_KINDS[name], f"{camera}/{name}") for name in self._messages}
+            camera: {
+                name: self.publisher(_KINDS[name], f"{camera}/{name}") for name in self._messages
+            }
             for camera in cameras
         }
-        self._vocabulary = publisher("vljepa_ros/msg/Vocabulary", "vocabulary", LATCHED)
-        self._info = publisher("vljepa_ros/msg/ModelInfo", "model_info", LATCHED)
-
-    def close(self) -> None:
-        """Destroy the publishers."""
-        self._endpoints.close()
+        self._vocabulary = self.publisher("vljepa_ros/msg/Vocabulary", "vocabulary", LATCHED)
+        self._info = self.publisher("vljepa_ros/msg/ModelInfo", "model_info", LATCHED)
 
     def subscriptions(self, camera: str) -> frozenset[str]:
         """Which of a camera's results somebody subscribes to: EMBEDDINGS, LABELS."""

@@ -32,22 +32,18 @@ def pose_interface(kind: str) -> str:
     return _TF_TYPE if kind == TF else POSE_TYPES[kind]
 
 
-class PoseInput:
+class PoseInput(Endpoints):
     """Subscribes until `close`; best effort, so that every publisher fits."""
 
     def __init__(self, node: Any, topic: str, kind: str) -> None:
+        super().__init__(node)
         self._pose: Pose | None = None
         self._arrived = 0.0
-        self._endpoints = Endpoints(node)
-        self._endpoints.subscribe(POSE_TYPES[kind], topic, self._on_pose, IMAGES)
+        self.subscribe(POSE_TYPES[kind], topic, self._on_pose, IMAGES)
 
     def newest(self) -> Pose | None:
         """The newest pose; None if none came lately."""
         return self._pose if time.monotonic() - self._arrived < FRESH_POSE_S else None
-
-    def close(self) -> None:
-        """Unsubscribe."""
-        self._endpoints.close()
 
     def _on_pose(self, message: Any) -> None:
         pose = message.pose if hasattr(message.pose, "position") else message.pose.pose
@@ -59,7 +55,7 @@ class PoseInput:
         self._arrived = time.monotonic()
 
 
-class TfPoseInput:
+class TfPoseInput(Endpoints):
     """Listens to /tf and /tf_static until `close`.
 
     Args:
@@ -69,11 +65,11 @@ class TfPoseInput:
     """
 
     def __init__(self, node: Any, frame: str, base: str) -> None:
+        super().__init__(node)
         self._frame, self._base = frame, base
         self._tree = TransformTree()
-        self._endpoints = Endpoints(node)
-        self._endpoints.subscribe(_TF_TYPE, "/tf", self._on_tf, _DYNAMIC)
-        self._endpoints.subscribe(_TF_TYPE, "/tf_static", self._on_static, _STATIC)
+        self.subscribe(_TF_TYPE, "/tf", self._on_tf, _DYNAMIC)
+        self.subscribe(_TF_TYPE, "/tf_static", self._on_static, _STATIC)
 
     def newest(self) -> Pose | None:
         """The newest pose; None if the frames are not connected, or a transform between them has
@@ -82,10 +78,6 @@ class TfPoseInput:
         if found is None or time.monotonic() - found[1] > FRESH_POSE_S:
             return None
         return Pose(found[0].translation, found[0].rotation, self._frame)
-
-    def close(self) -> None:
-        """Unsubscribe."""
-        self._endpoints.close()
 
     def _on_tf(self, message: Any) -> None:
         self._put(message, time.monotonic())

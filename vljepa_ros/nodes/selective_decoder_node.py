@@ -10,7 +10,7 @@ from typing import Any
 
 from vljepa_ros import ros
 from vljepa_ros.engines.protocol import Engine
-from vljepa_ros.models.config import ModelConfig, ModelError
+from vljepa_ros.models.config import ModelError
 from vljepa_ros.nodes.decoder_camera import AUTO_STATE, DecoderCamera, StateKeeper
 from vljepa_ros.nodes.decoder_topics import DecoderTopics
 from vljepa_ros.nodes.diagnostics import Part
@@ -19,15 +19,10 @@ from vljepa_ros.nodes.model_node import ModelNode, ModelParameters
 from vljepa_ros.nodes.parameters import live, read_only
 from vljepa_ros.nodes.topics import LATCHED, Endpoints, to_seconds
 from vljepa_ros.nodes.turn_input import AUTO_TYPE, TURN_TYPES, TurnInput
-from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
-from vljepa_ros.perception.change.change_prior import TurnGuard, TurnGuardConfig
 from vljepa_ros.perception.pipeline import PerceptionError
 from vljepa_ros.perception.scoring import ScoredGroup, score_group
-from vljepa_ros.perception.selective_decoder import SceneUpdate, SelectiveDecoder
+from vljepa_ros.perception.selective_decoder import SceneUpdate
 from vljepa_ros.perception.vocabulary import VocabularyEncoder, from_groups
-
-MAX_GAP_S = 30.0  # a camera at the lowest max_rate is not a broken stream
-TURN_TAIL_S = 1.0  # in addition to the clip, for which a turn is felt: the smoothing comes back
 
 
 @dataclass(frozen=True)
@@ -89,11 +84,7 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
     def apply(self) -> None:
         """Take over parameters that have changed."""
         for camera in self._inputs.values():
-            assert self.engine is not None
-            camera.detector.configure(self._detection(self.engine))
-            camera.decoder.heartbeat = self.settings.heartbeat
-            if camera.detector.guard is not None:
-                camera.detector.guard.config = self._guarding(self.engine)
+            camera.apply()
 
     def prepare(self, engine: Engine) -> Callable[[], float | None]:
         """Make a detector for each camera; go on where the last run ended."""
@@ -102,11 +93,7 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
         config, p = engine.config, self.settings
         self._topics = DecoderTopics(self, self.cameras, config.model_id, self.warn)
         for camera in self.cameras:
-            detector = AnchorDrift(self._detection(engine), TurnGuard(self._guarding(engine)))
-            decoder = SelectiveDecoder(detector, engine.generate, p.heartbeat)
-            self._inputs[camera] = DecoderCamera(
-                self, camera, config.model_id, detector, decoder, self.worker.wake
-            )
+            self._inputs[camera] = DecoderCamera(self, camera, engine)
         self._labels = VocabularyEncoder(engine, lambda _: None)
         if p.state_file:
             self._keeper = StateKeeper(self, p.state_file, config, self._inputs)
@@ -222,30 +209,7 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
 
     def _on_turn_rate(self, stamp: float, rate: float) -> None:
         for camera in self._inputs.values():
-            if camera.detector.guard is not None:
-                camera.detector.guard.turn(stamp, rate)
-
-    def _guarding(self, engine: Engine) -> TurnGuardConfig:
-        p = self.settings
-        return TurnGuardConfig(p.turn_rate, p.turn_factor, _span(engine.config) + TURN_TAIL_S)
-
-    def _detection(self, engine: Engine) -> AnchorDriftConfig:
-        p = self.settings
-        return AnchorDriftConfig(
-            threshold=p.threshold,
-            release=p.release,
-            smoothing=p.smoothing,
-            settle=p.settle,
-            min_gap=p.min_gap,
-            sensitivity=p.sensitivity,
-            clip=_span(engine.config),
-            max_gap=MAX_GAP_S,
-        )
-
-
-def _span(model: ModelConfig) -> float:
-    """Seconds that a clip spans."""
-    return model.frame_interval * (model.clip_frames - 1)
+            camera.guard.turn(stamp, rate)
 
 
 main = partial(run_node, SelectiveDecoderNode)

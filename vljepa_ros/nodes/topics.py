@@ -1,4 +1,4 @@
-"""What nodes need at their topics: quality of service, endpoints that report a mismatch, stamps.
+"""What nodes need at their topics: quality of service, endpoints, images, stamps.
 
 | profile | for | why |
 |---|---|---|
@@ -12,6 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vljepa_ros import ros
 
@@ -46,7 +49,7 @@ class Endpoints:
 
     def publisher(self, kind: str, topic: str, qos: Any = RESULTS) -> Any:
         """Create a publisher; `kind` is the interface's name, such as `std_msgs/msg/Header`."""
-        events = self._events(topic, "publisher")
+        events = self._mismatch_events(topic, "publisher")
         made = self._node.create_publisher(ros.interface(kind), topic, qos, event_callbacks=events)
         self._made.append((self._node.destroy_publisher, made))
         return made
@@ -60,7 +63,7 @@ class Endpoints:
         **options: Any,
     ) -> None:
         """Create a subscription; options go to the node's `create_subscription`."""
-        options["event_callbacks"] = self._events(topic, "subscription")
+        options["event_callbacks"] = self._mismatch_events(topic, "subscription")
         made = self._node.create_subscription(ros.interface(kind), topic, callback, qos, **options)
         self._made.append((self._node.destroy_subscription, made))
 
@@ -70,7 +73,7 @@ class Endpoints:
             destroy, endpoint = self._made.pop()
             destroy(endpoint)
 
-    def _events(self, topic: str, kind: str) -> Any:
+    def _mismatch_events(self, topic: str, kind: str) -> Any:
         report = self._on_mismatch
         if report is None:
             return None
@@ -83,6 +86,20 @@ class Endpoints:
             )
 
         return ros.incompatible_qos_events(on_incompatible_qos, kind=kind)
+
+
+def image_message(header: Any, pixels: NDArray[np.uint8], encoding: str = "rgb8") -> Any:
+    """A sensor_msgs/Image of [H, W, 3] uint8 pixels; encoding: rgb8 or bgr8."""
+    height, width = pixels.shape[:2]
+    return ros.interface("sensor_msgs/msg/Image")(
+        header=header,
+        height=height,
+        width=width,
+        encoding=encoding,
+        is_bigendian=0,
+        step=3 * width,
+        data=np.ascontiguousarray(pixels).tobytes(),
+    )
 
 
 def to_nanoseconds(stamp: Any) -> int:

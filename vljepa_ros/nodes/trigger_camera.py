@@ -17,7 +17,7 @@ from vljepa_ros.nodes.topics import LATCHED, Endpoints, age_of, to_nanoseconds, 
 from vljepa_ros.perception.triggers import Edge, EncodedTriggers, TriggerBoard
 
 
-class TriggerCamera:
+class TriggerCamera(Endpoints):
     """Publishes from creation until `close`; subscribed to its camera while `listen(True)`.
 
     Args:
@@ -31,24 +31,19 @@ class TriggerCamera:
     def __init__(
         self, node: Any, camera: str, events: Any, on_model_mismatch: Callable[[str], None]
     ) -> None:
-        self._node = node
+        super().__init__(node, node.warn)
         self._camera = camera
         self._events = events
         self._on_model_mismatch = on_model_mismatch
         self._kind = ros.interface("vljepa_ros/msg/TriggerEvent")
         self._state_kind = ros.interface("vljepa_ros/msg/TriggerState")
-        self._endpoints = Endpoints(node, node.warn)
-        self._states = self._endpoints.publisher(
+        self._states = self.publisher(
             "vljepa_ros/msg/TriggerState", f"{camera}/trigger_state", LATCHED
         )
         self._topic = EmbeddingSubscription(node, camera, self._on_embedding)
         self.labels = Endpoints(node, self._topic.warn)
         self.board: TriggerBoard | None = None
         self._header: Any = ros.interface("std_msgs/msg/Header")()
-
-    def close(self) -> None:
-        """Destroy the publisher."""
-        self._endpoints.close()
 
     def listen(self, on: bool) -> None:
         """Subscribe or unsubscribe; to labels if triggers go by them: they cost the model more."""
@@ -80,11 +75,11 @@ class TriggerCamera:
             edges = old.deactivate_all() if self.board is None else self.board.carry_over(old)
             self._publish(edges, reason, old.triggers.model_id)
         self._publish_state()
-        self.listen(self._topic.listening)
+        self.listen(self._topic.is_open)
 
     def watch(self, timeout: float) -> None:
         """Notice a camera that has stopped, after `timeout` seconds: its triggers fall."""
-        silent = self._topic.listening and time.monotonic() - self._topic.arrived > timeout
+        silent = self._topic.is_open and time.monotonic() - self._topic.arrived > timeout
         if silent and self.board is not None and self.board.known:
             edges = self.board.deactivate_all()
             self._publish(edges, "CAMERA_STOPPED", self.board.triggers.model_id)

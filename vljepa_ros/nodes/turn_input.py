@@ -22,7 +22,7 @@ TURN_TYPES = {
 SILENCE_S = 2.0  # without a message, after which that is reported
 
 
-class TurnInput:
+class TurnInput(Endpoints):
     """Looks for the topic until `close`, subscribes as soon as its type is known.
 
     A topic that nobody publishes guards nothing, and is reported.
@@ -37,11 +37,10 @@ class TurnInput:
     def __init__(
         self, node: Any, topic: str, kind: str, on_turn_rate: Callable[[float, float], None]
     ) -> None:
-        self._node = node
+        super().__init__(node)
         self._topic = node.resolve_topic_name(topic)
         self._type = TURN_TYPES.get(kind, "")
         self._on_turn_rate = on_turn_rate
-        self._endpoints = Endpoints(node)
         self._received = 0
         self._arrived = 0.0
         self._rate = 0.0
@@ -50,18 +49,14 @@ class TurnInput:
 
     def try_subscribe(self) -> None:
         """Subscribe if that has become possible; call it now and then."""
-        kind = "" if self._endpoints.is_open else self._type or self._type_in_graph()
+        kind = "" if self.is_open else self._type or self._type_in_graph()
         if not kind:
             return
         if ros.find_interface(kind) is None:
             self._trouble = f"the turn guard needs the package of {kind}, which is not installed"
             return
         self._type, self._trouble = kind, ""
-        self._endpoints.subscribe(kind, self._topic, self._on_message, IMAGES)
-
-    def close(self) -> None:
-        """Unsubscribe."""
-        self._endpoints.close()
+        self.subscribe(kind, self._topic, self._on_message, IMAGES)
 
     def part(self) -> Part:
         """State for the diagnostics."""

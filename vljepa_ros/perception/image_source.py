@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,8 +29,13 @@ class SourceError(ValueError):
 
 @dataclass(frozen=True)
 class Shot:
-    """One image. bgr: [H, W, 3] uint8. truth: what is true in it, as in ground_truth.jsonl, or
-    None; its times are seconds from the beginning of the source."""
+    """One image.
+
+    Attributes:
+        bgr: [H, W, 3] uint8.
+        truth: What is true in it, as in ground_truth.jsonl, or None; its times are seconds from the
+            beginning of the source.
+    """
 
     bgr: NDArray[np.uint8]
     truth: dict[str, Any] | None = None
@@ -42,10 +48,10 @@ class ImageSource(Protocol):
     """Images a second that it was made for."""
 
     live: bool
-    """True where it cannot be played again."""
+    """Whether it cannot be played again."""
 
     def shots(self) -> Iterator[Shot]:
-        """From the beginning; may be called again where it is not live."""
+        """From the beginning; may be called again if it is not live."""
 
     def close(self) -> None:
         """Free the device or file."""
@@ -54,7 +60,8 @@ class ImageSource(Protocol):
 def demo_clip() -> Path:
     """The clip that comes with the package.
 
-    :raises SourceError: it is missing.
+    Raises:
+        SourceError: It is missing.
     """
     clip = share_dir() / "models" / "nano" / "demo" / "clip.mp4"
     if not clip.is_file():
@@ -65,9 +72,14 @@ def demo_clip() -> Path:
 def open_source(source: str, seed: int, size: tuple[int, int], rate: float) -> ImageSource:
     """Open a source by name.
 
-    :param seed, size, rate: of the simulated world: its scene, its width and height in pixels and
-        its images a second; 0: its own.
-    :raises SourceError: there is no such source, or it cannot be read.
+    Args:
+        source: demo, world, a file, a folder, or the index of a webcam.
+        seed: Scene of the simulated world.
+        size: Its width and height in pixels; 0: its own.
+        rate: Its images a second; 0: its own.
+
+    Raises:
+        SourceError: There is no such source, or it cannot be read.
     """
     if source == "demo":
         return VideoFile(demo_clip())
@@ -81,6 +93,12 @@ def open_source(source: str, seed: int, size: tuple[int, int], rate: float) -> I
     if source and path.is_file():
         return VideoFile(path)
     raise SourceError(f"no image source '{source}', allowed: {_ALLOWED}")
+
+
+def _frames(capture: cv2.VideoCapture) -> Iterator[NDArray[np.uint8]]:
+    """[H, W, 3] uint8 BGR, as long as one can be read."""
+    while (read := capture.read())[0]:
+        yield np.asarray(read[1], np.uint8)
 
 
 class VideoFile:
@@ -104,14 +122,8 @@ class VideoFile:
         """Frames in order."""
         capture = cv2.VideoCapture(str(self._path))
         try:
-            index = 0
-            while True:
-                readable, bgr = capture.read()
-                if not readable:
-                    return
-                truth = self._truth[index] if index < len(self._truth) else None
-                yield Shot(np.asarray(bgr, np.uint8), truth)
-                index += 1
+            for bgr, truth in zip(_frames(capture), chain(self._truth, repeat(None))):  # noqa: B905
+                yield Shot(bgr, truth)
         finally:
             capture.release()
 
@@ -132,11 +144,7 @@ class Webcam:
 
     def shots(self) -> Iterator[Shot]:
         """Until the camera is unplugged."""
-        while True:
-            readable, bgr = self._capture.read()
-            if not readable:
-                return
-            yield Shot(np.asarray(bgr, np.uint8))
+        yield from map(Shot, _frames(self._capture))
 
     def close(self) -> None:
         """Free the device."""
@@ -157,7 +165,8 @@ class ImageFolder:
     def shots(self) -> Iterator[Shot]:
         """Those that can be read.
 
-        :raises SourceError: not a single one can.
+        Raises:
+            SourceError: Not a single one can.
         """
         readable = 0
         for file in self._files:

@@ -7,8 +7,11 @@ cameras' rings and set the fields of a `CameraFeed` that are called live.
 from __future__ import annotations
 
 import math
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -18,7 +21,6 @@ from numpy.typing import NDArray
 from vljepa_ros.engines.protocol import Captioner, Clip, EncodedClip, Engine
 from vljepa_ros.perception.ring import ClipRing, TakenClip
 from vljepa_ros.perception.scoring import Answer, Question, ScoredGroup, best_answer, score_group
-from vljepa_ros.perception.stages import StageTimes
 from vljepa_ros.perception.vocabulary import EncodedVocabulary, VocabularyEncoder, encode_texts
 from vljepa_ros.perception.worker import CooperativeTask
 
@@ -90,6 +92,36 @@ class CameraFeed:
         self.encoded = None
 
 
+class StageTimes:
+    """How long each stage of the work takes: the newest `kept` samples. Thread-safe."""
+
+    def __init__(self, kept: int = 500) -> None:
+        self._kept = kept
+        self._lock = threading.Lock()
+        self._samples: dict[str, deque[float]] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time what stands in the block."""
+        begin = time.perf_counter()
+        yield
+        self.add(name, time.perf_counter() - begin)
+
+    def add(self, name: str, seconds: float) -> None:
+        """Add one sample."""
+        with self._lock:
+            self._samples.setdefault(name, deque(maxlen=self._kept)).append(seconds)
+
+    def milliseconds(self) -> dict[str, tuple[float, float]]:
+        """stage: (median, 99th percentile), in milliseconds."""
+        with self._lock:
+            samples = {name: np.asarray(taken) * 1e3 for name, taken in self._samples.items()}
+        return {
+            name: (float(np.median(taken)), float(np.percentile(taken, 99)))
+            for name, taken in samples.items()
+        }
+
+
 class Pipeline:
     """Encodes the cameras' clips with one engine and emits an `Observation` per clip.
 
@@ -135,11 +167,7 @@ class Pipeline:
         return pause
 
     def ask(
-        self,
-        camera: str,
-        question: Question,
-        abstain_below: float,
-        oldest: int | None,
+        self, camera: str, question: Question, abstain_below: float, oldest: int | None
     ) -> CooperativeTask[tuple[Answer, int]]:
         """Answer from the newest clip of a camera, once all candidates are encoded.
 
