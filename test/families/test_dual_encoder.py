@@ -13,10 +13,10 @@ import transformers
 from tiny_hub import image, set_field
 
 from vljepa_ros.engines.dual_encoder_engine import DualEncoderEngine
+from vljepa_ros.engines.export import export_parts
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.onnxruntime_runner import OnnxRuntimeRunner
 from vljepa_ros.engines.protocol import Clip
-from vljepa_ros.engines.torch_export import export_parts
 from vljepa_ros.engines.torch_runner import TorchRunner
 from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.models.dual_encoder.hub_towers import load_towers
@@ -79,7 +79,7 @@ def test_embeddings_equal_transformers(
     np.testing.assert_allclose(tokens, frames, atol=1e-4)
     mean = frames.mean(axis=0) / np.linalg.norm(frames.mean(axis=0))
     np.testing.assert_allclose(engine.embed([tokens], "ignored")[0], mean, atol=1e-4)
-    plain = engine._encode(texts, ("{}",))
+    plain = engine.encode_text(texts, ("{}",))
     np.testing.assert_allclose(plain, words, atol=1e-4)
     # The calibration is the model's own scale and bias.
     scale = engine.config.calibration.logit_scale
@@ -134,7 +134,7 @@ def test_score_compares_statements(engines: dict[str, DualEncoderEngine]) -> Non
     engine = engines["siglip_folder"]
     tokens = engine.encode([clip_of(2)], [None])[0].tokens
     scores = engine.score(tokens, "Is the door open?", ["yes", "no"])
-    statements = engine._encode(["the door is open", "the door is not open"], ("{}",))
+    statements = engine.encode_text(["the door is open", "the door is not open"], ("{}",))
     np.testing.assert_allclose(scores, statements @ engine.embed([tokens], "")[0], atol=1e-6)
     assert engine.score(tokens, "x", []).shape == (0,)
 

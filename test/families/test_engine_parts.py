@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from vljepa_ros.engines.parity import compare_values, example_inputs, gate
 from vljepa_ros.engines.part_runner import OutOfMemoryError, run_in_batches
-from vljepa_ros.engines.shape_profiles import (
+from vljepa_ros.engines.shapes import (
     Profile,
     default_profiles,
     select_profile,
@@ -26,6 +26,7 @@ PART = Part(
     (Tensor("tokens", ("batch", "tokens", 4)), Tensor("mask", ("batch", "query"), "int64")),
     (Tensor("embedding", ("batch", 2)),),
 )
+DOUBLE = Part("double", (Tensor("x", ("batch",)),), (Tensor("y", ("batch",)),))
 
 
 def inputs(batch: int, tokens: int = 3, query: int = 2) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def test_a_batch_that_does_not_fit_is_halved(rows: int, fits: int, largest: int 
         return {"y": batch["x"] * 2}
 
     x = np.arange(rows, dtype=np.float32)
-    out = run_in_batches(run, {"x": x}, largest)
+    out = run_in_batches(run, DOUBLE, {"x": x}, largest)
     np.testing.assert_array_equal(out["y"], x * 2)
     assert sum(sizes) == rows
     assert max(sizes) <= min(fits, largest or fits)
@@ -88,7 +89,7 @@ def test_a_device_without_memory_for_one_row() -> None:
         raise OutOfMemoryError("2 GiB wanted")
 
     with pytest.raises(ModelError, match="no memory for one input: 2 GiB wanted; use a smaller"):
-        run_in_batches(run, inputs(4))
+        run_in_batches(run, PART, inputs(4))
 
 
 def test_the_gate_refuses_what_differs() -> None:

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from tiny_hub import image
 from tiny_paper import converted
 
-from vljepa_ros.engines.full_vl_jepa_engine import FullVlJepaEngine
-from vljepa_ros.engines.load_family import torch_modules, warm_up
+from vljepa_ros.engines.load import torch_modules, warm_up
 from vljepa_ros.engines.part_runner import padded_length, padded_rows
 from vljepa_ros.engines.protocol import Clip
 from vljepa_ros.engines.torch_runner import TorchRunner
+from vljepa_ros.engines.vl_jepa_engine import PaperEngine
 from vljepa_ros.models.config import ModelConfig
 from vljepa_ros.models.folder import load_config
 from vljepa_ros.models.vl_jepa.paper_config import paper_parts
@@ -65,8 +65,8 @@ def test_questions_of_all_lengths_share_a_graph(config: ModelConfig) -> None:
     )  # fmt: skip
     assert runner.fixed_shapes
     assert runner.info.engine == "torch-compiled"
-    compiled = FullVlJepaEngine(config, runner, ALL)
-    eager = FullVlJepaEngine(
+    compiled = PaperEngine(config, runner, ALL)
+    eager = PaperEngine(
         config, TorchRunner(paper_parts(config), torch_modules(config, ALL), device="cpu"), ALL
     )
     clips = [Clip(np.stack([image(32, 32, s * 9 + i) for i in range(8)]), tuple(range(8)))
@@ -97,7 +97,7 @@ def test_rows_that_were_filled_up_are_kept_without_the_filling(config: ModelConf
         paper_parts(config), torch_modules(config, ALL), device="cpu", compiled=True,
         backend="eager", keep=True,
     )  # fmt: skip
-    engine = FullVlJepaEngine(config, runner, ALL)
+    engine = PaperEngine(config, runner, ALL)
     clip = Clip(np.stack([image(32, 32, i) for i in range(8)]), tuple(range(8)))
     kept = [e.tokens for e in engine.encode([clip] * 3, [None] * 3)]
     assert isinstance(runner.stack(kept), torch.Tensor)
@@ -109,7 +109,7 @@ def test_a_model_without_memory_takes_smaller_batches(part: str, config: ModelCo
     """torch raises in the real model, as it does on a full GPU; two clips fit."""
     modules = torch_modules(config, ALL)
     runner = TorchRunner(paper_parts(config), modules, device="cpu")
-    engine = FullVlJepaEngine(config, runner, ALL)
+    engine = PaperEngine(config, runner, ALL)
     clips = [Clip(np.stack([image(32, 32, s * 9 + i) for i in range(2)]), (0, 1)) for s in range(5)]
     expected = [e.tokens for e in engine.encode(clips, [None] * 5)]
     answers = engine.embed(expected, "red cup")

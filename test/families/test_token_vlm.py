@@ -15,7 +15,7 @@ from tiny_token_vlms import tiny_instructblip, tiny_qwen
 
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Clip
-from vljepa_ros.engines.torch_token_vlm import TorchTokenVlm
+from vljepa_ros.engines.token_vlm_engine import TokenVlmEngine
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.folder import load_config
 from vljepa_ros.models.preprocessing import normalise_frames, preprocess
@@ -25,18 +25,18 @@ QUESTION = "what is happening in the video ?"
 
 
 @pytest.fixture(scope="module")
-def qwen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TorchTokenVlm]:
+def qwen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TokenVlmEngine]:
     folder = tiny_qwen(tmp_path_factory.mktemp("vlm") / "tiny-qwen")
     engine = load_engine(folder, "torch:fp32@cpu")
-    assert isinstance(engine, TorchTokenVlm)
+    assert isinstance(engine, TokenVlmEngine)
     return folder, engine
 
 
 @pytest.fixture(scope="module")
-def blip(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TorchTokenVlm]:
+def blip(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TokenVlmEngine]:
     folder = tiny_instructblip(tmp_path_factory.mktemp("vlm") / "tiny-instructblip")
     engine = load_engine(folder, "auto@cpu")
-    assert isinstance(engine, TorchTokenVlm)
+    assert isinstance(engine, TokenVlmEngine)
     return folder, engine
 
 
@@ -45,7 +45,7 @@ def clip_of(size: int, frames: int = 4, seed: int = 0) -> Clip:
     return Clip(stack, tuple(range(frames)))
 
 
-def qwen_inputs(engine: TorchTokenVlm, clip: Clip, answer: list[int]) -> dict[str, Any]:
+def qwen_inputs(engine: TokenVlmEngine, clip: Clip, answer: list[int]) -> dict[str, Any]:
     """Everything at once, as transformers takes it."""
     model: Any = engine._loaded
     pixels = normalise_frames(clip.frames, engine.config.preprocessing)
@@ -80,7 +80,7 @@ def test_qwens_patches_equal_the_hub_processor() -> None:
     np.testing.assert_allclose(seen, expected["pixel_values"], atol=1e-5)
 
 
-def test_qwen_scores_equal_transformers(qwen: tuple[Path, TorchTokenVlm]) -> None:
+def test_qwen_scores_equal_transformers(qwen: tuple[Path, TokenVlmEngine]) -> None:
     folder, engine = qwen
     clip = clip_of(56)
     tokens = engine.encode([clip], [None])[0].tokens
@@ -96,7 +96,7 @@ def test_qwen_scores_equal_transformers(qwen: tuple[Path, TorchTokenVlm]) -> Non
     np.testing.assert_allclose(engine.score(tokens, QUESTION, texts), expected, atol=1e-4)
 
 
-def test_qwen_writes_what_transformers_writes(qwen: tuple[Path, TorchTokenVlm]) -> None:
+def test_qwen_writes_what_transformers_writes(qwen: tuple[Path, TokenVlmEngine]) -> None:
     folder, engine = qwen
     clip = clip_of(56, seed=9)
     reference = transformers.Qwen2_5_VLForConditionalGeneration.from_pretrained(folder).eval()
@@ -111,7 +111,7 @@ def test_qwen_writes_what_transformers_writes(qwen: tuple[Path, TorchTokenVlm]) 
     assert 0.0 < said.confidence < 1.0
 
 
-def test_instructblip_equals_transformers(blip: tuple[Path, TorchTokenVlm]) -> None:
+def test_instructblip_equals_transformers(blip: tuple[Path, TokenVlmEngine]) -> None:
     folder, engine = blip
     clip = clip_of(28, frames=2)
     tokens = engine.encode([clip], [None])[0].tokens
@@ -142,7 +142,7 @@ def test_instructblip_equals_transformers(blip: tuple[Path, TorchTokenVlm]) -> N
     assert said.text == model.tokenizer.text([i for i in new if i != model.end])
 
 
-def test_images_equal_the_hub_processor(blip: tuple[Path, TorchTokenVlm]) -> None:
+def test_images_equal_the_hub_processor(blip: tuple[Path, TokenVlmEngine]) -> None:
     folder, engine = blip
     processor = transformers.AutoImageProcessor.from_pretrained(folder, use_fast=False)
     source = image(50, 70)
@@ -153,7 +153,7 @@ def test_images_equal_the_hub_processor(blip: tuple[Path, TorchTokenVlm]) -> Non
     assert np.abs((seen - expected) * std).max() <= 1.0 / 255.0 + 1e-6
 
 
-def test_many_candidates_keep_their_order(qwen: tuple[Path, TorchTokenVlm]) -> None:
+def test_many_candidates_keep_their_order(qwen: tuple[Path, TokenVlmEngine]) -> None:
     engine = qwen[1]
     tokens = engine.encode([clip_of(56)], [None])[0].tokens
     words = ["cup", "door", "red cup", "blue person walking", "table", "a robot arm moving"]
@@ -168,7 +168,7 @@ def test_many_candidates_keep_their_order(qwen: tuple[Path, TorchTokenVlm]) -> N
     assert (likely <= 0).all()
 
 
-def test_one_vision_pass_serves_all_questions(qwen: tuple[Path, TorchTokenVlm]) -> None:
+def test_one_vision_pass_serves_all_questions(qwen: tuple[Path, TokenVlmEngine]) -> None:
     engine = qwen[1]
     seen: list[int] = []
     model: Any = engine._loaded
@@ -187,7 +187,7 @@ def test_one_vision_pass_serves_all_questions(qwen: tuple[Path, TorchTokenVlm]) 
     assert seen == [4]
 
 
-def test_capabilities_are_honest(qwen: tuple[Path, TorchTokenVlm]) -> None:
+def test_capabilities_are_honest(qwen: tuple[Path, TokenVlmEngine]) -> None:
     engine = qwen[1]
     assert engine.capabilities == {"score", "caption"}
     for call in (
@@ -202,7 +202,7 @@ def test_capabilities_are_honest(qwen: tuple[Path, TorchTokenVlm]) -> None:
     assert engine.config.calibration.logit_scale == 1.0
 
 
-def test_wrong_input_is_named(qwen: tuple[Path, TorchTokenVlm], tmp_path: Path) -> None:
+def test_wrong_input_is_named(qwen: tuple[Path, TokenVlmEngine], tmp_path: Path) -> None:
     folder, engine = qwen
     with pytest.raises(ModelError, match=r"takes uint8 \[frames, 56, 56, 3\]"):
         engine.encode([clip_of(28)], [None])

@@ -16,12 +16,12 @@ from tiny_hub import image, set_field, word_tokenizer
 from tiny_paper import TINY_GEMMA, TINY_LLAMA, converted, tiny_best_pt, tiny_vjepa2
 
 from vljepa_lab.convert.trunks import convert_trunks
-from vljepa_ros.engines.full_vl_jepa_engine import FullVlJepaEngine
-from vljepa_ros.engines.load_family import torch_modules
+from vljepa_ros.engines.export import export_parts
+from vljepa_ros.engines.load import torch_modules
 from vljepa_ros.engines.onnxruntime_runner import OnnxRuntimeRunner
 from vljepa_ros.engines.protocol import Clip
-from vljepa_ros.engines.torch_export import export_parts
 from vljepa_ros.engines.torch_runner import TorchRunner
+from vljepa_ros.engines.vl_jepa_engine import PaperEngine
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.folder import load_config
 from vljepa_ros.models.vl_jepa.convert_open_vljepa import convert_open_vljepa
@@ -38,14 +38,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return converted(tmp_path_factory.mktemp("full"))
 
 
-def engine_of(folder: Path) -> FullVlJepaEngine:
+def engine_of(folder: Path) -> PaperEngine:
     config = load_config(folder)
     runner = TorchRunner(paper_parts(config), torch_modules(config, ALL), device="cpu")
-    return FullVlJepaEngine(config, runner, ALL)
+    return PaperEngine(config, runner, ALL)
 
 
 @pytest.fixture(scope="module")
-def engine(folder: Path) -> FullVlJepaEngine:
+def engine(folder: Path) -> PaperEngine:
     return engine_of(folder)
 
 
@@ -74,7 +74,7 @@ def unit(x: torch.Tensor) -> np.ndarray[Any, Any]:
     return np.asarray((x / x.norm(dim=-1, keepdim=True)).detach().numpy())
 
 
-def ids_of(engine: FullVlJepaEngine, text: str, padded: int) -> tuple[torch.Tensor, torch.Tensor]:
+def ids_of(engine: PaperEngine, text: str, padded: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Padded to a fixed length, as the published code does it."""
     ids = engine._query_ids.ids(text)
     row = torch.full((1, padded), 5)
@@ -84,7 +84,7 @@ def ids_of(engine: FullVlJepaEngine, text: str, padded: int) -> tuple[torch.Tens
     return row, mask
 
 
-def test_embedding_equals_the_published_forward(folder: Path, engine: FullVlJepaEngine) -> None:
+def test_embedding_equals_the_published_forward(folder: Path, engine: PaperEngine) -> None:
     clip, query = clip_of(1), "what is happening in the video ?"
     visual = trunk_tokens(folder, clip)
     tokens = engine.encode([clip], [None])[0].tokens
@@ -96,7 +96,7 @@ def test_embedding_equals_the_published_forward(folder: Path, engine: FullVlJepa
     np.testing.assert_allclose(engine.embed([tokens], query), expected, atol=1e-4)
 
 
-def test_every_token_sees_every_other(engine: FullVlJepaEngine) -> None:
+def test_every_token_sees_every_other(engine: PaperEngine) -> None:
     """Without a causal mask, the last query word changes the first visual position and so the
     mean."""
     tokens = engine.encode([clip_of(1)], [None])[0].tokens
@@ -106,7 +106,7 @@ def test_every_token_sees_every_other(engine: FullVlJepaEngine) -> None:
     assert np.abs(engine.embed([swapped], "red cup")[0] - base).max() > 1e-3
 
 
-def test_rope_scaling_matters(folder: Path, engine: FullVlJepaEngine) -> None:
+def test_rope_scaling_matters(folder: Path, engine: PaperEngine) -> None:
     """A wrong rotary table loads without a word; the parity above must be able to see it."""
     clip = clip_of(1)
     visual = trunk_tokens(folder, clip)
@@ -118,7 +118,7 @@ def test_rope_scaling_matters(folder: Path, engine: FullVlJepaEngine) -> None:
     assert np.abs(seen - wrong).max() > 1e-3
 
 
-def test_texts_equal_transformers(folder: Path, engine: FullVlJepaEngine) -> None:
+def test_texts_equal_transformers(folder: Path, engine: PaperEngine) -> None:
     texts = [
         "a red cup",
         "the door is open , a person walking in the video of the table , no",
@@ -132,7 +132,7 @@ def test_texts_equal_transformers(folder: Path, engine: FullVlJepaEngine) -> Non
     np.testing.assert_allclose(engine.encode_text([texts[2]])[0], expected[2], atol=1e-4)
 
 
-def test_several_queries_share_one_encoder_pass(engine: FullVlJepaEngine) -> None:
+def test_several_queries_share_one_encoder_pass(engine: PaperEngine) -> None:
     calls: list[str] = []
     run = engine._runner.run
 
@@ -152,11 +152,11 @@ def test_several_queries_share_one_encoder_pass(engine: FullVlJepaEngine) -> Non
 
 
 def test_tokens_stay_on_the_device_as_long_as_they_are_kept(
-    folder: Path, engine: FullVlJepaEngine
+    folder: Path, engine: PaperEngine
 ) -> None:
     config = load_config(folder)
     runner = TorchRunner(paper_parts(config), torch_modules(config, ALL), device="cpu", keep=True)
-    keeping = FullVlJepaEngine(config, runner, ALL)
+    keeping = PaperEngine(config, runner, ALL)
     clips = [clip_of(2), clip_of(3)]
     kept = [e.tokens for e in keeping.encode(clips, [None] * 2)]
     assert isinstance(runner.stack(kept), torch.Tensor)
@@ -169,7 +169,7 @@ def test_tokens_stay_on_the_device_as_long_as_they_are_kept(
     assert len(runner._kept) == held - 1
 
 
-def test_images_and_odd_clips_keep_their_newest_frame(engine: FullVlJepaEngine) -> None:
+def test_images_and_odd_clips_keep_their_newest_frame(engine: PaperEngine) -> None:
     still = clip_of(5, frames=1)
     twice = Clip(np.repeat(still.frames, 2, axis=0), (0, 1))
     one, two = (engine.encode([c], [None])[0].tokens for c in (still, twice))
@@ -181,7 +181,7 @@ def test_images_and_odd_clips_keep_their_newest_frame(engine: FullVlJepaEngine) 
     assert np.abs(a - b).max() > 1e-3
 
 
-def test_score_ranks_candidates(engine: FullVlJepaEngine) -> None:
+def test_score_ranks_candidates(engine: PaperEngine) -> None:
     tokens = engine.encode([clip_of(7)], [None])[0].tokens
     scores = engine.score(tokens, "what colour is the cup ?", ["red", "blue"])
     answer = engine.embed([tokens], "what colour is the cup ?")[0]
@@ -189,12 +189,12 @@ def test_score_ranks_candidates(engine: FullVlJepaEngine) -> None:
 
 
 @pytest.mark.timeout(600)  # an export takes its time on a busy machine
-def test_onnx_runtime_equals_torch(folder: Path, engine: FullVlJepaEngine, tmp_path: Path) -> None:
+def test_onnx_runtime_equals_torch(folder: Path, engine: PaperEngine, tmp_path: Path) -> None:
     config = load_config(folder)
     specs = paper_parts(config)
     sizes = {"batch": 2, "frames": 8, "tokens": 16, "query": 5, "length": 6}
     graphs = export_parts(specs, torch_modules(config, ALL), tmp_path, sizes=sizes)
-    exported = FullVlJepaEngine(config, OnnxRuntimeRunner(specs, graphs, threads=1), ALL)
+    exported = PaperEngine(config, OnnxRuntimeRunner(specs, graphs, threads=1), ALL)
     for clips in ([clip_of(1)], [clip_of(8), clip_of(9), clip_of(10)]):
         ours = exported.encode(clips, [None] * len(clips))
         theirs = engine.encode(clips, [None] * len(clips))
@@ -230,7 +230,7 @@ def test_the_folder_needs_no_pickle_and_records_licences(folder: Path) -> None:
     assert config.frame_interval * config.clip_frames == 8.0
 
 
-def test_token_ids_without_tokenizers(tmp_path: Path, engine: FullVlJepaEngine) -> None:
+def test_token_ids_without_tokenizers(tmp_path: Path, engine: PaperEngine) -> None:
     bare = engine_of(converted(tmp_path, tokenizers=False))
     tokens = engine.encode([clip_of(1)], [None])[0].tokens
     ids = engine._query_ids.ids("red cup")

@@ -14,10 +14,10 @@ from tiny_hub import image
 from tiny_perception import IDS, VARIANTS, frames, reference, tiny_perception
 
 from vljepa_ros.engines.dual_encoder_engine import DualEncoderEngine
+from vljepa_ros.engines.export import export_parts
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.onnxruntime_runner import OnnxRuntimeRunner
 from vljepa_ros.engines.protocol import Clip
-from vljepa_ros.engines.torch_export import export_parts
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.dual_encoder.hub_towers import load_towers
 from vljepa_ros.models.dual_encoder.inputs import dual_encoder_parts

@@ -177,13 +177,13 @@ def _convert(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
-    from vljepa_ros.engines.export_model import export_model
+    from vljepa_ros.engines.export import export_model
 
     return _fill_cache(args, partial(export_model, precision=args.precision, progress=_note))
 
 
 def _build(args: argparse.Namespace) -> int:
-    from vljepa_ros.engines.export_model import build_model
+    from vljepa_ros.engines.export import build_model
 
     workspace = args.workspace << 20  # MiB to bytes
     return _fill_cache(
@@ -194,7 +194,7 @@ def _build(args: argparse.Namespace) -> int:
 
 def _fill_cache(args: argparse.Namespace, make: Callable[[Any, Any], Any]) -> int:
     """Let `make` fill the engine cache from a model's configuration, print the parity."""
-    from vljepa_ros.engines.engine_cache import EngineCache, default_cache_root
+    from vljepa_ros.engines.cache import EngineCache, default_cache_root
     from vljepa_ros.models.folder import load_config
     from vljepa_ros.resources import model_dir
 

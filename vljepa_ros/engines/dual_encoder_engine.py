@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_ros.engines.clip_check import check_clips, unit_rows
-from vljepa_ros.engines.nearest_text import NearestText
-from vljepa_ros.engines.part_runner import PartRunner, padded_length
-from vljepa_ros.engines.protocol import Clip, EncodedClip, EngineInfo, Generated
-from vljepa_ros.engines.text_cache import TextCache
+from vljepa_ros.engines.part_runner import PartRunner
+from vljepa_ros.engines.protocol import Clip, EncodedClip, check_clips
+from vljepa_ros.engines.text_embeddings import EmbeddingEngine, unit_rows
 from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.models.dual_encoder.inputs import (
     TEMPLATES,
@@ -24,40 +22,26 @@ from vljepa_ros.models.dual_encoder.inputs import (
     uses_text_mask,
 )
 
-_TEXT_CACHE = 20_000
 _TEXT_BATCH = 64
+_PLAIN = ("{}",)
 
 
-class DualEncoderEngine:
+class DualEncoderEngine(EmbeddingEngine):
     """See `Engine`. The visual tokens of a clip are its frames' features [T, D], each of norm 1.
 
     A dual encoder has no Predictor: `embed` is the normalised mean of the frames whatever the
     query, and a question is asked by comparing the clip with statements made from question and
-    candidate.
+    candidate. It cannot write: `generate` gives the nearest text of the vocabulary.
     """
 
     def __init__(self, config: ModelConfig, runner: PartRunner, parts: frozenset[str]) -> None:
         """Use a runner that has the parts `vision` and `text`, or those of `parts`."""
-        self._config = config
-        self._runner = runner
-        self._parts = parts
+        super().__init__(config, runner, parts)
         self._tokens = DualEncoderTokenizer(config) if "text" in parts else None
         self._mask = uses_text_mask(config)
         self._longest = longest_text(config)
         self._templates = tuple(config.architecture.get("templates", TEMPLATES))
         expand("", self._templates)
-        self._texts = TextCache(_TEXT_CACHE)
-        self._nearest = NearestText(config, self.encode_text)
-
-    @property
-    def config(self) -> ModelConfig:
-        """The model's configuration."""
-        return self._config
-
-    @property
-    def info(self) -> EngineInfo:
-        """What actually runs."""
-        return self._runner.info
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -65,7 +49,7 @@ class DualEncoderEngine:
         found = {"embed"}
         if self._tokens is not None:
             found |= {"encode_text", "score"}
-            if self._nearest:
+            if self._vocabulary:
                 found.add("generate")
         return frozenset(found)
 
@@ -100,52 +84,29 @@ class DualEncoderEngine:
         means: NDArray[np.float32] = unit_rows(np.stack([rows.mean(axis=0) for rows in tokens]))
         return means
 
-    def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Mean over the prompt templates of each text's features, norm 1: [len(texts), D]."""
-        return self._encode(texts, self._templates)
-
-    def score(
-        self, tokens: NDArray[np.float32], question: str, candidates: Sequence[str]
+    def encode_text(
+        self, texts: Sequence[str], templates: Sequence[str] | None = None
     ) -> NDArray[np.float32]:
-        """Cosine of the clip with the statement made from the question and each candidate."""
-        if not candidates:
-            return np.zeros(0, np.float32)
-        statements = [as_statement(question, candidate) for candidate in candidates]
-        clip = self.embed([tokens], question)[0]
-        return np.clip(self._encode(statements, ("{}",)) @ clip, -1.0, 1.0)
+        """Mean over the prompt templates of each text's features, norm 1: [len(texts), D].
 
-    def generate(self, embeddings: NDArray[np.float32]) -> list[Generated]:
-        """The nearest text of the vocabulary; a dual encoder cannot write."""
-        return self._nearest.generate(embeddings)
+        Args:
+            texts: What to encode.
+            templates: Other ones than the model's; `{}` stands for the text.
+        """
+        used = self._templates if templates is None else tuple(templates)
 
-    def known_texts(self) -> tuple[list[str], NDArray[np.float32]]:
-        """The vocabulary's texts and their embeddings [N, D]."""
-        known = self._nearest.known()
-        return list(known.texts), known.embeddings
-
-    def close(self) -> None:
-        """Free the runner and the cache."""
-        self._runner.close()
-        self._texts.clear()
-
-    def _encode(self, texts: Sequence[str], templates: Sequence[str]) -> NDArray[np.float32]:
-        result = np.zeros((len(texts), self._config.dim), np.float32)
-        keys = ["\0".join((text, *templates)) for text in texts]
-        missing: dict[str, str] = {}
-        for key, text in zip(keys, texts, strict=True):
-            if self._texts.get(key) is None:
-                missing[key] = text
-        if missing:
-            wordings = [word for text in missing.values() for word in expand(text, templates)]
+        def encode(missing: list[tuple[str, tuple[str, ...]]]) -> NDArray[np.float32]:
+            wordings = [wording for text, _ in missing for wording in expand(text, used)]
             features = unit_rows(self._features(wordings))
-            means = unit_rows(features.reshape(len(missing), len(templates), -1).mean(axis=1))
-            for key, vector in zip(missing, means, strict=True):
-                self._texts.put(key, vector)
-        fresh = dict(zip(missing, means, strict=True)) if missing else {}
-        for row, key in enumerate(keys):
-            found = fresh.get(key)
-            result[row] = self._texts.get(key) if found is None else found
-        return result
+            means: NDArray[np.float32] = unit_rows(
+                features.reshape(len(missing), len(used), -1).mean(axis=1)
+            )
+            return means
+
+        return self._rows(self._texts.fill([(text, used) for text in texts], encode))
+
+    def _encode_candidates(self, question: str, candidates: Sequence[str]) -> NDArray[np.float32]:
+        return self.encode_text([as_statement(question, one) for one in candidates], _PLAIN)
 
     def _features(self, texts: Sequence[str]) -> NDArray[np.float32]:
         if self._tokens is None:
@@ -153,14 +114,10 @@ class DualEncoderEngine:
         rows = []
         for start in range(0, len(texts), _TEXT_BATCH):
             ids, mask = self._tokens(texts[start : start + _TEXT_BATCH])
-            if self._runner.fixed_shapes:
-                # Only towers that take any length come here with another than their longest:
-                # they are causal, and the end-of-text token is seen before what follows it.
-                full = padded_length(ids.shape[1], self._longest)
-                ids = np.pad(ids, ((0, 0), (0, full - ids.shape[1])), mode="edge")
-                mask = np.pad(mask, ((0, 0), (0, full - mask.shape[1])))
-            inputs = {"input_ids": ids}
+            # Only towers that take any length have another one than their longest: they are
+            # causal, and the end-of-text token is seen before what follows it.
+            inputs = {"input_ids": self._runner.pad_length(ids, self._longest, "edge")}
             if self._mask:
-                inputs["attention_mask"] = mask
+                inputs["attention_mask"] = self._runner.pad_length(mask, self._longest)
             rows.append(self._runner.run("text", inputs)["features"])
         return np.concatenate(rows).astype(np.float32, copy=False)

@@ -1,38 +1,52 @@
-"""A model folder to a running engine."""
+"""Loads a model folder as a running engine."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from vljepa_ros.engines.choose import (
+import numpy as np
+
+from vljepa_ros.engines.cache import CacheKey, EngineCache, default_cache_root, weights_digest
+from vljepa_ros.engines.dual_encoder_engine import DualEncoderEngine
+from vljepa_ros.engines.part_runner import PartRunner
+from vljepa_ros.engines.protocol import Clip, Engine
+from vljepa_ros.engines.select import (
+    ENGINE_NAMES,
     Available,
     Choice,
+    Request,
     choose,
+    gpu_index,
+    has_gpu,
+    installed_packages,
+    onnxruntime_providers,
     parse_request,
     provider_device,
 )
-from vljepa_ros.engines.engine_cache import default_cache_root
-from vljepa_ros.engines.machine import has_gpu, packages, providers
-from vljepa_ros.engines.onnxruntime_engine import PARTS, OnnxRuntimeEngine
-from vljepa_ros.engines.protocol import Engine
+from vljepa_ros.engines.shapes import Profile, default_profiles
+from vljepa_ros.engines.vl_jepa_engine import NanoEngine, PaperEngine
 from vljepa_ros.models.config import ModelConfig, ModelError
+from vljepa_ros.models.dual_encoder.inputs import dual_encoder_parts, longest_text
+from vljepa_ros.models.dual_encoder.perception_encoder_config import PERCEPTION_ENCODER
 from vljepa_ros.models.folder import load_config
-from vljepa_ros.models.vl_jepa.paper_config import is_paper
+from vljepa_ros.models.parts import Part
+from vljepa_ros.models.vl_jepa.nano_config import GRAPHS, MAX_WORDS, Architecture, nano_parts
+from vljepa_ros.models.vl_jepa.paper_config import PaperSizes, is_paper, paper_parts
 
-ENGINES = (
-    "auto",
-    "onnxruntime",
-    "onnxruntime-cuda",
-    "onnxruntime-tensorrt",
-    "torch",
-    "torch-compiled",
-)
-"""Those of nano's form."""
+PARTS = frozenset(GRAPHS)
+"""What may be loaded alone; a family ignores those that it lacks."""
+
+NANO_THREADS = 2
+"""More do not pay for graphs of nano's size and take cores from the rest of the robot."""
 
 _GPU_PROVIDERS = frozenset({"CUDAExecutionProvider", "TensorrtExecutionProvider"})
+_EXPORTER = "onnx opset 18"
 _LOG = logging.getLogger("vljepa_ros.engines")
 
 
@@ -43,72 +57,299 @@ def load_engine(
 
     What was chosen, and why, goes to the log `vljepa_ros.engines`.
 
-    engine: `ENGINE[:PRECISION][@DEVICE]`, see `parse_request`. threads: 0 chooses (at most 2).
-    parts: of vision, predictor, text, decoder; None loads all.
+    Args:
+        folder: The model folder.
+        engine: `ENGINE[:PRECISION][@DEVICE]`, see `parse_request`.
+        threads: CPU threads, 0: nano takes at most `NANO_THREADS`, others all cores.
+        parts: Of `PARTS`; None: all.
 
-    :raises ModelError: unknown engine, part or family; missing, damaged or unusable file.
+    Raises:
+        ModelError: Unknown engine, part or family; missing, damaged or unusable file.
     """
     config = load_config(Path(folder))
-    if config.family != "vl_jepa" or is_paper(config):
-        from vljepa_ros.engines.load_family import load_family
-
-        config.verify()
-        return load_family(config, engine, threads, parts)
-    request = parse_request(engine, config.device)
-    choice = choose(request, _available(config, request.engine, request.device), str(folder))
-    _LOG.info("model '%s' on %s", config.name, choice.reason)
-    config.verify()
     wanted = PARTS if parts is None else parts
-    if choice.engine.startswith("torch"):
-        return _torch_nano(config, choice, threads, wanted)
-
-    def sessions(own: ModelConfig, names: Iterable[str], count: int) -> Any:
-        from vljepa_ros.engines.sessions import GraphSessions
-
-        kind, index = provider_device(choice)
-        return GraphSessions(
-            own, names, count, device=kind, index=index, cache=default_cache_root() / "onnxruntime"
-        )
-
-    return OnnxRuntimeEngine(config, threads, wanted, sessions)
-
-
-def _available(config: ModelConfig, engine: str, device: str) -> Available:
-    """Of nano's form: its graphs lie in the folder, torch needs no transformers."""
-    found = providers()
-    # torch is not imported to find out that a CPU-only ONNX Runtime has no use for a GPU.
-    gpu = not device.startswith("cpu") and (
-        bool(found & _GPU_PROVIDERS) or engine.startswith("torch")
-    )
-    precisions = ("fp32", "bf16", "fp16") if engine.startswith("torch") else (config.precision,)
-    return Available(
-        packages(),
-        gpu and has_gpu(),
-        onnx="",
-        engines=frozenset(ENGINES),
-        providers=found,
-        torch_needs=("torch",),
-        precisions=precisions,
-    )
-
-
-def _torch_nano(
-    config: ModelConfig, choice: Choice, threads: int, parts: frozenset[str]
-) -> OnnxRuntimeEngine:
-    if "weights" not in config.files:
+    unknown = wanted - PARTS
+    if unknown or not wanted:
         raise ModelError(
-            f"model '{config.name}' holds graphs only ({config.precision}); allowed: onnxruntime"
+            f"unknown part {', '.join(sorted(unknown)) or '(none given)'}; "
+            f"allowed: {', '.join(sorted(PARTS))}"
         )
-    from vljepa_ros.engines.torch_nano_sessions import TorchNanoSessions
+    if threads < 0:
+        raise ModelError(f"threads must be 0 (automatic) or more, not {threads}")
+    cache = EngineCache(default_cache_root())
+    request = parse_request(engine, config.device)
+    choice = choose(request, _available(config, request, cache), str(folder))
+    _LOG.info("model '%s' on %s", config.name, choice.reason)
+    if choice.remedy:
+        _LOG.warning("model '%s' would run faster after: %s", config.name, choice.remedy)
+    config.verify()
+    if config.family == "token_vlm":
+        from vljepa_ros.engines.token_vlm_engine import TokenVlmEngine
 
-    def sessions(own: ModelConfig, names: Iterable[str], count: int) -> Any:
-        return TorchNanoSessions(
-            own,
-            names,
-            count,
-            device=choice.device,
+        return TokenVlmEngine.load(config, choice.device, choice.precision, threads)
+    check_precision(config, choice.precision)
+    runner = _runner(config, choice, _needed_graphs(config, wanted), threads, cache)
+    if choice.device.startswith("cuda") and find_spec("torch") is not None:
+        # Cameras' images are resized where the model runs (`preprocessing.preprocess`).
+        config = replace(config, preprocessing={**config.preprocessing, "device": choice.device})
+    loaded = _engine(config, runner, wanted)
+    warm_up(loaded, wanted)
+    return loaded
+
+
+def is_nano(config: ModelConfig) -> bool:
+    """Whether a model is a VL-JEPA of nano's form, whose folder holds its graphs."""
+    return config.family == "vl_jepa" and not is_paper(config)
+
+
+def family_parts(config: ModelConfig) -> tuple[Part, ...]:
+    """The graphs of a model.
+
+    Raises:
+        ModelError: A family whose model is not made of graphs.
+    """
+    if config.family == "dual_encoder":
+        return dual_encoder_parts(config)
+    if config.family == "vl_jepa":
+        if is_paper(config):
+            return paper_parts(config)
+        return nano_parts(Architecture.from_dict(config.architecture))
+    raise ModelError(
+        f"model '{config.name}' (family '{config.family}') cannot be exported part by part; "
+        "allowed: dual_encoder, vl_jepa"
+    )
+
+
+def shipped_graphs(config: ModelConfig, parts: Sequence[Part]) -> dict[str, Path]:
+    """ONNX files of the model folder itself, by part; empty for what has to be exported."""
+    return {part.name: config.path(part.name) for part in parts} if is_nano(config) else {}
+
+
+def torch_modules(config: ModelConfig, parts: frozenset[str]) -> Mapping[str, Any]:
+    """The parts as torch modules in fp32; they take 8-bit frames."""
+    if config.family == "dual_encoder":
+        from vljepa_ros.models.dual_encoder.hub_towers import load_towers
+
+        return load_towers(config, parts)
+    if is_nano(config):
+        from vljepa_ros.models.vl_jepa.nano_weights import load_modules as load_nano
+
+        return load_nano(config)
+    from vljepa_ros.models.vl_jepa.paper_model import load_modules, with_pixel_input
+
+    return with_pixel_input(config, load_modules(config, parts))
+
+
+def check_precision(config: ModelConfig, precision: str) -> None:
+    """Refuse what is known to overflow.
+
+    Raises:
+        ModelError: fp16 for a model with EmbeddingGemma.
+    """
+    if precision == "fp16" and is_paper(config):
+        raise ModelError(
+            f"model '{config.name}' cannot run in fp16: EmbeddingGemma's activations "
+            "overflow to NaN; allowed: fp32, bf16"
+        )
+
+
+def engine_profiles(config: ModelConfig, parts: Sequence[Part]) -> dict[str, tuple[Profile, ...]]:
+    """Shapes to build an engine for: batch 1 alone, and up to 8; the model's own clip length."""
+    frames = config.clip_frames
+    batches = {"text": (1, 64), "text_trunk": (1, 64), "text_head": (1, 64)}
+    if config.family == "dual_encoder":
+        longest = longest_text(config)
+        ranges = {"length": (1, min(16, longest), longest)}
+        batches["vision"] = (frames, 8 * frames)
+    elif is_paper(config):
+        sizes = PaperSizes.of(config)
+        tokens = sizes.tokens(frames)
+        frames += -frames % sizes.tubelet
+        ranges = {
+            "frames": (frames, frames, frames),
+            "tokens": (tokens, tokens, tokens),
+            "query": (1, 16, sizes.query_length),
+            "length": (1, 32, sizes.text_length),
+        }
+    else:
+        nano = Architecture.from_dict(config.architecture)
+        prefix = nano.y_decoder.prefix
+        ranges = {
+            "pieces": (1, 16, nano.text.positions),
+            "past": (prefix, prefix + 8, prefix + MAX_WORDS - 1),
+        }
+        batches["frame"] = (1, 8 * frames)  # a stream passes one new frame at a time
+    return {
+        part.name: default_profiles(part, ranges, batches.get(part.name, (1, 8))) for part in parts
+    }
+
+
+def cache_key(config: ModelConfig, kind: str, precision: str) -> CacheKey:
+    """The key of the model's exported graphs (`onnx`) or built engine (`tensorrt`) on this
+    machine."""
+    parts = family_parts(config)
+    version, device = _EXPORTER, "any"
+    shapes = "; ".join(f"{p.name}: {', '.join(t.name for t in p.inputs)}" for p in parts)
+    if kind == "tensorrt":
+        import torch
+
+        from vljepa_ros.engines.tensorrt_runner import import_runtime
+
+        version = str(import_runtime().__version__)
+        major, minor = torch.cuda.get_device_capability()
+        device = f"{torch.cuda.get_device_name()} sm{major}{minor}"
+        profiles = engine_profiles(config, parts)
+        shapes = "; ".join(f"{n}: {' | '.join(map(str, p))}" for n, p in profiles.items())
+    return CacheKey(
+        config.model_id, weights_digest(config), kind, shapes, precision, version, device
+    )
+
+
+def warm_up(engine: Engine, parts: frozenset[str] = PARTS) -> None:
+    """Compile, record and allocate while the node configures, not when the first image comes.
+
+    One clip, the default query and one text: the shapes that a robot with one camera uses; other
+    batches are prepared when they first come.
+
+    Args:
+        engine: Nothing is done where it runs on a CPU and is not compiled.
+        parts: Those that were loaded.
+    """
+    config = engine.config
+    if not engine.info.device.startswith("cuda") and "compiled" not in engine.info.engine:
+        return
+    if "vision" in parts:
+        frames = np.zeros((config.clip_frames, config.input_size, config.input_size, 3), np.uint8)
+        tokens = engine.encode([Clip(frames, tuple(range(len(frames))))], [None])[0].tokens
+        has_words = not is_paper(config) or "query_tokenizer" in config.files
+        if "embed" in engine.capabilities and has_words:
+            engine.embed([tokens], config.default_query)
+    has_texts = not is_paper(config) or "text_tokenizer" in config.files
+    if "encode_text" in engine.capabilities and has_texts:
+        engine.encode_text(["a warm-up"])
+
+
+def _needed_graphs(config: ModelConfig, wanted: frozenset[str]) -> list[Part]:
+    names = wanted
+    if is_nano(config):
+        names = frozenset(graph for part in wanted for graph in GRAPHS[part])
+    return [part for part in family_parts(config) if part.name in names]
+
+
+def _engine(config: ModelConfig, runner: PartRunner, parts: frozenset[str]) -> Engine:
+    """The family's engine around a runner of its parts."""
+    if config.family == "dual_encoder":
+        return DualEncoderEngine(config, runner, parts)
+    return (NanoEngine if is_nano(config) else PaperEngine)(config, runner, parts)
+
+
+def _available(config: ModelConfig, request: Request, cache: EngineCache) -> Available:
+    found, providers = installed_packages(), onnxruntime_providers()
+    if is_nano(config):
+        return _available_nano(config, request, cache, found, providers)
+    cuda = has_gpu()
+    # The Perception Encoder is written out here, see `perception_encoder`.
+    own = config.architecture.get("model_type") == PERCEPTION_ENCODER
+    needs: tuple[str, ...] = ("torch",) if own else ("torch", "transformers")
+    if config.family == "token_vlm":
+        return Available(found, cuda, engines=frozenset({"auto", "torch"}), torch_needs=needs)
+    onnx = cache.explain(cache_key(config, "onnx", request.precision or "fp32"))
+    tensorrt = _tensorrt_obstacle(config, request, cache, cuda, found)
+    engines = frozenset(ENGINE_NAMES)
+    return Available(found, cuda, onnx, tensorrt, engines, providers, torch_needs=needs)
+
+
+def _available_nano(
+    config: ModelConfig,
+    request: Request,
+    cache: EngineCache,
+    packages: frozenset[str],
+    providers: frozenset[str],
+) -> Available:
+    """Of nano's form: its graphs lie in the folder in one precision, torch needs no transformers.
+
+    `auto` takes what runs these graphs, or torch; what has to be built or recorded is not faster
+    for a model of this size as far as is known, and runs if it is asked for.
+    """
+    lowers = request.engine.startswith(("torch", "tensorrt"))
+    # torch is not imported to find out that a CPU-only ONNX Runtime has no use for a GPU.
+    gpu = not request.device.startswith("cpu") and (bool(providers & _GPU_PROVIDERS) or lowers)
+    cuda = gpu and has_gpu()
+    engines = frozenset(ENGINE_NAMES)
+    tensorrt = ""
+    if request.engine == "auto":
+        engines -= {"tensorrt", "torch-graphs"}
+    elif request.engine == "tensorrt":
+        tensorrt = _tensorrt_obstacle(config, request, cache, cuda, packages)
+    return Available(
+        packages,
+        cuda,
+        "",
+        tensorrt,
+        engines,
+        providers,
+        torch_needs=("torch",),
+        precisions=("fp32", "bf16", "fp16") if lowers else (config.precision,),
+    )
+
+
+def _tensorrt_obstacle(
+    config: ModelConfig, request: Request, cache: EngineCache, cuda: bool, packages: frozenset[str]
+) -> str:
+    if cuda and {"tensorrt", "torch"} <= packages:
+        return cache.explain(cache_key(config, "tensorrt", request.precision or "bf16"))
+    return "no GPU"
+
+
+def _runner(
+    config: ModelConfig, choice: Choice, parts: Sequence[Part], threads: int, cache: EngineCache
+) -> PartRunner:
+    if choice.engine.startswith("onnxruntime"):
+        from vljepa_ros.engines.onnxruntime_runner import OnnxRuntimeRunner
+
+        graphs = shipped_graphs(config, parts)
+        if is_nano(config):
+            threads = threads or min(NANO_THREADS, os.cpu_count() or 1)
+        else:
+            graphs = cache.find(cache_key(config, "onnx", choice.precision))
+        kind, index = provider_device(choice)
+        if kind == "tensorrt":
+            _LOG.warning("TensorRT builds its engines of '%s': minutes, once", config.name)
+        return OnnxRuntimeRunner(
+            parts,
+            graphs,
             precision=choice.precision,
-            compiled=choice.engine == "torch-compiled",
+            device=kind,
+            threads=threads,
+            index=index,
+            memory_limit=config.memory_limit,
+            profiles=engine_profiles(config, parts),
+            cache=cache.root / "onnxruntime",
         )
+    if choice.engine == "tensorrt":
+        from vljepa_ros.engines.tensorrt_runner import TensorRtRunner
 
-    return OnnxRuntimeEngine(config, threads, parts, sessions)
+        plans = cache.find(cache_key(config, "tensorrt", choice.precision))
+        return TensorRtRunner(
+            parts,
+            plans,
+            engine_profiles(config, parts),
+            precision=choice.precision,
+            device=gpu_index(choice.device),
+        )
+    from vljepa_ros.engines.torch_runner import TorchRunner
+
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+    return TorchRunner(
+        parts,
+        torch_modules(config, frozenset(part.name for part in parts)),
+        device=choice.device,
+        precision=choice.precision,
+        compiled=choice.engine == "torch-compiled",
+        cuda_graphs=choice.engine == "torch-graphs",
+        autocast=is_nano(config),
+        memory_limit=config.memory_limit,
+    )

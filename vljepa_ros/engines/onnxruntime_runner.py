@@ -1,28 +1,34 @@
-"""Parts as ONNX graphs on ONNX Runtime: CPU, CUDA or its TensorRT provider."""
+"""Parts as ONNX graphs on ONNX Runtime: CPU, CUDA or its TensorRT provider.
+
+Names of provider options: ONNX Runtime's documentation of the CUDA and TensorRT execution
+providers.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 
-from vljepa_ros.engines.onnxruntime_providers import (
-    is_out_of_memory,
-    open_session,
-    provider_list,
-    tensorrt_shapes,
-)
-from vljepa_ros.engines.part_runner import Array, OutOfMemoryError, run_in_batches, stack
+from vljepa_ros.engines.part_runner import Array, Arrays, OutOfMemoryError, PartRunner
 from vljepa_ros.engines.protocol import EngineInfo
-from vljepa_ros.engines.shape_profiles import Profile
+from vljepa_ros.engines.shapes import Profile, tensor_range
 from vljepa_ros.models.config import ModelError
-from vljepa_ros.models.parts import Part, check_inputs
+from vljepa_ros.models.parts import Part
+
+DEVICES = ("cpu", "cuda", "tensorrt")
+_NAMES = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
+
+Provider = tuple[str, dict[str, Any]]
 
 
-class OnnxRuntimeRunner:
+class OnnxRuntimeRunner(PartRunner):
     """One session for each part."""
 
     def __init__(
@@ -40,23 +46,31 @@ class OnnxRuntimeRunner:
     ) -> None:
         """Load the graphs.
 
-        :param graphs: part name -> ONNX file.
-        :param device: `cpu`, `cuda` or `tensorrt`. :param index: of the GPU.
-        :param threads: intra-op threads, 0: as many as cores.
-        :param memory_limit: GiB of GPU memory, 0: none.
-        :param profiles: shapes that TensorRT's provider builds for. :param cache: its folder.
-        :raises ModelError: a missing or broken graph, one that does not fit its part, or a provider
-            that this ONNX Runtime lacks.
+        Args:
+            parts: What to load.
+            graphs: Part name -> ONNX file.
+            precision: Inside of the graphs.
+            device: `cpu`, `cuda` or `tensorrt`.
+            threads: Intra-op threads, 0: as many as cores.
+            index: Of the GPU.
+            memory_limit: GiB of GPU memory, 0: all.
+            profiles: Shapes that TensorRT's provider builds for.
+            cache: Its folder.
+
+        Raises:
+            ModelError: A missing or broken graph, one that does not fit its part, or a provider
+                that this ONNX Runtime lacks.
         """
+        name = "onnxruntime" if device == "cpu" else f"onnxruntime-{device}"
+        info = EngineInfo(name, "cpu" if device == "cpu" else f"cuda:{index}", precision)
+        # TensorRT's provider builds an engine for one range of shapes and takes all within.
+        super().__init__(parts, info, fixed_shapes=False)
+        options = session_options(threads)
         available = onnxruntime.get_available_providers()
-        self._parts = {part.name: part for part in parts}
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
         for part in parts:
-            if part.name not in graphs or not graphs[part.name].is_file():
+            if part.name not in graphs:
                 raise ModelError(f"no exported graph of part '{part.name}': run `vljepa export`")
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = threads
-            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
             own = (profiles or {}).get(part.name, ())
             providers = provider_list(
                 device,
@@ -74,42 +88,137 @@ class OnnxRuntimeRunner:
                     f"'{part.name}' gives: built elsewhere? run `vljepa export` again"
                 )
             self._sessions[part.name] = session
-        name = "onnxruntime" if device == "cpu" else f"onnxruntime-{device}"
-        self._info = EngineInfo(name, "cpu" if device == "cpu" else f"cuda:{index}", precision)
-
-    @property
-    def info(self) -> EngineInfo:
-        """What runs."""
-        return self._info
-
-    @property
-    def fixed_shapes(self) -> bool:
-        """TensorRT's provider builds an engine for one range of shapes and takes all within."""
-        return False
-
-    def run(self, part: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Run one part."""
-        check_inputs(self._parts[part], inputs)
-        return run_in_batches(lambda batch: self._run(part, batch), inputs)
-
-    def stack(self, rows: Sequence[NDArray[np.float32]]) -> Array:
-        """Copy rows into one array."""
-        return stack(rows)
-
-    def keep(self, outputs: Array, rows: Sequence[NDArray[np.float32]]) -> None:
-        """Nothing stays on the device."""
 
     def close(self) -> None:
         """Free the sessions."""
         self._sessions.clear()
 
-    def _run(self, part: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        session = self._sessions[part]
-        names = [tensor.name for tensor in self._parts[part].outputs]
+    def _run(self, part: Part, inputs: Arrays, largest: int | None) -> dict[str, Array]:
+        names = [tensor.name for tensor in part.outputs]
         try:
-            values = session.run(names, dict(inputs))
-        except Exception as error:
+            values = self._sessions[part.name].run(names, dict(inputs))
+        except Exception as error:  # onnxruntime's errors share no class
             if is_out_of_memory(error):
                 raise OutOfMemoryError(str(error)[:200]) from error
-            raise ModelError(f"part '{part}' failed: {error}") from error
+            raise ModelError(f"part '{part.name}' failed: {error}") from error
         return dict(zip(names, values, strict=True))
+
+
+def session_options(threads: int) -> onnxruntime.SessionOptions:
+    """Options of every session.
+
+    Args:
+        threads: Intra-op threads, 0: as many as cores.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Spinning threads would keep cores busy between frames.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def provider_list(
+    device: str,
+    available: Sequence[str],
+    *,
+    index: int = 0,
+    memory_limit: float = 0.0,
+    cache: Path | None = None,
+    shapes: Mapping[str, str] | None = None,
+) -> list[Provider]:
+    """Providers for `cpu`, `cuda` or `tensorrt`, each followed by what takes over what it lacks.
+
+    Args:
+        device: One of `DEVICES`.
+        available: What this build of ONNX Runtime has.
+        index: Of the GPU.
+        memory_limit: GiB of GPU memory, 0: all.
+        cache: Folder where TensorRT keeps its engines; without it they are built at each start.
+        shapes: See `tensorrt_shapes`.
+
+    Raises:
+        ModelError: Unknown device, or a provider that this build lacks.
+    """
+    if device not in DEVICES:
+        raise ModelError(f"device is {device!r}, allowed: {', '.join(DEVICES)}")
+    if _NAMES[device] not in available:
+        raise ModelError(
+            f"this ONNX Runtime has no {_NAMES[device]} (it has {', '.join(available)}); "
+            "install it with: pip install onnxruntime-gpu"
+        )
+    cpu: Provider = (_NAMES["cpu"], {})
+    if device == "cpu":
+        return [cpu]
+    options: dict[str, Any] = {"device_id": index}
+    if memory_limit:
+        options["gpu_mem_limit"] = int(memory_limit * 2**30)
+        options["arena_extend_strategy"] = "kSameAsRequested"
+    found: list[Provider] = [(_NAMES["cuda"], options), cpu]
+    if device == "tensorrt":
+        own: dict[str, Any] = {"device_id": index, **(shapes or {})}
+        if memory_limit:
+            own["trt_max_workspace_size"] = int(memory_limit * 2**30)
+        if cache is not None:
+            for kind in ("engine", "timing"):
+                own[f"trt_{kind}_cache_enable"] = True
+                own[f"trt_{kind}_cache_path"] = str(cache)
+        found.insert(0, (_NAMES["tensorrt"], own))
+    return [provider for provider in found if provider[0] in available]
+
+
+def tensorrt_shapes(part: Part, profiles: Sequence[Profile]) -> dict[str, str]:
+    """One range over all profiles of a part, as TensorRT's provider takes it.
+
+    It has one profile only: least of the first, best and greatest of the last.
+    """
+    least, last = profiles[0], profiles[-1]
+    texts: dict[str, list[str]] = {"min": [], "opt": [], "max": []}
+    for tensor in part.inputs:
+        low = tensor_range(tensor, least)[0]
+        _, best, high = tensor_range(tensor, last)
+        for name, shape in (("min", low), ("opt", best), ("max", high)):
+            texts[name].append(f"{tensor.name}:{'x'.join(map(str, shape))}")
+    return {f"trt_profile_{name}_shapes": ",".join(entries) for name, entries in texts.items()}
+
+
+def open_session(
+    graph: Path, options: onnxruntime.SessionOptions, providers: Sequence[Provider]
+) -> onnxruntime.InferenceSession:
+    """Load a graph.
+
+    Raises:
+        ModelError: A missing or broken graph, or a provider that did not start: ONNX Runtime
+            would go on without it.
+    """
+    try:
+        session = onnxruntime.InferenceSession(
+            str(graph),
+            options,
+            providers=[name for name, _ in providers],
+            provider_options=[settings for _, settings in providers],
+        )
+    except Exception as error:  # onnxruntime's errors share no class
+        raise ModelError(f"graph '{graph}' cannot be loaded: {error}") from error
+    check_provider(providers[0][0], session.get_providers())
+    return session
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether ONNX Runtime says that a device has no memory left."""
+    words = ("out of memory", "Failed to allocate memory", "CUDNN_STATUS_ALLOC_FAILED")
+    return any(word in str(error) for word in words)
+
+
+def check_provider(wanted: str, seen: Sequence[str]) -> None:
+    """Compare the provider that was asked for with those of a session.
+
+    Raises:
+        ModelError: The session runs without it.
+    """
+    if wanted not in seen:
+        raise ModelError(
+            f"{wanted} did not start (driver or CUDA libraries missing?); ONNX Runtime would run "
+            f"on {', '.join(seen)}: ask for engine 'onnxruntime' if that is wanted"
+        )

@@ -20,7 +20,10 @@ THRESHOLDS = {"fp32": 0.99999, "bf16": 0.99, "fp16": 0.995, "int8": 0.98}
 class Parity:
     """How near the outputs of a part are.
 
-    cosine: the least over all rows; difference: the greatest absolute one.
+    Attributes:
+        part: Its name.
+        cosine: The least over all rows.
+        difference: The greatest absolute one.
     """
 
     part: str
@@ -32,7 +35,8 @@ def example_inputs(part: Part, sizes: Mapping[str, int], seed: int = 0) -> dict[
     """Fixed inputs of given axis sizes: floats from N(0, 1), ids in 1..15, levels in 0..255,
     masks of ones.
 
-    :raises ModelError: an axis without a size.
+    Raises:
+        ModelError: An axis without a size.
     """
     rng = np.random.default_rng(seed)
     inputs: dict[str, Array] = {}
@@ -41,10 +45,10 @@ def example_inputs(part: Part, sizes: Mapping[str, int], seed: int = 0) -> dict[
         if missing:
             raise ModelError(f"part '{part.name}' needs a size for {', '.join(missing)}")
         shape = tuple(sizes[dim] if isinstance(dim, str) else dim for dim in tensor.dims)
-        if "mask" in tensor.name:
+        if "mask" in tensor.name or tensor.name == "valid":
             inputs[tensor.name] = np.ones(shape, tensor.dtype)
         elif tensor.dtype == "int64":
-            inputs[tensor.name] = rng.integers(1, 16, shape)
+            inputs[tensor.name] = rng.integers(1, min(16, tensor.below), shape)
         elif tensor.dtype == "uint8":
             inputs[tensor.name] = rng.integers(0, 256, shape, dtype=np.uint8)
         else:
@@ -55,7 +59,8 @@ def example_inputs(part: Part, sizes: Mapping[str, int], seed: int = 0) -> dict[
 def compare_values(part: str, reference: Array, other: Array) -> Parity:
     """Compare two outputs row by row; not-a-number counts as cosine -1.
 
-    :raises ModelError: different shapes.
+    Raises:
+        ModelError: Different shapes.
     """
     if reference.shape != other.shape:
         raise ModelError(
@@ -91,7 +96,8 @@ def compare_runners(
 def gate(results: Sequence[Parity], precision: str, threshold: float | None = None) -> None:
     """Refuse an engine that does not compute what the reference computes.
 
-    :raises ModelError: a part below the threshold of its precision, or an unknown precision.
+    Raises:
+        ModelError: A part below the threshold of its precision, or an unknown precision.
     """
     if threshold is None:
         if precision not in THRESHOLDS:

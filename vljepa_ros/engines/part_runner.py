@@ -2,87 +2,153 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_ros.engines.protocol import EngineInfo
 from vljepa_ros.models.config import ModelError
+from vljepa_ros.models.parts import Part, check_inputs
 
 Array = NDArray[np.generic]
+Arrays = Mapping[str, Array]
+
+SHORTEST_PADDED_LENGTH = 16
+"""Tokens of the shortest padded text: most questions fit, so most share one recorded shape."""
 
 
 class OutOfMemoryError(Exception):
     """The device had no memory for this batch; a smaller one may fit."""
 
 
-class PartRunner(Protocol):
-    """Runs parts by name. One thread at a time."""
+class PartRunner(ABC):
+    """Runs parts by name. One thread at a time.
 
-    @property
-    def info(self) -> EngineInfo:
-        """Engine, device and precision in use."""
+    Attributes:
+        info: Engine, device and precision in use.
+        fixed_shapes: Whether every new shape costs a compilation or a recording: then few shapes
+            are used.
+    """
 
-    @property
-    def fixed_shapes(self) -> bool:
-        """Whether every new shape costs a compilation or a recording: then few shapes are used."""
+    def __init__(self, parts: Sequence[Part], info: EngineInfo, fixed_shapes: bool) -> None:
+        self._parts = {part.name: part for part in parts}
+        self.info = info
+        self.fixed_shapes = fixed_shapes
 
-    def run(self, part: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Run one part; inputs and outputs as its `Part` declares them, outputs in float32.
+    def run(self, part: str, inputs: Arrays) -> dict[str, Array]:
+        """Run one part.
 
-        :raises ModelError: wrong inputs, or no memory even for one row.
+        Args:
+            part: Its name.
+            inputs: As its `Part` declares them.
+
+        Returns:
+            Outputs as its `Part` declares them, in float32.
+
+        Raises:
+            ModelError: Wrong inputs, a part that was not loaded, or no memory even for one row.
         """
+        declared = self._parts.get(part)
+        if declared is None:
+            raise ModelError(
+                f"graph '{part}' is not loaded; loaded: {', '.join(self._parts) or 'none'}"
+            )
+        largest = None
+        if all(isinstance(value, np.ndarray) for value in inputs.values()):
+            largest = self._largest_batch(declared, check_inputs(declared, inputs))
+        return run_in_batches(
+            lambda batch: self._run(declared, batch, largest), declared, inputs, largest
+        )
 
     def stack(self, rows: Sequence[NDArray[np.float32]]) -> Array:
-        """Make one input [B, ...] of B rows; rows that are still on the device need no copy."""
+        """Make one input [B, ...] of B rows; one row is not copied, nor one kept on the device."""
+        if len(rows) == 1:
+            return np.asarray(rows[0], np.float32)[None]
+        return np.stack(rows).astype(np.float32, copy=False)
 
-    def keep(self, outputs: Array, rows: Sequence[NDArray[np.float32]]) -> None:
-        """Take note that `rows` are the rows of `outputs`, which `run` has just returned."""
+    def split(self, output: Array) -> list[NDArray[Any]]:
+        """The rows of an output that `run` has just returned; they may stay on the device."""
+        return list(output)
 
+    def pad_length(
+        self, array: NDArray[Any], longest: int, mode: Literal["constant", "edge"] = "constant"
+    ) -> NDArray[Any]:
+        """Fill tokens [B, L, ...] up to a length that others share; only if shapes are fixed."""
+        if not self.fixed_shapes:
+            return array
+        missing = padded_length(array.shape[1], longest) - array.shape[1]
+        return np.pad(array, [(0, missing * (axis == 1)) for axis in range(array.ndim)], mode)
+
+    @abstractmethod
     def close(self) -> None:
         """Free the device."""
 
+    def _largest_batch(self, part: Part, sizes: Mapping[str, int]) -> int | None:
+        """The most rows that the part takes at once, None: any number."""
+        return None
+
+    @abstractmethod
+    def _run(self, part: Part, inputs: Arrays, largest: int | None) -> dict[str, Array]:
+        """Run one batch.
+
+        Raises:
+            OutOfMemoryError: It does not fit.
+        """
+
 
 def padded_rows(rows: int, largest: int | None = None) -> int:
-    """The batch that `rows` rows are filled up to where shapes are fixed: a power of two.
+    """The batch that `rows` rows are filled up to if shapes are fixed: a power of two.
 
-    :param largest: not more than that.
+    Args:
+        rows: Rows that are there.
+        largest: Not more than that.
     """
     size = 1 << max(0, rows - 1).bit_length()
     return max(rows, min(size, largest)) if largest else size
 
 
 def padded_length(length: int, longest: int) -> int:
-    """The length that a row of tokens is filled up to where shapes are fixed: 16, 32, 64 ... but
-    not more than `longest`."""
-    return max(length, min(longest, max(16, padded_rows(length))))
+    """The length that a row of tokens is filled up to if shapes are fixed: 16, 32, 64 ... but not
+    more than `longest`."""
+    return max(length, min(longest, max(SHORTEST_PADDED_LENGTH, padded_rows(length))))
 
 
-def stack(rows: Sequence[NDArray[np.float32]]) -> Array:
-    """`PartRunner.stack` for runners that keep nothing on a device; one row is not copied."""
-    return rows[0][None] if len(rows) == 1 else np.stack(rows)
+def batch_size(part: Part, inputs: Arrays) -> int:
+    """Rows of the inputs of a part."""
+    first = part.inputs[0]
+    return int(inputs[first.name].shape[first.batch_axis or 0])
 
 
 def run_in_batches(
-    run: Callable[[Mapping[str, Array]], dict[str, Array]],
-    inputs: Mapping[str, Array],
+    run: Callable[[Arrays], dict[str, Array]],
+    part: Part,
+    inputs: Arrays,
     largest: int | None = None,
 ) -> dict[str, Array]:
     """Run rows in batches, halved whenever the device has no memory left.
 
-    :param run: raises `OutOfMemoryError` when a batch does not fit.
-    :param largest: most rows at once (an engine's built batch size); None: all.
-    :raises ModelError: not even one row fits.
+    Args:
+        run: Raises `OutOfMemoryError` when a batch does not fit.
+        part: Declares which axis of an input or output is the batch.
+        inputs: All rows.
+        largest: Most rows at once (an engine's built batch size); None: all.
+
+    Raises:
+        ModelError: Not even one row fits.
     """
-    rows = len(next(iter(inputs.values())))
+    rows = batch_size(part, inputs)
     size = min(rows, largest) if largest else rows
     done: list[dict[str, Array]] = []
     start = 0
     while start < rows or not done:
+        batch = inputs
+        if size < rows:
+            batch = {t.name: _rows(inputs[t.name], t.batch_axis, start, size) for t in part.inputs}
         try:
-            done.append(run({name: a[start : start + size] for name, a in inputs.items()}))
+            done.append(run(batch))
         except OutOfMemoryError as error:
             if size <= 1:
                 raise ModelError(
@@ -94,4 +160,13 @@ def run_in_batches(
         start += size
     if len(done) == 1:
         return done[0]
-    return {name: np.concatenate([part[name] for part in done]) for name in done[0]}
+    return {
+        tensor.name: np.concatenate([one[tensor.name] for one in done], tensor.batch_axis or 0)
+        for tensor in part.outputs
+    }
+
+
+def _rows(array: Array, axis: int | None, start: int, count: int) -> Array:
+    if axis is None:
+        return array
+    return array[(slice(None),) * axis + (slice(start, start + count),)]

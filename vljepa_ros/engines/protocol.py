@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_ros.models.config import ModelConfig
+from vljepa_ros.models.config import ModelConfig, ModelError
 
 
 @dataclass(frozen=True)
@@ -117,3 +117,22 @@ class Captioner(Engine, Protocol):
 
     def caption(self, tokens: Sequence[NDArray[np.float32]], query: str) -> list[Generated]:
         """An answer to `query` for each clip, in the model's own words."""
+
+
+def check_clips(config: ModelConfig, clips: Sequence[Clip], states: Sequence[Any]) -> None:
+    """Compare clips with the model's input.
+
+    :raises ModelError: another frame size or dtype, no frames, or not as many states as clips.
+    """
+    if len(clips) != len(states):
+        raise ModelError(f"{len(clips)} clips, but {len(states)} states")
+    size = config.input_size
+    for clip in clips:
+        shape = clip.frames.shape
+        if len(shape) != 4 or shape[1:] != (size, size, 3) or clip.frames.dtype != np.uint8:
+            raise ModelError(
+                f"clip is {clip.frames.dtype} {list(shape)}; model '{config.name}' takes uint8 "
+                f"[frames, {size}, {size}, 3]"
+            )
+        if len(clip.stamps) != shape[0] or not shape[0]:
+            raise ModelError(f"clip has {len(clip.stamps)} stamps for {shape[0]} frames")

@@ -1,6 +1,6 @@
 """TensorRT engines from exported ONNX graphs.
 
-Strongly typed: precision is what the graph says (`torch_export` writes fp32, bf16 or fp16);
+Strongly typed: precision is what the graph says (`export_parts` writes fp32, bf16 or fp16);
 TensorRT's own precision flags are deprecated since 10.12 and gone in 11. Needs a GPU of the kind
 that will run the engine.
 """
@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vljepa_ros.engines.shape_profiles import Profile, tensor_range
-from vljepa_ros.engines.tensorrt_api import BUILDER_NAMES, import_builder, missing_names
+from vljepa_ros.engines.shapes import Profile, tensor_range
+from vljepa_ros.engines.tensorrt_runner import BUILDER_NAMES, import_builder, missing_names
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.parts import Part
 

@@ -6,27 +6,28 @@ torch lends the device memory, the stream and the graph; it computes nothing her
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vljepa_ros.engines.part_runner import (
     Array,
+    Arrays,
     OutOfMemoryError,
+    PartRunner,
+    batch_size,
     padded_rows,
-    run_in_batches,
-    stack,
 )
 from vljepa_ros.engines.protocol import EngineInfo
-from vljepa_ros.engines.shape_profiles import Profile, select_profile
-from vljepa_ros.engines.tensorrt_api import RUNTIME_NAMES, import_runtime, missing_names
+from vljepa_ros.engines.shapes import Profile, select_profile
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.parts import Part, check_inputs
 
 
-class TensorRtRunner:
+class TensorRtRunner(PartRunner):
     """One engine for each part, one execution context for each of its profiles."""
 
     def __init__(
@@ -41,7 +42,16 @@ class TensorRtRunner:
     ) -> None:
         """Load the engines.
 
-        :raises ModelError: no TensorRT or CUDA, or an engine that was built elsewhere or otherwise.
+        Args:
+            parts: What to load.
+            plans: Part name -> built engine.
+            profiles: Part name -> the shapes that it was built for.
+            precision: Inside of the engines.
+            device: Index of the GPU.
+            cuda_graphs: Record each part once for each shape.
+
+        Raises:
+            ModelError: No TensorRT or CUDA, or an engine that was built elsewhere or otherwise.
         """
         import torch
 
@@ -54,10 +64,11 @@ class TensorRtRunner:
             raise ModelError("TensorRT needs a CUDA device, and torch finds none here")
         self._trt, self._torch = trt, torch
         self._device = torch.device("cuda", device)
-        self._parts = {part.name: part for part in parts}
+        # Each shape has its own buffers and recorded graph.
+        info = EngineInfo("tensorrt", str(self._device), precision)
+        super().__init__(parts, info, fixed_shapes=True)
         self._profiles = {name: tuple(found) for name, found in profiles.items()}
         self._use_graphs = cuda_graphs
-        self._info = EngineInfo("tensorrt", str(self._device), precision)
         self._stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         self._logger = trt.Logger(trt.Logger.WARNING)
         self._runtime = trt.Runtime(self._logger)
@@ -72,39 +83,10 @@ class TensorRtRunner:
             if engine is None:
                 raise ModelError(
                     f"TensorRT {trt.__version__} does not take '{plans[part.name]}': built "
-                    "elsewhere; "
-                    "run `vljepa build-engine` here"
+                    "elsewhere; run `vljepa build-engine` here"
                 )
             self._check(part, engine)
             self._engines[part.name] = engine
-
-    @property
-    def info(self) -> EngineInfo:
-        """What runs."""
-        return self._info
-
-    @property
-    def fixed_shapes(self) -> bool:
-        """Each shape has its own buffers and recorded graph."""
-        return True
-
-    def run(self, part: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Run one part; a batch greater than the greatest profile is cut."""
-        sizes = check_inputs(self._parts[part], inputs)
-        largest = max(
-            (high for p in self._profiles[part] for a, (_, _, high) in p.axes if a == "batch"),
-            default=None,
-        )
-        first = {**sizes, "batch": min(sizes.get("batch", 1), largest or 1)}
-        select_profile(part, self._profiles[part], {a: first[a] for a in sizes})
-        return run_in_batches(lambda batch: self._run(part, batch, largest), inputs, largest)
-
-    def stack(self, rows: Sequence[NDArray[np.float32]]) -> Array:
-        """Copy rows into one array."""
-        return stack(rows)
-
-    def keep(self, outputs: Array, rows: Sequence[NDArray[np.float32]]) -> None:
-        """Nothing stays on the device."""
 
     def close(self) -> None:
         """Free engines, contexts and buffers."""
@@ -120,23 +102,41 @@ class TensorRtRunner:
         count = len(self._profiles[part.name])
         if seen != expected or engine.num_optimization_profiles != count:
             raise ModelError(
-                f"the engine of part '{part.name}' takes "
-                f"{sorted(seen)} in "
+                f"the engine of part '{part.name}' takes {sorted(seen)} in "
                 f"{engine.num_optimization_profiles} profiles, expected {sorted(expected)} "
-                f"in {count}: "
-                "run `vljepa build-engine` again"
+                f"in {count}: run `vljepa build-engine` again"
             )
 
-    def _run(self, part: str, inputs: Mapping[str, Array], largest: int | None) -> dict[str, Array]:
+    def _largest_batch(self, part: Part, sizes: Mapping[str, int]) -> int | None:
+        """The batch of the greatest profile; a greater one is cut.
+
+        Raises:
+            ModelError: No profile holds the other sizes.
+        """
+        profiles = self._profiles[part.name]
+        largest = max(
+            (high for p in profiles for axis, (_, _, high) in p.axes if axis == "batch"),
+            default=None,
+        )
+        first = {**sizes, "batch": min(sizes.get("batch", 1), largest or 1)}
+        select_profile(part.name, profiles, {axis: first[axis] for axis in sizes})
+        return largest
+
+    def _run(self, part: Part, inputs: Arrays, largest: int | None) -> dict[str, Array]:
         torch = self._torch
-        rows = len(next(iter(inputs.values())))
+        rows = batch_size(part, inputs)
         full = padded_rows(rows, largest)
         if full > rows:
-            fill = [*range(rows), *[rows - 1] * (full - rows)]
-            inputs = {name: value[fill] for name, value in inputs.items()}
-        sizes = check_inputs(self._parts[part], inputs)
-        index = select_profile(part, self._profiles[part], sizes)
-        key = (part, index, *sorted(sizes.items()))
+            fill = np.minimum(np.arange(full), rows - 1)
+            inputs = {
+                t.name: inputs[t.name]
+                if t.batch_axis is None
+                else np.take(inputs[t.name], fill, t.batch_axis)
+                for t in part.inputs
+            }
+        sizes = check_inputs(part, inputs)
+        index = select_profile(part.name, self._profiles[part.name], sizes)
+        key = (part.name, index, *sorted(sizes.items()))
         try:
             if key not in self._buffers:
                 with torch.cuda.device(self._device):
@@ -150,24 +150,27 @@ class TensorRtRunner:
                     buffers.graph.replay()
                 else:
                     self._execute(part, index, buffers)
-                for tensor in self._parts[part].outputs:
+                for tensor in part.outputs:
                     buffers.host[tensor.name].copy_(buffers.device[tensor.name], non_blocking=True)
             self._stream.synchronize()
         except torch.OutOfMemoryError as error:
             self._buffers.clear()
             torch.cuda.empty_cache()
             raise OutOfMemoryError(str(error).split("\n")[0][:200]) from error
-        outputs = self._parts[part].outputs
-        return {t.name: buffers.host[t.name][:rows].numpy().copy() for t in outputs}
+        host = {t.name: buffers.host[t.name] for t in part.outputs}
+        return {
+            t.name: host[t.name].narrow(t.batch_axis or 0, 0, rows).numpy().copy()
+            for t in part.outputs
+        }
 
-    def _prepare(self, part: str, index: int, inputs: Mapping[str, Array]) -> _Buffers:
+    def _prepare(self, part: Part, index: int, inputs: Arrays) -> _Buffers:
         """Buffers for one set of shapes; warmed up and recorded."""
-        torch, declared = self._torch, self._parts[part]
+        torch = self._torch
         context = self._context(part, index)
-        for tensor in declared.inputs:
+        for tensor in part.inputs:
             context.set_input_shape(tensor.name, tuple(inputs[tensor.name].shape))
         host, device = {}, {}
-        for tensor in (*declared.inputs, *declared.outputs):
+        for tensor in (*part.inputs, *part.outputs):
             shape = tuple(context.get_tensor_shape(tensor.name))
             dtype = getattr(torch, tensor.dtype)
             host[tensor.name] = torch.empty(shape, dtype=dtype, pin_memory=True)
@@ -177,31 +180,31 @@ class TensorRtRunner:
             for _ in range(3):
                 self._execute(part, index, buffers)
         self._stream.synchronize()
-        if self._use_graphs:
+        if self._use_graphs and not part.grows:
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph, stream=self._stream):
                 self._execute(part, index, buffers)
             buffers.graph = graph
         return buffers
 
-    def _context(self, part: str, index: int) -> Any:
-        if (part, index) not in self._contexts:
-            context = self._engines[part].create_execution_context()
+    def _context(self, part: Part, index: int) -> Any:
+        if (part.name, index) not in self._contexts:
+            context = self._engines[part.name].create_execution_context()
             if context is None:
                 raise OutOfMemoryError("no execution context")
             context.set_optimization_profile_async(index, self._stream.cuda_stream)
             self._stream.synchronize()
-            self._contexts[part, index] = context
-        return self._contexts[part, index]
+            self._contexts[part.name, index] = context
+        return self._contexts[part.name, index]
 
-    def _execute(self, part: str, index: int, buffers: _Buffers) -> None:
+    def _execute(self, part: Part, index: int, buffers: _Buffers) -> None:
         context = self._context(part, index)
-        for tensor in self._parts[part].inputs:
+        for tensor in part.inputs:
             context.set_input_shape(tensor.name, tuple(buffers.device[tensor.name].shape))
         for name, memory in buffers.device.items():
             context.set_tensor_address(name, memory.data_ptr())
         if not context.execute_async_v3(self._stream.cuda_stream):
-            raise ModelError(f"TensorRT could not run part '{part}'; its log says why")
+            raise ModelError(f"TensorRT could not run part '{part.name}'; its log says why")
 
 
 class _Buffers:
@@ -211,3 +214,94 @@ class _Buffers:
         self.host = host
         self.device = device
         self.graph: Any = None
+
+
+RUNTIME_NAMES = (
+    "__version__",
+    "Logger.WARNING",
+    "Runtime.deserialize_cuda_engine",
+    "ICudaEngine.create_execution_context",
+    "ICudaEngine.num_io_tensors",
+    "ICudaEngine.num_optimization_profiles",
+    "ICudaEngine.get_tensor_name",
+    "ICudaEngine.get_tensor_mode",
+    "ICudaEngine.get_tensor_dtype",
+    "ICudaEngine.get_tensor_profile_shape",
+    "IExecutionContext.set_optimization_profile_async",
+    "IExecutionContext.set_input_shape",
+    "IExecutionContext.set_tensor_address",
+    "IExecutionContext.get_tensor_shape",
+    "IExecutionContext.execute_async_v3",
+    "TensorIOMode.INPUT",
+    "TensorIOMode.OUTPUT",
+    "DataType.FLOAT",
+    "DataType.INT64",
+)
+# Not in the lean runtime, which cannot build.
+BUILDER_NAMES = (
+    "Builder.create_network",
+    "Builder.create_builder_config",
+    "Builder.create_optimization_profile",
+    "Builder.build_serialized_network",
+    "IBuilderConfig.add_optimization_profile",
+    "IBuilderConfig.create_timing_cache",
+    "IBuilderConfig.set_timing_cache",
+    "IBuilderConfig.get_timing_cache",
+    "IBuilderConfig.set_memory_pool_limit",
+    "IOptimizationProfile.set_shape",
+    "ITimingCache.serialize",
+    "MemoryPoolType.WORKSPACE",
+    "OnnxParser.parse_from_file",
+    "OnnxParser.get_error",
+    "OnnxParser.num_errors",
+    "NetworkDefinitionCreationFlag.STRONGLY_TYPED",
+)
+OLDEST = 10
+
+
+def missing_names(module: object, names: tuple[str, ...]) -> list[str]:
+    """Those of `names` (`Class.attribute`) that the module does not have."""
+    missing: list[str] = []
+    for name in names:
+        found: object = module
+        for step in name.split("."):
+            found = getattr(found, step, missing)
+            if found is missing:
+                missing.append(name)
+                break
+    return missing
+
+
+def import_runtime() -> ModuleType:
+    """`tensorrt`, else the lean runtime of the same API.
+
+    Raises:
+        ModelError: Neither is installed, or one that is too old for strongly typed networks.
+    """
+    return _import(("tensorrt", "tensorrt_lean", "tensorrt_lean_bindings"))
+
+
+def import_builder() -> ModuleType:
+    """`tensorrt` with its builder.
+
+    Raises:
+        ModelError: Not installed, or too old.
+    """
+    return _import(("tensorrt",))
+
+
+def _import(names: tuple[str, ...]) -> ModuleType:
+    for name in names:
+        try:
+            module = import_module(name)
+        except (ImportError, OSError):  # OSError: the bindings without their libraries
+            continue
+        version = str(getattr(module, "__version__", "0"))
+        if int(version.split(".")[0]) < OLDEST:
+            raise ModelError(
+                f"TensorRT {version} is too old: {OLDEST} or newer is needed (JetPack 6.1 or newer)"
+            )
+        return module
+    raise ModelError(
+        "TensorRT is not installed: pip install tensorrt (on a Jetson it comes with JetPack)"
+    )

@@ -16,13 +16,13 @@ from torch import nn
 from vljepa_ros.engines.part_runner import (
     Array,
     OutOfMemoryError,
+    PartRunner,
+    batch_size,
     padded_rows,
-    run_in_batches,
-    stack,
 )
 from vljepa_ros.engines.protocol import EngineInfo
 from vljepa_ros.models.config import ModelError
-from vljepa_ros.models.parts import Part, check_inputs
+from vljepa_ros.models.parts import Part
 
 _LOG = logging.getLogger("vljepa_ros.engines")
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -31,7 +31,8 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 def torch_device(device: str) -> torch.device:
     """The device of `auto`, `cpu`, `cuda` or `cuda:N`.
 
-    :raises ModelError: no such device here.
+    Raises:
+        ModelError: No such device here.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -44,7 +45,7 @@ def torch_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-class TorchRunner:
+class TorchRunner(PartRunner):
     """Modules on one device in one precision.
 
     Outputs come back as numpy arrays; where they were made on a GPU, the tensor stays there as long
@@ -61,62 +62,53 @@ class TorchRunner:
         compiled: bool = False,
         backend: Any = "inductor",
         cuda_graphs: bool = False,
-        fp32_parts: frozenset[str] = frozenset(),
+        autocast: bool = False,
         keep: bool | None = None,
         memory_limit: float = 0.0,
     ) -> None:
         """Move the modules to the device.
 
-        :param compiled: by `torch.compile` with `backend`.
-        :param fp32_parts: parts that stay in fp32 whatever the precision.
-        :param keep: whether outputs stay on the device; None: on a GPU.
-        :param memory_limit: GiB of GPU memory that this process may use, 0: all.
-        :raises ModelError: unknown device or precision, or CUDA graphs without CUDA.
+        Args:
+            parts: What to load.
+            modules: Part name -> module; its arguments are named as the part's inputs.
+            device: See `torch_device`.
+            precision: A name of `PRECISIONS`.
+            compiled: By `torch.compile` with `backend`.
+            backend: Of `torch.compile`.
+            cuda_graphs: Record each part once for each shape.
+            autocast: Keep the weights in fp32 and let torch lower what gains from it; else the
+                modules are cast.
+            keep: Whether outputs stay on the device; None: on a GPU.
+            memory_limit: GiB of GPU memory that this process may use, 0: all.
+
+        Raises:
+            ModelError: Unknown device or precision, or CUDA graphs without CUDA.
         """
         if precision not in PRECISIONS:
             raise ModelError(f"precision is {precision!r}, allowed: {', '.join(PRECISIONS)}")
         self._device = torch_device(device)
         if cuda_graphs and self._device.type != "cuda":
             raise ModelError(f"CUDA graphs need a CUDA device, this is {self._device}")
+        name = "torch-compiled" if compiled else "torch-graphs" if cuda_graphs else "torch"
+        info = EngineInfo(name, str(self._device), precision)
+        super().__init__(parts, info, fixed_shapes=compiled or cuda_graphs)
         if memory_limit and self._device.type == "cuda":
             total = torch.cuda.get_device_properties(self._device).total_memory
             share = min(1.0, memory_limit * 2**30 / total)
             torch.cuda.set_per_process_memory_fraction(share, self._device)
-        self._dtypes = {
-            part.name: torch.float32 if part.name in fp32_parts else PRECISIONS[precision]
-            for part in parts
-        }
-        self._parts = {part.name: part for part in parts}
+        self._lowered = PRECISIONS[precision] if autocast else torch.float32
+        self._dtype = torch.float32 if autocast else PRECISIONS[precision]
         self._modules: dict[str, Any] = {}
         for part in parts:
-            module = modules[part.name].to(device=self._device, dtype=self._dtypes[part.name])
-            module.eval()
+            module = modules[part.name].to(device=self._device, dtype=self._dtype).eval()
             self._modules[part.name] = module
             if compiled:
-                self._modules[part.name] = torch.compile(module, dynamic=False, backend=backend)
+                dynamic = None if part.grows else False
+                self._modules[part.name] = torch.compile(module, dynamic=dynamic, backend=backend)
         self._graphs: dict[tuple[Any, ...], _Captured | None] = {}
         self._use_graphs = cuda_graphs
         self._keeps = self._device.type == "cuda" if keep is None else keep
         self._kept: dict[int, tuple[weakref.ref[Any], torch.Tensor]] = {}
-        self._fixed = compiled or cuda_graphs
-        name = "torch-compiled" if compiled else "torch-graphs" if cuda_graphs else "torch"
-        self._info = EngineInfo(name, str(self._device), precision)
-
-    @property
-    def info(self) -> EngineInfo:
-        """What runs."""
-        return self._info
-
-    @property
-    def fixed_shapes(self) -> bool:
-        """Whether the modules are compiled or recorded."""
-        return self._fixed
-
-    def run(self, part: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Run one part."""
-        if not any(isinstance(value, torch.Tensor) for value in inputs.values()):
-            check_inputs(self._parts[part], inputs)
-        return run_in_batches(lambda batch: self._run(part, batch), inputs)
 
     def stack(self, rows: Sequence[NDArray[np.float32]]) -> Array:
         """One tensor of kept rows on the device if all are kept, else one numpy array."""
@@ -125,15 +117,16 @@ class TorchRunner:
             entry is not None and entry[0]() is row for entry, row in zip(found, rows, strict=True)
         ):
             return torch.stack([entry[1] for entry in found if entry is not None])  # type: ignore[return-value]
-        return stack(rows)
+        return super().stack(rows)
 
-    def keep(self, outputs: Array, rows: Sequence[NDArray[np.float32]]) -> None:
-        """Remember that `rows` (numpy) are the rows of the last output `outputs` of `run`."""
-        entry = self._kept.pop(id(outputs), None)
-        if entry is None:
-            return
-        for row, tensor in zip(rows, entry[1], strict=True):
-            self._remember(row, tensor)
+    def split(self, output: Array) -> list[NDArray[Any]]:
+        """The rows of an output that `run` has just returned; what was kept stays on the device."""
+        rows = list(output)
+        entry = self._kept.pop(id(output), None)
+        if entry is not None:
+            for row, tensor in zip(rows, entry[1], strict=True):
+                self._remember(row, tensor)
+        return rows
 
     def close(self) -> None:
         """Free modules, graphs and kept tensors."""
@@ -143,25 +136,24 @@ class TorchRunner:
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _run(self, part: str, inputs: Mapping[str, Any]) -> dict[str, Array]:
-        dtype = self._dtypes[part]
+    def _run(self, part: Part, inputs: Mapping[str, Any], largest: int | None) -> dict[str, Array]:
         try:
-            with torch.inference_mode(), self._on_device():
-                tensors = {name: self._to_device(value, dtype) for name, value in inputs.items()}
-                rows = len(next(iter(tensors.values())))
-                if self._fixed and padded_rows(rows) > rows:
-                    fill = [*range(rows), *[rows - 1] * (padded_rows(rows) - rows)]
-                    tensors = {name: tensor[fill] for name, tensor in tensors.items()}
-                if self._use_graphs:
-                    result = self._replay(part, tensors)
+            with torch.inference_mode(), self._on_device(), self._autocast():
+                tensors = {name: self._to_device(value) for name, value in inputs.items()}
+                rows = batch_size(part, inputs)
+                if self.fixed_shapes and padded_rows(rows) > rows:
+                    tensors = self._padded(part, tensors, rows)
+                if self._use_graphs and not part.grows:
+                    result = self._replay(part.name, tensors)
                 else:
-                    result = self._modules[part](**tensors)
+                    result = self._modules[part.name](**tensors)
                 outputs = (result,) if isinstance(result, torch.Tensor) else tuple(result)
                 arrays: dict[str, Array] = {}
-                for tensor, whole in zip(self._parts[part].outputs, outputs, strict=True):
-                    value = whole[:rows]
+                for tensor, whole in zip(part.outputs, outputs, strict=True):
+                    axis = tensor.batch_axis
+                    value = whole if axis is None else whole.narrow(axis, 0, rows)
                     array = _to_host(value.float())
-                    if self._keeps:
+                    if self._keeps and axis == 0:
                         self._remember(array, value.clone() if self._use_graphs else value)
                     arrays[tensor.name] = array
                 return arrays
@@ -169,21 +161,41 @@ class TorchRunner:
             torch.cuda.empty_cache()
             raise OutOfMemoryError(str(error).split("\n")[0][:200]) from error
 
+    def _padded(
+        self, part: Part, tensors: Mapping[str, torch.Tensor], rows: int
+    ) -> dict[str, torch.Tensor]:
+        """Repeat the last row up to the batch that other numbers of rows share."""
+        fill = torch.arange(padded_rows(rows), device=self._device).clamp(max=rows - 1)
+        axes = {tensor.name: tensor.batch_axis for tensor in part.inputs}
+        return {
+            name: tensor if (axis := axes[name]) is None else tensor.index_select(axis, fill)
+            for name, tensor in tensors.items()
+        }
+
+    def _autocast(self) -> torch.autocast:
+        # A recorded graph must not read casts of weights that are freed when autocast ends.
+        return torch.autocast(
+            self._device.type,
+            self._lowered,
+            enabled=self._lowered != torch.float32,
+            cache_enabled=not self._use_graphs,
+        )
+
     def _on_device(self) -> AbstractContextManager[Any]:
         """Streams and graphs belong to the current device, which may be another one."""
         return torch.cuda.device(self._device) if self._device.type == "cuda" else nullcontext()
 
-    def _to_device(self, value: Any, dtype: torch.dtype) -> torch.Tensor:
+    def _to_device(self, value: Any) -> torch.Tensor:
         tensor = (
             value
             if isinstance(value, torch.Tensor)
-            else torch.from_numpy(np.ascontiguousarray(value))
+            else torch.from_numpy(np.require(value, requirements=["C", "W"]))
         )
         if self._device.type == "cuda" and tensor.device.type == "cpu":
             # From pinned memory the copy is fast and waits for nobody; torch keeps the block.
             tensor = tensor.pin_memory().to(self._device, non_blocking=True)
         if tensor.is_floating_point():
-            return tensor.to(self._device, dtype)
+            return tensor.to(self._device, self._dtype)
         return tensor.to(self._device)
 
     def _remember(self, array: NDArray[Any], tensor: torch.Tensor) -> None:

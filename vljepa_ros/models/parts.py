@@ -15,22 +15,41 @@ from vljepa_ros.models.config import ModelError
 class Tensor:
     """One input or output.
 
-    dims: a number is fixed, a word is a dynamic axis (`batch`, `length`): equal words, equal sizes.
-    dtype: `float32`, `int64`, `uint8` (levels of a frame).
+    Attributes:
+        name: As the graph calls it.
+        dims: A number is fixed, a word is a dynamic axis (`batch`, `length`): equal words, equal
+            sizes.
+        dtype: `float32`, `int64`, `uint8` (levels of a frame).
+        below: Of int64: every value is less.
     """
 
     name: str
     dims: tuple[int | str, ...]
     dtype: str = "float32"
+    below: int = 16
+
+    @property
+    def batch_axis(self) -> int | None:
+        """Index of the axis `batch`, None if all rows of a batch share the tensor."""
+        return self.dims.index("batch") if "batch" in self.dims else None
 
 
 @dataclass(frozen=True)
 class Part:
-    """A graph of a model, for example its X-Encoder (`vision`)."""
+    """A graph of a model, for example its X-Encoder (`vision`).
+
+    Attributes:
+        name: Unique within the model.
+        inputs: In the graph's order; the first one has the axis `batch`.
+        outputs: In the graph's order.
+        grows: Whether an axis has another size at each call (a decoder's cache), so that no size
+            is worth a compilation or a recording of its own.
+    """
 
     name: str
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    grows: bool = False
 
     def axes(self) -> tuple[str, ...]:
         """Names of the dynamic axes, in order of appearance in the inputs."""

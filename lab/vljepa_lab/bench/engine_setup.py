@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from vljepa_lab.bench.harness import resident_mib
-from vljepa_ros.engines.choose import parse_request
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Clip, Engine
+from vljepa_ros.engines.select import parse_request
 from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.models.folder import load_config
 from vljepa_ros.models.vl_jepa.paper_config import paper_parts
@@ -71,9 +71,9 @@ def _random(config: ModelConfig, engine: str, threads: int) -> Engine:
     import torch
 
     from vljepa_lab.convert.full_random import random_table
-    from vljepa_ros.engines.full_vl_jepa_engine import FullVlJepaEngine
-    from vljepa_ros.engines.load_family import check_precision, warm_up
+    from vljepa_ros.engines.load import check_precision, warm_up
     from vljepa_ros.engines.torch_runner import TorchRunner
+    from vljepa_ros.engines.vl_jepa_engine import PaperEngine
     from vljepa_ros.models.vl_jepa.paper_model import build_modules, with_pixel_input
 
     request = parse_request(engine)
@@ -94,7 +94,7 @@ def _random(config: ModelConfig, engine: str, threads: int) -> Engine:
         compiled=request.engine == "torch-compiled",
         cuda_graphs=request.engine == "torch-graphs",
     )
-    loaded = FullVlJepaEngine(config, runner, _ALL, random_table(config))
+    loaded = PaperEngine(config, runner, _ALL, random_table(config))
     warm_up(loaded)
     return loaded
 

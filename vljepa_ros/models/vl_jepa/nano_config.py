@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from vljepa_ros.models.config import from_dict
+from vljepa_ros.models.parts import Part, Tensor
 
 VisualAttention = Literal["joint", "prefix", "cross"]
 
@@ -113,3 +114,71 @@ class Architecture:
             ModelError: An unknown or malformed field; the message names what is allowed.
         """
         return from_dict(cls, raw, "architecture")
+
+
+MAX_WORDS = 32
+"""Longest text that the Y-Decoder writes, in words and marks."""
+
+GRAPHS = {
+    "vision": ("frame", "window"),
+    "predictor": ("text_trunk", "predictor"),
+    "text": ("text_trunk", "text_head"),
+    "decoder": ("decoder_prefill", "decoder_step"),
+}
+"""The graphs that each part of the model needs."""
+
+
+def nano_parts(sizes: Architecture) -> tuple[Part, ...]:
+    """The graphs of nano, under the names of its files.
+
+    `pieces` are the word pieces of a text or query, at most `sizes.text.positions`; `valid` is 1
+    for a piece and 0 for padding; the Y-Decoder's cache has `past` positions, one more after each
+    step.
+    """
+    cells, size = sizes.frame.grid**2, sizes.frame.input_size
+    text, decoder = sizes.text, sizes.y_decoder
+    frame_features = (cells, sizes.frame.dim)
+    tokens = Tensor("tokens", ("batch", cells, sizes.window.dim))
+    pieces = ("batch", "pieces")
+    pooled = Tensor("pooled", ("batch", text.dim))
+    embedding = Tensor("embedding", ("batch", sizes.dim))
+    logits = Tensor("logits", ("batch", decoder.words))
+
+    def cache(name: str, positions: int | str) -> Tensor:
+        width = decoder.dim // decoder.heads
+        return Tensor(name, (decoder.depth, 2, "batch", decoder.heads, positions, width))
+
+    return (
+        Part(
+            "frame",
+            (Tensor("frames", ("batch", size, size, 3), "uint8"),),
+            (Tensor("features", ("batch", *frame_features)),),
+        ),
+        Part(
+            "window",
+            (Tensor("features", ("batch", sizes.window.frames, *frame_features)),),
+            (tokens,),
+        ),
+        Part(
+            "text_trunk",
+            (Tensor("ids", pieces, "int64", text.words), Tensor("valid", pieces, "int64")),
+            (Tensor("hidden", (*pieces, text.dim)), pooled),
+        ),
+        Part("text_head", (pooled,), (embedding,)),
+        Part(
+            "predictor",
+            (tokens, Tensor("query", (*pieces, text.dim)), Tensor("valid", pieces)),
+            (embedding,),
+        ),
+        Part("decoder_prefill", (embedding,), (logits, cache("cache", decoder.prefix))),
+        Part(
+            "decoder_step",
+            (
+                Tensor("word", ("batch",), "int64", decoder.words),
+                Tensor("position", (1,), "int64", decoder.positions),
+                cache("cache", "past"),
+            ),
+            (logits, cache("grown", "grown")),
+            grows=True,
+        ),
+    )

@@ -143,7 +143,7 @@ class FrameStage(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """[B, H, W, 3] uint8 RGB (or float of the same range) -> [B, grid*grid, dim] float32."""
-        x = (frames.float() * (1 / 127.5) - 1.0).permute(0, 3, 1, 2)
+        x = (frames.float() * (1 / 127.5) - 1.0).permute(0, 3, 1, 2).to(self.position.dtype)
         x = self.stem(x).flatten(2).transpose(1, 2) + self.position
         for block in self.blocks:
             x = block(x)
@@ -229,18 +229,18 @@ class Predictor(nn.Module):
         self.norm = nn.LayerNorm(dim)
         self.out = nn.Linear(dim, out_dim)
 
-    def forward(self, visual: Tensor, query: Tensor, valid: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, query: Tensor, valid: Tensor) -> Tensor:
         """Predict.
 
         Args:
-            visual: [B, N, visual_dim].
+            tokens: [B, N, visual_dim].
             query: [B, L, query_dim].
             valid: [B, L], 1 for a token, 0 for padding.
 
         Returns:
             [B, out_dim], norm 1.
         """
-        return self.predict(visual, query, valid)[0]
+        return self.predict(tokens, query, valid)[0]
 
     def predict(
         self, visual: Tensor, query: Tensor, valid: Tensor, shared: int = 1

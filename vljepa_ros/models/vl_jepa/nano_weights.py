@@ -11,10 +11,11 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from vljepa_ros.models.config import ModelError
+from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.models.vl_jepa.nano_config import Architecture
+from vljepa_ros.models.vl_jepa.nano_heads import DecoderPrefill, DecoderStep
 from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
 
 SCALE = ".scale"
@@ -75,3 +76,25 @@ def load_model(file: Path, architecture: Architecture) -> VLJEPA:
     except Exception as error:
         raise ModelError(f"'{file}' does not fit the architecture: {error}") from error
     return model.eval()
+
+
+def load_modules(config: ModelConfig) -> dict[str, nn.Module]:
+    """The modules of `nano_parts` with a folder's weights, in fp32, ready for inference.
+
+    Raises:
+        ModelError: The folder has no weights, or those of another architecture.
+    """
+    if "weights" not in config.files:
+        raise ModelError(
+            f"model '{config.name}' holds graphs only ({config.precision}); allowed: onnxruntime"
+        )
+    model = load_model(config.path("weights"), Architecture.from_dict(config.architecture))
+    return {
+        "frame": model.frame,
+        "window": model.window,
+        "text_trunk": model.text_trunk,
+        "text_head": model.text_head,
+        "predictor": model.predictor,
+        "decoder_prefill": DecoderPrefill(model.y_decoder),
+        "decoder_step": DecoderStep(model.y_decoder),
+    }

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from vljepa_ros.engines.choose import (
+from vljepa_ros.engines.select import (
     ENGINE_NAMES,
     Available,
     Request,

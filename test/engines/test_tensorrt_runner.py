@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from vljepa_ros.engines import tensorrt_api
-from vljepa_ros.engines.tensorrt_api import RUNTIME_NAMES, missing_names
+from vljepa_ros.engines import tensorrt_runner
+from vljepa_ros.engines.tensorrt_runner import BUILDER_NAMES, RUNTIME_NAMES, missing_names
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.parts import Part, Tensor
 
@@ -44,19 +44,19 @@ def test_missing_names_are_found() -> None:
 
 def test_every_builder_name_exists_where_tensorrt_is_whole() -> None:
     whole = pytest.importorskip("tensorrt")
-    assert missing_names(whole, tensorrt_api.BUILDER_NAMES) == []
+    assert missing_names(whole, BUILDER_NAMES) == []
 
 
 def test_every_name_we_use_is_in_the_lists() -> None:
     """The lists are what is checked above; a call that is not in them would escape."""
     import re
 
-    folder = Path(tensorrt_api.__file__).parent
+    folder = Path(tensorrt_runner.__file__).parent
     text = (folder / "tensorrt_runner.py").read_text() + (folder / "tensorrt_build.py").read_text()
     objects = "engine|context|builder|network|parser|config|shapes|self._runtime|timing"
     used = set(re.findall(rf"\b(?:{objects})\.([a-z_0-9]+)\(", text))
     used |= set(re.findall(r"(?:trt|self\._trt)\.([A-Z]\w+)", text))
-    listed = {step for n in (*RUNTIME_NAMES, *tensorrt_api.BUILDER_NAMES) for step in n.split(".")}
+    listed = {step for n in (*RUNTIME_NAMES, *BUILDER_NAMES) for step in n.split(".")}
     assert used - listed == set()
     assert len(used) > 15
 
@@ -65,16 +65,16 @@ def test_old_and_missing_versions_are_named(monkeypatch: pytest.MonkeyPatch) -> 
     def old(name: str) -> SimpleNamespace:
         return SimpleNamespace(__version__="8.6.1")
 
-    monkeypatch.setattr(tensorrt_api, "import_module", old)
+    monkeypatch.setattr(tensorrt_runner, "import_module", old)
     with pytest.raises(ModelError, match=r"TensorRT 8.6.1 is too old: 10 or newer .*JetPack 6.1"):
-        tensorrt_api.import_builder()
+        tensorrt_runner.import_builder()
 
     def nothing(name: str) -> SimpleNamespace:
         raise ImportError(name)
 
-    monkeypatch.setattr(tensorrt_api, "import_module", nothing)
+    monkeypatch.setattr(tensorrt_runner, "import_module", nothing)
     with pytest.raises(ModelError, match="not installed: pip install tensorrt"):
-        tensorrt_api.import_runtime()
+        tensorrt_runner.import_runtime()
 
 
 def test_no_gpu_is_an_error_and_not_a_crash(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vljepa_ros.engines.load import load_engine
-from vljepa_ros.engines.text_cache import TextCache
+from vljepa_ros.engines.text_embeddings import TextCache
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.folder import load_config
 

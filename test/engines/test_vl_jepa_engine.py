@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from vljepa_ros.engines.load import load_engine
-from vljepa_ros.engines.onnxruntime_engine import OnnxRuntimeEngine
+from vljepa_ros.engines.greedy_decode import generate_greedily
+from vljepa_ros.engines.load import load_engine, shipped_graphs
+from vljepa_ros.engines.onnxruntime_runner import OnnxRuntimeRunner
 from vljepa_ros.engines.protocol import Clip
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.tokenizer import pad_ids
-from vljepa_ros.models.vl_jepa.nano_text import TextTokenizer
+from vljepa_ros.models.vl_jepa.nano_config import nano_parts
+from vljepa_ros.models.vl_jepa.nano_text import DecoderWords, TextTokenizer
 from vljepa_ros.models.vl_jepa.nano_weights import load_model
 
 # The export of the tiny model takes long where other processes have the cores.
@@ -67,14 +69,14 @@ def test_a_stream_computes_what_separate_clips_do(engine) -> None:
 
 def test_a_stream_passes_only_new_frames(engine, monkeypatch) -> None:
     passed = []
-    run = engine._sessions.run
+    run = OnnxRuntimeRunner.run
 
-    def counted(name, *inputs):
+    def counted(self, name, inputs):
         if name == "frame":
-            passed.append(len(inputs[0]))
-        return run(name, *inputs)
+            passed.append(len(inputs["frames"]))
+        return run(self, name, inputs)
 
-    monkeypatch.setattr(engine._sessions, "run", counted)
+    monkeypatch.setattr(OnnxRuntimeRunner, "run", counted)
     (first,) = engine.encode([make_clip(3, 0)], [None])
     (second,) = engine.encode([make_clip(3, 1)], [first.state])
     engine.encode([make_clip(3, 1)], [second.state])
@@ -115,7 +117,7 @@ def test_texts_do_not_depend_on_their_company(engine, tiny) -> None:
 
 def test_text_is_encoded_once(engine, monkeypatch) -> None:
     engine.encode_text(["the door closes"])
-    monkeypatch.setattr(engine._sessions, "run", lambda *_: pytest.fail("encoded again"))
+    monkeypatch.setattr(OnnxRuntimeRunner, "run", lambda *_: pytest.fail("encoded again"))
     assert engine.encode_text(["the door closes", "the door closes"]).shape == (2, 16)
 
 
@@ -149,13 +151,14 @@ def test_generation_says_whether_the_decoder_wrote_it(engine) -> None:
 
 def test_the_cached_decoder_writes_what_the_whole_one_does(tiny, engine) -> None:
     from vljepa_lab.training.decoder import decode_greedily
-    from vljepa_ros.engines.generation import generate_greedily
 
-    assert isinstance(engine, OnnxRuntimeEngine)
-    words = engine._words
+    config = engine.config
+    words = DecoderWords.load(config.path("decoder_words"))
+    parts = nano_parts(tiny.model.architecture)
+    runner = OnnxRuntimeRunner(parts, shipped_graphs(config, parts), threads=1)
     model = load_model(tiny.folder / "model.safetensors", tiny.model.architecture)
     embeddings = engine.encode_text(["the door opens", "no", "a red mug"])
-    cached = generate_greedily(engine._sessions, words, embeddings, longest=24)
+    cached = generate_greedily(runner, words, embeddings, longest=24)
     whole = decode_greedily(model, words, torch.from_numpy(embeddings))
     assert [text for text, _ in cached] == [text for text, _ in whole]
 

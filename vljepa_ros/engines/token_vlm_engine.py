@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vljepa_ros.engines.clip_check import check_clips
-from vljepa_ros.engines.protocol import Clip, EncodedClip, EngineInfo, Generated
+from vljepa_ros.engines.protocol import Clip, EncodedClip, EngineInfo, Generated, check_clips
 from vljepa_ros.engines.torch_runner import PRECISIONS, torch_device
 from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.models.token_vlm.protocol import TokenVlm
@@ -20,7 +19,7 @@ _CANDIDATES_AT_ONCE = 16
 _LONGEST_CAPTION = 32
 
 
-class TorchTokenVlm:
+class TokenVlmEngine:
     """See `Engine`. Capabilities `score` and `caption`: no labels, memory or change detection.
 
     `score` gives log-likelihoods (at most 0), not cosines: with the family's calibration (scale 1,
@@ -36,7 +35,7 @@ class TorchTokenVlm:
     @classmethod
     def load(
         cls, config: ModelConfig, device: str, precision: str, threads: int = 0
-    ) -> TorchTokenVlm:
+    ) -> TokenVlmEngine:
         """Load Qwen2.5-VL or InstructBLIP.
 
         :raises ModelError: another model type, precision or device, or weights that do not match.

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vljepa_ros.engines.engine_cache import CacheKey, EngineCache
+from vljepa_ros.engines.cache import CacheKey, EngineCache
 from vljepa_ros.models.config import ModelError
 
 KEY = CacheKey("clip-1", "abc", "tensorrt", "batch 1..8 (8)", "bf16", "11.4.0", "NVIDIA H200 sm90")

@@ -1,30 +1,38 @@
-"""Greedy generation with the Y-Decoder's prefill and step graphs."""
+"""Greedy decoding with the Y-Decoder's prefill and step graphs."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_ros.engines.sessions import GraphSessions
+from vljepa_ros.engines.part_runner import PartRunner
+from vljepa_ros.models.vl_jepa.nano_config import MAX_WORDS
 from vljepa_ros.models.vl_jepa.nano_text import DecoderWords
-
-MAX_WORDS = 32
-"""Longest text that is written, in words and marks."""
 
 
 def generate_greedily(
-    sessions: GraphSessions,
+    runner: PartRunner,
     words: DecoderWords,
     embeddings: NDArray[np.float32],
     longest: int = MAX_WORDS,
 ) -> list[tuple[str, float]]:
-    """Text and confidence (product of the token probabilities, the end mark's included) for each of
-    [B, D].
+    """Write a text for each embedding.
+
+    Args:
+        runner: Has the graphs `decoder_prefill` and `decoder_step`.
+        words: The Y-Decoder's vocabulary.
+        embeddings: [B, D].
+        longest: Most words and marks of a text.
+
+    Returns:
+        Text and confidence of each: the product of the token probabilities, the end mark's
+        included; 0 for a text that never ended.
     """
     batch = len(embeddings)
     if batch == 0:
         return []
-    logits, cache = sessions.run("decoder_prefill", embeddings)
+    made = runner.run("decoder_prefill", {"embedding": embeddings})
+    logits, cache = made["logits"], made["cache"]
     chosen: list[list[int]] = [[] for _ in range(batch)]
     log_confidence = np.zeros(batch)
     running = np.ones(batch, bool)
@@ -38,9 +46,15 @@ def generate_greedily(
         running &= word != DecoderWords.END
         if not running.any():
             break
-        logits, cache = sessions.run(
-            "decoder_step", word.astype(np.int64), np.array([position], np.int64), cache
+        made = runner.run(
+            "decoder_step",
+            {
+                "word": word.astype(np.int64),
+                "position": np.array([position], np.int64),
+                "cache": cache,
+            },
         )
+        logits, cache = made["logits"], made["grown"]
     # A text that never ended is cut, and its confidence says so.
     log_confidence[running] = -np.inf
     return [

@@ -7,14 +7,14 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
-from vljepa_ros.engines.onnxruntime_providers import (
+from vljepa_ros.engines.onnxruntime_runner import (
     check_provider,
     is_out_of_memory,
     open_session,
     provider_list,
     tensorrt_shapes,
 )
-from vljepa_ros.engines.shape_profiles import Profile, default_profiles
+from vljepa_ros.engines.shapes import Profile, default_profiles
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.parts import Part, Tensor
 

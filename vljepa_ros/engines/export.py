@@ -1,0 +1,252 @@
+"""Exports parts to ONNX and builds TensorRT engines; both are compared with fp32 before kept."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from vljepa_ros.engines.cache import EngineCache
+from vljepa_ros.engines.load import (
+    cache_key,
+    check_precision,
+    engine_profiles,
+    family_parts,
+    shipped_graphs,
+    torch_modules,
+)
+from vljepa_ros.engines.onnxruntime_runner import OnnxRuntimeRunner
+from vljepa_ros.engines.parity import Parity, compare_runners, example_inputs, gate
+from vljepa_ros.engines.part_runner import PartRunner
+from vljepa_ros.engines.tensorrt_build import build_engines
+from vljepa_ros.engines.tensorrt_runner import TensorRtRunner, import_builder
+from vljepa_ros.engines.torch_runner import PRECISIONS, TorchRunner, torch_device
+from vljepa_ros.models.config import ModelConfig, ModelError
+from vljepa_ros.models.parts import Part
+
+OPSET = 18
+_EXTERNAL_DATA_BYTES = 1_500_000_000
+"""Graphs with more weights keep them in a file of their own: a protobuf ends at 2 GB."""
+
+Progress = Callable[[str], None]
+
+
+def export_model(
+    config: ModelConfig,
+    cache: EngineCache,
+    precision: str = "fp32",
+    progress: Progress = lambda line: None,
+) -> tuple[Path, list[Parity]]:
+    """Write ONNX graphs of every part and run them on ONNX Runtime beside torch in fp32.
+
+    Args:
+        config: The model.
+        cache: Where the graphs are kept.
+        precision: Inside of the graphs.
+        progress: Is given a line for each step.
+
+    Returns:
+        The entry's folder, and the parity of each part.
+
+    Raises:
+        ModelError: A part that cannot be exported, or that computes something else.
+    """
+    check_precision(config, precision)
+    parts = family_parts(config)
+    if shipped_graphs(config, parts):
+        raise ModelError(
+            f"model '{config.name}' has its graphs in its folder: there is nothing to export"
+        )
+    with tempfile.TemporaryDirectory(prefix="vljepa-export-") as aside:
+        graphs = _graphs(config, parts, Path(aside), precision, progress)
+        runner = OnnxRuntimeRunner(parts, graphs, precision=precision)
+        results = _compare(config, parts, runner, precision, progress)
+        folder = cache.store(cache_key(config, "onnx", precision), graphs, _notes(results))
+    return folder, results
+
+
+def build_model(
+    config: ModelConfig,
+    cache: EngineCache,
+    precision: str = "bf16",
+    workspace: int = 4 << 30,
+    progress: Progress = lambda line: None,
+) -> tuple[Path, list[Parity]]:
+    """Build TensorRT engines of every part on this machine's GPU, from its ONNX graphs.
+
+    Args:
+        config: The model.
+        cache: Where the engines are kept.
+        precision: Inside of the engines.
+        workspace: Most bytes of GPU memory for one layer.
+        progress: Is given a line for each step.
+
+    Returns:
+        The entry's folder, and the parity of each part with torch in fp32 on the CPU.
+
+    Raises:
+        ModelError: No TensorRT or GPU, a failed build, or an engine that computes something else.
+    """
+    check_precision(config, precision)
+    torch_device("cuda")
+    import_builder()
+    parts = family_parts(config)
+    profiles = engine_profiles(config, parts)
+    with tempfile.TemporaryDirectory(prefix="vljepa-build-") as aside:
+        plans = build_engines(
+            parts,
+            _graphs(config, parts, Path(aside) / "onnx", precision, progress),
+            profiles,
+            Path(aside) / "plans",
+            timing_cache=cache.root / "tensorrt.timing",
+            workspace=workspace,
+            progress=progress,
+        )
+        runner = TensorRtRunner(parts, plans, profiles, precision=precision)
+        results = _compare(config, parts, runner, precision, progress)
+        folder = cache.store(cache_key(config, "tensorrt", precision), plans, _notes(results))
+    return folder, results
+
+
+def export_parts(
+    parts: Sequence[Part],
+    modules: Mapping[str, nn.Module],
+    folder: Path,
+    *,
+    precision: str = "fp32",
+    sizes: Mapping[str, int] | None = None,
+    progress: Progress = lambda line: None,
+) -> dict[str, Path]:
+    """Write `folder/<part>.onnx` for each part.
+
+    Inputs and outputs stay float32 whatever the precision, so that every engine has the same edges.
+
+    Args:
+        parts: What to write.
+        modules: Part name -> module.
+        folder: Is made if it is missing.
+        precision: Inside of the graphs.
+        sizes: Example sizes of the dynamic axes; the graph takes others too.
+        progress: Is given a line for each part.
+
+    Raises:
+        ModelError: Unknown precision, or a module that cannot be exported.
+    """
+    if precision not in PRECISIONS:
+        raise ModelError(f"precision is {precision!r}, allowed: fp32, fp16, bf16")
+    folder.mkdir(parents=True, exist_ok=True)
+    written = {}
+    for part in parts:
+        progress(f"exporting {part.name} ({precision})")
+        module = modules[part.name].cpu().eval()
+        if precision != "fp32":
+            module = _Half(module, PRECISIONS[precision])
+        path = folder / f"{part.name}.onnx"
+        arrays = example_inputs(part, {**dict.fromkeys(part.axes(), 3), **(sizes or {})})
+        axes = {axis: _dynamic_axis(axis) for axis in part.axes()}
+        try:
+            with warnings.catch_warnings(), torch.no_grad():
+                warnings.simplefilter("ignore")
+                program = torch.onnx.export(
+                    module,
+                    (),
+                    kwargs={name: torch.from_numpy(array) for name, array in arrays.items()},
+                    dynamo=True,
+                    opset_version=OPSET,
+                    dynamic_shapes={
+                        tensor.name: {
+                            i: axes[dim] for i, dim in enumerate(tensor.dims) if dim in axes
+                        }
+                        for tensor in part.inputs
+                    },
+                    input_names=[tensor.name for tensor in part.inputs],
+                    output_names=[tensor.name for tensor in part.outputs],
+                    verbose=False,
+                )
+            assert program is not None
+            size = sum(p.numel() * p.element_size() for p in module.parameters())
+            program.save(str(path), external_data=size > _EXTERNAL_DATA_BYTES)
+        except Exception as error:  # torch.export raises many kinds
+            raise ModelError(
+                f"part '{part.name}' cannot be exported: {str(error).splitlines()[0]}"
+            ) from error
+        written[part.name] = path
+    return written
+
+
+def _dynamic_axis(axis: str) -> Any:
+    """Its range; the exporter finds out those that a model's own tables or strides limit."""
+    dim = torch.export.Dim
+    return {"frames": dim.AUTO, "pieces": dim.DYNAMIC}.get(axis) or dim(axis, min=1, max=4096)
+
+
+class _Half(nn.Module):
+    """A module computed in half precision between float32 edges."""
+
+    def __init__(self, module: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.module = module.to(dtype)
+        self.dtype = dtype
+
+    def forward(self, **inputs: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        cast = {n: t.to(self.dtype) if t.is_floating_point() else t for n, t in inputs.items()}
+        result = self.module(**cast)
+        if isinstance(result, torch.Tensor):
+            return result.float()
+        return tuple(value.float() for value in result)
+
+
+def _graphs(
+    config: ModelConfig, parts: Sequence[Part], folder: Path, precision: str, progress: Progress
+) -> Mapping[str, Path]:
+    """The folder's own graphs if they have that precision, else fresh ones."""
+    own = shipped_graphs(config, parts)
+    if own and precision == config.precision:
+        return own
+    return export_parts(
+        parts,
+        torch_modules(config, frozenset(part.name for part in parts)),
+        folder,
+        precision=precision,
+        sizes=_sizes(config, parts),
+        progress=progress,
+    )
+
+
+def _compare(
+    config: ModelConfig,
+    parts: Sequence[Part],
+    runner: PartRunner,
+    precision: str,
+    progress: Progress,
+) -> list[Parity]:
+    """Parity with torch in fp32 on the CPU.
+
+    Raises:
+        ModelError: Too different.
+    """
+    progress("comparing with fp32")
+    modules = torch_modules(config, frozenset(part.name for part in parts))
+    reference = TorchRunner(parts, modules, device="cpu")
+    results = compare_runners(parts, reference, runner, _sizes(config, parts))
+    gate(results, precision)
+    return results
+
+
+def _sizes(config: ModelConfig, parts: Sequence[Part]) -> Mapping[str, int]:
+    """Example sizes: the best ones of the profile for batches, but a small batch."""
+    sizes = {"batch": 2}
+    for found in engine_profiles(config, parts).values():
+        for axis, (_, best, _) in found[-1].axes:
+            if axis != "batch":
+                sizes[axis] = best
+    return sizes
+
+
+def _notes(results: Sequence[Parity]) -> dict[str, object]:
+    return {"parity": {r.part: {"cosine": r.cosine, "difference": r.difference} for r in results}}

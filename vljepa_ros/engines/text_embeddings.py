@@ -1,0 +1,202 @@
+"""Texts in a model's embedding space: cached embeddings, known texts, and the engines' common part.
+
+`EmbeddingEngine` is what the engines of all families with one space for clips and texts share.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from vljepa_ros.engines.part_runner import PartRunner
+from vljepa_ros.engines.protocol import EngineInfo, Generated
+from vljepa_ros.models.config import Calibration, ModelConfig, ModelError
+
+Key = TypeVar("Key", bound=Hashable)
+
+TEXT_CACHE_ENTRIES = 20_000
+"""Embedded texts that are kept: 20 MB at 256 numbers each, and more than a vocabulary has."""
+
+
+class TextCache:
+    """Text -> float32 array; at most `capacity` entries, the least recently used one goes first.
+
+    One thread at a time.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        if capacity < 1:
+            raise ValueError(f"capacity must be at least 1, not {capacity}")
+        self._capacity = capacity
+        self._entries: OrderedDict[Hashable, NDArray[np.float32]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, text: Hashable) -> NDArray[np.float32] | None:
+        """The entry, now the most recently used one, or None."""
+        found = self._entries.get(text)
+        if found is not None:
+            self._entries.move_to_end(text)
+        return found
+
+    def put(self, text: Hashable, value: NDArray[np.float32]) -> None:
+        """Keep `value`, which must not be changed afterwards."""
+        self._entries[text] = value
+        self._entries.move_to_end(text)
+        while len(self._entries) > self._capacity:
+            self._entries.popitem(last=False)
+
+    def fill(
+        self, texts: Sequence[Key], encode: Callable[[list[Key]], NDArray[np.float32]]
+    ) -> list[NDArray[np.float32]]:
+        """The entries of `texts`; `encode` makes those that are missing, each once."""
+        found = {text: self.get(text) for text in texts}
+        missing = [text for text, vector in found.items() if vector is None]
+        if missing:
+            for text, vector in zip(missing, encode(missing), strict=True):
+                found[text] = vector
+                self.put(text, vector)
+        return [vector for text in texts if (vector := found[text]) is not None]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._entries.clear()
+
+
+@dataclass(frozen=True)
+class KnownTexts:
+    """Texts that a model knows: `generate` falls back to the nearest.
+
+    Attributes:
+        texts: In a fixed order.
+        embeddings: [N, D] float32 of norm 1.
+    """
+
+    texts: tuple[str, ...]
+    embeddings: NDArray[np.float32]
+
+    @classmethod
+    def load(cls, config: ModelConfig) -> KnownTexts:
+        """Read `known_texts` (JSON list) and `known_embeddings` (safetensors, `embeddings` [N, D]).
+
+        Raises:
+            ModelError: Missing, unreadable or of different lengths.
+        """
+        texts_file, vectors_file = config.path("known_texts"), config.path("known_embeddings")
+        try:
+            texts = tuple(json.loads(texts_file.read_text(encoding="utf-8")))
+            vectors = load_file(str(vectors_file))["embeddings"].astype(np.float32)
+        except Exception as error:  # safetensors raises its own kinds
+            raise ModelError(f"'{texts_file}' or '{vectors_file}' is unusable: {error}") from error
+        if vectors.shape != (len(texts), config.dim) or not texts:
+            raise ModelError(
+                f"'{vectors_file}' holds {vectors.shape}, expected ({len(texts)}, {config.dim})"
+            )
+        return cls(texts, vectors)
+
+    def nearest(self, embedding: NDArray[np.float32], calibration: Calibration) -> Generated:
+        """The known text most similar to one embedding [D], with its calibrated probability.
+
+        The simple formula of `Calibration`, in float32.
+        """
+        similarity = self.embeddings @ embedding
+        best = int(similarity.argmax())
+        scores = calibration.logit_scale * similarity
+        none = calibration.logit_scale * calibration.none_similarity
+        top = max(float(scores[best]), none)
+        total = float(np.exp(scores - top).sum()) + float(np.exp(none - top))
+        confidence = float(np.exp(float(scores[best]) - top)) / total
+        return Generated(self.texts[best], confidence, False)
+
+
+class EmbeddingEngine(ABC):
+    """What engines share whose clips and texts live in one space; see `Engine`."""
+
+    def __init__(self, config: ModelConfig, runner: PartRunner, parts: frozenset[str]) -> None:
+        """Use a runner that has what `parts` (of vision, predictor, text, decoder) need."""
+        self._config = config
+        self._runner = runner
+        self._parts = parts
+        self._texts = TextCache(TEXT_CACHE_ENTRIES)
+        labels = (text for own in config.vocabulary.values() for text in own)
+        self._vocabulary = tuple(dict.fromkeys(labels))
+        self._known: KnownTexts | None = None
+
+    @property
+    def config(self) -> ModelConfig:
+        """The model's configuration."""
+        return self._config
+
+    @property
+    def info(self) -> EngineInfo:
+        """What actually runs."""
+        return self._runner.info
+
+    @abstractmethod
+    def embed(self, tokens: Sequence[NDArray[np.float32]], query: str) -> NDArray[np.float32]:
+        """[B, D] float32, norm 1: the answer to `query` for each clip, embedded."""
+
+    @abstractmethod
+    def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """[len(texts), D] float32, norm 1; each text is encoded once."""
+
+    def score(
+        self, tokens: NDArray[np.float32], question: str, candidates: Sequence[str]
+    ) -> NDArray[np.float32]:
+        """Cosine of each candidate with the embedded answer: [len(candidates)] float32."""
+        if not candidates:
+            return np.zeros(0, np.float32)
+        answer = self.embed([tokens], question)[0]
+        return np.clip(self._encode_candidates(question, candidates) @ answer, -1.0, 1.0)
+
+    def generate(self, embeddings: NDArray[np.float32]) -> list[Generated]:
+        """The nearest known text of each of [B, D] embeddings."""
+        known = self._known_texts()
+        vectors = np.atleast_2d(np.asarray(embeddings, np.float32))
+        return [known.nearest(vector, self._config.calibration) for vector in vectors]
+
+    def known_texts(self) -> tuple[list[str], NDArray[np.float32]]:
+        """Texts that `generate` falls back to, and their embeddings [N, D]."""
+        known = self._known_texts()
+        return list(known.texts), known.embeddings
+
+    def close(self) -> None:
+        """Free the runner and the caches."""
+        self._runner.close()
+        self._texts.clear()
+
+    def _encode_candidates(self, question: str, candidates: Sequence[str]) -> NDArray[np.float32]:
+        return self.encode_text(candidates)
+
+    def _known_texts(self) -> KnownTexts:
+        """The vocabulary, embedded at the first use.
+
+        Raises:
+            ModelError: The model's vocabulary is empty.
+        """
+        if not self._vocabulary:
+            raise ModelError(
+                f"model '{self._config.name}' has no Y-Decoder and an empty vocabulary: "
+                "list texts under 'vocabulary' in its config"
+            )
+        if self._known is None:
+            self._known = KnownTexts(self._vocabulary, self.encode_text(self._vocabulary))
+        return self._known
+
+    def _rows(self, vectors: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        return np.array(vectors, np.float32).reshape(len(vectors), self._config.dim)
+
+
+def unit_rows(values: Any) -> Any:
+    """Rows scaled to L2 norm 1, float32."""
+    values = np.asarray(values, np.float32)
+    return values / np.maximum(np.linalg.norm(values, axis=-1, keepdims=True), 1e-12)

@@ -1,0 +1,301 @@
+"""The engine protocol for VL-JEPA, on whatever runs its graphs: nano, and the paper's size."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vljepa_ros.engines.greedy_decode import generate_greedily
+from vljepa_ros.engines.part_runner import Array, PartRunner
+from vljepa_ros.engines.protocol import Clip, EncodedClip, Generated, check_clips
+from vljepa_ros.engines.text_embeddings import EmbeddingEngine, KnownTexts, TextCache, unit_rows
+from vljepa_ros.models.config import ModelConfig, ModelError
+from vljepa_ros.models.tokenizer import pad_ids
+from vljepa_ros.models.vl_jepa.nano_text import MAX_TOKENS, DecoderWords, TextTokenizer
+from vljepa_ros.models.vl_jepa.paper_config import PaperSizes
+from vljepa_ros.models.vl_jepa.paper_text import PaperTokenizer, TokenTable
+
+_QUERY_CACHE_ENTRIES = 512
+_NANO_TEXT_BATCH = 64
+_PAPER_TEXT_BATCH = 32
+
+
+class VlJepaEngine(EmbeddingEngine):
+    """See `Engine`. The caller keeps visual tokens; each query costs a Predictor pass only."""
+
+    longest_query: int
+
+    def __init__(self, config: ModelConfig, runner: PartRunner, parts: frozenset[str]) -> None:
+        super().__init__(config, runner, parts)
+        self._queries = TextCache(_QUERY_CACHE_ENTRIES)
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What the loaded parts allow."""
+        found = set()
+        if "predictor" in self._parts:
+            found.add("embed")
+        if "text" in self._parts:
+            found.add("encode_text")
+        if {"predictor", "text"} <= self._parts:
+            found.add("score")
+        return frozenset(found)
+
+    def embed(self, tokens: Sequence[NDArray[np.float32]], query: str) -> NDArray[np.float32]:
+        """Predictor: [B, D] float32, norm 1; clips of equal length in one batch."""
+        result = np.zeros((len(tokens), self._config.dim), np.float32)
+        if not tokens:
+            return result
+        (hidden,) = self._queries.fill([query], self._embed_queries)
+        # Every length of a question would be another graph; padding is masked.
+        padded = self._runner.pad_length(hidden[None], self.longest_query)
+        valid = self._runner.pad_length(np.ones((1, len(hidden))), self.longest_query)
+        for members in _by_length(tokens):
+            stacked = self._runner.stack([tokens[index] for index in members])
+            queries = np.repeat(padded, len(members), axis=0)
+            result[members] = self._predict(
+                stacked, queries, np.repeat(valid, len(members), axis=0)
+            )
+        return result
+
+    def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Y-Encoder: [len(texts), D] float32, norm 1."""
+        return self._rows(self._texts.fill(texts, self._encode_texts))
+
+    def close(self) -> None:
+        """Free the runner and the caches."""
+        super().close()
+        self._queries.clear()
+
+    @abstractmethod
+    def _encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
+        """Y-Encoder: [len(texts), D], norm 1, of texts that the cache lacks."""
+
+    @abstractmethod
+    def _embed_queries(self, queries: list[str]) -> NDArray[np.float32]:
+        """Embedded tokens [1, L, W] of one query."""
+
+    @abstractmethod
+    def _predict(self, tokens: Array, query: Array, valid: Array) -> NDArray[np.float32]:
+        """Predictor: tokens [B, N, V], query [B, L, W], valid [B, L] -> [B, D], norm 1."""
+
+
+@dataclass(frozen=True)
+class _StreamState:
+    """Frame features [cells, D] of the last clip of one stream, by stamp."""
+
+    features: dict[int, NDArray[np.float32]]
+
+
+class NanoEngine(VlJepaEngine):
+    """Nano: a stage for each frame, whose result is kept, and one for the clip; a Y-Decoder."""
+
+    longest_query = MAX_TOKENS
+
+    def __init__(self, config: ModelConfig, runner: PartRunner, parts: frozenset[str]) -> None:
+        """Use a runner that has the graphs of `parts`.
+
+        Raises:
+            ModelError: A missing or unusable file.
+        """
+        super().__init__(config, runner, parts)
+        texts = parts & {"text", "predictor"}
+        self._tokenizer = TextTokenizer(config.path("tokenizer")) if texts else None
+        self._known = KnownTexts.load(config) if parts & {"text", "decoder"} else None
+        self._words = (
+            DecoderWords.load(config.path("decoder_words")) if "decoder" in parts else None
+        )
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What the loaded parts allow."""
+        own = {"vision": "streaming", "decoder": "generate"}
+        return super().capabilities | {own[part] for part in self._parts & set(own)}
+
+    def encode(self, clips: Sequence[Clip], states: Sequence[Any]) -> list[EncodedClip]:
+        """X-Encoder: only frames whose stamp the stream's state does not hold pass the frame stage.
+
+        Raises:
+            ValueError: A clip of another length or frame size than the model's.
+        """
+        if len(clips) != len(states):
+            raise ValueError(f"{len(clips)} clips, but {len(states)} states")
+        if not clips:
+            return []
+        known = [
+            dict(state.features) if isinstance(state, _StreamState) else {} for state in states
+        ]
+        missing: dict[tuple[int, int], NDArray[np.uint8]] = {}
+        for stream, clip in enumerate(clips):
+            self._check(clip)
+            for stamp, frame in zip(clip.stamps, clip.frames, strict=True):
+                if stamp not in known[stream]:
+                    missing[stream, stamp] = frame
+        if missing:
+            made = self._runner.run("frame", {"frames": np.stack(list(missing.values()))})
+            features = self._runner.split(made["features"])
+            for (stream, stamp), feature in zip(missing, features, strict=True):
+                known[stream][stamp] = feature
+        # All that a later clip may need: also images between those of this clip.
+        kept = [
+            {stamp: feature for stamp, feature in known[stream].items() if stamp >= clip.stamps[0]}
+            for stream, clip in enumerate(clips)
+        ]
+        rows = [own[stamp] for own, clip in zip(kept, clips, strict=True) for stamp in clip.stamps]
+        windows = self._runner.stack(rows).reshape(len(clips), -1, *rows[0].shape)
+        tokens = self._runner.split(self._runner.run("window", {"features": windows})["tokens"])
+        return [
+            EncodedClip(token, _StreamState(own)) for token, own in zip(tokens, kept, strict=True)
+        ]
+
+    def generate(self, embeddings: NDArray[np.float32]) -> list[Generated]:
+        """Y-Decoder, greedy; nearest known text where its confidence is below `decode_above`."""
+        if self._words is None:
+            raise ModelError("the part 'decoder' is not loaded")
+        vectors = np.atleast_2d(np.asarray(embeddings, np.float32))
+        known, calibration = self._known_texts(), self._config.calibration
+        return [
+            Generated(text, confidence, True)
+            if text and confidence >= calibration.decode_above
+            else known.nearest(vector, calibration)
+            for vector, (text, confidence) in zip(
+                vectors, generate_greedily(self._runner, self._words, vectors), strict=True
+            )
+        ]
+
+    def _known_texts(self) -> KnownTexts:
+        if self._known is None:
+            raise ModelError("known texts come with the parts 'text' and 'decoder'")
+        return self._known
+
+    def _check(self, clip: Clip) -> None:
+        frames, size = self._config.clip_frames, self._config.input_size
+        expected = (frames, size, size, 3)
+        if clip.frames.shape != expected or clip.frames.dtype != np.uint8:
+            raise ValueError(
+                f"clip is {clip.frames.dtype} {clip.frames.shape}, "
+                f"this model wants uint8 {expected}"
+            )
+        if len(clip.stamps) != frames:
+            raise ValueError(f"clip has {len(clip.stamps)} stamps for {frames} frames")
+
+    def _trunk(self, ids: Sequence[list[int]]) -> dict[str, Array]:
+        """`hidden` [B, L, W] and `pooled` [B, W] of token ids."""
+        tokens, valid = (self._runner.pad_length(array, MAX_TOKENS) for array in pad_ids(ids))
+        return self._runner.run("text_trunk", {"ids": tokens, "valid": valid})
+
+    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+        if self._tokenizer is None:
+            raise ModelError("the parts 'text' and 'predictor' are not loaded")
+        return self._tokenizer.ids(texts)
+
+    def _embed_queries(self, queries: list[str]) -> Any:
+        ids = self._ids(queries)
+        return self._trunk(ids)["hidden"][:, : len(ids[0])]
+
+    def _predict(self, tokens: Array, query: Any, valid: Any) -> Any:
+        inputs = {"tokens": tokens, "query": query, "valid": valid.astype(np.float32)}
+        return self._runner.run("predictor", inputs)["embedding"]
+
+    def _encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
+        """In batches of texts of similar length, so that little is spent on padding."""
+        ids = self._ids(texts)
+        order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
+        result = np.zeros((len(texts), self._config.dim), np.float32)
+        for start in range(0, len(order), _NANO_TEXT_BATCH):
+            rows = order[start : start + _NANO_TEXT_BATCH]
+            pooled = self._trunk([ids[row] for row in rows])["pooled"]
+            result[rows] = self._runner.run("text_head", {"pooled": pooled})["embedding"]
+        return result
+
+
+class PaperEngine(VlJepaEngine):
+    """The paper's size: joint attention in space and time, so no `streaming`; no Y-Decoder of this
+    size is public, so `generate` gives the nearest text of the vocabulary."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        runner: PartRunner,
+        parts: frozenset[str],
+        table: TokenTable | None = None,
+    ) -> None:
+        """Use a runner that has `parts` (of `vision`, `predictor`, `text`).
+
+        Args:
+            config: The model's configuration.
+            runner: Runs the parts.
+            parts: Those that were loaded.
+            table: The token table; None: the folder's.
+        """
+        super().__init__(config, runner, parts)
+        self._sizes = PaperSizes.of(config)
+        self.longest_query = self._sizes.query_length
+        self._table = table
+        if table is None and "predictor" in parts:
+            self._table = TokenTable.load(config.path("token_table"))
+        self._query_ids = PaperTokenizer(config, "query_tokenizer", self._sizes.query_length)
+        self._text_ids = PaperTokenizer(config, "text_tokenizer", self._sizes.text_length)
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What the loaded parts allow."""
+        found = super().capabilities
+        return found | {"generate"} if "encode_text" in found and self._vocabulary else found
+
+    def encode(self, clips: Sequence[Clip], states: Sequence[Any]) -> list[EncodedClip]:
+        """X-Encoder: clips of equal length in one batch. One image counts as a still clip."""
+        check_clips(self._config, clips, states)
+        found: dict[int, EncodedClip] = {}
+        for members in _by_length([clip.frames for clip in clips]):
+            batch = np.stack([self._whole(clips[index].frames) for index in members])
+            tokens: Any = self._runner.run("vision", {"frames": batch})["tokens"]
+            expected = self._sizes.tokens(len(clips[members[0]].frames))
+            if tokens.shape[1] != expected:
+                raise ModelError(f"X-Encoder gave {tokens.shape[1]} tokens, expected {expected}")
+            for index, row in zip(members, self._runner.split(tokens), strict=True):
+                found[index] = EncodedClip(row, None)
+        return [found[index] for index in range(len(clips))]
+
+    def _whole(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        # V-JEPA 2 drops frames that do not fill a tubelet; the newest one is the last to lose.
+        missing = -len(frames) % self._sizes.tubelet
+        if missing:
+            frames = np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)])
+        return frames
+
+    def _embed_queries(self, queries: list[str]) -> NDArray[np.float32]:
+        if self._table is None:
+            raise ModelError(f"model '{self._config.name}' was loaded without its part 'predictor'")
+        # Padding is masked in the paper, so none is needed.
+        return self._table.rows(np.asarray(self._query_ids.ids(queries[0]), np.int64))[None]
+
+    def _predict(self, tokens: Array, query: Any, valid: Any) -> Any:
+        inputs = {"tokens": tokens, "query": query, "query_mask": valid.astype(np.int64)}
+        return unit_rows(self._runner.run("predictor", inputs)["vector"])
+
+    def _encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
+        if "text" not in self._parts:
+            raise ModelError(f"model '{self._config.name}' was loaded without its part 'text'")
+        found = []
+        for start in range(0, len(texts), _PAPER_TEXT_BATCH):
+            ids, mask = (
+                self._runner.pad_length(array, self._sizes.text_length)
+                for array in self._text_ids.padded(texts[start : start + _PAPER_TEXT_BATCH])
+            )
+            inputs = {"input_ids": ids, "attention_mask": mask}
+            found.append(unit_rows(self._runner.run("text", inputs)["vector"]))
+        return np.concatenate(found)
+
+
+def _by_length(rows: Sequence[NDArray[Any]]) -> list[list[int]]:
+    """Indices of arrays of equal length together."""
+    groups: dict[int, list[int]] = {}
+    for index, row in enumerate(rows):
+        groups.setdefault(len(row), []).append(index)
+    return list(groups.values())
