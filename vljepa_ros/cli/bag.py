@@ -164,9 +164,9 @@ def _print_outcomes(outcomes: list[dict[str, Any]], quiet: bool) -> list[dict[st
 
 def _annotate(args: argparse.Namespace) -> int:
     from vljepa_ros.perception.bags.annotating import annotate_bag
-    from vljepa_ros.perception.bags.failure import BagError
     from vljepa_ros.perception.bags.indexing import embed_bag
-    from vljepa_ros.perception.bags.scenes import scenes_of
+    from vljepa_ros.perception.bags.reading import BagError
+    from vljepa_ros.perception.bags.segmentation import scenes_of
 
     if args.out.exists():
         raise BagError(f"'{args.out}' exists; give a new name, nothing is overwritten")

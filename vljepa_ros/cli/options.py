@@ -201,7 +201,7 @@ def exit_on_error(work: Run) -> Run:
 
     def run(args: argparse.Namespace) -> int:
         from vljepa_ros.models.config import ModelError
-        from vljepa_ros.perception.bags.failure import BagError
+        from vljepa_ros.perception.bags.reading import BagError
         from vljepa_ros.perception.memory.store import MemoryStoreError, QueryError
 
         try:

@@ -26,7 +26,7 @@ from vljepa_ros.cli.options import CliError
 from vljepa_ros.cli.processes import PackageProcess, ProcessFailed
 from vljepa_ros.engines.protocol import Clip, Engine
 from vljepa_ros.models.config import ModelError
-from vljepa_ros.perception.bags.failure import BagError
+from vljepa_ros.perception.bags.reading import BagError
 from vljepa_ros.perception.frames import model_input
 from vljepa_ros.perception.memory.store import MemoryStoreError
 from vljepa_ros.resources import model_dir

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from vljepa_ros.engines.protocol import Engine
-from vljepa_ros.perception.bags.failure import BagError
-from vljepa_ros.perception.bags.reading import BagReader
-from vljepa_ros.perception.bags.scenes import Scene, default_group
+from vljepa_ros.perception.bags.embedding import EmbeddedClip
+from vljepa_ros.perception.bags.reading import BagError, BagReader
+from vljepa_ros.perception.bags.segmentation import Scene, default_group
+from vljepa_ros.perception.memory.row import one_line
 from vljepa_ros.perception.scoring import score_group
 from vljepa_ros.resources import share_dir
 
@@ -23,13 +25,7 @@ BAG_VERSION: Literal[8] = 8
 """Metadata of Jazzy; rosbags writes 8 and 9, older ROS reads the fields that it knows."""
 
 
-@dataclass(frozen=True)
-class _Added:
-    """A message to be written: topic, time of recording in nanoseconds, its bytes."""
-
-    topic: str
-    received: int
-    data: bytes
+_Added = tuple[int, str, bytes]  # time of recording in nanoseconds, topic, message
 
 
 def own_types() -> dict[str, Any]:
@@ -56,9 +52,19 @@ def annotate_bag(
     Adds /vljepa/<camera>/embeddings, /vljepa/<camera>/labels (of the default
     query, where the model has some) and /vljepa/events. A copy that fails is removed.
 
-    :param storage: one of FORMATS.
-    :return: messages added.
-    :raises BagError: `out` exists, the disk refuses, or the bag cannot be read.
+    Args:
+        bag: file or folder.
+        out: folder of the copy.
+        scenes: of the bag.
+        engine: scores the labels.
+        storage: one of FORMATS.
+        progress: called with the share done, 0..1.
+
+    Returns:
+        Number of messages added.
+
+    Raises:
+        BagError: `out` exists, the disk refuses, or the bag cannot be read.
     """
     if storage not in FORMATS:
         raise BagError(f"storage is '{storage}', allowed: {', '.join(FORMATS)}")
@@ -68,12 +74,10 @@ def annotate_bag(
         try:
             return _copy(reader, out, scenes, engine, storage, progress)
         except Exception as error:
-            import shutil
-
             shutil.rmtree(out, ignore_errors=True)
             if isinstance(error, BagError):
                 raise
-            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            reason = one_line(error)[:300]
             raise BagError(f"cannot copy '{bag}' to '{out}': {reason}") from error
 
 
@@ -91,7 +95,8 @@ def _copy(
     store = get_typestore(Stores.ROS2_JAZZY)
     store.register(own_types())
     source = reader.reader
-    added = sorted(_added(scenes, engine, store), key=lambda one: one.received)
+    added = sorted(_added(scenes, engine, store), key=lambda one: one[0])
+    pending = deque(added)
     plugin = StoragePlugin.MCAP if storage == "mcap" else StoragePlugin.SQLITE3
     first, last = reader.span
     with Writer(out, version=BAG_VERSION, storage_plugin=plugin) as writer:
@@ -109,16 +114,14 @@ def _copy(
             if any(connection.topic == topic for connection in source.connections):
                 raise BagError(f"the bag has a topic '{topic}' already: it is annotated")
             new[topic] = writer.add_connection(topic, kind, typestore=store)
-        position = 0
         for connection, received, data in source.messages():
-            while position < len(added) and added[position].received <= received:
-                one = added[position]
-                writer.write(new[one.topic], one.received, one.data)
-                position += 1
+            while pending and pending[0][0] <= received:
+                time, topic, message = pending.popleft()
+                writer.write(new[topic], time, message)
             writer.write(kept[connection.id, connection.topic], received, data)
             progress((received - first) / max(1, last - first))
-        for one in added[position:]:
-            writer.write(new[one.topic], one.received, one.data)
+        for time, topic, message in pending:
+            writer.write(new[topic], time, message)
     return len(added)
 
 
@@ -136,54 +139,51 @@ def _added(scenes: list[Scene], engine: Engine, store: Any) -> Iterator[_Added]:
     types = store.types
     config = engine.config
     group = default_group(engine)
-    sequences: dict[str, int] = {}
-
-    def message(topic: str, received: int, kind: str, **fields: Any) -> _Added:
-        made = types[kind](**fields)
-        return _Added(f"/{NAMESPACE}/{topic}", received, bytes(store.serialize_cdr(made, kind)))
+    sequences: Counter[str] = Counter()
 
     def time(nanoseconds: int) -> Any:
         seconds, rest = divmod(nanoseconds, 1_000_000_000)
         return types["builtin_interfaces/msg/Time"](sec=seconds, nanosec=rest)
 
+    def message(topic: str, kind: str, clip: EmbeddedClip, **fields: Any) -> _Added:
+        kind = f"vljepa_ros/msg/{kind}"
+        made = types[kind](
+            header=types["std_msgs/msg/Header"](stamp=time(clip.stamp), frame_id=clip.frame_id),
+            camera=clip.camera,
+            model_id=config.model_id,
+            latency=0.0,
+            **fields,
+        )
+        return clip.received, f"/{NAMESPACE}/{topic}", bytes(store.serialize_cdr(made, kind))
+
     for scene in scenes:
-        number = sequences.get(scene.camera, 0)
-        sequences[scene.camera] = number + 1
         for clip in scene.clips:
-            header = types["std_msgs/msg/Header"](stamp=time(clip.stamp), frame_id=clip.frame_id)
-            common = {"header": header, "camera": scene.camera, "model_id": config.model_id}
             yield message(
                 f"{scene.camera}/embeddings",
-                clip.received,
-                "vljepa_ros/msg/Embedding",
-                **common,
+                "Embedding",
+                clip,
                 clip_start=time(clip.start),
                 query=config.default_query,
-                latency=0.0,
                 vector=np.asarray(clip.vector, np.float32),
             )
             if group is not None:
                 scored = score_group(clip.vector, group, config.calibration)
                 yield message(
                     f"{scene.camera}/labels",
-                    clip.received,
-                    "vljepa_ros/msg/SceneLabels",
-                    **common,
+                    "SceneLabels",
+                    clip,
                     vocabulary_version=0,
-                    latency=0.0,
                     prompts=[scored.prompt] * len(scored.labels),
                     labels=list(scored.labels),
                     scores=scored.scores,
                     similarities=scored.similarities,
                 )
-        first = scene.clips[0]
-        header = types["std_msgs/msg/Header"](stamp=time(first.stamp), frame_id=first.frame_id)
-        common = {"header": header, "camera": scene.camera, "model_id": config.model_id}
+        number = sequences[scene.camera]
+        sequences[scene.camera] += 1
         yield message(
             "events",
-            first.received,
-            "vljepa_ros/msg/SceneEvent",
-            **common,
+            "SceneEvent",
+            scene.clips[0],
             onset=time(scene.start),
             sequence=number,
             reason=1 if number else 0,
@@ -194,6 +194,5 @@ def _added(scenes: list[Scene], engine: Engine, store: Any) -> Iterator[_Added]:
             change=scene.change,
             label=scene.label,
             label_score=scene.label_score,
-            latency=0.0,
             vector=np.zeros(0, np.float32),
         )

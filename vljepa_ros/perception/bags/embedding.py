@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vljepa_ros.engines.protocol import Clip, Engine
 from vljepa_ros.perception.bags.reading import BagImage
-from vljepa_ros.perception.bags.records import EmbeddedClip
+from vljepa_ros.perception.frames import FrameDecoder
 from vljepa_ros.perception.memory.row import clip_to_jpeg
 from vljepa_ros.perception.ring import ClipRing
 
@@ -21,7 +24,12 @@ own for the X-Encoder's cache."""
 
 @dataclass(frozen=True)
 class ClipPlan:
-    """every: seconds from one clip to the next. thumbnail: side in pixels, 0: none."""
+    """Which clips of a bag are embedded.
+
+    Attributes:
+        every: seconds from one clip to the next.
+        thumbnail: side in pixels, 0: none.
+    """
 
     every: float
     thumbnail: int = 128
@@ -33,9 +41,34 @@ class ClipPlan:
             raise ValueError(f"thumbnail is {self.thumbnail} pixels, allowed: 0 (none) to 1024")
 
 
+@dataclass(frozen=True)
+class EmbeddedClip:
+    """One clip of one camera.
+
+    Attributes:
+        camera: name.
+        start: nanoseconds, stamp of its oldest image.
+        stamp: nanoseconds, stamp of its newest image.
+        received: nanoseconds, time of recording of the newest image.
+        frame_id: of the newest image.
+        vector: [D] float32, L2 norm 1.
+        thumbnail: JPEG of `frames` images, or empty.
+        frames: images in the thumbnail.
+    """
+
+    camera: str
+    start: int
+    stamp: int
+    received: int
+    frame_id: str
+    vector: NDArray[np.float32]
+    thumbnail: bytes = b""
+    frames: int = 0
+
+
 @dataclass
 class EmbeddingCounts:
-    """images: read. broken: of these, could not be decoded. error: the last reason."""
+    """Images read, how many of them could not be decoded, and the last reason."""
 
     images: int = 0
     broken: int = 0
@@ -43,10 +76,13 @@ class EmbeddingCounts:
 
 
 @dataclass
-class _Waiting:
-    clips: list[Clip]
-    received: list[int]
-    frame_ids: list[str]
+class _Camera:
+    """One camera's images, and its clips that wait: (clip, time of recording, frame_id)."""
+
+    name: str
+    ring: ClipRing[BagImage]
+    due: int  # nanoseconds, stamp of the next clip
+    clips: list[tuple[Clip, int, str]] = field(default_factory=list)
     state: Any = None
 
 
@@ -60,87 +96,80 @@ def embed_images(
 ) -> Iterator[list[EmbeddedClip]]:
     """Yield the embeddings of the clips that `plan` asks for, in rounds.
 
-    :param progress: called with the time of recording of images as they are read, nanoseconds.
-    :param begin: camera -> stamp of the first clip wanted, nanoseconds; earlier images fill it.
+    Args:
+        engine: a loaded model.
+        images: in the order of recording.
+        plan: which clips.
+        counts: updated while images are read.
+        progress: called with the time of recording of images as they are read, nanoseconds.
+        begin: camera -> stamp of the first clip wanted, nanoseconds; earlier images fill it.
     """
     config = engine.config
-    rings: dict[str, ClipRing[BagImage]] = {}
-    waiting: dict[str, _Waiting] = {}
-    due = dict(begin or {})
+    decode = FrameDecoder(config.input_size, preprocessing=config.preprocessing)
+    cameras: dict[str, _Camera] = {}
     step = round(plan.every * 1e9)
     # An image that is more than this before its time is no early one: time went back.
     early = 2 * step + round((config.clip_frames + 1) * config.frame_interval * 1e9)
     for image in images:
         counts.images += 1
         progress(image.received)
-        ring = rings.get(image.camera)
-        if ring is None:
-            ring = rings[image.camera] = ClipRing(
-                config.clip_frames,
-                config.frame_interval,
-                lambda one: one.model_input(config.input_size, config.preprocessing),
+        name = image.camera
+        if name not in cameras:
+            ring: ClipRing[BagImage] = ClipRing(
+                config.clip_frames, config.frame_interval, lambda image: decode(image.message)
             )
-            waiting[image.camera] = _Waiting([], [], [])
-        newest = ring.newest
+            cameras[name] = _Camera(name, ring, (begin or {}).get(name, 0))
+        camera = cameras[name]
+        newest = camera.ring.newest
         if newest is not None and image.stamp < newest:
             # Time went back: a stamp may stand for another image now, the cache must not know it.
-            if waiting[image.camera].clips:
-                yield _embed(engine, image.camera, waiting[image.camera], plan)
-            waiting[image.camera].state = None
-        ring.push(image.stamp, image, image.frame_id, now=image.received / 1e9)
-        next_due = due.get(image.camera, 0)
-        if 0 < next_due - image.stamp <= early:
+            if camera.clips:
+                yield _embed(engine, camera, plan)
+            camera.state = None
+        camera.ring.push(image.stamp, image, image.frame_id, now=image.received / 1e9)
+        if 0 < camera.due - image.stamp <= early:
             continue
-        taken = ring.take(image.received / 1e9)
-        counts.broken = sum(one.counts.broken for one in rings.values())
-        counts.error = next((one.counts.error for one in rings.values() if one.counts.error), "")
+        taken = camera.ring.take(image.received / 1e9)
+        rings = [one.ring.counts for one in cameras.values()]
+        counts.broken = sum(one.broken for one in rings)
+        counts.error = next((one.error for one in rings if one.error), "")
         if taken is None or taken.clip.stamps[-1] != image.stamp:
             continue
         # Keep to the grid, so that neighbouring clips share their images and the cache serves.
-        on_grid = 0 <= image.stamp - next_due < step
-        due[image.camera] = next_due + step if on_grid else image.stamp + step
-        queue = waiting[image.camera]
-        queue.clips.append(taken.clip)
-        queue.received.append(image.received)
-        queue.frame_ids.append(image.frame_id)
-        if len(queue.clips) >= ROUND:
-            yield _embed(engine, image.camera, queue, plan)
-    for camera, queue in waiting.items():
-        if queue.clips:
-            yield _embed(engine, camera, queue, plan)
+        on_grid = 0 <= image.stamp - camera.due < step
+        camera.due = (camera.due if on_grid else image.stamp) + step
+        camera.clips.append((taken.clip, image.received, image.frame_id))
+        if len(camera.clips) >= ROUND:
+            yield _embed(engine, camera, plan)
+    for camera in cameras.values():
+        if camera.clips:
+            yield _embed(engine, camera, plan)
 
 
-def _embed(engine: Engine, camera: str, queue: _Waiting, plan: ClipPlan) -> list[EmbeddedClip]:
-    """Run the model over a queue of one camera's clips and empty it."""
-    clips = queue.clips
-    length = -(-len(clips) // LANES)
-    lanes = [range(i, min(i + length, len(clips))) for i in range(0, len(clips), length)]
-    states: list[Any] = [queue.state] + [None] * (len(lanes) - 1)
-    tokens: list[Any] = [None] * len(clips)
+def _embed(engine: Engine, camera: _Camera, plan: ClipPlan) -> list[EmbeddedClip]:
+    """Run the model over the waiting clips of one camera."""
+    waiting, camera.clips = camera.clips, []
+    length = -(-len(waiting) // LANES)
+    lanes = [range(i, min(i + length, len(waiting))) for i in range(0, len(waiting), length)]
+    states: list[Any] = [camera.state] + [None] * (len(lanes) - 1)
+    tokens: list[Any] = [None] * len(waiting)
     for offset in range(length):
         now = [(lane, rows[offset]) for lane, rows in enumerate(lanes) if offset < len(rows)]
         encoded = engine.encode(
-            [clips[index] for _, index in now], [states[lane] for lane, _ in now]
+            [waiting[index][0] for _, index in now], [states[lane] for lane, _ in now]
         )
         for (lane, index), one in zip(now, encoded, strict=True):
             states[lane] = one.state
             tokens[index] = one.tokens
+    camera.state = states[-1]
     vectors = engine.embed(tokens, engine.config.default_query)
-    made = [
-        EmbeddedClip(
-            camera,
-            clip.stamps[0],
-            clip.stamps[-1],
-            received,
-            vector,
-            clip_to_jpeg(clip.frames, plan.thumbnail) if plan.thumbnail else b"",
-            len(clip.frames) if plan.thumbnail else 0,
-            frame_id,
+    embedded = []
+    for (clip, received, frame_id), vector in zip(waiting, vectors, strict=True):
+        jpeg, frames = b"", 0
+        if plan.thumbnail:
+            jpeg, frames = clip_to_jpeg(clip.frames, plan.thumbnail), len(clip.frames)
+        start, stamp = clip.stamps[0], clip.stamps[-1]
+        embedded.append(
+            EmbeddedClip(camera.name, start, stamp, received, frame_id, vector, jpeg, frames)
         )
-        for clip, received, frame_id, vector in zip(
-            clips, queue.received, queue.frame_ids, vectors, strict=True
-        )
-    ]
-    queue.clips, queue.received, queue.frame_ids = [], [], []
-    queue.state = states[-1]
-    return made
+    return embedded

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.files import atomic_write
-from vljepa_ros.perception.bags.embedding import ClipPlan, EmbeddingCounts, embed_images
-from vljepa_ros.perception.bags.failure import BagError
-from vljepa_ros.perception.bags.reading import BagReader
-from vljepa_ros.perception.bags.records import EmbeddedClip, RecordFile
-from vljepa_ros.perception.bags.scenes import Scene, scenes_of, scenes_to_rows
+from vljepa_ros.perception.bags.embedding import (
+    ClipPlan,
+    EmbeddedClip,
+    EmbeddingCounts,
+    embed_images,
+)
+from vljepa_ros.perception.bags.reading import BagError, BagReader
+from vljepa_ros.perception.bags.segmentation import Scene, scenes_of, scenes_to_rows
 from vljepa_ros.perception.memory.store import Filter, MemoryStore
 
 
@@ -22,9 +30,12 @@ from vljepa_ros.perception.memory.store import Filter, MemoryStore
 class IndexPlan:
     """How a bag is indexed.
 
-    topics: topic -> camera; None: every image topic. clips: which clips, and their thumbnails.
-    sample_interval: seconds between the samples kept beside the segments, 0: segments only.
-    threshold: cost at which Ward's merging ends. shortest: seconds, no segment is shorter.
+    Attributes:
+        clips: which clips, and their thumbnails.
+        topics: topic -> camera; None: every image topic.
+        sample_interval: seconds between the samples kept beside the segments, 0: segments only.
+        threshold: cost at which Ward's merging ends.
+        shortest: seconds, no segment is shorter.
     """
 
     clips: ClipPlan
@@ -49,19 +60,83 @@ class IndexReport:
     problem: str
 
 
+class ResumeFile:
+    """Embeddings of a bag on the way to the memory: a file that survives a kill.
+
+    The first line is a JSON object that says what they are of (bag, model, settings); then comes a
+    JSON array for each clip, its vector as fp16. A line that was cut off at the end is dropped.
+    Opened again for the same work, `clips` has those of before; a file of other work is begun anew.
+    """
+
+    def __init__(self, path: Path, work: dict[str, Any]) -> None:
+        self._path = path
+        self.clips: list[EmbeddedClip] = []
+        header = (json.dumps({"format": 2, **work}, sort_keys=True) + "\n").encode()
+        lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
+        if lines[:1] != [header]:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(header)
+        good = len(header)
+        for line in lines[1:] if lines[:1] == [header] else ():
+            try:
+                camera, *times, frame_id, vector, thumbnail, frames = json.loads(line)
+                halves = np.frombuffer(base64.b64decode(vector), np.float16)
+                jpeg = base64.b64decode(thumbnail)
+            except (TypeError, ValueError):
+                break
+            if not line.endswith(b"\n"):
+                break
+            start, stamp, received = times
+            clip = EmbeddedClip(
+                camera, start, stamp, received, frame_id, halves.astype(np.float32), jpeg, frames
+            )
+            self.clips.append(clip)
+            good += len(line)
+        os.truncate(path, good)
+        self._file = path.open("ab")
+
+    def append(self, clips: Sequence[EmbeddedClip]) -> None:
+        """Add clips and hand them to the operating system."""
+        for clip in clips:
+            vector, thumbnail = (
+                base64.b64encode(data).decode("ascii")
+                for data in (clip.vector.astype(np.float16).tobytes(), clip.thumbnail)
+            )
+            head = clip.camera, clip.start, clip.stamp, clip.received, clip.frame_id
+            line = json.dumps([*head, vector, thumbnail, clip.frames])
+            self._file.write(line.encode() + b"\n")
+        self._file.flush()
+        self.clips.extend(clips)
+
+    def close(self, *, remove: bool = False) -> None:
+        """Close; with `remove`, the work is done and the file goes."""
+        self._file.close()
+        if remove:
+            self._path.unlink(missing_ok=True)
+
+
 def embed_bag(
     bag: Path,
     engine: Engine,
     plan: IndexPlan,
     work_folder: Path,
     progress: Callable[[float], None] = lambda share: None,
-) -> tuple[RecordFile, EmbeddingCounts, int, float, str]:
+) -> tuple[ResumeFile, EmbeddingCounts, int, float, str]:
     """Embed a bag's images; what an interrupted run had done is not done again.
 
-    :param progress: called with the share done, 0..1.
-    :return: the records, counts, how many records were there before, recorded seconds, and why the
-        bag ended early (empty: it did not).
-    :raises BagError: no bag, no images, or nothing of it can be read.
+    Args:
+        bag: file or folder.
+        engine: a loaded model.
+        plan: which topics and clips.
+        work_folder: for the file of the work done so far.
+        progress: called with the share done, 0..1.
+
+    Returns:
+        The clips, counts, how many clips were there before, recorded seconds, and why the bag ended
+        early (empty: it did not).
+
+    Raises:
+        BagError: no bag, no images, or nothing of it can be read.
     """
     bag = bag.resolve()
     counts = EmbeddingCounts()
@@ -78,15 +153,13 @@ def embed_bag(
         }
         name = hashlib.sha256(str(bag).encode()).hexdigest()[:16]
         cameras = [topic.camera for topic in topics]
-        records = RecordFile(work_folder / f"{name}.resume", work, engine.config.dim, cameras)
+        records = ResumeFile(work_folder / f"{name}.resume", work)
         resumed = len(records.clips)
         # A little overlap: the clips just after the break need the images before it.
         reach = round((engine.config.clip_frames + 1) * engine.config.frame_interval * 1e9)
         after = max(0, min(_last_received(records.clips, cameras), last) - reach)
         step = round(plan.clips.every * 1e9)
-        begin: dict[str, int] = {}
-        for clip in records.clips:
-            begin[clip.camera] = clip.stamp + step
+        begin = {clip.camera: clip.stamp + step for clip in records.clips}
         known = {(clip.camera, clip.stamp) for clip in records.clips}
         span = max(1, last - first)
         try:
@@ -130,8 +203,9 @@ def index_bag(
     A run that is killed can be started again: it goes on with the embeddings it has. The rows are
     written at the end, as one batch.
 
-    :raises BagError: no bag, no images, or nothing of it can be read.
-    :raises MemoryStoreError: the store cannot be written; the embeddings are kept for the next run.
+    Raises:
+        BagError: no bag, no images, or nothing of it can be read.
+        MemoryStoreError: the store cannot be written; the embeddings are kept for the next run.
     """
     source = str(bag.resolve())
     records, counts, resumed, seconds, problem = embed_bag(bag, engine, plan, work_folder, progress)

@@ -13,8 +13,8 @@ from typing import Any
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.models.config import ModelError
-from vljepa_ros.perception.bags.failure import BagError
 from vljepa_ros.perception.bags.indexing import IndexPlan, index_bag, write_events
+from vljepa_ros.perception.bags.reading import BagError
 from vljepa_ros.perception.memory.store import MemoryStore, MemoryStoreError, open_store
 
 

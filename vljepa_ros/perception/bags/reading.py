@@ -8,24 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from vljepa_ros.perception.bags.failure import BagError
-from vljepa_ros.perception.frames import compressed_to_rgb, model_input, to_rgb
+from vljepa_ros.perception.memory.row import one_line
 
 RAW = "sensor_msgs/msg/Image"
 COMPRESSED = "sensor_msgs/msg/CompressedImage"
 ENDINGS = ("image_raw", "image_rect_color", "image_rect", "image_color", "image", "compressed")
 
 
+class BagError(RuntimeError):
+    """A bag that is missing, truncated or damaged, has no images, or cannot be written."""
+
+
 @dataclass(frozen=True)
 class ImageTopic:
-    """topic: name in the bag. camera: the name its rows get. compressed: JPEG or PNG messages."""
+    """A topic of images: its name in the bag, its camera's name, how many messages it has."""
 
     topic: str
     camera: str
-    compressed: bool
     messages: int
 
 
@@ -33,8 +32,12 @@ class ImageTopic:
 class BagImage:
     """One image message, not yet decoded.
 
-    stamp: nanoseconds, of its header (of recording where that is 0). received: nanoseconds, time of
-    recording.
+    Attributes:
+        camera: name.
+        stamp: nanoseconds, of its header (of recording where that is 0).
+        received: nanoseconds, time of recording.
+        frame_id: of its header.
+        message: sensor_msgs Image or CompressedImage.
     """
 
     camera: str
@@ -42,26 +45,13 @@ class BagImage:
     received: int
     frame_id: str
     message: Any
-    compressed: bool
-
-    def model_input(
-        self, size: int, preprocessing: Mapping[str, Any] | None = None
-    ) -> NDArray[np.uint8]:
-        """[size, size, 3] uint8 RGB.
-
-        :raises FrameError: the image cannot be decoded.
-        """
-        m = self.message
-        if self.compressed:
-            return model_input(compressed_to_rgb(m.data), size, preprocessing=preprocessing)
-        rgb = to_rgb(m.height, m.width, m.encoding, bool(m.is_bigendian), m.step, m.data)
-        return model_input(rgb, size, preprocessing=preprocessing)
 
 
 class BagReader:
     """An open bag; a context manager.
 
-    :raises BagError: there is no bag, or it is damaged.
+    Raises:
+        BagError: on entering: there is no bag, or it is damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -102,8 +92,11 @@ class BagReader:
     def image_topics(self, wanted: Mapping[str, str] | None = None) -> list[ImageTopic]:
         """Topics of images and their cameras' names.
 
-        :param wanted: topic -> camera; None: all, a raw topic rather than its compressed double.
-        :raises BagError: a wanted topic is not there or has no images; or there is none at all.
+        Args:
+            wanted: topic -> camera; None: all, a raw topic rather than its compressed double.
+
+        Raises:
+            BagError: a wanted topic is not there or has no images; or there is none at all.
         """
         types = {name: str(info.msgtype) for name, info in self._reader.topics.items()}
         images = {name: kind for name, kind in types.items() if kind in (RAW, COMPRESSED)}
@@ -128,21 +121,24 @@ class BagReader:
                         f"topics with images: {', '.join(sorted(images))}"
                     )
             names = dict(wanted)
-        counts = {name: int(info.msgcount) for name, info in self._reader.topics.items()}
+        topics = self._reader.topics
         return [
-            ImageTopic(name, camera, images[name] == COMPRESSED, counts[name])
-            for name, camera in names.items()
+            ImageTopic(name, camera, int(topics[name].msgcount)) for name, camera in names.items()
         ]
 
     def images(self, topics: list[ImageTopic], after: int = 0) -> Iterator[BagImage]:
         """The images of some topics.
 
-        :param after: nanoseconds, time of recording; earlier ones are left out.
-        :raises BagError: the bag is truncated or damaged at some place; what came before was given.
+        Args:
+            topics: of `image_topics`.
+            after: nanoseconds, time of recording; earlier ones are left out.
+
+        Raises:
+            BagError: the bag is truncated or damaged at some place; what came before was yielded.
         """
-        by_name = {topic.topic: topic for topic in topics}
-        connections = [c for c in self._reader.connections if c.topic in by_name]
-        given = 0
+        cameras = {topic.topic: topic.camera for topic in topics}
+        connections = [c for c in self._reader.connections if c.topic in cameras]
+        count = 0
         messages = self._reader.messages(connections, start=after or None)
         while True:
             try:
@@ -151,25 +147,17 @@ class BagReader:
             except StopIteration:
                 return
             except Exception as error:
-                raise self._broken(error, given) from error
-            topic = by_name[connection.topic]
-            header = message.header
+                raise self._broken(error, count) from error
+            count += 1
+            header, camera = message.header, cameras[connection.topic]
             stamp = header.stamp.sec * 1_000_000_000 + header.stamp.nanosec
-            given += 1
-            yield BagImage(
-                topic.camera,
-                stamp or received,
-                received,
-                header.frame_id,
-                message,
-                topic.compressed,
-            )
+            yield BagImage(camera, stamp or received, received, header.frame_id, message)
 
-    def _broken(self, error: Exception, given: int) -> BagError:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        after = f" after {given} images" if given else ""
+    def _broken(self, error: Exception, count: int) -> BagError:
+        after = f" after {count} images" if count else ""
         return BagError(
-            f"bag '{self.path}' is truncated, damaged or no ROS 2 bag{after}: {reason}; "
+            f"bag '{self.path}' is truncated, damaged or no ROS 2 bag{after}: "
+            f"{one_line(error)[:300]}; "
             "try: ros2 bag reindex (sqlite3) or mcap recover (mcap)"
         )
 

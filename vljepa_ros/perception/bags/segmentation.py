@@ -1,16 +1,27 @@
-"""Offline segmentation of a stream by Ward's method along time: only neighbours are merged.
+"""Embeddings of a bag to scenes: stretches of constant meaning, each with a text and a label.
 
-Ward, J. H. (1963), Hierarchical grouping to optimize an objective function, JASA 58: merging two
-clusters of n1 and n2 samples with means m1 and m2 costs n1 n2 / (n1 + n2) |m1 - m2|^2.
+A stream is cut by Ward's method along time: only neighbours are merged. Ward, J. H. (1963),
+Hierarchical grouping to optimize an objective function, JASA 58: merging two clusters of n1 and n2
+samples with means m1 and m2 costs n1 n2 / (n1 + n2) |m1 - m2|^2.
 """
 
 from __future__ import annotations
 
 import heapq
 import itertools
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from vljepa_ros.engines.protocol import Engine, Generated
+from vljepa_ros.perception.bags.embedding import EmbeddedClip
+from vljepa_ros.perception.memory.row import SAMPLE, SEGMENT, Row, mean_direction
+from vljepa_ros.perception.scoring import score_group
+from vljepa_ros.perception.vocabulary import EncodedGroup, Group
+
+DECODED_AT_ONCE = 32  # texts
 
 
 def segment_stream(
@@ -23,10 +34,12 @@ def segment_stream(
 ) -> list[tuple[int, int]]:
     """Stretches of constant meaning, as half-open ranges of samples.
 
-    :param stamps: [N] int64 nanoseconds, ascending. vectors: [N, D] float32, L2 norm 1.
-    :param threshold: cost at which merging ends, above 0.
-    :param gap: seconds without a sample that always separate.
-    :param shortest: seconds; a shorter stretch joins the neighbour it is cheaper to merge with.
+    Args:
+        stamps: [N] int64 nanoseconds, ascending.
+        vectors: [N, D] float32, L2 norm 1.
+        threshold: cost at which merging ends, above 0.
+        gap: seconds without a sample that always separate.
+        shortest: seconds; a shorter stretch joins the neighbour it is cheaper to merge with.
     """
     count = len(stamps)
     if count == 0:
@@ -54,44 +67,192 @@ def ward_boundaries(
     Clusters that span less than `shortest` (in the unit of `stamps`) merge whatever it costs.
     """
     count = len(vectors)
+    # A cluster is known by its first sample; version -1: it has been merged into the one before.
     sums = vectors.astype(np.float64)
-    sizes = np.ones(count)
-    before = np.arange(count) - 1
-    after = np.arange(count) + 1
-    ends = np.arange(count)
+    ends = np.arange(count) + 1  # one past the last sample
+    before = np.arange(count) - 1  # the cluster before it
     version = np.zeros(count, np.int64)
 
     def cost(left: int, right: int) -> float:
-        n1, n2 = sizes[left], sizes[right]
+        n1, n2 = float(ends[left] - left), float(ends[right] - right)
         difference = sums[left] / n1 - sums[right] / n2
         return float(n1 * n2 / (n1 + n2) * (difference @ difference))
 
     def short(cluster: int) -> bool:
         if stamps is None or shortest <= 0:
             return False
-        return int(stamps[ends[cluster]] - stamps[cluster]) < shortest
+        return int(stamps[ends[cluster] - 1] - stamps[cluster]) < shortest
 
     heap = [(cost(i, i + 1), i, i + 1, 0, 0) for i in range(count - 1)]
     heapq.heapify(heap)
-    alive = np.ones(count, bool)
     while heap:
         price, left, right, seen_left, seen_right = heapq.heappop(heap)
-        stale = version[left] != seen_left or version[right] != seen_right
-        if stale or not (alive[left] and alive[right]):
+        if version[left] != seen_left or version[right] != seen_right:
             continue
         if price > threshold and not (short(left) or short(right)):
             continue
-        alive[right] = False
         sums[left] += sums[right]
-        sizes[left] += sizes[right]
         ends[left] = ends[right]
-        after[left] = after[right]
         version[left] += 1
-        if after[right] < count:
-            before[after[right]] = left
-        for one, two in ((before[left], left), (left, after[left])):
+        version[right] = -1
+        if ends[left] < count:
+            before[ends[left]] = left
+        for one, two in ((before[left], left), (left, ends[left])):
             if one >= 0 and two < count:
                 heapq.heappush(
                     heap, (cost(one, two), int(one), int(two), version[one], version[two])
                 )
-    return [int(i) for i in np.flatnonzero(alive) if i > 0]
+    return [int(i) for i in np.flatnonzero(version >= 0) if i > 0]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One stretch of one camera.
+
+    Attributes:
+        camera: name.
+        clips: its embeddings, by stamp.
+        vector: [D] float32, their mean, L2 norm 1.
+        best: index of the clip nearest to the mean.
+        text: of the Y-Decoder; empty without one.
+        decoded: see `Generated`.
+        confidence: 0..1.
+        label: best label of the default query; empty where the model has none.
+        label_score: 0..1.
+        previous_text: of the scene before it.
+        change: cosine distance from the scene before it, 0 for the first of a camera.
+    """
+
+    camera: str
+    clips: tuple[EmbeddedClip, ...]
+    vector: NDArray[np.float32]
+    best: int
+    text: str
+    decoded: bool
+    confidence: float
+    label: str
+    label_score: float
+    previous_text: str
+    change: float
+
+    @property
+    def start(self) -> int:
+        """Nanoseconds."""
+        return self.clips[0].stamp
+
+    @property
+    def end(self) -> int:
+        """Nanoseconds."""
+        return self.clips[-1].stamp
+
+    def as_event(self, source: str, model_id: str) -> dict[str, Any]:
+        """The line of events.jsonl; times in seconds, names as in msg/SceneEvent."""
+        return {
+            "source": source,
+            "camera": self.camera,
+            "model_id": model_id,
+            "onset": self.start / 1e9,
+            "end": self.end / 1e9,
+            "stamp": self.clips[self.best].stamp / 1e9,
+            "text": self.text,
+            "previous_text": self.previous_text,
+            "decoded": self.decoded,
+            "confidence": round(self.confidence, 4),
+            "change": round(self.change, 4),
+            "label": self.label,
+            "label_score": round(self.label_score, 4),
+        }
+
+
+def scenes_of(
+    clips: list[EmbeddedClip], engine: Engine, *, threshold: float, shortest: float
+) -> list[Scene]:
+    """Segment each camera's embeddings, decode and label the segments; by time.
+
+    Neighbours that got the same text are still two scenes: what changed may be no matter of words.
+    """
+    scenes: list[Scene] = []
+    group = default_group(engine)
+    for camera in sorted({clip.camera for clip in clips}):
+        own = sorted((c for c in clips if c.camera == camera), key=lambda clip: clip.stamp)
+        vectors = np.stack([clip.vector for clip in own]).astype(np.float32)
+        stamps = np.array([clip.stamp for clip in own], np.int64)
+        ranges = segment_stream(stamps, vectors, threshold=threshold, shortest=shortest)
+        means = np.stack([mean_direction(vectors[first:last]) for first, last in ranges])
+        texts = _texts(engine, means)
+        for number, (first, last) in enumerate(ranges):
+            label, label_score = "", 0.0
+            if group is not None:
+                scored = score_group(means[number], group, engine.config.calibration)
+                label, label_score = scored.labels[0], float(scored.scores[0])
+            previous = scenes[-1] if number else None
+            scenes.append(
+                Scene(
+                    camera=camera,
+                    clips=tuple(own[first:last]),
+                    vector=means[number],
+                    best=int(np.argmax(vectors[first:last] @ means[number])),
+                    text=texts[number].text,
+                    decoded=texts[number].decoded,
+                    confidence=float(texts[number].confidence),
+                    label=label,
+                    label_score=label_score,
+                    previous_text=previous.text if previous else "",
+                    change=float(1.0 - previous.vector @ means[number]) if previous else 0.0,
+                )
+            )
+    return sorted(scenes, key=lambda scene: (scene.start, scene.camera))
+
+
+def scenes_to_rows(scenes: list[Scene], sample_interval: float, source: str) -> list[Row]:
+    """One row for each scene, and samples of it `sample_interval` seconds apart (0: none)."""
+    rows = []
+    for scene in scenes:
+        best = scene.clips[scene.best]
+        segment = Row(
+            SEGMENT,
+            scene.camera,
+            scene.start,
+            scene.end,
+            best.stamp,
+            scene.vector,
+            scene.text,
+            scene.label,
+            scene.label_score,
+            source,
+            thumbnail=best.thumbnail or None,
+            thumbnail_frames=best.frames,
+        )
+        rows.append(segment)
+        last: int | None = None
+        for clip in scene.clips if sample_interval > 0.0 else ():
+            if last is None or clip.stamp - last >= (sample_interval - 1e-6) * 1e9:
+                last = clip.stamp
+                sample = replace(segment, kind=SAMPLE, start=clip.start, end=last, stamp=last)
+                jpeg = clip.thumbnail or None
+                rows.append(
+                    replace(
+                        sample, vector=clip.vector, thumbnail=jpeg, thumbnail_frames=clip.frames
+                    )
+                )
+    return rows
+
+
+def _texts(engine: Engine, means: NDArray[np.float32]) -> list[Generated]:
+    """Texts of [N, D]; empty without a Y-Decoder."""
+    if "generate" not in engine.capabilities:
+        return [Generated("", 0.0, False)] * len(means)
+    return [
+        one
+        for start in range(0, len(means), DECODED_AT_ONCE)
+        for one in engine.generate(means[start : start + DECODED_AT_ONCE])
+    ]
+
+
+def default_group(engine: Engine) -> EncodedGroup | None:
+    """The labels that answer the query the embeddings answer; None: the model has none."""
+    labels = engine.config.vocabulary.get(engine.config.default_query, ())
+    if not labels or "encode_text" not in engine.capabilities:
+        return None
+    query = engine.config.default_query
+    return EncodedGroup(Group(query, tuple(labels)), engine.encode_text(labels))

@@ -9,9 +9,8 @@ from colour_bag import BEGIN, SECOND, write_bag
 from colour_engine import ColourEngine
 
 from vljepa_ros.perception.bags.embedding import ClipPlan, EmbeddingCounts, embed_images
-from vljepa_ros.perception.bags.failure import BagError
 from vljepa_ros.perception.bags.indexing import IndexPlan, embed_bag, index_bag, write_events
-from vljepa_ros.perception.bags.reading import BagReader, camera_of
+from vljepa_ros.perception.bags.reading import BagError, BagReader, camera_of
 from vljepa_ros.perception.memory.row import SAMPLE, SEGMENT, jpeg_to_frames
 from vljepa_ros.perception.memory.search import MomentQuery, find_moments
 from vljepa_ros.perception.memory.store import Filter, open_store

@@ -10,9 +10,9 @@ from rosbags.highlevel import AnyReader
 
 from vljepa_ros.perception.bags.annotating import annotate_bag
 from vljepa_ros.perception.bags.embedding import ClipPlan
-from vljepa_ros.perception.bags.failure import BagError
 from vljepa_ros.perception.bags.indexing import IndexPlan, embed_bag
-from vljepa_ros.perception.bags.scenes import Scene, scenes_of
+from vljepa_ros.perception.bags.reading import BagError
+from vljepa_ros.perception.bags.segmentation import Scene, scenes_of
 
 
 def scenes_in(bag: Path, work: Path) -> list[Scene]:
