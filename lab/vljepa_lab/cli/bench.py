@@ -140,7 +140,7 @@ def _run_engine(args: argparse.Namespace) -> int:
     from vljepa_lab.bench.engine import BenchSettings, bench_engine, table
     from vljepa_lab.bench.engine_setup import engines_here, loader
     from vljepa_lab.bench.harness import report
-    from vljepa_lab.evaluation.compare_models import read_clips
+    from vljepa_lab.evaluation.quality.compare_models import read_clips
 
     def measure() -> dict[str, Any]:
         config, load = loader(args.model, args.random_weights, args.tiny, args.threads)

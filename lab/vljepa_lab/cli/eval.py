@@ -109,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _evaluate(args: argparse.Namespace, folder: Path, tasks: frozenset[str]) -> int:
-    from vljepa_lab.evaluation.compare_models import compare
+    from vljepa_lab.evaluation.quality.compare_models import compare
     from vljepa_lab.evaluation.quality.evaluate import BLIND_SPLIT, evaluate
     from vljepa_lab.evaluation.quality.plots import write_plots
     from vljepa_lab.evaluation.quality.report import print_table

@@ -50,6 +50,9 @@ from vljepa_ros.resources import model_dir
 
 TIMED_ANSWERS = 200
 
+SceneQuestion = tuple[int, str, int, Question]
+"""Number of the scene, its name, frame at which the clip ends, and what is asked."""
+
 
 def open_model(folder: Path, texts: Path | None = None) -> tuple[VLJEPA, TextTable]:
     """A model folder in torch, and the outputs of its text trunk.
@@ -83,21 +86,20 @@ def tokens_of(model: VLJEPA, scenes: Sequence[Scene]) -> Tensor:
 
 def questions_of(
     data: Path, split: str, scenes: int, tasks: frozenset[str], seed: int = 0
-) -> Iterator[tuple[int, str, int, Question]]:
-    """What `vljepa eval` asks: (number of the scene, its name, frame of the clip's end, question);
-    `Question.task` is the name in the report."""
+) -> Iterator[SceneQuestion]:
+    """What `vljepa eval` asks; `Question.task` is the name in the report."""
     for number, (record, scene) in enumerate(records_of(data, split, scenes)):
         for t, sample in draw(record, scene, seed, tasks):
             yield number, scene, t, sample.as_question()
 
 
 def _evaluate(
-    heads: dict[str, Head], tokens: Tensor, asked: list[tuple[int, str, int, Question]]
+    heads: dict[str, Head], tokens: Tensor, asked: list[SceneQuestion]
 ) -> dict[str, dict[str, Any]]:
     by_clip: defaultdict[tuple[int, str, int], list[Question]] = defaultdict(list)
     for number, scene, t, question in asked:
         by_clip[number, scene, t].append(question)
-    found = {}
+    judged = {}
     for name, head in heads.items():
         right: defaultdict[str, list[bool]] = defaultdict(list)
         scenes: list[str] = []
@@ -110,19 +112,17 @@ def _evaluate(
                 scenes.append(scene)
         tasks = {task: round(float(np.mean(rows)), 4) for task, rows in sorted(right.items())}
         estimate = scene_bootstrap(every, scenes)
-        found[name] = {
+        judged[name] = {
             "tasks": tasks,
             "macro_vqa": round(float(np.mean(list(tasks.values()))), 4),
             "accuracy": round(estimate.value, 4),
             "ci": [round(estimate.low, 4), round(estimate.high, 4)],
         }
-        say(f"{name}: macro {found[name]['macro_vqa']}")
-    return found
+        say(f"{name}: macro {judged[name]['macro_vqa']}")
+    return judged
 
 
-def _times(
-    heads: dict[str, Head], tokens: Tensor, asked: list[tuple[int, str, int, Question]]
-) -> dict[str, float]:
+def _times(heads: dict[str, Head], tokens: Tensor, asked: list[SceneQuestion]) -> dict[str, float]:
     """Median milliseconds of one answer, one question at a time; heads take turns."""
     chosen = asked[:: max(1, len(asked) // TIMED_ANSWERS)][:TIMED_ANSWERS]
     took: dict[str, list[float]] = {name: [] for name in heads}

@@ -26,7 +26,7 @@ class Disturbances:
     kept: [T] bool, False where a frame is lost. gain: [T] factor on the brightness. shift: [T, 2]
     pixels right and down, of a shaken camera. roll: [T] radians. quality: of the JPEG, 1..100; 0:
     not compressed. yaw: [T] radians by which the robot looks aside. turn_rates: [T] rad/s, as an
-    IMU at the camera tells: of looking aside and of shaking.
+    IMU at the camera measures: of looking aside and of shaking.
     """
 
     kept: NDArray[np.bool_]

@@ -83,7 +83,7 @@ def judge_alarms(streams: Sequence[ChangeStream], guarded: bool = True) -> dict[
 
     Args:
         streams: in which nothing happens.
-        guarded: whether the detector is told the turn rates of the robot.
+        guarded: whether the detector gets the turn rates of the robot.
     """
     figures = _figures([score(one, replay.detected(one, _default(), guarded)) for one in streams])
     return {

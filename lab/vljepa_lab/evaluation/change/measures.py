@@ -114,22 +114,22 @@ def _boundaries(stream: ChangeStream) -> Floats:
 
 
 def _delays(stream: ChangeStream, changes: Floats) -> list[float]:
-    found = []
+    delays = []
     for event in stream.events:
         index = int(np.searchsorted(changes, event.start))
         seen = changes[index] if index < changes.size else math.inf
-        found.append(float(seen - event.start) if seen <= event.end + GRACE_S else math.inf)
-    return found
+        delays.append(float(seen - event.start) if seen <= event.end + GRACE_S else math.inf)
+    return delays
 
 
-def boundary_counts(truth: Floats, found: Floats, tolerance: float) -> int:
+def boundary_counts(truth: Floats, estimates: Floats, tolerance: float) -> int:
     """How many of two ascending lists of times match one to one within `tolerance` seconds.
 
     Taking the earliest that fit is optimal, because all intervals have the same length.
     """
     hits = i = j = 0
-    while i < len(truth) and j < len(found):
-        distance = found[j] - truth[i]
+    while i < len(truth) and j < len(estimates):
+        distance = estimates[j] - truth[i]
         hits += abs(distance) <= tolerance
         if abs(distance) <= tolerance:
             i, j = i + 1, j + 1

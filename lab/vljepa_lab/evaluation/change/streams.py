@@ -161,7 +161,7 @@ def _vocabulary(config: StreamConfig, rng: np.random.Generator) -> Vectors:
 def _timeline(
     config: StreamConfig, rng: np.random.Generator
 ) -> tuple[tuple[Event, ...], tuple[tuple[float, frozenset[int]], ...]]:
-    """Events with pauses; each event leads to another state, told when it has ended."""
+    """Events with pauses; each event leads to another state, true when it has ended."""
     first_state = ACTIONS * OBJECTS
     state = int(rng.integers(STATES))
     states = [(0.0, frozenset({first_state + state}))]

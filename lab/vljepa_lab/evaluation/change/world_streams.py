@@ -23,8 +23,10 @@ _BATCH = 64  # vectors in one pass of the Y-Decoder
 
 
 class WrittenText:
-    """Reads with the Y-Decoder: index of the semantic key of what it writes, -1 for a text without
-    one. Keys that it writes first are new: `keys` grows."""
+    """A `TextReader` that asks the Y-Decoder, once for each embedding.
+
+    A key gets the next index when it is first met.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine

@@ -137,7 +137,7 @@ def judge_open_sets(
     vectors = np.stack([answerer.known(text) for text in texts]) if texts else np.zeros((0, 0))
     place = {text: index for index, text in enumerate(texts)}
     for task in sorted(questions):
-        found = done.open_stated.setdefault(task, StatedAnswers())
+        answers = done.open_stated.setdefault(task, StatedAnswers())
         for _ in range(min(SETS_PER_TASK, _SETS_PER_ANSWER * len(questions[task]))):
             index = rng.randrange(len(questions[task]))
             drawn = sets.draw(questions[task][index], rng)
@@ -146,8 +146,8 @@ def judge_open_sets(
             rows = vectors[[place[text] for text in drawn.texts]]
             each, none = probabilities(rows @ done.stated[task].asked[index][1], calibration)
             best = int(each.argmax())
-            found.alone.append(float(each[best]))
-            found.right.append(best == drawn.right)
+            answers.alone.append(float(each[best]))
+            answers.right.append(best == drawn.right)
             done.lacking.append((none, drawn.right < 0))
 
 

@@ -1,4 +1,4 @@
-"""Text to moment: is the moment that a text tells of among the nearest ones?
+"""Text to moment: is the moment that a text describes among the nearest ones?
 
 There are 501 events in the world, and 450 scenes show some 300 of them, so moments are told apart
 by the event *and* by what was true beside it: "the red mug rolls away; the door stands open; the
@@ -35,7 +35,7 @@ def ranks(texts: Floats, moments: Floats) -> NDArray[np.int64]:
     """Rank of the one relevant moment of each text, 1 for the best.
 
     Args:
-        texts: [n, D] float32, L2 norm 1; text i tells of moment i.
+        texts: [n, D] float32, L2 norm 1; text i describes moment i.
         moments: [n, D] float32, L2 norm 1.
 
     Returns:
