@@ -25,14 +25,20 @@ STALE_STAMP_S = 3600.0  # no camera is that late, but a bag without simulated ti
 
 
 @dataclass(frozen=True)
-class CameraParameters:
+class TransportParameter:
+    """How images come."""
+
+    transport: str = read_only(
+        "raw", "raw: sensor_msgs/Image; compressed: JPEG or PNG.", choices=tuple(TYPES)
+    )
+
+
+@dataclass(frozen=True)
+class CameraParameters(TransportParameter):
     """What stands under a camera's name."""
 
     image_topic: str = read_only(
         "/camera/image_raw", "Topic of the images; relative names allowed."
-    )
-    transport: str = read_only(
-        "raw", "raw: sensor_msgs/Image; compressed: JPEG or PNG.", choices=tuple(TYPES)
     )
     rotate: int = live(0, "Degrees clockwise by which images are turned.", choices=ROTATIONS)
     max_rate: float = live(0.0, "Clips a second at most; 0: as the node's max_rate.", 0.0, 1000.0)

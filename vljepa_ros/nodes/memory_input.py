@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_ros.models.config import ModelConfig
-from vljepa_ros.nodes.camera_input import TYPES
+from vljepa_ros.nodes.camera_input import TYPES, TransportParameter
 from vljepa_ros.nodes.diagnostics import WARN, Part
 from vljepa_ros.nodes.embedding_subscription import EmbeddingSubscription, Inbox
 from vljepa_ros.nodes.lifecycle_node import LifecycleNode
@@ -28,14 +28,11 @@ THUMBNAIL_TOLERANCE_NS = 1_000_000_000  # by which the images of a thumbnail may
 
 
 @dataclass(frozen=True)
-class MemoryCameraParameters:
+class MemoryCameraParameters(TransportParameter):
     """What stands under a camera's name."""
 
     image_topic: str = read_only(
         "", "Topic of the images of which thumbnails are kept; empty: no thumbnails."
-    )
-    transport: str = read_only(
-        "raw", "raw: sensor_msgs/Image; compressed: JPEG or PNG.", choices=tuple(TYPES)
     )
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from vljepa_ros import ros
-from vljepa_ros.nodes.camera_input import TYPES
+from vljepa_ros.nodes.camera_input import TYPES, TransportParameter
 from vljepa_ros.nodes.diagnostics import OK, WARN, Diagnostics, Part
 from vljepa_ros.nodes.lifecycle_node import NAMESPACE, run_node
 from vljepa_ros.nodes.parameters import NodeParameters, ParameterGroup, live, read_only
@@ -18,14 +18,11 @@ from vljepa_ros.perception.overlay import draw_overlay
 
 
 @dataclass(frozen=True)
-class OverlayParameters:
+class OverlayParameters(TransportParameter):
     """What is drawn over what."""
 
     camera: str = read_only("front", "Name of the camera, as the perception node knows it.")
     image_topic: str = read_only("/camera/image_raw", "Topic of its images.")
-    transport: str = read_only(
-        "raw", "raw: sensor_msgs/Image; compressed: JPEG or PNG.", choices=tuple(TYPES)
-    )
     labels: int = live(3, "Labels that are shown, the best of all groups.", 0, 20)
 
 

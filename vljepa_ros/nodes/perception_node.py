@@ -24,7 +24,7 @@ from vljepa_ros.perception.vocabulary import EncodedVocabulary
 
 @dataclass(frozen=True)
 class PerceptionParameters(ModelParameters):
-    """Parameters beside the common ones and those of each camera."""
+    """Parameters in addition to the common ones and those of each camera."""
 
     max_rate: float = live(5.0, "Clips a second and camera at most.", 0.1, 1000.0)
     labels: tuple[str, ...] = live(

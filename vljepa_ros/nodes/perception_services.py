@@ -142,9 +142,11 @@ class PerceptionServices:
         (result,) = node.set_parameters([ros.Parameter("labels", value=wanted.as_strings())])
         if not result.successful:
             raise VocabularyError(result.reason)
-        version, current = self.version, self.pipeline.labels.current
+        version = self.version
+        awaited = node.pending.wait(version, node.settings.request_timeout)
+        current = self.pipeline.labels.current  # read now: nothing comes into use unnoticed
         in_use = current is not None and current.version >= version
-        if not in_use and not await node.pending.wait(version, node.settings.request_timeout):
+        if not in_use and not await awaited:
             response.message = "accepted, but still being encoded: the topic vocabulary tells when"
         response.accepted = len(request.labels)
         response.vocabulary_version = version

@@ -102,7 +102,7 @@ def _frames(capture: cv2.VideoCapture) -> Iterator[NDArray[np.uint8]]:
 
 
 class VideoFile:
-    """A video; `ground_truth.jsonl` beside it, where there is one, tells what is true in it."""
+    """A video, with the truth of each frame from a `ground_truth.jsonl` in its folder, if any."""
 
     live = False
 
