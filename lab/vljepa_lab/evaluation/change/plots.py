@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vljepa_lab.evaluation.change.detectors import DEFAULT
 from vljepa_lab.evaluation.change.judge import sets_of
 from vljepa_lab.evaluation.change.replay import turn_guard
 from vljepa_lab.evaluation.change.streams import ChangeStream, StreamConfig, synthetic_stream
@@ -29,7 +30,7 @@ from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftCo
 from vljepa_ros.perception.change.detector import CHANGE, CORRECTION
 
 LINES = {
-    "anchor_drift": ("anchor drift (default)", ORANGE, 2.6),
+    DEFAULT: ("anchor drift (default)", ORANGE, 2.6),
     "ward_gain": ("online Ward gain", BLUE, 1.4),
     "cusum": ("CUSUM", TEAL, 1.4),
     "window_variance": ("window variance (paper's online rule)", PURPLE, 1.4),
@@ -83,11 +84,11 @@ def _panel(axes: Any, result: Mapping[str, Any], name: str) -> None:
         rates, shares = (np.array(values) for values in result["curves"][name][kind])
         order = np.argsort(rates)
         style = {"color": colour, "linewidth": width, "label": label, "markersize": 5}
-        style |= {"marker": None if kind == "uniform" else "."}
+        style |= {"marker": None if kind == "uniform" else ".", "zorder": 2 + (kind == DEFAULT)}
         axes.plot(rates[order], shares[order] / ceiling, **style)
     figures = sets_of(result)[name]
     single = {
-        "anchor_drift": ("default setting", {"marker": "o", "markersize": 10, "fillstyle": "none",
+        DEFAULT: ("default setting", {"marker": "o", "markersize": 10, "fillstyle": "none",
                                              "color": ORANGE, "markeredgewidth": 2}),
         "ward_midpoint": ("offline Ward, at midpoints (paper)",
                           {"marker": "D", "markersize": 7, "color": INK}),

@@ -20,8 +20,11 @@ _BATCH = 32  # clips in one Predictor pass: larger ones leave the cache
 
 @dataclass(frozen=True)
 class VqaQuery:
-    """tokens: visual tokens [N, D] of the clip asked about. other: of a clip of another scene, for
-    the control; None: no control for this one."""
+    """A question about a clip.
+
+    tokens: visual tokens [N, D] of the clip. other: of a clip of another scene, for the control;
+    None: no control for this one.
+    """
 
     tokens: Floats
     sample: Sample
@@ -30,10 +33,13 @@ class VqaQuery:
 
 @dataclass(frozen=True)
 class VqaAnswer:
-    """index: of the best candidate. score: its calibrated probability, 0..1. none: probability of
+    """The model's answer.
+
+    index: of the best candidate. score: its calibrated probability, 0..1. none: probability of
     none of them. rank: place of the best right candidate, 1 for the first. blind_index: the best
     candidate where the visual tokens are zeros. other_index: where they are those of another
-    scene's clip; -1 without control. vector: [D] the predicted answer."""
+    scene's clip; -1 without control. vector: [D] the predicted answer.
+    """
 
     index: int
     score: float
