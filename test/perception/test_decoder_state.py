@@ -11,7 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vljepa_ros.perception.decoder_state import REFRESH, SOONEST, CameraState, StateFile
+from vljepa_ros.perception.decoder_state import (
+    MIN_WRITE_INTERVAL_S,
+    REFRESH_INTERVAL_S,
+    CameraState,
+    StateFile,
+)
 from vljepa_ros.perception.selective_decoder import SceneUpdate
 
 DIM = 8
@@ -171,16 +176,16 @@ def test_news_is_written_at_once_but_not_more_than_once_a_second(tmp_path: Path)
         return file.path.exists()
 
     assert written(news=True)
-    clock.now += SOONEST / 2
+    clock.now += MIN_WRITE_INTERVAL_S / 2
     assert not written(news=True)
-    clock.now += SOONEST / 2
+    clock.now += MIN_WRITE_INTERVAL_S / 2
     assert written(news=False), "what was put off is not forgotten"
     seen = 1.0
-    clock.now += REFRESH - 0.1
+    clock.now += REFRESH_INTERVAL_S - 0.1
     assert not written(news=False)
     clock.now += 0.2
     assert written(news=False), "what goes on keeps young"
-    clock.now += 2 * REFRESH
+    clock.now += 2 * REFRESH_INTERVAL_S
     assert not written(news=False), "a camera that has stopped is not written again and again"
 
 

@@ -18,7 +18,7 @@ def test_images_between_two_processes(domain: int, options: list[str]) -> None:
 
 @builtin_only
 def test_the_user_s_choice_of_allocation_stands(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vljepa_ros.ros.builtin.configuration import keep_freed_blocks
+    from vljepa_ros.allocator import keep_freed_blocks
 
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1000000")
     assert keep_freed_blocks() is False

@@ -1,4 +1,4 @@
-"""What a selective decoder told last, on the disk: after a restart it is not told again."""
+"""The last published states on the disk: after a restart they are not published again."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from vljepa_ros.files import atomic_write
 from vljepa_ros.perception.selective_decoder import SceneUpdate
 
 FORMAT = 1
-SOONEST = 1.0  # seconds from one write to the next, at least
-REFRESH = 30.0  # seconds after which a state that goes on is written again, so that it keeps young
+MIN_WRITE_INTERVAL_S = 1.0  # from one write to the next
+REFRESH_INTERVAL_S = 30.0  # a state that goes on is written again, so that it keeps young
 
 _KEYS = {"is_event": "news", "is_first": "first", "is_heartbeat": "beat"}  # names in the file
 
@@ -27,7 +27,10 @@ _KEYS = {"is_event": "news", "is_first": "first", "is_heartbeat": "beat"}  # nam
 class CameraState:
     """The state of one camera.
 
-    query: what the embeddings answered. seen: Unix time, seconds, at which its last embedding came.
+    Attributes:
+        query: what the embeddings answered.
+        seen: Unix time, seconds, at which its last embedding came.
+        last: what was published last.
     """
 
     query: str
@@ -36,12 +39,7 @@ class CameraState:
 
 
 class StateFile:
-    """Of one decoder. Written whole or not at all: a crash amid a write leaves the old content.
-
-    :param model_id: states of another model are discarded.
-    :param dim: length of a state.
-    :param wall, steady: clocks, seconds.
-    """
+    """The last published states of one decoder's cameras, written whole or not at all."""
 
     def __init__(
         self,
@@ -51,6 +49,15 @@ class StateFile:
         wall: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
+        """Nothing is read or written yet.
+
+        Args:
+            path: of the file.
+            model_id: states of another model are discarded.
+            dim: length of a state.
+            wall: clock, Unix time in seconds.
+            steady: clock, seconds.
+        """
         self.path = path
         self._model_id = model_id
         self._dim = dim
@@ -81,28 +88,24 @@ class StateFile:
                     f"this is {self._model_id}; starting afresh"
                 )
             states = {str(k): _from_json(v, self._dim) for k, v in raw["cameras"].items()}
-        except (
-            ArithmeticError,
-            AttributeError,
-            KeyError,
-            RecursionError,
-            TypeError,
-            ValueError,
-        ) as error:
+        except Exception as error:  # whatever the file holds
             return {}, f"the state in '{self.path}' is damaged ({error!r}); starting afresh"
         now = self._wall()
         return {k: v for k, v in states.items() if abs(now - v.seen) <= max_age}, ""
 
     def keep(self, states: Callable[[], Mapping[str, CameraState]], news: bool) -> None:
-        """Write if there was news, or the file grows old while embeddings come; not more than once
-        a second.
+        """Write after an event, or if the file grows old; not more than once a second.
 
-        :param states: asked where it may be time to write.
-        :raises OSError: it cannot be written.
+        Args:
+            states: called if it may be time to write.
+            news: whether there was an event.
+
+        Raises:
+            OSError: it cannot be written.
         """
         self._changed |= news
         since = self._steady() - self._written
-        if since < (SOONEST if self._changed else REFRESH):
+        if since < (MIN_WRITE_INTERVAL_S if self._changed else REFRESH_INTERVAL_S):
             return
         present = states()
         if self._changed or [state.seen for state in present.values()] != self._seen:
@@ -111,7 +114,8 @@ class StateFile:
     def write(self, states: Mapping[str, CameraState]) -> None:
         """Write now.
 
-        :raises OSError: it cannot be written; the old content stays.
+        Raises:
+            OSError: it cannot be written; the old content stays.
         """
         self._written = self._steady()
         self._seen = [state.seen for state in states.values()]
@@ -142,19 +146,16 @@ def _from_json(raw: Any, dim: int) -> CameraState:
         raise ValueError(f"a state has {vector.size} values of norm {norm}, expected {dim}, norm 1")
     if not isinstance(sequence, int) or not 0 <= sequence < 2**32:
         raise ValueError(f"sequence is {sequence!r}")
-    last = SceneUpdate(
-        is_event=bool(told["news"]),
-        is_first=bool(told["first"]),
-        sequence=sequence,
-        text=_text(told["text"]),
-        previous_text=_text(told["previous_text"]),
-        decoded=bool(told["decoded"]),
-        state=vector,
-        stamp=_number(told["stamp"]),
-        onset=_number(told["onset"]),
-        change=_number(told["change"]),
-        confidence=_number(told["confidence"]),
-    )
+    fields: dict[str, Any] = {
+        name: check(told[_KEYS.get(name, name)])
+        for check, names in (
+            (bool, ("is_event", "is_first", "decoded")),
+            (_text, ("text", "previous_text")),
+            (_number, ("stamp", "onset", "change", "confidence")),
+        )
+        for name in names
+    }
+    last = SceneUpdate(sequence=sequence, state=vector, **fields)
     return CameraState(_text(raw["query"]), _number(raw["seen"]), last)
 
 

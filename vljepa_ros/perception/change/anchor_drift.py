@@ -46,6 +46,8 @@ SETTLED_S = 4.0  # seconds of samples after which a reference is the state that 
 SLOW_ALLOWANCE = 1.5  # limits by which light and view may move the reference for ever
 CORRECTION_DISTANCE = 2.5  # limits between a published state and the mean of the samples since
 
+NOTHING = np.zeros(0, np.float32)
+
 RANGES = {
     "threshold": (0.0, 2.0),
     "release": (0.0, 1.0),
@@ -180,7 +182,7 @@ class AnchorDrift(BaseDetector):
     @property
     def present(self) -> Vector | None:
         """[D] float32, L2 norm 1: the smoothed embedding."""
-        return None if self._smooth is None else unit(self._smooth)
+        return unit(self._smooth) if self._smooth.size else None
 
     @property
     def published(self) -> Vector | None:
@@ -196,8 +198,7 @@ class AnchorDrift(BaseDetector):
         self._noise = NoiseFloor()
         self._prior = ChangePrior()
         self._correction = Correction()
-        self._smooth: Vector | None = None
-        self._reference: Vector | None = None
+        self._smooth = self._reference = NOTHING
         self._reference_seconds = NEW_REFERENCE_S  # of samples in the reference
         self._usual_step = 0.0  # seconds; 0: not known yet
         self._calm_stamp = -math.inf  # the last one at which nothing had begun
@@ -229,7 +230,7 @@ class AnchorDrift(BaseDetector):
         self._published.state = self._reference = (state / norm).astype(np.float32)
 
     def _update(self, stamp: float, sample: Vector, step: float) -> Change | None:
-        if self._reference is None:  # the first sample of a stream is published as it is
+        if not self._reference.size:  # the first sample of a stream is published as it is
             self._smooth = self._reference = sample
             self._calm_stamp = stamp
             self._noise.observe(stamp, sample, 0.0)
@@ -238,8 +239,8 @@ class AnchorDrift(BaseDetector):
         if self._reference.size != sample.size:  # restored from a model of another size
             self.reset()
             return self.observe(stamp, sample)
-        if step == BREAK or self._smooth is None:
-            if self._smooth is None:  # restored
+        if step == BREAK or not self._smooth.size:
+            if not self._smooth.size:  # restored
                 self._prior.begin(stamp)
             self._smooth, step = sample, NEW_REFERENCE_S
             self._calm_stamp = stamp
@@ -254,11 +255,9 @@ class AnchorDrift(BaseDetector):
         usual = self._usual_step or step
         most = STEP_ADAPTATION * usual
         self._usual_step = usual + max(-most, min(most, step - usual))
-        return self._judge(stamp, sample, step, self._smooth, self._reference)
+        return self._judge(stamp, sample, step)
 
-    def _judge(
-        self, stamp: float, sample: Vector, step: float, smooth: Vector, reference: Vector
-    ) -> Change | None:
+    def _judge(self, stamp: float, sample: Vector, step: float) -> Change | None:
         """Decide whether a change is suspected at this sample."""
         turning = 1.0 if self.guard is None else self.guard.factor(stamp)
         # A fresh reference is itself noisy; so is everything in a burst of noise and in a turn.
@@ -267,7 +266,7 @@ class AnchorDrift(BaseDetector):
         level = self._noise.level
         limit = max(self.config.threshold, threshold_multiplier(self.config.sensitivity) * level)
         self.threshold = limit * scale
-        self.drift = cosine_distance(smooth, reference)
+        self.drift = cosine_distance(self._smooth, self._reference)
         drift = self.drift / scale
         if drift <= NOISE_MARGIN * level:  # nothing has begun: an onset lies after this sample
             self._calm_stamp = stamp
@@ -276,10 +275,8 @@ class AnchorDrift(BaseDetector):
             return self._suspect(stamp, sample, step, drift / limit)
         self._drop_suspicion()
         self._noise.learn(drift, step)
-        reference = self._refine(sample, step, drift, level, reference)
-        return self._correct(stamp, limit * turning) or self._slow_change(
-            stamp, step, limit, reference
-        )
+        self._refine(sample, step, drift, level)
+        return self._correct(stamp, limit * turning) or self._slow_change(stamp, step, limit)
 
     def _suspect(self, stamp: float, sample: Vector, step: float, excess: float) -> Change | None:
         """Gather evidence, seconds * limits, and publish when it is enough.
@@ -287,8 +284,6 @@ class AnchorDrift(BaseDetector):
         Args:
             excess: drift in limits.
         """
-        assert self._smooth is not None
-        assert self._reference is not None
         if self._suspected_since is None:
             self._suspected_since = stamp
         lasted = min(step, MAX_STEP * self._usual_step, 1.0)
@@ -340,20 +335,15 @@ class AnchorDrift(BaseDetector):
         self._drop_suspicion()
         return self._published.publish(stamp, onset, mean, reason)
 
-    def _refine(
-        self, sample: Vector, step: float, drift: float, level: float, reference: Vector
-    ) -> Vector:
+    def _refine(self, sample: Vector, step: float, drift: float, level: float) -> None:
         """Average a quiet sample into the reference; the less, the less quiet it is."""
         margin = NOISE_MARGIN * level
         trust = 1.0 if drift <= margin else (margin / drift) ** 2
         self._reference_seconds = min(self._reference_seconds + step * trust, self.config.memory)
         weight = min(1.0, step * trust / self._reference_seconds)
-        self._reference = _towards(reference, sample, weight)
-        return self._reference
+        self._reference = _towards(self._reference, sample, weight)
 
-    def _slow_change(
-        self, stamp: float, step: float, limit: float, reference: Vector
-    ) -> Change | None:
+    def _slow_change(self, stamp: float, step: float, limit: float) -> Change | None:
         """Sum how far the reference has moved beyond the allowance since it had settled.
 
         Enough is what `slow` seconds at twice the limit give; less is left to the light and the
@@ -361,16 +351,16 @@ class AnchorDrift(BaseDetector):
         """
         if self._settled is None:
             if self._reference_seconds >= SETTLED_S:
-                self._settled = reference
+                self._settled = self._reference
             return None
-        away = cosine_distance(reference, self._settled)
+        away = cosine_distance(self._reference, self._settled)
         self._slow_sum = max(0.0, self._slow_sum + (away - SLOW_ALLOWANCE * limit) * step)
         if self._slow_sum <= (2.0 - SLOW_ALLOWANCE) * limit * self.config.slow:
             return None
         if not self._published.gap_passed(stamp, self.config.min_gap):
             return None
         self._prior.record_change(stamp, None)
-        return self._publish(stamp, stamp, reference, self._reference_seconds)
+        return self._publish(stamp, stamp, self._reference, self._reference_seconds)
 
 
 def _towards(start: Vector, goal: Vector, weight: float) -> Vector:

@@ -8,7 +8,6 @@ what was found and what is allowed.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import datetime
 import os
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vljepa_ros.allocator import share_heaps
 from vljepa_ros.perception.memory.row import (
     FORMAT,
     RECORD,
@@ -405,7 +405,7 @@ def _translated(location: str, doing: str) -> Iterator[None]:
 def _lancedb() -> Any:
     # It warns of every empty cell of an index, hundreds of lines in a round of upkeep.
     os.environ.setdefault("LANCEDB_LOG", "error")
-    _limit_arenas()
+    share_heaps()
     try:
         import lancedb
     except ImportError as error:
@@ -413,15 +413,6 @@ def _lancedb() -> Any:
             "the memory needs LanceDB: pip install 'vljepa_ros[memory]'"
         ) from error
     return lancedb
-
-
-def _limit_arenas() -> None:
-    """Let the many threads of lancedb share two heaps, where the C library is glibc, instead of one
-    for each of up to eight times the cores: what each keeps after a compaction grew by 100 MB in a
-    day of robot time."""
-    with contextlib.suppress(OSError, AttributeError, ValueError):
-        if "MALLOC_ARENA_MAX" not in os.environ and os.confstr("CS_GNU_LIBC_VERSION"):
-            ctypes.CDLL(None).mallopt(-8, 2)  # M_ARENA_MAX
 
 
 def _is_remote(location: str) -> bool:

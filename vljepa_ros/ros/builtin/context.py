@@ -7,8 +7,9 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 
+from vljepa_ros.allocator import keep_freed_blocks
 from vljepa_ros.ros.builtin import arguments, logging
-from vljepa_ros.ros.builtin.configuration import keep_freed_blocks, receive_buffer_limit
+from vljepa_ros.ros.builtin.configuration import receive_buffer_limit
 from vljepa_ros.ros.builtin.dds import Participant
 from vljepa_ros.ros.builtin.graph import Graph, GraphNode
 
