@@ -1,9 +1,8 @@
 """Offline Ward segmentation of a recorded stream: what VL-JEPA evaluates as selective decoding.
 
 Agglomerative clustering with Ward's criterion in which only neighbours in time may merge, cut into
-a given number of segments; each is decoded once, from the mean of its embeddings (arXiv
-2512.10942, section 4.6). It sees the future:
-for recorded streams only.
+a given number of segments; each is decoded once, from the mean of its embeddings (arXiv 2512.10942,
+section 4.6). It sees the future: for recorded streams only.
 """
 
 from __future__ import annotations
