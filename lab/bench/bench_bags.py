@@ -30,7 +30,7 @@ from vljepa_lab.world.captions import event_key, event_text
 from vljepa_lab.world.records import clip_event
 from vljepa_ros.cli.options import (
     add_model_options,
-    add_seconds_option,
+    add_number_option,
     load_model,
     natural_number,
 )
@@ -285,7 +285,7 @@ def main() -> int:
         "--scenes", type=natural_number, default=400, metavar="N", help="default: 400"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the moments drawn (default: 0)")
-    add_seconds_option(parser, "--seconds", 60.0, "of each bag whose indexing is timed")
+    add_number_option(parser, "--seconds", 60.0, "of each bag whose indexing is timed")
 
     def measure(args: argparse.Namespace) -> dict[str, Any]:
         engine = load_model(args)

@@ -39,7 +39,7 @@ from vljepa_lab.bench.harness import (
 from vljepa_lab.bench.memory import fill
 from vljepa_lab.bench.vqa import candidate_texts
 from vljepa_ros import ros
-from vljepa_ros.cli.options import add_model_options, add_seconds_option, natural_number
+from vljepa_ros.cli.options import add_model_options, add_number_option, natural_number
 from vljepa_ros.cli.processes import ProcessFailed
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.perception.memory.search import MomentQuery, find_moments
@@ -196,7 +196,7 @@ def main() -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     add_model_options(parser)
-    add_seconds_option(
+    add_number_option(
         parser, "--seconds", 60.0, "of each of the three kinds of stretch, in four parts"
     )
     parser.add_argument(

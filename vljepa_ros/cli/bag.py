@@ -17,6 +17,7 @@ from vljepa_ros.cli.options import (
     add_json_option,
     add_memory_option,
     add_model_options,
+    add_number_option,
     exit_on_error,
     load_model,
     natural_number,
@@ -89,23 +90,11 @@ def _add_embedding_options(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="seconds from one clip to the next (default: the model's frame interval)",
     )
-    parser.add_argument(
-        "--samples",
-        type=non_negative_seconds,
-        default=1.0,
-        metavar="S",
-        help="seconds between samples kept beside the segments, 0: none (default: 1)",
-    )
-    parser.add_argument(
-        "--threshold",
-        type=float,
-        default=0.8,
-        metavar="COST",
-        help="Ward's merge cost at which a new segment begins (default: 0.8)",
-    )
-    parser.add_argument(
-        "--thumbnail", type=int, default=96, metavar="PIXELS", help="0: none (default: 96)"
-    )
+    kept = "seconds between samples kept beside the segments, 0: none"
+    add_number_option(parser, "--samples", 1.0, kept, non_negative_seconds)
+    cost = "Ward's merge cost at which a new segment begins"
+    add_number_option(parser, "--threshold", 0.8, cost, float, "COST")
+    add_number_option(parser, "--thumbnail", 96, "0: none", int, "PIXELS")
     add_json_option(parser, "the report")
 
 

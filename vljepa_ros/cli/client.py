@@ -6,7 +6,6 @@ import argparse
 import os
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 from vljepa_ros import ros
@@ -35,12 +34,7 @@ class GraphClient:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._executor.remove_node(self._node)
         self._node.destroy_node()
         ros.shutdown()

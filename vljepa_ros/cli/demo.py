@@ -12,7 +12,7 @@ from vljepa_ros.cli.options import (
     CliError,
     add_domain_option,
     add_model_options,
-    add_seconds_option,
+    add_number_option,
 )
 
 DEMO_DOMAIN = 73  # so that the demo does not meet the graph of a robot, which is mostly 0
@@ -28,7 +28,7 @@ def add(commands: Any) -> None:
         f"timeline.png. It runs in ROS domain {DEMO_DOMAIN} in a namespace of its own, so that it "
         "does not meet a robot's nodes.",
     )
-    add_seconds_option(parser, "--seconds", 60.0, "length of the demo")
+    add_number_option(parser, "--seconds", 60.0, "length of the demo")
     parser.add_argument(
         "--out",
         type=Path,

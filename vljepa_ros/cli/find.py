@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from vljepa_ros.cli.options import (
+    add_json_option,
     add_memory_option,
     add_model_options,
+    add_number_option,
     bag_name,
     exit_on_error,
     format_time,
@@ -45,13 +47,11 @@ def add(commands: Any) -> None:
     parser.add_argument("--bag", default="", metavar="BAG", help="only this bag (its path)")
     parser.add_argument("--start", type=time_of, metavar="TIME", help="not before this time")
     parser.add_argument("--end", type=time_of, metavar="TIME", help="not after this time")
-    parser.add_argument(
-        "--limit", type=natural_number, default=10, metavar="N", help="moments (default: 10)"
-    )
+    add_number_option(parser, "--limit", 10, "moments", natural_number, "N")
     parser.add_argument(
         "--min-score", type=float, default=0.0, metavar="P", help="calibrated, 0..1 (default: 0)"
     )
-    parser.add_argument("--json", action="store_true", help="print the moments as JSON")
+    add_json_option(parser, "the moments")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with thumbnails")
     parser.set_defaults(run=exit_on_error(_run))
 
@@ -114,10 +114,9 @@ def _print_table(moments: list[Any]) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for name, side in (("score", "right"), ("best", "left"), ("from - to", "left")):
-        table.add_column(name, justify=side, no_wrap=True)  # type: ignore[arg-type]
-    table.add_column("camera", no_wrap=True)
-    table.add_column("bag", no_wrap=True)
+    table.add_column("score", justify="right", no_wrap=True)
+    for name in ("best", "from - to", "camera", "bag"):
+        table.add_column(name, no_wrap=True)
     table.add_column("text")
     for moment in moments:
         length = (moment.end - moment.start) / 1e9

@@ -11,22 +11,11 @@ from vljepa_ros.cli.options import (
     CliUsageError,
     add_graph_options,
     add_json_option,
-    add_seconds_option,
+    add_number_option,
 )
 
-FIELDS = (
-    "name",
-    "model_id",
-    "family",
-    "dim",
-    "clip_frames",
-    "frame_interval",
-    "input_size",
-    "engine",
-    "device",
-    "precision",
-    "capabilities",
-)
+FIELDS = ("name", "model_id", "family", "dim", "clip_frames", "frame_interval", "input_size")
+GRAPH_FIELDS = (*FIELDS, "engine", "device", "precision", "capabilities")
 
 
 def add(commands: Any) -> None:
@@ -40,7 +29,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--model", metavar="NAME_OR_FOLDER", help="look into this model folder instead of the graph"
     )
-    add_seconds_option(parser, "--timeout", 5.0, "seconds to wait for the node")
+    add_number_option(parser, "--timeout", 5.0, "seconds to wait for the node")
     add_graph_options(parser)
     add_json_option(parser, "the information")
     parser.set_defaults(run=run)
@@ -76,7 +65,7 @@ def _of_graph(args: argparse.Namespace) -> dict[str, Any]:
                 f"no model_info in {graph.graph} after {args.timeout:g} s; start the nodes with "
                 "`vljepa up`, or look into a folder with --model"
             )
-    info = {name: getattr(found[-1], name) for name in FIELDS}
+    info = {name: getattr(found[-1], name) for name in GRAPH_FIELDS}
     info["frame_interval"] = round(float(info["frame_interval"]), 6)
     info["capabilities"] = list(info["capabilities"])
     return info
@@ -92,13 +81,7 @@ def _of_folder(model: str) -> dict[str, Any]:
     except ModelError as error:
         raise CliUsageError(str(error)) from error
     return {
-        "name": config.name,
-        "model_id": config.model_id,
-        "family": config.family,
-        "dim": config.dim,
-        "clip_frames": config.clip_frames,
-        "frame_interval": config.frame_interval,
-        "input_size": config.input_size,
+        **{name: getattr(config, name) for name in FIELDS},
         "default_query": config.default_query,
         "prompts": list(config.vocabulary),
         "files": sorted(config.files.values()),

@@ -14,6 +14,7 @@ from vljepa_ros.cli.options import (
     CliError,
     Run,
     add_json_option,
+    add_number_option,
     exit_on_error,
     natural_number,
     positive_seconds,
@@ -112,13 +113,8 @@ def add_build(commands: Any) -> None:
         "GPU with this TensorRT only.",
     )
     _add_model_and_precision(parser, ("bf16", "fp16", "fp32"), "engines")
-    parser.add_argument(
-        "--workspace",
-        type=natural_number,
-        default=4096,
-        metavar="MIB",
-        help="most GPU memory for one layer while building (default: 4096)",
-    )
+    workspace = "most GPU memory for one layer while building"
+    add_number_option(parser, "--workspace", 4096, workspace, natural_number, "MIB")
     add_json_option(parser, "the result")
     parser.set_defaults(run=_needs_torch(_build))
 

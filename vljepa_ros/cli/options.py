@@ -95,17 +95,17 @@ def time_of(text: str) -> int:
         ) from None
 
 
-def add_seconds_option(
-    parser: argparse.ArgumentParser, name: str, default: float, what: str
+def add_number_option(
+    parser: argparse.ArgumentParser,
+    name: str,
+    default: float,
+    what: str,
+    kind: Callable[[str], float] = positive_seconds,
+    metavar: str = "S",
 ) -> None:
-    """Add an option that takes seconds above 0."""
-    parser.add_argument(
-        name,
-        type=positive_seconds,
-        default=default,
-        metavar="S",
-        help=f"{what} (default: {default:g})",
-    )
+    """Add an option with a number, by default of seconds above 0."""
+    help_text = f"{what} (default: {default:g})"
+    parser.add_argument(name, type=kind, default=default, metavar=metavar, help=help_text)
 
 
 def add_json_option(parser: argparse.ArgumentParser, what: str) -> None:
@@ -140,7 +140,7 @@ def add_domain_option(
 
 def add_service_options(parser: argparse.ArgumentParser, json_what: str) -> None:
     """Add the options of a command that calls a service: --timeout, the graph's, --json."""
-    add_seconds_option(
+    add_number_option(
         parser, "--timeout", 10.0, "seconds to wait for the node, and again for its reply"
     )
     add_graph_options(parser)

@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 
 from vljepa_ros.cli.options import CliError
 from vljepa_ros.ros.run import StopFlag
@@ -25,34 +24,38 @@ class ProcessFailed(RuntimeError):  # noqa: N818  (it reads as what happened)
 class PackageProcess:
     """`python -m MODULE ARGUMENTS...`, ended when the context is left.
 
-    Its output goes to a temporary file, never to a pipe that could fill up.
+    Its output goes to a temporary file, never to a pipe that could fill up, or with `show_output`
+    to where this process's goes.
     """
 
     def __init__(
-        self, module: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None
+        self,
+        module: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        show_output: bool = False,
     ) -> None:
         self._command = [sys.executable, "-m", module, *arguments]
         self._name = " ".join([module.rsplit(".", 1)[-1], *arguments[:1]])
-        self._environment = {**_environment(), **(environment or {})}
+        root = str(Path(__file__).resolve().parents[2])
+        path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
+        self._environment = {**os.environ, "PYTHONPATH": path, **(environment or {})}
+        self._show_output = show_output
+        self._interrupted = False
 
     def __enter__(self) -> PackageProcess:
         self._output = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
         self._process = subprocess.Popen(
             self._command,
             stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=subprocess.STDOUT,
+            stdout=None if self._show_output else self._output,
+            stderr=None if self._show_output else subprocess.STDOUT,
             env=self._environment,
             start_new_session=True,  # Ctrl-C reaches us alone, and we pass it on once
         )
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.stop()
         self._output.close()
 
@@ -80,16 +83,20 @@ class PackageProcess:
         if code is not None:
             raise self._failure(f"ended by itself with exit code {code}")
 
+    def interrupt(self) -> None:
+        """Send SIGINT, once, and do not wait."""
+        if not self._interrupted and not self.ended():
+            self._process.send_signal(signal.SIGINT)
+            self._interrupted = True
+
     def stop(self, timeout: float = 60.0) -> int:
         """End it with SIGINT, after `timeout` seconds with SIGKILL, and return its exit code."""
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
-            try:
-                self._process.wait(timeout)
-            except subprocess.TimeoutExpired:
-                os.killpg(self._process.pid, signal.SIGKILL)
-                self._process.wait()
-        return self._process.returncode
+        self.interrupt()
+        try:
+            return self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            return self._process.wait()
 
     def finish(self, timeout: float) -> str:
         """Wait until it ends and return what it printed.
@@ -114,11 +121,8 @@ class PackageProcess:
 def run_nodes_until_stopped(commands: Mapping[str, Sequence[str]]) -> int:
     """Run each node in a process of its own until Ctrl-C, then end them; 0 after Ctrl-C.
 
-    Children stand in sessions of their own: a Ctrl-C in the terminal reaches this process alone,
-    which passes it on once.
-
     Args:
-        commands: Node -> command line.
+        commands: Node -> command line, `python -m MODULE ARGUMENTS...`.
 
     Raises:
         CliError: A node ended by itself; the others are ended too.
@@ -126,42 +130,20 @@ def run_nodes_until_stopped(commands: Mapping[str, Sequence[str]]) -> int:
     stop = StopFlag()
     stop.watch()
     running = {
-        name: subprocess.Popen(command, start_new_session=True, env=_environment())
+        name: PackageProcess(command[2], command[3:], show_output=True).__enter__()
         for name, command in commands.items()
     }
     ended: dict[str, int] = {}
     while not stop.raised and not ended:
         time.sleep(0.1)
-        codes = {name: process.poll() for name, process in running.items()}
-        ended = {name: code for name, code in codes.items() if code is not None}
-    failed = _stop_all(running)
+        ended = {name: node.stop() for name, node in running.items() if node.ended()}
+    for node in running.values():
+        node.interrupt()
+    codes = {name: node.stop(NODE_STOP_TIMEOUT_S) for name, node in running.items()}
     if ended:
         name, code = ended.popitem()
         raise CliError(f"the {name} node ended by itself with exit code {code}")
+    failed = [f"{name} ({code})" for name, code in codes.items() if code != 0]
     if failed:
         print(f"vljepa up: did not end cleanly: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
-
-
-def _stop_all(running: Mapping[str, subprocess.Popen[bytes]]) -> list[str]:
-    """End all of them; the names of those that did not return 0."""
-    for process in running.values():
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-    failed = []
-    for name, process in running.items():
-        try:
-            code = process.wait(NODE_STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            code = process.wait()
-        if code != 0:
-            failed.append(f"{name} ({code})")
-    return failed
-
-
-def _environment() -> dict[str, str]:
-    """Return the environment with this package's root on PYTHONPATH."""
-    root = str(Path(__file__).resolve().parents[2])
-    path = os.pathsep.join(part for part in (root, os.environ.get("PYTHONPATH", "")) if part)
-    return {**os.environ, "PYTHONPATH": path}

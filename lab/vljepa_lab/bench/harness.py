@@ -13,7 +13,6 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -200,15 +199,10 @@ class BenchGraph:
         self.client.subscribe(status, "/diagnostics", stream.on_status, qos)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for process in reversed(self._processes):
-            process.__exit__(kind, error, trace)
-        self.client.__exit__(kind, error, trace)
+            process.__exit__()
+        self.client.__exit__()
 
     def start(self, module: str, *arguments: str, **environment: str) -> PackageProcess:
         """Start a process that is ended with the graph."""

@@ -11,7 +11,7 @@ from vljepa_ros.cli.options import (
     Run,
     add_actions,
     add_model_options,
-    add_seconds_option,
+    add_number_option,
     natural_number,
     non_negative_seconds,
 )
@@ -46,7 +46,7 @@ def add(commands: Any) -> None:
 
 def _add_stream_options(parser: argparse.ArgumentParser, seconds: float, run: Run) -> None:
     add_model_options(parser)
-    add_seconds_option(parser, "--seconds", seconds, "length of the measured stream")
+    add_number_option(parser, "--seconds", seconds, "length of the measured stream")
     add_result_options(parser)
     parser.set_defaults(run=run)
 
