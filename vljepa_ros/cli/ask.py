@@ -7,12 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from vljepa_ros.cli.options import (
-    CliUsageError,
-    add_service_options,
-    non_negative_seconds,
-    seconds_of,
-)
+from vljepa_ros.cli import options
+from vljepa_ros.cli.options import CliUsageError
 
 
 def add_ask(commands: Any) -> None:
@@ -28,7 +24,7 @@ def add_ask(commands: Any) -> None:
     parser.add_argument("--camera", default="", help="camera's name (default: the only one)")
     parser.add_argument(
         "--max-age",
-        type=non_negative_seconds,
+        type=options.non_negative_seconds,
         default=0.0,
         metavar="S",
         help="refuse to answer from a clip older than S seconds (default: no limit)",
@@ -36,7 +32,7 @@ def add_ask(commands: Any) -> None:
     parser.add_argument(
         "--image", type=Path, metavar="FILE", help="ask about this image instead of the camera"
     )
-    add_service_options(parser, "the whole reply")
+    options.add_service_options(parser, "the whole reply")
     parser.set_defaults(run=ask)
 
 
@@ -50,7 +46,7 @@ def add_label(commands: Any) -> None:
     )
     parser.add_argument("prompt", metavar="PROMPT", help="the group's prompt; '' for the default")
     parser.add_argument("labels", metavar="LABEL", nargs="+", help="label texts, all different")
-    add_service_options(parser, "the reply")
+    options.add_service_options(parser, "the reply")
     parser.set_defaults(run=label)
 
 
@@ -84,7 +80,7 @@ def ask(args: argparse.Namespace) -> int:
         "scores": [round(float(score), 6) for score in reply.scores],
         "margin": round(float(reply.margin), 6),
         "abstained": bool(reply.abstained),
-        "stamp": seconds_of(reply.stamp),
+        "stamp": options.seconds_of(reply.stamp),
         "model_id": reply.model_id,
         "seconds": round(seconds, 6),
     }
@@ -152,9 +148,11 @@ def _image_message(pixels: Any) -> Any:
 
     from vljepa_ros import ros
 
-    message = ros.interface("sensor_msgs/msg/Image")()
-    message.height, message.width = pixels.shape[:2]
-    message.encoding = "bgr8"
-    message.step = 3 * pixels.shape[1]
-    message.data = array("B", pixels.tobytes())
-    return message
+    height, width = pixels.shape[:2]
+    return ros.interface("sensor_msgs/msg/Image")(
+        height=height,
+        width=width,
+        encoding="bgr8",
+        step=3 * width,
+        data=array("B", pixels.tobytes()),
+    )

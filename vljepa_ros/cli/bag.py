@@ -10,20 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vljepa_ros.cli.options import (
-    CliError,
-    CliUsageError,
-    add_actions,
-    add_json_option,
-    add_memory_option,
-    add_model_options,
-    add_number_option,
-    exit_on_error,
-    load_model,
-    natural_number,
-    non_negative_seconds,
-    positive_seconds,
-)
+from vljepa_ros.cli import options
+from vljepa_ros.cli.options import CliError, CliUsageError
 
 
 def add(commands: Any) -> None:
@@ -33,7 +21,7 @@ def add(commands: Any) -> None:
         help="index or annotate recorded bags",
         description="ROS 2 bags (sqlite3, mcap) without ROS: searchable by text, or annotated.",
     )
-    actions = add_actions(parser, "actions", "ACTION", "action")
+    actions = options.add_actions(parser, "actions", "ACTION", "action")
     index = actions.add_parser(
         "index",
         help="put bags into the memory, for `vljepa find`",
@@ -42,13 +30,13 @@ def add(commands: Any) -> None:
         epilog="Example: vljepa bag index monday/ tuesday/ && vljepa find 'the door opens'",
     )
     index.add_argument("bags", nargs="+", type=Path, metavar="BAG", help="bag folders or files")
-    add_memory_option(index)
+    options.add_memory_option(index)
     index.add_argument(
         "--events", type=Path, metavar="DIR", help="also write NAME.events.jsonl of each bag there"
     )
     index.add_argument(
         "--workers",
-        type=natural_number,
+        type=options.natural_number,
         metavar="N",
         help="index N bags at a time with Ray Data (needs the extra [ray]; default: one after the "
         "other, without Ray)",
@@ -60,7 +48,7 @@ def add(commands: Any) -> None:
         "paths (default: workers on this machine)",
     )
     _add_embedding_options(index)
-    index.set_defaults(run=exit_on_error(_index))
+    index.set_defaults(run=options.exit_on_error(_index))
     annotate = actions.add_parser(
         "annotate",
         help="copy a bag with embeddings, labels and events beside its topics",
@@ -73,11 +61,11 @@ def add(commands: Any) -> None:
         "--storage", choices=("sqlite3", "mcap"), default="mcap", help="of OUT (default: mcap)"
     )
     _add_embedding_options(annotate)
-    annotate.set_defaults(run=exit_on_error(_annotate))
+    annotate.set_defaults(run=options.exit_on_error(_annotate))
 
 
 def _add_embedding_options(parser: argparse.ArgumentParser) -> None:
-    add_model_options(parser, threads=True)
+    options.add_model_options(parser, threads=True)
     parser.add_argument(
         "--topic",
         action="append",
@@ -86,16 +74,16 @@ def _add_embedding_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--every",
-        type=positive_seconds,
+        type=options.positive_seconds,
         metavar="S",
         help="seconds from one clip to the next (default: the model's frame interval)",
     )
     kept = "seconds between samples kept beside the segments, 0: none"
-    add_number_option(parser, "--samples", 1.0, kept, non_negative_seconds)
+    options.add_number_option(parser, "--samples", 1.0, kept, options.non_negative_seconds)
     cost = "Ward's merge cost at which a new segment begins"
-    add_number_option(parser, "--threshold", 0.8, cost, float, "COST")
-    add_number_option(parser, "--thumbnail", 96, "0: none", int, "PIXELS")
-    add_json_option(parser, "the report")
+    options.add_number_option(parser, "--threshold", 0.8, cost, float, "COST")
+    options.add_number_option(parser, "--thumbnail", 96, "0: none", int, "PIXELS")
+    options.add_json_option(parser, "the report")
 
 
 def _index(args: argparse.Namespace) -> int:
@@ -104,7 +92,7 @@ def _index(args: argparse.Namespace) -> int:
     from vljepa_ros.perception.memory.upkeep import compact_and_index
     from vljepa_ros.resources import model_dir
 
-    engine = load_model(args)
+    engine = options.load_model(args)
     job = BagJob(
         model_dir(args.model),
         args.engine,
@@ -159,7 +147,7 @@ def _annotate(args: argparse.Namespace) -> int:
 
     if args.out.exists():
         raise BagError(f"'{args.out}' exists; give a new name, nothing is overwritten")
-    engine = load_model(args)
+    engine = options.load_model(args)
     plan = _plan(args, engine)
     work = args.out.absolute().parent
     with progress_bar(f"embed {args.bag.name}", args.json) as progress:

@@ -8,12 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from vljepa_ros.cli.options import (
-    CliError,
-    add_domain_option,
-    add_model_options,
-    add_number_option,
-)
+from vljepa_ros.cli import options
+from vljepa_ros.cli.options import CliError
 
 DEMO_DOMAIN = 73  # so that the demo does not meet the graph of a robot, which is mostly 0
 
@@ -28,7 +24,7 @@ def add(commands: Any) -> None:
         f"timeline.png. It runs in ROS domain {DEMO_DOMAIN} in a namespace of its own, so that it "
         "does not meet a robot's nodes.",
     )
-    add_number_option(parser, "--seconds", 60.0, "length of the demo")
+    options.add_number_option(parser, "--seconds", 60.0, "length of the demo")
     parser.add_argument(
         "--out",
         type=Path,
@@ -36,8 +32,8 @@ def add(commands: Any) -> None:
         metavar="DIR",
         help="where the files go (default: demo_out)",
     )
-    add_model_options(parser)
-    add_domain_option(parser, DEMO_DOMAIN, str(DEMO_DOMAIN))
+    options.add_model_options(parser)
+    options.add_domain_option(parser, DEMO_DOMAIN, str(DEMO_DOMAIN))
     parser.set_defaults(run=run)
 
 

@@ -9,17 +9,18 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from vljepa_ros.cli.options import (
-    CliError,
-    add_graph_options,
-    add_json_option,
-    natural_number,
-    positive_seconds,
-    seconds_of,
-)
+from vljepa_ros.cli import options
+from vljepa_ros.cli.options import CliError
 
 REASONS = ("first", "change", "request", "heartbeat")
 TRIGGER_REASONS = ("crossed", "camera stopped", "model changed", "removed")
+SCENE_FIELDS = (
+    *("onset", "sequence", "camera", "reason", "text", "previous_text", "decoded"),
+    *("confidence", "change", "label", "label_score", "latency", "model_id"),
+)
+TRIGGER_FIELDS = (
+    *("camera", "text", "rising", "score", "threshold", "reason", "latency", "model_id"),
+)
 KINDS = ("all", "scene", "trigger")
 
 
@@ -39,15 +40,17 @@ def add(commands: Any) -> None:
         "being true (default: all)",
     )
     parser.add_argument("--camera", default="", help="only this camera's events")
-    parser.add_argument("--count", type=natural_number, metavar="N", help="end after N events")
+    parser.add_argument(
+        "--count", type=options.natural_number, metavar="N", help="end after N events"
+    )
     parser.add_argument(
         "--timeout",
-        type=positive_seconds,
+        type=options.positive_seconds,
         metavar="S",
         help="end after S seconds; an error if no event came at all (default: run on)",
     )
-    add_graph_options(parser)
-    add_json_option(parser, "one object a line")
+    options.add_graph_options(parser)
+    options.add_json_option(parser, "one object a line")
     parser.set_defaults(run=run)
 
 
@@ -88,39 +91,28 @@ def run(args: argparse.Namespace) -> int:
 
 def event_as_dict(message: Any) -> dict[str, Any]:
     """Return a msg/SceneEvent under stable names; stamps and latency in seconds."""
-    return {
-        "kind": "scene",
-        "stamp": seconds_of(message.header.stamp),
-        "onset": seconds_of(message.onset),
-        "sequence": int(message.sequence),
-        "camera": message.camera,
-        "reason": REASONS[message.reason],
-        "text": message.text,
-        "previous_text": message.previous_text,
-        "decoded": bool(message.decoded),
-        "confidence": round(float(message.confidence), 4),
-        "change": round(float(message.change), 4),
-        "label": message.label,
-        "label_score": round(float(message.label_score), 4),
-        "latency": round(float(message.latency), 4),
-        "model_id": message.model_id,
-    }
+    return _as_dict("scene", message, SCENE_FIELDS, REASONS)
 
 
 def trigger_as_dict(message: Any) -> dict[str, Any]:
     """Return a msg/TriggerEvent under stable names; stamp and latency in seconds."""
-    return {
-        "kind": "trigger",
-        "stamp": seconds_of(message.header.stamp),
-        "camera": message.camera,
-        "text": message.text,
-        "rising": bool(message.rising),
-        "score": round(float(message.score), 4),
-        "threshold": round(float(message.threshold), 4),
-        "reason": TRIGGER_REASONS[message.reason],
-        "latency": round(float(message.latency), 4),
-        "model_id": message.model_id,
-    }
+    return _as_dict("trigger", message, TRIGGER_FIELDS, TRIGGER_REASONS)
+
+
+def _as_dict(
+    kind: str, message: Any, fields: tuple[str, ...], reasons: tuple[str, ...]
+) -> dict[str, Any]:
+    event: dict[str, Any] = {"kind": kind, "stamp": options.seconds_of(message.header.stamp)}
+    for name in fields:
+        value = getattr(message, name)
+        if name == "reason":
+            value = reasons[value]
+        elif name == "onset":
+            value = options.seconds_of(value)
+        elif isinstance(value, float):
+            value = round(value, 4)
+        event[name] = value
+    return event
 
 
 _TOPICS = {

@@ -10,18 +10,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from vljepa_ros.cli.options import (
-    add_json_option,
-    add_memory_option,
-    add_model_options,
-    add_number_option,
-    bag_name,
-    exit_on_error,
-    format_time,
-    load_model,
-    natural_number,
-    time_of,
-)
+from vljepa_ros.cli import options
+from vljepa_ros.cli.options import bag_name, format_time
 
 _STYLE = (
     "body{font:15px system-ui,sans-serif;margin:2em auto;max-width:64em;padding:0 1em}"
@@ -41,19 +31,21 @@ def add(commands: Any) -> None:
         epilog='Example: vljepa find "the arm drops the mug" --html found.html',
     )
     parser.add_argument("text", metavar="TEXT", help="what to look for, 1 to 512 characters")
-    add_memory_option(parser)
-    add_model_options(parser, threads=True)
+    options.add_memory_option(parser)
+    options.add_model_options(parser, threads=True)
     parser.add_argument("--camera", default="", help="only this camera")
     parser.add_argument("--bag", default="", metavar="BAG", help="only this bag (its path)")
-    parser.add_argument("--start", type=time_of, metavar="TIME", help="not before this time")
-    parser.add_argument("--end", type=time_of, metavar="TIME", help="not after this time")
-    add_number_option(parser, "--limit", 10, "moments", natural_number, "N")
+    parser.add_argument(
+        "--start", type=options.time_of, metavar="TIME", help="not before this time"
+    )
+    parser.add_argument("--end", type=options.time_of, metavar="TIME", help="not after this time")
+    options.add_number_option(parser, "--limit", 10, "moments", options.natural_number, "N")
     parser.add_argument(
         "--min-score", type=float, default=0.0, metavar="P", help="calibrated, 0..1 (default: 0)"
     )
-    add_json_option(parser, "the moments")
+    options.add_json_option(parser, "the moments")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with thumbnails")
-    parser.set_defaults(run=exit_on_error(_run))
+    parser.set_defaults(run=options.exit_on_error(_run))
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -70,7 +62,7 @@ def _run(args: argparse.Namespace) -> int:
         min_score=args.min_score,
     )
     check_query(query)
-    engine = load_model(args, frozenset({"text"}))
+    engine = options.load_model(args, frozenset({"text"}))
     store = open_store(args.memory, engine.config.model_id, engine.config.dim)
     (vector,) = engine.encode_text([args.text])
     moments = find_moments(
@@ -119,11 +111,10 @@ def _print_table(moments: list[Any]) -> None:
         table.add_column(name, no_wrap=True)
     table.add_column("text")
     for moment in moments:
-        length = (moment.end - moment.start) / 1e9
         table.add_row(
             f"{moment.score:.3f}",
             format_time(moment.stamp),
-            f"{format_time(moment.start)} + {length:.1f} s",
+            _span(moment),
             moment.camera,
             bag_name(moment.source),
             moment.text,
@@ -143,16 +134,19 @@ def _page(text: str, moments: list[Any]) -> str:
     if not moments:
         parts.append("<p>Nothing fits.</p>")
     for moment in moments:
-        length = (moment.end - moment.start) / 1e9
         image = ""
         if moment.best.thumbnail:
             data = base64.b64encode(moment.best.thumbnail).decode()
             image = f"<img src='data:image/jpeg;base64,{data}' alt='what the camera saw'>"
         parts.append(
             f"<article><p><b>{moment.score:.3f}</b> {escape(moment.text)}<br>"
-            f"<small>{escape(format_time(moment.stamp))} in {escape(format_time(moment.start))} + "
-            f"{length:.1f} s, camera {escape(moment.camera)}, "
+            f"<small>{escape(format_time(moment.stamp))} in {escape(_span(moment))}, "
+            f"camera {escape(moment.camera)}, "
             f"<span title='{escape(moment.source, quote=True)}'>{escape(bag_name(moment.source))}"
             f"</span></small></p>{image}</article>"
         )
     return "\n".join([*parts, "</html>"]) + "\n"
+
+
+def _span(moment: Any) -> str:
+    return f"{format_time(moment.start)} + {(moment.end - moment.start) / 1e9:.1f} s"

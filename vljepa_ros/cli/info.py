@@ -6,13 +6,8 @@ import argparse
 import json
 from typing import Any
 
-from vljepa_ros.cli.options import (
-    CliError,
-    CliUsageError,
-    add_graph_options,
-    add_json_option,
-    add_number_option,
-)
+from vljepa_ros.cli import options
+from vljepa_ros.cli.options import CliError, CliUsageError
 
 FIELDS = ("name", "model_id", "family", "dim", "clip_frames", "frame_interval", "input_size")
 GRAPH_FIELDS = (*FIELDS, "engine", "device", "precision", "capabilities")
@@ -29,9 +24,9 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--model", metavar="NAME_OR_FOLDER", help="look into this model folder instead of the graph"
     )
-    add_number_option(parser, "--timeout", 5.0, "seconds to wait for the node")
-    add_graph_options(parser)
-    add_json_option(parser, "the information")
+    options.add_number_option(parser, "--timeout", 5.0, "seconds to wait for the node")
+    options.add_graph_options(parser)
+    options.add_json_option(parser, "the information")
     parser.set_defaults(run=run)
 
 

@@ -7,18 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from vljepa_ros.cli import options
 from vljepa_ros.cli.bag import progress_bar
-from vljepa_ros.cli.options import (
-    CliError,
-    CliUsageError,
-    add_actions,
-    add_json_option,
-    add_memory_option,
-    add_model_options,
-    exit_on_error,
-    format_time,
-    load_model,
-)
+from vljepa_ros.cli.options import CliError, CliUsageError
 
 
 def add(commands: Any) -> None:
@@ -28,30 +19,30 @@ def add(commands: Any) -> None:
         help="look at the memory, tidy it, or re-embed it for another model",
         description="The memory of a robot or of indexed bags.",
     )
-    actions = add_actions(parser, "actions", "ACTION", "action")
+    actions = options.add_actions(parser, "actions", "ACTION", "action")
     info = actions.add_parser("info", help="what is in it", description="What is in a memory.")
-    add_memory_option(info)
-    add_json_option(info, "it")
-    info.set_defaults(run=exit_on_error(_info))
+    options.add_memory_option(info)
+    options.add_json_option(info, "it")
+    info.set_defaults(run=options.exit_on_error(_info))
     tidy = actions.add_parser(
         "tidy",
         help="forget what is too old or too much, compact, build the index",
         description="One round of what memory_node does in the background.",
     )
-    add_memory_option(tidy)
+    options.add_memory_option(tidy)
     tidy.add_argument("--max-age-hours", type=float, default=0.0, metavar="H", help="0: no limit")
     tidy.add_argument("--max-megabytes", type=float, default=0.0, metavar="MB", help="0: no limit")
-    tidy.set_defaults(run=exit_on_error(_tidy))
+    tidy.set_defaults(run=options.exit_on_error(_tidy))
     again = actions.add_parser(
         "reindex",
         help="embed it again with another model, from the kept thumbnails",
         description="Make a new memory for another model from the thumbnails of an old one, which "
         "is not touched. Rows without thumbnails are counted; their bags can be indexed again.",
     )
-    add_memory_option(again)
+    options.add_memory_option(again)
     again.add_argument("--to", required=True, metavar="DIR", help="the new memory")
-    add_model_options(again, threads=True)
-    again.set_defaults(run=exit_on_error(_reindex))
+    options.add_model_options(again, threads=True)
+    again.set_defaults(run=options.exit_on_error(_reindex))
 
 
 def _info(args: argparse.Namespace) -> int:
@@ -78,7 +69,7 @@ def _info(args: argparse.Namespace) -> int:
         return 0
     for name, value in contents.items():
         if name in ("first", "last") and value is not None:
-            value = format_time(round(float(value) * 1e9))
+            value = options.format_time(round(float(value) * 1e9))
         if isinstance(value, list):
             value = ", ".join(value) or "none"
         print(f"{name:<10} {value}")
@@ -108,7 +99,7 @@ def _reindex(args: argparse.Namespace) -> int:
     if Path(args.to).expanduser().resolve() == Path(args.memory).expanduser().resolve():
         raise CliUsageError("--to is the old memory; give a new place, the old one is not touched")
     old = open_store(args.memory)
-    engine = load_model(args)
+    engine = options.load_model(args)
     new = open_store(args.to, engine.config.model_id, engine.config.dim, create=True)
     if new.count():
         raise CliError(f"the memory at '{args.to}' has rows already; give a new place")

@@ -10,15 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vljepa_ros.cli.options import (
-    CliError,
-    Run,
-    add_json_option,
-    add_number_option,
-    exit_on_error,
-    natural_number,
-    positive_seconds,
-)
+from vljepa_ros.cli import options
+from vljepa_ros.cli.options import CliError
 
 
 def add_fetch(commands: Any) -> None:
@@ -34,7 +27,7 @@ def add_fetch(commands: Any) -> None:
     parser.add_argument(
         "--checkpoint", action="store_true", help="fetch *.pt files too, for `vljepa convert`"
     )
-    parser.set_defaults(run=exit_on_error(_fetch))
+    parser.set_defaults(run=options.exit_on_error(_fetch))
 
 
 def add_convert(commands: Any) -> None:
@@ -64,25 +57,18 @@ def add_convert(commands: Any) -> None:
             metavar="DIR",
             help=f"folder in hub format with other sizes than those of {default}",
         )
-    own.add_argument(
-        "--query-tokenizer",
-        type=Path,
-        metavar="FILE",
-        help="the Predictor's tokenizer.json (Llama 3.2); without it queries are token ids",
-    )
-    own.add_argument(
-        "--text-tokenizer",
-        type=Path,
-        metavar="FILE",
-        help="the Y-Encoder's tokenizer.json (EmbeddingGemma); without it texts are token ids",
-    )
+    for name, help_text in (
+        ("query", "the Predictor's tokenizer.json (Llama 3.2); without it queries are token ids"),
+        ("text", "the Y-Encoder's tokenizer.json (EmbeddingGemma); without it texts are token ids"),
+    ):
+        own.add_argument(f"--{name}-tokenizer", type=Path, metavar="FILE", help=help_text)
     own.add_argument("--name", default="open-vljepa", metavar="NAME", help="default: open-vljepa")
     own.add_argument(
-        "--clip-frames", type=natural_number, default=8, metavar="N", help="default: 8"
+        "--clip-frames", type=options.natural_number, default=8, metavar="N", help="default: 8"
     )
     own.add_argument(
         "--clip-duration",
-        type=positive_seconds,
+        type=options.positive_seconds,
         default=8.0,
         metavar="S",
         help="seconds that the frames are spread over (default: 8; it was trained on 10 to 30)",
@@ -99,7 +85,7 @@ def add_export(commands: Any) -> None:
         "been compared with torch in fp32; `engine:=onnxruntime` then finds them.",
     )
     _add_model_and_precision(parser, ("fp32", "bf16", "fp16"), "graphs")
-    add_json_option(parser, "the result")
+    options.add_json_option(parser, "the result")
     parser.set_defaults(run=_needs_torch(_export))
 
 
@@ -114,8 +100,8 @@ def add_build(commands: Any) -> None:
     )
     _add_model_and_precision(parser, ("bf16", "fp16", "fp32"), "engines")
     workspace = "most GPU memory for one layer while building"
-    add_number_option(parser, "--workspace", 4096, workspace, natural_number, "MIB")
-    add_json_option(parser, "the result")
+    options.add_number_option(parser, "--workspace", 4096, workspace, options.natural_number, "MIB")
+    options.add_json_option(parser, "the result")
     parser.set_defaults(run=_needs_torch(_build))
 
 
@@ -131,7 +117,7 @@ def _add_model_and_precision(
     )
 
 
-def _needs_torch(work: Run) -> Run:
+def _needs_torch(work: options.Run) -> options.Run:
     """`exit_on_error`, where a missing package is an error too, with the install command."""
 
     def run(args: argparse.Namespace) -> int:
@@ -142,7 +128,7 @@ def _needs_torch(work: Run) -> Run:
                 f"{error.name} is not installed: pip install torch transformers onnx onnxscript"
             ) from error
 
-    return exit_on_error(run)
+    return options.exit_on_error(run)
 
 
 def _fetch(args: argparse.Namespace) -> int:
@@ -156,7 +142,7 @@ def _convert(args: argparse.Namespace) -> int:
     from vljepa_ros.models.vl_jepa.convert_open_vljepa import convert_open_vljepa
     from vljepa_ros.resources import model_dir
 
-    folder = convert_open_vljepa(
+    converted = convert_open_vljepa(
         args.checkpoint,
         args.out,
         model_dir(args.x_encoder),
@@ -168,7 +154,7 @@ def _convert(args: argparse.Namespace) -> int:
         clip_frames=args.clip_frames,
         clip_duration=args.clip_duration,
     )
-    print(folder)
+    print(converted)
     return 0
 
 
