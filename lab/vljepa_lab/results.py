@@ -1,4 +1,4 @@
-"""Results as JSON: which machine, software and commit they belong to, and where they are kept."""
+"""Results: which machine, software and commit they belong to, where they are kept, progress."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from vljepa_ros import __version__
+
+LINE_INTERVAL_S = 5.0  # between two lines of progress
 
 
 def provenance() -> dict[str, Any]:
@@ -55,6 +60,60 @@ def add_result_options(parser: argparse.ArgumentParser) -> None:
     """Add --save and --json."""
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the JSON to a file too")
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+
+
+def print_result(
+    args: argparse.Namespace,
+    result: dict[str, Any],
+    print_table: Callable[[dict[str, Any], TextIO], None],
+) -> None:
+    """Print a result as one JSON object where --json asks for it, else as a table."""
+    if args.json:
+        print(json.dumps(result))
+    else:
+        print_table(result, sys.stdout)
+
+
+def print_written(paths: Iterable[Path]) -> None:
+    """Name the files that were written, on standard error."""
+    for path in paths:
+        print(f"written: {path}", file=sys.stderr)
+
+
+@contextmanager
+def show_progress(unit: str = "") -> Iterator[Callable[[str, int, int], None]]:
+    """Progress on standard error: a bar on a terminal, elsewhere a line every few seconds.
+
+    Args:
+        unit: What is counted, for the lines.
+
+    Yields:
+        A function of the step's name, what is done of it, and how much it is in all.
+    """
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as bar:
+        tasks: dict[str, TaskID] = {}
+        begun: dict[str, float] = {}
+        last: dict[str, float] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what], begun[what] = bar.add_task(what, total=total), time.monotonic()
+            bar.update(tasks[what], completed=done)
+            now = time.monotonic()
+            if console.is_terminal or (
+                done < total and now - last.get(what, 0.0) < LINE_INTERVAL_S
+            ):
+                return
+            last[what] = now
+            left = (now - begun[what]) / done * (total - done) if 0 < done < total else 0.0
+            rest = f", about {left:.0f} s left" if left else ""
+            print(f"{what}: {done} of {total} {unit}".rstrip() + rest, file=sys.stderr, flush=True)
+
+        yield show
 
 
 def _cpu_name() -> str:

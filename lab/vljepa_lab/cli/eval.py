@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from vljepa_lab.cli import eval_events
-from vljepa_lab.results import write_result
+from vljepa_lab.results import (
+    print_result,
+    print_written,
+    provenance,
+    show_progress,
+    write_result,
+)
 from vljepa_ros.cli.options import CliError, CliUsageError, natural_number
 
 
@@ -115,7 +118,6 @@ def _evaluate(args: argparse.Namespace, folder: Path, tasks: frozenset[str]) -> 
     from vljepa_lab.evaluation.quality.report import print_table
     from vljepa_lab.evaluation.quality.scenes import cached_data
     from vljepa_lab.evaluation.quality.tasks import splits_of
-    from vljepa_lab.results import provenance
     from vljepa_ros.engines.load import load_engine
     from vljepa_ros.models.config import ModelError
     from vljepa_ros.resources import model_dir
@@ -127,7 +129,7 @@ def _evaluate(args: argparse.Namespace, folder: Path, tasks: frozenset[str]) -> 
         splits = (BLIND_SPLIT, *splits_of(tasks))
         needed = {s: min(args.scenes, 450 if s == "test_a" else 150) for s in splits}
         data = args.data or cached_data(needed, engine.config.input_size)
-        with _progress() as show:
+        with show_progress("scenes") as show:
             result, evaluation = evaluate(engine, data, args.scenes, tasks, args.seed, show, blind)
             if args.beside:
                 other = load_engine(
@@ -142,15 +144,11 @@ def _evaluate(args: argparse.Namespace, folder: Path, tasks: frozenset[str]) -> 
     result["seconds"] = round(time.monotonic() - start, 1)
     result["run"] = provenance()
     if args.plots is not None:
-        for path in write_plots(evaluation, result, args.plots):
-            print(f"written: {path}", file=sys.stderr)
+        print_written(write_plots(evaluation, result, args.plots))
     if args.card:
         _write_card(folder, result)
     write_result(result, args.save)
-    if args.json:
-        print(json.dumps(result))
-    else:
-        print_table(result, sys.stdout)
+    print_result(args, result, print_table)
     return 0
 
 
@@ -160,7 +158,7 @@ def _write_card(folder: Path, result: dict[str, Any]) -> None:
     card = folder / "README.md"
     text = card.read_text(encoding="utf-8") if card.is_file() else f"# {folder.name}\n"
     card.write_text(fill_card(text, result), encoding="utf-8")
-    print(f"written: {card}", file=sys.stderr)
+    print_written([card])
 
 
 def _blind_figures(file: Path | None, folder: Path) -> dict[str, float]:
@@ -186,26 +184,3 @@ def _read_json(file: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise CliUsageError(f"{file}: must hold a JSON object")
     return found
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Progress with the time left, on standard error: a bar on a terminal, a line now and then
-    else."""
-    from rich.console import Console
-    from rich.progress import Progress, TaskID
-
-    console = Console(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal) as bar:
-        known: dict[str, TaskID] = {}
-
-        def show(split: str, done: int, total: int) -> None:
-            if not console.is_terminal:
-                if done % 40 < 8 or done >= total:
-                    print(f"{split}: {done} of {total} scenes", file=sys.stderr, flush=True)
-                return
-            if split not in known:
-                known[split] = bar.add_task(split, total=total)
-            bar.update(known[split], completed=done)
-
-        yield show

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-import time
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
-from vljepa_lab.results import write_result
+from vljepa_lab.results import (
+    print_result,
+    print_written,
+    provenance,
+    show_progress,
+    write_result,
+)
 from vljepa_ros.cli.options import CliError, CliUsageError, natural_number
 
 
@@ -62,7 +65,6 @@ def run(args: argparse.Namespace) -> int:
     from vljepa_lab.evaluation.change.run import EventsConfig
     from vljepa_lab.evaluation.change.run import run as judge
     from vljepa_lab.evaluation.change.table import print_table
-    from vljepa_lab.results import provenance
     from vljepa_lab.world.renderer import WorldError
     from vljepa_ros.models.config import ModelError
     from vljepa_ros.resources import model_dir
@@ -85,34 +87,13 @@ def run(args: argparse.Namespace) -> int:
     except (ModelError, ValueError) as error:
         raise CliUsageError(str(error)) from error
     try:
-        result = judge(config, _Progress())
+        with show_progress() as show:
+            result = judge(config, show)
     except (ModelError, WorldError) as error:
         raise CliError(str(error)) from error
     result["run"] = provenance()
     if args.plots is not None:
-        for path in write_plots(result, args.plots):
-            print(f"written: {path}", file=sys.stderr)
+        print_written(write_plots(result, args.plots))
     write_result(result, args.save, indent=1)
-    if args.json:
-        print(json.dumps(result))
-    else:
-        print_table(result, sys.stdout)
+    print_result(args, result, print_table)
     return 0
-
-
-class _Progress:
-    """Lines on standard error, one every few seconds, with the time that is left."""
-
-    def __init__(self) -> None:
-        self._what = ""
-        self._begun = self._told = 0.0
-
-    def __call__(self, what: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        if what != self._what:
-            self._what, self._begun, self._told = what, now, -1e9
-        if done < total and now - self._told < 5.0:
-            return
-        self._told = now
-        left = f", about {(now - self._begun) / done * (total - done):.0f} s left" if done else ""
-        print(f"{what}: {done} of {total}{left}", file=sys.stderr, flush=True)
