@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from vljepa_ros import ros
-from vljepa_ros.ros.builtin import configuration, type_support
 from vljepa_ros.ros.builtin.context import default_context
 from vljepa_ros.ros.builtin.type_support import type_hash
 
@@ -85,24 +84,6 @@ def test_user_data_as_real_ros_writes_it(graph: Graph) -> None:
 
 
 String_NAME = "std_msgs/msg/String"
-
-
-def test_names_in_dds() -> None:
-    assert type_support.dds_type_name("sensor_msgs/msg/Image") == "sensor_msgs::msg::dds_::Image_"
-    assert type_support.ros_type_name("sensor_msgs::msg::dds_::Image_") == "sensor_msgs/msg/Image"
-    assert type_support.ros_type_name("Other") == "Other"
-
-
-def test_discovery_stays_on_the_host_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(configuration.DISCOVERY_VARIABLE, raising=False)
-    monkeypatch.setenv("ROS_STATIC_PEERS", "10.0.0.7;robot.local")
-    assert "127.0.0.1" in configuration.configuration()
-    assert "robot.local" in configuration.configuration()
-    monkeypatch.setenv(configuration.DISCOVERY_VARIABLE, "SUBNET")
-    assert "127.0.0.1" not in configuration.configuration()
-    monkeypatch.setenv(configuration.DISCOVERY_VARIABLE, "EVERYWHERE")
-    with pytest.raises(configuration.DdsConfigurationError, match="EVERYWHERE"):
-        configuration.configuration()
 
 
 @builtin_only

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vljepa_ros.ros.builtin.cdr import CdrError, decode, encode
-from vljepa_ros.ros.builtin.type_support import type_hash
+from vljepa_ros.ros.builtin.type_support import dds_type_name, ros_type_name, type_hash
 
 WIRE = json.loads(
     (Path(__file__).parents[1] / "fixtures" / "ros2_jazzy_wire.json").read_text(encoding="utf-8")
@@ -40,3 +40,9 @@ def test_truncated_bytes_are_an_error() -> None:
     for size in range(len(recorded) - 4):
         with pytest.raises(CdrError):
             decode("sensor_msgs/msg/Image", recorded[:size])
+
+
+def test_names_of_types() -> None:
+    assert dds_type_name("sensor_msgs/msg/Image") == "sensor_msgs::msg::dds_::Image_"
+    assert ros_type_name("sensor_msgs::msg::dds_::Image_") == "sensor_msgs/msg/Image"
+    assert ros_type_name("Other") == "Other"

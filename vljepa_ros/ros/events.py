@@ -1,4 +1,4 @@
-"""What an incompatible-QoS callback is told, on either runtime."""
+"""The argument of an incompatible-QoS callback, on either runtime."""
 
 from __future__ import annotations
 

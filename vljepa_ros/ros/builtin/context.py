@@ -97,7 +97,7 @@ def init(args: Sequence[str] | None = None, *, domain_id: int | None = None) -> 
     """Join the ROS graph; `args` None takes `sys.argv`.
 
     Raises RuntimeError if that was done before, RosArgumentError for arguments that cannot be
-    read, DdsError where there is no network or no free participant.
+    read, DdsError if there is no network or no free participant.
     """
     global _default
     if ok():

@@ -210,7 +210,7 @@ class Participant:
         self._builtin.clear()
         for entity in (self._participant, self._domain):
             if entity is not None:
-                entity.__del__()  # deletes now, even where something still refers to it
+                entity.__del__()  # deletes now, even if something still refers to it
 
 
 def user_data_value(user_data: bytes, key: str) -> str:
@@ -276,7 +276,7 @@ class Reader:
         self.condition = ReadCondition(reader, _ANY)
 
     def take(self) -> bytes | None:
-        """The oldest message not taken yet, copied; None where there is none."""
+        """The oldest message not taken yet, copied; None if there is none."""
         taken = self.take_with_source()
         return None if taken is None else taken[0]
 
@@ -292,7 +292,7 @@ class Reader:
         return None
 
     def user_data_of(self, source: int) -> bytes:
-        """User data of the writer with handle `source`, empty where it is gone."""
+        """User data of the writer with handle `source`, empty if it is gone."""
         found = self._reader.get_matched_publication_data(source)
         return b"" if found is None else _user_data(found.qos)
 

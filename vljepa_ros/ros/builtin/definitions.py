@@ -1,4 +1,4 @@
-"""Definitions of message and service types: where they come from and what they say.
+"""Definitions of message and service types: their sources and their contents.
 
 Three sources, all of them packaged, none of them taken from the network (rosbags would execute code
 generated from definitions found in a bag): the message types of ROS 2 Jazzy that rosbags ships, the
@@ -112,7 +112,7 @@ class FieldType:
 
 @dataclass(frozen=True)
 class Field:
-    """One field; `default` is None where the type's own zero value applies."""
+    """One field; `default` is None if the type's own zero value applies."""
 
     name: str
     type: FieldType
@@ -129,7 +129,7 @@ class Definition:
 
     @property
     def wire_fields(self) -> tuple[Field, ...]:
-        """The fields as they stand on the wire, where no type is empty."""
+        """The fields as they stand on the wire, on which no type is empty."""
         return self.fields or (Field(EMPTY_FIELD, FieldType("uint8")),)
 
 
@@ -167,7 +167,7 @@ def _parse_value(text: str, base: str) -> Any:
 def parse_definition(name: str, text: str) -> Definition:
     """Read the text of a `.msg` file (or one half of a `.srv`); `name` is its full name.
 
-    Raises ValueError, naming the line, where the text is not a definition.
+    Raises ValueError, naming the line, if the text is not a definition.
     """
     package = name.split("/")[0]
     constants: list[tuple[str, str, Any]] = []
@@ -266,7 +266,7 @@ _resolved: dict[str, Definition] = {}
 def definition(name: str) -> Definition:
     """Definition of `pkg/msg/Name`, `pkg/srv/Name` or a half, `pkg/srv/Name_Request`.
 
-    Raises UnknownInterfaceError where no packaged source has it.
+    Raises UnknownInterfaceError if no packaged source has it.
     """
     if name in _resolved:
         return _resolved[name]

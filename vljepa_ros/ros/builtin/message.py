@@ -117,7 +117,7 @@ def _default(field: Field) -> Any:
 
 
 def _scalar_check(kind: FieldType) -> Callable[[Any], str | None]:
-    """A function that says what is wrong with a value, or None."""
+    """A function that returns what a value should be instead, or None."""
     base = kind.base
     if kind.nested:
         expected = message_class(base)
@@ -258,7 +258,7 @@ def service_class(name: str) -> type[ServiceType]:
 def interface(name: str) -> type[Any]:
     """Class of a message or service, as `interface('sensor_msgs/msg/Image')`.
 
-    Raises UnknownInterfaceError where no packaged source has it.
+    Raises UnknownInterfaceError if no packaged source has it.
     """
     is_service = "/srv/" in name and not name.endswith(("_Request", "_Response", "_Event"))
     return service_class(name) if is_service else message_class(name)

@@ -1,4 +1,4 @@
-"""What DDS and other ROS nodes are told of a type: its name, its structure, and its hash.
+"""A type as DDS and other ROS nodes know it: its name, its structure, and its hash.
 
 The IDL classes made here override `serialize` and `deserialize`, which saves Cyclone's own Python
 (de)serialisers (115 ms for one 640x480 image). Cyclone still needs the true structure of every
