@@ -18,7 +18,7 @@ from vljepa_ros.nodes.model_node import ModelNode, ModelParameters
 from vljepa_ros.nodes.parameters import live
 from vljepa_ros.nodes.perception_services import OWN_VOCABULARY, PerceptionServices
 from vljepa_ros.nodes.perception_topics import PerceptionTopics
-from vljepa_ros.perception.pipeline import EMBEDDINGS, LABELS, Pipeline
+from vljepa_ros.perception.pipeline import Pipeline
 from vljepa_ros.perception.vocabulary import EncodedVocabulary
 
 
@@ -80,7 +80,7 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
             )
         self._topics = PerceptionTopics(self, self.cameras, engine, self._on_mismatch)
         self._inputs = [
-            CameraInput(self, camera, engine.config, self._wanted_results)
+            CameraInput(self, camera, engine.config, self._topics.subscriptions)
             for camera in self.cameras
         ]
         feeds = [camera.feed for camera in self._inputs]
@@ -124,11 +124,6 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
             values[f"stage_ms.{stage}.p99"] = p99
         pipeline = Part("pipeline", OK, f"{self.pipeline.clips} clips", values)
         return [*super().parts(), *(camera.part() for camera in self._inputs), pipeline]
-
-    def _wanted_results(self, camera: str) -> frozenset[str]:
-        if self.settings.always_on:
-            return frozenset({EMBEDDINGS, LABELS})
-        return self._topics.subscriptions(camera)
 
     def _on_vocabulary(self, used: EncodedVocabulary) -> None:
         """In the worker's thread: labels came into use."""

@@ -23,7 +23,7 @@ class PerceptionTopics(Endpoints):
     """Publishers from creation until `close`; `publish` may be called from the worker's thread.
 
     Args:
-        node: A ROS node.
+        node: Has the parameter `always_on`.
         cameras: Their names.
         engine: What makes the results.
         on_mismatch: See `Endpoints`.
@@ -47,7 +47,9 @@ class PerceptionTopics(Endpoints):
         self._info = self.publisher("vljepa_ros/msg/ModelInfo", "model_info", LATCHED)
 
     def subscriptions(self, camera: str) -> frozenset[str]:
-        """Which of a camera's results somebody subscribes to: EMBEDDINGS, LABELS."""
+        """Which of a camera's results are wanted: EMBEDDINGS, LABELS; with `always_on` both."""
+        if self._node.settings.always_on:
+            return frozenset({EMBEDDINGS, LABELS})
         return frozenset(
             EMBEDDINGS if name == EMBEDDINGS else LABELS
             for name, publisher in self._publishers[camera].items()
