@@ -41,7 +41,6 @@ class _ServiceEnd(Entity):
         request = request_in_dds(name), f"{srv_type._service_name}_Request"
         reply = reply_in_dds(name), f"{srv_type._service_name}_Response"
         incoming, outgoing = (request, reply) if role == "service" else (reply, request)
-
         participant = node.context.participant
         self.reader = participant.reader(*incoming, _QOS, f"{role}id={identity};")
         writer = participant.writer(*outgoing, _QOS, f"{role}id={identity};")

@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+ROS = Path(__file__).parents[2] / "vljepa_ros" / "ros"
+
+
+def offered(path: Path) -> set[str]:
+    """Names that a module hands on (`import x as x`), defines or assigns at its top."""
+    names: set[str] = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom):
+            names |= {alias.asname for alias in node.names if alias.asname}
+        elif isinstance(node, ast.FunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign):
+            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    return names
+
+
+def test_both_runtimes_offer_the_same_names() -> None:
+    assert offered(ROS / "builtin" / "api.py") == offered(ROS / "native.py")
