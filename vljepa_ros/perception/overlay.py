@@ -20,10 +20,13 @@ def draw_overlay(
 ) -> NDArray[np.uint8]:
     """A copy of the picture with words on it, sized by its width.
 
-    :param image: [H, W, 3] uint8 RGB.
-    :param text: one line along the lower edge; letters beyond ASCII become question marks.
-    :param labels: (label, score 0..1), one line each from the upper edge down.
-    :return: [H, W, 3] uint8 RGB.
+    Args:
+        image: [H, W, 3] uint8 RGB.
+        text: one line along the lower edge; letters beyond ASCII become question marks.
+        labels: (label, score 0..1), one line each from the upper edge down.
+
+    Returns:
+        [H, W, 3] uint8 RGB.
     """
     drawn = np.array(image, np.uint8, order="C")
     height, width = drawn.shape[:2]

@@ -167,6 +167,7 @@ class SelectiveDecoder:
         return replace(self.last, is_event=False, is_first=False, stamp=stamp, is_heartbeat=True)
 
     def _decode(self, state: NDArray[np.float32]) -> Generated:
+        """Text of one state, [D] float32."""
         self.decodes += 1
         (generated,) = self._generate(state[None])
         return generated

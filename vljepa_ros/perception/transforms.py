@@ -11,14 +11,16 @@ from dataclasses import dataclass
 Vector = tuple[float, float, float]
 Quaternion = tuple[float, float, float, float]
 
-_LONGEST = 64  # frames in a chain; more means a loop
+MAX_CHAIN = 64  # frames; a longer chain is a loop
 
 
 @dataclass(frozen=True)
 class Transform:
     """Where a frame is in another one.
 
-    translation: x, y, z, metres. rotation: unit quaternion x, y, z, w.
+    Attributes:
+        translation: x, y, z, metres.
+        rotation: unit quaternion x, y, z, w.
     """
 
     translation: Vector = (0.0, 0.0, 0.0)
@@ -79,7 +81,11 @@ class TransformTree:
         """Take the place of `child` in `parent`; what is not finite, has no rotation, or has its
         own child as parent is refused and counted. A leading slash of a name is ignored.
 
-        :param arrived: seconds, of any clock; inf where it holds for ever (a static transform).
+        Args:
+            parent: frame.
+            child: frame.
+            transform: the place of `child` in `parent`.
+            arrived: seconds, of any clock; inf if it holds for ever (a static transform).
         """
         parent, child = parent.lstrip("/"), child.lstrip("/")
         norm = math.sqrt(sum(value * value for value in transform.rotation))
@@ -110,7 +116,7 @@ class TransformTree:
         at, since = Transform(), math.inf
         chain = [(frame, at, since)]
         while (link := self._links.get(frame)) is not None:
-            if len(chain) > _LONGEST:
+            if len(chain) > MAX_CHAIN:
                 return None
             frame, at, since = link.parent, link.transform @ at, min(since, link.arrived)
             chain.append((frame, at, since))

@@ -24,11 +24,16 @@ class RayMissingError(RuntimeError):
 
 @dataclass(frozen=True)
 class BagJob:
-    """What is done with each bag.
+    """What is done with each bag. With Ray every worker must see these paths, and the bags.
 
-    model: folder. engine, threads: as for `load_engine`. memory: directory or object storage
-    address. events: folder for NAME.events.jsonl, or None. With Ray every worker must see these
-    paths, and the bags.
+    Attributes:
+        model: folder.
+        engine: as for `load_engine`.
+        threads: as for `load_engine`.
+        memory: directory or object storage address.
+        work_folder: for the files of the work done so far.
+        plan: how each bag is indexed.
+        events: folder for NAME.events.jsonl, or None.
     """
 
     model: Path
@@ -65,11 +70,19 @@ def index_each(
 def index_with_ray(
     bags: list[Path], job: BagJob, workers: int, address: str | None = None
 ) -> Iterator[dict[str, Any]]:
-    """The same by `workers` processes of Ray Data, each with a model of its own; yields as
-    `index_each`, in the order in which they are done.
+    """Index bags by processes of Ray Data, each with a model of its own.
 
-    :param address: of a running cluster; None: one is started on this machine.
-    :raises RayMissingError: Ray is not installed.
+    Args:
+        bags: files or folders.
+        job: what is done with each bag.
+        workers: number of processes.
+        address: of a running cluster; None: one is started on this machine.
+
+    Yields:
+        What `index_each` yields, in the order in which they are done.
+
+    Raises:
+        RayMissingError: Ray is not installed.
     """
     try:
         import ray

@@ -22,9 +22,16 @@ from vljepa_ros.perception.memory.writer import BatchWriter, WriterStatus
 class MemorySettings:
     """Where and how the memory is kept.
 
-    location: directory or object storage address. batch_rows, batch_seconds: a batch is written
-    when either is reached, and a crash loses at most this. upkeep_period: seconds between two
-    rounds of forgetting and compaction.
+    Attributes:
+        location: directory or object storage address.
+        model_id: of the model whose embeddings are kept.
+        dim: length of its embeddings.
+        batch_rows: a batch is written when so many rows wait; a crash loses at most these.
+        batch_seconds: or when the oldest row has waited for so many seconds.
+        max_pending: rows that may wait while the disk refuses.
+        upkeep_period: seconds between two rounds of forgetting and compaction.
+        retention: what is forgotten.
+        storage_options: of lancedb, for object storage.
     """
 
     location: str
@@ -52,8 +59,10 @@ class EpisodicMemory:
     ) -> None:
         """Start the threads.
 
-        :param on_problem: called on one of them when writing or upkeep begins to fail, and with an
-            empty text when it works again.
+        Args:
+            settings: do not change, but for `retention`.
+            on_problem: called on one of the threads when writing or upkeep begins to fail, and with
+                an empty text when it works again.
         """
         self.settings = settings
         self.refused = 0
@@ -86,11 +95,13 @@ class EpisodicMemory:
         *,
         thumbnails: bool = False,
     ) -> list[Moment]:
-        """Moments that fit, best first; see `find_moments`. What is not on the disk yet is found
-        too, so that a batch may take its time.
+        """Moments that fit, best first; see `find_moments`.
 
-        :raises QueryError: the query makes no sense.
-        :raises MemoryStoreError: the store cannot be read, or nothing was remembered yet.
+        What is not on the disk yet is found too, so that a batch may take its time.
+
+        Raises:
+            QueryError: the query makes no sense.
+            MemoryStoreError: the store cannot be read, or nothing was remembered yet.
         """
         recent = self._writer.pending()  # first: what reaches the disk meanwhile is found there
         try:
@@ -110,7 +121,8 @@ class EpisodicMemory:
 
         It is searched once: the first search reads the index, for which no request should wait.
 
-        :raises MemoryStoreError: damage, another model's store, no lancedb.
+        Raises:
+            MemoryStoreError: damage, another model's store, no lancedb.
         """
         with contextlib.suppress(MemoryMissingError):
             store = self._opened(create=False)

@@ -16,7 +16,7 @@ LAST_RETRY = 60.0  # seconds, at most; it doubles with each attempt
 
 @dataclass(frozen=True)
 class WriterStatus:
-    """written, dropped, pending: rows. problem: why the last write failed, empty if it did not."""
+    """Numbers of rows, and why the last write failed (empty if it did not)."""
 
     written: int
     dropped: int
@@ -42,9 +42,16 @@ class BatchWriter:
     ) -> None:
         """Start the thread.
 
-        :param append: called on the thread; whatever it raises is a failed write.
-        :param on_problem: called on the thread with the reason when writing begins to fail or fails
-            for another reason, and with an empty text when it works again.
+        Args:
+            append: called on the thread; whatever it raises is a failed write.
+            batch_rows: rows.
+            batch_seconds: seconds.
+            max_pending: rows.
+            on_problem: called on the thread with the reason when writing begins to fail or fails
+                for another reason, and with an empty text when it works again.
+
+        Raises:
+            ValueError: a number is out of its range.
         """
         if not 1 <= batch_rows <= max_pending:
             raise ValueError(f"batch_rows is {batch_rows}, allowed: 1 to max_pending {max_pending}")
@@ -90,17 +97,14 @@ class BatchWriter:
 
     def flush(self, timeout: float = 10.0) -> bool:
         """Write what is pending now; False: it failed or took too long."""
-        deadline = time.monotonic() + timeout
         with self._changed:
             failures = self._failures
             self._flush = True
             self._changed.notify_all()
-            while self._rows or self._flying:
-                left = deadline - time.monotonic()
-                if left <= 0 or self._failures > failures:
-                    return False
-                self._changed.wait(left)
-            return True
+            self._changed.wait_for(
+                lambda: self._failures > failures or not (self._rows or self._flying), timeout
+            )
+            return not (self._rows or self._flying)
 
     def close(self, timeout: float = 10.0) -> bool:
         """Write what is pending, once, and end the thread; True: all is on the disk."""
@@ -146,15 +150,12 @@ class BatchWriter:
 
     def _wait_for_batch(self) -> None:
         """Wait, with the lock held, until there is something to write or to end."""
-        while not (self._stop or self._flush):
-            if len(self._rows) >= self._batch_rows:
-                return
-            if not self._rows:
-                self._changed.wait()
-                continue
-            left = self._rows[0][0] + self._batch_seconds - time.monotonic()
-            if left <= 0:
-                return
+        while not (self._stop or self._flush or len(self._rows) >= self._batch_rows):
+            left = None
+            if self._rows:
+                left = self._rows[0][0] + self._batch_seconds - time.monotonic()
+                if left <= 0:
+                    return
             self._changed.wait(left)
 
     def _try(self, batch: list[Row]) -> tuple[str, bool]:
