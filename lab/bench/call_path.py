@@ -5,7 +5,7 @@
 Starts the perception node and then the decoder node in this process, lets one image become an
 embedding, one question an answer, one change of embedding a scene event, and records by
 `sys.setprofile` which functions of the package run meanwhile. Left out: the room `ros` (rclpy has
-its own), diagnostics, what timers call, lambdas and comprehensions.
+its own), what timers call (diagnostics, deadlines), lambdas and comprehensions.
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ from vljepa_ros.nodes.perception_node import PerceptionNode
 from vljepa_ros.nodes.selective_decoder_node import SelectiveDecoderNode
 
 PACKAGE = Path(vljepa_ros.__file__).parent
-LEFT_OUT = ("ros/", "nodes/diagnostics.py")
-CALLED_FROM = ("nodes/diagnostics.py", "ros/builtin/timer.py")
+LEFT_OUT = ("ros/",)
 SECOND = 1_000_000_000
 
 
@@ -39,29 +38,37 @@ class Recorder:
     def __init__(self) -> None:
         self.on = False
         self.functions: dict[tuple[str, str], None] = {}
+        self._thread = threading.local()
+        self._leave_out_timers()
         threading.setprofile(self._profile)
         sys.setprofile(self._profile)
 
     def _profile(self, frame: FrameType, event: str, _: Any) -> None:
-        if not self.on or event != "call" or frame.f_code.co_name.startswith("<"):
+        code = frame.f_code
+        if not self.on or event != "call" or getattr(self._thread, "in_timer", False):
             return
-        if self._is_aside(frame):
-            return
-        file = Path(frame.f_code.co_filename)
-        if PACKAGE in file.parents:
+        file = Path(code.co_filename)
+        if PACKAGE in file.parents and not code.co_name.startswith("<"):
             name = file.relative_to(PACKAGE).as_posix()
             if not name.startswith(LEFT_OUT):
-                self.functions.setdefault(
-                    (name, getattr(frame.f_code, "co_qualname", frame.f_code.co_name)), None
-                )
+                # The name without its class before Python 3.11.
+                self.functions.setdefault((name, getattr(code, "co_qualname", code.co_name)), None)
 
-    @staticmethod
-    def _is_aside(frame: FrameType | None) -> bool:
-        while frame is not None:
-            if frame.f_code.co_filename.endswith(CALLED_FROM):
-                return True
-            frame = frame.f_back
-        return False
+    def _leave_out_timers(self) -> None:
+        """Timers, diagnostics among them, only happen to run meanwhile."""
+        create_timer = ros.Node.create_timer
+
+        def create_quiet(node: Any, period: float, callback: Any, *args: Any, **named: Any) -> Any:
+            def quiet() -> None:
+                self._thread.in_timer = True
+                try:
+                    callback()
+                finally:
+                    self._thread.in_timer = False
+
+            return create_timer(node, period, quiet, *args, **named)
+
+        ros.Node.create_timer = create_quiet
 
 
 class Graph:
