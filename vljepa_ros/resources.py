@@ -20,7 +20,8 @@ _INSTALL = "huggingface_hub is not installed: pip install huggingface_hub"
 def share_dir() -> Path:
     """Directory that holds `msg`, `srv`, `models`, `config` and `launch`.
 
-    :raises FileNotFoundError: the package was installed without its files.
+    Raises:
+        FileNotFoundError: The package was installed without its files.
     """
     package = Path(__file__).resolve().parent
     if (package.parent / "package.xml").is_file() and (package.parent / "msg").is_dir():
@@ -45,8 +46,9 @@ def model_dir(model: str) -> Path:
     """Folder of a model given by name (a folder of `models/`), by path, or by the id of a fetched
     model.
 
-    :raises ModelError: neither a name of a shipped model, nor an existing folder, nor a hub id that
-        `vljepa fetch-model` has put on this disk.
+    Raises:
+        ModelError: Neither a name of a shipped model, nor an existing folder, nor a hub id that
+            `vljepa fetch-model` has put on this disk.
     """
     if not model:
         raise ModelError(f"no model given; shipped models: {', '.join(model_names())}; or a path")
@@ -72,7 +74,8 @@ def is_hub_id(model: str) -> bool:
 def local_snapshot(model: str) -> Path:
     """Folder of a hub id in the hub's cache; never the network.
 
-    :raises ModelError: it is not there; the message names `vljepa fetch-model`.
+    Raises:
+        ModelError: It is not there; the message names `vljepa fetch-model`.
     """
     try:
         from huggingface_hub import snapshot_download
@@ -92,8 +95,11 @@ def local_snapshot(model: str) -> Path:
 def fetch_model(model: str, revision: str | None = None, checkpoint: bool = False) -> Path:
     """Download a model's files into the hub's cache.
 
-    :param checkpoint: `*.pt` too; they are pickles, for conversion only.
-    :raises ModelError: not a hub id, no such model, or no network.
+    Args:
+        checkpoint: `*.pt` too; they are pickles, for conversion only.
+
+    Raises:
+        ModelError: Not a hub id, no such model, or no network.
     """
     if not is_hub_id(model):
         raise ModelError(f"{model!r} is not a hub id; allowed: OWNER/NAME")

@@ -20,19 +20,20 @@ from numpy.typing import NDArray
 from vljepa_ros.models.config import Calibration
 
 FEATURES = 10
-LARGEST = 500
+MAX_CANDIDATES = 500
 """Sets were at most so large when the weights were fitted; larger ones count as this large."""
-_LEAST_LOG_SCALE, _MOST_LOG_SCALE = -2.0, 6.0
+_MIN_LOG_SCALE, _MAX_LOG_SCALE = -2.0, 6.0
+"""Inverse temperatures of 0.14 to 400: beyond them the softmax is flat, or a step."""
 
 
 def features(similarities: NDArray[np.floating]) -> NDArray[np.float64]:
     """What the calibrator sees of at least two similarities: [FEATURES] float64.
 
-    1, top, margin, log N / log LARGEST and their products.
+    1, top, margin, log N / log MAX_CANDIDATES and their products.
     """
     second, top = np.partition(np.asarray(similarities, np.float64), -2)[-2:]
     margin = top - second
-    size = math.log(min(len(similarities), LARGEST)) / math.log(LARGEST)
+    size = math.log(min(len(similarities), MAX_CANDIDATES)) / math.log(MAX_CANDIDATES)
     return np.array(
         [
             1.0,
@@ -70,7 +71,8 @@ def probabilities(
     A single candidate, and a model without fitted weights, follow the simpler formula of
     `Calibration`.
 
-    :param similarities: [N] cosines of different candidates with the predicted answer, N > 0.
+    Args:
+        similarities: [N] cosines of different candidates with the predicted answer, N > 0.
     """
     values = np.asarray(similarities, np.float64)
     if len(values) < 2 or not calibration.scale_weights:
@@ -82,7 +84,7 @@ def probabilities(
         return weights / total, float(np.exp(none - top)) / total
     seen = features(values)
     log_scale = float(np.dot(calibration.scale_weights, seen))
-    scale = math.exp(min(max(log_scale, _LEAST_LOG_SCALE), _MOST_LOG_SCALE))
+    scale = math.exp(min(max(log_scale, _MIN_LOG_SCALE), _MAX_LOG_SCALE))
     weights = np.exp(scale * (values - values.max()))
     none = 1.0 / (1.0 + math.exp(-min(max(float(np.dot(calibration.none_weights, seen)), -40), 40)))
     return (1.0 - none) * weights / weights.sum(), none

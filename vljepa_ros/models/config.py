@@ -25,12 +25,17 @@ class ModelError(ValueError):
 class Calibration:
     """Turns similarities into probabilities, fitted on validation data.
 
-    logit_scale, none_similarity: of a single text, and of sets where there are no weights:
+    A single text, and sets where there are no weights, follow
     p_i = exp(a * s_i) / (exp(a * n) + sum_j exp(a * s_j)), a = logit_scale, n = none_similarity.
-    scale_weights, none_weights: of sets of candidates, see `vljepa_ros.models.calibration`; both
-    empty or of the same length. abstain_below: probability under which an answer is withheld.
-    decode_above: confidence from which the Y-Decoder's own text is used, else the nearest known
-    text.
+
+    Attributes:
+        logit_scale: a in the formula.
+        none_similarity: n in the formula.
+        abstain_below: Probability under which an answer is withheld.
+        decode_above: Confidence from which the Y-Decoder's own text is used, else the nearest known
+            text.
+        scale_weights: For sets of candidates, see `vljepa_ros.models.calibration`.
+        none_weights: The same; both are empty or of the same length.
     """
 
     logit_scale: float = 20.0
@@ -43,17 +48,21 @@ class Calibration:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Everything the runtime must know of a model; `architecture` is read by the family's own code
-    only.
+    """Everything the runtime must know of a model.
 
-    clip_frames frames, frame_interval seconds apart, each resized to input_size x input_size
-    pixels.
-    files: name of each part (weights, tokenizer, graphs, known texts) -> path relative to `folder`.
-    sha256: file name -> digest, checked at load.
-    precision: that of the graphs in the folder.
-    What a user may set for one machine: period: seconds between two clips of a camera, 0: as the
-    node's max_rate; device: where the model runs (`cpu`, `cuda:1`), empty: chosen; memory_limit:
-    GiB of GPU memory, 0: none.
+    Attributes:
+        clip_frames: Frames of a clip.
+        frame_interval: Seconds between two of them.
+        input_size: Side in pixels that each frame is resized to.
+        vocabulary: Prompt -> labels.
+        files: Each part (weights, tokenizer, graphs, known texts) -> path relative to `folder`.
+        sha256: File name -> digest, checked at load.
+        architecture: Read by the family's own code only.
+        precision: That of the graphs in the folder.
+        period: Seconds between two clips of a camera, 0: as the node's max_rate. This and what
+            follows is set by a user for one machine.
+        device: Where the model runs (`cpu`, `cuda:1`), empty: chosen.
+        memory_limit: GiB of GPU memory, 0: no limit.
     """
 
     folder: Path
@@ -102,7 +111,8 @@ class ModelConfig:
     def path(self, part: str) -> Path:
         """Path of a part.
 
-        :raises ModelError: the folder has no such part.
+        Raises:
+            ModelError: The folder has no such part.
         """
         if part not in self.files:
             raise ModelError(
@@ -114,7 +124,8 @@ class ModelConfig:
     def verify(self) -> None:
         """Compare every listed file with its SHA-256.
 
-        :raises ModelError: a file is missing, truncated or corrupted.
+        Raises:
+            ModelError: A file is missing, truncated or corrupted.
         """
         for name, expected in self.sha256.items():
             path = self.folder / name

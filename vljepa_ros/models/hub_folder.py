@@ -122,7 +122,8 @@ def hub_config(file: Path, raw: dict[str, Any]) -> dict[str, Any]:
 def weights_files(folder: Path) -> list[Path]:
     """The safetensors files of a hub folder.
 
-    :raises ModelError: none; pickles are never read.
+    Raises:
+        ModelError: There are none; pickles are never read.
     """
     index = folder / "model.safetensors.index.json"
     if index.is_file():
@@ -161,7 +162,8 @@ def weights_hash(folder: Path) -> str:
 def read_scalar(folder: Path, name: str) -> float | None:
     """One number out of the weights, None if there is no tensor of that name.
 
-    :raises ModelError: a type other than F32, F16 or BF16, or a broken file.
+    Raises:
+        ModelError: A type other than F32, F16 or BF16, or a broken file.
     """
     for path in weights_files(folder):
         with path.open("rb") as file:
@@ -183,7 +185,8 @@ def read_scalar(folder: Path, name: str) -> float | None:
 def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     """Shape of each tensor of the weights; only their headers are read.
 
-    :raises ModelError: a broken file.
+    Raises:
+        ModelError: A broken file.
     """
     shapes: dict[str, tuple[int, ...]] = {}
     for path in weights_files(folder):

@@ -61,8 +61,11 @@ class Part:
 def check_inputs(part: Part, inputs: Mapping[str, NDArray[np.generic]]) -> dict[str, int]:
     """Compare arrays with a part's declaration.
 
-    :returns: size of each dynamic axis.
-    :raises ModelError: a missing or unknown input, a wrong shape or dtype.
+    Returns:
+        Size of each dynamic axis.
+
+    Raises:
+        ModelError: A missing or unknown input, a wrong shape or dtype.
     """
     expected = {tensor.name for tensor in part.inputs}
     if set(inputs) != expected:

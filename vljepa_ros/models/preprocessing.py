@@ -21,12 +21,18 @@ from vljepa_ros.models.config import ModelError
 def preprocess(image: NDArray[np.uint8], preprocessing: Mapping[str, Any]) -> NDArray[np.uint8]:
     """Resize and crop one image to the model's input.
 
-    :param image: [H, W, 3] uint8 RGB.
-    :param preprocessing: `resize` (`shortest_edge`, `exact` or `none`), `size` (pixels to resize
-        to), `crop` (pixels of the centre crop, 0: none), `interpolation` (`bilinear`, `bicubic`,
-        `lanczos`), `device` (where torch does it, for example `cuda:0`; missing: here, by numpy).
-    :returns: [S, S, 3] uint8 RGB (`exact` and cropped inputs are square).
-    :raises ModelError: not an RGB image, or an unknown way to resize.
+    Args:
+        image: [H, W, 3] uint8 RGB.
+        preprocessing: `resize` (`shortest_edge`, `exact` or `none`), `size` (pixels to resize to),
+            `crop` (pixels of the centre crop, 0: none), `interpolation` (`bilinear`, `bicubic`,
+            `lanczos`), `device` (where torch does it, for example `cuda:0`; missing: here, by
+            numpy).
+
+    Returns:
+        [S, S, 3] uint8 RGB (`exact` and cropped inputs are square).
+
+    Raises:
+        ModelError: Not an RGB image, or an unknown way to resize.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ModelError(
@@ -121,7 +127,8 @@ def filter_matrix(source: int, target: int, interpolation: str) -> NDArray[np.fl
     """[target, source] weights, rows sum to 1. Pillow's `precompute_coeffs`, rounded as it rounds:
     the sums are then exact in float64.
 
-    :raises ModelError: unknown interpolation.
+    Raises:
+        ModelError: Unknown interpolation.
     """
     kernel, reach = _kernel(interpolation)
     scale = source / target

@@ -23,7 +23,8 @@ def resize_torch(
 ) -> NDArray[np.uint8]:
     """[H, W, 3] uint8 to [height, width, 3] on `device`; see `preprocessing.resize_antialiased`.
 
-    :raises ModelError: unknown interpolation.
+    Raises:
+        ModelError: Unknown interpolation.
     """
     place = torch.device(device)
     levels = torch.from_numpy(np.ascontiguousarray(image)).to(place).permute(2, 0, 1).float()
@@ -58,10 +59,11 @@ class PixelInput(nn.Module):
     ) -> None:
         """Put the step before `tower`.
 
-        :param preprocessing: `scale`, `mean`, `std` (three numbers each), as a model's config has
-            them.
-        :param name: the tower's argument; it gets [..., 3, S, S] in its own dtype.
-        :param patch: not 0: the tower gets [B, (S/patch)^2, patch * patch * 3] instead.
+        Args:
+            preprocessing: `scale`, `mean`, `std` (three numbers each), as a model's config has
+                them.
+            name: The tower's argument; it gets [..., 3, S, S] in its own dtype.
+            patch: Not 0: the tower gets [B, (S/patch)^2, patch * patch * 3] instead.
         """
         super().__init__()
         self.tower = tower

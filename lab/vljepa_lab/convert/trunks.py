@@ -76,13 +76,17 @@ def convert_trunks(
     return write_paper_model(
         out,
         PaperParts(
-            x_encoder=load_x_encoder(x_encoder),
-            predictor=predictor,
-            y_encoder=texts,
+            weights={
+                "x_encoder": load_x_encoder(x_encoder),
+                "predictor": predictor,
+                "y_encoder": texts,
+            },
+            configs={
+                "x_encoder": trunk_config,
+                "predictor": {**llama_config, "num_hidden_layers": layers},
+                "y_encoder": gemma_config,
+            },
             table=table,
-            x_encoder_config=trunk_config,
-            predictor_config={**llama_config, "num_hidden_layers": layers},
-            y_encoder_config=gemma_config,
             source=f"'{llama}' and '{y_encoder}'",
         ),
         name=name,

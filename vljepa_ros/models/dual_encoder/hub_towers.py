@@ -23,7 +23,8 @@ def load_towers(config: ModelConfig, parts: frozenset[str]) -> dict[str, nn.Modu
     """Modules `vision` (on 8-bit frames, see `PixelInput`) and `text` (those of `parts`), in fp32,
     ready for inference.
 
-    :raises ModelError: the weights do not match the configuration; the message names the tensors.
+    Raises:
+        ModelError: The weights do not match the configuration; the message names the tensors.
     """
     kind = config.architecture["model_type"]
     classes = {"clip": "CLIPModel", "siglip": "SiglipModel", "siglip2": "Siglip2Model"}

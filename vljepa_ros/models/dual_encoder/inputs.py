@@ -26,7 +26,8 @@ _VERB = r"(is|are|was|were|does|do|did|has|have|can)"
 def expand(text: str, templates: Sequence[str] = TEMPLATES) -> list[str]:
     """The wordings of one text, one for each template.
 
-    :raises ValueError: a template without `{}`.
+    Raises:
+        ValueError: A template without `{}`.
     """
     for template in templates:
         if "{}" not in template:

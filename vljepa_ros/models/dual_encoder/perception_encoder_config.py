@@ -27,8 +27,9 @@ _POOL_HEADS = 8
 class PerceptionEncoderSizes:
     """Sizes of both towers.
 
-    side: patches along an edge; dim: of the shared space; grid_offset: place of the first patch in
-    the rotary table.
+    Attributes:
+        grid_offset: Index of the first patch in the rotary table.
+        dim: Of the shared space.
     """
 
     size: int
@@ -70,9 +71,13 @@ class PerceptionEncoderSizes:
     ) -> PerceptionEncoderSizes:
         """Read both.
 
-        :param config: `open_clip_config.json`. :param shapes: of the weights, by name.
-        :raises ModelError: not a Perception Encoder, an option that is not known here, or weights
-            without the image tower.
+        Args:
+            config: `open_clip_config.json`.
+            shapes: Of the weights, by name.
+
+        Raises:
+            ModelError: Not a Perception Encoder, an option that is not known here, or weights
+                without the image tower.
         """
         model = config.get("model_cfg", {})
         vision, text = model.get("vision_cfg", {}), model.get("text_cfg", {})

@@ -23,7 +23,8 @@ class InstructBlipVlm:
     def __init__(self, config: ModelConfig, device: torch.device, dtype: torch.dtype) -> None:
         """Load.
 
-        :raises ModelError: weights that do not match, or a language model with an encoder.
+        Raises:
+            ModelError: Weights that do not match, or a language model with an encoder.
         """
         from transformers import InstructBlipForConditionalGeneration
 

@@ -60,7 +60,8 @@ class VlmTokenizer:
     def id_of(self, *names: str) -> int:
         """Id of the first of these tokens that exists.
 
-        :raises ModelError: none does.
+        Raises:
+            ModelError: None of them exists.
         """
         for name in names:
             found = self._tokenizer.token_to_id(name)

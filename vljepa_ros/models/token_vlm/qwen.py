@@ -41,7 +41,8 @@ class QwenVlm:
     def __init__(self, config: ModelConfig, device: torch.device, dtype: torch.dtype) -> None:
         """Load.
 
-        :raises ModelError: weights that do not match, or an image size its patches do not divide.
+        Raises:
+            ModelError: Weights that do not match, or an image size its patches do not divide.
         """
         from transformers import Qwen2_5_VLForConditionalGeneration
 

@@ -48,15 +48,20 @@ def convert_open_vljepa(
 ) -> Path:
     """Write a model folder.
 
-    :param checkpoint: `{"model_state_dict": ...}` with the keys `predictor.*` and `y_encoder.*`.
-    :param x_encoder: folder in hub format of the V-JEPA 2 trunk, which the checkpoint lacks.
-    :param predictor_config: folder or `config.json` of other sizes than Llama-3.2-1B's.
-    :param y_encoder_config: the same for EmbeddingGemma-300M.
-    :param query_tokenizer: the Predictor's `tokenizer.json`; None: queries are given as token ids.
-    :param text_tokenizer: the Y-Encoder's.
-    :param clip_duration: seconds that the clip's frames are spread over.
-    :returns: `out`.
-    :raises ModelError: not such a checkpoint, or tensors that do not match; the message names them.
+    Args:
+        checkpoint: `{"model_state_dict": ...}` with the keys `predictor.*` and `y_encoder.*`.
+        x_encoder: Folder in hub format of the V-JEPA 2 trunk, which the checkpoint lacks.
+        predictor_config: Folder or `config.json` of other sizes than Llama-3.2-1B's.
+        y_encoder_config: The same for EmbeddingGemma-300M.
+        query_tokenizer: The Predictor's `tokenizer.json`; None: queries are given as token ids.
+        text_tokenizer: The Y-Encoder's.
+        clip_duration: Seconds that the clip's frames are spread over.
+
+    Returns:
+        `out`.
+
+    Raises:
+        ModelError: Not such a checkpoint, or tensors that do not match; the message names them.
     """
     check_empty(out)
     state = _read_checkpoint(checkpoint)
@@ -78,13 +83,9 @@ def convert_open_vljepa(
     return write_paper_model(
         out,
         PaperParts(
-            x_encoder=load_x_encoder(x_encoder),
-            predictor=state["predictor"],
-            y_encoder=state["y_encoder"],
+            weights={"x_encoder": load_x_encoder(x_encoder), **state},
+            configs={"x_encoder": trunk_config, "predictor": llama, "y_encoder": gemma},
             table=table,
-            x_encoder_config=trunk_config,
-            predictor_config=llama,
-            y_encoder_config=gemma,
             source=f"'{checkpoint}'",
         ),
         name=name,

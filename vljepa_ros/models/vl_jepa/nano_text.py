@@ -55,7 +55,8 @@ class DecoderWords:
     def load(cls, file: Path) -> DecoderWords:
         """Read a JSON list of words.
 
-        :raises ModelError: not such a list.
+        Raises:
+            ModelError: Not such a list.
         """
         try:
             words = json.loads(file.read_text(encoding="utf-8"))

@@ -68,7 +68,8 @@ def save_model(model: VLJEPA, file: Path) -> None:
 def load_model(file: Path, architecture: Architecture) -> VLJEPA:
     """A torch model with the weights of `file`, on the CPU, in evaluation mode.
 
-    :raises ModelError: not a weights file, or one of another architecture.
+    Raises:
+        ModelError: Not a weights file, or one of another architecture.
     """
     model = VLJEPA(architecture)
     try:

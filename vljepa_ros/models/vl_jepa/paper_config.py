@@ -62,8 +62,15 @@ EMBEDDING_GEMMA_300M: dict[str, Any] = {
 class PaperSizes:
     """Sizes that the runtime needs, from the three hub configurations.
 
-    crop: pixels of a frame's side; tubelet: frames in one token; width: of a visual token;
-    hidden: of the Predictor; dim: of the shared space.
+    Attributes:
+        crop: Pixels of a frame's side.
+        patch: Pixels of a patch's side.
+        tubelet: Frames in one token.
+        width: Of a visual token.
+        hidden: Of the Predictor.
+        dim: Of the shared space.
+        query_length: Most tokens of a query.
+        text_length: Most tokens of a text.
     """
 
     crop: int
@@ -79,7 +86,8 @@ class PaperSizes:
     def of(cls, config: ModelConfig) -> PaperSizes:
         """Read and check a configuration.
 
-        :raises ModelError: a missing part, or an image size that the X-Encoder does not take.
+        Raises:
+            ModelError: A missing part, or an image size that the X-Encoder does not take.
         """
         architecture = config.architecture
         missing = [n for n in ("x_encoder", "predictor", "y_encoder") if n not in architecture]

@@ -16,31 +16,34 @@ from torch import Tensor
 from vljepa_ros.models.config import ModelConfig, ModelError, file_sha256
 from vljepa_ros.models.hub_folder import DEFAULT_LABELS
 from vljepa_ros.models.hub_weights import fill, load_hub_model
-from vljepa_ros.models.vl_jepa.paper_model import build_modules
+from vljepa_ros.models.vl_jepa.paper_model import WEIGHTS_OF, build_modules
 
 _IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 
 
 @dataclass(frozen=True)
 class PaperParts:
-    """Weights by the names of our modules, the token table, and the parts' configurations in hub
-    form.
+    """What a folder is made of.
 
-    source: where predictor and y_encoder come from, for messages.
+    Attributes:
+        weights: `x_encoder`, `predictor` and `y_encoder` -> tensors by the names of our modules.
+        configs: The same parts -> their configurations in the hub's form.
+        table: The Predictor's token table [words, hidden].
+        source: Where predictor and y_encoder come from, for messages.
     """
 
-    x_encoder: Mapping[str, Tensor]
-    predictor: Mapping[str, Tensor]
-    y_encoder: Mapping[str, Tensor]
+    weights: Mapping[str, Mapping[str, Tensor]]
+    configs: Mapping[str, Mapping[str, Any]]
     table: Tensor
-    x_encoder_config: Mapping[str, Any]
-    predictor_config: Mapping[str, Any]
-    y_encoder_config: Mapping[str, Any]
     source: str
 
 
 def check_empty(out: Path) -> None:
-    """:raises ModelError: `out` holds something."""
+    """Refuse a folder that holds something.
+
+    Raises:
+        ModelError: It does.
+    """
     if out.exists() and any(out.iterdir()):
         raise ModelError(f"'{out}' is not empty: choose a new folder")
 
@@ -48,7 +51,8 @@ def check_empty(out: Path) -> None:
 def part_config(source: Path | None, default: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """Configuration of a part: that of a folder in hub format, or the default.
 
-    :raises ModelError: no configuration there, or of another kind.
+    Raises:
+        ModelError: No configuration there, or of another kind.
     """
     if source is None:
         return dict(default)
@@ -84,9 +88,14 @@ def write_paper_model(
 ) -> Path:
     """Check the parts and write a model folder.
 
-    :param clip_duration: seconds that the clip's frames are spread over.
-    :returns: `out`.
-    :raises ModelError: weights that do not match (nothing is written then), or no such tokenizer.
+    Args:
+        clip_duration: Seconds that the clip's frames are spread over.
+
+    Returns:
+        `out`.
+
+    Raises:
+        ModelError: Weights that do not match (nothing is written then), or no such tokenizer.
     """
     tokenizers = {
         part: file / "tokenizer.json" if file.is_dir() else file
@@ -99,13 +108,13 @@ def write_paper_model(
     for file in tokenizers.values():
         if not file.is_file():
             raise ModelError(f"no tokenizer at '{file}'")
-    crop = int(parts.x_encoder_config.get("crop_size", 256))
+    crop = int(parts.configs["x_encoder"].get("crop_size", 256))
     query = "What is happening in the video?"
     raw: dict[str, Any] = {
         "name": name,
         "family": "vl_jepa",
         "model_id": "",
-        "dim": int(parts.predictor["out_proj.weight"].shape[0]),
+        "dim": int(parts.weights["predictor"]["out_proj.weight"].shape[0]),
         "clip_frames": clip_frames,
         "frame_interval": clip_duration / clip_frames,
         "input_size": crop,
@@ -122,9 +131,7 @@ def write_paper_model(
         },
         "architecture": {
             "form": "full",
-            "x_encoder": dict(parts.x_encoder_config),
-            "predictor": dict(parts.predictor_config),
-            "y_encoder": dict(parts.y_encoder_config),
+            **{part: dict(config) for part, config in parts.configs.items()},
             "query_length": 64,
             "text_length": 512,
         },
@@ -136,10 +143,10 @@ def write_paper_model(
     for part, file in tokenizers.items():
         shutil.copyfile(file, out / f"{part}.json")
         raw["files"][part] = f"{part}.json"
-    write_tensors(out, raw, "x_encoder", parts.x_encoder)
-    write_tensors(out, raw, "predictor", parts.predictor)
-    write_tensors(out, raw, "y_encoder", parts.y_encoder)
-    write_tensors(out, raw, "token_table", {"table": table_bits(parts.table)})
+    # numpy, which reads the table, has no bf16: such a table is written as its 16 bits.
+    bits = parts.table.view(torch.uint16) if parts.table.dtype == torch.bfloat16 else parts.table
+    for part, tensors in {**parts.weights, "token_table": {"table": bits}}.items():
+        write_tensors(out, raw, part, tensors)
     finish_folder(out, raw)
     (out / "README.md").write_text(card, encoding="utf-8")
     return out
@@ -148,12 +155,10 @@ def write_paper_model(
 def _check_fit(raw: Mapping[str, Any], parts: PaperParts) -> None:
     """Fill the modules once, before anything is written."""
     fields = {key: value for key, value in raw.items() if key != "calibration"}
-    modules = build_modules(
-        ModelConfig(folder=Path(), **fields), frozenset({"vision", "predictor", "text"})
-    )
-    fill(modules["vision"], parts.x_encoder, "the X-Encoder")
-    fill(modules["predictor"], parts.predictor, f"{parts.source} (predictor)")
-    fill(modules["text"], parts.y_encoder, f"{parts.source} (y_encoder)")
+    modules = build_modules(ModelConfig(folder=Path(), **fields), frozenset(WEIGHTS_OF))
+    for name, part in WEIGHTS_OF.items():
+        source = "the X-Encoder" if name == "vision" else f"{parts.source} ({part})"
+        fill(modules[name], parts.weights[part], source)
 
 
 def write_tensors(out: Path, raw: dict[str, Any], part: str, tensors: Mapping[str, Tensor]) -> None:
@@ -166,11 +171,6 @@ def write_tensors(out: Path, raw: dict[str, Any], part: str, tensors: Mapping[st
     save_file(plain, str(file))
     raw["files"][part] = file.name
     raw["sha256"][file.name] = file_sha256(file)
-
-
-def table_bits(table: Tensor) -> Tensor:
-    """A token table as numpy can read it: bf16, which numpy lacks, as its 16 bits."""
-    return table.view(torch.uint16) if table.dtype == torch.bfloat16 else table
 
 
 def finish_folder(out: Path, raw: dict[str, Any]) -> None:

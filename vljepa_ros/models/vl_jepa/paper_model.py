@@ -52,8 +52,10 @@ class PaperPredictor(nn.Module):
     def __init__(self, config: Mapping[str, Any], width: int, dim: int) -> None:
         """Build it with random weights.
 
-        :param config: a LlamaConfig in the hub's form; `num_hidden_layers` are the layers used.
-        :param width: of a visual token. :param dim: of the shared space.
+        Args:
+            config: A LlamaConfig in the hub's form; `num_hidden_layers` are the layers used.
+            width: Of a visual token.
+            dim: Of the shared space.
         """
         super().__init__()
         from transformers import LlamaConfig
@@ -76,9 +78,13 @@ class PaperPredictor(nn.Module):
     def forward(self, tokens: Tensor, query: Tensor, query_mask: Tensor) -> Tensor:
         """Predict.
 
-        :param tokens: [B, N, width]. :param query: [B, Q, hidden]: embedded query tokens.
-        :param query_mask: [B, Q]: 1 for a token, 0 for padding.
-        :returns: [B, dim], not normalised.
+        Args:
+            tokens: [B, N, width].
+            query: [B, Q, hidden]: embedded query tokens.
+            query_mask: [B, Q]: 1 for a token, 0 for padding.
+
+        Returns:
+            [B, dim], not normalised.
         """
         visual = self.vis_proj(tokens)
         hidden = torch.cat((visual, query.to(visual.dtype)), dim=1)
@@ -153,7 +159,8 @@ class PaperYEncoder(nn.Module):
         }
 
 
-_FILES = {"vision": "x_encoder", "predictor": "predictor", "text": "y_encoder"}
+WEIGHTS_OF = {"vision": "x_encoder", "predictor": "predictor", "text": "y_encoder"}
+"""Each module -> the part of the folder that holds its weights."""
 
 
 def build_modules(config: ModelConfig, parts: frozenset[str]) -> dict[str, nn.Module]:
@@ -178,13 +185,14 @@ def with_pixel_input(config: ModelConfig, modules: dict[str, nn.Module]) -> dict
 def load_modules(config: ModelConfig, parts: frozenset[str]) -> dict[str, nn.Module]:
     """Modules of `parts` with the folder's weights, in fp32, ready for inference.
 
-    :raises ModelError: a weight file is missing or does not match the configuration.
+    Raises:
+        ModelError: A weight file is missing or does not match the configuration.
     """
     from safetensors.torch import load_file
 
     modules = build_modules(config, parts)
     for name, module in modules.items():
-        file = config.path(_FILES[name])
+        file = config.path(WEIGHTS_OF[name])
         try:
             weights = load_file(str(file))
         except Exception as error:  # safetensors raises its own kinds

@@ -21,8 +21,11 @@ class PaperTokenizer:
     def __init__(self, config: ModelConfig, part: str, length: int) -> None:
         """Read the folder's `tokenizer.json` under the name `part`, if it has one.
 
-        :param length: most tokens of a text; longer texts are cut.
-        :raises ModelError: the file is missing or broken.
+        Args:
+            length: Most tokens of a text; longer texts are cut.
+
+        Raises:
+            ModelError: The file is missing or broken.
         """
         self._part = part
         self._model = config.name
@@ -34,7 +37,8 @@ class PaperTokenizer:
     def ids(self, text: str) -> list[int]:
         """Ids of one text, at least one.
 
-        :raises ModelError: no tokenizer and no ids.
+        Raises:
+            ModelError: No tokenizer and no ids.
         """
         if text.startswith(_PREFIX):
             words = text[len(_PREFIX) :].split()
@@ -72,7 +76,8 @@ class TokenTable:
     def load(cls, file: Path) -> TokenTable:
         """Read `table` of a safetensors file.
 
-        :raises ModelError: missing or broken.
+        Raises:
+            ModelError: Missing or broken.
         """
         from safetensors.numpy import load_file
 
@@ -89,7 +94,8 @@ class TokenTable:
     def rows(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """[L] ids to [L, hidden] float32.
 
-        :raises ModelError: an id outside of the table.
+        Raises:
+            ModelError: An id outside of the table.
         """
         if ids.size and (ids.min() < 0 or ids.max() >= self.words):
             raise ModelError(
