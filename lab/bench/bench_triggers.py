@@ -37,7 +37,7 @@ TRIGGER_COUNTS = (10, 100, 500, 1000)
 DIMS = (256, 1536)
 RATE_HZ = 5.0  # embeddings a second of stamps
 SCENE_SAMPLES = 10  # embeddings that show one scene, then another: edges are part of the cost
-AFTERWARDS = 2.0  # seconds for which an event may still be told after its truth has ended
+AFTERWARDS = 2.0  # seconds for which an event may still be published after its truth has ended
 TRUTH = "#cbd2d9"  # colour of what was true
 
 
@@ -125,7 +125,7 @@ def measures(found: Replay, events: Sequence[str]) -> dict[str, Any]:
 
 
 def _edges(found: Replay, which: Sequence[int]) -> Mapping[str, Any]:
-    told, false, delays = 0, 0, []
+    detected, false, delays = 0, 0, []
     for i in which:
         rises = found.times[_rises(found.active[:, i])]
         explained = np.zeros(len(rises), np.bool_)
@@ -133,14 +133,14 @@ def _edges(found: Replay, which: Sequence[int]) -> Mapping[str, Any]:
             inside = (rises >= begin) & (rises <= end + AFTERWARDS)
             explained |= inside
             if inside.any():
-                told += 1
+                detected += 1
                 delays.append(float(rises[inside][0] - begin))
         false += int((~explained).sum())
     stretches = sum(len(_stretches(found.times, found.true[:, i])) for i in which)
     return {
         "triggers": len(which),
         "stretches": stretches,
-        "told_share": round(told / stretches, 4) if stretches else None,
+        "told_share": round(detected / stretches, 4) if stretches else None,
         "delay_s": round(float(np.median(delays)), 2) if delays else None,
         "false_rises": false,
     }
@@ -192,30 +192,29 @@ def _frames(path: Path, engine: Engine) -> tuple[list[NDArray[np.uint8]], float]
 def bench_triggers(
     counts: Sequence[int] = TRIGGER_COUNTS, dims: Sequence[int] = DIMS, samples: int = 2000
 ) -> dict[str, Any]:
-    """Milliseconds of `TriggerBoard.observe`, which is all that an embedding costs beside its
-    message: `observe_ms.<dim>.<triggers>.{median,p99,n}`, and `edges.<dim>.<triggers>`, how many
-    edges were told meanwhile.
+    """Measure `TriggerBoard.observe`, all that an embedding costs in addition to its message.
+
+    Returns:
+        `observe_ms.<dim>.<triggers>.{median,p99,n}` in milliseconds, and `edges.<dim>.<triggers>`,
+        how many edges were published meanwhile.
     """
-    observe: dict[str, dict[str, Any]] = {}
-    edges: dict[str, dict[str, int]] = {}
-    for dim in dims:
-        for number in counts:
-            board = _board(number, dim)
-            stream, told = _stream(board.triggers.embeddings), [0]
-            stamps = count()
+    costs = {str(dim): {str(n): _observe_cost(n, dim, samples) for n in counts} for dim in dims}
+    return {
+        name: {dim: {n: cost[i] for n, cost in by_count.items()} for dim, by_count in costs.items()}
+        for i, name in enumerate(("observe_ms", "edges"))
+    }
 
-            def one(
-                board: TriggerBoard = board,
-                stream: Iterator[NDArray[np.float32]] = stream,
-                stamps: Iterator[int] = stamps,
-                told: list[int] = told,
-            ) -> None:
-                told[0] += len(board.observe(next(stamps) / RATE_HZ, next(stream)))
 
-            taken = measure_ms(one, samples, warm_up=samples // 10)
-            observe.setdefault(str(dim), {})[str(number)] = quantiles(taken, digits=4)
-            edges.setdefault(str(dim), {})[str(number)] = told[0]
-    return {"observe_ms": observe, "edges": edges}
+def _observe_cost(number: int, dim: int, samples: int) -> tuple[dict[str, float | int], int]:
+    board = _board(number, dim)
+    stream, stamps, edges = _stream(board.triggers.embeddings), count(), 0
+
+    def observe() -> None:
+        nonlocal edges
+        edges += len(board.observe(next(stamps) / RATE_HZ, next(stream)))
+
+    taken = measure_ms(observe, samples, warm_up=samples // 10)
+    return quantiles(taken, digits=4), edges
 
 
 def _board(number: int, dim: int) -> TriggerBoard:
@@ -244,7 +243,7 @@ def _stream(texts: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
 
 
 def plot_triggers(found: Replay, path: Path) -> Path:
-    """Draw every trigger that is ever true or ever told; returns the file.
+    """Draw every trigger that is ever true or ever active; returns the file.
 
     :raises OSError: it cannot be written.
     """
