@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from vljepa_ros import ros
+from vljepa_ros.cli.bringup import BringupConfig, commands, ros_arguments
 from vljepa_ros.cli.events import event_as_line, trigger_as_dict
 from vljepa_ros.cli.main import main
 from vljepa_ros.cli.processes import PackageProcess
-from vljepa_ros.nodes.bringup import BringupConfig, commands, ros_arguments
 
 ROOT = Path(__file__).parents[2]
 MEMORY = find_spec("lancedb") is not None

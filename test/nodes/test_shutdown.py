@@ -13,7 +13,7 @@ import pytest
 from graph import MODEL
 
 import vljepa_ros
-from vljepa_ros.nodes.bringup import BringupConfig, commands
+from vljepa_ros.cli.bringup import BringupConfig, commands
 from vljepa_ros.resources import share_dir
 
 ROOT = Path(vljepa_ros.__file__).parents[1]
@@ -89,7 +89,7 @@ def test_all_nodes_in_one_process_end_cleanly(tmp_path: Path) -> None:
     config = BringupConfig(source="none", model=MODEL)
     arguments = commands(config)["perception"][3:]
     code = (
-        "import sys; from vljepa_ros.nodes import bringup;"
+        "import sys; from vljepa_ros.cli import bringup;"
         f"sys.exit(bringup.run(bringup.BringupConfig(source='none', model={MODEL!r})))"
     )
     assert "--ros-args" in arguments

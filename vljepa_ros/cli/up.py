@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
     _leave_quietly_on_signals()
     if args.domain is not None:
         os.environ["ROS_DOMAIN_ID"] = str(args.domain)
-    from vljepa_ros.nodes import bringup
+    from vljepa_ros.cli import bringup
 
     left_out = {"decoder"} if args.no_decoder else set()
     left_out |= set() if args.memory else {"memory"}
