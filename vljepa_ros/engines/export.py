@@ -145,25 +145,25 @@ def export_parts(
         progress(f"exporting {part.name} ({precision})")
         module = modules[part.name].cpu().eval()
         if precision != "fp32":
-            module = _Half(module, PRECISIONS[precision])
+            module = _Half(module, PRECISIONS[precision], [tensor.name for tensor in part.inputs])
         path = folder / f"{part.name}.onnx"
         arrays = example_inputs(part, {**dict.fromkeys(part.axes(), 3), **(sizes or {})})
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         axes = {axis: _dynamic_axis(axis) for axis in part.axes()}
+        dynamic: dict[str, Any] = {
+            tensor.name: {i: axes[dim] for i, dim in enumerate(tensor.dims) if dim in axes}
+            for tensor in part.inputs
+        }
         try:
             with warnings.catch_warnings(), torch.no_grad():
                 warnings.simplefilter("ignore")
                 program = torch.onnx.export(
                     module,
-                    (),
-                    kwargs={name: torch.from_numpy(array) for name, array in arrays.items()},
+                    tuple(tensors.values()) if precision != "fp32" else (),
+                    kwargs=tensors if precision == "fp32" else None,
                     dynamo=True,
                     opset_version=OPSET,
-                    dynamic_shapes={
-                        tensor.name: {
-                            i: axes[dim] for i, dim in enumerate(tensor.dims) if dim in axes
-                        }
-                        for tensor in part.inputs
-                    },
+                    dynamic_shapes=dynamic if precision == "fp32" else (tuple(dynamic.values()),),
                     input_names=[tensor.name for tensor in part.inputs],
                     output_names=[tensor.name for tensor in part.outputs],
                     verbose=False,
@@ -186,16 +186,20 @@ def _dynamic_axis(axis: str) -> Any:
 
 
 class _Half(nn.Module):
-    """A module computed in half precision between float32 edges."""
+    """A module computed in half precision between float32 edges.
 
-    def __init__(self, module: nn.Module, dtype: torch.dtype) -> None:
+    Inputs come by position: the exporter takes no dynamic shapes of arguments `**inputs`.
+    """
+
+    def __init__(self, module: nn.Module, dtype: torch.dtype, names: Sequence[str]) -> None:
         super().__init__()
         self.module = module.to(dtype)
         self.dtype = dtype
+        self.names = tuple(names)
 
-    def forward(self, **inputs: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
-        cast = {n: t.to(self.dtype) if t.is_floating_point() else t for n, t in inputs.items()}
-        result = self.module(**cast)
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        cast = [t.to(self.dtype) if t.is_floating_point() else t for t in inputs]
+        result = self.module(**dict(zip(self.names, cast, strict=True)))
         if isinstance(result, torch.Tensor):
             return result.float()
         return tuple(value.float() for value in result)

@@ -76,14 +76,13 @@ def check_inputs(part: Part, inputs: Mapping[str, NDArray[np.generic]]) -> dict[
     sizes: dict[str, int] = {}
     for tensor in part.inputs:
         shape = inputs[tensor.name].shape
-        allowed = " x ".join(str(dim) for dim in tensor.dims)
-        seen = " x ".join(str(size) for size in shape)
         if len(shape) != len(tensor.dims) or any(
             size != (sizes.setdefault(dim, size) if isinstance(dim, str) else dim)
             for dim, size in zip(tensor.dims, shape, strict=True)
         ):
             raise ModelError(
-                f"part '{part.name}': '{tensor.name}' has shape {seen}, allowed: {allowed}"
+                f"part '{part.name}': '{tensor.name}' has shape {' x '.join(map(str, shape))}, "
+                f"allowed: {' x '.join(map(str, tensor.dims))}"
             )
         if str(inputs[tensor.name].dtype) != tensor.dtype:
             raise ModelError(
