@@ -121,7 +121,6 @@ def circles() -> Iterator[list[str]]:
             yield from visit(name)
 
 
-@pytest.mark.xfail(reason="the circles of the former layout are being taken apart", strict=True)
 def test_no_import_circle() -> None:
     assert list(circles()) == []
 

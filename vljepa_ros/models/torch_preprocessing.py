@@ -15,13 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vljepa_ros.models.preprocessing import filter_matrix
+from vljepa_ros.models.resize import filter_matrix
 
 
 def resize_torch(
     device: str, image: NDArray[np.uint8], height: int, width: int, interpolation: str
 ) -> NDArray[np.uint8]:
-    """[H, W, 3] uint8 to [height, width, 3] on `device`; see `preprocessing.resize_antialiased`.
+    """[H, W, 3] uint8 to [height, width, 3] on `device`; see `resize.resize_antialiased`.
 
     Raises:
         ModelError: Unknown interpolation.
