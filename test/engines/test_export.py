@@ -6,10 +6,10 @@ import pytest
 
 from vljepa_ros.engines.cache import EngineCache
 from vljepa_ros.engines.export import export_model, export_parts
-from vljepa_ros.engines.load import family_parts, torch_modules
 from vljepa_ros.engines.onnxruntime_runner import OnnxRuntimeRunner
 from vljepa_ros.engines.parity import compare_runners, gate
 from vljepa_ros.engines.torch_runner import TorchRunner
+from vljepa_ros.engines.vl_jepa_engine import NanoEngine
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.folder import load_config
 
@@ -19,13 +19,17 @@ pytestmark = pytest.mark.timeout(600)
 
 def test_graphs_in_half_precision_equal_torch(tiny, tmp_path: Path) -> None:
     config = load_config(tiny.folder)
-    parts = [p for p in family_parts(config) if p.name in ("text_trunk", "decoder_step")]
+    parts = [p for p in NanoEngine.parts_of(config) if p.name in ("text_trunk", "decoder_step")]
     names = frozenset(part.name for part in parts)
     sizes = {"batch": 2, "pieces": 5, "past": 3}
     graphs = export_parts(
-        parts, torch_modules(config, names), tmp_path, precision="fp16", sizes=sizes
+        parts,
+        NanoEngine.torch_modules(config, names),
+        tmp_path,
+        precision="fp16",
+        sizes=sizes,
     )
-    reference = TorchRunner(parts, torch_modules(config, names), device="cpu")
+    reference = TorchRunner(parts, NanoEngine.torch_modules(config, names), device="cpu")
     runner = OnnxRuntimeRunner(parts, graphs, precision="fp16", threads=1)
     gate(compare_runners(parts, reference, runner, {**sizes, "batch": 3, "pieces": 7}), "fp16")
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from tiny_hub import image
 from tiny_paper import converted
 
-from vljepa_ros.engines.load import torch_modules, warm_up
+from vljepa_ros.engines.load import warm_up
+from vljepa_ros.engines.paper_engine import PaperEngine
 from vljepa_ros.engines.part_runner import padded_length, padded_rows
 from vljepa_ros.engines.protocol import Clip
 from vljepa_ros.engines.torch_runner import TorchRunner
-from vljepa_ros.engines.vl_jepa_engine import PaperEngine
 from vljepa_ros.models.config import ModelConfig
 from vljepa_ros.models.folder import load_config
 from vljepa_ros.models.vl_jepa.paper_config import paper_parts
@@ -60,14 +60,16 @@ def test_questions_of_all_lengths_share_a_graph(config: ModelConfig) -> None:
         return module.forward
 
     runner = TorchRunner(
-        paper_parts(config), torch_modules(config, ALL), device="cpu", compiled=True,
+        paper_parts(config), PaperEngine.torch_modules(config, ALL), device="cpu", compiled=True,
         backend=backend,
     )  # fmt: skip
     assert runner.fixed_shapes
     assert runner.info.engine == "torch-compiled"
     compiled = PaperEngine(config, runner, ALL)
     eager = PaperEngine(
-        config, TorchRunner(paper_parts(config), torch_modules(config, ALL), device="cpu"), ALL
+        config,
+        TorchRunner(paper_parts(config), PaperEngine.torch_modules(config, ALL), device="cpu"),
+        ALL,
     )
     clips = [Clip(np.stack([image(32, 32, s * 9 + i) for i in range(8)]), tuple(range(8)))
              for s in range(4)]  # fmt: skip
@@ -94,7 +96,7 @@ def test_questions_of_all_lengths_share_a_graph(config: ModelConfig) -> None:
 
 def test_rows_that_were_filled_up_are_kept_without_the_filling(config: ModelConfig) -> None:
     runner = TorchRunner(
-        paper_parts(config), torch_modules(config, ALL), device="cpu", compiled=True,
+        paper_parts(config), PaperEngine.torch_modules(config, ALL), device="cpu", compiled=True,
         backend="eager", keep=True,
     )  # fmt: skip
     engine = PaperEngine(config, runner, ALL)
@@ -107,7 +109,7 @@ def test_rows_that_were_filled_up_are_kept_without_the_filling(config: ModelConf
 @pytest.mark.parametrize("part", ["vision", "predictor"])
 def test_a_model_without_memory_takes_smaller_batches(part: str, config: ModelConfig) -> None:
     """torch raises in the real model, as it does on a full GPU; two clips fit."""
-    modules = torch_modules(config, ALL)
+    modules = PaperEngine.torch_modules(config, ALL)
     runner = TorchRunner(paper_parts(config), modules, device="cpu")
     engine = PaperEngine(config, runner, ALL)
     clips = [Clip(np.stack([image(32, 32, s * 9 + i) for i in range(2)]), (0, 1)) for s in range(5)]

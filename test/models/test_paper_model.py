@@ -17,11 +17,10 @@ from tiny_paper import TINY_GEMMA, TINY_LLAMA, converted, tiny_best_pt, tiny_vje
 
 from vljepa_lab.convert.trunks import convert_trunks
 from vljepa_ros.engines.export import export_parts
-from vljepa_ros.engines.load import torch_modules
 from vljepa_ros.engines.onnxruntime_runner import OnnxRuntimeRunner
+from vljepa_ros.engines.paper_engine import PaperEngine
 from vljepa_ros.engines.protocol import Clip
 from vljepa_ros.engines.torch_runner import TorchRunner
-from vljepa_ros.engines.vl_jepa_engine import PaperEngine
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.folder import load_config
 from vljepa_ros.models.vl_jepa.convert_open_vljepa import convert_open_vljepa
@@ -40,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def engine_of(folder: Path) -> PaperEngine:
     config = load_config(folder)
-    runner = TorchRunner(paper_parts(config), torch_modules(config, ALL), device="cpu")
+    runner = TorchRunner(paper_parts(config), PaperEngine.torch_modules(config, ALL), device="cpu")
     return PaperEngine(config, runner, ALL)
 
 
@@ -155,7 +154,12 @@ def test_tokens_stay_on_the_device_as_long_as_they_are_kept(
     folder: Path, engine: PaperEngine
 ) -> None:
     config = load_config(folder)
-    runner = TorchRunner(paper_parts(config), torch_modules(config, ALL), device="cpu", keep=True)
+    runner = TorchRunner(
+        paper_parts(config),
+        PaperEngine.torch_modules(config, ALL),
+        device="cpu",
+        keep=True,
+    )
     keeping = PaperEngine(config, runner, ALL)
     clips = [clip_of(2), clip_of(3)]
     kept = [e.tokens for e in keeping.encode(clips, [None] * 2)]
@@ -193,7 +197,7 @@ def test_onnx_runtime_equals_torch(folder: Path, engine: PaperEngine, tmp_path: 
     config = load_config(folder)
     specs = paper_parts(config)
     sizes = {"batch": 2, "frames": 8, "tokens": 16, "query": 5, "length": 6}
-    graphs = export_parts(specs, torch_modules(config, ALL), tmp_path, sizes=sizes)
+    graphs = export_parts(specs, PaperEngine.torch_modules(config, ALL), tmp_path, sizes=sizes)
     exported = PaperEngine(config, OnnxRuntimeRunner(specs, graphs, threads=1), ALL)
     for clips in ([clip_of(1)], [clip_of(8), clip_of(9), clip_of(10)]):
         ours = exported.encode(clips, [None] * len(clips))

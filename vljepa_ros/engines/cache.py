@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from vljepa_ros.models.config import ModelConfig, ModelError
-from vljepa_ros.models.hub_folder import weights_hash
 
 _ENTRY = "entry.json"
 
@@ -51,6 +50,8 @@ def default_cache_root() -> Path:
 def weights_digest(config: ModelConfig) -> str:
     """A hash of what the engine computes: the weights and the architecture."""
     if "model_type" in config.architecture:
+        from vljepa_ros.models.hub_folder import weights_hash  # no node needs it for nano
+
         weights = weights_hash(config.folder)
     else:
         weights = json.dumps(sorted(config.sha256.items()))

@@ -3,7 +3,7 @@ towers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,16 +11,19 @@ from numpy.typing import NDArray
 
 from vljepa_ros.engines.part_runner import PartRunner
 from vljepa_ros.engines.protocol import Clip, EncodedClip, check_clips
-from vljepa_ros.engines.text_embeddings import EmbeddingEngine, unit_rows
+from vljepa_ros.engines.text_embeddings import EmbeddingEngine, ShapeRanges, unit_rows
 from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.models.dual_encoder.inputs import (
     TEMPLATES,
     DualEncoderTokenizer,
     as_statement,
+    dual_encoder_parts,
     expand,
     longest_text,
     uses_text_mask,
 )
+from vljepa_ros.models.dual_encoder.perception_encoder_config import PERCEPTION_ENCODER
+from vljepa_ros.models.parts import Part
 
 _TEXT_BATCH = 64
 _PLAIN = ("{}",)
@@ -33,6 +36,33 @@ class DualEncoderEngine(EmbeddingEngine):
     query, and a question is asked by comparing the clip with statements made from question and
     candidate. It cannot write: `generate` gives the nearest text of the vocabulary.
     """
+
+    @staticmethod
+    def parts_of(config: ModelConfig) -> tuple[Part, ...]:
+        """An image and a text tower."""
+        return dual_encoder_parts(config)
+
+    @staticmethod
+    def torch_modules(config: ModelConfig, parts: frozenset[str]) -> Mapping[str, Any]:
+        """The towers."""
+        from vljepa_ros.models.dual_encoder.hub_towers import load_towers
+
+        return load_towers(config, parts)
+
+    @staticmethod
+    def shape_ranges(config: ModelConfig) -> ShapeRanges:
+        """Frames are rows of their own."""
+        longest, frames = longest_text(config), config.clip_frames
+        return (
+            {"length": (1, min(16, longest), longest)},
+            {"text": (1, 64), "vision": (frames, 8 * frames)},
+        )
+
+    @staticmethod
+    def torch_needs(config: ModelConfig) -> tuple[str, ...]:
+        """The Perception Encoder is written out here, see `perception_encoder`."""
+        own = config.architecture.get("model_type") == PERCEPTION_ENCODER
+        return ("torch",) if own else ("torch", "transformers")
 
     def __init__(self, config: ModelConfig, runner: PartRunner, parts: frozenset[str]) -> None:
         """Use a runner that has the parts `vision` and `text`, or those of `parts`."""

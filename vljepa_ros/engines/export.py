@@ -15,10 +15,9 @@ from vljepa_ros.engines.cache import EngineCache
 from vljepa_ros.engines.load import (
     cache_key,
     check_precision,
+    engine_class,
     engine_profiles,
-    family_parts,
     shipped_graphs,
-    torch_modules,
 )
 from vljepa_ros.engines.onnxruntime_runner import OnnxRuntimeRunner
 from vljepa_ros.engines.parity import Parity, compare_runners, example_inputs, gate
@@ -57,7 +56,7 @@ def export_model(
         ModelError: A part that cannot be exported, or that computes something else.
     """
     check_precision(config, precision)
-    parts = family_parts(config)
+    parts = engine_class(config).parts_of(config)
     if shipped_graphs(config, parts):
         raise ModelError(
             f"model '{config.name}' has its graphs in its folder: there is nothing to export"
@@ -95,7 +94,7 @@ def build_model(
     check_precision(config, precision)
     torch_device("cuda")
     import_builder()
-    parts = family_parts(config)
+    parts = engine_class(config).parts_of(config)
     profiles = engine_profiles(config, parts)
     with tempfile.TemporaryDirectory(prefix="vljepa-build-") as aside:
         plans = build_engines(
@@ -214,7 +213,7 @@ def _graphs(
         return own
     return export_parts(
         parts,
-        torch_modules(config, frozenset(part.name for part in parts)),
+        engine_class(config).torch_modules(config, frozenset(part.name for part in parts)),
         folder,
         precision=precision,
         sizes=_sizes(config, parts),
@@ -235,7 +234,7 @@ def _compare(
         ModelError: Too different.
     """
     progress("comparing with fp32")
-    modules = torch_modules(config, frozenset(part.name for part in parts))
+    modules = engine_class(config).torch_modules(config, frozenset(part.name for part in parts))
     reference = TorchRunner(parts, modules, device="cpu")
     results = compare_runners(parts, reference, runner, _sizes(config, parts))
     gate(results, precision)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from vljepa_ros.engines.cache import CacheKey, EngineCache, default_cache_root, weights_digest
-from vljepa_ros.engines.dual_encoder_engine import DualEncoderEngine
 from vljepa_ros.engines.part_runner import PartRunner
 from vljepa_ros.engines.protocol import Clip, Engine
 from vljepa_ros.engines.select import (
@@ -30,14 +29,12 @@ from vljepa_ros.engines.select import (
     provider_device,
 )
 from vljepa_ros.engines.shapes import Profile, default_profiles
-from vljepa_ros.engines.vl_jepa_engine import NanoEngine, PaperEngine
-from vljepa_ros.models.config import ModelConfig, ModelError
-from vljepa_ros.models.dual_encoder.inputs import dual_encoder_parts, longest_text
-from vljepa_ros.models.dual_encoder.perception_encoder_config import PERCEPTION_ENCODER
+from vljepa_ros.engines.text_embeddings import EmbeddingEngine
+from vljepa_ros.engines.vl_jepa_engine import NanoEngine
+from vljepa_ros.models.config import ModelConfig, ModelError, form_of
 from vljepa_ros.models.folder import load_config
 from vljepa_ros.models.parts import Part
-from vljepa_ros.models.vl_jepa.nano_config import GRAPHS, MAX_WORDS, Architecture, nano_parts
-from vljepa_ros.models.vl_jepa.paper_config import PaperSizes, is_paper, paper_parts
+from vljepa_ros.models.vl_jepa.nano_config import GRAPHS
 
 PARTS = frozenset(GRAPHS)
 """What may be loaded alone; a family ignores those that it lacks."""
@@ -92,28 +89,28 @@ def load_engine(
     if choice.device.startswith("cuda") and find_spec("torch") is not None:
         # Cameras' images are resized where the model runs (`preprocessing.preprocess`).
         config = replace(config, preprocessing={**config.preprocessing, "device": choice.device})
-    loaded = _engine(config, runner, wanted)
+    loaded: Any = engine_class(config)(config, runner, wanted)
     warm_up(loaded, wanted)
     return loaded
 
 
-def is_nano(config: ModelConfig) -> bool:
-    """Whether a model is a VL-JEPA of nano's form, whose folder holds its graphs."""
-    return config.family == "vl_jepa" and not is_paper(config)
-
-
-def family_parts(config: ModelConfig) -> tuple[Part, ...]:
-    """The graphs of a model.
+def engine_class(config: ModelConfig) -> type[EmbeddingEngine]:
+    """The engine of a model's form; those that no robot with nano needs are imported here.
 
     Raises:
         ModelError: A family whose model is not made of graphs.
     """
-    if config.family == "dual_encoder":
-        return dual_encoder_parts(config)
-    if config.family == "vl_jepa":
-        if is_paper(config):
-            return paper_parts(config)
-        return nano_parts(Architecture.from_dict(config.architecture))
+    form = form_of(config)
+    if form == "nano":
+        return NanoEngine
+    if form == "paper":
+        from vljepa_ros.engines.paper_engine import PaperEngine
+
+        return PaperEngine
+    if form == "dual_encoder":
+        from vljepa_ros.engines.dual_encoder_engine import DualEncoderEngine
+
+        return DualEncoderEngine
     raise ModelError(
         f"model '{config.name}' (family '{config.family}') cannot be exported part by part; "
         "allowed: dual_encoder, vl_jepa"
@@ -122,22 +119,9 @@ def family_parts(config: ModelConfig) -> tuple[Part, ...]:
 
 def shipped_graphs(config: ModelConfig, parts: Sequence[Part]) -> dict[str, Path]:
     """ONNX files of the model folder itself, by part; empty for what has to be exported."""
-    return {part.name: config.path(part.name) for part in parts} if is_nano(config) else {}
-
-
-def torch_modules(config: ModelConfig, parts: frozenset[str]) -> Mapping[str, Any]:
-    """The parts as torch modules in fp32; they take 8-bit frames."""
-    if config.family == "dual_encoder":
-        from vljepa_ros.models.dual_encoder.hub_towers import load_towers
-
-        return load_towers(config, parts)
-    if is_nano(config):
-        from vljepa_ros.models.vl_jepa.nano_weights import load_modules as load_nano
-
-        return load_nano(config)
-    from vljepa_ros.models.vl_jepa.paper_model import load_modules, with_pixel_input
-
-    return with_pixel_input(config, load_modules(config, parts))
+    return (
+        {part.name: config.path(part.name) for part in parts} if form_of(config) == "nano" else {}
+    )
 
 
 def check_precision(config: ModelConfig, precision: str) -> None:
@@ -146,7 +130,7 @@ def check_precision(config: ModelConfig, precision: str) -> None:
     Raises:
         ModelError: fp16 for a model with EmbeddingGemma.
     """
-    if precision == "fp16" and is_paper(config):
+    if precision == "fp16" and engine_class(config).overflows_in_fp16:
         raise ModelError(
             f"model '{config.name}' cannot run in fp16: EmbeddingGemma's activations "
             "overflow to NaN; allowed: fp32, bf16"
@@ -155,30 +139,7 @@ def check_precision(config: ModelConfig, precision: str) -> None:
 
 def engine_profiles(config: ModelConfig, parts: Sequence[Part]) -> dict[str, tuple[Profile, ...]]:
     """Shapes to build an engine for: batch 1 alone, and up to 8; the model's own clip length."""
-    frames = config.clip_frames
-    batches = {"text": (1, 64), "text_trunk": (1, 64), "text_head": (1, 64)}
-    if config.family == "dual_encoder":
-        longest = longest_text(config)
-        ranges = {"length": (1, min(16, longest), longest)}
-        batches["vision"] = (frames, 8 * frames)
-    elif is_paper(config):
-        sizes = PaperSizes.of(config)
-        tokens = sizes.tokens(frames)
-        frames += -frames % sizes.tubelet
-        ranges = {
-            "frames": (frames, frames, frames),
-            "tokens": (tokens, tokens, tokens),
-            "query": (1, 16, sizes.query_length),
-            "length": (1, 32, sizes.text_length),
-        }
-    else:
-        nano = Architecture.from_dict(config.architecture)
-        prefix = nano.y_decoder.prefix
-        ranges = {
-            "pieces": (1, 16, nano.text.positions),
-            "past": (prefix, prefix + 8, prefix + MAX_WORDS - 1),
-        }
-        batches["frame"] = (1, 8 * frames)  # a stream passes one new frame at a time
+    ranges, batches = engine_class(config).shape_ranges(config)
     return {
         part.name: default_profiles(part, ranges, batches.get(part.name, (1, 8))) for part in parts
     }
@@ -187,7 +148,7 @@ def engine_profiles(config: ModelConfig, parts: Sequence[Part]) -> dict[str, tup
 def cache_key(config: ModelConfig, kind: str, precision: str) -> CacheKey:
     """The key of the model's exported graphs (`onnx`) or built engine (`tensorrt`) on this
     machine."""
-    parts = family_parts(config)
+    parts = engine_class(config).parts_of(config)
     version, device = _EXPORTER, "any"
     shapes = "; ".join(f"{p.name}: {', '.join(t.name for t in p.inputs)}" for p in parts)
     if kind == "tensorrt":
@@ -221,38 +182,30 @@ def warm_up(engine: Engine, parts: frozenset[str] = PARTS) -> None:
     if "vision" in parts:
         frames = np.zeros((config.clip_frames, config.input_size, config.input_size, 3), np.uint8)
         tokens = engine.encode([Clip(frames, tuple(range(len(frames))))], [None])[0].tokens
-        has_words = not is_paper(config) or "query_tokenizer" in config.files
+        has_words = form_of(config) != "paper" or "query_tokenizer" in config.files
         if "embed" in engine.capabilities and has_words:
             engine.embed([tokens], config.default_query)
-    has_texts = not is_paper(config) or "text_tokenizer" in config.files
+    has_texts = form_of(config) != "paper" or "text_tokenizer" in config.files
     if "encode_text" in engine.capabilities and has_texts:
         engine.encode_text(["a warm-up"])
 
 
 def _needed_graphs(config: ModelConfig, wanted: frozenset[str]) -> list[Part]:
     names = wanted
-    if is_nano(config):
+    if form_of(config) == "nano":
         names = frozenset(graph for part in wanted for graph in GRAPHS[part])
-    return [part for part in family_parts(config) if part.name in names]
-
-
-def _engine(config: ModelConfig, runner: PartRunner, parts: frozenset[str]) -> Engine:
-    """The family's engine around a runner of its parts."""
-    if config.family == "dual_encoder":
-        return DualEncoderEngine(config, runner, parts)
-    return (NanoEngine if is_nano(config) else PaperEngine)(config, runner, parts)
+    return [part for part in engine_class(config).parts_of(config) if part.name in names]
 
 
 def _available(config: ModelConfig, request: Request, cache: EngineCache) -> Available:
     found, providers = installed_packages(), onnxruntime_providers()
-    if is_nano(config):
+    if form_of(config) == "nano":
         return _available_nano(config, request, cache, found, providers)
     cuda = has_gpu()
-    # The Perception Encoder is written out here, see `perception_encoder`.
-    own = config.architecture.get("model_type") == PERCEPTION_ENCODER
-    needs: tuple[str, ...] = ("torch",) if own else ("torch", "transformers")
     if config.family == "token_vlm":
-        return Available(found, cuda, engines=frozenset({"auto", "torch"}), torch_needs=needs)
+        own = ("torch", "transformers")
+        return Available(found, cuda, engines=frozenset({"auto", "torch"}), torch_needs=own)
+    needs = engine_class(config).torch_needs(config)
     onnx = cache.explain(cache_key(config, "onnx", request.precision or "fp32"))
     tensorrt = _tensorrt_obstacle(config, request, cache, cuda, found)
     engines = frozenset(ENGINE_NAMES)
@@ -308,7 +261,7 @@ def _runner(
         from vljepa_ros.engines.onnxruntime_runner import OnnxRuntimeRunner
 
         graphs = shipped_graphs(config, parts)
-        if is_nano(config):
+        if form_of(config) == "nano":
             threads = threads or min(NANO_THREADS, os.cpu_count() or 1)
         else:
             graphs = cache.find(cache_key(config, "onnx", choice.precision))
@@ -345,11 +298,11 @@ def _runner(
         torch.set_num_threads(threads)
     return TorchRunner(
         parts,
-        torch_modules(config, frozenset(part.name for part in parts)),
+        engine_class(config).torch_modules(config, frozenset(part.name for part in parts)),
         device=choice.device,
         precision=choice.precision,
         compiled=choice.engine == "torch-compiled",
         cuda_graphs=choice.engine == "torch-graphs",
-        autocast=is_nano(config),
+        autocast=form_of(config) == "nano",
         memory_limit=config.memory_limit,
     )

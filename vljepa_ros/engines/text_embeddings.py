@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -19,8 +19,13 @@ from safetensors.numpy import load_file
 from vljepa_ros.engines.part_runner import PartRunner
 from vljepa_ros.engines.protocol import EngineInfo, Generated
 from vljepa_ros.models.config import Calibration, ModelConfig, ModelError
+from vljepa_ros.models.parts import Part
 
 Key = TypeVar("Key", bound=Hashable)
+
+ShapeRanges = tuple[Mapping[str, tuple[int, int, int]], Mapping[str, tuple[int, int]]]
+"""Axis -> least, best and greatest size; part -> greatest batch for latency and for throughput, if
+it is not 1 and 8."""
 
 TEXT_CACHE_ENTRIES = 20_000
 """Embedded texts that are kept: 20 MB at 256 numbers each, and more than a vocabulary has."""
@@ -119,7 +124,33 @@ class KnownTexts:
 
 
 class EmbeddingEngine(ABC):
-    """What engines share whose clips and texts live in one space; see `Engine`."""
+    """What engines share whose clips and texts live in one space; see `Engine`.
+
+    Attributes:
+        overflows_in_fp16: Whether half precision gives NaN.
+    """
+
+    overflows_in_fp16 = False
+
+    @staticmethod
+    @abstractmethod
+    def parts_of(config: ModelConfig) -> tuple[Part, ...]:
+        """The graphs of a model."""
+
+    @staticmethod
+    @abstractmethod
+    def torch_modules(config: ModelConfig, parts: frozenset[str]) -> Mapping[str, Any]:
+        """The parts as torch modules in fp32; they take 8-bit frames."""
+
+    @staticmethod
+    @abstractmethod
+    def shape_ranges(config: ModelConfig) -> ShapeRanges:
+        """Shapes to build an engine for, the model's own clip length."""
+
+    @staticmethod
+    def torch_needs(config: ModelConfig) -> tuple[str, ...]:
+        """Packages without which the torch modules cannot be made."""
+        return ("torch", "transformers")
 
     def __init__(self, config: ModelConfig, runner: PartRunner, parts: frozenset[str]) -> None:
         """Use a runner that has what `parts` (of vision, predictor, text, decoder) need."""

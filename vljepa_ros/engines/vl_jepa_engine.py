@@ -1,9 +1,9 @@
-"""The engine protocol for VL-JEPA, on whatever runs its graphs: nano, and the paper's size."""
+"""The engine protocol for VL-JEPA, on whatever runs its graphs, and its nano form."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,17 +12,16 @@ from numpy.typing import NDArray
 
 from vljepa_ros.engines.greedy_decode import generate_greedily
 from vljepa_ros.engines.part_runner import Array, PartRunner
-from vljepa_ros.engines.protocol import Clip, EncodedClip, Generated, check_clips
-from vljepa_ros.engines.text_embeddings import EmbeddingEngine, KnownTexts, TextCache, unit_rows
+from vljepa_ros.engines.protocol import Clip, EncodedClip, Generated
+from vljepa_ros.engines.text_embeddings import EmbeddingEngine, KnownTexts, ShapeRanges, TextCache
 from vljepa_ros.models.config import ModelConfig, ModelError
+from vljepa_ros.models.parts import Part
 from vljepa_ros.models.tokenizer import pad_ids
+from vljepa_ros.models.vl_jepa.nano_config import MAX_WORDS, Architecture, nano_parts
 from vljepa_ros.models.vl_jepa.nano_text import MAX_TOKENS, DecoderWords, TextTokenizer
-from vljepa_ros.models.vl_jepa.paper_config import PaperSizes
-from vljepa_ros.models.vl_jepa.paper_text import PaperTokenizer, TokenTable
 
 _QUERY_CACHE_ENTRIES = 512
 _NANO_TEXT_BATCH = 64
-_PAPER_TEXT_BATCH = 32
 
 
 class VlJepaEngine(EmbeddingEngine):
@@ -55,7 +54,7 @@ class VlJepaEngine(EmbeddingEngine):
         # Every length of a question would be another graph; padding is masked.
         padded = self._runner.pad_length(hidden[None], self.longest_query)
         valid = self._runner.pad_length(np.ones((1, len(hidden))), self.longest_query)
-        for members in _by_length(tokens):
+        for members in by_length(tokens):
             stacked = self._runner.stack([tokens[index] for index in members])
             queries = np.repeat(padded, len(members), axis=0)
             result[members] = self._predict(
@@ -96,6 +95,35 @@ class NanoEngine(VlJepaEngine):
     """Nano: a stage for each frame, whose result is kept, and one for the clip; a Y-Decoder."""
 
     longest_query = MAX_TOKENS
+
+    @staticmethod
+    def parts_of(config: ModelConfig) -> tuple[Part, ...]:
+        """The seven graphs of the model folder."""
+        return nano_parts(Architecture.from_dict(config.architecture))
+
+    @staticmethod
+    def torch_modules(config: ModelConfig, parts: frozenset[str]) -> Mapping[str, Any]:
+        """All of them: they are small."""
+        from vljepa_ros.models.vl_jepa.nano_weights import load_modules
+
+        return load_modules(config)
+
+    @staticmethod
+    def shape_ranges(config: ModelConfig) -> ShapeRanges:
+        """A stream passes one new frame at a time."""
+        nano = Architecture.from_dict(config.architecture)
+        prefix = nano.y_decoder.prefix
+        ranges = {
+            "pieces": (1, 16, nano.text.positions),
+            "past": (prefix, prefix + 8, prefix + MAX_WORDS - 1),
+        }
+        texts = {"text_trunk": (1, 64), "text_head": (1, 64)}
+        return ranges, {**texts, "frame": (1, 8 * config.clip_frames)}
+
+    @staticmethod
+    def torch_needs(config: ModelConfig) -> tuple[str, ...]:
+        """No transformers."""
+        return ("torch",)
 
     def __init__(self, config: ModelConfig, runner: PartRunner, parts: frozenset[str]) -> None:
         """Use a runner that has the graphs of `parts`.
@@ -214,86 +242,7 @@ class NanoEngine(VlJepaEngine):
         return result
 
 
-class PaperEngine(VlJepaEngine):
-    """The paper's size: joint attention in space and time, so no `streaming`; no Y-Decoder of this
-    size is public, so `generate` gives the nearest text of the vocabulary."""
-
-    def __init__(
-        self,
-        config: ModelConfig,
-        runner: PartRunner,
-        parts: frozenset[str],
-        table: TokenTable | None = None,
-    ) -> None:
-        """Use a runner that has `parts` (of `vision`, `predictor`, `text`).
-
-        Args:
-            config: The model's configuration.
-            runner: Runs the parts.
-            parts: Those that were loaded.
-            table: The token table; None: the folder's.
-        """
-        super().__init__(config, runner, parts)
-        self._sizes = PaperSizes.of(config)
-        self.longest_query = self._sizes.query_length
-        self._table = table
-        if table is None and "predictor" in parts:
-            self._table = TokenTable.load(config.path("token_table"))
-        self._query_ids = PaperTokenizer(config, "query_tokenizer", self._sizes.query_length)
-        self._text_ids = PaperTokenizer(config, "text_tokenizer", self._sizes.text_length)
-
-    @property
-    def capabilities(self) -> frozenset[str]:
-        """What the loaded parts allow."""
-        found = super().capabilities
-        return found | {"generate"} if "encode_text" in found and self._vocabulary else found
-
-    def encode(self, clips: Sequence[Clip], states: Sequence[Any]) -> list[EncodedClip]:
-        """X-Encoder: clips of equal length in one batch. One image counts as a still clip."""
-        check_clips(self._config, clips, states)
-        found: dict[int, EncodedClip] = {}
-        for members in _by_length([clip.frames for clip in clips]):
-            batch = np.stack([self._whole(clips[index].frames) for index in members])
-            tokens: Any = self._runner.run("vision", {"frames": batch})["tokens"]
-            expected = self._sizes.tokens(len(clips[members[0]].frames))
-            if tokens.shape[1] != expected:
-                raise ModelError(f"X-Encoder gave {tokens.shape[1]} tokens, expected {expected}")
-            for index, row in zip(members, self._runner.split(tokens), strict=True):
-                found[index] = EncodedClip(row, None)
-        return [found[index] for index in range(len(clips))]
-
-    def _whole(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        # V-JEPA 2 drops frames that do not fill a tubelet; the newest one is the last to lose.
-        missing = -len(frames) % self._sizes.tubelet
-        if missing:
-            frames = np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)])
-        return frames
-
-    def _embed_queries(self, queries: list[str]) -> NDArray[np.float32]:
-        if self._table is None:
-            raise ModelError(f"model '{self._config.name}' was loaded without its part 'predictor'")
-        # Padding is masked in the paper, so none is needed.
-        return self._table.rows(np.asarray(self._query_ids.ids(queries[0]), np.int64))[None]
-
-    def _predict(self, tokens: Array, query: Any, valid: Any) -> Any:
-        inputs = {"tokens": tokens, "query": query, "query_mask": valid.astype(np.int64)}
-        return unit_rows(self._runner.run("predictor", inputs)["vector"])
-
-    def _encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
-        if "text" not in self._parts:
-            raise ModelError(f"model '{self._config.name}' was loaded without its part 'text'")
-        found = []
-        for start in range(0, len(texts), _PAPER_TEXT_BATCH):
-            ids, mask = (
-                self._runner.pad_length(array, self._sizes.text_length)
-                for array in self._text_ids.padded(texts[start : start + _PAPER_TEXT_BATCH])
-            )
-            inputs = {"input_ids": ids, "attention_mask": mask}
-            found.append(unit_rows(self._runner.run("text", inputs)["vector"]))
-        return np.concatenate(found)
-
-
-def _by_length(rows: Sequence[NDArray[Any]]) -> list[list[int]]:
+def by_length(rows: Sequence[NDArray[Any]]) -> list[list[int]]:
     """Indices of arrays of equal length together."""
     groups: dict[int, list[int]] = {}
     for index, row in enumerate(rows):

@@ -197,3 +197,10 @@ def from_dict(kind: type[_T], raw: object, where: str) -> _T:
             raise ModelError(f"{path} is {value!r}, allowed: {', '.join(get_args(hint))}")
         values[name] = tuple(value) if isinstance(value, list) else value
     return kind(**values)
+
+
+def form_of(config: ModelConfig) -> str:
+    """`nano` or `paper` for the two forms of a VL-JEPA, else the family."""
+    if config.family != "vl_jepa":
+        return config.family
+    return "paper" if config.architecture.get("form") == "full" else "nano"

@@ -72,8 +72,8 @@ def _random(config: ModelConfig, engine: str, threads: int) -> Engine:
 
     from vljepa_lab.convert.full_random import random_table
     from vljepa_ros.engines.load import check_precision, warm_up
+    from vljepa_ros.engines.paper_engine import PaperEngine
     from vljepa_ros.engines.torch_runner import TorchRunner
-    from vljepa_ros.engines.vl_jepa_engine import PaperEngine
     from vljepa_ros.models.vl_jepa.paper_model import build_modules, with_pixel_input
 
     request = parse_request(engine)

@@ -118,11 +118,6 @@ class PaperSizes:
         return -(-frames // self.tubelet) * (self.crop // self.patch) ** 2
 
 
-def is_paper(config: ModelConfig) -> bool:
-    """Whether a VL-JEPA is of the paper's form (the other one is the nano's)."""
-    return config.family == "vl_jepa" and config.architecture.get("form") == "full"
-
-
 def paper_parts(config: ModelConfig) -> tuple[Part, ...]:
     """The parts `vision`, `predictor` and `text`; embeddings are not normalised yet."""
     sizes = PaperSizes.of(config)

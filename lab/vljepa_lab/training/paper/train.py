@@ -27,9 +27,8 @@ from torch.nn.parallel import DistributedDataParallel
 from vljepa_lab.training.paper.samples import DataOrder, Sample, read_samples
 from vljepa_lab.training.paper.trainee import BatchMaker, PaperTrainee, gathered_loss
 from vljepa_ros.files import atomic_write
-from vljepa_ros.models.config import ModelConfig, ModelError
+from vljepa_ros.models.config import ModelConfig, ModelError, form_of
 from vljepa_ros.models.folder import load_config
-from vljepa_ros.models.vl_jepa.paper_config import is_paper
 from vljepa_ros.models.vl_jepa.paper_folder import finish_folder, write_tensors
 from vljepa_ros.models.vl_jepa.paper_model import load_modules
 
@@ -88,7 +87,7 @@ def train(settings: Settings) -> Path:
         ValueError: Data or model that cannot be used.
     """
     config = load_config(settings.model)
-    if not is_paper(config):
+    if form_of(config) != "paper":
         raise ValueError(f"'{settings.model}' is no full-sized VL-JEPA: convert one first")
     rank, ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     device = torch.device("cuda", rank % torch.cuda.device_count()) if _gpu() else _CPU
