@@ -112,10 +112,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _evaluate(args: argparse.Namespace, folder: Path, tasks: frozenset[str]) -> int:
-    from vljepa_lab.evaluation.quality.compare_models import compare
+    from vljepa_lab.evaluation.quality.compare_models import LEAST_CLIPS, compare, read_clips
     from vljepa_lab.evaluation.quality.evaluate import BLIND_SPLIT, evaluate
-    from vljepa_lab.evaluation.quality.plots import write_plots
-    from vljepa_lab.evaluation.quality.report import print_table
+    from vljepa_lab.evaluation.quality.report import print_table, write_plots
     from vljepa_lab.evaluation.quality.scenes import cached_data
     from vljepa_lab.evaluation.quality.tasks import splits_of
     from vljepa_ros.engines.load import load_engine
@@ -135,10 +134,10 @@ def _evaluate(args: argparse.Namespace, folder: Path, tasks: frozenset[str]) -> 
                 other = load_engine(
                     model_dir(args.beside), args.beside_engine, threads=args.threads
                 )
-                what = f"{args.beside_engine}, {other.info.precision}"
-                result["beside"] = compare(
-                    engine, other, data, args.scenes, tasks, args.seed, show, what
-                )
+                figures, _ = evaluate(other, data, args.scenes, tasks, args.seed, show)
+                clips = read_clips(data / "test_a", engine.config, LEAST_CLIPS)
+                result["beside"] = compare(engine, other, figures, clips)
+                result["beside"]["what"] = f"{args.beside_engine}, {other.info.precision}"
     except (ModelError, FileNotFoundError, ValueError) as error:
         raise CliError(str(error)) from error
     result["seconds"] = round(time.monotonic() - start, 1)

@@ -61,10 +61,9 @@ def run(args: argparse.Namespace) -> int:
             "streams of the world need mujoco, which is not installed: "
             "pip install 'vljepa_lab[world]', or take --synthetic-only"
         )
-    from vljepa_lab.evaluation.change.plots import write_plots
+    from vljepa_lab.evaluation.change.report import print_table, write_plots
     from vljepa_lab.evaluation.change.run import EventsConfig
     from vljepa_lab.evaluation.change.run import run as judge
-    from vljepa_lab.evaluation.change.table import print_table
     from vljepa_lab.world.renderer import WorldError
     from vljepa_ros.models.config import ModelError
     from vljepa_ros.resources import model_dir

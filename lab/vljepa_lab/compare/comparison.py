@@ -89,8 +89,8 @@ def questions_of(
 ) -> Iterator[SceneQuestion]:
     """What `vljepa eval` asks; `Question.task` is the name in the report."""
     for number, (record, scene) in enumerate(records_of(data, split, scenes)):
-        for t, sample in draw(record, scene, seed, tasks):
-            yield number, scene, t, sample.as_question()
+        for t, question in draw(record, scene, seed, tasks):
+            yield number, scene, t, question
 
 
 def _evaluate(

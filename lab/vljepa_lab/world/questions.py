@@ -77,6 +77,10 @@ class Question:
     candidates: tuple[str, ...]
     keys: tuple[str, ...]
 
+    def right(self, index: int) -> bool:
+        """Whether the candidate with this index is a right answer."""
+        return self.keys[index] == self.key
+
 
 _Options = tuple[tuple[str, ...], tuple[str, ...]]
 """Candidates: texts and their keys."""

@@ -19,8 +19,8 @@ from vljepa_lab.evaluation.change.measures import (
     pool,
     score,
 )
-from vljepa_lab.evaluation.change.plots import write_plots
 from vljepa_lab.evaluation.change.replay import constant, uniform
+from vljepa_lab.evaluation.change.report import print_table, write_plots
 from vljepa_lab.evaluation.change.run import merge
 from vljepa_lab.evaluation.change.streams import (
     ChangeStream,
@@ -29,7 +29,6 @@ from vljepa_lab.evaluation.change.streams import (
     StreamConfig,
     synthetic_stream,
 )
-from vljepa_lab.evaluation.change.table import print_table
 
 
 def small_stream() -> ChangeStream:
@@ -86,7 +85,7 @@ def test_boundaries_match_one_to_one() -> None:
     assert boundary_counts(truth, found, 1.0) == 2
     assert boundary_counts(truth, np.array([]), 1.0) == 0
     told = pool([score(small_stream(), trace((0.0, 0), (10.5, 1), (11.5, 2)))])
-    assert told.boundary_f1_1s == 1.0
+    assert told["boundary_f1_1s"] == 1.0
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,7 @@ import io
 
 import pytest
 
-from vljepa_lab.evaluation.quality.figures import macro, task_figures
-from vljepa_lab.evaluation.quality.judgement import TaskAnswers
+from vljepa_lab.evaluation.quality.figures import TaskAnswers, macro, task_figures
 from vljepa_lab.evaluation.quality.report import CARD_BEGIN, card_section, fill_card, print_table
 
 RESULT = {

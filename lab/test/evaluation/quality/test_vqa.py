@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from vljepa_lab.evaluation.quality.tasks import Sample
 from vljepa_lab.evaluation.quality.vqa import Answerer, QuestionMajority, VqaQuery
+from vljepa_lab.world.questions import Question
 from vljepa_ros.engines.protocol import Clip, EncodedClip, Generated
 from vljepa_ros.models.config import Calibration, ModelConfig
 
@@ -62,23 +62,23 @@ class DirectionEngine:
         return [Generated(words[int(e.argmax())], 0.9, True) for e in embeddings]
 
 
-def sample(question: str = "what?", truth: str = "k:red") -> Sample:
+def question(text: str = "what?", answer: str = "red") -> Question:
     texts = ("red", "blue", "green")
-    return Sample("colour", question, texts, tuple(f"k:{t}" for t in texts), frozenset({truth}))
+    return Question("colour", text, answer, f"k:{answer}", texts, tuple(f"k:{t}" for t in texts))
 
 
 def test_answers_scores_and_answers_that_do_not_look():
     engine = DirectionEngine(["red", "blue", "green"], blind="green")
     tokens = [engine.token("red"), engine.token("blue"), engine.token("red")]
-    samples = [sample(), sample(), sample("which?", "k:green")]
-    asked = [VqaQuery(t, s) for t, s in zip(tokens, samples, strict=True)]
-    asked[1] = VqaQuery(tokens[1], samples[1], other=engine.token("red"))
+    questions = [question(), question(), question("which?", "green")]
+    asked = [VqaQuery(t, s) for t, s in zip(tokens, questions, strict=True)]
+    asked[1] = VqaQuery(tokens[1], questions[1], other=engine.token("red"))
     answered = Answerer(engine).answer(asked)
     assert [a.index for a in answered] == [0, 1, 0]
     assert [a.blind_index for a in answered] == [2, 2, 2]
     assert [a.other_index for a in answered] == [-1, 0, -1]  # what the other clip shows
     assert [a.rank for a in answered] == [1, 2, 2]
-    assert [s.right(a.index) for s, a in zip(samples, answered, strict=True)] == [
+    assert [s.right(a.index) for s, a in zip(questions, answered, strict=True)] == [
         True,
         False,
         False,
@@ -91,18 +91,11 @@ def test_one_pass_for_each_question_and_texts_are_embedded_once():
     engine = DirectionEngine(["red", "blue", "green"], blind="green")
     answerer = Answerer(engine)
     for _ in range(2):
-        asked = [VqaQuery(engine.token("red"), s) for s in [sample()] * 4 + [sample("which?")]]
+        asked = [VqaQuery(engine.token("red"), s) for s in [question()] * 4 + [question("which?")]]
         answerer.answer(asked)
     assert sorted(engine.encoded) == ["blue", "green", "red"]
     assert engine.passes.count(("what?", 4)) == 2
     assert engine.passes.count(("what?", 1)) == 1  # the blind one
-
-
-def test_a_sample_that_cannot_be_answered_is_refused():
-    with pytest.raises(ValueError, match="none of the candidates"):
-        sample(truth="k:pink")
-    with pytest.raises(ValueError, match="0 candidates"):
-        Sample("colour", "what?", (), (), frozenset({"k"}))
 
 
 def test_prefers_the_questions_own_majority_then_the_tasks():

@@ -192,10 +192,6 @@ class DetectorKind:
     default: float
     sweep: tuple[float, ...]
 
-    def maker(self, value: float) -> Callable[[TurnGuard | None], ChangeDetector]:
-        """What builds fresh detectors with this value of the knob."""
-        return lambda guard: self.make(value, guard)
-
 
 def _scaled(threshold: float) -> AnchorDriftConfig:
     """Settings with this threshold and, up or down with it, the strictness towards noise."""

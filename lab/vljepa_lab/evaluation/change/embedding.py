@@ -1,12 +1,16 @@
-"""Rendered scenes through a model, as `perception_node` does it: an embedding for each clip.
+"""Long scenes of the simulated world, rendered once, and embedded as `perception_node` does it.
 
-Embeddings are kept beside the frames, by model, so that another checkpoint costs the model's time
-alone and an interrupted run goes on where it was.
+A scene is one room watched at nano's frame rate. The frames are wider than the model's input, so
+that a turn of the camera can be cut from them. Each scene is a file of its own, written at its end,
+with an embedding for each clip beside it, by model: another checkpoint costs the model's time
+alone, and an interrupted run goes on where it was.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,17 +19,125 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_lab.evaluation.change.disturbances import draw_disturbances, undisturbed
-from vljepa_lab.evaluation.change.rendering import ScenePlan, load_scene, render_scene
-from vljepa_lab.world.records import INTERVAL
+from vljepa_lab.evaluation.change.streams import draw_disturbances, undisturbed
+from vljepa_lab.world.captions import state_keys
+from vljepa_lab.world.records import INTERVAL, SPLITS, Event
+from vljepa_lab.world.renderer import Renderer
+from vljepa_lab.world.scene import Scene
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.files import atomic_write
 from vljepa_ros.perception.ring import ClipRing
 
+HEIGHT_PX, MARGIN_PX = 128, 32  # the margin lies on either side
+_SPLIT = "test_a"
+_KINDS = ("gap3", "gap12", "gap60", "still")
+_FIRST_SEED = 500_000  # far from the scenes that `vljepa eval` asks about
+_FIRST_TEXTURES = SPLITS.index(_SPLIT) * 1_000_000 + 500_000
+_NEVER_S = 1e15  # first event of a scene in which nothing happens
 SCENES_PER_BATCH = 6  # whose clips go through the model together
 
 Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class ScenePlan:
+    """Which scene, for how long.
+
+    kind: gap3, gap12, gap60, or still, where nothing happens. number: of the scene, from 0. gap:
+    mean seconds from the end of an event to the next one.
+    """
+
+    kind: str
+    number: int
+    gap: float
+    seconds: float
+
+    @property
+    def name(self) -> str:
+        """Stem of the files."""
+        return f"{self.kind}-{self.seconds:g}s-{self.number:04d}"
+
+    @property
+    def seed(self) -> int:
+        """Seed of the room and of all that happens; no two kinds share one."""
+        return _FIRST_SEED + 10_000 * _KINDS.index(self.kind) + self.number
+
+    def frames_file(self, folder: Path) -> Path:
+        """Where the frames are kept; written last: once it is there, the scene is finished."""
+        return folder / f"{self.name}.npy"
+
+    def record_file(self, folder: Path) -> Path:
+        """Where stamps, events and states are kept."""
+        return folder / f"{self.name}.json"
+
+
+@dataclass(frozen=True)
+class RenderedScene:
+    """A scene that was rendered.
+
+    frames: [T, HEIGHT_PX, HEIGHT_PX + 2 MARGIN_PX, 3] uint8 RGB, memory-mapped. stamps: [T]
+    seconds. events: in order. states: (seconds, keys of what can be seen), from then on.
+    """
+
+    frames: NDArray[np.uint8]
+    stamps: NDArray[np.float64]
+    events: tuple[Event, ...]
+    states: tuple[tuple[float, tuple[str, ...]], ...]
+
+
+def render_scene(plan: ScenePlan, folder: Path) -> None:
+    """Render a scene into `folder`.
+
+    Raises:
+        WorldError: mujoco is missing or cannot render.
+    """
+    textures = _FIRST_TEXTURES + plan.seed - _FIRST_SEED
+    size = HEIGHT_PX + 2 * MARGIN_PX, HEIGHT_PX
+    with closing(Renderer(*size, textures=textures)) as renderer:
+        frames, record = _render_frames(plan, renderer)
+    with atomic_write(plan.record_file(folder), "w") as file:
+        json.dump(record, file)
+    with atomic_write(plan.frames_file(folder)) as file:
+        np.save(file, frames)
+
+
+def _render_frames(
+    plan: ScenePlan, renderer: Renderer
+) -> tuple[NDArray[np.uint8], dict[str, object]]:
+    first = plan.gap if plan.kind != "still" else _NEVER_S
+    scene = Scene(renderer, plan.seed, _SPLIT, gap=plan.gap, first=first)
+    count = int(plan.seconds / INTERVAL)
+    phase = float(np.random.default_rng([plan.seed, 2]).uniform(0, INTERVAL))
+    frames = np.empty((count, HEIGHT_PX, HEIGHT_PX + 2 * MARGIN_PX, 3), np.uint8)
+    stamps, states, known = [], [], -1
+    for index in range(count):
+        stamp = phase + index * INTERVAL
+        scene.advance(stamp)
+        frames[index] = scene.render()
+        stamps.append(round(stamp, 4))
+        ended = len(scene.events)
+        if ended > known and scene.present is None:
+            since = scene.events[-1].end if ended else 0.0
+            states.append((since, state_keys(scene.state())))
+            known = ended
+    events = [vars(event) for event in scene.all_events()]
+    return frames, {"stamps": stamps, "events": events, "states": states}
+
+
+def load_scene(plan: ScenePlan, folder: Path) -> RenderedScene:
+    """A scene that `render_scene` has written.
+
+    Raises:
+        FileNotFoundError: it has not been rendered.
+    """
+    raw = json.loads(plan.record_file(folder).read_text(encoding="utf-8"))
+    return RenderedScene(
+        np.load(plan.frames_file(folder), mmap_mode="r"),
+        np.array(raw["stamps"]),
+        tuple(Event(**event) for event in raw["events"]),
+        tuple((float(since), tuple(keys)) for since, keys in raw["states"]),
+    )
 
 
 @dataclass(frozen=True)
@@ -44,15 +156,6 @@ class StreamSpec:
         """Where its embeddings are kept."""
         rest = f"{self.seconds:g}s{'-perturbed' if self.perturbed else ''}"
         return folder / model_id / f"{self.plan.name}-{rest}.npz"
-
-
-@dataclass(frozen=True)
-class EmbeddedScene:
-    """stamps: [T] seconds. embeddings: [T, D] float32. turn_rates: [T] rad/s of looking aside."""
-
-    stamps: NDArray[np.float64]
-    embeddings: NDArray[np.float32]
-    turn_rates: NDArray[np.float64]
 
 
 def run_jobs(
@@ -81,14 +184,17 @@ def run_jobs(
     return results
 
 
-def load_embedded(spec: StreamSpec, folder: Path, model_id: str) -> EmbeddedScene:
+def load_embedded(spec: StreamSpec, folder: Path, model_id: str) -> dict[str, NDArray[Any]]:
     """Embeddings that `embed_all` has written.
+
+    Returns:
+        stamps: [T] seconds. embeddings: [T, D] float32. turn_rates: [T] rad/s of looking aside.
 
     Raises:
         FileNotFoundError: they are not there.
     """
     with np.load(spec.file(folder, model_id)) as data:
-        return EmbeddedScene(data["stamps"], data["embeddings"], data["turn_rates"])
+        return dict(data)
 
 
 def embed_all(
@@ -127,10 +233,8 @@ def embed_all(
 def replay_order(count: int, frames: int, seed: int) -> NDArray[np.intp]:
     """[count] which frame is shown when: in order, then laps in random order."""
     rng = np.random.default_rng([seed, 12])
-    laps = [np.arange(frames)]
-    while sum(lap.size for lap in laps) < count:
-        laps.append(rng.permutation(frames))
-    return np.concatenate(laps)[:count]
+    laps = [rng.permutation(frames) for _ in range(count // frames)]
+    return np.concatenate([np.arange(frames), *laps])[:count]
 
 
 class _Camera:
@@ -143,18 +247,13 @@ class _Camera:
         self._stamps = scene.stamps[0] + INTERVAL * np.arange(self.length)
         self._order = replay_order(self.length, len(scene.frames), spec.plan.seed)
         self._frames = scene.frames
-        self._disturbances = (
-            draw_disturbances(self._stamps, spec.plan.seed)
-            if spec.perturbed
-            else undisturbed(self.length)
-        )
-        config = engine.config
-        self._ring: ClipRing[NDArray[np.uint8]] = ClipRing(
-            config.clip_frames, config.frame_interval, lambda frame: frame
-        )
+        self._disturbances = undisturbed(self.length)
+        if spec.perturbed:
+            self._disturbances = draw_disturbances(self._stamps, spec.plan.seed)
+        frames, interval = engine.config.clip_frames, engine.config.frame_interval
+        self._ring = ClipRing[NDArray[np.uint8]](frames, interval, lambda frame: frame)
         self.state: Any = None
-        self._embedded: list[int] = []
-        self._vectors: list[NDArray[np.float32]] = []
+        self._vectors: dict[int, NDArray[np.float32]] = {}  # of the clips that end at these frames
 
     def clip(self, index: int) -> Any:
         """The clip that ends at frame `index`; None where the frame is lost or the stream young."""
@@ -168,18 +267,18 @@ class _Camera:
 
     def add(self, index: int, embedding: NDArray[np.float32]) -> None:
         """Keep the embedding of the clip that ends at frame `index`."""
-        self._embedded.append(index)
-        self._vectors.append(embedding)
+        self._vectors[index] = embedding
 
     def save(self) -> None:
         """Write what `load_embedded` reads."""
+        at = list(self._vectors)
+        columns = {
+            "stamps": self._stamps[at],
+            "embeddings": np.stack(list(self._vectors.values())),
+            "turn_rates": self._disturbances.turn_rates[at],
+        }
         with atomic_write(self.file) as out:
-            np.savez(
-                out,
-                stamps=self._stamps[self._embedded],
-                embeddings=np.stack(self._vectors),
-                turn_rates=self._disturbances.turn_rates[self._embedded],
-            )
+            np.savez(out, **columns)
 
 
 def _embed_group(specs: Sequence[StreamSpec], folder: Path, model: tuple[Path, str, str]) -> None:

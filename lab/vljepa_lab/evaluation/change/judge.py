@@ -7,7 +7,8 @@ code. The definitions are in `measures.py`, the whole of `vljepa eval events` in
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,6 @@ from vljepa_lab.evaluation.change import replay
 from vljepa_lab.evaluation.change.detectors import DEFAULT, DETECTORS
 from vljepa_lab.evaluation.change.measures import StreamScore, add_scores, pool, score
 from vljepa_lab.evaluation.change.streams import ChangeStream
-from vljepa_lab.evaluation.change.ward_offline import ward_tree
 
 PERTURBED = "perturbed"
 STRIDES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 20, 24, 32, 48, 72, 120, 180, 240, 360)
@@ -37,14 +37,11 @@ class Curve:
     @staticmethod
     def of(settings: Sequence[Sequence[StreamScore]]) -> Curve:
         """From the scores of all streams at each setting."""
-        return Curve(
-            np.array(
-                [
-                    [(s.event_share, s.events, s.decodes, s.seconds / 60.0) for s in scores]
-                    for scores in settings
-                ]
-            )
-        )
+        sums = [
+            [(s.event_share, s.events, s.decodes, s.seconds / 60.0) for s in scores]
+            for scores in settings
+        ]
+        return Curve(np.array(sums))
 
     def points(self, weights: Floats | None = None) -> tuple[Floats, Floats]:
         """Decodes per minute [K] and event_right_share [K], streams counted `weights` [S] times."""
@@ -85,7 +82,8 @@ def judge_alarms(streams: Sequence[ChangeStream], guarded: bool = True) -> dict[
         streams: in which nothing happens.
         guarded: whether the detector gets the turn rates of the robot.
     """
-    figures = _figures([score(one, replay.detected(one, _default(), guarded)) for one in streams])
+    make = partial(DETECTORS[DEFAULT].make, DETECTORS[DEFAULT].default)
+    figures = pool([score(one, replay.detected(one, make, guarded)) for one in streams])
     return {
         "per_h": figures["false_alarms_per_h"],
         "ci": figures["false_alarms_interval"],
@@ -108,7 +106,7 @@ def judge_set(name: str, streams: Sequence[ChangeStream], draws: int) -> dict[st
     """
     sweeps = {
         kind: [
-            [score(one, replay.detected(one, detector.maker(value))) for one in streams]
+            [score(one, replay.detected(one, partial(detector.make, value))) for one in streams]
             for value in detector.sweep
         ]
         for kind, detector in DETECTORS.items()
@@ -119,7 +117,7 @@ def judge_set(name: str, streams: Sequence[ChangeStream], draws: int) -> dict[st
         [_uniform_mean(s, t, stride) for s, t in zip(streams, texts, strict=True)]
         for stride in STRIDES
     ]
-    trees = [ward_tree(stream.embeddings) for stream in streams]
+    trees = [replay.ward_tree(stream.embeddings) for stream in streams]
     chosen = defaults[DEFAULT]
     middle, bound = (
         [
@@ -129,20 +127,15 @@ def judge_set(name: str, streams: Sequence[ChangeStream], draws: int) -> dict[st
         for from_start in (False, True)
     )
     constant = [score(stream, replay.constant(stream)) for stream in streams]
-    ways = {
-        **defaults,
-        "ward_midpoint": middle,
-        "ward_bound": bound,
-        "constant_text": constant,
-    }
-    ceiling = pool(sweeps["uniform"][0]).event_right_share
+    ways = {"ward_midpoint": middle, "ward_bound": bound, "constant_text": constant}
+    ceiling = pool(sweeps["uniform"][0])["event_right_share"]
     curves = {kind: Curve.of(sweep) for kind, sweep in sweeps.items()}
     own = Curve.of([chosen])
     saved = _saved(curves, own, ceiling, draws)
     own_share, bound_share = own.points()[1][0], Curve.of([bound]).points()[1][0]
     rivals = {kind: curve for kind, curve in curves.items() if kind != DEFAULT}
     result = {
-        "streams": {kind: _figures(scores) for kind, scores in ways.items()},
+        "streams": {kind: pool(scores) for kind, scores in (defaults | ways).items()},
         "ceiling": ceiling,
         "saved_vs_uniform": saved.pop("factor"),
         "saved": saved,
@@ -150,8 +143,7 @@ def judge_set(name: str, streams: Sequence[ChangeStream], draws: int) -> dict[st
         "vs": {kind: _ahead(own, curve, draws) for kind, curve in rivals.items()},
         "of_ward_bound": float(own_share / bound_share),
         "curves": {
-            kind: [[float(v) for v in points] for points in curve.points()]
-            for kind, curve in curves.items()
+            kind: [values.tolist() for values in curve.points()] for kind, curve in curves.items()
         },
     }
     return {"default": DEFAULT} | {key: {name: value} for key, value in result.items()}
@@ -174,18 +166,6 @@ def sets_of(result: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         if PERTURBED in figures:
             sets[f"{gap}.{PERTURBED}"] = figures[PERTURBED]
     return sets
-
-
-def _default() -> replay.Maker:
-    return DETECTORS[DEFAULT].maker(DETECTORS[DEFAULT].default)
-
-
-def _figures(scores: Sequence[StreamScore]) -> dict[str, Any]:
-    """The pooled figures; a delay without end (most events missed) is None, which JSON can hold."""
-    figures = asdict(pool(scores))
-    if not np.isfinite(figures["delay_s"]):
-        figures["delay_s"] = None
-    return figures
 
 
 def _uniform_mean(stream: ChangeStream, texts: replay.Indices, stride: int) -> StreamScore:
@@ -212,7 +192,6 @@ def _saved(curves: Mapping[str, Curve], own: Curve, ceiling: float, draws: int) 
         "factor": saved,
         "at_least": at_least,
         "ci": percentile_interval(lambda w: factor(own, w)[0], own.sums.shape[1], draws),
-        "of_ceiling": float(own.points()[1][0]) / ceiling,
         "of_best_threshold": saved / max([*good, saved]),
         "at_rate_of_95_percent": rate_near_ceiling("uniform") / rate_near_ceiling(DEFAULT),
     }

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vljepa_lab.evaluation.change.detectors import DEFAULT, DETECTORS
 from vljepa_lab.evaluation.change.embedding import Progress, StreamSpec, embed_all, run_jobs
@@ -88,7 +86,7 @@ def run(config: EventsConfig, progress: Progress) -> dict[str, Any]:
         ImportError: scikit-learn (extra `eval`) is missing.
     """
     result: dict[str, Any] = {"config": {**asdict(config), "model": config.model.name}}
-    cost = observe_cost(progress)
+    cost = observe_cost()
     world = _world_jobs(config, progress) if config.world else []
     synthetic = synthetic_jobs(config) if config.synthetic else []
     # the longest come last and are begun first, so that no process is left alone with one of them
@@ -103,26 +101,24 @@ def run(config: EventsConfig, progress: Progress) -> dict[str, Any]:
     return result | {"cost": cost}
 
 
-def observe_cost(progress: Progress) -> dict[str, Any]:
-    """Microseconds for each `observe` at 1536-d.
+def observe_cost() -> dict[str, Any]:
+    """Microseconds for each `observe` of the default at 1536-d, changes included.
 
-    observe_us: median, observe_us_p99: of pieces of 200 samples, changes included, in the time of
-    this process. control_us: one dot product and one scaling of such a vector, in the same run.
-    others_us: medians of the other detectors.
+    observe_us: median, observe_us_p99: of pieces of 200 samples, in the time of this process.
     """
-    stream = _noisy_stream()
-    times = {}
-    for number, (name, kind) in enumerate(DETECTORS.items()):
-        progress("detectors timed", number, len(DETECTORS))
-        times[name] = _times(kind.make(kind.default, None), stream)
-    own = times.pop(DEFAULT)
-    return {
-        "dim": COST_DIM,
-        "observe_us": statistics.median(own),
-        "observe_us_p99": float(np.quantile(own, 0.99)),
-        "control_us": _control(stream),
-        "others_us": {name: statistics.median(each) for name, each in times.items()},
-    }
+    rng = np.random.default_rng(0)
+    states = rng.normal(size=(COST_SAMPLES // COST_CHANGE_EVERY, COST_DIM)) / COST_DIM**0.5
+    noise = 0.5 * rng.normal(size=(COST_SAMPLES, COST_DIM)) / COST_DIM**0.5
+    stream = (np.repeat(states, COST_CHANGE_EVERY, axis=0) + noise).astype(np.float32)
+    detector = DETECTORS[DEFAULT].make(DETECTORS[DEFAULT].default, None)
+    times = []
+    for start in range(0, COST_SAMPLES, COST_PIECE):
+        begun = time.process_time()
+        for index in range(start, start + COST_PIECE):
+            detector.observe(index / COST_RATE_HZ, stream[index])
+        times.append((time.process_time() - begun) / COST_PIECE * 1e6)
+    median, late = np.quantile(times[2:], (0.5, 0.99)).tolist()
+    return {"dim": COST_DIM, "observe_us": median, "observe_us_p99": late}
 
 
 def merge(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -130,30 +126,32 @@ def merge(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     result: dict[str, Any] = {"false_alarms": {}, "streams": {}}
     for part in parts:
         for name, value in part.items():
-            if isinstance(value, Mapping):
-                result.setdefault(name, {}).update(value)
-            else:
-                result[name] = value
+            result[name] = result.get(name, {}) | value if isinstance(value, Mapping) else value
     return result | {"streams": nest_by_gap(result["streams"])}
 
 
 def synthetic_jobs(config: EventsConfig) -> list[Job]:
     """Sets of synthetic streams, and hours of them in which nothing happens."""
-    jobs: list[Job] = []
+
+    def source(seed: int, count: int, settings: StreamConfig) -> Source:
+        return partial(_synthesize, settings, seed + config.seed, count)
+
     count = min(config.streams, SYNTHETIC_MAX_STREAMS)
-    for kind, (gap, minutes) in SYNTHETIC_MINUTES.items():
-        for perturbed in (False, True):
-            settings = StreamConfig(gap=gap, seconds=60.0 * minutes, perturbed=perturbed)
-            source = partial(_synthesize, settings, SYNTHETIC_SEED + config.seed, count)
-            jobs.append(partial(_judge_set, _name(kind, perturbed), source, config.draws))
-    if config.hours:
-        seconds = 3600.0 * max(config.hours, SYNTHETIC_MIN_HOURS) / STILL_SCENES
-        quiet = StreamConfig(gap=NO_EVENT_GAP_S, seconds=seconds)
-        shaken = replace(quiet, seconds=seconds / 4, perturbed=True)
-        for settings in (quiet, shaken):
-            source = partial(_synthesize, settings, STILL_SEED + config.seed, STILL_SCENES)
-            jobs.append(partial(_judge_alarms, settings.perturbed, source))
-    return jobs
+    sets = {
+        _name(kind, perturbed): source(
+            SYNTHETIC_SEED, count, StreamConfig(gap, 60.0 * minutes, perturbed=perturbed)
+        )
+        for kind, (gap, minutes) in SYNTHETIC_MINUTES.items()
+        for perturbed in (False, True)
+    }
+    hours = max(config.hours, SYNTHETIC_MIN_HOURS) if config.hours else 0.0
+    still = {
+        perturbed: source(
+            STILL_SEED, STILL_SCENES, StreamConfig(NO_EVENT_GAP_S, seconds, perturbed=perturbed)
+        )
+        for perturbed, seconds in _still_seconds(hours).items()
+    }
+    return _jobs(sets, still, config.draws)
 
 
 def _world_jobs(config: EventsConfig, progress: Progress) -> list[Job]:
@@ -163,11 +161,10 @@ def _world_jobs(config: EventsConfig, progress: Progress) -> list[Job]:
         for kind in SETS
         for perturbed in (False, True)
     }
-    still: dict[bool, list[StreamSpec]] = {}
-    if config.hours:
-        seconds = 3600.0 * config.hours / STILL_SCENES
-        still[False] = still_specs(STILL_SCENES, seconds, config.seed, False)
-        still[True] = still_specs(STILL_SCENES, seconds / 4, config.seed, True)
+    still = {
+        perturbed: still_specs(STILL_SCENES, seconds, config.seed, perturbed)
+        for perturbed, seconds in _still_seconds(config.hours).items()
+    }
     folder = cache_folder("streams")
     specs = [spec for group in (*sets.values(), *still.values()) for spec in group]
     model = (config.model, config.engine, load_config(config.model).model_id)
@@ -176,10 +173,22 @@ def _world_jobs(config: EventsConfig, progress: Progress) -> list[Job]:
     def source(group: list[StreamSpec]) -> Source:
         return partial(_read_embedded, group, folder, config.model, config.engine)
 
-    jobs: list[Job] = []
-    jobs += [partial(_judge_set, name, source(group), config.draws) for name, group in sets.items()]
-    jobs += [partial(_judge_alarms, shaken, source(group)) for shaken, group in still.items()]
-    return jobs
+    return _jobs(
+        {name: source(group) for name, group in sets.items()},
+        {perturbed: source(group) for perturbed, group in still.items()},
+        config.draws,
+    )
+
+
+def _still_seconds(hours: float) -> dict[bool, float]:
+    """Seconds of each scene in which nothing happens, quiet and perturbed ones."""
+    seconds = 3600.0 * hours / STILL_SCENES
+    return {False: seconds, True: seconds / 4} if hours else {}
+
+
+def _jobs(sets: Mapping[str, Source], still: Mapping[bool, Source], draws: int) -> list[Job]:
+    jobs = [partial(_judge_set, name, source, draws) for name, source in sets.items()]
+    return [*jobs, *(partial(_judge_alarms, shaken, source) for shaken, source in still.items())]
 
 
 def _name(kind: str, perturbed: bool) -> str:
@@ -208,29 +217,3 @@ def _judge_alarms(perturbed: bool, source: Source) -> dict[str, Any]:
         return {"false_alarms": {"quiet": judge_alarms(streams)}}
     unguarded = judge_alarms(streams, guarded=False)
     return {"false_alarms": {PERTURBED: judge_alarms(streams), "perturbed_no_guard": unguarded}}
-
-
-def _noisy_stream() -> NDArray[np.float32]:
-    """[COST_SAMPLES, COST_DIM]: another direction every 20 s, with noise of half its norm."""
-    rng = np.random.default_rng(0)
-    states = rng.normal(size=(COST_SAMPLES // COST_CHANGE_EVERY, COST_DIM)) / COST_DIM**0.5
-    noise = 0.5 * rng.normal(size=(COST_SAMPLES, COST_DIM)) / COST_DIM**0.5
-    return (np.repeat(states, COST_CHANGE_EVERY, axis=0) + noise).astype(np.float32)
-
-
-def _times(detector: Any, stream: NDArray[np.float32]) -> list[float]:
-    """Microseconds for each sample, of each piece but the first ones."""
-    times = []
-    for start in range(0, COST_SAMPLES, COST_PIECE):
-        begun = time.process_time()
-        for index in range(start, start + COST_PIECE):
-            detector.observe(index / COST_RATE_HZ, stream[index])
-        times.append((time.process_time() - begun) / COST_PIECE * 1e6)
-    return times[2:]
-
-
-def _control(stream: NDArray[np.float32]) -> float:
-    begun = time.process_time()
-    for vector in stream:
-        vector * np.float32(1.0 / float(vector @ vector) ** 0.5)
-    return (time.process_time() - begun) / COST_SAMPLES * 1e6

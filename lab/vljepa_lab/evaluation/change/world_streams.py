@@ -8,9 +8,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_lab.evaluation.change.embedding import StreamSpec, load_embedded
+from vljepa_lab.evaluation.change.embedding import (
+    ScenePlan,
+    StreamSpec,
+    load_embedded,
+    load_scene,
+)
 from vljepa_lab.evaluation.change.measures import GRACE_S
-from vljepa_lab.evaluation.change.rendering import RenderedScene, ScenePlan, load_scene
 from vljepa_lab.evaluation.change.streams import ChangeStream, Event
 from vljepa_lab.world.captions import event_key, key_of
 from vljepa_ros.engines.protocol import Engine
@@ -73,34 +77,27 @@ def stream_of(spec: StreamSpec, folder: Path, engine: Engine, read: WrittenText)
     seen = load_embedded(spec, folder, engine.config.model_id)
     config = engine.config
     # begins and ends where no event is, so that each event is there from its onset on
-    first, last = float(seen.stamps[0]), float(seen.stamps[-1])
+    stamps = seen["stamps"]
+    first, last = float(stamps[0]), float(stamps[-1])
     for one in scene.events:
         if one.start <= first:
             first = max(first, one.end + GRACE_S)
     last = min([last, *(one.start for one in scene.events if one.end + GRACE_S > last)])
-    kept = (seen.stamps >= first) & (seen.stamps < last)
-    first = float(seen.stamps[kept][0])
+    kept = (stamps >= first) & (stamps < last)
+    first = float(stamps[kept][0])
     events = tuple(
         Event(one.start, one.end, read.index(event_key(one.kind, one.object)))
         for one in scene.events
         if first <= one.start < last
     )
     return ChangeStream(
-        stamps=seen.stamps[kept],
-        embeddings=seen.embeddings[kept],
+        **{name: column[kept] for name, column in seen.items()},
         clip=config.frame_interval * (config.clip_frames - 1),
         read=read,
         events=events,
-        states=_states(scene, read),
-        turn_rates=seen.turn_rates[kept],
+        states=tuple(
+            (since, frozenset(read.index(key) for key in (event_key("nothing"), *keys)))
+            for since, keys in scene.states
+        ),
         end=last,
-    )
-
-
-def _states(scene: RenderedScene, read: WrittenText) -> tuple[tuple[float, frozenset[int]], ...]:
-    """What is true while nothing happens: that, and all that can be seen."""
-    nothing = event_key("nothing")
-    return tuple(
-        (since, frozenset(read.index(key) for key in (nothing, *keys)))
-        for since, keys in scene.states
     )

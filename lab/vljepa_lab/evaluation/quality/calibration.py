@@ -1,37 +1,20 @@
 """Does a stated probability come true as often as it says, what is gained by answering only when
-sure, and what happens on sets of candidates of which a third lack the right answer?"""
+sure?"""
 
 from __future__ import annotations
 
 import math
-import random
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vljepa_lab.evaluation.quality.judgement import Evaluation, StatedAnswers
-from vljepa_lab.evaluation.quality.vqa import Answerer
-from vljepa_lab.training.candidate_sets import CandidateSets
-from vljepa_ros.models.calibration import probabilities
-from vljepa_ros.models.config import Calibration
-
 Floats = NDArray[np.float64]
 
-SETS_PER_TASK = 2000
-_SETS_PER_ANSWER = 4  # at most
 
-
-@dataclass(frozen=True)
-class ReliabilityBin:
-    """One bin of a reliability diagram: mean stated probability, share that was right, samples."""
-
-    confidence: float
-    accuracy: float
-    count: int
-
-
-def reliability_bins(stated: ArrayLike, correct: ArrayLike, bins: int = 10) -> list[ReliabilityBin]:
+def reliability_bins(
+    stated: ArrayLike, correct: ArrayLike, bins: int = 10
+) -> tuple[Floats, Floats, Floats]:
     """Bins of equal mass, lowest probability first; fewer than `bins` where there are fewer
     samples.
 
@@ -39,6 +22,10 @@ def reliability_bins(stated: ArrayLike, correct: ArrayLike, bins: int = 10) -> l
         stated: [n] probability of the answer given, 0..1.
         correct: [n] 1 where the answer was right.
         bins: at most.
+
+    Returns:
+        Of each of the B bins of a reliability diagram: mean stated probability [B], share that was
+        right [B], samples [B].
 
     Raises:
         ValueError: no samples, lengths that differ, a probability outside 0..1.
@@ -50,10 +37,9 @@ def reliability_bins(stated: ArrayLike, correct: ArrayLike, bins: int = 10) -> l
         )
     order = np.argsort(stated, kind="stable")
     parts = np.array_split(order, min(bins, stated.size))
-    return [
-        ReliabilityBin(float(stated[part].mean()), float(right[part].mean()), len(part))
-        for part in parts
-    ]
+    rows = [(stated[part].mean(), right[part].mean(), len(part)) for part in parts]
+    confidence, accuracy, counts = np.array(rows, dtype=np.float64).T
+    return confidence, accuracy, counts
 
 
 def expected_calibration_error(
@@ -66,16 +52,14 @@ def expected_calibration_error(
     taken off (Kumar, Liang, Ma 2019, "Verified uncertainty calibration", section 5, for the L1
     error).
     """
-    parts = reliability_bins(stated, correct, bins)
-    total = sum(part.count for part in parts)
-    error = 0.0
-    for part in parts:
-        gap = abs(part.accuracy - part.confidence)
-        if debiased:
-            deviation = math.sqrt(max(part.accuracy * (1 - part.accuracy), 0.0) / part.count)
-            gap -= _folded_normal_mean(gap, deviation) - gap
-        error += part.count / total * gap
-    return max(error, 0.0)
+    confidence, accuracy, counts = reliability_bins(stated, correct, bins)
+    gaps = np.abs(accuracy - confidence)
+    if debiased:
+        deviations = np.sqrt(accuracy * (1 - accuracy) / counts)
+        gaps = 2 * gaps - [
+            _folded_normal_mean(*pair) for pair in zip(gaps, deviations, strict=True)
+        ]
+    return max(float(counts @ gaps) / float(counts.sum()), 0.0)
 
 
 @dataclass(frozen=True)
@@ -118,37 +102,6 @@ def at_threshold(stated: ArrayLike, correct: ArrayLike, threshold: float) -> Cov
     given = stated >= threshold
     accuracy = float(right[given].mean()) if given.any() else 1.0
     return Coverage(float(given.mean()), accuracy, threshold)
-
-
-def judge_open_sets(
-    done: Evaluation, answerer: Answerer, calibration: Calibration, seed: int
-) -> None:
-    """Ask the VQA samples again with SETS_PER_TASK random sets of candidates for each task, fewer
-    where there are few samples."""
-    rng = random.Random(seed)
-    questions = {
-        task: [sample.as_question() for sample, _ in stated.asked]
-        for task, stated in done.stated.items()
-    }
-    sets = CandidateSets(q for some in questions.values() for q in some[::5])
-    texts = list(
-        dict.fromkeys(t for some in questions.values() for q in some for t in q.candidates)
-    )
-    vectors = np.stack([answerer.known(text) for text in texts]) if texts else np.zeros((0, 0))
-    place = {text: index for index, text in enumerate(texts)}
-    for task in sorted(questions):
-        answers = done.open_stated.setdefault(task, StatedAnswers())
-        for _ in range(min(SETS_PER_TASK, _SETS_PER_ANSWER * len(questions[task]))):
-            index = rng.randrange(len(questions[task]))
-            drawn = sets.draw(questions[task][index], rng)
-            if drawn is None:
-                continue
-            rows = vectors[[place[text] for text in drawn.texts]]
-            each, none = probabilities(rows @ done.stated[task].asked[index][1], calibration)
-            best = int(each.argmax())
-            answers.alone.append(float(each[best]))
-            answers.right.append(best == drawn.right)
-            done.lacking.append((none, drawn.right < 0))
 
 
 def _outcomes(stated: ArrayLike, correct: ArrayLike) -> tuple[Floats, Floats]:

@@ -30,21 +30,18 @@ class DecodedEvents:
     """Texts of clips whose event is known, judged one by one.
 
     right: any wording of the event, the object named or not (as a person would accept it). named:
-    as right, and the object named where there is one. written: by the decoder, not the nearest
-    known text. texts: as written, with the event's wordings.
+    as right, and the object named where there is one. texts: as written, with the event's wordings.
     """
 
     right: list[bool] = field(default_factory=list)
     named: list[bool] = field(default_factory=list)
-    written: list[bool] = field(default_factory=list)
     texts: list[tuple[str, Sequence[str]]] = field(default_factory=list)
 
-    def judge(self, text: str, decoded: bool, kind: str, name: str) -> None:
+    def judge(self, text: str, kind: str, name: str) -> None:
         """Compare a text with the event `kind` (one of ACTIONS) of object `name` ('' for none)."""
         full = _wordings(kind, name)
         self.named.append(same_text(text, full))
         self.right.append(self.named[-1] or same_text(text, _wordings(kind, "")))
-        self.written.append(decoded)
         self.texts.append((text, event_texts(kind, name)))
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_lab.evaluation.quality.evaluate import evaluate
 from vljepa_lab.world.dataset import open_shards
 from vljepa_ros.engines.protocol import Clip, Engine
 from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.perception.frames import model_input
+from vljepa_ros.perception.image_source import SourceError, VideoFile
 
 LEAST_CLIPS = 256
 GREATEST_ERROR = 0.02
@@ -54,9 +54,7 @@ class ClipParity:
 
 
 def embed_clips(
-    engine: Engine,
-    frames: NDArray[np.uint8],
-    prompts: Sequence[str],
+    engine: Engine, frames: NDArray[np.uint8], prompts: Sequence[str]
 ) -> dict[str, Vectors]:
     """Embeddings [N, D] of clips [N, T, S, S, 3] for each prompt."""
     found: dict[str, list[Vectors]] = {prompt: [] for prompt in prompts}
@@ -106,45 +104,23 @@ def measure_clips(
 
 
 def compare(
-    engine: Engine,
-    other: Engine,
-    data: Path,
-    scenes: int,
-    tasks: frozenset[str],
-    seed: int,
-    progress: Callable[[str, int, int], None],
-    what: str,
-    clips: int = LEAST_CLIPS,
+    engine: Engine, reference: Engine, figures: Mapping[str, Any], clips: NDArray[np.uint8]
 ) -> dict[str, Any]:
-    """Evaluate `other` on the same tasks, and measure the distance of `engine` from it.
+    """What stands beside the figures of `engine`: those of `reference`, and how far it is from it.
 
     Args:
         engine: The engine that is evaluated.
-        other: The reference of its parity.
-        data: Folder with the split `test_a`.
-        scenes: Scenes of each split, at most.
-        tasks: Names of the tasks.
-        seed: Of the questions drawn.
-        progress: Called with split, scenes done and scenes in all.
-        what: Says in words what `other` is.
-        clips: Clips for the parity, at most.
+        reference: The other one.
+        figures: Of the reference, from `evaluate`.
+        clips: [N, T, S, S, 3] for the parity.
     """
-    result, _ = evaluate(other, data, scenes, tasks, seed, progress)
-    frames = read_clips(data / "test_a", engine.config, clips)
-    prompts = list(dict.fromkeys([engine.config.default_query, *engine.config.vocabulary]))
-    labels = {p: other.encode_text(t) for p, t in engine.config.vocabulary.items()}
-    parity = measure_clips(
-        embed_clips(other, frames, prompts), embed_clips(engine, frames, prompts), labels
-    )
-    return {
-        "what": what,
-        "model_id": result["model_id"],
-        "engine": result["engine"],
-        "precision": result["precision"],
-        "macro_vqa": result.get("macro_vqa"),
-        "tasks": result["tasks"],
-        "parity": parity.as_json(),
-    }
+    config = engine.config
+    prompts = list(dict.fromkeys([config.default_query, *config.vocabulary]))
+    labels = {prompt: reference.encode_text(texts) for prompt, texts in config.vocabulary.items()}
+    embedded = (embed_clips(one, clips, prompts) for one in (reference, engine))
+    names = ("model_id", "engine", "precision", "macro_vqa", "tasks")
+    parity = measure_clips(*embedded, labels).as_json()
+    return {name: figures.get(name) for name in names} | {"parity": parity}
 
 
 def read_clips(place: Path, config: ModelConfig, count: int) -> NDArray[np.uint8]:
@@ -176,22 +152,22 @@ def read_clips(place: Path, config: ModelConfig, count: int) -> NDArray[np.uint8
 
 def _video_frames(file: Path, config: ModelConfig) -> NDArray[np.uint8]:
     """Frames [N, S, S, 3] of a video, `frame_interval` apart, fitted to the model."""
-    reader = cv2.VideoCapture(str(file))
-    step = max(1, round(config.frame_interval * (reader.get(cv2.CAP_PROP_FPS) or 10.0)))
-    frames: list[NDArray[np.uint8]] = []
-    index = 0
-    while len(frames) < _MOST_FRAMES and reader.grab():
-        if index % step == 0:
-            ok, image = reader.retrieve()
-            if ok:
-                rgb = np.ascontiguousarray(image[..., ::-1]).astype(np.uint8, copy=False)
-                frames.append(
-                    model_input(rgb, config.input_size, preprocessing=config.preprocessing)
-                )
-        index += 1
-    reader.release()
+    refusal = ModelError(f"'{file}' has too few frames for a clip, or is no video")
+    try:
+        video = VideoFile(file)
+    except SourceError as error:
+        raise refusal from error
+    step = max(1, round(config.frame_interval * video.rate))
+    frames = [
+        model_input(
+            np.ascontiguousarray(shot.bgr[..., ::-1]),
+            config.input_size,
+            preprocessing=config.preprocessing,
+        )
+        for shot in islice(video.shots(), 0, step * _MOST_FRAMES, step)
+    ]
     if len(frames) < config.clip_frames:
-        raise ModelError(f"'{file}' has too few frames for a clip, or is no video")
+        raise refusal
     return np.stack(frames)
 
 

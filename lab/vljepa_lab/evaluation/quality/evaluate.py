@@ -6,6 +6,7 @@ Each image passes the X-Encoder once; all questions, controls and streams use it
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -14,35 +15,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_lab.evaluation.quality.calibration import judge_open_sets
-from vljepa_lab.evaluation.quality.captions import (
-    decode_stream,
-    events_detected,
-    shipped_detector,
-)
-from vljepa_lab.evaluation.quality.figures import figures_of
-from vljepa_lab.evaluation.quality.judgement import Evaluation, Moment
+from vljepa_lab.evaluation.quality.captions import decode_stream, events_detected, shipped_detector
+from vljepa_lab.evaluation.quality.figures import Evaluation, Moment, StatedAnswers, figures_of
 from vljepa_lab.evaluation.quality.retrieval import judge_retrieval
 from vljepa_lab.evaluation.quality.scenes import SceneVideo, encode_scenes, records_of, scenes_of
 from vljepa_lab.evaluation.quality.tasks import (
     TASKS,
     VQA_TASKS,
-    Sample,
     calibration_rows,
     draw,
     splits_of,
     training_rows,
 )
 from vljepa_lab.evaluation.quality.vqa import Answerer, QuestionMajority, VqaQuery
+from vljepa_lab.training.candidate_sets import CandidateSets
 from vljepa_lab.world.captions import event_text, state_keys, valid_texts
+from vljepa_lab.world.questions import Question
 from vljepa_lab.world.records import clip_event
 from vljepa_ros.engines.protocol import Engine
+from vljepa_ros.models.calibration import probabilities
+from vljepa_ros.models.config import Calibration
 
 Floats = NDArray[np.float32]
 BLIND_SPLIT = "val"  # scenes whose questions the blind majority is learned from
 ENCODED_SCENES = 8  # through the X-Encoder together
 ASKED_SCENES = 48  # whose questions are put together: those of equal words share a pass
 CONTROL_INTERVAL = 4  # each so many-th question is asked about another scene's clip as well
+SETS_PER_TASK = 2000  # random sets of candidates, of which a third lack the right answer
+_SETS_PER_ANSWER = 4  # at most
 _DECODED = 64  # embeddings in one pass of the Y-Decoder
 
 
@@ -73,8 +73,8 @@ def evaluate(
     for record, scene in records_of(data, BLIND_SPLIT, scenes):
         run.majority.learn(training_rows(record, scene, seed))
     for split in splits_of(run.tasks):
-        videos = scenes_of(data, split, scenes)
-        while group := list(run.encoded(islice(videos, ASKED_SCENES), split, scenes, progress)):
+        videos = run.encoded(scenes_of(data, split, scenes), split, scenes, progress)
+        while group := list(islice(videos, ASKED_SCENES)):
             run.ask(group)
             for video, tokens in group:
                 if video.split == "test_a":
@@ -98,13 +98,12 @@ class _Run:
 
     def encoded(
         self,
-        videos: Iterable[SceneVideo],
+        videos: Iterator[SceneVideo],
         split: str,
         total: int,
         progress: Callable[[str, int, int], None],
     ) -> Iterator[Encoded]:
         """Scenes with their visual tokens."""
-        videos = iter(videos)
         while some := list(islice(videos, ENCODED_SCENES)):
             yield from zip(some, encode_scenes(self.engine, some), strict=True)
             self.done.scenes[split] = self.done.scenes.get(split, 0) + len(some)
@@ -117,24 +116,24 @@ class _Run:
         rare: list[VqaQuery] = []
         for place, (video, tokens) in enumerate(group):
             other = group[(place + 1) % len(group)][1]
-            for t, sample in draw(video.record, video.scene, self.seed, self.tasks):
-                control = len(group) > 1 and _is_control(t, sample, video.scene)
+            for t, question in draw(video.record, video.scene, self.seed, self.tasks):
+                control = len(group) > 1 and _is_control(t, question, video.scene)
                 elsewhere = other[min(t - self._first, len(other) - 1)] if control else None
-                queries.append(VqaQuery(tokens[t - self._first], sample, elsewhere))
+                queries.append(VqaQuery(tokens[t - self._first], question, elsewhere))
                 scenes.append(video.scene)
             if video.split == "test_a":
                 vqa = self.tasks & frozenset(VQA_TASKS)
                 rows = calibration_rows(video.record, video.scene, self.seed, vqa)
-                rare += [VqaQuery(tokens[t - self._first], sample) for t, sample in rows]
+                rare += [VqaQuery(tokens[t - self._first], question) for t, question in rows]
         answers = self.answerer.answer(queries)
         for query, scene, answer in zip(queries, scenes, answers, strict=True):
-            sample = query.sample
-            majority = self.majority.answer(sample.task, sample.question, sample.keys)
-            self.done.add(sample, scene, answer, majority)
-            if sample.task == "unseen_action":
-                self.done.ceiling.append(self._text_alone_is_right(sample))
+            question = query.question
+            majority = self.majority.answer(question.task, question.text, question.keys)
+            self.done.add(question, scene, answer, majority)
+            if question.task == "unseen_action":
+                self.done.ceiling.append(self._text_alone_is_right(question))
         for query, answer in zip(rare, self.answerer.answer(rare), strict=True):
-            self.done.stated[query.sample.task].add(query.sample, answer)
+            self.done.stated[query.question.task].add(query.question, answer)
 
     def watch(self, video: SceneVideo, tokens: list[Floats]) -> None:
         """The stream as the decoder node sees it, and the moments whose event is known."""
@@ -150,12 +149,8 @@ class _Run:
             config = shipped_detector(engine.config)
             stream = decode_stream(stamps, embeddings, valid, engine.generate, config)
             detected = events_detected(stamps, stream.shown, video.record.events)
-            for answers, right in ((done.text_right, stream.right),
-                                   (done.events_detected, detected)):  # fmt: skip
-                answers.right += right
-                answers.scenes += [video.scene] * len(right)
-            done.decodes += stream.decodes
-            done.seconds += stamps[-1] - stamps[0]
+            done.text_right.add_all(video.scene, stream.right)
+            done.events_detected.add_all(video.scene, detected)
         for place, (clip, embedding) in enumerate(zip(tokens, embeddings, strict=True)):
             seen = clip_event(video.record, self._first + place)
             if seen.kind is not None:
@@ -173,12 +168,11 @@ class _Run:
             judge_retrieval(self.answerer, self.engine.config, self.done, self.tasks, self.seed)
         judge_open_sets(self.done, self.answerer, self.engine.config.calibration, self.seed)
 
-    def _text_alone_is_right(self, sample: Sample) -> bool:
+    def _text_alone_is_right(self, question: Question) -> bool:
         """Whether the true action's trained text is nearest to its own unseen wording: what the
         text side alone allows with perfect vision."""
-        (true,) = sample.truth
-        text = self.answerer.known(event_text(true.removeprefix("event:")))
-        return sample.right(int((self.answerer.embedded(sample.candidates) @ text).argmax()))
+        text = self.answerer.known(event_text(question.key.removeprefix("event:")))
+        return question.right(int((self.answerer.embedded(question.candidates) @ text).argmax()))
 
     def _judge_decoder(self) -> None:
         moments, decoded = self.done.moments, self.done.decoded
@@ -189,13 +183,43 @@ class _Run:
             part = moments[start : start + _DECODED]
             texts = self.engine.generate(np.stack([moment.embedding for moment in part]))
             for moment, generated in zip(part, texts, strict=True):
-                decoded.judge(generated.text, generated.decoded, moment.kind, moment.name)
+                decoded.judge(generated.text, moment.kind, moment.name)
         judged.scenes = [moment.scene for moment in moments]
         judged.blind_majority = [pair == usual for pair in kinds]
         judged.right = list(decoded.right)
 
 
-def _is_control(t: int, sample: Sample, scene: str) -> bool:
+def _is_control(t: int, question: Question, scene: str) -> bool:
     """Whether this question is asked about another clip too: the same each time."""
-    words = f"{scene} {t} {sample.task} {sample.question}"
+    words = f"{scene} {t} {question.task} {question.text}"
     return hashlib.blake2b(words.encode(), digest_size=1).digest()[0] % CONTROL_INTERVAL == 0
+
+
+def judge_open_sets(
+    done: Evaluation, answerer: Answerer, calibration: Calibration, seed: int
+) -> None:
+    """Ask the VQA samples again with SETS_PER_TASK random sets of candidates for each task, fewer
+    where there are few samples."""
+    rng = random.Random(seed)
+    questions = {
+        task: [question for question, _ in stated.asked] for task, stated in done.stated.items()
+    }
+    sets = CandidateSets(q for some in questions.values() for q in some[::5])
+    texts = list(
+        dict.fromkeys(t for some in questions.values() for q in some for t in q.candidates)
+    )
+    vectors = np.stack([answerer.known(text) for text in texts]) if texts else np.zeros((0, 0))
+    place = {text: index for index, text in enumerate(texts)}
+    for task in sorted(questions):
+        answers = done.open_stated.setdefault(task, StatedAnswers())
+        for _ in range(min(SETS_PER_TASK, _SETS_PER_ANSWER * len(questions[task]))):
+            index = rng.randrange(len(questions[task]))
+            drawn = sets.draw(questions[task][index], rng)
+            if drawn is None:
+                continue
+            rows = vectors[[place[text] for text in drawn.texts]]
+            each, none = probabilities(rows @ done.stated[task].asked[index][1], calibration)
+            best = int(each.argmax())
+            answers.alone.append(float(each[best]))
+            answers.right.append(best == drawn.right)
+            done.lacking.append((none, drawn.right < 0))

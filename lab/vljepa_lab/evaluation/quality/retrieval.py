@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_lab.evaluation.quality.judgement import Evaluation, Moment, TaskAnswers
+from vljepa_lab.evaluation.quality.figures import Evaluation, Moment, TaskAnswers
 from vljepa_lab.evaluation.quality.vqa import Answerer
 from vljepa_lab.world.captions import event_key, event_text, state_text
 from vljepa_ros.models.config import ModelConfig
@@ -31,28 +31,13 @@ MOMENTS = 500  # each with its own text, in wordings that were never trained
 STATES = 3  # door, lights and person must be known of a moment
 
 
-def ranks(texts: Floats, moments: Floats) -> NDArray[np.int64]:
-    """Rank of the one relevant moment of each text, 1 for the best.
-
-    Args:
-        texts: [n, D] float32, L2 norm 1; text i describes moment i.
-        moments: [n, D] float32, L2 norm 1.
-
-    Returns:
-        [n] ranks, 1..n.
-
-    Raises:
-        ValueError: shapes that differ, or nothing to rank.
-    """
-    if texts.shape != moments.shape or texts.ndim != 2 or len(texts) == 0:
-        raise ValueError(f"texts {texts.shape} and moments {moments.shape}: equal [n, D], n > 0")
-    return ranks_of(texts @ moments.T)
-
-
-def ranks_of(similarity: Floats) -> NDArray[np.int64]:
-    """As `ranks`, of similarities [n texts, n moments].
+def ranks(similarity: Floats) -> NDArray[np.int64]:
+    """[n] rank of the one relevant moment of each text, 1 for the best.
 
     Equal similarities count against it, so that a collapsed model does not look perfect.
+
+    Args:
+        similarity: [n texts, n moments]; text i describes moment i.
     """
     own = np.diagonal(similarity)[:, None]
     return np.asarray((similarity >= own).sum(axis=1), dtype=np.int64)
@@ -78,10 +63,7 @@ def late_similarity(statements: Floats, moments: Floats) -> Floats:
 
 def first_of_each(keys: Sequence[str], order: Sequence[int]) -> list[int]:
     """Indices of one entry for each different key, the first in `order`."""
-    chosen: dict[str, int] = {}
-    for index in order:
-        chosen.setdefault(keys[index], index)
-    return sorted(chosen.values())
+    return sorted({keys[index]: index for index in reversed(order)}.values())
 
 
 def most_different(
@@ -116,8 +98,8 @@ def judge_retrieval(
         keys = [event_key(moment.kind, moment.name) for moment in done.moments]
         chosen = [done.moments[i] for i in first_of_each(keys, order)][:MOMENTS]
         texts = answerer.embedded(tuple(_event(moment, seed) for moment in chosen))
-        placed = ranks(texts, np.stack([moment.embedding for moment in chosen]))
-        _add_task(done, "retrieval_events", chosen, placed, wanted)
+        moments = np.stack([moment.embedding for moment in chosen])
+        _add_task(done, "retrieval_events", chosen, ranks(texts @ moments.T), wanted)
     full = [moment for moment in done.moments if len(moment.states) == STATES]
     if wanted & {"retrieval_r1", "retrieval_r5"} and full:
         order = np.random.default_rng(seed).permutation(len(full)).tolist()
@@ -128,7 +110,7 @@ def judge_retrieval(
         tokens = [moment.tokens.astype(np.float32) for moment in chosen]
         prompts = list(dict.fromkeys([config.default_query, *config.vocabulary]))
         seen = np.stack([answerer.predicted(tokens, prompt) for prompt in prompts], axis=1)
-        _add_task(done, "retrieval", chosen, ranks_of(late_similarity(statements, seen)), wanted)
+        _add_task(done, "retrieval", chosen, ranks(late_similarity(statements, seen)), wanted)
 
 
 def _event(moment: Moment, seed: int) -> str:

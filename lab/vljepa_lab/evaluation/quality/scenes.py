@@ -122,9 +122,8 @@ def encode_scenes(engine: Engine, videos: Sequence[SceneVideo]) -> list[list[NDA
     for start in range(max((len(video.frames) for video in videos), default=0) - length + 1):
         running = [i for i, video in enumerate(videos) if start + length <= len(video.frames)]
         clips = [_clip(videos[i], start, length) for i in running]
-        for i, encoded in zip(
-            running, engine.encode(clips, [states[i] for i in running]), strict=True
-        ):
+        seen = engine.encode(clips, [states[i] for i in running])
+        for i, encoded in zip(running, seen, strict=True):
             states[i] = encoded.state
             tokens[i].append(encoded.tokens)
     return tokens

@@ -19,25 +19,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 
 from vljepa_lab.world.questions import Question, ask, ask_held_out_pair
 from vljepa_lab.world.records import CLIP_FRAMES, NEVER_TRAINED, SHAPES, Record
 
-VQA_TASKS = (
-    "door",
-    "lights",
-    "person",
-    "action",
-    "event",
-    "colour",
-    "count",
-    "exists",
-    "side",
-    "holding_anything",
-    "held",
-    "moved",
-)
+_WHOLE_TASKS = ("door", "lights", "person", "action", "event", "colour", "count", "exists", "side")
+VQA_TASKS = (*_WHOLE_TASKS, "holding_anything", "held", "moved")
 """The mean over these is macro_vqa; the other tasks are variants of them or no questions."""
 _STATES = ("door", "lights", "person")
 _TEST_B = ("held_out_pairs", "colour_held_out_pairs")
@@ -57,52 +45,6 @@ _TWICE = ("moved",)
 _EVERY = 3  # frames between two clips that are asked about: neighbours show nearly the same
 
 
-@dataclass(frozen=True)
-class Sample:
-    """A question about one clip of one scene.
-
-    task: name in the report. candidates: different texts; keys: semantic key of each candidate,
-    equal for texts that mean the same; truth: the keys that are right (more than one only where
-    several candidates are true).
-    """
-
-    task: str
-    question: str
-    candidates: tuple[str, ...]
-    keys: tuple[str, ...]
-    truth: frozenset[str]
-
-    def __post_init__(self) -> None:
-        """Check that it can be answered.
-
-        Raises:
-            ValueError: no candidates, keys missing, or no candidate is right.
-        """
-        if not self.candidates or len(self.candidates) != len(self.keys):
-            raise ValueError(
-                f"task {self.task}: {len(self.candidates)} candidates and {len(self.keys)} keys; "
-                "equal numbers, at least one"
-            )
-        if not self.truth & set(self.keys):
-            raise ValueError(f"task {self.task}: none of the candidates is right: {self.keys}")
-
-    def right(self, index: int) -> bool:
-        """Whether the candidate with this index is a right answer."""
-        return self.keys[index] in self.truth
-
-    @staticmethod
-    def of(task: str, question: Question) -> Sample:
-        """A question of the world as one of a task."""
-        truth = frozenset((question.key,))
-        return Sample(task, question.text, question.candidates, question.keys, truth)
-
-    def as_question(self) -> Question:
-        """The inverse, for a sample with one right key; its task is the name in the report."""
-        (key,) = self.truth
-        answer = self.candidates[self.keys.index(key)]
-        return Question(self.task, self.question, answer, key, self.candidates, self.keys)
-
-
 def splits_of(tasks: frozenset[str]) -> tuple[str, ...]:
     """The test splits that tasks need."""
     needed = {"test_a": tasks - set(_TEST_B), "test_b": tasks & set(_TEST_B)}
@@ -111,10 +53,11 @@ def splits_of(tasks: frozenset[str]) -> tuple[str, ...]:
 
 def draw(
     record: Record, scene: str, seed: int, tasks: frozenset[str]
-) -> Iterator[tuple[int, Sample]]:
-    """The questions of one test scene: (frame at which the clip ends, sample).
+) -> Iterator[tuple[int, Question]]:
+    """The questions of one test scene: (frame at which the clip ends, question).
 
-    The same scene and seed give the same questions, whatever else is evaluated.
+    `task` is the name in the report. The same scene and seed give the same questions, whatever
+    else is evaluated.
     """
     rng = random.Random(f"{seed}/{scene}")
     first = CLIP_FRAMES - 1 + rng.randrange(_EVERY)
@@ -122,13 +65,13 @@ def draw(
         questions = _of_test_b if record.split == "test_b" else _of_test_a
         for task, question in questions(record, t, rng):
             if task in tasks:
-                yield t, Sample.of(task, question)
+                yield t, replace(question, task=task)
 
 
 def calibration_rows(
     record: Record, scene: str, seed: int, tasks: frozenset[str]
-) -> Iterator[tuple[int, Sample]]:
-    """Further questions of test_a of tasks that are rare: (frame at which the clip ends, sample).
+) -> Iterator[tuple[int, Question]]:
+    """Further questions of test_a of tasks that are rare: (frame at which the clip ends, question).
 
     About the clips that `draw` leaves out, so that there are at least 2,000 answers of each task
     in 450 scenes.
@@ -144,7 +87,7 @@ def calibration_rows(
             for _ in range(2 if task in _TWICE else 1):
                 for question in ask(record, t, rng, "train"):
                     if question.task == task and not _is_easy_nothing(question):
-                        yield t, Sample.of(task, question)
+                        yield t, replace(question, task=task)
 
 
 def wanted_tasks(names: Iterable[str]) -> frozenset[str]:

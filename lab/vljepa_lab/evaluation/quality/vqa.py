@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_lab.evaluation.quality.tasks import Sample
+from vljepa_lab.world.questions import Question
 from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.models.calibration import probabilities
 
@@ -27,7 +27,7 @@ class VqaQuery:
     """
 
     tokens: Floats
-    sample: Sample
+    question: Question
     other: Floats | None = None
 
 
@@ -51,7 +51,7 @@ class VqaAnswer:
 
 
 class Answerer:
-    """Answers samples with an engine as `answer_question` does, and remembers texts.
+    """Answers questions with an engine as `answer_question` does, and remembers texts.
 
     Candidates are embedded once each. The blind answer to a question depends on the question
     alone, so its Predictor pass is remembered too.
@@ -67,24 +67,22 @@ class Answerer:
         """Answer all; clips that share a question go through the Predictor together."""
         by_question: defaultdict[str, list[int]] = defaultdict(list)
         for place, query in enumerate(queries):
-            by_question[query.sample.question].append(place)
+            by_question[query.question.text].append(place)
         answers: dict[int, VqaAnswer] = {}
-        for question, places in by_question.items():
+        for text, places in by_question.items():
             asked = [queries[place] for place in places]
-            seen = self.predicted([query.tokens for query in asked], question)
-            others = iter(self.predicted([q.other for q in asked if q.other is not None], question))
-            blind = self._blind_answer(question, asked[0].tokens)
+            seen = self.predicted([query.tokens for query in asked], text)
+            others = iter(self.predicted([q.other for q in asked if q.other is not None], text))
+            blind = self._blind_answer(text, asked[0].tokens)
             for place, query, vector in zip(places, asked, seen, strict=True):
                 other = None if query.other is None else next(others)
-                answers[place] = self._judge(query.sample, vector, blind, other)
+                answers[place] = self._judge(query.question, vector, blind, other)
         return [answers[place] for place in range(len(queries))]
 
     def predicted(self, tokens: Sequence[Floats], question: str) -> Floats:
         """Return [len(tokens), D] float32: the answers to one question, embedded."""
-        parts = [
-            self._engine.embed(tokens[start : start + _BATCH], question)
-            for start in range(0, len(tokens), _BATCH)
-        ]
+        starts = range(0, len(tokens), _BATCH)
+        parts = [self._engine.embed(tokens[i : i + _BATCH], question) for i in starts]
         return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
 
     def embedded(self, texts: tuple[str, ...]) -> Floats:
@@ -106,13 +104,13 @@ class Answerer:
         return self.embedded((text,))[0]
 
     def _judge(
-        self, sample: Sample, vector: Floats, blind: Floats, other: Floats | None
+        self, question: Question, vector: Floats, blind: Floats, other: Floats | None
     ) -> VqaAnswer:
-        texts = self.embedded(sample.candidates)
+        texts = self.embedded(question.candidates)
         similarities = texts @ vector
         best = int(similarities.argmax())
         each, none = probabilities(similarities, self._engine.config.calibration)
-        right = max(similarities[i] for i in range(len(similarities)) if sample.right(i))
+        right = max(similarities[i] for i in range(len(similarities)) if question.right(i))
         return VqaAnswer(
             best,
             float(each[best]),
@@ -157,7 +155,7 @@ class QuestionMajority:
             raise ValueError("a question without candidates cannot be answered: give at least one")
         for counts in (self._by_question.get(question), self._by_task.get(task)):
             if counts:
-                best = max(range(len(candidates)), key=lambda i: (counts[candidates[i]], -i))
+                best = max(range(len(candidates)), key=lambda i: counts[candidates[i]])
                 if counts[candidates[best]] > 0:
                     return best
         return 0

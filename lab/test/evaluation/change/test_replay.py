@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("sklearn", reason="offline Ward needs the extra [eval]")
 
-from vljepa_lab.evaluation.change.ward_offline import ward_tree
+from vljepa_lab.evaluation.change.replay import ward_tree
 
 
 def by_hand(samples: np.ndarray, segments: int) -> list[int]:

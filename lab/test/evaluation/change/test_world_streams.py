@@ -10,9 +10,13 @@ import numpy as np
 import pytest
 
 from vljepa_lab.evaluation.change import world_streams
-from vljepa_lab.evaluation.change.disturbances import draw_disturbances, undisturbed
-from vljepa_lab.evaluation.change.embedding import EmbeddedScene, StreamSpec, replay_order
-from vljepa_lab.evaluation.change.rendering import RenderedScene, ScenePlan
+from vljepa_lab.evaluation.change.embedding import (
+    RenderedScene,
+    ScenePlan,
+    StreamSpec,
+    replay_order,
+)
+from vljepa_lab.evaluation.change.streams import draw_disturbances, undisturbed
 from vljepa_lab.evaluation.change.world_streams import (
     WrittenText,
     set_specs,
@@ -109,7 +113,8 @@ def test_a_stream_begins_and_ends_where_no_event_is(monkeypatch: pytest.MonkeyPa
         ((0.0, ("lights:on",)),),
     )
     stamps = np.arange(1.5, 30.0, 0.5)
-    seen = EmbeddedScene(stamps, np.ones((stamps.size, 1), np.float32), np.zeros(stamps.size))
+    ones, zeros = np.ones((stamps.size, 1), np.float32), np.zeros(stamps.size)
+    seen = {"stamps": stamps, "embeddings": ones, "turn_rates": zeros}
     monkeypatch.setattr(world_streams, "load_scene", lambda *_: scene)
     monkeypatch.setattr(world_streams, "load_embedded", lambda *_: seen)
     engine: Any = Engine()
