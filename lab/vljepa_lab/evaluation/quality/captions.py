@@ -79,20 +79,6 @@ def _grams(words: Sequence[str], n: int) -> Counter[tuple[str, ...]]:
     return Counter(tuple(words[i : i + n]) for i in range(len(words) - n + 1))
 
 
-@dataclass(frozen=True)
-class DecodedStream:
-    """What was decoded of one scene.
-
-    right: for each image whether the text in force was true. decodes: texts written. texts: what
-    was published, in order. shown: the text in force at each image, "" before the first.
-    """
-
-    right: tuple[bool, ...]
-    decodes: int
-    texts: tuple[str, ...]
-    shown: tuple[str, ...] = ()
-
-
 def shipped_detector(model: ModelConfig) -> AnchorDriftConfig:
     """The settings with which the decoder node starts, from `config/selective_decoder.yaml`."""
     file = share_dir() / "config" / "selective_decoder.yaml"
@@ -108,7 +94,7 @@ def decode_stream(
     valid: Sequence[Sequence[str]],
     generate: Callable[[NDArray[np.float32]], list[Generated]],
     config: AnchorDriftConfig,
-) -> DecodedStream:
+) -> tuple[list[bool], list[str]]:
     """Decode one stream selectively and compare with the truth at each image.
 
     Images for which no text is valid are not counted.
@@ -119,20 +105,21 @@ def decode_stream(
         valid: [T] texts that are true at each image.
         generate: the Y-Decoder.
         config: of the detector of changes.
+
+    Returns:
+        For each counted image whether the text in force was true; the text in force at each of the
+        T images, "" before the first.
     """
     decoder = SelectiveDecoder(AnchorDrift(config), generate)
     right: list[bool] = []
-    texts: list[str] = []
     shown: list[str] = []
     for stamp, embedding, truths in zip(stamps, embeddings, valid, strict=True):
-        update = decoder.observe(stamp, embedding)
-        if update is not None and update.is_event:
-            texts.append(update.text)
+        decoder.observe(stamp, embedding)
         now = decoder.last
         shown.append("" if now is None else now.text)
         if truths:
             right.append(now is not None and same_text(now.text, truths))
-    return DecodedStream(tuple(right), decoder.decodes, tuple(texts), tuple(shown))
+    return right, shown
 
 
 def events_detected(

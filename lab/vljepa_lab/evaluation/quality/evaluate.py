@@ -147,9 +147,9 @@ class _Run:
         if decodes:
             valid = [valid_texts(video.record.events, state) for state in states]
             config = shipped_detector(engine.config)
-            stream = decode_stream(stamps, embeddings, valid, engine.generate, config)
-            detected = events_detected(stamps, stream.shown, video.record.events)
-            done.text_right.add_all(video.scene, stream.right)
+            right, shown = decode_stream(stamps, embeddings, valid, engine.generate, config)
+            detected = events_detected(stamps, shown, video.record.events)
+            done.text_right.add_all(video.scene, right)
             done.events_detected.add_all(video.scene, detected)
         for place, (clip, embedding) in enumerate(zip(tokens, embeddings, strict=True)):
             seen = clip_event(video.record, self._first + place)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -101,12 +102,8 @@ class StatedAnswers:
     @staticmethod
     def joined(parts: dict[str, StatedAnswers]) -> StatedAnswers:
         """The answers of all tasks in one."""
-        joined = StatedAnswers()
-        for part in parts.values():
-            joined.given += part.given
-            joined.alone += part.alone
-            joined.right += part.right
-        return joined
+        every = [(part.given, part.alone, part.right) for part in parts.values()]
+        return StatedAnswers(*(list(chain(*lists)) for lists in zip(*every, strict=True)))
 
 
 @dataclass
