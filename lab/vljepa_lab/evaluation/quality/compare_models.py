@@ -117,9 +117,9 @@ def compare(
     config = engine.config
     prompts = list(dict.fromkeys([config.default_query, *config.vocabulary]))
     labels = {prompt: reference.encode_text(texts) for prompt, texts in config.vocabulary.items()}
-    embedded = (embed_clips(one, clips, prompts) for one in (reference, engine))
+    expected, seen = (embed_clips(one, clips, prompts) for one in (reference, engine))
     names = ("model_id", "engine", "precision", "macro_vqa", "tasks")
-    parity = measure_clips(*embedded, labels).as_json()
+    parity = measure_clips(expected, seen, labels).as_json()
     return {name: figures.get(name) for name in names} | {"parity": parity}
 
 
