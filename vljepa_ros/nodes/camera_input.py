@@ -21,6 +21,7 @@ from vljepa_ros.perception.ring import ClipRing
 
 TYPES = {"raw": "sensor_msgs/msg/Image", "compressed": "sensor_msgs/msg/CompressedImage"}
 WARN_INTERVAL_S = 10.0  # until a warning about a silent camera is repeated
+_FORMAT_FIELDS = ("format", "height", "width", "encoding", "step")
 STALE_STAMP_S = 3600.0  # no camera is that late, but a bag without simulated time is
 
 
@@ -110,7 +111,13 @@ class CameraInput(Endpoints):
 
     def watch(self) -> None:
         """Warn of images that are missing or broken; call it about once a second."""
-        self._warn_of_broken()
+        counts = self.feed.ring.counts
+        if counts.broken != self._broken:
+            self._broken = counts.broken
+            self._node.get_logger().warning(
+                f"camera '{self._name}': {counts.broken} of {counts.received} images could not be "
+                f"used, the last one because: {counts.error}"
+            )
         silence, now = self._silence(), time.monotonic()
         silent = self.is_open and silence >= self._node.settings.image_timeout
         if silent and now - self._warned >= WARN_INTERVAL_S:
@@ -163,34 +170,23 @@ class CameraInput(Endpoints):
             self._node.get_logger().warning(
                 f"camera '{self._name}': {self._stale_stamps()}", throttle_duration_sec=60.0
             )
-        self._try_format(message)
+        present = tuple(getattr(message, name, None) for name in _FORMAT_FIELDS)
+        if present != self._format:
+            self._format = present
+            self._try_format(message)
         self.feed.subscriptions = self._subscriptions(self._name)
         self.feed.ring.push(stamp, message, message.header.frame_id, self._arrived)
         self._node.worker.wake()
 
     def _try_format(self, message: Any) -> None:
         """Decode the first image of each format at once: without a subscriber none would be."""
-        names = ("format", "height", "width", "encoding", "step")
-        present = tuple(getattr(message, name, None) for name in names)
-        if present == self._format:
-            return
-        self._format, self._unusable = present, ""
+        self._unusable = ""
         try:
             image_to_rgb(message)
         except FrameError as error:
             self._unusable = str(error)
             self._node.get_logger().warning(
                 f"camera '{self._name}': images cannot be used: {error}", throttle_duration_sec=5.0
-            )
-
-    def _warn_of_broken(self) -> None:
-        """Warn of images that the worker could not decode since the last time."""
-        counts = self.feed.ring.counts
-        if counts.broken != self._broken:
-            self._broken = counts.broken
-            self._node.get_logger().warning(
-                f"camera '{self._name}': {counts.broken} of {counts.received} images could not be "
-                f"used, the last one because: {counts.error}"
             )
 
     def _rate(self) -> float:

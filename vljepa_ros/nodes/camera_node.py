@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import cv2
@@ -160,8 +158,5 @@ class CameraNode(ros.Node):
         return [Part("source", OK, f"{self._published} images", values)]
 
 
-main = partial(run_node, CameraNode)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    run_node(CameraNode)

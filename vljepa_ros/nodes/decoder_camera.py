@@ -100,16 +100,9 @@ class DecoderCamera:
 
     def _detection(self) -> AnchorDriftConfig:
         p = self._node.settings
-        return AnchorDriftConfig(
-            threshold=p.threshold,
-            release=p.release,
-            smoothing=p.smoothing,
-            settle=p.settle,
-            min_gap=p.min_gap,
-            sensitivity=p.sensitivity,
-            clip=self._span,
-            max_gap=MAX_GAP_S,
-        )
+        names = ("threshold", "release", "smoothing", "settle", "min_gap", "sensitivity")
+        chosen = {name: getattr(p, name) for name in names}
+        return AnchorDriftConfig(**chosen, clip=self._span, max_gap=MAX_GAP_S)
 
 
 class StateKeeper:

@@ -7,10 +7,9 @@ end, whichever comes first; between, the worker's thread does its work and serve
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.diagnostics import ERROR, WARN, Diagnostics, Part
@@ -207,10 +206,7 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
         self._release()
         return super().on_cleanup(state)
 
-    def on_shutdown(self, state: Any) -> Any:
-        """Free everything."""
-        self._release()
-        return super().on_shutdown(state)
+    on_shutdown = on_cleanup
 
     def on_error(self, state: Any) -> Any:
         """Free everything and go back to unconfigured, so that it can be tried again."""
@@ -282,16 +278,8 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
         )
 
 
-def run_node(make: Callable[[], Any], args: Sequence[str] | None = None) -> int:
-    """Run one node until Ctrl-C.
-
-    Args:
-        make: Class of the node.
-        args: Command line; None: of this process.
-
-    Returns:
-        The exit code.
-    """
+def run_node(make: Callable[[], Any]) -> NoReturn:
+    """The whole program of one node, until Ctrl-C; `make`: its class."""
 
     def made() -> list[Any]:
         node = make()
@@ -299,4 +287,4 @@ def run_node(make: Callable[[], Any], args: Sequence[str] | None = None) -> int:
             node.autostart()
         return [node]
 
-    return int(ros.run(made, list(sys.argv if args is None else args)))
+    raise SystemExit(ros.run(made))

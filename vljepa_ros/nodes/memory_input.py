@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -77,9 +76,13 @@ class MemoryInput:
         self._topic.listen(True)
         if topic:
             decoder = FrameDecoder(self._thumbnail)
-            self._ring = ClipRing(model.clip_frames, model.frame_interval, decoder)
-            kind = TYPES[self._settings.transport]
-            self._images.subscribe(kind, topic, partial(self._on_image, self._ring), IMAGES)
+            ring: ClipRing[Any] = ClipRing(model.clip_frames, model.frame_interval, decoder)
+
+            def push(message: Any) -> None:
+                ring.push(to_nanoseconds(message.header.stamp), message, now=time.monotonic())
+
+            self._ring = ring
+            self._images.subscribe(TYPES[self._settings.transport], topic, push, IMAGES)
 
     def stop(self) -> None:
         """Unsubscribe; what waits can still be taken."""
@@ -136,10 +139,6 @@ class MemoryInput:
                 strip = clip_to_jpeg(taken.clip.frames, self._thumbnail)
                 frames = len(taken.clip.frames)
         return self.recorder.observe(start, stamp, vector, pose, strip, frames)
-
-    @staticmethod
-    def _on_image(ring: ClipRing[Any], message: Any) -> None:
-        ring.push(to_nanoseconds(message.header.stamp), message, now=time.monotonic())
 
     def _put(self, work: Callable[[], list[Row]]) -> None:
         self._inbox.put(work)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-import sys
 import threading
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -264,8 +262,5 @@ def pose_message(pose: Pose | None) -> Any:
     return message
 
 
-main = partial(run_node, MemoryNode)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    run_node(MemoryNode)

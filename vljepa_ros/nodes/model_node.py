@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import ClassVar, TypeVar
 
 from vljepa_ros.engines.load import load_engine
@@ -100,9 +100,7 @@ class ModelNode(LifecycleNode[M]):
         config, info = self.engine.config, self.engine.info
         values = {
             "model_id": config.model_id,
-            "engine": info.engine,
-            "device": info.device,
-            "precision": info.precision,
+            **asdict(info),
             "failures": self.failures,
         }
         if not self.active:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from vljepa_ros import ros
@@ -80,8 +78,5 @@ class OverlayNode(ros.Node):
         return [Part("picture", OK, "1 subscriber" if watched else "no subscribers", values)]
 
 
-main = partial(run_node, OverlayNode)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    run_node(OverlayNode)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from vljepa_ros import ros
@@ -139,8 +137,5 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
         self.get_logger().warning(text, throttle_duration_sec=10.0)
 
 
-main = partial(run_node, PerceptionNode)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    run_node(PerceptionNode)

@@ -103,7 +103,9 @@ class PerceptionServices:
             )
         else:
             camera = node.which_camera(request.camera)
-            oldest = self._oldest(request.max_age)
+            oldest = None  # stamp in nanoseconds before which no clip may end
+            if request.max_age > 0:
+                oldest = int(node.get_clock().now().nanoseconds - request.max_age * 1e9)
             answer, stamp = await node.run_in_worker(
                 lambda _: pipeline.ask(camera, question, abstain_below, oldest)
             )
@@ -120,12 +122,6 @@ class PerceptionServices:
         frame = FrameDecoder(config.input_size, preprocessing=config.preprocessing)(image)
         answer = yield from self.pipeline.ask_about(frame, question, abstain_below)
         return answer, to_nanoseconds(image.header.stamp)
-
-    def _oldest(self, max_age: float) -> int | None:
-        """Stamp in nanoseconds before which no clip may end."""
-        if max_age <= 0:
-            return None
-        return int(self._node.get_clock().now().nanoseconds - max_age * 1e9)
 
     async def _encode_text(self, request: Any, response: Any) -> None:
         engine = self.pipeline.engine

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from vljepa_ros import ros
@@ -122,9 +123,7 @@ class PerceptionTopics(Endpoints):
                 clip_frames=config.clip_frames,
                 frame_interval=float(config.frame_interval),
                 input_size=config.input_size,
-                engine=info.engine,
-                device=info.device,
-                precision=info.precision,
+                **asdict(info),
                 capabilities=sorted(self._engine.capabilities),
             )
         )

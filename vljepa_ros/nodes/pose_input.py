@@ -68,8 +68,8 @@ class TfPoseInput(Endpoints):
         super().__init__(node)
         self._frame, self._base = frame, base
         self._tree = TransformTree()
-        self.subscribe(_TF_TYPE, "/tf", self._on_tf, _DYNAMIC)
-        self.subscribe(_TF_TYPE, "/tf_static", self._on_static, _STATIC)
+        self.subscribe(_TF_TYPE, "/tf", lambda m: self._put(m, time.monotonic()), _DYNAMIC)
+        self.subscribe(_TF_TYPE, "/tf_static", lambda m: self._put(m, math.inf), _STATIC)
 
     def newest(self) -> Pose | None:
         """The newest pose; None if the frames are not connected, or a transform between them has
@@ -78,12 +78,6 @@ class TfPoseInput(Endpoints):
         if found is None or time.monotonic() - found[1] > FRESH_POSE_S:
             return None
         return Pose(found[0].translation, found[0].rotation, self._frame)
-
-    def _on_tf(self, message: Any) -> None:
-        self._put(message, time.monotonic())
-
-    def _on_static(self, message: Any) -> None:
-        self._put(message, math.inf)
 
     def _put(self, message: Any, arrived: float) -> None:
         for entry in message.transforms:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from vljepa_ros import ros
@@ -20,7 +18,7 @@ from vljepa_ros.nodes.parameters import live, read_only
 from vljepa_ros.nodes.topics import LATCHED, Endpoints, to_seconds
 from vljepa_ros.nodes.turn_input import AUTO_TYPE, TURN_TYPES, TurnInput
 from vljepa_ros.perception.pipeline import PerceptionError
-from vljepa_ros.perception.scoring import ScoredGroup, score_group
+from vljepa_ros.perception.scoring import score_group
 from vljepa_ros.perception.selective_decoder import SceneUpdate
 from vljepa_ros.perception.vocabulary import VocabularyEncoder, from_groups
 
@@ -156,15 +154,12 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
         return update.is_event
 
     def _event(self, name: str, message: Any, update: SceneUpdate, request: bool = False) -> Any:
-        label, include = self._label(update, message.query), self.settings.include_vector
+        """With the labels of the first group, if they answer the query of the embeddings."""
+        label, current = None, self._labels.current
+        if current and self.engine and current.groups[0].group.prompt == message.query:
+            label = score_group(update.state, current.groups[0], self.engine.config.calibration)
+        include = self.settings.include_vector
         return self._topics.event(name, message.header, update, label, include, request)
-
-    def _label(self, update: SceneUpdate, query: str) -> ScoredGroup | None:
-        """The labels of the first group, if they answer the query that the embeddings answer."""
-        current = self._labels.current
-        if current is None or self.engine is None or current.groups[0].group.prompt != query:
-            return None
-        return score_group(update.state, current.groups[0], self.engine.config.calibration)
 
     def _watch(self) -> None:
         """Five times a second: subscribe if somebody subscribes to us or waits for `describe`."""
@@ -212,8 +207,5 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
             camera.guard.turn(stamp, rate)
 
 
-main = partial(run_node, SelectiveDecoderNode)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    run_node(SelectiveDecoderNode)

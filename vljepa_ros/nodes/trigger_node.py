@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -186,8 +185,5 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
             camera.listen(on)
 
 
-main = partial(run_node, TriggerNode)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    run_node(TriggerNode)
