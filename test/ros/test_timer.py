@@ -18,13 +18,6 @@ def test_times_and_durations() -> None:
     moment = ros.Time.from_msg(stamp)
     assert moment.nanoseconds == 3_500_000_000
     assert moment.to_msg() == stamp
-    later = moment + ros.Duration(seconds=0.5)
-    assert later.nanoseconds == 4_000_000_000
-    assert later > moment
-    assert (moment - later).nanoseconds == -500_000_000
-    assert (later - ros.Duration(seconds=1)) < moment
-    with pytest.raises(TypeError, match="different clocks"):
-        _ = moment == ros.Time(clock_type=ros.ClockType.STEADY_TIME)
     with pytest.raises(ValueError, match="negative"):
         ros.Time(seconds=-1)
     assert ros.Duration(nanoseconds=-1).to_msg().sec == -1

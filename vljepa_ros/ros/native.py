@@ -13,39 +13,37 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import rclpy
-from rcl_interfaces.msg import FloatingPointRange as FloatingPointRange
-from rcl_interfaces.msg import IntegerRange as IntegerRange
-from rcl_interfaces.msg import ParameterDescriptor as ParameterDescriptor
-from rcl_interfaces.msg import SetParametersResult as SetParametersResult
-from rclpy import ok as ok
-from rclpy import spin as spin
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup as MutuallyExclusiveCallbackGroup
-from rclpy.callback_groups import ReentrantCallbackGroup as ReentrantCallbackGroup
-from rclpy.clock import Clock as Clock
-from rclpy.clock import ClockType as ClockType
-from rclpy.duration import Duration as Duration
-from rclpy.exceptions import InvalidHandle as InvalidHandle
-from rclpy.exceptions import InvalidParameterTypeException as InvalidParameterTypeException
-from rclpy.exceptions import InvalidParameterValueException as InvalidParameterValueException
-from rclpy.exceptions import NotInitializedException as NotInitializedException
-from rclpy.exceptions import ParameterAlreadyDeclaredException as ParameterAlreadyDeclaredException
-from rclpy.exceptions import ParameterNotDeclaredException as ParameterNotDeclaredException
-from rclpy.exceptions import ParameterUninitializedException as ParameterUninitializedException
-from rclpy.executors import SingleThreadedExecutor as SingleThreadedExecutor
-from rclpy.lifecycle import LifecycleNode as LifecycleNode
-from rclpy.lifecycle import TransitionCallbackReturn as TransitionCallbackReturn
-from rclpy.logging import get_logger as get_logger
-from rclpy.node import Node as Node
-from rclpy.parameter import Parameter as Parameter
-from rclpy.qos import DurabilityPolicy as DurabilityPolicy
-from rclpy.qos import QoSProfile as QoSProfile
-from rclpy.qos import ReliabilityPolicy as ReliabilityPolicy
-from rclpy.qos import qos_policy_name_from_kind
-from rclpy.qos import qos_profile_sensor_data as sensor_data_qos  # noqa: F401
-from rclpy.qos_overriding_options import QoSOverridingOptions as QoSOverridingOptions
-from rclpy.signals import SignalHandlerOptions
-from rclpy.task import Future as Future
-from rclpy.time import Time as Time
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy import ok, spin
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from rclpy.clock import Clock, ClockType
+from rclpy.duration import Duration
+from rclpy.exceptions import (
+    InvalidHandle,
+    InvalidParameterTypeException,
+    InvalidParameterValueException,
+    NotInitializedException,
+    ParameterAlreadyDeclaredException,
+    ParameterNotDeclaredException,
+    ParameterUninitializedException,
+)
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.logging import get_logger
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import qos_policy_name_from_kind as _policy_name
+from rclpy.qos import qos_profile_sensor_data as sensor_data_qos
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.signals import SignalHandlerOptions as _SignalHandlerOptions
+from rclpy.task import Future
+from rclpy.time import Time
 
 from vljepa_ros.ros.events import IncompatibleQoS
 
@@ -62,7 +60,7 @@ def init(args: Sequence[str] | None = None, *, domain_id: int | None = None) -> 
     rclpy.init(
         args=None if args is None else list(args),
         domain_id=domain_id,
-        signal_handler_options=SignalHandlerOptions.NO,
+        signal_handler_options=_SignalHandlerOptions.NO,
     )
 
 
@@ -109,7 +107,7 @@ def incompatible_qos_events(
     """The `event_callbacks` of a publisher or a subscription (`kind`)."""
 
     def translate(info: Any) -> None:
-        policy = qos_policy_name_from_kind(info.last_policy_kind)
+        policy = _policy_name(info.last_policy_kind)
         callback(IncompatibleQoS(info.total_count, info.total_count_change, policy))
 
     make = PublisherEventCallbacks if kind == "publisher" else SubscriptionEventCallbacks

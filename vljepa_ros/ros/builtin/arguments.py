@@ -79,12 +79,12 @@ def _node_matches(pattern: str, full_name: str) -> bool:
     return re.fullmatch(expression, full_name) is not None
 
 
-def _flatten(prefix: str, node: Any, into: list[tuple[str, Any]]) -> None:
+def _flatten(prefix: str, node: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(node, dict):
         for key, value in node.items():
-            _flatten(f"{prefix}.{key}" if prefix else str(key), value, into)
+            yield from _flatten(f"{prefix}.{key}" if prefix else str(key), value)
     elif node is not None:
-        into.append((prefix, node))
+        yield prefix, node
 
 
 def read_parameter_file(path: str | Path) -> list[tuple[str, str, Any]]:
@@ -93,9 +93,8 @@ def read_parameter_file(path: str | Path) -> list[tuple[str, str, Any]]:
         document = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RosArgumentError(f"parameter file {path}: {error}") from error
-    found: list[tuple[str, str, Any]] = []
 
-    def walk(prefix: str, node: Any) -> None:
+    def walk(prefix: str, node: Any) -> Iterator[tuple[str, str, Any]]:
         if not isinstance(node, dict):
             raise RosArgumentError(
                 f"parameter file {path}: under {prefix or 'the top'!r} stands {node!r}; expected"
@@ -103,14 +102,12 @@ def read_parameter_file(path: str | Path) -> list[tuple[str, str, Any]]:
             )
         for key, value in node.items():
             if key == "ros__parameters":
-                flat: list[tuple[str, Any]] = []
-                _flatten("", value, flat)
-                found.extend((prefix, name, item) for name, item in flat)
+                for name, item in _flatten("", value):
+                    yield prefix, name, item
             else:
-                walk(f"{prefix}/{str(key).strip('/')}", value)
+                yield from walk(f"{prefix}/{str(key).strip('/')}", value)
 
-    walk("", document)
-    return found
+    return list(walk("", document))
 
 
 def _parameter(text: str) -> tuple[str, str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import enum
 import time
 from dataclasses import dataclass
-from functools import total_ordering
 from typing import Any
 
 from vljepa_ros.ros.builtin.message import message_class
@@ -48,10 +47,9 @@ class Duration:
         return _message("Duration", self.nanoseconds)
 
 
-@total_ordering
-@dataclass(frozen=True, eq=False, init=False)
+@dataclass(frozen=True, init=False)
 class Time:
-    """A moment, in whole nanoseconds since the epoch of a kind of clock; kinds do not mix."""
+    """A moment, in whole nanoseconds since the epoch of a kind of clock."""
 
     nanoseconds: int
     clock_type: ClockType
@@ -76,47 +74,6 @@ class Time:
     def from_msg(cls, message: Any, clock_type: ClockType = ClockType.ROS_TIME) -> Time:
         """From `builtin_interfaces/msg/Time`."""
         return cls(seconds=message.sec, nanoseconds=message.nanosec, clock_type=clock_type)
-
-    def _same(self, other: Time) -> None:
-        if self.clock_type != other.clock_type:
-            raise TypeError(
-                f"times of different clocks: {self.clock_type.name}, {other.clock_type.name}"
-            )
-
-    def __add__(self, other: Duration) -> Time:
-        if not isinstance(other, Duration):
-            return NotImplemented
-        return Time(nanoseconds=self.nanoseconds + other.nanoseconds, clock_type=self.clock_type)
-
-    __radd__ = __add__
-
-    def __sub__(self, other: Any) -> Any:
-        if isinstance(other, Time):
-            self._same(other)
-            return Duration(nanoseconds=self.nanoseconds - other.nanoseconds)
-        if isinstance(other, Duration):
-            return Time(
-                nanoseconds=self.nanoseconds - other.nanoseconds, clock_type=self.clock_type
-            )
-        return NotImplemented
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Time):
-            return NotImplemented
-        self._same(other)
-        return self.nanoseconds == other.nanoseconds
-
-    def __lt__(self, other: Time) -> bool:
-        if not isinstance(other, Time):
-            return NotImplemented
-        self._same(other)
-        return self.nanoseconds < other.nanoseconds
-
-    def __hash__(self) -> int:
-        return hash((self.nanoseconds, self.clock_type))
-
-    def __repr__(self) -> str:
-        return f"Time(nanoseconds={self.nanoseconds}, clock_type={self.clock_type.name})"
 
 
 class Clock:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from typing import Any
 
-from vljepa_ros.ros.builtin.context import Context, default_context
+from vljepa_ros.ros.builtin.context import default_context
 from vljepa_ros.ros.builtin.dds import Reader, WaitSet
 from vljepa_ros.ros.builtin.future import Future, ReentrantCallbackGroup
 from vljepa_ros.ros.builtin.handles import Handler, NodeHandle
@@ -53,21 +53,16 @@ class SingleThreadedExecutor:
     """Runs the callbacks of its nodes in the thread that spins."""
 
     def __init__(self) -> None:
-        self._context = default_context()
-        self._wait_set = WaitSet(self._context.participant)
-        self._wait_set.attach(self._context.graph.reader)
+        self.context = default_context()
+        self._wait_set = WaitSet(self.context.participant)
+        self._wait_set.attach(self.context.graph.reader)
         self._nodes: list[NodeHandle] = []
         self._posted: deque[Handler] = deque()
         self._round: Iterator[Handler] = iter(())
         self._lock = threading.RLock()
         self._attached: set[Reader] = set()
         self._shut_down = False
-        self._context.on_shutdown(self.wake)
-
-    @property
-    def context(self) -> Context:
-        """The context it was made in."""
-        return self._context
+        self.context.on_shutdown(self.wake)
 
     def add_node(self, node: NodeHandle) -> bool:
         """Run the callbacks of `node`, too; False if that is so already."""
@@ -91,7 +86,7 @@ class SingleThreadedExecutor:
     def update(self) -> None:
         """Watch the readers that the nodes have now."""
         with self._lock:
-            if not self._context.ok():
+            if not self.context.ok():
                 return
             readers = {reader for node in self._nodes for reader in node.dds_endpoints()[0]}
             for reader in self._attached - readers:
@@ -103,7 +98,7 @@ class SingleThreadedExecutor:
 
     def wake(self) -> None:
         """End a wait now. Safe from any thread, at any time."""
-        if self._context.ok():
+        if self.context.ok():
             self._wait_set.wake()
 
     def post(self, handler: Handler) -> None:
@@ -126,10 +121,10 @@ class SingleThreadedExecutor:
         """One round over everything: each entity gives at most one callback."""
         for _ in range(len(self._posted)):
             yield self._posted.popleft()
-        self._context.graph.refresh()
+        self.context.graph.refresh()
         for node in self._nodes:
             for entity in node.entities():
-                if not self._context.ok():
+                if not self.context.ok():
                     return
                 group = entity.callback_group
                 handler = entity.take() if group.may_begin() else None
@@ -138,7 +133,7 @@ class SingleThreadedExecutor:
 
     def _next(self, deadline: float | None) -> Handler | None:
         """The next callback, None if there was none until `deadline` (monotonic seconds)."""
-        while self._context.ok() and not self._shut_down:
+        while self.context.ok() and not self._shut_down:
             handler = next(self._round, None)
             if handler is None:
                 self._round = self._ready()
@@ -172,7 +167,7 @@ class SingleThreadedExecutor:
 
     def spin(self) -> None:
         """Run callbacks until `shutdown`. A callback that raises is logged, and ends nothing."""
-        while self._context.ok() and not self._shut_down:
+        while self.context.ok() and not self._shut_down:
             try:
                 self.spin_once(timeout_sec=_LONGEST_WAIT_S)
             except Exception:

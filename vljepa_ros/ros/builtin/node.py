@@ -25,8 +25,6 @@ from vljepa_ros.ros.builtin.qos import (
     EventCallback,
     QoSOverridingOptions,
     QoSProfile,
-    as_profile,
-    clock_qos,
     parameter_events_qos,
     rosout_qos,
     with_overrides,
@@ -79,14 +77,7 @@ class Node(NodeParameters):
         self._event_publisher: Publisher | None = self.create_publisher(
             ParameterEvent, "/parameter_events", parameter_events_qos
         )
-        TimeSource(
-            self._clock,
-            self,
-            lambda callback: self.create_subscription(
-                interface("rosgraph_msgs/msg/Clock"), "/clock", callback, clock_qos
-            ),
-            self.destroy_subscription,
-        )
+        TimeSource(self)
         for kind, callback in self.parameter_services().items():
             name = re.sub(r"(?<!^)(?=[A-Z])", "_", kind).lower()
             self.create_service(interface(f"rcl_interfaces/srv/{kind}"), f"~/{name}", callback)
@@ -125,13 +116,11 @@ class Node(NodeParameters):
         return names.join(self._namespace, self._name)
 
     def resolve_topic_name(self, topic: str) -> str:
-        """Absolute name of a topic, remapped. Raises InvalidNameError."""
+        """Absolute name of a topic or service, remapped. Raises InvalidNameError."""
         full = names.expand(topic, self._name, self._namespace)
         return self.context.arguments.remap(full, self._name, self._namespace)
 
-    def resolve_service_name(self, service: str) -> str:
-        """Absolute name of a service, remapped. Raises InvalidNameError."""
-        return self.resolve_topic_name(service)
+    resolve_service_name = resolve_topic_name
 
     # ---- log, clock, events
 
@@ -200,6 +189,10 @@ class Node(NodeParameters):
         if self._destroyed or not self.context.ok():
             raise InvalidHandle(f"node {self._name} was destroyed")
 
+    def _new_name(self, name: str) -> str:
+        self._check_alive()
+        return self.resolve_topic_name(name)
+
     def _add(self, entity: E, callback_group: ReentrantCallbackGroup | None = None) -> E:
         entity.callback_group = callback_group or self.default_callback_group
         self._entities[type(entity)] = [*self._entities[type(entity)], entity]
@@ -225,10 +218,8 @@ class Node(NodeParameters):
         qos_overriding_options: QoSOverridingOptions | None = None,
     ) -> Publisher:
         """Publish messages of `msg_type` on `topic`. Raises InvalidNameError, TypeError."""
-        self._check_alive()
-        name = self.resolve_topic_name(topic)
-        profile = as_profile(qos_profile)
-        qos = with_overrides(self, name, "publisher", profile, qos_overriding_options)
+        name = self._new_name(topic)
+        qos = with_overrides(self, name, "publisher", qos_profile, qos_overriding_options)
         return self._add(Publisher(self, msg_type, name, qos, event_callbacks))
 
     def create_subscription(
@@ -243,10 +234,8 @@ class Node(NodeParameters):
         qos_overriding_options: QoSOverridingOptions | None = None,
     ) -> Subscription:
         """Call `callback(msg)` for what comes on `topic`. Raises InvalidNameError, TypeError."""
-        self._check_alive()
-        name = self.resolve_topic_name(topic)
-        profile = as_profile(qos_profile)
-        qos = with_overrides(self, name, "subscription", profile, qos_overriding_options)
+        name = self._new_name(topic)
+        qos = with_overrides(self, name, "subscription", qos_profile, qos_overriding_options)
         if msg_type._definition.name == "sensor_msgs/msg/Image":
             self.context.check_receive_buffer()
         subscription = Subscription(self, msg_type, name, callback, qos, event_callbacks)
@@ -261,9 +250,8 @@ class Node(NodeParameters):
         callback_group: ReentrantCallbackGroup | None = None,
     ) -> Service:
         """Answer requests to `srv_name`; `callback(request, response)` may be `async def`."""
-        self._check_alive()
-        name = self.resolve_service_name(srv_name)
-        return self._add(Service(self, srv_type, name, callback), callback_group)
+        service = Service(self, srv_type, self._new_name(srv_name), callback)
+        return self._add(service, callback_group)
 
     def create_client(
         self,
@@ -273,9 +261,7 @@ class Node(NodeParameters):
         callback_group: ReentrantCallbackGroup | None = None,
     ) -> Client:
         """Call `srv_name`."""
-        self._check_alive()
-        name = self.resolve_service_name(srv_name)
-        return self._add(Client(self, srv_type, name), callback_group)
+        return self._add(Client(self, srv_type, self._new_name(srv_name)), callback_group)
 
     def create_timer(
         self,

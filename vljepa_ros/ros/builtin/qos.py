@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -83,14 +83,9 @@ def incompatible_qos_events(callback: EventCallback, *, kind: str = "subscriptio
 
 
 class QoSOverridingOptions:
-    """Lets parameters `qos_overrides.<topic>.<side>.<policy>` change a profile.
+    """Lets parameters `qos_overrides.<topic>.<side>.<policy>` change a profile."""
 
-    Args:
-        policy_kinds: Names of the policies.
-    """
-
-    def __init__(self, policy_kinds: Sequence[str] = ("history", "depth", "reliability")) -> None:
-        self.policy_kinds = tuple(policy_kinds)
+    policy_kinds = ("history", "depth", "reliability")
 
     @classmethod
     def with_default_policies(cls) -> QoSOverridingOptions:
@@ -98,14 +93,11 @@ class QoSOverridingOptions:
         return cls()
 
 
-_OVERRIDABLE = ("depth", "history", "reliability", "durability")
-
-
 def with_overrides(
     parameters: NodeParameters,
     topic: str,
     side: str,
-    qos: QoSProfile,
+    profile: QoSProfile | int,
     options: QoSOverridingOptions | None,
 ) -> QoSProfile:
     """A profile, changed as the node's parameters say; declares them, read-only.
@@ -114,17 +106,14 @@ def with_overrides(
         parameters: The node's.
         topic: Absolute name.
         side: `publisher` or `subscription`.
-        qos: The profile without overrides.
+        profile: The profile without overrides, or a depth.
         options: Which policies may be overridden; None: none.
 
     Raises:
         InvalidParameterValueException: A value is not allowed; the text says what is.
     """
+    qos = as_profile(profile)
     for policy in options.policy_kinds if options else ():
-        if policy not in _OVERRIDABLE:
-            raise ValueError(
-                f"QoS policy {policy!r} cannot be overridden; {', '.join(_OVERRIDABLE)} can"
-            )
         name = f"qos_overrides.{topic}.{side}.{policy}"
         default = getattr(qos, policy)
         if parameters.has_parameter(name):

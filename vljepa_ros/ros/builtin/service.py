@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from vljepa_ros.ros.builtin.cdr import CdrError, byte_order, decode, encode
 from vljepa_ros.ros.builtin.context import InvalidHandle
@@ -56,15 +56,6 @@ def _split(data: bytes) -> tuple[int, int]:
     return client, sequence
 
 
-class _Requester(NamedTuple):
-    """Whom a reply is for."""
-
-    client: int
-    sequence: int
-    source: int  # handle of the client's writer
-    user_id: str | None  # the client's id in its user data; None once it is known to be matched
-
-
 class Service(_ServiceEnd):
     """Answers requests. The callback gets (request, response) and returns the response.
 
@@ -101,33 +92,42 @@ class Service(_ServiceEnd):
         user_id = None
         if source not in self._matched:
             user_id = user_data_value(reader.user_data_of(source), "clientid")
-        return lambda: self._answer(_Requester(*identity, source, user_id), request)
+        reply = partial(self._reply, identity, source, user_id)
+        return lambda: self._answer(request, reply)
 
-    def _answer(self, requester: _Requester, request: Message) -> Any:
+    def _answer(self, request: Message, reply: Callable[[Any], None]) -> Any:
         result = self.callback(request, self.srv_type.Response())
         if not hasattr(result, "__await__"):
-            self._reply(requester, result)
-            return None
+            return reply(result)
 
         async def wait_and_reply() -> None:
-            self._reply(requester, await result)
+            reply(await result)
 
         return wait_and_reply()
 
-    def _reply(self, requester: _Requester, response: Any) -> None:
+    def _reply(
+        self, identity: tuple[int, int], source: int, user_id: str | None, response: Any
+    ) -> None:
+        """Send a response.
+
+        Args:
+            identity: Client id and sequence number of the request.
+            source: Handle of the client's writer.
+            user_id: The client's id in its user data; None once it is known to be matched.
+            response: What the callback returned.
+        """
         if not isinstance(response, self.srv_type.Response):
             raise TypeError(
                 f"callback of service {self.srv_name} returned {type(response).__name__}, not a"
                 f" {self.srv_type.__name__}.Response"
             )
-        identity = struct.pack("=" + _IDENTITY, requester.client, requester.sequence)
-        data = encode(response, identity)
+        data = encode(response, struct.pack("=" + _IDENTITY, *identity))
         writer = self.writer
         if writer is None or not self._node.context.ok():
             return  # destroyed while an async callback was at work: nobody waits any more
-        if requester.user_id is not None:
-            self._wait_for_match(writer, requester.user_id)
-            self._matched.add(requester.source)
+        if user_id is not None:
+            self._wait_for_match(writer, user_id)
+            self._matched.add(source)
         try:
             writer.write(data)
         except DdsError as error:

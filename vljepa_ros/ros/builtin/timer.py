@@ -8,8 +8,9 @@ from typing import Any
 
 from vljepa_ros.ros.builtin.clock import Clock, Time
 from vljepa_ros.ros.builtin.handles import Entity, Handler, NodeHandle
-from vljepa_ros.ros.builtin.node_parameters import NodeParameters
+from vljepa_ros.ros.builtin.message import interface
 from vljepa_ros.ros.builtin.parameters import Parameter, ParameterDescriptor, SetParametersResult
+from vljepa_ros.ros.builtin.qos import clock_qos
 
 USE_SIM_TIME = "use_sim_time"
 
@@ -71,25 +72,16 @@ class TimeSource:
     """Drives a node's clock from `/clock` while the parameter `use_sim_time` is true.
 
     Args:
-        clock: The node's.
-        parameters: The node's.
-        subscribe: Subscribes a callback to `/clock`.
-        unsubscribe: Destroys that subscription.
+        node: The node.
     """
 
-    def __init__(
-        self,
-        clock: Clock,
-        parameters: NodeParameters,
-        subscribe: Callable[[Callable[[Any], None]], Any],
-        unsubscribe: Callable[[Any], Any],
-    ) -> None:
-        self._clock, self._subscribe, self._unsubscribe = clock, subscribe, unsubscribe
+    def __init__(self, node: Any) -> None:
+        self._node, self._clock = node, node.get_clock()
         self._subscription: Any = None
-        parameters.add_on_set_parameters_callback(self._check)
-        parameters.add_post_set_parameters_callback(self._apply)
+        node.add_on_set_parameters_callback(self._check)
+        node.add_post_set_parameters_callback(self._apply)
         descriptor = ParameterDescriptor(description="take time from /clock")
-        self._apply([parameters.declare_parameter(USE_SIM_TIME, False, descriptor)])
+        self._apply([node.declare_parameter(USE_SIM_TIME, False, descriptor)])
 
     @staticmethod
     def _check(parameters: list[Parameter]) -> Any:
@@ -105,9 +97,11 @@ class TimeSource:
                 continue
             if parameter.value and self._subscription is None:
                 self._clock.set_ros_time_override(0)  # as in ROS: zero until the first /clock
-                self._subscription = self._subscribe(self._on_clock)
+                self._subscription = self._node.create_subscription(
+                    interface("rosgraph_msgs/msg/Clock"), "/clock", self._on_clock, clock_qos
+                )
             elif not parameter.value and self._subscription is not None:
-                self._unsubscribe(self._subscription)
+                self._node.destroy_subscription(self._subscription)
                 self._subscription = None
                 self._clock.set_ros_time_override(None)
 
