@@ -25,20 +25,14 @@ def test_times_and_durations() -> None:
 
 def test_timers_on_both_clocks(graph: Graph) -> None:
     node: Any = graph.node("near")
-    ticks = {"ros": 0, "steady": 0, "cancelled": 0}
+    ticks = {"ros": 0, "steady": 0}
 
     def tick(name: str) -> None:
         ticks[name] += 1
 
     node.create_timer(0.02, lambda: tick("ros"))
     node.create_timer(0.02, lambda: tick("steady"), clock=ros.steady_clock())
-    timer = node.create_timer(0.02, lambda: tick("cancelled"))
-    timer.cancel()
     assert graph.until(lambda: min(ticks["ros"], ticks["steady"]) >= 5)
-    assert ticks["cancelled"] == 0
-    timer.reset()
-    assert graph.until(lambda: ticks["cancelled"] > 0)
-    assert timer.is_canceled() is False
 
 
 def test_a_late_timer_does_not_catch_up(graph: Graph) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vljepa_ros.cli.options import CliError
-from vljepa_ros.ros.run import StopFlag
+from vljepa_ros.ros import StopFlag
 
 NODE_STOP_TIMEOUT_S = 30.0  # a node frees its model within seconds
 
@@ -128,7 +128,6 @@ def run_nodes_until_stopped(commands: Mapping[str, Sequence[str]]) -> int:
         CliError: A node ended by itself; the others are ended too.
     """
     stop = StopFlag()
-    stop.watch()
     running = {
         name: PackageProcess(command[2], command[3:], show_output=True).__enter__()
         for name, command in commands.items()

@@ -142,8 +142,12 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
             try:
                 await callback(request, response)
                 response.success = True
+            except self.known as error:
+                response.message = str(error)
             except Exception as error:
-                response.message = self._explain(error)
+                text = f"{type(error).__name__}: {error}"
+                self.get_logger().error(f"a request failed: {text}")
+                response.message = f"internal error: {text}"
             return response
 
         interface = ros.interface(f"vljepa_ros/srv/{kind}")
@@ -232,13 +236,6 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
         if needs_active and not self.active:
             return f"{name} is not active; try: ros2 lifecycle set {name} activate"
         return ""
-
-    def _explain(self, error: Exception) -> str:
-        """Error message for a failed request. Unexpected exception types are also logged."""
-        if isinstance(error, self.known):
-            return str(error)
-        self.get_logger().error(f"a request failed: {type(error).__name__}: {error}")
-        return f"internal error: {type(error).__name__}: {error}"
 
     def _all_parts(self) -> Sequence[Part]:
         """State for the diagnostics, in whatever state."""

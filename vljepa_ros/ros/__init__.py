@@ -8,26 +8,25 @@ VLJEPA_ROS_RUNTIME chooses: `auto` (default: rclpy if it can be imported), `rclp
 from __future__ import annotations
 
 import os
+import signal
+import threading
+import traceback
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from vljepa_ros.ros.events import IncompatibleQoS as IncompatibleQoS
-from vljepa_ros.ros.run import run_nodes
 
+_SPIN_S = 0.2  # seconds between two looks at the stop flag: how late a signal is noticed, at most
 _VARIABLE = "VLJEPA_ROS_RUNTIME"
 
 
-def _choose() -> str:
-    wanted = os.environ.get(_VARIABLE, "") or "auto"
-    if wanted not in ("auto", "rclpy", "builtin"):
-        raise ImportError(f"{_VARIABLE}={wanted!r}: allowed are auto, rclpy and builtin")
-    if wanted == "auto":
-        return "rclpy" if find_spec("rclpy") is not None else "builtin"
-    return wanted
-
-
-RUNTIME: str = _choose()
+RUNTIME = os.environ.get(_VARIABLE, "") or "auto"
+if RUNTIME not in ("auto", "rclpy", "builtin"):
+    raise ImportError(f"{_VARIABLE}={RUNTIME!r}: allowed are auto, rclpy and builtin")
+if RUNTIME == "auto":
+    RUNTIME = "rclpy" if find_spec("rclpy") is not None else "builtin"
 
 if TYPE_CHECKING or RUNTIME == "builtin":
     from vljepa_ros.ros.builtin import api as _runtime
@@ -50,6 +49,69 @@ def steady_clock() -> _runtime.Clock:
     return _runtime.Clock(clock_type=_runtime.ClockType.STEADY_TIME)
 
 
+class StopFlag:
+    """Raised by SIGINT and SIGTERM.
+
+    A plain attribute, no threading.Event: a second signal may interrupt the handler of the first
+    while that holds the event's lock, and would then wait for it for ever.
+    """
+
+    def __init__(self) -> None:
+        self.raised = False
+        _handle_signals(self._raise)
+
+    def _raise(self, number: int, frame: FrameType | None) -> None:
+        self.raised = True
+
+
+def _handle_signals(handler: Any) -> None:
+    """Set the handler of SIGINT and SIGTERM, but in the main thread only, as Python demands."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, handler)
+        signal.signal(signal.SIGTERM, handler)
+
+
 def run(make_nodes: Callable[[], Sequence[Any]], args: Sequence[str] | None = None) -> int:
-    """The whole `main()` of a program of nodes: see `vljepa_ros.ros.run.run_nodes`."""
-    return run_nodes(_runtime, make_nodes, args)
+    """The whole `main()` of a program of nodes: make them and run them until they shall end.
+
+    That is at SIGINT or SIGTERM (once, twice, at any time), or at `shutdown`.
+    An exception in a callback is logged, and ends nothing. Both signals stay ignored afterwards, so
+    that a late second Ctrl-C does not disturb the interpreter's end.
+
+    Args:
+        make_nodes: Makes the nodes, after the graph was joined. What it raises is raised, after
+            cleaning up.
+        args: Command line; None takes `sys.argv`.
+
+    Returns:
+        The exit code: 0 after a signal.
+    """
+    logger = _runtime.get_logger("vljepa_ros")
+    stop = StopFlag()
+    nodes: list[Any] = []
+    executor: Any = None
+    try:
+        _runtime.init(args)
+        executor = _runtime.SingleThreadedExecutor()
+        nodes = list(make_nodes())
+        for node in nodes:
+            executor.add_node(node)
+        while not stop.raised and executor.context.ok():
+            try:
+                executor.spin_once(timeout_sec=_SPIN_S)
+            except Exception:
+                if not executor.context.ok():
+                    break
+                logger.error("a callback raised an exception:\n" + traceback.format_exc())
+    finally:
+        # From here on nothing may interrupt: a second Ctrl-C often follows within 200 ms.
+        _handle_signals(signal.SIG_IGN)
+        for node in nodes:
+            try:
+                node.destroy_node()
+            except Exception:
+                logger.error("destroy_node raised:\n" + traceback.format_exc())
+        if executor is not None:
+            executor.shutdown()
+        _runtime.shutdown()
+    return 0

@@ -257,9 +257,8 @@ class Writer:
 
     def matched_user_data(self) -> list[bytes]:
         """User data of every reader that gets what is written."""
-        found = map(
-            self._writer.get_matched_subscription_data, self._writer.get_matched_subscriptions()
-        )
+        data_of = self._writer.get_matched_subscription_data
+        found = [data_of(handle) for handle in self._writer.get_matched_subscriptions()]
         return [_user_data(reader.qos) for reader in found if reader is not None]
 
     def incompatible(self) -> IncompatibleQoS:

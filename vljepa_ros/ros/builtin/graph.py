@@ -149,9 +149,7 @@ class Graph:
         for endpoint in self._endpoints("writer") + self._endpoints("reader"):
             name = demangle(endpoint.topic)
             if name is not None:
-                kind = endpoint.type_name
-                if demangle is service_from_dds:
-                    kind = kind.removesuffix("_Request").removesuffix("_Response")
+                kind = endpoint.type_name.removesuffix("_Request").removesuffix("_Response")
                 found.setdefault(name, set()).add(kind)
         return [(name, sorted(found[name])) for name in sorted(found)]
 

@@ -119,12 +119,6 @@ class Logger:
         """Log at level ERROR."""
         return self._log(LoggingSeverity.ERROR, message, **options)
 
-    def fatal(self, message: object, **options: Any) -> bool:
-        """Log at level FATAL."""
-        return self._log(LoggingSeverity.FATAL, message, **options)
-
-    warn = warning
-
 
 def get_logger(name: str) -> Logger:
     """A logger that belongs to no node: stderr only."""

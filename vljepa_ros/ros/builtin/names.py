@@ -61,16 +61,6 @@ def topic_in_dds(name: str) -> str:
     return "rt" + name
 
 
-def request_in_dds(name: str) -> str:
-    """DDS topic of a service's requests."""
-    return f"rq{name}Request"
-
-
-def reply_in_dds(name: str) -> str:
-    """DDS topic of a service's replies."""
-    return f"rr{name}Reply"
-
-
 def topic_from_dds(name: str) -> str | None:
     """ROS topic of a DDS topic, None if it is none."""
     return name[2:] if name.startswith("rt/") else None

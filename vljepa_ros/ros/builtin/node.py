@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from vljepa_ros.ros.builtin import names
-from vljepa_ros.ros.builtin.clock import Clock, ClockType
+from vljepa_ros.ros.builtin.clock import Clock, ClockType, Time
 from vljepa_ros.ros.builtin.context import InvalidHandle, default_context
 from vljepa_ros.ros.builtin.dds import Reader, Writer
 from vljepa_ros.ros.builtin.endpoints import Publisher, Subscription
@@ -136,9 +136,8 @@ class Node(NodeParameters):
         publisher = self._log_publisher
         if publisher is None or not self.context.ok():
             return
-        seconds, nanoseconds = divmod(time.time_ns(), 10**9)
         message = publisher.msg_type(
-            stamp=interface("builtin_interfaces/msg/Time")(sec=seconds, nanosec=nanoseconds),
+            stamp=Time(nanoseconds=time.time_ns()).to_msg(),
             level=int(level),
             name=self._logger.name,
             msg=text,
@@ -272,7 +271,7 @@ class Node(NodeParameters):
     ) -> Timer:
         """Call `callback()` every `timer_period_sec` seconds of `clock` (default: the node's)."""
         self._check_alive()
-        timer = Timer(self, int(float(timer_period_sec) * 1e9), callback, clock or self._clock)
+        timer = Timer(int(float(timer_period_sec) * 1e9), callback, clock or self._clock)
         return self._add(timer, callback_group)
 
     def _destroy(self, entity: Entity) -> bool:

@@ -21,7 +21,6 @@ from vljepa_ros.ros.builtin.dds import DdsError, Writer, user_data_value
 from vljepa_ros.ros.builtin.future import Future
 from vljepa_ros.ros.builtin.handles import Entity, Handler, NodeHandle
 from vljepa_ros.ros.builtin.message import Message, ServiceType
-from vljepa_ros.ros.builtin.names import reply_in_dds, request_in_dds
 from vljepa_ros.ros.builtin.qos import HistoryPolicy, QoSProfile
 
 _IDENTITY = "Qq"  # client id, sequence number
@@ -38,8 +37,8 @@ class _ServiceEnd(Entity):
         self._node = node
         self.srv_type, self.srv_name = srv_type, name
         identity = ".".join(f"{byte:x}" for byte in secrets.token_bytes(16))
-        request = request_in_dds(name), f"{srv_type._service_name}_Request"
-        reply = reply_in_dds(name), f"{srv_type._service_name}_Response"
+        request = f"rq{name}Request", f"{srv_type._service_name}_Request"
+        reply = f"rr{name}Reply", f"{srv_type._service_name}_Response"
         incoming, outgoing = (request, reply) if role == "service" else (reply, request)
         participant = node.context.participant
         self.reader = participant.reader(*incoming, _QOS, f"{role}id={identity};")

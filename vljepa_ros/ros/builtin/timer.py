@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from vljepa_ros.ros.builtin.clock import Clock, Time
-from vljepa_ros.ros.builtin.handles import Entity, Handler, NodeHandle
+from vljepa_ros.ros.builtin.handles import Entity, Handler
 from vljepa_ros.ros.builtin.message import interface
 from vljepa_ros.ros.builtin.parameters import Parameter, ParameterDescriptor, SetParametersResult
 from vljepa_ros.ros.builtin.qos import clock_qos
@@ -18,15 +18,12 @@ USE_SIM_TIME = "use_sim_time"
 class Timer(Entity):
     """Calls back every `timer_period_ns` of its clock."""
 
-    def __init__(
-        self, node: NodeHandle, period_ns: int, callback: Callable[[], Any], clock: Clock
-    ) -> None:
+    def __init__(self, period_ns: int, callback: Callable[[], Any], clock: Clock) -> None:
         if period_ns < 0:
             raise ValueError(f"a timer's period is not negative: {period_ns} ns")
-        self._node = node
         self.timer_period_ns, self.callback, self.clock = period_ns, callback, clock
         self._next = clock.nanoseconds() + period_ns
-        self._cancelled = False
+        self._destroyed = False
 
     def time_until_next_call(self) -> int:
         """Nanoseconds to the next call, negative if it is late."""
@@ -37,35 +34,21 @@ class Timer(Entity):
 
     def wait_time(self) -> float:
         """Seconds until the next call; infinite if waiting does not bring it nearer."""
-        if self._cancelled or self.clock.ros_time_is_active:
+        if self._destroyed or self.clock.ros_time_is_active:
             return math.inf
         return max(0, self.time_until_next_call()) / 1e9
 
     def take(self) -> Handler | None:
         """The callback if it is due; calls that were missed are skipped."""
-        if self._cancelled or self.time_until_next_call() > 0:
+        if self._destroyed or self.time_until_next_call() > 0:
             return None
         late = self.clock.nanoseconds() - self._next
         self._next += self.timer_period_ns * (1 + late // max(1, self.timer_period_ns))
         return self.callback
 
-    def cancel(self) -> None:
-        """Stop until `reset`."""
-        self._cancelled = True
-
-    def is_canceled(self) -> bool:
-        """Whether it is stopped."""
-        return self._cancelled
-
-    def reset(self) -> None:
-        """Start anew: the next call is one period from now."""
-        self._next = self.clock.nanoseconds() + self.timer_period_ns
-        self._cancelled = False
-        self._node.wake()
-
     def destroy(self) -> None:
         """Stop for good."""
-        self._cancelled = True
+        self._destroyed = True
 
 
 class TimeSource:

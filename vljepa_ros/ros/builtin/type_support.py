@@ -99,8 +99,7 @@ def idl_type(name: str, service: bool) -> type[RawSample]:
         dataclassify=False,
         bases=(RawSample,),
     )
-    raw_type: type[RawSample] = made
-    return raw_type
+    return made
 
 
 # type_description_interfaces/msg/FieldType
