@@ -11,7 +11,7 @@ from typing import Any
 
 from vljepa_ros import ros
 from vljepa_ros.models.config import ModelConfig
-from vljepa_ros.nodes.diagnostics import OK, WARN, Part
+from vljepa_ros.nodes.diagnostics import Part, checked
 from vljepa_ros.nodes.lifecycle_node import LifecycleNode
 from vljepa_ros.nodes.parameters import live, read_only
 from vljepa_ros.nodes.topics import IMAGES, Endpoints, age_of, to_nanoseconds
@@ -152,8 +152,7 @@ class CameraInput(Endpoints):
             trouble = self._stale_stamps()
         else:
             trouble = self._mismatch
-        level = WARN if trouble else OK
-        return Part(f"camera {self._name}", level, trouble or "images arrive", values)
+        return checked(f"camera {self._name}", trouble, "images arrive", values)
 
     def _receive(self, message: Any) -> None:
         self._arrived = time.monotonic()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.models.config import ModelConfig
-from vljepa_ros.nodes.diagnostics import OK, WARN, Part
+from vljepa_ros.nodes.diagnostics import OK, Part, checked
 from vljepa_ros.nodes.embedding_subscription import EmbeddingSubscription, Inbox
 from vljepa_ros.nodes.lifecycle_node import LifecycleNode
 from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
@@ -149,8 +149,7 @@ class StateKeeper:
 
     def part(self) -> Part:
         """State for the diagnostics."""
-        level, message = (WARN, self._trouble) if self._trouble else (OK, "kept")
-        return Part("state file", level, message, {"path": str(self._file.path)})
+        return checked("state file", self._trouble, "kept", {"path": str(self._file.path)})
 
     def _states(self) -> dict[str, CameraState]:
         return {

@@ -33,6 +33,13 @@ class Part:
     values: Mapping[str, object] = field(default_factory=dict)
 
 
+def checked(
+    name: str, trouble: str, fine: str, values: Mapping[str, object], level: int = WARN
+) -> Part:
+    """A part that is OK, which `fine` describes, unless there is trouble of some level."""
+    return Part(name, level if trouble else OK, trouble or fine, values)
+
+
 class Diagnostics:
     """Publishes as long as the node lives.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.camera_input import TYPES, TransportParameter
-from vljepa_ros.nodes.diagnostics import OK, WARN, Diagnostics, Part
+from vljepa_ros.nodes.diagnostics import Diagnostics, Part, checked
 from vljepa_ros.nodes.lifecycle_node import NAMESPACE, run_node
 from vljepa_ros.nodes.parameters import NodeParameters, ParameterGroup, live, read_only
 from vljepa_ros.nodes.topics import IMAGES, IMAGES_OUT, LATCHED, Endpoints, image_message
@@ -73,9 +73,8 @@ class OverlayNode(ros.Node):
     def _parts(self) -> list[Part]:
         watched = self._inputs.is_open
         values = {"drawn": self._drawn, "watched": watched}
-        if self._trouble:
-            return [Part("picture", WARN, self._trouble, values)]
-        return [Part("picture", OK, "1 subscriber" if watched else "no subscribers", values)]
+        fine = "1 subscriber" if watched else "no subscribers"
+        return [checked("picture", self._trouble, fine, values)]
 
 
 if __name__ == "__main__":

@@ -68,9 +68,8 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
 
     def prepare(self, engine: Engine) -> Callable[[], float | None]:
         """Make inputs, pipeline and topics for a loaded model."""
-        missing = {"score"} - engine.capabilities
-        if missing:
-            raise ModelError(f"model '{engine.config.name}' cannot {', '.join(sorted(missing))}")
+        if "score" not in engine.capabilities:
+            raise ModelError(f"model '{engine.config.name}' cannot score")
         if "embed" not in engine.capabilities:
             self.get_logger().warning(
                 f"model '{engine.config.name}' has no embeddings: questions are answered, but "

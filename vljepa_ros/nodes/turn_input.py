@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from vljepa_ros import ros
-from vljepa_ros.nodes.diagnostics import OK, WARN, Part
+from vljepa_ros.nodes.diagnostics import Part, checked
 from vljepa_ros.nodes.topics import IMAGES, Endpoints, to_seconds
 
 AUTO_TYPE = "auto"
@@ -69,8 +69,7 @@ class TurnInput(Endpoints):
         trouble = self._trouble
         if not trouble and time.monotonic() - self._arrived > SILENCE_S:
             trouble = f"no message on '{self._topic}': no guard"
-        level = WARN if trouble else OK
-        return Part("turn guard", level, trouble or f"{self._rate:.2f} rad/s", values)
+        return checked("turn guard", trouble, f"{self._rate:.2f} rad/s", values)
 
     def _type_in_graph(self) -> str:
         types = dict(self._node.get_topic_names_and_types()).get(self._topic, [])

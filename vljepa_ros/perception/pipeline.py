@@ -252,9 +252,11 @@ class Pipeline:
         """Encode and publish the newest clips of some cameras."""
         batch = []
         for feed in ready:
-            now = time.monotonic()
+            now, newest, seen = time.monotonic(), feed.ring.newest, feed.encoded_stamp
+            # a clip that ends at the newest stamp encoded would be the same again
+            after = None if newest is None or seen is None or newest < seen else seen
             with self.stages.stage("preprocess"):
-                taken = feed.ring.take(now, self._before(feed))
+                taken = feed.ring.take(now, after)
             if taken is None:
                 feed.due = now + RETRY_PARTIAL_CLIP_S
                 continue
@@ -295,11 +297,6 @@ class Pipeline:
             with self.stages.stage("publish"):
                 age = self._publish(observation)
             self.stages.add("camera_to_embedding", age)
-
-    def _before(self, feed: CameraFeed) -> int | None:
-        """The newest stamp that was encoded: a clip that ends there would be the same again."""
-        newest, stamp = feed.ring.newest, feed.encoded_stamp
-        return None if newest is None or stamp is None or newest < stamp else stamp
 
     def _encode(self, batch: Sequence[tuple[CameraFeed, TakenClip]]) -> list[EncodedClip]:
         states = []

@@ -195,7 +195,12 @@ class Worker:
                 if not new:
                     self._awake = False
             if stepping and self._thread is me:
-                due = self._run_step()
+                try:
+                    wait = self._step()
+                except Exception as error:
+                    self._on_error(error)
+                    wait = 1.0
+                due = None if wait is None else time.monotonic() + wait
             # A stream that always has a next frame leaves one step of a task between two of them.
             self._serve(self._waiting if new else self._begun)
 
@@ -210,11 +215,3 @@ class Worker:
             self._running = None
             if not answered and self._thread is threading.current_thread():
                 self._begun.append(request)
-
-    def _run_step(self) -> float | None:
-        try:
-            pause = self._step()
-        except Exception as error:
-            self._on_error(error)
-            pause = 1.0
-        return None if pause is None else time.monotonic() + pause

@@ -156,16 +156,14 @@ class Participant:
         }
         self._known: dict[str, dict[bytes, EndpointInfo]] = {"writer": {}, "reader": {}}
 
-    def _topic(self, topic: str, type_name: str, service: bool) -> Any:
-        key = (topic, type_name)
-        if key not in self._topics:
-            self._topics[key] = Topic(self._participant, topic, idl_type(type_name, service))
-        return self._topics[key]
-
     def _end(self, end: Any, topic: str, type_name: str, qos: QoSProfile, identity: str) -> Any:
         user_data = f"{identity}typehash={type_hash(type_name)};".encode()
         policies = _policies(qos, user_data, writer=end is DataWriter)
-        return end(self._participant, self._topic(topic, type_name, bool(identity)), policies)
+        key = (topic, type_name)
+        if key not in self._topics:
+            raw_type = idl_type(type_name, bool(identity))
+            self._topics[key] = Topic(self._participant, topic, raw_type)
+        return end(self._participant, self._topics[key], policies)
 
     def writer(self, topic: str, type_name: str, qos: QoSProfile, identity: str = "") -> Writer:
         """Create a writer.
