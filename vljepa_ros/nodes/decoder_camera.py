@@ -8,9 +8,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.models.config import ModelConfig
 from vljepa_ros.nodes.diagnostics import OK, Part, checked
@@ -41,6 +38,7 @@ class DecoderCamera:
         query: The query that embeddings answer.
         seen: Unix time at which the newest message came.
         topic: Its subscription.
+        inbox: Messages that wait, oldest first.
     """
 
     def __init__(self, node: LifecycleNode[Any], camera: str, engine: Engine) -> None:
@@ -55,7 +53,7 @@ class DecoderCamera:
         self.topic = EmbeddingSubscription(
             node, camera, self._keep, engine.config.model_id, "this node decodes"
         )
-        self._inbox: Inbox[Any] = Inbox(_INBOX_SIZE)
+        self.inbox: Inbox[Any] = Inbox(_INBOX_SIZE)
         self._arrived = 0.0
 
     def apply(self) -> None:
@@ -69,16 +67,11 @@ class DecoderCamera:
         """Whether the newest embedding stands for the present."""
         return self.newest is not None and time.monotonic() - self._arrived < FRESH_EMBEDDING_S
 
-    def take(self) -> tuple[Any, NDArray[np.float32]] | None:
-        """The oldest embedding that waits: its message and vector [D] float32."""
-        message = self._inbox.take()
-        return None if message is None else (message, np.array(message.vector, np.float32))
-
     def part(self) -> Part:
         """State for the diagnostics."""
         values = {
             "received": self.topic.received,
-            "dropped": self._inbox.dropped,
+            "dropped": self.inbox.dropped,
             "refused": self.detector.refused,
             "decodes": self.decoder.decodes,
             "drift": self.detector.drift,
@@ -91,7 +84,7 @@ class DecoderCamera:
     def _keep(self, message: Any) -> None:
         self.topic.trouble = ""
         self.newest, self._arrived, self.seen = message, time.monotonic(), time.time()
-        self._inbox.put(message)
+        self.inbox.put(message)
         self._node.worker.wake()
 
     def _guarding(self) -> TurnGuardConfig:

@@ -114,15 +114,11 @@ class PerceptionTopics(Endpoints):
     def publish_model_info(self) -> None:
         """Publish what runs, latched."""
         config, info = self._engine.config, self._engine.info
+        names = ("name", "model_id", "family", "dim", "clip_frames", "input_size")
         self._info.publish(
             ros.interface("vljepa_ros/msg/ModelInfo")(
-                name=config.name,
-                model_id=config.model_id,
-                family=config.family,
-                dim=config.dim,
-                clip_frames=config.clip_frames,
+                **{name: getattr(config, name) for name in names},
                 frame_interval=float(config.frame_interval),
-                input_size=config.input_size,
                 **asdict(info),
                 capabilities=sorted(self._engine.capabilities),
             )

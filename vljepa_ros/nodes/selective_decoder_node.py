@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from vljepa_ros import ros
 from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.models.config import ModelError
@@ -133,8 +135,8 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
         """In the worker's thread: decode what waits, in order; then some new labels."""
         event = False
         for name, camera in self._inputs.items():
-            while (taken := camera.take()) is not None:
-                event |= self._observe(name, camera, *taken)
+            while (message := camera.inbox.take()) is not None:
+                event |= self._observe(name, camera, message)
         if self._keeper is not None:
             self._keeper.keep(event)
         if self._labels.pending:
@@ -142,11 +144,12 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
             return 0.0
         return None
 
-    def _observe(self, name: str, camera: DecoderCamera, message: Any, vector: Any) -> bool:
+    def _observe(self, name: str, camera: DecoderCamera, message: Any) -> bool:
         """Publish what there is to publish; whether that was an event."""
         if camera.query not in ("", message.query):
             camera.detector.reset()
         camera.query = message.query
+        vector = np.array(message.vector, np.float32)
         update = camera.decoder.observe(to_seconds(message.header.stamp), vector)
         if update is None:
             return False

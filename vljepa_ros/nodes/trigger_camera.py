@@ -126,10 +126,7 @@ class TriggerCamera(Endpoints):
                     header=self._header,
                     camera=self._camera,
                     model_id=model_id,
-                    text=edge.text,
-                    threshold=edge.threshold,
-                    score=edge.score,
-                    rising=edge.rising,
+                    **vars(edge),
                     reason=getattr(self._kind, reason),
                     latency=age_of(self._node, to_nanoseconds(self._header.stamp)),
                 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,7 +23,6 @@ from vljepa_ros.ros.builtin.dds import (
     user_data_value,
 )
 from vljepa_ros.ros.builtin.message import message_class
-from vljepa_ros.ros.builtin.names import service_from_dds, topic_from_dds
 from vljepa_ros.ros.builtin.qos import DurabilityPolicy, HistoryPolicy, QoSProfile
 
 TOPIC = "ros_discovery_info"
@@ -136,18 +135,11 @@ class Graph:
         with self._lock:
             return self._participant.endpoints(kind)
 
-    def topics(self) -> list[tuple[str, list[str]]]:
-        """(name, types) of every topic."""
-        return self._names_and_types(topic_from_dds)
-
-    def services(self) -> list[tuple[str, list[str]]]:
-        """(name, types) of every service."""
-        return self._names_and_types(service_from_dds)
-
-    def _names_and_types(self, demangle: Any) -> list[tuple[str, list[str]]]:
+    def names_and_types(self, from_dds: Callable[[str], str | None]) -> list[tuple[str, list[str]]]:
+        """(name, types) of everything that `from_dds` names, given the name of a DDS topic."""
         found: dict[str, set[str]] = {}
         for endpoint in self._endpoints("writer") + self._endpoints("reader"):
-            name = demangle(endpoint.topic)
+            name = from_dds(endpoint.topic)
             if name is not None:
                 kind = endpoint.type_name.removesuffix("_Request").removesuffix("_Response")
                 found.setdefault(name, set()).add(kind)
