@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 
 import numpy as np
 import pytest
 from colour_engine import COLOURS, ColourEngine
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from vljepa_ros.perception.vocabulary import (
     MAX_LABELS,
@@ -112,3 +113,24 @@ def test_a_vocabulary_comes_into_use_when_all_of_it_is_encoded_and_the_newest_wi
     assert ready == [2]
     assert encoder.current is not None
     assert [g.embeddings.shape[0] for g in encoder.current.groups] == [2, 1]
+
+
+def test_a_vocabulary_at_which_the_engine_failed_is_begun_afresh_by_the_next_call() -> None:
+    class Failing(ColourEngine):
+        failures = 1
+
+        def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
+            if self.failures:
+                self.failures -= 1
+                raise RuntimeError("no memory left")
+            return super().encode_text(texts)
+
+    ready: list[int] = []
+    encoder = VocabularyEncoder(Failing(), lambda v: ready.append(v.version))
+    encoder.replace(1, from_groups({"what?": ["red", "green"]}))
+    with pytest.raises(RuntimeError, match="no memory left"):
+        encoder.advance()
+    assert encoder.pending
+    encoder.advance()
+    assert ready == [1]
+    assert not encoder.pending

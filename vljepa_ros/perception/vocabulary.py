@@ -257,7 +257,10 @@ class VocabularyEncoder:
         self._wanted = (version, vocabulary)
 
     def advance(self) -> None:
-        """Encode one slice of the wanted vocabulary, and use it once that was the last one."""
+        """Encode one slice of the wanted vocabulary, and use it once that was the last one.
+
+        What the engine raises is passed on; the next call begins the vocabulary afresh.
+        """
         wanted = self._wanted
         if wanted is None:
             return
@@ -269,8 +272,10 @@ class VocabularyEncoder:
             next(self._slices)
             return
         except StopIteration as end:
-            vectors = end.value
-        self._begun = None
+            self._begun, vectors = None, end.value
+        except Exception:
+            self._begun = None
+            raise
         ends = np.cumsum([len(group.labels) for group in vocabulary.groups])
         groups = tuple(map(EncodedGroup, vocabulary.groups, np.split(vectors, ends[:-1])))
         self.current = EncodedVocabulary(version, vocabulary, groups)
