@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,14 +56,6 @@ class SceneUpdate:
         return FIRST if self.is_first else CHANGE
 
 
-@runtime_checkable
-class Restorable(ChangeDetector, Protocol):
-    """A detector that can start from a state published before a restart."""
-
-    def restore(self, state: NDArray[np.float32]) -> None:
-        """Take [D] float32 for the published state: it is not published again."""
-
-
 class SelectiveDecoder:
     """Turns the embeddings of one camera into scene updates."""
 
@@ -98,8 +89,6 @@ class SelectiveDecoder:
             TypeError: the detector cannot be restored.
             ValueError: the state of `last` is zero or not finite.
         """
-        if not isinstance(self.detector, Restorable):
-            raise TypeError(f"{type(self.detector).__name__} cannot start from a state")
         self.detector.restore(last.state)
         self.last = last
         self._sequence, self._previous_text = last.sequence, last.previous_text
@@ -129,39 +118,31 @@ class SelectiveDecoder:
             sequence=self._sequence,
             stamp=change.stamp,
             onset=change.onset if is_event or last is None else last.onset,
-            text=generated.text,
             previous_text=self._previous_text,
-            decoded=generated.decoded,
-            confidence=generated.confidence,
             change=change.distance,
             state=change.state,
+            **asdict(generated),
         )
         return self.last
 
     def describe(self, stamp: float, embedding: NDArray[np.float32]) -> SceneUpdate:
         """Decode what is seen at `stamp` seconds, changed or not; it is not an event."""
-        generated = self._decode(embedding)
         return SceneUpdate(
             is_event=False,
             is_first=False,
             sequence=max(self._sequence, 0),
             stamp=stamp,
             onset=stamp,
-            text=generated.text,
             previous_text="" if self.last is None else self.last.text,
-            decoded=generated.decoded,
-            confidence=generated.confidence,
             change=self.detector.drift,
             state=embedding,
+            **asdict(self._decode(embedding)),
         )
 
     def _heartbeat(self, stamp: float) -> SceneUpdate | None:
         self._last_output_stamp = min(self._last_output_stamp, stamp)  # time may jump back
-        if (
-            self.last is None
-            or not self.heartbeat
-            or stamp - self._last_output_stamp < self.heartbeat
-        ):
+        waited = stamp - self._last_output_stamp
+        if self.last is None or not self.heartbeat or waited < self.heartbeat:
             return None
         self._last_output_stamp = stamp
         return replace(self.last, is_event=False, is_first=False, stamp=stamp, is_heartbeat=True)

@@ -64,7 +64,7 @@ def test_three_odd_samples_are_an_event_in_a_busy_stream_and_none_in_a_quiet_one
 
 def test_one_mistake_in_an_hour_does_not_end_the_patience_and_many_changes_do() -> None:
     prior = ChangePrior()
-    prior.begin(0.0)
+    prior.advance(0.0)
     assert prior.evidence_factor(0.0, HOME, 1.0) == 1.0
     assert prior.evidence_factor(3600.0, HOME, 1.0) == MAX_QUIET_FACTOR
     for stamp in (3600.0, 3603.0):

@@ -25,8 +25,8 @@ from vljepa_ros.perception.change.detector import (
     BREAK,
     CHANGE,
     CORRECTION,
-    BaseDetector,
     Change,
+    ChangeDetector,
     Vector,
     cosine_distance,
     unit,
@@ -161,7 +161,7 @@ class Correction:
         return better
 
 
-class AnchorDrift(BaseDetector):
+class AnchorDrift(ChangeDetector):
     """See the module; the interface is `ChangeDetector`.
 
     `drift` is the distance of the smoothed embedding from the reference, `threshold` what it must
@@ -234,14 +234,14 @@ class AnchorDrift(BaseDetector):
             self._smooth = self._reference = sample
             self._calm_stamp = stamp
             self._noise.observe(stamp, sample, 0.0)
-            self._prior.begin(stamp)
+            self._prior.advance(stamp)
             return self._published.publish(stamp, stamp, sample)
         if self._reference.size != sample.size:  # restored from a model of another size
             self.reset()
             return self.observe(stamp, sample)
         if step == BREAK or not self._smooth.size:
             if not self._smooth.size:  # restored
-                self._prior.begin(stamp)
+                self._prior.advance(stamp)
             self._smooth, step = sample, NEW_REFERENCE_S
             self._calm_stamp = stamp
             self._drop_suspicion()

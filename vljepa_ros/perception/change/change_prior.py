@@ -41,13 +41,9 @@ class ChangePrior:
         self._changes = 0.0
         self._seconds = 0.0
 
-    def begin(self, stamp: float) -> None:
-        """The stream begins, or goes on after a restart."""
-        self._advance(stamp)
-
     def record_change(self, stamp: float, before: Vector | None) -> None:
         """A change was published; `before` ([D] float32) is the state that it ended, or None."""
-        self._advance(stamp)
+        self.advance(stamp)
         self._changes += 1.0
         self._before = before
 
@@ -59,19 +55,20 @@ class ChangePrior:
             present: [D] float32; the smoothed state.
             drift: its cosine distance from the published one.
         """
-        self._advance(stamp)
+        self.advance(stamp)
         expected = EXPECTED_INTERVAL_S
         rarer = (expected + self._seconds) / (expected * (1.0 + self._changes))
         quiet = 1.0 + EVIDENCE_PER_LOG * math.log(rarer) if rarer > 1.0 else 1.0
         factor = min(MAX_QUIET_FACTOR, quiet)
-        if self._before is not None and (
-            cosine_distance(present, self._before) < RETURN_SHARE * drift
-        ):
-            return RETURN_FACTOR * factor
-        return factor
+        before = self._before
+        returns = before is not None and cosine_distance(present, before) < RETURN_SHARE * drift
+        return RETURN_FACTOR * factor if returns else factor
 
-    def _advance(self, stamp: float) -> None:
-        """Let what was seen count less; time that jumps back counts as none."""
+    def advance(self, stamp: float) -> None:
+        """Let what was seen count less; time that jumps back counts as none.
+
+        The first call is the beginning of the stream, or where it goes on after a restart.
+        """
         passed = 0.0 if self._stamp is None else max(0.0, stamp - self._stamp)
         kept = math.exp(-passed / MEMORY_S)
         self._changes *= kept

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,38 +37,6 @@ class Change:
     state: Vector
     distance: float
     reason: str
-
-
-class ChangeDetector(Protocol):
-    """Watches one stream. Constant time and memory for each sample; it reads no clock."""
-
-    @property
-    def refused(self) -> int:
-        """Samples refused so far: not finite, zero, or of another length than the ones before."""
-
-    @property
-    def drift(self) -> float:
-        """Cosine distance of the present (smoothed) state from the published one; 0 before it."""
-
-    @property
-    def threshold(self) -> float:
-        """The drift above which a change is suspected, for plots."""
-
-    @property
-    def present(self) -> Vector | None:
-        """[D] float32, L2 norm 1: the present state as far as known; `describe` decodes it."""
-
-    def observe(self, stamp: float, embedding: Vector) -> Change | None:
-        """Take one sample.
-
-        Args:
-            stamp: seconds. A stamp before the last one (a bag in a loop) forgets what was
-                suspected, never what was published. An equal stamp is ignored.
-            embedding: [D] float32; normalised here.
-        """
-
-    def reset(self) -> None:
-        """Forget everything, the published state too: the next sample is a FIRST."""
 
 
 def usable(embedding: Vector, dim: int | None) -> Vector | None:
@@ -128,23 +95,44 @@ class PublishedState:
         return stamp - self.stamp >= min_gap
 
 
-class BaseDetector(ABC):
-    """A `ChangeDetector` without its rule: bad samples are refused before `_update` sees them."""
+class ChangeDetector(ABC):
+    """Watches one stream. Constant time and memory for each sample; it reads no clock.
+
+    Bad samples are refused here, before the rule of a detector (`_update`) sees them.
+
+    Attributes:
+        max_gap: seconds without a sample after which the next one counts as a break.
+        threshold: the drift above which a change is suspected, for plots.
+        refused: samples refused so far: not finite, zero, or of another length than before.
+        drift: cosine distance of the present (smoothed) state from the published one; 0 before it.
+    """
 
     def __init__(self, max_gap: float, threshold: float) -> None:
-        """Start with an empty stream.
-
-        Args:
-            max_gap: seconds without a sample after which the next one counts as a break.
-            threshold: see `ChangeDetector`.
-        """
+        """Start with an empty stream."""
         self.max_gap = max_gap
         self.threshold = threshold
         self.refused = 0
         self.reset()
 
+    @property
+    @abstractmethod
+    def present(self) -> Vector | None:
+        """[D] float32, L2 norm 1: the present state as far as known; `describe` decodes it."""
+
+    def restore(self, state: Vector) -> None:
+        """Take [D] float32 for the published state, as after a restart: not published again.
+
+        Raises:
+            TypeError: this detector cannot start from a state.
+            ValueError: `state` is zero or not finite.
+        """
+        raise TypeError(f"{type(self).__name__} cannot start from a state")
+
     def reset(self) -> None:
-        """Forget everything, the published state too; the number of refused samples stays."""
+        """Forget everything, the published state too: the next sample is a FIRST.
+
+        The number of refused samples stays.
+        """
         self._last_stamp = -math.inf
         self._dim: int | None = None
         self._published = PublishedState()
@@ -152,7 +140,13 @@ class BaseDetector(ABC):
         self._reset_rule()
 
     def observe(self, stamp: float, embedding: Vector) -> Change | None:
-        """Take one sample; see `ChangeDetector.observe`."""
+        """Take one sample.
+
+        Args:
+            stamp: seconds. A stamp before the last one (a bag in a loop) forgets what was
+                suspected, never what was published. An equal stamp is ignored.
+            embedding: [D] float32; normalised here.
+        """
         sample = usable(embedding, self._dim)
         if sample is None or not math.isfinite(stamp):
             self.refused += 1

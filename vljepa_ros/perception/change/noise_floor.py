@@ -11,10 +11,7 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-from numpy.typing import NDArray
-
-Vector = NDArray[np.float32]
+from vljepa_ros.perception.change.detector import Vector
 
 INITIAL_DRIFT = 0.05  # cosine distance, before anything is known
 MIN_LEVEL = 2e-3  # cosine distance; a lower level could not rise again within minutes
@@ -58,10 +55,8 @@ class NoiseFloor:
             return
         if self._sample is not None and 0.0 <= lag <= longest:
             distance = max(0.0, 1.0 - float(sample @ self._sample))
-            above = distance > self._neighbour
-            self._neighbour = _moved(
-                self._neighbour, self._rate * lag * (NEIGHBOUR_QUANTILE - (0.0 if above else 1.0))
-            )
+            share = NEIGHBOUR_QUANTILE - (0.0 if distance > self._neighbour else 1.0)
+            self._neighbour = _moved(self._neighbour, self._rate * lag * share)
             limited = min(distance, 4.0 * self._neighbour)
             self._recent += min(1.0, step / BURST_S) * (limited - self._recent)
         self._sample, self._stamp = sample, stamp

@@ -27,7 +27,6 @@ from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftCo
 from vljepa_ros.perception.change.change_prior import TurnGuard
 from vljepa_ros.perception.change.detector import (
     BREAK,
-    BaseDetector,
     Change,
     ChangeDetector,
     unit,
@@ -43,7 +42,7 @@ CUSUM_SMOOTHING_S, CUSUM_MEMORY_S = 0.3, 2.0  # time constant; length of the seg
 CUSUM_FIRST_SAMPLE_S = 0.25  # that the first sample of the segment is worth
 
 
-class Rule(BaseDetector):
+class Rule(ChangeDetector):
     """A detector that publishes when `drift` passes the threshold and `MIN_GAP_S` is over."""
 
     def __init__(self, threshold: float) -> None:
@@ -56,8 +55,10 @@ class Rule(BaseDetector):
 class ConsecutiveDifference(Rule):
     """`drift` is the cosine distance from the sample before; see the module."""
 
+    present: Vector | None = None
+
     def _reset_rule(self) -> None:
-        self.present: Vector | None = None
+        self.present = None
 
     def _update(self, stamp: float, sample: Vector, step: float) -> Change | None:
         before, self.present = self.present, sample
