@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,34 +38,26 @@ class CameraState:
     last: SceneUpdate
 
 
+@dataclass(eq=False)
 class StateFile:
-    """The last published states of one decoder's cameras, written whole or not at all."""
+    """The last published states of one decoder's cameras, written whole or not at all.
 
-    def __init__(
-        self,
-        path: Path,
-        model_id: str,
-        dim: int,
-        wall: Callable[[], float] = time.time,
-        steady: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """Nothing is read or written yet.
+    Attributes:
+        path: of the file.
+        model_id: states of another model are discarded.
+        dim: length of a state.
+        wall: clock, Unix time in seconds.
+        steady: clock, seconds.
+    """
 
-        Args:
-            path: of the file.
-            model_id: states of another model are discarded.
-            dim: length of a state.
-            wall: clock, Unix time in seconds.
-            steady: clock, seconds.
-        """
-        self.path = path
-        self._model_id = model_id
-        self._dim = dim
-        self._wall = wall
-        self._steady = steady
-        self._written = -math.inf
-        self._changed = False
-        self._seen: list[float] = []
+    path: Path
+    model_id: str
+    dim: int
+    wall: Callable[[], float] = time.time
+    steady: Callable[[], float] = time.monotonic
+    _written: float = field(default=-math.inf, init=False)
+    _changed: bool = field(default=False, init=False)
+    _seen: list[float] = field(default_factory=list, init=False)
 
     def read(self, max_age: float) -> tuple[dict[str, CameraState], str]:
         """States by camera that are at most `max_age` seconds old, and a warning or an empty text.
@@ -82,15 +74,15 @@ class StateFile:
             raw = json.loads(content)
             if raw["format"] != FORMAT:
                 raise ValueError(f"format is {raw['format']!r}, allowed: {FORMAT}")
-            if raw["model_id"] != self._model_id:
+            if raw["model_id"] != self.model_id:
                 return {}, (
                     f"the state in '{self.path}' is of model {raw['model_id']}, "
-                    f"this is {self._model_id}; starting afresh"
+                    f"this is {self.model_id}; starting afresh"
                 )
-            states = {str(k): _from_json(v, self._dim) for k, v in raw["cameras"].items()}
+            states = {str(k): _from_json(v, self.dim) for k, v in raw["cameras"].items()}
         except Exception as error:  # whatever the file holds
             return {}, f"the state in '{self.path}' is damaged ({error!r}); starting afresh"
-        now = self._wall()
+        now = self.wall()
         return {k: v for k, v in states.items() if abs(now - v.seen) <= max_age}, ""
 
     def keep(self, states: Callable[[], Mapping[str, CameraState]], news: bool) -> None:
@@ -104,7 +96,7 @@ class StateFile:
             OSError: it cannot be written.
         """
         self._changed |= news
-        since = self._steady() - self._written
+        since = self.steady() - self._written
         if since < (MIN_WRITE_INTERVAL_S if self._changed else REFRESH_INTERVAL_S):
             return
         present = states()
@@ -117,11 +109,11 @@ class StateFile:
         Raises:
             OSError: it cannot be written; the old content stays.
         """
-        self._written = self._steady()
+        self._written = self.steady()
         self._seen = [state.seen for state in states.values()]
         content = {
             "format": FORMAT,
-            "model_id": self._model_id,
+            "model_id": self.model_id,
             "cameras": {camera: _as_json(state) for camera, state in states.items()},
         }
         with atomic_write(self.path, "w") as file:

@@ -270,6 +270,7 @@ class Pipeline:
         labelled = [LABELS in feed.subscriptions for feed, _ in batch]
         tokens = [clip.tokens for clip in encoded]
         vocabulary = self.labels.current if any(labelled) else None
+        version = vocabulary.version if vocabulary else 0
         answers: dict[str, NDArray[np.float32]] = {}
         default = self.engine.config.default_query
         prompts = [group.group.prompt for group in vocabulary.groups] if vocabulary else []
@@ -284,14 +285,9 @@ class Pipeline:
                     )
                     for group in (vocabulary.groups if vocabulary and labelled[i] else ())
                 )
+            stamps, vector = taken.clip.stamps, answers[default][i]
             observation = Observation(
-                feed.name,
-                taken.clip.stamps[-1],
-                taken.clip.stamps[0],
-                taken.tag,
-                answers[default][i],
-                vocabulary.version if vocabulary else 0,
-                groups,
+                feed.name, stamps[-1], stamps[0], taken.tag, vector, version, groups
             )
             self.clips += 1
             with self.stages.stage("publish"):

@@ -43,12 +43,8 @@ def score_group(
     similarities = encoded.embeddings @ embedding
     order = np.argsort(-similarities, kind="stable")
     scores = probabilities(similarities, calibration)[0].astype(np.float32)
-    return ScoredGroup(
-        encoded.group.prompt,
-        tuple(encoded.group.labels[i] for i in order),
-        scores[order],
-        similarities[order],
-    )
+    labels = tuple(encoded.group.labels[i] for i in order)
+    return ScoredGroup(encoded.group.prompt, labels, scores[order], similarities[order])
 
 
 @dataclass(frozen=True)
@@ -118,12 +114,8 @@ def best_answer(
     best = int(scores.argmax())
     others = np.delete(scores, best)
     margin = float(scores[best] - others.max()) if others.size else float(scores[best])
-    index = {text: i for i, text in enumerate(question.different)}
     text = question.different[best]
-    return Answer(
-        text,
-        question.candidates.index(text),
-        scores[[index[candidate] for candidate in question.candidates]],
-        margin,
-        bool(scores[best] < abstain_below),
-    )
+    index = {text: i for i, text in enumerate(question.different)}
+    each = scores[[index[candidate] for candidate in question.candidates]]
+    unsure = bool(scores[best] < abstain_below)
+    return Answer(text, question.candidates.index(text), each, margin, unsure)

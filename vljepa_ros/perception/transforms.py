@@ -57,27 +57,14 @@ def _rotated(q: Quaternion, v: Vector) -> Vector:
     return turned[:3]
 
 
-@dataclass(frozen=True)
-class _Link:
-    parent: str
-    transform: Transform
-    arrived: float
-
-
 class TransformTree:
     """The newest transform of each frame in its parent."""
 
     def __init__(self) -> None:
-        self._links: dict[str, _Link] = {}
+        self._links: dict[str, tuple[str, Transform, float]] = {}  # child: parent, place, arrival
         self.refused = 0
 
-    def put(
-        self,
-        parent: str,
-        child: str,
-        transform: Transform,
-        arrived: float,
-    ) -> None:
+    def put(self, parent: str, child: str, transform: Transform, arrived: float) -> None:
         """Take the place of `child` in `parent`; what is not finite, has no rotation, or has its
         own child as parent is refused and counted. A leading slash of a name is ignored.
 
@@ -95,7 +82,7 @@ class TransformTree:
             return
         x, y, z, w = (value / norm for value in transform.rotation)
         unit = Transform(transform.translation, (x, y, z, w))
-        self._links[child] = _Link(parent, unit, arrived)
+        self._links[child] = parent, unit, arrived
 
     def find(self, target: str, source: str) -> tuple[Transform, float] | None:
         """Where `source` is in `target`, and when the oldest transform on the way arrived (inf:
@@ -118,6 +105,7 @@ class TransformTree:
         while (link := self._links.get(frame)) is not None:
             if len(chain) > MAX_CHAIN:
                 return None
-            frame, at, since = link.parent, link.transform @ at, min(since, link.arrived)
+            frame, place, arrived = link
+            at, since = place @ at, min(since, arrived)
             chain.append((frame, at, since))
         return chain

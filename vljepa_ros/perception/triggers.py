@@ -246,10 +246,8 @@ class TriggerBoard:
     def deactivate_all(self) -> list[Edge]:
         """Nothing is known any more: whatever was true falls."""
         crossed = np.flatnonzero(self.active)
-        edges = []
-        if crossed.size:
-            self.active[:] = False
-            edges = self._edges(crossed)
+        self.active[:] = False
+        edges = self._edges(crossed)
         self._since[:] = math.inf
         self.known = False
         return edges

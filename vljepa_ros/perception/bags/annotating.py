@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 import shutil
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -96,7 +97,6 @@ def _copy(
     store.register(own_types())
     source = reader.reader
     added = sorted(_added(scenes, engine, store), key=lambda one: one[0])
-    pending = deque(added)
     plugin = StoragePlugin.MCAP if storage == "mcap" else StoragePlugin.SQLITE3
     first, last = reader.span
     with Writer(out, version=BAG_VERSION, storage_plugin=plugin) as writer:
@@ -114,14 +114,11 @@ def _copy(
             if any(connection.topic == topic for connection in source.connections):
                 raise BagError(f"the bag has a topic '{topic}' already: it is annotated")
             new[topic] = writer.add_connection(topic, kind, typestore=store)
-        for connection, received, data in source.messages():
-            while pending and pending[0][0] <= received:
-                time, topic, message = pending.popleft()
-                writer.write(new[topic], time, message)
-            writer.write(kept[connection.id, connection.topic], received, data)
-            progress((received - first) / max(1, last - first))
-        for time, topic, message in pending:
-            writer.write(new[topic], time, message)
+        copied = ((time, kept[c.id, c.topic], data) for c, time, data in source.messages())
+        ours = ((time, new[topic], data) for time, topic, data in added)
+        for time, connection, data in heapq.merge(ours, copied, key=lambda one: one[0]):
+            writer.write(connection, time, data)
+            progress((time - first) / max(1, last - first))
     return len(added)
 
 

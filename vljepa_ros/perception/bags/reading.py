@@ -48,7 +48,7 @@ class BagImage:
 
 
 class BagReader:
-    """An open bag; a context manager.
+    """An open bag; a context manager. `reader` is the reader of rosbags below.
 
     Raises:
         BagError: on entering: there is no bag, or it is damaged.
@@ -57,7 +57,7 @@ class BagReader:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self._stack = ExitStack()
-        self._reader: Any = None
+        self.reader: Any = None
 
     def __enter__(self) -> BagReader:
         from rosbags.highlevel import AnyReader
@@ -69,7 +69,7 @@ class BagReader:
             raise BagError(f"'{self.path}' is a ROS 1 bag; convert it: rosbags-convert")
         try:
             reader = AnyReader([self.path], default_typestore=get_typestore(Stores.ROS2_JAZZY))
-            self._reader = self._stack.enter_context(reader)
+            self.reader = self._stack.enter_context(reader)
         except Exception as error:
             raise self._broken(error, 0) from error
         return self
@@ -78,16 +78,11 @@ class BagReader:
         self._stack.close()
 
     @property
-    def reader(self) -> Any:
-        """The reader of rosbags below."""
-        return self._reader
-
-    @property
     def span(self) -> tuple[int, int]:
         """Time of recording of the first and of the last message, nanoseconds."""
-        if not self._reader.message_count:
+        if not self.reader.message_count:
             return 0, 0
-        return int(self._reader.start_time), int(self._reader.end_time)
+        return int(self.reader.start_time), int(self.reader.end_time)
 
     def image_topics(self, wanted: Mapping[str, str] | None = None) -> list[ImageTopic]:
         """Topics of images and their cameras' names.
@@ -98,7 +93,7 @@ class BagReader:
         Raises:
             BagError: a wanted topic is not there or has no images; or there is none at all.
         """
-        types = {name: str(info.msgtype) for name, info in self._reader.topics.items()}
+        types = {name: str(info.msgtype) for name, info in self.reader.topics.items()}
         images = {name: kind for name, kind in types.items() if kind in (RAW, COMPRESSED)}
         present = ", ".join(f"{name} ({kind})" for name, kind in sorted(types.items())) or "none"
         if not images:
@@ -121,7 +116,7 @@ class BagReader:
                         f"topics with images: {', '.join(sorted(images))}"
                     )
             names = dict(wanted)
-        topics = self._reader.topics
+        topics = self.reader.topics
         return [
             ImageTopic(name, camera, int(topics[name].msgcount)) for name, camera in names.items()
         ]
@@ -137,13 +132,13 @@ class BagReader:
             BagError: the bag is truncated or damaged at some place; what came before was yielded.
         """
         cameras = {topic.topic: topic.camera for topic in topics}
-        connections = [c for c in self._reader.connections if c.topic in cameras]
+        connections = [c for c in self.reader.connections if c.topic in cameras]
         count = 0
-        messages = self._reader.messages(connections, start=after or None)
+        messages = self.reader.messages(connections, start=after or None)
         while True:
             try:
                 connection, received, data = next(messages)
-                message = self._reader.deserialize(data, connection.msgtype)
+                message = self.reader.deserialize(data, connection.msgtype)
             except StopIteration:
                 return
             except Exception as error:

@@ -208,33 +208,17 @@ def scenes_to_rows(scenes: list[Scene], sample_interval: float, source: str) -> 
     """One row for each scene, and samples of it `sample_interval` seconds apart (0: none)."""
     rows = []
     for scene in scenes:
-        best = scene.clips[scene.best]
-        segment = Row(
-            SEGMENT,
-            scene.camera,
-            scene.start,
-            scene.end,
-            best.stamp,
-            scene.vector,
-            scene.text,
-            scene.label,
-            scene.label_score,
-            source,
-            thumbnail=best.thumbnail or None,
-            thumbnail_frames=best.frames,
-        )
-        rows.append(segment)
+        kept = [(SEGMENT, scene.start, scene.end, scene.vector, scene.clips[scene.best])]
         last: int | None = None
         for clip in scene.clips if sample_interval > 0.0 else ():
             if last is None or clip.stamp - last >= (sample_interval - 1e-6) * 1e9:
                 last = clip.stamp
-                sample = replace(segment, kind=SAMPLE, start=clip.start, end=last, stamp=last)
-                jpeg = clip.thumbnail or None
-                rows.append(
-                    replace(
-                        sample, vector=clip.vector, thumbnail=jpeg, thumbnail_frames=clip.frames
-                    )
-                )
+                kept.append((SAMPLE, clip.start, last, clip.vector, clip))
+        texts = scene.text, scene.label, scene.label_score, source
+        for kind, start, end, vector, clip in kept:
+            row = Row(kind, scene.camera, start, end, clip.stamp, vector, *texts)
+            jpeg = clip.thumbnail or None
+            rows.append(replace(row, thumbnail=jpeg, thumbnail_frames=clip.frames))
     return rows
 
 

@@ -176,20 +176,10 @@ def table_to_rows(table: Any) -> list[Row]:
 
 
 def _record(row: Row) -> str:
-    pose = row.pose
-    values = (
-        row.kind,
-        row.camera,
-        row.source,
-        int(row.start),
-        int(row.end),
-        int(row.stamp),
-        row.text,
-        row.label,
-        float(row.label_score),
-        None if pose is None else [pose.position, pose.orientation, pose.frame_id],
-        row.thumbnail_frames,
-    )
+    at = row.pose and [row.pose.position, row.pose.orientation, row.pose.frame_id]
+    times = int(row.start), int(row.end), int(row.stamp)
+    texts = row.text, row.label, float(row.label_score)
+    values = row.kind, row.camera, row.source, *times, *texts, at, row.thumbnail_frames
     return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
 
 

@@ -39,10 +39,9 @@ class RecorderSettings:
 class SegmentRecorder:
     """One camera's stream. Reads no clock; constant memory."""
 
-    def __init__(self, camera: str, settings: RecorderSettings, source: str = "") -> None:
+    def __init__(self, camera: str, settings: RecorderSettings) -> None:
         self._camera = camera
         self.settings = settings
-        self._source = source
         self._open: list[Row] = []  # samples of the open segment
         self._stride = 1
         self._count = 0
@@ -54,12 +53,8 @@ class SegmentRecorder:
         """Whether a sample at `stamp` nanoseconds would be kept: make its thumbnail only then."""
         if self.settings.sample_interval <= 0.0:
             return False
-        last = self._last_sample
-        return (
-            last is None
-            or stamp < last
-            or (stamp - last) / 1e9 >= (self.settings.sample_interval - 1e-6)
-        )
+        last, least = self._last_sample, self.settings.sample_interval - 1e-6
+        return last is None or stamp < last or (stamp - last) / 1e9 >= least
 
     def observe(
         self,
@@ -96,7 +91,6 @@ class SegmentRecorder:
             end=stamp,
             stamp=stamp,
             vector=vector,
-            source=self._source,
             pose=pose,
             thumbnail=thumbnail,
             thumbnail_frames=thumbnail_frames,
