@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
 
-from vljepa_lab.training.model_folder_writer import Contents, write_model_folder  # noqa: E402
+from vljepa_lab.training.model_folder_writer import FolderContents, write_model_folder  # noqa: E402
 from vljepa_ros.models.vl_jepa.nano_config import (  # noqa: E402
     Architecture,
     FrameSizes,
@@ -68,6 +68,6 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
         )
     ).eval()
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    contents = Contents("tiny", "what is happening?", VOCABULARY, TEXTS, words)
+    contents = FolderContents("tiny", "what is happening?", VOCABULARY, TEXTS, words)
     write_model_folder(model, tokenizer, contents, folder)
     return Tiny(folder, model)

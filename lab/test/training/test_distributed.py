@@ -25,12 +25,12 @@ from vljepa_ros.models.vl_jepa.nano_config import *
 from vljepa_ros.models.vl_jepa.nano_text import TextTokenizer
 from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
 from vljepa_lab.training.dense import DenseConfig, train_dense
-from vljepa_lab.training.joint import JointConfig, train_joint
+from vljepa_lab.training.joint import JointConfig, WindowTraining
 from vljepa_lab.training.loop import RunContext
 from vljepa_lab.training.distributed import DistributedContext
 from vljepa_lab.training.loop import Clock
-from vljepa_lab.training.store import Store
-from vljepa_lab.training.texts import TextTable
+from vljepa_lab.training.store import SceneStore
+from vljepa_lab.training.text_trunk import TextTable
 
 shards, run, tokenizer = map(Path, sys.argv[1:4])
 machine = DistributedContext.here("cpu", "bf16")
@@ -45,14 +45,14 @@ model = VLJEPA(Architecture(
 torch.manual_seed(0)
 for p in model.text_trunk.parameters():
     torch.nn.init.normal_(p, 0, 0.1)
-store, none = Store(shards), Store(run / "none")
+store, none = SceneStore([shards]), SceneStore([run / "none"])
 store.refresh()
 context = RunContext(run, machine, Clock())
 train_dense(model, store, none, DenseConfig(minutes=0.01, batch=4, warmup=1), context)
 table = TextTable(model.text_trunk, TextTokenizer(tokenizer))
 time.sleep(machine.rank)  # clocks differ: when to save must be the first one's decision
-train_joint(model, table, store, JointConfig(minutes=0.04, scenes=2, questions=2, warmup=1,
-            save_every=0.005), context, dict)
+WindowTraining(model, table, context, dict).joint(store, JointConfig(
+    minutes=0.04, scenes=2, questions=2, warmup=1, save_every=0.005))
 trained = (model.frame, model.window, model.predictor, model.text_head)
 weights = [p.detach().double().sum() for part in trained for p in part.parameters()]
 mine = torch.stack(weights)

@@ -9,7 +9,7 @@ import torch
 from torch.nn.functional import normalize
 
 from vljepa_lab.training.losses import Columns, dense_loss
-from vljepa_lab.training.paraphrases import Paraphrases, text_ceiling, together
+from vljepa_lab.training.paraphrases import Paraphrases, contrastive_loss, text_ceiling
 from vljepa_lab.training.question_sampling import Row
 from vljepa_lab.world.records import COLORS, NEVER_TRAINED, SHAPES
 from vljepa_ros.models.vl_jepa.nano_config import TextSizes
@@ -41,8 +41,8 @@ class Bags:
 def test_equal_meanings_together_cost_nothing_and_apart_much() -> None:
     keys, parents = torch.tensor([0, 0, 1, 1]), torch.full((4,), -1)
     a, b = torch.eye(4)[0], torch.eye(4)[1]
-    good = together(torch.stack([a, a, b, b]), keys, parents, SCALE)
-    bad = together(torch.stack([a, b, a, b]), keys, parents, SCALE)
+    good = contrastive_loss(torch.stack([a, a, b, b]), keys, parents, SCALE)
+    bad = contrastive_loss(torch.stack([a, b, a, b]), keys, parents, SCALE)
     assert float(good) < 0.01
     assert float(bad) > 5
 
@@ -52,8 +52,8 @@ def test_saying_less_is_neither_right_nor_wrong() -> None:
     vectors = torch.stack([a, a, b, b])  # the second pair says the same as the first, with more
     keys = torch.tensor([0, 0, 1, 1])
     related = torch.tensor([-1, -1, 0, 0])
-    near = together(torch.stack([a, a, a, a]), keys, related, SCALE)
-    far = together(vectors, keys, related, SCALE)
+    near = contrastive_loss(torch.stack([a, a, a, a]), keys, related, SCALE)
+    far = contrastive_loss(vectors, keys, related, SCALE)
     assert float(near) == pytest.approx(float(far), abs=1e-5)
 
 
@@ -82,7 +82,7 @@ def test_a_pair_that_was_never_met_is_no_wrong_answer() -> None:
         Row("colour", "what color is the toy car?", "blue", "color:blue", (0, -1)),
         Row("count", "how many objects are on the table?", "two", "count:2", (-1, -1)),
     ]
-    columns = Columns(rows, "train", random.Random(0))
+    columns = Columns(rows, random.Random(0))
     for row, shape in ((0, "mug"), (1, "toy car")):
         for colour in COLORS:
             at = columns.texts.index(colour)

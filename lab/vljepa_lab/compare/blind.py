@@ -17,12 +17,13 @@ import numpy as np
 import torch
 
 from vljepa_lab.compare.comparison import open_model, open_scenes, questions_of, trainer_parser
-from vljepa_lab.compare.heads import JepaHead, Setting, batches, parameters, train
+from vljepa_lab.compare.heads import JepaHead, Setting, batches, train
 from vljepa_lab.evaluation.quality.tasks import CLIP_TASKS
 from vljepa_lab.results import provenance, write_result
 from vljepa_lab.training.calibrate_folder import say
 from vljepa_lab.world.questions import Question
 from vljepa_ros.models.config import ModelError
+from vljepa_ros.models.vl_jepa.nano_model import trainable_parameters
 from vljepa_ros.resources import model_dir
 
 
@@ -74,7 +75,7 @@ def train_blind(
     return {
         "tasks": {task: round(float(np.mean(rows)), 4) for task, rows in sorted(right.items())},
         "n": {task: len(rows) for task, rows in sorted(right.items())},
-        "parameters": parameters(head),
+        "parameters": trainable_parameters(head.module),
         "setting": vars(setting) | {"scenes": len(trained_on), "tested": tested},
         "training_cpu_seconds": round(seconds["blind"], 1),
     }

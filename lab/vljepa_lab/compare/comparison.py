@@ -27,7 +27,6 @@ from vljepa_lab.compare.heads import (
     Setting,
     WritingHead,
     batches,
-    parameters,
     train,
 )
 from vljepa_lab.evaluation.bootstrap import scene_bootstrap
@@ -36,14 +35,14 @@ from vljepa_lab.evaluation.quality.tasks import VQA_TASKS, draw
 from vljepa_lab.results import provenance, write_result
 from vljepa_lab.training.calibrate_folder import folder_parser, say
 from vljepa_lab.training.predictions import clip_tokens
-from vljepa_lab.training.store import Scene, Store
-from vljepa_lab.training.texts import TextTable
+from vljepa_lab.training.store import Scene, SceneStore
+from vljepa_lab.training.text_trunk import TextTable
 from vljepa_lab.world.questions import Question
 from vljepa_lab.world.records import CLIP_FRAMES
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.folder import load_config
 from vljepa_ros.models.vl_jepa.nano_config import Architecture
-from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
+from vljepa_ros.models.vl_jepa.nano_model import VLJEPA, trainable_parameters
 from vljepa_ros.models.vl_jepa.nano_text import TextTokenizer
 from vljepa_ros.models.vl_jepa.nano_weights import load_model
 from vljepa_ros.resources import model_dir
@@ -154,7 +153,7 @@ def open_scenes(data: Path, split: str, scenes: int) -> list[Scene]:
     Raises:
         FileNotFoundError: there are none.
     """
-    store = Store(data / split, scenes)
+    store = SceneStore([data / split], scenes)
     store.refresh()
     if not store.scenes:
         raise FileNotFoundError(f"no scenes in {data / split}")
@@ -204,7 +203,7 @@ def compare(
         "questions": len(asked),
         "heads": {
             name: {
-                "parameters": parameters(head),
+                "parameters": trainable_parameters(head.module),
                 "ms_per_answer": times[name],
                 "training_cpu_seconds": round(seconds[name], 1),
                 **judged[name],

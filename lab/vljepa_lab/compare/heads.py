@@ -13,6 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 
 from vljepa_lab.training.batches import Batch, ClipSampler, SampledClip, prepare
 from vljepa_lab.training.decoder import decoder_words
@@ -20,12 +21,12 @@ from vljepa_lab.training.loop import make_optimizer, set_rate
 from vljepa_lab.training.losses import LogitScale, answer_loss, locate_loss
 from vljepa_lab.training.question_sampling import canonical_text
 from vljepa_lab.training.store import Scene
-from vljepa_lab.training.texts import TextTable
+from vljepa_lab.training.text_trunk import TextTable
 from vljepa_lab.world.questions import Question
 from vljepa_lab.world.records import CLIP_FRAMES
 from vljepa_ros.models.vl_jepa.nano_config import VisualAttention
 from vljepa_ros.models.vl_jepa.nano_heads import TextHead
-from vljepa_ros.models.vl_jepa.nano_model import VLJEPA, Predictor, mlp, trainable_parameters
+from vljepa_ros.models.vl_jepa.nano_model import VLJEPA, Predictor, mlp
 from vljepa_ros.models.vl_jepa.nano_text import DecoderWords
 
 
@@ -89,8 +90,7 @@ class JepaHead:
         predicted, where = self.predictor.predict(tokens, batch.query, batch.valid, questions)
         loss, _ = answer_loss(predicted, batch.columns, self.text_head, self.scale, self.table)
         if where is not None and not self.blind:
-            cells = torch.tensor([row.cells for row in batch.rows])
-            loss = loss + 0.4 * locate_loss(where, cells)
+            loss = loss + 0.4 * locate_loss(where, batch.cells)
         return loss
 
     def _predicted(self, tokens: Tensor, questions: Sequence[Question]) -> Tensor:
@@ -245,11 +245,8 @@ class WritingHead:
 
     def loss(self, tokens: Tensor, batch: Batch, questions: int) -> Tensor:
         """Cross-entropy of the words."""
-        goals = [self.words.ids(canonical_text(row.key)) for row in batch.rows]
-        longest = max(len(goal) for goal in goals)
-        ids = torch.zeros(len(goals), longest, dtype=torch.long)
-        for place, goal in enumerate(goals):
-            ids[place, : len(goal)] = torch.tensor(goal)
+        goals = [torch.tensor(self.words.ids(canonical_text(row.key))) for row in batch.rows]
+        ids = pad_sequence(goals, batch_first=True)
         visual = tokens.repeat_interleave(questions, 0)
         logits = self.head(visual, batch.query, batch.valid, ids)
         return functional.cross_entropy(logits.flatten(0, 1), ids.flatten(), ignore_index=0)
@@ -281,13 +278,13 @@ def batches(
         setting: sizes, steps and seed.
     """
     rng = random.Random(setting.seed)
-    chooser = ClipSampler(scenes, CLIP_FRAMES, 1, setting.questions, rng)
+    sampler = ClipSampler(scenes, CLIP_FRAMES, 1, setting.questions, rng)
 
     def clips(batch: list[SampledClip]) -> Tensor:
         return torch.stack([tokens[a.scene, a.lasts[0] - CLIP_FRAMES + 1] for a in batch]).float()
 
     for _ in range(setting.steps):
-        batch = prepare(scenes, chooser, setting.clips, table, rng, clips)
+        batch = prepare(sampler, setting.clips, table, rng, clips)
         yield batch.clips, batch
 
 
@@ -303,25 +300,18 @@ def train(
     }
     seconds = dict.fromkeys(heads, 0.0)
     for step, (tokens, batch) in enumerate(stream):
-        losses = {}
+        losses, share = {}, (step + 1) / setting.steps
         for name, head in heads.items():
-            begin = time.process_time()
-            set_rate(
-                optimizers[name], setting.rate, step, (step + 1) / setting.steps, setting.warmup
-            )
+            begin, optimizer = time.process_time(), optimizers[name]
+            set_rate(optimizer, setting.rate, step, share, setting.warmup)
             loss = head.loss(tokens, batch, setting.questions)
-            optimizers[name].zero_grad()
+            optimizer.zero_grad()
             torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(head.module.parameters(), 1.0)
-            optimizers[name].step()
+            optimizer.step()
             seconds[name] += time.process_time() - begin
             losses[name] = float(loss.detach())
         if (step + 1) % 50 == 0:
             state = ", ".join(f"{name} {loss:.3f}" for name, loss in losses.items())
             say(f"step {step + 1} of {setting.steps}: {state}")
     return seconds
-
-
-def parameters(head: Head) -> int:
-    """Trainable parameters."""
-    return trainable_parameters(head.module)

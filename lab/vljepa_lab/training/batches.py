@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vljepa_lab.training.distributed import moved
+from vljepa_lab.training.distributed import to_device
 from vljepa_lab.training.losses import Columns
 from vljepa_lab.training.question_sampling import Row, sample_questions
 from vljepa_lab.training.store import Scene
-from vljepa_lab.training.texts import TextTable
+from vljepa_lab.training.text_trunk import TextTable
 from vljepa_lab.world.records import CLIP_FRAMES
 
 _T = TypeVar("_T")
@@ -53,7 +53,7 @@ class ClipSampler:
     _by_action: dict[int, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
     _indexed: int = 0
 
-    def choose(self, count: int) -> list[SampledClip]:
+    def draw(self, count: int) -> list[SampledClip]:
         """`count` scenes with questions."""
         for index in range(self._indexed, len(self.scenes)):
             for last in range(CLIP_FRAMES - 1, len(self.scenes[index].action)):
@@ -84,7 +84,7 @@ class _Failed(Generic[_T]):
         self.error = error
 
 
-def prepared(make: Callable[[], _T], ahead: int = 3) -> Generator[_T, None, None]:
+def prefetched(make: Callable[[], _T], ahead: int = 3) -> Generator[_T, None, None]:
     """What `make` returns, again and again, computed `ahead` calls in advance by a thread."""
     ready: queue.Queue[_T | _Failed[_T]] = queue.Queue(ahead)
     stop = threading.Event()
@@ -131,7 +131,7 @@ class Batch:
     """
 
     clips: Tensor
-    asked: list[SampledClip]
+    sampled: list[SampledClip]
     rows: list[Row]
     columns: Columns
     query: Tensor
@@ -139,47 +139,56 @@ class Batch:
     frame_truth: dict[str, Tensor]
     window_truth: dict[str, Tensor]
 
+    @property
+    def cells(self) -> Tensor:
+        """Where the slots should point, [R, 2] (see `Row`), on the CPU."""
+        return torch.tensor([row.cells for row in self.rows])
+
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
+        self.columns.to(device)
         return replace(
             self,
             clips=self.clips.to(device),
-            columns=self.columns.to(device),
             query=self.query.to(device),
             valid=self.valid.to(device),
-            frame_truth=moved(self.frame_truth, device),
-            window_truth=moved(self.window_truth, device),
+            frame_truth=to_device(self.frame_truth, device),
+            window_truth=to_device(self.window_truth, device),
         )
+
+
+def truth_of(picks: list[tuple[Scene, int]]) -> dict[str, Tensor]:
+    """Targets of frames, each of a scene: [len(picks), ...] int64."""
+    return {
+        name: torch.from_numpy(np.stack([scene.truth[name][t] for scene, t in picks])).long()
+        for name in picks[0][0].truth
+    }
 
 
 def window_truth(scenes: list[Scene], batch: list[SampledClip]) -> dict[str, Tensor]:
     """Targets of each window of a batch, window by window."""
     picks = [(scenes[a.scene], t) for a in batch for t in a.lasts]
-    found = {
-        name: torch.from_numpy(np.stack([s.truth[name][t] for s, t in picks])).long()
-        for name in picks[0][0].truth
+    return truth_of(picks) | {
+        "action": torch.tensor([int(s.action[t]) for s, t in picks]),
+        "moved": torch.tensor([int(s.moved[t]) for s, t in picks]),
+        "motion": torch.from_numpy(np.stack([s.motion[t] for s, t in picks])),
     }
-    found["action"] = torch.tensor([int(s.action[t]) for s, t in picks])
-    found["moved"] = torch.tensor([int(s.moved[t]) for s, t in picks])
-    found["motion"] = torch.from_numpy(np.stack([s.motion[t] for s, t in picks]))
-    return found
 
 
 def prepare(
-    scenes: list[Scene],
-    chooser: ClipSampler,
+    sampler: ClipSampler,
     count: int,
     table: TextTable,
     rng: random.Random,
     clips: Callable[[list[SampledClip]], Tensor],
 ) -> Batch:
     """Draw a batch and look everything up."""
-    batch = chooser.choose(count)
-    rows = [row for asked in batch for window in asked.rows for row in window]
-    columns = Columns(rows, "train", rng)
+    scenes, batch = sampler.scenes, sampler.draw(count)
+    rows = [row for sampled in batch for window in sampled.rows for row in window]
+    columns = Columns(rows, rng)
     query, valid = table.queries([row.question for row in rows])
     table.add_answers(columns.texts)
-    spans = [(scenes[a.scene], slice(a.start, a.start + chooser.frames)) for a in batch]
+    frames = [(scenes[a.scene], t) for a in batch for t in range(a.start, a.start + sampler.frames)]
     return Batch(
         clips(batch),
         batch,
@@ -187,12 +196,7 @@ def prepare(
         columns,
         query,
         valid,
-        {
-            name: torch.from_numpy(
-                np.concatenate([s.truth[name][span] for s, span in spans])
-            ).long()
-            for name in spans[0][0].truth
-        },
+        truth_of(frames),
         window_truth(scenes, batch),
     )
 
@@ -201,8 +205,8 @@ def windows_of(features: Tensor, batch: list[SampledClip]) -> Tensor:
     """Frame features [S, F, cells, D] -> [windows, T, cells, D], scene by scene."""
     return torch.stack(
         [
-            features[index, last - asked.start - CLIP_FRAMES + 1 : last - asked.start + 1]
-            for index, asked in enumerate(batch)
-            for last in asked.lasts
+            features[index, last - clip.start - CLIP_FRAMES + 1 : last - clip.start + 1]
+            for index, clip in enumerate(batch)
+            for last in clip.lasts
         ]
     )

@@ -1,6 +1,6 @@
 """Similarities to probabilities, fitted on validation questions by negative log-likelihood.
 
-On random sets of candidates (`candidate_sets`) and on the questions' own whole sets; the form of
+On random sets of candidates (`CandidateSets`) and on the questions' own whole sets; the form of
 the calibrator stands in `vljepa_ros.models.calibration`. Needs torch.
 """
 
@@ -16,11 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vljepa_lab.training.candidate_sets import CandidateSets
 from vljepa_lab.training.decoder import decode_greedily
 from vljepa_lab.training.predictions import Pair
-from vljepa_lab.training.question_sampling import canonical_text
-from vljepa_lab.training.texts import TextTable
+from vljepa_lab.training.question_sampling import CandidateSets, canonical_text
+from vljepa_lab.training.text_trunk import TextTable
 from vljepa_lab.world.questions import Question
 from vljepa_ros.models.calibration import FEATURES, features
 from vljepa_ros.models.config import Calibration
@@ -100,7 +99,7 @@ def fit_calibration(sets: Sequence[ScoredSet]) -> Calibration:
         rows[index, : len(order)] = scored.similarities[order]
         if scored.right >= 0:
             target[index] = int(np.flatnonzero(order == scored.right)[0])
-    return _weights(_simple(torch.from_numpy(rows), torch.from_numpy(target)), seen, rows, target)
+    return _fit_weights(seen, torch.from_numpy(rows), torch.from_numpy(target))
 
 
 def _minimise(parameters: list[Tensor], loss: Callable[[], Tensor]) -> None:
@@ -115,7 +114,7 @@ def _minimise(parameters: list[Tensor], loss: Callable[[], Tensor]) -> None:
     optimizer.step(closure)  # type: ignore[no-untyped-call]
 
 
-def _simple(rows: Tensor, target: Tensor) -> Calibration:
+def _fit_single(rows: Tensor, target: Tensor) -> Calibration:
     """One scale and one similarity of `none`, for single texts."""
     log_scale = torch.tensor(3.0, requires_grad=True)
     none = torch.tensor(0.4, requires_grad=True)
@@ -133,26 +132,25 @@ def _simple(rows: Tensor, target: Tensor) -> Calibration:
     )
 
 
-def _weights(
-    simple: Calibration, seen: Tensor, rows: NDArray[np.float32], target: NDArray[np.int64]
-) -> Calibration:
+def _fit_weights(seen: Tensor, rows: Tensor, target: Tensor) -> Calibration:
+    """The same, and the weights of the features [sets, FEATURES] of each set."""
+    single = _fit_single(rows, target)
     weights = torch.zeros(2, FEATURES)
-    weights[0, 0] = float(np.log(simple.logit_scale))
+    weights[0, 0] = float(np.log(single.logit_scale))
     weights.requires_grad_(True)
-    similarities, goal = torch.from_numpy(rows), torch.from_numpy(target)
 
     def loss() -> Tensor:
         log_scale, none = (seen @ weights.T).unbind(1)
-        chosen = torch.log_softmax(log_scale.clamp(-2, 6).exp()[:, None] * similarities, 1)
+        chosen = torch.log_softmax(log_scale.clamp(-2, 6).exp()[:, None] * rows, 1)
         absent = torch.nn.functional.logsigmoid(none)[:, None]
         present = torch.nn.functional.logsigmoid(-none)[:, None]
         likelihood = torch.cat([chosen + present, absent], 1)
-        return torch.nn.functional.nll_loss(likelihood, goal) + 1e-5 * (weights**2).sum()
+        return torch.nn.functional.nll_loss(likelihood, target) + 1e-5 * (weights**2).sum()
 
     _minimise([weights], loss)
     scale_weights, none_weights = weights.detach().tolist()
     return replace(
-        simple,
+        single,
         scale_weights=tuple(round(value, 4) for value in scale_weights),
         none_weights=tuple(round(value, 4) for value in none_weights),
     )
@@ -162,14 +160,11 @@ def _threshold(
     confidence: Sequence[float], decoded: Sequence[bool], nearest: Sequence[bool]
 ) -> float:
     """Confidence from which the decoder's text is right more often than the nearest known text."""
-    best, best_right = 0.0, -1
-    for threshold in [i / 20 for i in range(20)]:
-        right = sum(
-            d if c >= threshold else n for c, d, n in zip(confidence, decoded, nearest, strict=True)
-        )
-        if right > best_right:
-            best, best_right = threshold, right
-    return best
+    rows = list(zip(confidence, decoded, nearest, strict=True))
+    return max(
+        (step / 20 for step in range(20)),
+        key=lambda threshold: sum(d if c >= threshold else n for c, d, n in rows),
+    )
 
 
 def calibrate(

@@ -13,19 +13,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 
-from vljepa_lab.training.loop import Phase, Progress, RunContext, make_optimizer
+from vljepa_lab.training.loop import Phase, PhaseConfig, RunContext
 from vljepa_lab.training.predictions import Pair
 from vljepa_lab.training.question_sampling import canonical_text, fixed_candidates
-from vljepa_lab.training.texts import TextTable
+from vljepa_lab.training.text_trunk import TextTable
 from vljepa_lab.world.captions import event_texts, noun, object_names, state_texts, vocabulary
-from vljepa_lab.world.records import ACTIONS, OBJECT_ACTIONS
+from vljepa_lab.world.records import ACTIONS
 from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
 from vljepa_ros.models.vl_jepa.nano_text import DecoderWords, split_words
 
 
 @dataclass(frozen=True)
-class DecoderConfig:
+class DecoderConfig(PhaseConfig):
     """batch: rows; paired: share of them that are predicted embeddings; noise: added to all, total
     norm. wordings: texts of each meaning.
     """
@@ -61,10 +62,7 @@ def _wordings(rng: random.Random, most: int) -> list[tuple[str, str]]:
         kind, _, rest = key.partition(":")
         if kind == "event":
             action, _, name = rest.partition(":")
-            if name or action not in OBJECT_ACTIONS:
-                texts: Sequence[str] = event_texts(action, name)
-            else:
-                texts = event_texts(action)
+            texts = event_texts(action, name)
             picked = [texts[0], *rng.sample(texts[1:], min(3, len(texts) - 1))]
         elif kind in ("door", "lights", "person", "held"):
             texts = state_texts(key)
@@ -114,8 +112,8 @@ def train_decoder(
     seed: int = 0,
 ) -> None:
     """Resumes from and ends with `decoder.pt`. pairs: from training scenes; on the CPU."""
-    optimizer = make_optimizer([(model.y_decoder, 1.0)], config.rate)
-    phase = Phase("decoder", context, {"y_decoder": model.y_decoder}, optimizer, config.minutes)
+    decoder = model.y_decoder
+    phase = Phase("decoder", context, config, {"y_decoder": decoder}, [(decoder, 1.0)])
     if phase.begin():
         return
     rng = random.Random(seed)
@@ -128,31 +126,21 @@ def train_decoder(
     # Events are what the decoder is for; of the short answers there are many more.
     weights = [4.0 if p.question.task == "event" else 1.5 if len(g) > 3 else 0.7
                for p, g in zip(pairs, seen_goals, strict=True)]  # fmt: skip
-    progress = Progress("decoder", phase.budget)
     count = round(config.batch * config.paired)
-
-    def ready() -> None:
-        model.y_decoder.train()
-
-    def saved() -> None:
-        model.y_decoder.eval()
-
-    for _ in phase.steps(config.rate, config.warmup, config.save_every, saved, ready):
+    for _ in phase.steps(saved=lambda: decoder.train(False), ready=lambda: decoder.train()):
         from_clips = rng.choices(range(len(pairs)), weights, k=count)
         from_texts = rng.choices(range(len(wordings)), k=config.batch - count)
         embeddings = torch.cat([seen[from_clips], texts[from_texts]])
         goals = [seen_goals[i] for i in from_clips] + [text_goals[i] for i in from_texts]
-        ids = torch.zeros(len(goals), max(len(goal) for goal in goals), dtype=torch.long)
-        for row, goal in enumerate(goals):
-            ids[row, : len(goal)] = torch.tensor(goal)
+        ids = pad_sequence([torch.tensor(goal) for goal in goals], batch_first=True)
         spread = config.noise * torch.rand(len(goals), 1) * embeddings.shape[1] ** -0.5
         noisy = functional.normalize(embeddings + spread * torch.randn_like(embeddings), dim=-1)
-        logits = model.y_decoder(noisy, ids)
+        logits = decoder(noisy, ids)
         loss = functional.cross_entropy(
             logits.flatten(0, 1), ids.flatten(), ignore_index=DecoderWords.PAD
         )
         phase.descend(loss)
-        progress.add(config.batch, {"loss": float(loss.detach())})
+        phase.progress.add(config.batch, {"loss": loss})
     if held_out:
         written = decode_greedily(model, words, torch.stack([p.predicted for p in held_out]))
         for task in ("event", "action", "held", "door"):

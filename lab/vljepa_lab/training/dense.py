@@ -14,15 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from vljepa_lab.training.augmentation import augment, distract
-from vljepa_lab.training.distributed import device_of, moved
-from vljepa_lab.training.loop import Phase, Progress, RunContext, make_optimizer
+from vljepa_lab.training.batches import truth_of
+from vljepa_lab.training.distributed import device_of, to_device
+from vljepa_lab.training.loop import Phase, PhaseConfig, RunContext
 from vljepa_lab.training.losses import FrameHeads, dense_loss
-from vljepa_lab.training.store import Scene, Store
+from vljepa_lab.training.store import Scene, SceneStore
 from vljepa_ros.models.vl_jepa.nano_model import VLJEPA, FrameStage
 
 
 @dataclass(frozen=True)
-class DenseConfig:
+class DenseConfig(PhaseConfig):
     """batch: frames, each of another scene where there are enough; distracted: see JointConfig."""
 
     minutes: float = 8.0
@@ -61,21 +62,14 @@ def _batch(
             if source.random() < distracted:
                 states = scene.record.states[t : t + 1]
                 pixels[index] = distract(pixels[index : index + 1], states, source)[0]
-    frames = torch.from_numpy(pixels)
-    truth = {
-        name: torch.from_numpy(np.stack([scene.truth[name][t] for scene, t in picks])).long()
-        for name in picks[0][0].truth
-    }
-    return frames, truth
+    return torch.from_numpy(pixels), truth_of(picks)
 
 
-def probe(
-    stage: FrameStage, heads: FrameHeads, store: Store, frames: int = 512
-) -> dict[str, float]:
-    """Accuracy of the read-outs on frames of `store`: the gate before joint training."""
+def probe(stage: FrameStage, heads: FrameHeads, store: SceneStore) -> dict[str, float]:
+    """Accuracy of the read-outs on 512 frames of `store`: the gate before joint training."""
     rng = np.random.default_rng(0)
     stage.eval()
-    pixels, truth = _batch(store.scenes, frames, rng)
+    pixels, truth = _batch(store.scenes, 512, rng)
     device = device_of(stage)
     with torch.no_grad():
         parts = [heads(stage(chunk.to(device))) for chunk in torch.split(pixels, 64)]
@@ -86,8 +80,8 @@ def probe(
 
 def train_dense(
     model: VLJEPA,
-    store: Store,
-    held_out: Store,
+    store: SceneStore,
+    held_out: SceneStore,
     config: DenseConfig,
     context: RunContext,
     seed: int = 0,
@@ -96,12 +90,10 @@ def train_dense(
     machine = context.machine
     heads = FrameHeads(model.architecture.frame.dim)
     parts = {"frame": model.frame, "heads": heads}
-    optimizer = make_optimizer([(model.frame, 1.0), (heads, 1.0)], config.rate)
-    phase = Phase("dense", context, parts, optimizer, config.minutes)
+    phase = Phase("dense", context, config, parts, [(part, 1.0) for part in parts.values()])
     if phase.begin():
         freeze_statistics(model.frame)
         return heads
-    progress = Progress("dense", phase.budget, quiet=not machine.first)
     rng = np.random.default_rng([seed, machine.rank, int(phase.budget.spent * 1e6)])
     generator = torch.Generator().manual_seed(int(rng.integers(1 << 40)))
     channels_last(model.frame.stem)
@@ -114,13 +106,13 @@ def train_dense(
         store.refresh()
         model.frame.train()
 
-    for _ in phase.steps(config.rate, config.warmup, config.save_every, saved, ready):
+    for _ in phase.steps(saved, ready):
         pixels, truth = _batch(store.scenes, config.batch, rng, config.distracted)
         clean = augment(pixels[:, None], generator, shift=0)[:, 0].to(machine.device)
         with machine.autocast():
             logits = heads(model.frame(clean))
-        loss, accuracy = dense_loss(logits, moved(truth, machine.device))
+        loss, accuracy = dense_loss(logits, to_device(truth, machine.device))
         phase.descend(loss, limit=1e3)
-        progress.add(config.batch, {"loss": float(loss.detach())} | accuracy)
+        phase.progress.add(config.batch, {"loss": loss, **accuracy})
     freeze_statistics(model.frame)
     return heads

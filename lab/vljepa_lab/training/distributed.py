@@ -38,12 +38,12 @@ class DistributedContext:
         Raises:
             ValueError: an unknown device or precision, or cuda where there is none.
         """
-        if device not in DEVICES:
-            raise ValueError(f"device {device!r} is unknown; allowed are {', '.join(DEVICES)}")
-        if precision not in PRECISIONS:
-            raise ValueError(
-                f"precision {precision!r} is unknown; allowed are {', '.join(PRECISIONS)}"
-            )
+        for name, value, allowed in (
+            ("device", device, DEVICES),
+            ("precision", precision, PRECISIONS),
+        ):
+            if value not in allowed:
+                raise ValueError(f"{name} {value!r} is unknown; allowed are {', '.join(allowed)}")
         there = torch.cuda.is_available()
         if device == "cuda" and not there:
             raise ValueError("device cuda: torch finds no GPU here; allowed are auto and cpu")
@@ -100,15 +100,12 @@ class DistributedContext:
         if self.processes == 1:
             return
         wanted = [p for p in parameters if p.requires_grad]
-        flat = torch.cat(
-            [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in wanted]
-        )
+        grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in wanted]
+        flat = nn.utils.parameters_to_vector(grads)
         torch.distributed.all_reduce(flat)
-        flat /= self.processes
-        start = 0
-        for p in wanted:
-            p.grad = flat[start : start + p.numel()].view_as(p).clone()
-            start += p.numel()
+        nn.utils.vector_to_parameters(flat / self.processes, grads)
+        for parameter, grad in zip(wanted, grads, strict=True):
+            parameter.grad = grad
 
 
 def device_of(module: nn.Module) -> torch.device:
@@ -116,6 +113,6 @@ def device_of(module: nn.Module) -> torch.device:
     return next(module.parameters()).device
 
 
-def moved(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+def to_device(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
     """The same tensors on a device."""
     return {name: tensor.to(device) for name, tensor in tensors.items()}

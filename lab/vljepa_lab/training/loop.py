@@ -77,26 +77,27 @@ class Budget:
         return max(0.0, self.minutes - self.spent)
 
 
-class Progress:
-    """Prints a line every `every` seconds."""
+_PROGRESS_INTERVAL = 20.0  # seconds between two lines
 
-    def __init__(
-        self, phase: str, budget: Budget, every: float = 20.0, quiet: bool = False
-    ) -> None:
-        self._phase, self._budget, self._every, self._quiet = phase, budget, every, quiet
+
+class Progress:
+    """Prints a line now and then, in the first process alone (`quiet` elsewhere)."""
+
+    def __init__(self, phase: str, budget: Budget, quiet: bool) -> None:
+        self._phase, self._budget, self._quiet = phase, budget, quiet
         self._sums: dict[str, float] = defaultdict(float)
         self._counts: dict[str, int] = defaultdict(int)
         self._last, self._samples, self._total = time.monotonic(), 0, 0
 
-    def add(self, samples: int, values: dict[str, float]) -> None:
+    def add(self, samples: int, values: Mapping[str, float | Tensor]) -> None:
         """Count a step of `samples` windows or frames."""
         self._samples += samples
         self._total += samples
         for name, value in values.items():
-            self._sums[name] += value
+            self._sums[name] += float(value.detach() if isinstance(value, Tensor) else value)
             self._counts[name] += 1
         now = time.monotonic()
-        if now - self._last < self._every or self._quiet:
+        if now - self._last < _PROGRESS_INTERVAL or self._quiet:
             return
         rate = self._samples / (now - self._last)
         means = " ".join(f"{k} {v / self._counts[k]:.3f}" for k, v in self._sums.items())
@@ -149,9 +150,10 @@ def load_into(checkpoint: dict[str, Any], parts: dict[str, Any], partial: bool =
             part.load_state_dict(state)
 
 
-def make_optimizer(
-    groups: Iterable[tuple[nn.Module, float]], rate: float, decay: float = 0.04
-) -> torch.optim.AdamW:
+_WEIGHT_DECAY = 0.04
+
+
+def make_optimizer(groups: Iterable[tuple[nn.Module, float]], rate: float) -> torch.optim.AdamW:
     """AdamW; each module with its factor on the learning rate; no decay on vectors and
     positions.
     """
@@ -163,7 +165,7 @@ def make_optimizer(
             if parameter.requires_grad:
                 plain = parameter.ndim > 1 and "position" not in name and "extra" not in name
                 (matrices if plain else others).append(parameter)
-        settings.append({"params": matrices, "weight_decay": decay, "factor": factor})
+        settings.append({"params": matrices, "weight_decay": _WEIGHT_DECAY, "factor": factor})
         settings.append({"params": others, "weight_decay": 0.0, "factor": factor})
     return torch.optim.AdamW(settings, lr=rate, betas=(0.9, 0.98))
 
@@ -188,22 +190,42 @@ class RunContext:
     clock: Clock = field(default_factory=Clock)
 
 
-@dataclass
-class Phase:
-    """One phase: its parts, its optimiser, its checkpoint `folder/<name>.pt`.
-
-    parts: name -> module; all are saved, the optimiser only while the phase is not done.
+@dataclass(frozen=True)
+class PhaseConfig:
+    """What each phase's settings have: minutes of wall time, learning rate, steps of its warm-up,
+    minutes between checkpoints.
     """
 
-    name: str
-    context: RunContext
-    parts: Mapping[str, nn.Module]
-    optimizer: torch.optim.Optimizer
     minutes: float
-    budget: Budget = field(init=False)
+    rate: float
+    warmup: int
+    save_every: float
 
-    def __post_init__(self) -> None:
-        self.budget = Budget(self.minutes, clock=self.context.clock)
+
+class Phase:
+    """One phase: its parts, its optimiser, its checkpoint `folder/<name>.pt`."""
+
+    def __init__(
+        self,
+        name: str,
+        context: RunContext,
+        config: PhaseConfig,
+        parts: Mapping[str, nn.Module],
+        groups: Iterable[tuple[nn.Module, float]],
+    ) -> None:
+        """Make the optimiser.
+
+        Args:
+            name: Of the phase.
+            context: Where it runs.
+            config: Of the phase.
+            parts: Name -> module; all are saved, the optimiser only while the phase is not done.
+            groups: Modules that are trained, each with its factor on the learning rate.
+        """
+        self.name, self.context, self.config, self.parts = name, context, config, parts
+        self.optimizer = make_optimizer(groups, config.rate)
+        self.budget = Budget(config.minutes, clock=context.clock)
+        self.progress = Progress(name, self.budget, quiet=not context.machine.first)
 
     @property
     def file(self) -> Path:
@@ -223,21 +245,14 @@ class Phase:
             done = bool(saved["done"])
             keep: dict[str, Any] = dict(self.parts)
             load_into(saved, keep if done else keep | {"optimizer": self.optimizer}, partial=True)
-            self.budget = Budget(self.minutes, saved["spent"], self.context.clock)
-            return done and saved["spent"] >= 0.999 * self.minutes
+            self.budget.spent_before = saved["spent"]
+            return done and saved["spent"] >= 0.999 * self.config.minutes
         start = load_checkpoint(self.context.folder / f"{start_from}.pt") if start_from else None
         if start is not None:
             load_into(start, dict(self.parts), partial=True)
         return False
 
-    def steps(
-        self,
-        rate: float,
-        warmup: int,
-        save_every: float,
-        saved: Callable[[], None],
-        ready: Callable[[], None],
-    ) -> Iterator[int]:
+    def steps(self, saved: Callable[[], None], ready: Callable[[], None]) -> Iterator[int]:
         """Step numbers until the phase's minutes are used up.
 
         saved: called in the first process after a checkpoint (to evaluate); ready: called in all
@@ -246,11 +261,11 @@ class Phase:
         Raises:
             BudgetExceeded: the call's time is over; a checkpoint was written.
         """
-        machine, budget, step = self.context.machine, self.budget, 0
+        machine, budget, config, step = self.context.machine, self.budget, self.config, 0
         machine.same_start(self.parts.values())
         ready()
         # The first process's clock for all: a process that saved alone would wait for ever.
-        next_save = machine.agreed(budget.spent)[0] + save_every
+        next_save = machine.agreed(budget.spent)[0] + config.save_every
         while True:
             share, spent, over = machine.agreed(
                 budget.share, budget.spent, float(self.context.clock.over)
@@ -264,8 +279,8 @@ class Phase:
                 if machine.first:
                     saved()
                 ready()
-                next_save = spent + save_every
-            set_rate(self.optimizer, rate, step, share, warmup)
+                next_save = spent + config.save_every
+            set_rate(self.optimizer, config.rate, step, share, config.warmup)
             yield step
             step += 1
         self._save(True)

@@ -21,7 +21,7 @@ from vljepa_lab.training.question_sampling import (
     parent,
 )
 from vljepa_lab.training.store import CLASSES
-from vljepa_lab.training.texts import TextTable
+from vljepa_lab.training.text_trunk import TextTable
 from vljepa_lab.world.records import ACTIONS, COLORS, NEVER_TRAINED, SHAPES
 from vljepa_ros.models.vl_jepa.nano_heads import TextHead
 
@@ -80,12 +80,15 @@ def locate_loss(where: Tensor, cells: Tensor) -> Tensor:
     return functional.cross_entropy(where.float()[asked], cells[asked])
 
 
+_EMPTY_WEIGHT = 0.08  # of a cell without anything: most cells are empty
+
+
 def dense_loss(
-    logits: Mapping[str, Tensor], truth: Mapping[str, Tensor], empty_weight: float = 0.08
+    logits: Mapping[str, Tensor], truth: Mapping[str, Tensor]
 ) -> tuple[Tensor, dict[str, float]]:
     """Mean cross-entropy of per-cell and per-frame predictions, and the accuracy of each.
 
-    truth: int64, -1 not asked; per cell (ndim 2) class 0 is empty and weighs `empty_weight`, and
+    truth: int64, -1 not asked; per cell (ndim 2) class 0 is empty and weighs little, and
     accuracy is that of the cells that are not empty.
 
     A colour that the cell's shape was never met in is no wrong answer there, nor a shape that was
@@ -104,7 +107,7 @@ def dense_loss(
             continue
         weight = asked.float()
         if target.ndim > 1:
-            weight = torch.where(goal == 0, weight * empty_weight, weight)
+            weight = torch.where(goal == 0, weight * _EMPTY_WEIGHT, weight)
             counted = goal > 0
         else:
             counted = asked
@@ -136,13 +139,8 @@ class _Readout(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.cell = nn.ModuleDict({name: nn.Linear(dim, CLASSES[name]) for name in _PER_CELL})
-        self.whole = nn.ModuleDict(
-            {
-                name: nn.Linear(2 * dim, count)
-                for name, count in CLASSES.items()
-                if name not in _PER_CELL
-            }
-        )
+        whole = {name: count for name, count in CLASSES.items() if name not in _PER_CELL}
+        self.whole = nn.ModuleDict({name: nn.Linear(2 * dim, n) for name, n in whole.items()})
 
     def forward(self, tokens: Tensor) -> dict[str, Tensor]:
         both = torch.cat([tokens.mean(1), tokens.amax(1)], 1)
@@ -193,12 +191,12 @@ class Columns:
     to the same kind of question.
     """
 
-    def __init__(self, rows: Sequence[Row], split: str, rng: random.Random) -> None:
+    def __init__(self, rows: Sequence[Row], rng: random.Random) -> None:
         # A text can carry two keys ("open" for a door, "yes" to two questions): one column for
         # each.
         columns = dict.fromkeys([(row.answer, row.key) for row in rows])
         columns |= dict.fromkeys(fixed_candidates())
-        columns |= dict.fromkeys(hard_candidates(rows, split, rng))
+        columns |= dict.fromkeys(hard_candidates(rows, rng))
         self.texts = [text for text, _ in columns]
         names = [key for _, key in columns]
         number: dict[str, int] = {}
@@ -220,12 +218,10 @@ class Columns:
         column_kinds = torch.tensor([kinds.setdefault(_kind(key), len(kinds)) for key in names])
         self.same_kind = row_kinds[:, None] == column_kinds[None]
 
-    def to(self, device: torch.device) -> Columns:
-        """The same columns on a device."""
-        if device.type != self.row_keys.device.type:
-            for name in ("row_keys", "column_keys", "ignored", "same_kind"):
-                setattr(self, name, getattr(self, name).to(device))
-        return self
+    def to(self, device: torch.device) -> None:
+        """Move the numbers to a device."""
+        for name in ("row_keys", "column_keys", "ignored", "same_kind"):
+            setattr(self, name, getattr(self, name).to(device))
 
 
 def _kind(key: str) -> str:
@@ -243,15 +239,8 @@ def answer_loss(
 ) -> tuple[Tensor, float]:
     """InfoNCE of predicted [R, D]; second: share of rows whose nearest column is right."""
     answers = head(table.answers(columns.texts).to(predicted.device))
-    loss = info_nce(
-        predicted,
-        answers,
-        columns.row_keys,
-        columns.column_keys,
-        scale.log,
-        ignored=columns.ignored,
-        same_kind=columns.same_kind,
-    )
+    keys = columns.row_keys, columns.column_keys
+    loss = info_nce(predicted, answers, *keys, scale.log, columns.ignored, columns.same_kind)
     with torch.no_grad():
         best = (predicted @ answers.T).masked_fill(columns.ignored, -2).argmax(1)
         right = float((columns.column_keys[best] == columns.row_keys).float().mean())

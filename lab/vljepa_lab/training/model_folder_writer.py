@@ -43,7 +43,7 @@ FRAME_INTERVAL = 0.5
 
 
 @dataclass(frozen=True)
-class Contents:
+class FolderContents:
     """What a folder holds beside the weights.
 
     vocabulary: prompt -> labels, exclusive groups; known_texts: what the Y-Decoder falls back to.
@@ -62,40 +62,38 @@ def encode_texts(
 ) -> NDArray[np.float32]:
     """Y-Encoder in torch: [len(texts), dim]."""
     out = []
-    device = next(model.parameters()).device
     for start in range(0, len(texts), 256):
-        ids, valid = pad_ids(tokenizer.ids(texts[start : start + 256]))
+        ids, valid = (
+            torch.from_numpy(a) for a in pad_ids(tokenizer.ids(texts[start : start + 256]))
+        )
         with torch.no_grad():
-            pooled = model.text_trunk(torch.tensor(ids).to(device), torch.tensor(valid).to(device))[
-                1
-            ]
-            out.append(model.text_head(pooled).cpu().numpy())
+            _, pooled = model.text_trunk(ids, valid)
+            out.append(model.text_head(pooled).numpy())
     return np.concatenate(out)
 
 
 def write_model_folder(
-    model: VLJEPA, tokenizer: Tokenizer, contents: Contents, folder: Path
+    model: VLJEPA, tokenizer: Tokenizer, contents: FolderContents, folder: Path
 ) -> str:
     """Export everything into `folder`; returns the model id (name and a short hash of the weights).
 
     The model's weights are rounded to what is stored.
     """
-    files = export_graphs(model, folder)
-    tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
-    files["tokenizer"] = "tokenizer.json"
-    _write_json(folder / "decoder_words.json", list(contents.decoder_words))
-    files["decoder_words"] = "decoder_words.json"
+    files = export_graphs(model, folder) | {
+        **{part: f"{part}.json" for part in ("tokenizer", "decoder_words", "known_texts")},
+        "known_embeddings": "known_texts.safetensors",
+    }
+    tokenizer.save(str(folder / files["tokenizer"]), pretty=False)
+    _write_json(folder / files["decoder_words"], list(contents.decoder_words))
     if len(DecoderWords(contents.decoder_words)) > model.architecture.y_decoder.words:
         raise ValueError(
             f"{len(contents.decoder_words)} words do not fit the Y-Decoder's "
             f"{model.architecture.y_decoder.words}"
         )
     texts = list(contents.known_texts)
-    _write_json(folder / "known_texts.json", texts)
-    files["known_texts"] = "known_texts.json"
-    vectors = encode_texts(model, TextTokenizer(folder / "tokenizer.json"), texts)
-    save_file({"embeddings": vectors.astype(np.float16)}, str(folder / "known_texts.safetensors"))
-    files["known_embeddings"] = "known_texts.safetensors"
+    _write_json(folder / files["known_texts"], texts)
+    vectors = encode_texts(model, TextTokenizer(folder / files["tokenizer"]), texts)
+    save_file({"embeddings": vectors.astype(np.float16)}, str(folder / files["known_embeddings"]))
     digests = {name: sha256_of(folder / name) for name in sorted(set(files.values()))}
     model_id = f"{contents.name}-{digests['model.safetensors'][:8]}"
     sizes = model.architecture
@@ -145,13 +143,8 @@ class _Graph:
 
 
 GRAPHS = (
-    "frame",
-    "window",
-    "predictor",
-    "text_trunk",
-    "text_head",
-    "decoder_prefill",
-    "decoder_step",
+    *("frame", "window", "predictor", "text_trunk", "text_head"),
+    *("decoder_prefill", "decoder_step"),
 )
 
 
@@ -272,7 +265,7 @@ def _point_into(
     model.graph.node.extend([*widen, *nodes])
 
 
-def export_graphs(model: VLJEPA, folder: Path, names: Sequence[str] = GRAPHS) -> dict[str, str]:
+def export_graphs(model: VLJEPA, folder: Path) -> dict[str, str]:
     """Write the weights file and the graphs into `folder`; returns part -> file name.
 
     The model's own weights are rounded to what is stored.
@@ -284,8 +277,6 @@ def export_graphs(model: VLJEPA, folder: Path, names: Sequence[str] = GRAPHS) ->
     layout = _layout(folder / WEIGHTS)
     files = {"weights": WEIGHTS}
     for name, graph in _graphs(model).items():
-        if name not in names:
-            continue
         proto = _trace(graph)
         _point_into(proto, graph.prefix, layout)
         for info in (proto.graph.node, proto.graph.input, proto.graph.output):
@@ -337,36 +328,38 @@ Rooms of the trained kinds, nearest candidate; blind: always the commonest answe
 """
 
 
-@dataclass(frozen=True)
-class Trained:
-    """What the card tells: minutes per phase; accuracy as `quick_accuracy` gives it with blind."""
+def write_card(
+    folder: Path,
+    model_id: str,
+    parameters: int,
+    scenes: int,
+    minutes: Mapping[str, float],
+    accuracy: Mapping[str, float],
+) -> None:
+    """Write README.md of a model folder, unless there is one: a card that was edited stays.
 
-    model_id: str
-    parameters: int
-    scenes: int
-    minutes: Mapping[str, float]
-    accuracy: Mapping[str, float]
-
-
-def write_card(folder: Path, trained: Trained) -> None:
-    """Write README.md of a model folder, unless there is one: a card that was edited stays."""
+    Args:
+        folder: Of the model.
+        model_id: Name and hash.
+        parameters: How many were trained.
+        scenes: Of training.
+        minutes: Of each phase.
+        accuracy: As `quick_accuracy` gives it with `blind`.
+    """
     file = folder / "README.md"
     if file.is_file():
         return
     rows = [
-        f"| {task} | {value:.3f} | {trained.accuracy.get(f'{task} blind', 0):.3f} |"
-        for task, value in trained.accuracy.items()
+        f"| {task} | {value:.3f} | {accuracy.get(f'{task} blind', 0):.3f} |"
+        for task, value in accuracy.items()
         if not task.endswith(" blind")
     ]
-    minutes = ", ".join(f"{name} {spent:.0f}" for name, spent in trained.minutes.items())
-    file.write_text(
-        _TEXT.format(
-            model_id=trained.model_id,
-            parameters=trained.parameters / 1e6,
-            scenes=trained.scenes,
-            minutes=minutes,
-            seen=f"a person, and {len(ACTIONS)} kinds of events",
-            rows="\n".join(rows),
-        ),
-        encoding="utf-8",
+    text = _TEXT.format(
+        model_id=model_id,
+        parameters=parameters / 1e6,
+        scenes=scenes,
+        minutes=", ".join(f"{name} {spent:.0f}" for name, spent in minutes.items()),
+        seen=f"a person, and {len(ACTIONS)} kinds of events",
+        rows="\n".join(rows),
     )
+    file.write_text(text, encoding="utf-8")

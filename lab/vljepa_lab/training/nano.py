@@ -12,14 +12,13 @@ import random
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 import torch
 
 from vljepa_lab.training.decoder import decoder_words
 from vljepa_lab.training.dense import probe, train_dense
 from vljepa_lab.training.distributed import DistributedContext
-from vljepa_lab.training.joint import frame_features, train_cached, train_joint
+from vljepa_lab.training.joint import WindowTraining, frame_features
 from vljepa_lab.training.loop import BudgetExceeded, Clock, RunContext, load_checkpoint, load_into
 from vljepa_lab.training.nano_config import (
     PHASES,
@@ -28,14 +27,13 @@ from vljepa_lab.training.nano_config import (
     data_plans,
     read_arguments,
 )
-from vljepa_lab.training.nano_finish import Trainee, finish, spread
+from vljepa_lab.training.nano_export import TrainingState, decode_and_export, spread
 from vljepa_lab.training.paraphrases import Paraphrases, text_ceiling
 from vljepa_lab.training.predictions import quick_accuracy
-from vljepa_lab.training.question_sampling import frequent_answers, frequent_texts
-from vljepa_lab.training.store import Scene, Store
+from vljepa_lab.training.question_sampling import frequent_answers, frequent_questions
+from vljepa_lab.training.store import Scene, SceneStore
 from vljepa_lab.training.text_side import load_text_side, train_text_side
-from vljepa_lab.training.text_trunk import load_trunk, make_trunk
-from vljepa_lab.training.texts import TextTable
+from vljepa_lab.training.text_trunk import TextTable, load_trunk, make_trunk
 from vljepa_lab.world.dataset import generate
 from vljepa_ros.models.vl_jepa.nano_config import Architecture, YDecoderSizes
 from vljepa_ros.models.vl_jepa.nano_model import VLJEPA, trainable_parameters
@@ -80,7 +78,7 @@ def _render(config: NanoConfig, clock: Clock) -> None:
             raise BudgetExceeded("data")
 
 
-def _start(config: NanoConfig, machine: DistributedContext) -> Trainee:
+def _start(config: NanoConfig, machine: DistributedContext) -> TrainingState:
     """The model with its frozen trunk, the texts that are known, the scenes."""
     config.run.mkdir(parents=True, exist_ok=True)
     if machine.first:
@@ -101,8 +99,8 @@ def _start(config: NanoConfig, machine: DistributedContext) -> Trainee:
     table = TextTable(model.text_trunk, TextTokenizer(config.run / "tokenizer.json"))
     table.load(config.run / "texts.pt")
     data, kinds = config.data, ("", "_furnished")
-    store = Store([data / f"train{kind}" for kind in kinds])
-    held_out = Store([data / f"val{kind}" for kind in kinds], 2 * config.val_scenes)
+    store = SceneStore([data / f"train{kind}" for kind in kinds])
+    held_out = SceneStore([data / f"val{kind}" for kind in kinds], 2 * config.val_scenes)
     store.refresh()
     held_out.refresh()
     if machine.first:
@@ -112,14 +110,14 @@ def _start(config: NanoConfig, machine: DistributedContext) -> Trainee:
             f"{machine.processes} x {machine.device}{' bf16' if machine.bf16 else ''}",
             flush=True,
         )
-    return Trainee(model, tokenizer, table, words, store, held_out)
+    return TrainingState(model, tokenizer, table, words, store, held_out)
 
 
 def _known_texts(config: NanoConfig, table: TextTable, machine: DistributedContext) -> Paraphrases:
     """Embed the texts that will be met again and again; the first process for all."""
     chance = random.Random(config.seed)
-    questions = frequent_texts("train", chance)
-    answers = frequent_answers("train", chance)
+    questions = frequent_questions(chance)
+    answers = frequent_answers(chance)
     if config.known_texts:
         questions = chance.sample(questions, min(config.known_texts, len(questions)))
         answers = chance.sample(answers, min(config.known_texts, len(answers)))
@@ -139,8 +137,8 @@ def _known_texts(config: NanoConfig, table: TextTable, machine: DistributedConte
 def _train(config: NanoConfig, context: RunContext) -> None:
     """All phases but the rendering."""
     machine, seed = context.machine, config.seed
-    trainee = _start(config, machine)
-    model, table, store = trainee.model, trainee.table, trainee.store
+    state = _start(config, machine)
+    model, table, store = state.model, state.table, state.store
     wanted = [phase for phase in PHASES if phase in config.phases]
 
     def begin(phase: str) -> bool:
@@ -149,43 +147,40 @@ def _train(config: NanoConfig, context: RunContext) -> None:
         return phase in wanted
 
     def evaluate() -> dict[str, float]:
-        found = quick_accuracy(model, table, trainee.held_out.scenes[: config.eval_scenes])
+        accuracy = quick_accuracy(model, table, state.held_out.scenes[: config.eval_scenes])
         ceiling = text_ceiling(model.text_head, table)
-        return found | {f"text {name}": share for name, share in ceiling.items()}
+        return accuracy | {f"text {name}": share for name, share in ceiling.items()}
 
     if begin("text"):
-        _text(config, context, trainee)
+        _text(config, context, state)
     load_text_side(model, context)
     if begin("dense"):
-        _dense(config, context, trainee)
+        _dense(config, context, state)
     paraphrases = None
     if set(wanted) & set(TRAINED):
         paraphrases = _known_texts(config, table, machine)
-    joint = partial(train_joint, model, table, store)
+    training = WindowTraining(model, table, context, evaluate, seed, paraphrases)
     if begin("joint"):
-        joint(config.joint, context, evaluate, seed, paraphrases=paraphrases)
+        training.joint(store, config.joint)
     for phase in ("cached", "refine", "predictor"):
         if not begin(phase):
             continue
         start = newest(config, before=phase)
         if phase == "refine":
-            joint(config.refine, context, evaluate, seed, phase, start, paraphrases)
+            training.joint(store, config.refine, phase, start)
             continue
         scenes = spread(store.scenes, config.cached_scenes)
-        features = _features(trainee, scenes, config, machine, start)
-        train_cached(
-            model, table, scenes, getattr(config, phase), context, evaluate, features, seed,
-            phase, start, paraphrases,
-        )  # fmt: skip
+        features = _features(state, scenes, config, machine, start)
+        training.cached(scenes, features, getattr(config, phase), phase, start)
     model.to("cpu")
     if set(wanted) & {"decoder", "export"} and machine.first:
         begin("decoder")
-        finish(config, context, trainee)
+        decode_and_export(config, context, state)
 
 
-def _text(config: NanoConfig, context: RunContext, trainee: Trainee) -> None:
+def _text(config: NanoConfig, context: RunContext, state: TrainingState) -> None:
     """The Y-Encoder on texts alone; what was embedded before it is of no use after it."""
-    model, run = trainee.model, config.run
+    model, run = state.model, config.run
     done = load_text_side(model, context)
     start = load_checkpoint(config.start) if config.start is not None and not done else None
     if start is not None:
@@ -197,16 +192,16 @@ def _text(config: NanoConfig, context: RunContext, trainee: Trainee) -> None:
 
     train_text_side(model, tokenizer, config.text, context, evaluate, config.seed)
     if not done:
-        trainee.table.forget()
+        state.table.forget()
         if context.machine.first:
             (run / "texts.pt").unlink(missing_ok=True)
 
 
-def _dense(config: NanoConfig, context: RunContext, trainee: Trainee) -> None:
+def _dense(config: NanoConfig, context: RunContext, state: TrainingState) -> None:
     """The dense phase, and the gate behind it unless the joint phase has begun already."""
     gate, machine = config.gate, context.machine
-    model, store, held_out = trainee.model, trainee.store, trainee.held_out
-    tested = Store(config.data / "gate", gate.scenes)
+    model, store, held_out = state.model, state.store, state.held_out
+    tested = SceneStore([config.data / "gate"], gate.scenes)
     tested.refresh()
     for extension in range(gate.extensions + 1):
         minutes = config.dense.minutes * (1 + extension / 4)
@@ -214,8 +209,8 @@ def _dense(config: NanoConfig, context: RunContext, trainee: Trainee) -> None:
         heads = train_dense(model, store, held_out, dense, context, config.seed)
         if (config.run / "joint.pt").is_file() or not tested.scenes:
             return
-        seen = probe(model.frame, heads, tested)
-        shape, colour = machine.agreed(seen.get("shape", 0.0), seen.get("colour", 0.0))
+        accuracy = probe(model.frame, heads, tested)
+        shape, colour = machine.agreed(*(accuracy.get(name, 0.0) for name in ("shape", "colour")))
         passed = shape >= gate.shape and colour >= gate.colour
         if machine.first:
             print(
@@ -235,14 +230,14 @@ def _dense(config: NanoConfig, context: RunContext, trainee: Trainee) -> None:
 
 
 def _features(
-    trainee: Trainee,
+    state: TrainingState,
     scenes: list[Scene],
     config: NanoConfig,
     machine: DistributedContext,
     phase: str,
 ) -> torch.Tensor:
     """Frame features with the frame stage of a phase, kept on the disk."""
-    model = trainee.model
+    model = state.model
     start = load_checkpoint(config.run / f"{phase}.pt")
     if start is not None:
         load_into(start, {"frame": model.frame})

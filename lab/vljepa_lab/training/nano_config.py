@@ -106,26 +106,16 @@ class NanoConfig:
 def data_plans(config: NanoConfig) -> list[Plan]:
     """What to render: for the gate, for validation (plain and furnished), for training (too)."""
     data, size = config.data, config.size
+
+    def furnished(folder: str, scenes: int, first: int) -> Plan:
+        return Plan("train", scenes, data / folder, size, first=first, furnished=True)
+
     return [
         Plan("test_a", config.gate.scenes, data / "gate", size, first=_FIRST_OF_GATE),
         Plan("val", config.val_scenes, data / "val", size),
-        Plan(
-            "train",
-            config.val_scenes,
-            data / "val_furnished",
-            size,
-            first=_FIRST_FURNISHED_VAL,
-            furnished=True,
-        ),
+        furnished("val_furnished", config.val_scenes, first=_FIRST_FURNISHED_VAL),
         Plan("train", config.scenes, data / "train", size),
-        Plan(
-            "train",
-            config.furnished_scenes,
-            data / "train_furnished",
-            size,
-            first=_FIRST_FURNISHED,
-            furnished=True,
-        ),
+        furnished("train_furnished", config.furnished_scenes, first=_FIRST_FURNISHED),
     ]
 
 
@@ -140,19 +130,13 @@ def read_arguments(argv: Sequence[str] | None) -> NanoConfig:
         "on. Several processes: torchrun --nproc-per-node N -m vljepa_lab.training.nano -- "
         "OPTIONS.",
     )
-    parser.add_argument("--data", type=Path, default=default.data, help="folder of the shards")
-    parser.add_argument("--run", type=Path, default=default.run, help="folder of the checkpoints")
-    parser.add_argument("--out", type=Path, help="model folder to write (default RUN/model)")
-    parser.add_argument(
-        "--phases", nargs="+", choices=PHASES, default=list(PHASES), help="default all"
-    )
-    parser.add_argument(
-        "--budget-minutes",
-        type=float,
-        default=0.0,
-        metavar="M",
-        help="stop after M minutes with everything saved; the same command goes on",
-    )
+    add = parser.add_argument
+    add("--data", type=Path, default=default.data, help="folder of the shards")
+    add("--run", type=Path, default=default.run, help="folder of the checkpoints")
+    add("--out", type=Path, help="model folder to write (default RUN/model)")
+    add("--phases", nargs="+", choices=PHASES, default=list(PHASES), help="default all")
+    text = "stop after M minutes with everything saved; the same command goes on"
+    add("--budget-minutes", type=float, default=0.0, metavar="M", help=text)
     for name, text in (
         ("scenes", "training scenes in plain rooms"),
         ("furnished-scenes", "training scenes in furnished rooms"),
@@ -161,11 +145,10 @@ def read_arguments(argv: Sequence[str] | None) -> NanoConfig:
         ("seed", "of weights and batches"),
     ):
         value = getattr(default, name.replace("-", "_"))
-        parser.add_argument(f"--{name}", type=int, default=value, help=f"{text} (default {value})")
-    parser.add_argument(
-        "--start", type=Path, metavar="FILE", help="checkpoint that `text` and `refine` start from"
-    )
-    parser.add_argument(
+        add(f"--{name}", type=int, default=value, help=f"{text} (default {value})")
+    text = "checkpoint that `text` and `refine` start from"
+    add("--start", type=Path, metavar="FILE", help=text)
+    add(
         "--gate",
         type=float,
         nargs=2,
@@ -174,19 +157,13 @@ def read_arguments(argv: Sequence[str] | None) -> NanoConfig:
         help="what the dense phase must reach in held-out rooms before joint training "
         f"(default {default.gate.shape} {default.gate.colour}; 0 0 lets everything pass)",
     )
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="default auto")
-    parser.add_argument(
-        "--precision", choices=PRECISIONS, default="auto", help="auto: bf16 on a GPU, else fp32"
-    )
+    add("--device", choices=DEVICES, default="auto", help="default auto")
+    text = "auto: bf16 on a GPU, else fp32"
+    add("--precision", choices=PRECISIONS, default="auto", help=text)
     for phase in _TIMED:
         minutes = default.minutes_of(phase)
-        parser.add_argument(
-            f"--{phase}-minutes",
-            type=float,
-            default=minutes,
-            metavar="M",
-            help=f"wall time (default {minutes:g})",
-        )
+        text = f"wall time (default {minutes:g})"
+        add(f"--{phase}-minutes", type=float, default=minutes, metavar="M", help=text)
     args = parser.parse_args(argv)
     timed = {
         phase: replace(getattr(default, phase), minutes=getattr(args, f"{phase}_minutes"))

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from vljepa_lab.training.distributed import device_of
-from vljepa_lab.training.question_sampling import states_of
-from vljepa_lab.training.texts import TextTable
+from vljepa_lab.training.question_sampling import parent, states_of
+from vljepa_lab.training.text_trunk import TextTable
 from vljepa_lab.world.captions import (
     event_key,
     event_text,
@@ -77,11 +77,11 @@ class Paraphrases:
         pooled = functional.dropout(pooled, self._dropped)
         number: dict[str, int] = {}
         own = torch.tensor([number.setdefault(key, len(number)) for key in keys])
-        above = torch.tensor([number.get(broader(key), -1) for key in keys])
-        return together(head(pooled), own, above, scale)
+        above = torch.tensor([number.get(parent(key), -1) for key in keys])
+        return contrastive_loss(head(pooled), own, above, scale)
 
 
-def together(vectors: Tensor, keys: Tensor, parents: Tensor, scale: Tensor) -> Tensor:
+def contrastive_loss(vectors: Tensor, keys: Tensor, parents: Tensor, scale: Tensor) -> Tensor:
     """Multi-positive InfoNCE of vectors [N, D] among themselves.
 
     keys [N]: equal for equal meaning; parents [N]: key of the meaning that says the same with less
@@ -126,45 +126,35 @@ def named_meanings(rng: random.Random, draws: int) -> dict[str, list[str]]:
     return dict(found)
 
 
-def broader(key: str) -> str:
-    """Key of the meaning that says the same with less detail, or ""."""
-    kind, _, rest = key.partition(":")
-    return f"{kind}:{rest.partition(':')[0]}" if kind == "event" and ":" in rest else ""
-
-
 def text_ceiling(head: TextHead, table: TextTable) -> dict[str, float]:
     """How often the canonical text of an event (a state) is nearest to a wording of its own, among
     one of each other meaning, in the wordings kept for this check; what the text side would allow
     with perfect vision.
     """
+    texts: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
+        "action": {kind: (event_text(kind), event_texts(kind, which="check")) for kind in ACTIONS},
+        "state": {key: (state_text(key), state_texts(key, "check")) for key in states_of()},
+    }
     found = {}
-    for name, of in (("action", ACTIONS), ("state", states_of())):
-        if name == "action":
-            canonical = [event_text(kind) for kind in of]
-            options = [list(event_texts(kind, which="check")) for kind in of]
-        else:
-            canonical = [state_text(key) for key in of]
-            options = [list(state_texts(key, "check")) for key in of]
-        table.add_answers([*canonical, *(text for texts in options for text in texts)])
+    for name, of in texts.items():
+        canonical = [text for text, _ in of.values()]
+        options = [wordings for _, wordings in of.values()]
+        groups = [list(range(len(of)))] if name == "action" else _groups(list(of))
+        table.add_answers([*canonical, *(text for some in options for text in some)])
+        device, rng, right = device_of(head), random.Random(0), []
         with torch.no_grad():
-            device = device_of(head)
-            asked = head(table.answers(canonical).to(device)).cpu()
-            rng = random.Random(0)
-            right = total = 0
+            goals = head(table.answers(canonical).to(device)).cpu()
             for _ in range(60):
-                texts_ = [rng.choice(texts) for texts in options]
-                chosen = head(table.answers(texts_).to(device)).cpu()
-                similar = asked @ chosen.T
-                groups = [range(len(of))] if name == "action" else _pairs(list(of))
+                drawn = [rng.choice(some) for some in options]
+                similar = goals @ head(table.answers(drawn).to(device)).cpu().T
                 for group in groups:
-                    block = similar[list(group)][:, list(group)]
-                    right += int((block.argmax(1) == torch.arange(len(block))).sum())
-                    total += len(block)
-        found[name] = round(right / total, 3)
+                    block = similar[group][:, group]
+                    right += (block.argmax(1) == torch.arange(len(group))).tolist()
+        found[name] = round(sum(right) / len(right), 3)
     return found
 
 
-def _pairs(keys: list[str]) -> list[list[int]]:
+def _groups(keys: list[str]) -> list[list[int]]:
     """Places of the keys of one question each: door, lights, person, held."""
     groups: dict[str, list[int]] = defaultdict(list)
     for place, key in enumerate(keys):

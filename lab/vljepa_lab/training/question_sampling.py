@@ -1,12 +1,16 @@
-"""Questions for training windows: fresh ones at each draw, where the named objects are, hard
-candidates.
+"""What is asked in training, and which answers stand beside the true one.
+
+Questions about windows: fresh ones at each draw, where the named objects are, hard candidates. Sets
+of candidates, as callers give them: the calibrator is fitted and judged on such sets.
 """
 
 from __future__ import annotations
 
+import math
 import random
 import re
-from collections.abc import Container, Sequence
+from collections import defaultdict
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from vljepa_lab.training.store import Scene, cell_of
@@ -19,14 +23,13 @@ from vljepa_lab.world.captions import (
     state_text,
     state_texts,
 )
-from vljepa_lab.world.questions import Question, ask
+from vljepa_lab.world.questions import NUMBERS, Question, ask
 from vljepa_lab.world.records import ACTIONS, COLORS, OBJECT_ACTIONS, SHAPES, State
 from vljepa_lab.world.wordings import wordings
 
 ABSENT = 64
 _WIDE = 0.6  # share of the windows that are asked about in the wide wordings
 _NOT_ASKED = -1
-_NUMBERS = ("zero", "one", "two", "three", "four", "five")
 _NAMED = re.compile(
     rf"(?:\b({'|'.join(COLORS)}) )?\b({'|'.join(sorted(SHAPES, key=len, reverse=True))})\b"
 )
@@ -150,7 +153,7 @@ def canonical_text(key: str) -> str:
     if kind == "object":
         return noun(rest)
     if kind == "count":
-        return _NUMBERS[int(rest)]
+        return NUMBERS[int(rest)]
     if kind in ("color", "side"):
         return rest
     return "nothing" if kind == "none" else kind
@@ -161,25 +164,25 @@ def states_of() -> tuple[str, ...]:
     return tuple(key for key in wordings("states") if key != "held")
 
 
-def frequent_answers(split: str, rng: random.Random, each: int = 10) -> list[str]:
-    """Answers worth knowing from the start; `each` wordings of each event with each object."""
-    names = object_names(split)
+def frequent_answers(rng: random.Random) -> list[str]:
+    """Answers worth knowing from the start; ten wordings of each event with each object."""
+    names = object_names("train")
     found = [text for text, _ in fixed_candidates()]
     for kind in ACTIONS:
         found += event_texts(kind, which="wide")
         if kind in OBJECT_ACTIONS:
             for name in names:
                 found += [event_text(kind, name, i) for i in range(2)]
-                found += rng.sample(event_texts(kind, name, "wide"), each - 2)
+                found += rng.sample(event_texts(kind, name, "wide"), 8)
     for key in states_of():
         found += state_texts(key, "wide")
     found += [noun(name) for name in names]
     return list(dict.fromkeys(found))
 
 
-def frequent_texts(split: str, rng: random.Random, sides: int = 3000) -> list[str]:
-    """Questions worth knowing from the start; `sides` of those that name two objects."""
-    names = object_names(split)
+def frequent_questions(rng: random.Random) -> list[str]:
+    """Questions worth knowing from the start; 3000 of those that name two objects."""
+    names = object_names("train")
     found = []
     asked = wordings("questions", "wide")
     for form, known in asked.items():
@@ -194,7 +197,7 @@ def frequent_texts(split: str, rng: random.Random, sides: int = 3000) -> list[st
                 found += [text.format(x=noun(shape)) for shape in SHAPES]
     named = [*names, *SHAPES, *SHAPES]
     pairs = [*asked["side"], *asked["side_yes"]]
-    for _ in range(sides):
+    for _ in range(3000):
         x, y = rng.sample(named, 2)
         found.append(rng.choice(pairs).format(x=noun(x), y=noun(y)))
     return list(dict.fromkeys(found))
@@ -207,15 +210,15 @@ def fixed_candidates() -> list[tuple[str, str]]:
     found += [(word, f"lights:{word}") for word in ("on", "off")]
     found += [(word, f"side:{word}") for word in ("left", "right")]
     found += [(colour, f"color:{colour}") for colour in COLORS]
-    found += [(word, f"count:{index}") for index, word in enumerate(_NUMBERS)]
+    found += [(word, f"count:{index}") for index, word in enumerate(NUMBERS)]
     return found
 
 
-def hard_candidates(rows: Sequence[Row], split: str, rng: random.Random) -> list[tuple[str, str]]:
+def hard_candidates(rows: Sequence[Row], rng: random.Random) -> list[tuple[str, str]]:
     """Wrong answers that differ in one thing: the same event with another object, another event
-    with it;
-    every action once. Keys beside the texts."""
-    names = object_names(split)
+    with it; every action once. Keys beside the texts.
+    """
+    names = object_names("train")
     # Few wordings: each new text costs a pass of the trunk.
     found = [(rng.choice(event_texts(kind, which="wide")), event_key(kind)) for kind in ACTIONS]
     for row in rows:
@@ -230,3 +233,73 @@ def hard_candidates(rows: Sequence[Row], split: str, rng: random.Random) -> list
             other = rng.choice([n for n in names if n.startswith(colour) or n.endswith(shape)])
             found.append((noun(other), f"object:{other}"))
     return found
+
+
+MOST = 100  # candidates
+LACKING = 1 / 3  # share of the sets without the right answer
+_CANDIDATE_KINDS = {
+    "door": "door",
+    "lights": "lights",
+    "person": "person",
+    "event": "event",
+    "action": "event",
+    "moved": "event",
+    "held": "held",
+    "holding_anything": "held",
+    "person_held": "held",
+    "person_holding": "held",
+}
+_STATEMENTS = frozenset({"door", "lights", "person", "held", "event", "drawer", "obstacle"})
+"""Kinds whose sentences may be true of one moment side by side ("the door is open", "the door
+opens"): none of them serves as a wrong answer to a question of another."""
+_SHORT_ANSWERS = frozenset({"yes", "no", "none"})
+
+
+@dataclass(frozen=True)
+class CandidateSet:
+    """texts: different, at least two; right: index of the true one, -1 where it is missing."""
+
+    texts: tuple[str, ...]
+    right: int
+
+
+class CandidateSets:
+    """Draws sets of candidates for questions; wrong ones of other kinds come from `questions`."""
+
+    def __init__(self, questions: Iterable[Question]) -> None:
+        found: defaultdict[str, dict[str, None]] = defaultdict(dict)
+        for question in questions:
+            kind = _CANDIDATE_KINDS.get(question.task, question.task)
+            for text, key in zip(question.candidates, question.keys, strict=True):
+                if key not in _SHORT_ANSWERS:
+                    found[kind][text] = None
+        self._texts = {kind: list(texts) for kind, texts in found.items()}
+
+    def draw(self, question: Question, rng: random.Random) -> CandidateSet | None:
+        """One set for a question, its size log-uniform; None where there is nothing to draw from.
+
+        Wrong candidates are the question's own; where these are too few for the size, half of the
+        sets stay smaller and half are filled up with answers to questions of other kinds.
+        """
+        size = min(MOST, round(math.exp(rng.uniform(math.log(2), math.log(MOST)))))
+        present = rng.random() >= LACKING
+        wanted = size - 1 if present else size
+        own = [t for t, k in zip(question.candidates, question.keys, strict=True)
+               if k != question.key]  # fmt: skip
+        wrong = rng.sample(own, min(wanted, len(own)))
+        if len(wrong) < wanted and (len(wrong) + present < 2 or rng.random() < 0.5):
+            wrong += self._others(question, wanted - len(wrong), rng)
+        texts = ([question.answer] if present else []) + wrong
+        texts = list(dict.fromkeys(texts))
+        return CandidateSet(tuple(texts), 0 if present else -1) if len(texts) >= 2 else None
+
+    def _others(self, question: Question, count: int, rng: random.Random) -> list[str]:
+        own = _CANDIDATE_KINDS.get(question.task, question.task)
+        kinds = [
+            kind
+            for kind in self._texts
+            if kind != own and not (own in _STATEMENTS and kind in _STATEMENTS)
+        ]
+        # few beside the own ones as often as many
+        count = rng.randint(1, min(count, 8)) if rng.random() < 0.5 else count
+        return [rng.choice(self._texts[rng.choice(kinds)]) for _ in range(count)] if kinds else []

@@ -110,18 +110,17 @@ class Scene:
 
 
 @dataclass
-class Store:
+class SceneStore:
     """All scenes of one or more folders; `refresh` takes in shards that were finished since."""
 
-    folders: Path | Sequence[Path]
+    folders: Sequence[Path]
     limit: int = 0
     scenes: list[Scene] = field(default_factory=list)
     _read: set[tuple[Path, int]] = field(default_factory=set)
 
     def refresh(self) -> int:
         """Read new shards; returns how many scenes there are now."""
-        folders = [self.folders] if isinstance(self.folders, Path) else self.folders
-        for folder in folders:
+        for folder in self.folders:
             for number, (frames, records) in enumerate(open_shards(folder)):
                 if (folder, number) in self._read:
                     continue

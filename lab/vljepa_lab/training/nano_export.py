@@ -10,19 +10,13 @@ from tokenizers import Tokenizer
 from vljepa_lab.training.calibration import calibrate
 from vljepa_lab.training.decoder import known_keys, train_decoder
 from vljepa_lab.training.loop import RunContext, load_checkpoint, load_into
-from vljepa_lab.training.model_folder_writer import (
-    Contents,
-    Trained,
-    write_card,
-    write_model_folder,
-)
+from vljepa_lab.training.model_folder_writer import FolderContents, write_card, write_model_folder
 from vljepa_lab.training.nano_config import TRAINED, NanoConfig
 from vljepa_lab.training.predictions import Pair, predicted_pairs, quick_accuracy
 from vljepa_lab.training.question_sampling import canonical_text
-from vljepa_lab.training.store import Scene, Store
+from vljepa_lab.training.store import Scene, SceneStore
 from vljepa_lab.training.text_side import tuned_parameters
-from vljepa_lab.training.text_trunk import demo_vocabulary
-from vljepa_lab.training.texts import TextTable
+from vljepa_lab.training.text_trunk import TextTable, demo_vocabulary
 from vljepa_lab.world.wordings import wordings
 from vljepa_ros.models.vl_jepa.nano_model import VLJEPA, trainable_parameters
 from vljepa_ros.models.vl_jepa.nano_text import DecoderWords
@@ -30,15 +24,15 @@ from vljepa_ros.models.vl_jepa.nano_weights import rounded
 
 
 @dataclass(frozen=True)
-class Trainee:
+class TrainingState:
     """What all phases work on."""
 
     model: VLJEPA
     tokenizer: Tokenizer
     table: TextTable
     words: DecoderWords
-    store: Store
-    held_out: Store
+    store: SceneStore
+    held_out: SceneStore
 
 
 def spread(scenes: list[Scene], count: int) -> list[Scene]:
@@ -48,9 +42,9 @@ def spread(scenes: list[Scene], count: int) -> list[Scene]:
     return [scenes[index * len(scenes) // count] for index in range(count)]
 
 
-def finish(config: NanoConfig, context: RunContext, trainee: Trainee) -> None:
+def decode_and_export(config: NanoConfig, context: RunContext, state: TrainingState) -> None:
     """Y-Decoder, calibration and export, from the newest of the trained checkpoints."""
-    model, table, words = trainee.model, trainee.table, trainee.words
+    model, table, words = state.model, state.table, state.words
     minutes: dict[str, float] = {}
     for phase in TRAINED:
         saved = load_checkpoint(config.run / f"{phase}.pt")
@@ -65,12 +59,12 @@ def finish(config: NanoConfig, context: RunContext, trainee: Trainee) -> None:
     # What is shipped is rounded; the decoder and the calibration learn from that.
     model.load_state_dict(rounded(model.state_dict()))
     model.eval()
-    validation = list(predicted_pairs(model, table, trainee.held_out.scenes, 5, config.seed))
+    validation = list(predicted_pairs(model, table, state.held_out.scenes, 5, config.seed))
     if "decoder" in config.phases:
         pairs: list[Pair] = []
         done = load_checkpoint(config.run / "decoder.pt")
         if not (done and done["done"]):
-            scenes = spread(trainee.store.scenes, config.pair_scenes)
+            scenes = spread(state.store.scenes, config.pair_scenes)
             pairs = list(predicted_pairs(model, table, scenes, config.pair_windows, config.seed))
         train_decoder(model, table, pairs, validation, words, config.decoder, context, config.seed)
     if "export" not in config.phases:
@@ -86,7 +80,7 @@ def finish(config: NanoConfig, context: RunContext, trainee: Trainee) -> None:
         model, table, validation, words, keys, config.seed, config.calibration_sets
     )
     print("calibration:", calibration, flush=True)
-    contents = Contents(
+    contents = FolderContents(
         name=config.name,
         default_query=wordings("questions")["event"][0],
         vocabulary=demo_vocabulary(),
@@ -94,13 +88,13 @@ def finish(config: NanoConfig, context: RunContext, trainee: Trainee) -> None:
         decoder_words=words.words,
         calibration=calibration,
     )
-    model_id = write_model_folder(model, trainee.tokenizer, contents, config.out)
-    accuracy = quick_accuracy(model, table, trainee.held_out.scenes, blind=True)
+    model_id = write_model_folder(model, state.tokenizer, contents, config.out)
+    accuracy = quick_accuracy(model, table, state.held_out.scenes, blind=True)
     (config.run / "validation.json").write_text(json.dumps(accuracy, indent=1) + "\n")
     trained = trainable_parameters(model)
     if "text" in minutes:
         trained += tuned_parameters(model, config.text)
-    count = len(trainee.store.scenes)
-    write_card(config.out, Trained(model_id, trained, count, minutes, accuracy))
+    count = len(state.store.scenes)
+    write_card(config.out, model_id, trained, count, minutes, accuracy)
     print(f"{model_id} written to {config.out}", flush=True)
     print("validation:", accuracy, flush=True)
