@@ -26,6 +26,8 @@ LICENCE = (
     "Y-Encoder: Gemma Terms of Use. Derived weights inherit these terms."
 )
 
+_NAME = "vl-jepa-untrained"
+
 
 def convert_trunks(
     out: Path,
@@ -35,18 +37,19 @@ def convert_trunks(
     *,
     layers: int = 8,
     dim: int = 1536,
-    name: str = "vl-jepa-untrained",
-    clip_frames: int = 8,
-    clip_duration: float = 8.0,
-    seed: int = 0,
 ) -> Path:
     """Write a model folder to train from: the last layers of Llama as Predictor (section 3.1).
 
-    :param llama: folder in hub format, with its `tokenizer.json`.
-    :param y_encoder: EmbeddingGemma's folder in hub format, with its `tokenizer.json`.
-    :param layers: of Llama, counted from the end.
-    :param dim: of the shared space.
-    :raises ModelError: folders of another kind, or fewer layers than asked for.
+    Args:
+        out: folder to write.
+        x_encoder: V-JEPA 2's folder in hub format.
+        llama: folder in hub format, with its `tokenizer.json`.
+        y_encoder: EmbeddingGemma's folder in hub format, with its `tokenizer.json`.
+        layers: of Llama, counted from the end.
+        dim: of the shared space.
+
+    Raises:
+        ModelError: folders of another kind, or fewer layers than asked for.
     """
     from transformers import Gemma3TextModel, LlamaModel
 
@@ -67,7 +70,7 @@ def convert_trunks(
             _, number, rest = key.split(".", 2)
             if int(number) >= first:
                 predictor[f"layers.{int(number) - first}.{rest}"] = tensor
-    random = torch.Generator().manual_seed(seed)
+    random = torch.Generator().manual_seed(0)
     width, hidden = int(trunk_config.get("hidden_size", 1024)), table.shape[1]
     predictor |= _linear("vis_proj", width, hidden, random)
     predictor |= _linear("out_proj", hidden, dim, random)
@@ -89,13 +92,13 @@ def convert_trunks(
             table=table,
             source=f"'{llama}' and '{y_encoder}'",
         ),
-        name=name,
+        name=_NAME,
         licence=LICENCE,
-        card=f"# {name}\n\nTo be trained with `vljepa train full`. {LICENCE}\n",
+        card=f"# {_NAME}\n\nTo be trained with `vljepa train full`. {LICENCE}\n",
         query_tokenizer=llama,
         text_tokenizer=y_encoder,
-        clip_frames=clip_frames,
-        clip_duration=clip_duration,
+        clip_frames=8,
+        clip_duration=8.0,  # seconds
     )
 
 

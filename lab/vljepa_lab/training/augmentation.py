@@ -68,19 +68,17 @@ _GRAIN = np.random.default_rng(0).normal(1, 0.08, (256, 256)).astype(np.float32)
 def _kept_clear(states: Sequence[State], size: int) -> list[tuple[float, float, float, float]]:
     """Boxes (left, top, right, bottom) in pixels of everything that is asked about."""
     boxes = []
+    half = size / 2
     for state in states:
-        half = size / 2
-
-        def box(uv: tuple[float, float], width: float, height: float, half: float = half) -> None:
-            x, y = (uv[0] + 1) * half, (uv[1] + 1) * half
-            boxes.append((x - width * half, y - height * half, x + width * half, y + height * half))
-
-        for item in state.objects:
-            box(item.uv, item.size_uv[0] * 0.6 + 0.03, item.size_uv[1] * 0.6 + 0.03)
-        box(state.gripper_uv, 0.2, 0.3)
-        box(state.door_uv, 0.24, 0.6)
+        areas = [
+            (o.uv, o.size_uv[0] * 0.6 + 0.03, o.size_uv[1] * 0.6 + 0.03) for o in state.objects
+        ]
+        areas += [(state.gripper_uv, 0.2, 0.3), (state.door_uv, 0.24, 0.6)]
         if state.person_visible > 0:
-            box(state.person_uv, 0.22, 0.75)
+            areas.append((state.person_uv, 0.22, 0.75))
+        for (u, v), width, height in areas:
+            x, y = (u + 1) * half, (v + 1) * half
+            boxes.append((x - width * half, y - height * half, x + width * half, y + height * half))
     return boxes
 
 

@@ -44,21 +44,27 @@ def calibrate_folder(
     """Fit on the validation scenes in `data/val` (and `data/val_furnished`, where there are any)
     and write the result into `folder`.
 
-    :param scenes: of each of the two, at most.
-    :param clips: of each scene, at most.
-    :raises ModelError: the folder cannot be loaded.
-    :raises FileNotFoundError: there are no scenes.
+    Args:
+        folder: of the model.
+        data: has the scenes.
+        scenes: of each of the two, at most.
+        clips: of each scene, at most.
+        seed: of the draws.
+
+    Raises:
+        ModelError: the folder cannot be loaded.
+        FileNotFoundError: there are no scenes.
     """
     engine = load_engine(folder, threads=1)
-    asked = [
+    predictions = [
         row
         for split in ("val", "val_furnished")
-        for row in _asked(engine, data / split, scenes, clips, seed)
+        for row in _predict(engine, data / split, scenes, clips, seed)
     ]
-    if not asked:
+    if not predictions:
         raise FileNotFoundError(f"no scenes in {data / 'val'}: shard_*.npy are expected")
-    say(f"{len(asked)} questions asked; embedding the candidates")
-    sets = draw_scored(asked, lambda texts: _encoded(engine, texts), seed)
+    say(f"{len(predictions)} questions asked; embedding the candidates")
+    sets = draw_scored(predictions, lambda texts: _encoded(engine, texts), seed)
     say(f"{len(sets)} sets of candidates; fitting")
     fitted = fit_calibration(sets)
     fitted = replace(fitted, decode_above=engine.config.calibration.decode_above)
@@ -71,7 +77,7 @@ def calibrate_folder(
     return fitted
 
 
-def _asked(
+def _predict(
     engine: Engine, split: Path, scenes: int, clips: int, seed: int
 ) -> list[tuple[Question, Floats]]:
     """Questions about random clips with the embeddings that the Predictor answers with."""
@@ -91,10 +97,10 @@ def _asked(
             cut = []
             for t in lasts:
                 span = slice(t - length + 1, t + 1)
-                seen = np.asarray(video[span])
+                video_clip = np.asarray(video[span])
                 if rng.random() < _CHANGED:
-                    seen = _elsewhere(distract(seen, record.states[span], rng), rng)
-                cut.append(Clip(seen, tuple(range(length))))
+                    video_clip = _elsewhere(distract(video_clip, record.states[span], rng), rng)
+                cut.append(Clip(video_clip, tuple(range(length))))
             encoded = engine.encode(cut, [None] * len(cut))
             for t, one in zip(lasts, encoded, strict=True):
                 for question in ask(record, t, rng):
@@ -103,13 +109,13 @@ def _asked(
                 tokens.append(one.tokens)
             if done % 25 == 0:
                 say(f"{done} scenes")
-    found = []
+    predictions = []
     for text, rows in by_text.items():
         for start in range(0, len(rows), _BATCH):
             part = rows[start : start + _BATCH]
             vectors = engine.embed([tokens[place] for _, place in part], text)
-            found += [(question, v) for (question, _), v in zip(part, vectors, strict=True)]
-    return found
+            predictions += [(question, v) for (question, _), v in zip(part, vectors, strict=True)]
+    return predictions
 
 
 def _elsewhere(frames: NDArray[np.uint8], rng: random.Random) -> NDArray[np.uint8]:
@@ -132,6 +138,33 @@ def _encoded(engine: Engine, texts: list[str]) -> Floats:
     return np.concatenate(parts)
 
 
+def folder_parser(
+    command: str, description: str | None, splits: str, scenes: int, scenes_of: str
+) -> argparse.ArgumentParser:
+    """Options --model, --data, --scenes and --seed of `vljepa train COMMAND`.
+
+    Args:
+        command: COMMAND.
+        description: of the command.
+        splits: what must lie in the folder of --data.
+        scenes: how many by default.
+        scenes_of: what they are for.
+    """
+    parser = argparse.ArgumentParser(prog=f"vljepa train {command}", description=description)
+    parser.add_argument("--model", default="nano", metavar="NAME_OR_FOLDER", help="default: nano")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help=f"has {splits}")
+    parser.add_argument(
+        "--scenes", type=int, default=scenes, help=f"{scenes_of} (default: {scenes})"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def say(text: str) -> None:
+    """A line of progress, apart from the results."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """`vljepa train calibrate`."""
     parser = folder_parser("calibrate", __doc__, "val", 150, "of each split")
@@ -150,26 +183,3 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 if __name__ == "__main__":
     raise SystemExit(main())
-
-
-def folder_parser(
-    command: str, description: str | None, splits: str, scenes: int, scenes_of: str
-) -> argparse.ArgumentParser:
-    """Options --model, --data, --scenes and --seed of `vljepa train COMMAND`.
-
-    :param splits: what must lie in the folder of --data.
-    :param scenes: how many by default, and what they are for.
-    """
-    parser = argparse.ArgumentParser(prog=f"vljepa train {command}", description=description)
-    parser.add_argument("--model", default="nano", metavar="NAME_OR_FOLDER", help="default: nano")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help=f"has {splits}")
-    parser.add_argument(
-        "--scenes", type=int, default=scenes, help=f"{scenes_of} (default: {scenes})"
-    )
-    parser.add_argument("--seed", type=int, default=0)
-    return parser
-
-
-def say(text: str) -> None:
-    """A line of progress, apart from the results."""
-    print(text, file=sys.stderr, flush=True)

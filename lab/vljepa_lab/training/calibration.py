@@ -44,7 +44,7 @@ class ScoredSet:
 
 
 def draw_scored(
-    asked: Sequence[tuple[Question, NDArray[np.float32]]],
+    predictions: Sequence[tuple[Question, NDArray[np.float32]]],
     encode: Callable[[list[str]], NDArray[np.float32]],
     seed: int = 0,
     per_task: int = _SETS_PER_TASK,
@@ -53,30 +53,33 @@ def draw_scored(
 
     "nothing" is not asked for where something could be held or moved: it would be most of both.
 
-    :param asked: questions with the embedding [D] that the Predictor answered with.
-    :param encode: texts to [N, D] embeddings of norm 1.
+    Args:
+        predictions: questions with the embedding [D] that the Predictor answered with.
+        encode: texts to [N, D] embeddings of norm 1.
+        seed: of the draws.
+        per_task: sets of each task.
     """
     rng = random.Random(seed)
-    sets = CandidateSets(question for question, _ in asked)
+    sets = CandidateSets(question for question, _ in predictions)
     by_task: defaultdict[str, list[int]] = defaultdict(list)
-    for index, (question, _) in enumerate(asked):
+    for index, (question, _) in enumerate(predictions):
         if question.key != "none":
             by_task[question.task].append(index)
     drawn: list[tuple[int, tuple[str, ...], int]] = []
     for task in sorted(by_task):
         for _ in range(per_task):
             index = rng.choice(by_task[task])
-            question = asked[index][0]
+            question = predictions[index][0]
             if rng.random() < _WHOLE and len(question.candidates) > 1:
                 place = question.keys.index(question.key)
                 drawn.append((index, question.candidates, place))
-            elif (found := sets.draw(question, rng)) is not None:
-                drawn.append((index, found.texts, found.right))
+            elif (drawn_set := sets.draw(question, rng)) is not None:
+                drawn.append((index, drawn_set.texts, drawn_set.right))
     texts = list(dict.fromkeys(text for _, some, _ in drawn for text in some))
     vectors = encode(texts)
     place_of = {text: place for place, text in enumerate(texts)}
     return [
-        ScoredSet(vectors[[place_of[text] for text in some]] @ asked[index][1], right)
+        ScoredSet(vectors[[place_of[text] for text in some]] @ predictions[index][1], right)
         for index, some, right in drawn
     ]
 
@@ -84,11 +87,12 @@ def draw_scored(
 def fit_calibration(sets: Sequence[ScoredSet]) -> Calibration:
     """The calibration under which what was right in `sets` is most likely.
 
-    :raises ValueError: no sets.
+    Raises:
+        ValueError: no sets.
     """
     if not sets:
         raise ValueError("a calibration cannot be fitted to no sets of candidates")
-    seen = torch.from_numpy(np.stack([features(s.similarities) for s in sets])).float()
+    inputs = torch.from_numpy(np.stack([features(s.similarities) for s in sets])).float()
     rows = np.full((len(sets), _KEPT), -9.0, np.float32)
     target = np.full(len(sets), _KEPT)
     for index, scored in enumerate(sets):
@@ -99,7 +103,7 @@ def fit_calibration(sets: Sequence[ScoredSet]) -> Calibration:
         rows[index, : len(order)] = scored.similarities[order]
         if scored.right >= 0:
             target[index] = int(np.flatnonzero(order == scored.right)[0])
-    return _fit_weights(seen, torch.from_numpy(rows), torch.from_numpy(target))
+    return _fit_weights(inputs, torch.from_numpy(rows), torch.from_numpy(target))
 
 
 def _minimise(parameters: list[Tensor], loss: Callable[[], Tensor]) -> None:
@@ -132,7 +136,7 @@ def _fit_single(rows: Tensor, target: Tensor) -> Calibration:
     )
 
 
-def _fit_weights(seen: Tensor, rows: Tensor, target: Tensor) -> Calibration:
+def _fit_weights(inputs: Tensor, rows: Tensor, target: Tensor) -> Calibration:
     """The same, and the weights of the features [sets, FEATURES] of each set."""
     single = _fit_single(rows, target)
     weights = torch.zeros(2, FEATURES)
@@ -140,7 +144,7 @@ def _fit_weights(seen: Tensor, rows: Tensor, target: Tensor) -> Calibration:
     weights.requires_grad_(True)
 
     def loss() -> Tensor:
-        log_scale, none = (seen @ weights.T).unbind(1)
+        log_scale, none = (inputs @ weights.T).unbind(1)
         chosen = torch.log_softmax(log_scale.clamp(-2, 6).exp()[:, None] * rows, 1)
         absent = torch.nn.functional.logsigmoid(none)[:, None]
         present = torch.nn.functional.logsigmoid(-none)[:, None]
@@ -180,11 +184,11 @@ def calibrate(
 
     def encode(texts: list[str]) -> NDArray[np.float32]:
         with torch.no_grad():
-            found: NDArray[np.float32] = model.text_head(table.answers(texts)).cpu().numpy()
-        return found
+            embeddings: NDArray[np.float32] = model.text_head(table.answers(texts)).cpu().numpy()
+        return embeddings
 
-    asked = [(pair.question, pair.predicted.cpu().numpy()) for pair in pairs]
-    fitted = fit_calibration(draw_scored(asked, encode, seed, per_task))
+    predictions = [(pair.question, pair.predicted.cpu().numpy()) for pair in pairs]
+    fitted = fit_calibration(draw_scored(predictions, encode, seed, per_task))
     events = [p for p in pairs if p.question.task in ("event", "action")]
     embeddings = torch.stack([p.predicted for p in events])
     written = decode_greedily(model, words, embeddings)

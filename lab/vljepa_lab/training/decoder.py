@@ -57,7 +57,7 @@ def decoder_words() -> list[str]:
 
 def _wordings(rng: random.Random, most: int) -> list[tuple[str, str]]:
     """(text, key) for a sample of at most `most` trained wordings of every meaning."""
-    found = []
+    rows = []
     for key in known_keys():
         kind, _, rest = key.partition(":")
         if kind == "event":
@@ -73,8 +73,8 @@ def _wordings(rng: random.Random, most: int) -> list[tuple[str, str]]:
             picked = [noun(rest)]
         else:
             picked = [canonical_text(key)]
-        found += [(text, key) for text in picked[:most]]
-    return found
+        rows += [(text, key) for text in picked[:most]]
+    return rows
 
 
 def decode_greedily(
@@ -120,18 +120,18 @@ def train_decoder(
     wordings = _wordings(rng, config.wordings)
     with torch.no_grad():
         texts = model.text_head(table.answers([text for text, _ in wordings]))
-    seen = torch.stack([pair.predicted for pair in pairs])
+    predictions = torch.stack([pair.predicted for pair in pairs])
     text_goals = [words.ids(canonical_text(key)) for _, key in wordings]
-    seen_goals = [words.ids(canonical_text(pair.question.key)) for pair in pairs]
+    predicted_goals = [words.ids(canonical_text(pair.question.key)) for pair in pairs]
     # Events are what the decoder is for; of the short answers there are many more.
     weights = [4.0 if p.question.task == "event" else 1.5 if len(g) > 3 else 0.7
-               for p, g in zip(pairs, seen_goals, strict=True)]  # fmt: skip
+               for p, g in zip(pairs, predicted_goals, strict=True)]  # fmt: skip
     count = round(config.batch * config.paired)
     for _ in phase.steps(saved=lambda: decoder.train(False), ready=lambda: decoder.train()):
         from_clips = rng.choices(range(len(pairs)), weights, k=count)
         from_texts = rng.choices(range(len(wordings)), k=config.batch - count)
-        embeddings = torch.cat([seen[from_clips], texts[from_texts]])
-        goals = [seen_goals[i] for i in from_clips] + [text_goals[i] for i in from_texts]
+        embeddings = torch.cat([predictions[from_clips], texts[from_texts]])
+        goals = [predicted_goals[i] for i in from_clips] + [text_goals[i] for i in from_texts]
         ids = pad_sequence([torch.tensor(goal) for goal in goals], batch_first=True)
         spread = config.noise * torch.rand(len(goals), 1) * embeddings.shape[1] ** -0.5
         noisy = functional.normalize(embeddings + spread * torch.randn_like(embeddings), dim=-1)

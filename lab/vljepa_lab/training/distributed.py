@@ -44,12 +44,12 @@ class DistributedContext:
         ):
             if value not in allowed:
                 raise ValueError(f"{name} {value!r} is unknown; allowed are {', '.join(allowed)}")
-        there = torch.cuda.is_available()
-        if device == "cuda" and not there:
+        has_gpu = torch.cuda.is_available()
+        if device == "cuda" and not has_gpu:
             raise ValueError("device cuda: torch finds no GPU here; allowed are auto and cpu")
         rank, processes = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         chosen = torch.device("cpu")
-        if there and device != "cpu":
+        if has_gpu and device != "cpu":
             chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
             torch.cuda.set_device(chosen)
         if processes > 1 and not torch.distributed.is_initialized():

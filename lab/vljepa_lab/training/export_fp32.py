@@ -30,8 +30,13 @@ _PARTS = ("frame", "window", "predictor", "text_head")
 def write_unrounded(run: Path, folder: Path, out: Path) -> str:
     """Write `out` and return which checkpoint its weights are of.
 
-    :param run: checkpoints of `vljepa train nano`. folder: what was exported from them.
-    :raises ModelError: no checkpoint there, or not the one that was exported.
+    Args:
+        run: checkpoints of `vljepa train nano`.
+        folder: what was exported from them.
+        out: folder to write.
+
+    Raises:
+        ModelError: no checkpoint there, or not the one that was exported.
     """
     config = load_config(folder)
     model = load_model(config.path("weights"), Architecture.from_dict(config.architecture))

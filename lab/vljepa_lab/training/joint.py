@@ -93,10 +93,10 @@ def window_loss(
     classes = {name: goal for name, goal in truth.items() if name not in ("moved", "motion")}
     loss, accuracy = dense_loss(logits, classes)
     loss = loss + 0.5 * functional.smooth_l1_loss(logits["motion"].float(), truth["motion"])
-    asked = truth["moved"] >= 0
-    if asked.any():
+    labelled = truth["moved"] >= 0
+    if labelled.any():
         loss = loss + 0.5 * functional.cross_entropy(
-            logits["moved"].float()[asked], truth["moved"][asked]
+            logits["moved"].float()[labelled], truth["moved"][labelled]
         )
     return loss, {name: accuracy[name] for name in ("action", "shape") if name in accuracy}
 

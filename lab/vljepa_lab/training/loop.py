@@ -143,9 +143,9 @@ def load_into(checkpoint: dict[str, Any], parts: dict[str, Any], partial: bool =
             continue
         state = checkpoint["parts"][name]
         if isinstance(part, nn.Module):
-            found = part.load_state_dict(state, strict=not partial)
-            if found.unexpected_keys:
-                raise RuntimeError(f"{name}: the checkpoint has unknown {found.unexpected_keys}")
+            keys = part.load_state_dict(state, strict=not partial)
+            if keys.unexpected_keys:
+                raise RuntimeError(f"{name}: the checkpoint has unknown {keys.unexpected_keys}")
         else:
             part.load_state_dict(state)
 
@@ -252,7 +252,7 @@ class Phase:
             load_into(start, dict(self.parts), partial=True)
         return False
 
-    def steps(self, saved: Callable[[], None], ready: Callable[[], None]) -> Iterator[int]:
+    def steps(self, saved: Callable[[], object], ready: Callable[[], object]) -> Iterator[int]:
         """Step numbers until the phase's minutes are used up.
 
         saved: called in the first process after a checkpoint (to evaluate); ready: called in all

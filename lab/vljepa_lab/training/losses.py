@@ -74,10 +74,10 @@ def locate_loss(where: Tensor, cells: Tensor) -> Tensor:
 
     cells [B, S] int64: 0..63, 64 absent, -1 not asked.
     """
-    asked = cells >= 0
-    if not asked.any():
+    labelled = cells >= 0
+    if not labelled.any():
         return where.sum() * 0
-    return functional.cross_entropy(where.float()[asked], cells[asked])
+    return functional.cross_entropy(where.float()[labelled], cells[labelled])
 
 
 _EMPTY_WEIGHT = 0.08  # of a cell without anything: most cells are empty
@@ -102,15 +102,15 @@ def dense_loss(
         flat, goal = logits[name].float().flatten(0, -2), target.flatten()
         if name in unmet:
             flat = flat.masked_fill(unmet[name], _NEVER)
-        asked = goal >= 0
-        if not asked.any():
+        labelled = goal >= 0
+        if not labelled.any():
             continue
-        weight = asked.float()
+        weight = labelled.float()
         if target.ndim > 1:
             weight = torch.where(goal == 0, weight * _EMPTY_WEIGHT, weight)
             counted = goal > 0
         else:
-            counted = asked
+            counted = labelled
         each = functional.cross_entropy(flat, goal.clamp(min=0), reduction="none")
         total = total + (each * weight).sum() / weight.sum()
         if counted.any():
@@ -124,10 +124,10 @@ def _unmet(truth: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {}
     shape, colour = truth["shape"].flatten().clamp(min=0), truth["colour"].flatten().clamp(min=0)
     table = _UNMET.to(shape.device)
-    found = {"colour": table[shape], "shape": table.T[colour]}
+    left_out = {"colour": table[shape], "shape": table.T[colour]}
     for name, goal in (("colour", colour), ("shape", shape)):
-        found[name].scatter_(1, goal[:, None], False)  # what is true is never left out
-    return found
+        left_out[name].scatter_(1, goal[:, None], False)  # what is true is never left out
+    return left_out
 
 
 _PER_CELL = ("shape", "colour", "thing")
@@ -144,8 +144,8 @@ class _Readout(nn.Module):
 
     def forward(self, tokens: Tensor) -> dict[str, Tensor]:
         both = torch.cat([tokens.mean(1), tokens.amax(1)], 1)
-        found = {name: layer(tokens) for name, layer in self.cell.items()}
-        return found | {name: layer(both) for name, layer in self.whole.items()}
+        logits = {name: layer(tokens) for name, layer in self.cell.items()}
+        return logits | {name: layer(both) for name, layer in self.whole.items()}
 
 
 class FrameHeads(_Readout):

@@ -55,13 +55,12 @@ class NanoConfig:
     the cached phases and the Y-Decoder learn from; pair_windows: windows of each scene whose
     predictions teach the decoder; known_texts: how many questions, answers and wordings of a
     meaning are embedded beforehand (0 all that are frequent); calibration_sets: of candidates, for
-    each task. size: pixels of the scenes.
+    each task.
     """
 
     data: Path = Path("data")
     run: Path = Path("runs/nano")
     out: Path = Path("runs/nano/model")
-    name: str = "nano"
     phases: tuple[str, ...] = PHASES
     budget_minutes: float = 0.0
     scenes: int = 4400
@@ -79,7 +78,6 @@ class NanoConfig:
     pair_windows: int = 4
     known_texts: int = 0
     calibration_sets: int = 1000
-    size: int = 128
     text: TextConfig = field(default_factory=TextConfig)
     gate: GateConfig = field(default_factory=GateConfig)
     dense: DenseConfig = field(default_factory=lambda: DenseConfig(minutes=24.0))
@@ -105,16 +103,16 @@ class NanoConfig:
 
 def data_plans(config: NanoConfig) -> list[Plan]:
     """What to render: for the gate, for validation (plain and furnished), for training (too)."""
-    data, size = config.data, config.size
+    data = config.data
 
     def furnished(folder: str, scenes: int, first: int) -> Plan:
-        return Plan("train", scenes, data / folder, size, first=first, furnished=True)
+        return Plan("train", scenes, data / folder, first=first, furnished=True)
 
     return [
-        Plan("test_a", config.gate.scenes, data / "gate", size, first=_FIRST_OF_GATE),
-        Plan("val", config.val_scenes, data / "val", size),
+        Plan("test_a", config.gate.scenes, data / "gate", first=_FIRST_OF_GATE),
+        Plan("val", config.val_scenes, data / "val"),
         furnished("val_furnished", config.val_scenes, first=_FIRST_FURNISHED_VAL),
-        Plan("train", config.scenes, data / "train", size),
+        Plan("train", config.scenes, data / "train"),
         furnished("train_furnished", config.furnished_scenes, first=_FIRST_FURNISHED),
     ]
 

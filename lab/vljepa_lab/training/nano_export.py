@@ -81,7 +81,7 @@ def decode_and_export(config: NanoConfig, context: RunContext, state: TrainingSt
     )
     print("calibration:", calibration, flush=True)
     contents = FolderContents(
-        name=config.name,
+        name="nano",
         default_query=wordings("questions")["event"][0],
         vocabulary=demo_vocabulary(),
         known_texts=list(dict.fromkeys(canonical_text(key) for key in keys)),

@@ -102,18 +102,18 @@ def meanings(rng: random.Random, most: int = 0) -> dict[str, list[str]]:
     of them at most (0 all)."""
     plain = {key: state_texts(key, "wide") for key in states_of()}
     plain |= {event_key(kind): event_texts(kind, which="wide") for kind in ACTIONS}
-    found = {}
+    by_key = {}
     for key, texts in plain.items():
         some = texts[:most] if most else texts
         led = [rng.choice(LEAD_INS).format(s=text) for text in some]
-        found[key] = list(dict.fromkeys([*some, *led]))
-    return found
+        by_key[key] = list(dict.fromkeys([*some, *led]))
+    return by_key
 
 
 def named_meanings(rng: random.Random, draws: int) -> dict[str, list[str]]:
     """Key of events with an object, and of what is held -> at least two wordings; at most `draws`
     keys."""
-    found: dict[str, list[str]] = defaultdict(list)
+    by_key: dict[str, list[str]] = defaultdict(list)
     names = object_names("train")
     kinds = (*OBJECT_ACTIONS, "held")
     for _ in range(draws):
@@ -122,8 +122,8 @@ def named_meanings(rng: random.Random, draws: int) -> dict[str, list[str]]:
             key, options = f"{kind}:{name}", state_texts(f"{kind}:{name}", "wide")
         else:
             key, options = event_key(kind, name), event_texts(kind, name, "wide")
-        found[key] += rng.sample(options, 2)
-    return dict(found)
+        by_key[key] += rng.sample(options, 2)
+    return dict(by_key)
 
 
 def text_ceiling(head: TextHead, table: TextTable) -> dict[str, float]:
@@ -135,7 +135,7 @@ def text_ceiling(head: TextHead, table: TextTable) -> dict[str, float]:
         "action": {kind: (event_text(kind), event_texts(kind, which="check")) for kind in ACTIONS},
         "state": {key: (state_text(key), state_texts(key, "check")) for key in states_of()},
     }
-    found = {}
+    shares = {}
     for name, of in texts.items():
         canonical = [text for text, _ in of.values()]
         options = [wordings for _, wordings in of.values()]
@@ -150,8 +150,8 @@ def text_ceiling(head: TextHead, table: TextTable) -> dict[str, float]:
                 for group in groups:
                     block = similar[group][:, group]
                     right += (block.argmax(1) == torch.arange(len(group))).tolist()
-        found[name] = round(sum(right) / len(right), 3)
-    return found
+        shares[name] = round(sum(right) / len(right), 3)
+    return shares
 
 
 def _groups(keys: list[str]) -> list[list[int]]:

@@ -69,12 +69,12 @@ def parent(key: str) -> str:
 
 
 def _cell(state: State, colour: str, shape: str) -> int:
-    found = [o for o in state.objects if o.shape == shape and colour in ("", o.color)]
-    if not found:
+    matching = [o for o in state.objects if o.shape == shape and colour in ("", o.color)]
+    if not matching:
         return ABSENT
-    if len(found) > 1 or found[0].visible < 0.4:
+    if len(matching) > 1 or matching[0].visible < 0.4:
         return _NOT_ASKED
-    cell = cell_of(found[0].uv)
+    cell = cell_of(matching[0].uv)
     return cell if cell >= 0 else _NOT_ASKED
 
 
@@ -92,8 +92,8 @@ def named_cells(question: Question, state: State) -> tuple[int, int]:
 
 def named_shape(text: str) -> str:
     """The shape that a question about one object names; "" where it names none."""
-    found = _NAMED.search(text)
-    return found.group(2) if found else ""
+    match = _NAMED.search(text)
+    return match.group(2) if match else ""
 
 
 def sample_questions(
@@ -167,51 +167,51 @@ def states_of() -> tuple[str, ...]:
 def frequent_answers(rng: random.Random) -> list[str]:
     """Answers worth knowing from the start; ten wordings of each event with each object."""
     names = object_names("train")
-    found = [text for text, _ in fixed_candidates()]
+    texts = [text for text, _ in fixed_candidates()]
     for kind in ACTIONS:
-        found += event_texts(kind, which="wide")
+        texts += event_texts(kind, which="wide")
         if kind in OBJECT_ACTIONS:
             for name in names:
-                found += [event_text(kind, name, i) for i in range(2)]
-                found += rng.sample(event_texts(kind, name, "wide"), 8)
+                texts += [event_text(kind, name, i) for i in range(2)]
+                texts += rng.sample(event_texts(kind, name, "wide"), 8)
     for key in states_of():
-        found += state_texts(key, "wide")
-    found += [noun(name) for name in names]
-    return list(dict.fromkeys(found))
+        texts += state_texts(key, "wide")
+    texts += [noun(name) for name in names]
+    return list(dict.fromkeys(texts))
 
 
 def frequent_questions(rng: random.Random) -> list[str]:
     """Questions worth knowing from the start; 3000 of those that name two objects."""
     names = object_names("train")
-    found = []
-    asked = wordings("questions", "wide")
-    for form, known in asked.items():
+    texts = []
+    forms = wordings("questions", "wide")
+    for form, known in forms.items():
         for text in known:
             if "{y}" in text:
                 continue
             if "{x}" not in text:
-                found.append(text)
+                texts.append(text)
             elif form.startswith("exists"):
-                found += [text.format(x=noun(name, "a")) for name in names]
+                texts += [text.format(x=noun(name, "a")) for name in names]
             else:
-                found += [text.format(x=noun(shape)) for shape in SHAPES]
+                texts += [text.format(x=noun(shape)) for shape in SHAPES]
     named = [*names, *SHAPES, *SHAPES]
-    pairs = [*asked["side"], *asked["side_yes"]]
+    pairs = [*forms["side"], *forms["side_yes"]]
     for _ in range(3000):
         x, y = rng.sample(named, 2)
-        found.append(rng.choice(pairs).format(x=noun(x), y=noun(y)))
-    return list(dict.fromkeys(found))
+        texts.append(rng.choice(pairs).format(x=noun(x), y=noun(y)))
+    return list(dict.fromkeys(texts))
 
 
 def fixed_candidates() -> list[tuple[str, str]]:
     """Short answers that stand in every batch, with their keys: right or wrong, never missing."""
-    found = [("yes", "yes"), ("no", "no"), ("nothing", "none")]
-    found += [(word, f"door:{word}") for word in ("open", "closed")]
-    found += [(word, f"lights:{word}") for word in ("on", "off")]
-    found += [(word, f"side:{word}") for word in ("left", "right")]
-    found += [(colour, f"color:{colour}") for colour in COLORS]
-    found += [(word, f"count:{index}") for index, word in enumerate(NUMBERS)]
-    return found
+    pairs = [("yes", "yes"), ("no", "no"), ("nothing", "none")]
+    pairs += [(word, f"door:{word}") for word in ("open", "closed")]
+    pairs += [(word, f"lights:{word}") for word in ("on", "off")]
+    pairs += [(word, f"side:{word}") for word in ("left", "right")]
+    pairs += [(colour, f"color:{colour}") for colour in COLORS]
+    pairs += [(word, f"count:{index}") for index, word in enumerate(NUMBERS)]
+    return pairs
 
 
 def hard_candidates(rows: Sequence[Row], rng: random.Random) -> list[tuple[str, str]]:
@@ -220,19 +220,19 @@ def hard_candidates(rows: Sequence[Row], rng: random.Random) -> list[tuple[str, 
     """
     names = object_names("train")
     # Few wordings: each new text costs a pass of the trunk.
-    found = [(rng.choice(event_texts(kind, which="wide")), event_key(kind)) for kind in ACTIONS]
+    pairs = [(rng.choice(event_texts(kind, which="wide")), event_key(kind)) for kind in ACTIONS]
     for row in rows:
         if row.task == "event" and parent(row.key):
             _, kind, name = row.key.split(":", 2)
             other = rng.choice(names)
-            found.append((event_text(kind, other, rng.randrange(2)), event_key(kind, other)))
+            pairs.append((event_text(kind, other, rng.randrange(2)), event_key(kind, other)))
             kind = rng.choice(OBJECT_ACTIONS)
-            found.append((event_text(kind, name, rng.randrange(2)), event_key(kind, name)))
+            pairs.append((event_text(kind, name, rng.randrange(2)), event_key(kind, name)))
         elif row.key.startswith("object:"):
             colour, _, shape = row.key.removeprefix("object:").partition(" ")
             other = rng.choice([n for n in names if n.startswith(colour) or n.endswith(shape)])
-            found.append((noun(other), f"object:{other}"))
-    return found
+            pairs.append((noun(other), f"object:{other}"))
+    return pairs
 
 
 MOST = 100  # candidates
@@ -267,13 +267,13 @@ class CandidateSets:
     """Draws sets of candidates for questions; wrong ones of other kinds come from `questions`."""
 
     def __init__(self, questions: Iterable[Question]) -> None:
-        found: defaultdict[str, dict[str, None]] = defaultdict(dict)
+        texts_of: defaultdict[str, dict[str, None]] = defaultdict(dict)
         for question in questions:
             kind = _CANDIDATE_KINDS.get(question.task, question.task)
             for text, key in zip(question.candidates, question.keys, strict=True):
                 if key not in _SHORT_ANSWERS:
-                    found[kind][text] = None
-        self._texts = {kind: list(texts) for kind, texts in found.items()}
+                    texts_of[kind][text] = None
+        self._texts = {kind: list(texts) for kind, texts in texts_of.items()}
 
     def draw(self, question: Question, rng: random.Random) -> CandidateSet | None:
         """One set for a question, its size log-uniform; None where there is nothing to draw from.

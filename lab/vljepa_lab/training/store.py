@@ -62,7 +62,7 @@ def frame_truth(state: dict[str, Any]) -> dict[str, NDArray[np.int8]]:
         if cell >= 0 and item["visible"] >= _SEEN:
             shape[cell] = 1 + _SHAPES.index(item["shape"])
             colour[cell] = 1 + _COLOURS.index(item["color"])
-    for index, (uv, seen) in enumerate(
+    for index, (uv, visible) in enumerate(
         (
             (state["door_uv"], state["door_visible"]),
             (state["person_uv"], state["person_visible"] >= 0.3),
@@ -71,7 +71,7 @@ def frame_truth(state: dict[str, Any]) -> dict[str, NDArray[np.int8]]:
         start=1,
     ):
         cell = cell_of(uv)
-        if seen and cell >= 0:
+        if visible and cell >= 0:
             thing[cell] = index
     door = -1
     if state["door_visible"] and not 0.1 < state["door"] < 0.5:
@@ -141,11 +141,11 @@ def make_scene(frames: NDArray[np.uint8], record: dict[str, Any]) -> Scene:
     action, moved = np.full(count, -1, np.int16), np.full(count, -1, np.int16)
     motion = np.zeros((count, 3), np.float32)
     for last in range(CLIP_FRAMES - 1, count):
-        seen = clip_event(parsed, last)
-        if seen.kind is not None:
-            action[last] = ACTIONS.index(seen.kind)
+        event = clip_event(parsed, last)
+        if event.kind is not None:
+            action[last] = ACTIONS.index(event.kind)
         for item in parsed.states[last].objects:
-            if seen.object and item.name == seen.object:
+            if event.object and item.name == event.object:
                 moved[last] = cell_of(item.uv)
         old, new = states[last - CLIP_FRAMES + 1], states[last]
         motion[last] = (

@@ -14,7 +14,7 @@ import json
 import tarfile
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -119,11 +119,10 @@ def _from_tar(file: Path) -> list[Sample]:
     for stem in sorted(texts):
         if stem not in clips:
             raise ValueError(f"'{file}': {stem}.json has no clip beside it")
-        found = clips[stem]
-        own = _sample(texts[stem], found.name, f"'{file}' {stem}.json")
-        samples.append(
-            Sample(own.clip, own.question, own.answer, own.key, file, found.offset_data, found.size)
-        )
+        member = clips[stem]
+        own = _sample(texts[stem], member.name, f"'{file}' {stem}.json")
+        offset, size = member.offset_data, member.size
+        samples.append(replace(own, archive=file, offset=offset, size=size))
     return samples
 
 
@@ -165,21 +164,21 @@ def _video(path: str, name: str, frames: int) -> list[NDArray[np.uint8]]:
     try:
         total = int(reader.get(cv2.CAP_PROP_FRAME_COUNT))
         wanted = {int(i) for i in evenly_spaced(max(total, 1), frames)}
-        found: dict[int, NDArray[np.uint8]] = {}
+        decoded: dict[int, NDArray[np.uint8]] = {}
         index = 0
         while index <= max(wanted) and reader.grab():  # seeking is inexact in many containers
             if index in wanted:
                 ok, image = reader.retrieve()
                 if ok:
-                    found[index] = np.asarray(image[..., ::-1], np.uint8)
+                    decoded[index] = np.asarray(image[..., ::-1], np.uint8)
             index += 1
     finally:
         reader.release()
-    if not found:
+    if not decoded:
         raise ValueError(f"'{name}' cannot be read as a video")
-    near = sorted(found)
+    near = sorted(decoded)
     return [
-        found[min(near, key=lambda n: abs(n - int(i)))]
+        decoded[min(near, key=lambda n: abs(n - int(i)))]
         for i in evenly_spaced(max(total, 1), frames)
     ]
 

@@ -24,7 +24,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from vljepa_lab.training.paper.samples import DataOrder, Sample, read_samples
+from vljepa_lab.training.paper.samples import DataOrder, read_samples
 from vljepa_lab.training.paper.trainee import BatchMaker, PaperTrainee, gathered_loss
 from vljepa_ros.files import atomic_write
 from vljepa_ros.models.config import ModelConfig, ModelError, form_of
@@ -86,65 +86,72 @@ def train(settings: Settings) -> Path:
     Raises:
         ValueError: Data or model that cannot be used.
     """
-    config = load_config(settings.model)
-    if form_of(config) != "paper":
-        raise ValueError(f"'{settings.model}' is no full-sized VL-JEPA: convert one first")
-    rank, ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-    device = torch.device("cuda", rank % torch.cuda.device_count()) if _gpu() else _CPU
-    torch.manual_seed(settings.seed)
-    samples = read_samples(settings.data)
-    trainee = PaperTrainee(config, settings.checkpointing).to(device)
-    trainee.train()
-    vision = load_modules(config, frozenset({"vision"}))["vision"].to(device)
-    optimiser = _optimiser(trainee, settings.rate)
-    settings.out.mkdir(parents=True, exist_ok=True)
-    done = _resume(settings.out / _CHECKPOINT, trainee, optimiser, device)
-    model: nn.Module = trainee
-    if rank == 0:
-        _cut_log(settings.out / _LOG, done)
-    if ranks > 1:
-        model = DistributedDataParallel(trainee, device_ids=[rank] if _gpu() else None)
-    run = _Run(settings, config, model, trainee, vision, optimiser, device, rank, ranks)
+    run = _Run(settings)
     last = min(sum(settings.steps), settings.stop_after or sum(settings.steps))
-    for step in range(done, last):
-        run.step(step, samples)
+    for step in range(run.done, last):
+        run.step(step)
         if (step + 1) % settings.every == 0 or step + 1 == last:
-            if rank == 0:
-                _save(settings.out / _CHECKPOINT, trainee, optimiser, step + 1)
-            if ranks > 1:
+            if run.rank == 0:
+                run.save(step + 1)
+            if run.ranks > 1:
                 dist.barrier()
     folder = settings.out / "model"
-    if rank == 0 and last == sum(settings.steps):
-        _write_model(folder, config, trainee)
+    if run.rank == 0 and last == sum(settings.steps):
+        _write_model(folder, run.config, run.trainee)
     return folder
 
 
-_CPU = torch.device("cpu")
-
-
-@dataclass
 class _Run:
-    """What stays the same from step to step."""
+    """What stays the same from step to step; `done` steps are behind it."""
 
-    settings: Settings
-    config: ModelConfig
-    model: nn.Module
-    trainee: PaperTrainee
-    vision: nn.Module
-    optimiser: torch.optim.Optimizer
-    device: torch.device
-    rank: int
-    ranks: int
+    def __init__(self, settings: Settings) -> None:
+        self.settings, self.config = settings, load_config(settings.model)
+        if not is_paper(self.config):
+            raise ValueError(f"'{settings.model}' is no full-sized VL-JEPA: convert one first")
+        self.rank, self.ranks = 0, 1
+        if dist.is_initialized():
+            self.rank, self.ranks = dist.get_rank(), dist.get_world_size()
+        gpu = torch.cuda.is_available()
+        index = self.rank % torch.cuda.device_count() if gpu else None
+        self.device = torch.device("cuda", index) if gpu else torch.device("cpu")
+        torch.manual_seed(settings.seed)
+        samples = read_samples(settings.data)
+        self.by_stage = {n: [s for s in samples if s.stage == n] for n in (1, 2)}
+        self.trainee = PaperTrainee(self.config, settings.checkpointing).to(self.device)
+        self.trainee.train()
+        vision = load_modules(self.config, frozenset({"vision"}))["vision"]
+        self.vision = vision.to(self.device)
+        self.optimiser = _optimiser(self.trainee, settings.rate)
+        settings.out.mkdir(parents=True, exist_ok=True)
+        self.checkpoint = settings.out / _CHECKPOINT
+        self.done = self._resume()
+        if self.rank == 0:
+            _cut_log(settings.out / _LOG, self.done)
+        self.model: nn.Module = self.trainee
+        if self.ranks > 1:
+            ids = [self.rank] if gpu else None
+            self.model = DistributedDataParallel(self.trainee, device_ids=ids)
+        self.prepare = BatchMaker(self.config, settings.frames)
 
-    def __post_init__(self) -> None:
-        self.prepare = BatchMaker(self.config, self.settings.frames)
-        self.by_stage: dict[int, list[Sample]] = {}
+    def save(self, done: int) -> None:
+        """Write the checkpoint after `done` steps."""
+        model, optimiser = self.trainee.state_dict(), self.optimiser.state_dict()
+        with atomic_write(self.checkpoint) as out:
+            torch.save({"done": done, "model": model, "optimiser": optimiser}, out)
 
-    def step(self, step: int, samples: Sequence[Sample]) -> None:
+    def _resume(self) -> int:
+        if not self.checkpoint.is_file():
+            return 0
+        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        self.trainee.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        return int(state["done"])
+
+    def step(self, step: int) -> None:
         """One update."""
         settings = self.settings
         stage = 1 if step < settings.steps[0] else 2
-        own = self.by_stage.setdefault(stage, [s for s in samples if s.stage == stage])
+        own = self.by_stage[stage]
         order = DataOrder(len(own), settings.batch, settings.seed, stage)
         in_stage = step if stage == 1 else step - settings.steps[0]
         indices = order.indices(in_stage, self.rank, self.ranks)
@@ -181,16 +188,12 @@ class _Run:
             dist.all_gather_object(everyone, indices)
         if self.rank:
             return
-        seen = [index for part in everyone for index in part]
-        entry = {"step": step, "stage": stage, "loss": loss, "gradient": norm, "samples": seen}
+        samples = [index for part in everyone for index in part]
+        entry = {"step": step, "stage": stage, "loss": loss, "gradient": norm, "samples": samples}
         with (self.settings.out / _LOG).open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
         if step % 10 == 0:
             print(f"stage {stage} step {step} loss {loss:.4f}", file=sys.stderr, flush=True)
-
-
-def _gpu() -> bool:
-    return torch.cuda.is_available()
 
 
 def _optimiser(trainee: PaperTrainee, rate: float) -> torch.optim.Optimizer:
@@ -207,23 +210,6 @@ def _schedule(step: int, steps: int, warmup: int) -> float:
     if step < warmup:
         return (step + 1) / warmup
     return 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
-
-
-def _save(file: Path, trainee: PaperTrainee, optimiser: torch.optim.Optimizer, done: int) -> None:
-    state = {"done": done, "model": trainee.state_dict(), "optimiser": optimiser.state_dict()}
-    with atomic_write(file) as out:
-        torch.save(state, out)
-
-
-def _resume(
-    file: Path, trainee: PaperTrainee, optimiser: torch.optim.Optimizer, device: torch.device
-) -> int:
-    if not file.is_file():
-        return 0
-    state = torch.load(file, map_location=device, weights_only=True)
-    trainee.load_state_dict(state["model"])
-    optimiser.load_state_dict(state["optimiser"])
-    return int(state["done"])
 
 
 def _cut_log(file: Path, done: int) -> None:

@@ -121,10 +121,10 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
-        found = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
-        dist.all_gather(found, rows.contiguous())
+        parts = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, rows.contiguous())
         ctx.own = len(rows)
-        return torch.cat(found)
+        return torch.cat(parts)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
@@ -140,8 +140,8 @@ def gather(rows: Tensor) -> Tensor:
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return rows
     if rows.requires_grad:
-        found: Tensor = _Gather.apply(rows)  # type: ignore[no-untyped-call]
-        return found
+        gathered: Tensor = _Gather.apply(rows)  # type: ignore[no-untyped-call]
+        return gathered
     return _Gather.forward(_Context(), rows)
 
 
@@ -168,8 +168,8 @@ def gathered_loss(predicted: Tensor, answers: Tensor, keys: Tensor, log_scale: T
     equal key are one column, so a repeated answer is no negative of itself.
     """
     predicted, answers, keys = gather(predicted), gather(answers), gather(keys)
-    seen: dict[int, int] = {}
+    first_row: dict[int, int] = {}
     for row, key in enumerate(keys.tolist()):
-        seen.setdefault(key, row)
-    columns = torch.tensor(list(seen.values()), device=answers.device)
+        first_row.setdefault(key, row)
+    columns = torch.tensor(list(first_row.values()), device=answers.device)
     return info_nce(predicted, answers[columns], keys, keys[columns], log_scale)
