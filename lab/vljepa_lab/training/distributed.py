@@ -100,12 +100,15 @@ class DistributedContext:
         if self.processes == 1:
             return
         wanted = [p for p in parameters if p.requires_grad]
-        grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in wanted]
-        flat = nn.utils.parameters_to_vector(grads)
+        flat = torch.cat(
+            [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in wanted]
+        )
         torch.distributed.all_reduce(flat)
-        nn.utils.vector_to_parameters(flat / self.processes, grads)
-        for parameter, grad in zip(wanted, grads, strict=True):
-            parameter.grad = grad
+        flat /= self.processes
+        start = 0
+        for p in wanted:
+            p.grad = flat[start : start + p.numel()].view_as(p).clone()
+            start += p.numel()
 
 
 def device_of(module: nn.Module) -> torch.device:
