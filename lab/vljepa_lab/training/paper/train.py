@@ -112,8 +112,9 @@ class _Run:
         if dist.is_initialized():
             self.rank, self.ranks = dist.get_rank(), dist.get_world_size()
         gpu = torch.cuda.is_available()
-        index = self.rank % torch.cuda.device_count() if gpu else None
-        self.device = torch.device("cuda", index) if gpu else torch.device("cpu")
+        self.device = torch.device("cpu")
+        if gpu:
+            self.device = torch.device("cuda", self.rank % torch.cuda.device_count())
         torch.manual_seed(settings.seed)
         samples = read_samples(settings.data)
         self.by_stage = {n: [s for s in samples if s.stage == n] for n in (1, 2)}
