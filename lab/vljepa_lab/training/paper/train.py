@@ -106,7 +106,7 @@ class _Run:
 
     def __init__(self, settings: Settings) -> None:
         self.settings, self.config = settings, load_config(settings.model)
-        if not is_paper(self.config):
+        if form_of(self.config) != "paper":
             raise ValueError(f"'{settings.model}' is no full-sized VL-JEPA: convert one first")
         self.rank, self.ranks = 0, 1
         if dist.is_initialized():
