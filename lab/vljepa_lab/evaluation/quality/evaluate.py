@@ -28,7 +28,7 @@ from vljepa_lab.evaluation.quality.tasks import (
     training_rows,
 )
 from vljepa_lab.evaluation.quality.vqa import Answerer, QuestionMajority, VqaQuery
-from vljepa_lab.training.candidate_sets import CandidateSets
+from vljepa_lab.training.question_sampling import CandidateSets
 from vljepa_lab.world.captions import event_text, state_keys, valid_texts
 from vljepa_lab.world.questions import Question
 from vljepa_lab.world.records import clip_event
