@@ -320,7 +320,7 @@ def test_settings_of_a_folder(clip_folder: Path, tmp_path: Path) -> None:
     set_field(folder, "vljepa.json", **own, device="cuda:1")
     config = load_config(folder)
     assert (config.clip_frames, config.period, config.memory_limit) == (3, 2, 1.5)
-    assert config.clip_duration == pytest.approx(1.2)
+    assert config.clip_frames * config.frame_interval == pytest.approx(1.2)
     assert config.frame_interval == pytest.approx(0.4)
     with pytest.raises(ModelError, match="device is 'cuda:1', allowed here: auto, cpu"):
         load_engine(folder, "torch")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import pytest
 
@@ -10,7 +11,7 @@ from vljepa_ros.models.vl_jepa.nano_config import Architecture, FrameSizes, Pred
 
 def test_an_architecture_survives_json() -> None:
     made = Architecture(dim=64, frame=FrameSizes(widths=(8, 16)), predictor=PredictorSizes(depth=2))
-    assert Architecture.from_dict(json.loads(json.dumps(made.to_dict()))) == made
+    assert Architecture.from_dict(json.loads(json.dumps(asdict(made)))) == made
     assert Architecture.from_dict({}) == Architecture()
 
 

@@ -107,10 +107,6 @@ class DemoRecord:
         """Clips the model embedded: what decoding every one of them would have cost."""
         return len(self.latencies)
 
-    def saved(self) -> float:
-        """Share of decodes saved against one decode for each embedded clip, 0..1."""
-        return 1.0 - self.decodes / self.frames if self.frames else 0.0
-
     def truth_at(self, stamp: float) -> Truth | None:
         """What was true in the newest image not after `stamp`, None before the first."""
         return next((t for t in reversed(self.truths) if t.stamp <= stamp + 1e-6), None)
@@ -133,11 +129,9 @@ class DemoRecord:
             from_onset: Let each text count from the onset it names instead; this takes off the
                 delay that confirming a change costs.
         """
-        best = None
-        for text in self.texts:
-            if (text.onset if from_onset else text.received) <= truth.stamp + 1e-6:
-                best = text
-        return best is not None and truth.allows(best.text)
+        limit = truth.stamp + 1e-6
+        said = [t.text for t in self.texts if (t.onset if from_onset else t.received) <= limit]
+        return bool(said) and truth.allows(said[-1])
 
     def right_share(self, from_onset: bool = False) -> float | None:
         """Share of images, from the first text on, at which the text in force was true."""
@@ -165,16 +159,11 @@ class DemoRecord:
             "text_right_share_from_onset": None if onset_share is None else round(onset_share, 4),
             "clips": self.frames,
             "decodes": self.decodes,
-            "decodes_saved": round(self.saved(), 4),
+            "decodes_saved": round(1.0 - self.decodes / self.frames, 4) if self.frames else 0.0,
             "latency_ms": {"median": median, "p99": p99},
             "answers": [
-                {
-                    "question": answer.question,
-                    "answer": answer.answer,
-                    "truth": answer.truth,
-                    "score": answer.score,
-                    "ms": round(1000 * answer.seconds, 1),
-                }
+                {name: getattr(answer, name) for name in ("question", "answer", "truth", "score")}
+                | {"ms": round(1000 * answer.seconds, 1)}
                 for answer in self.answers
             ],
         }

@@ -89,18 +89,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def event_as_dict(message: Any) -> dict[str, Any]:
-    """Return a msg/SceneEvent under stable names; stamps and latency in seconds."""
-    return _as_dict("scene", message, SCENE_FIELDS, REASONS)
-
-
-def trigger_as_dict(message: Any) -> dict[str, Any]:
-    """Return a msg/TriggerEvent under stable names; stamp and latency in seconds."""
-    return _as_dict("trigger", message, TRIGGER_FIELDS, TRIGGER_REASONS)
-
-
 def _as_dict(
-    kind: str, message: Any, fields: tuple[str, ...], reasons: tuple[str, ...]
+    kind: str, fields: tuple[str, ...], reasons: tuple[str, ...], message: Any
 ) -> dict[str, Any]:
     event: dict[str, Any] = {"kind": kind, "stamp": options.seconds_of(message.header.stamp)}
     for name in fields:
@@ -115,6 +105,10 @@ def _as_dict(
     return event
 
 
+event_as_dict = partial(_as_dict, "scene", SCENE_FIELDS, REASONS)
+"""A msg/SceneEvent under stable names; stamps and latency in seconds."""
+trigger_as_dict = partial(_as_dict, "trigger", TRIGGER_FIELDS, TRIGGER_REASONS)
+"""A msg/TriggerEvent under stable names; stamp and latency in seconds."""
 _TOPICS = {
     "scene": ("vljepa_ros/msg/SceneEvent", "events", 10, event_as_dict),
     "trigger": ("vljepa_ros/msg/TriggerEvent", "triggers", 1000, trigger_as_dict),

@@ -6,6 +6,7 @@ import argparse
 import base64
 import json
 import sys
+from dataclasses import asdict
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from vljepa_ros.cli import options
 from vljepa_ros.cli.options import bag_name, format_time
 
+_QUERY = ("text", "camera", "start", "end", "limit", "min_score")
 _STYLE = (
     "body{font:15px system-ui,sans-serif;margin:2em auto;max-width:64em;padding:0 1em}"
     "article{border-top:1px solid #8884;padding:1em 0}"
@@ -52,15 +54,8 @@ def _run(args: argparse.Namespace) -> int:
     from vljepa_ros.perception.memory.search import MomentQuery, check_query, find_moments
     from vljepa_ros.perception.memory.store import open_store
 
-    query = MomentQuery(
-        text=args.text,
-        camera=args.camera,
-        source=str(Path(args.bag).resolve()) if args.bag else "",
-        start=args.start,
-        end=args.end,
-        limit=args.limit,
-        min_score=args.min_score,
-    )
+    given = {name: getattr(args, name) for name in _QUERY}
+    query = MomentQuery(source=str(Path(args.bag).resolve()) if args.bag else "", **given)
     check_query(query)
     engine = options.load_model(args, frozenset({"text"}))
     store = open_store(args.memory, engine.config.model_id, engine.config.dim)
@@ -82,22 +77,13 @@ def _run(args: argparse.Namespace) -> int:
 
 def _as_dict(moment: Any) -> dict[str, Any]:
     """A moment under stable names; times in seconds."""
-    pose = moment.pose
     return {
         "camera": moment.camera,
         "source": moment.source,
-        "start": moment.start / 1e9,
-        "end": moment.end / 1e9,
-        "stamp": moment.stamp / 1e9,
-        "score": round(moment.score, 4),
-        "similarity": round(moment.similarity, 4),
+        **{name: getattr(moment, name) / 1e9 for name in ("start", "end", "stamp")},
+        **{name: round(getattr(moment, name), 4) for name in ("score", "similarity")},
         "text": moment.text,
-        "pose": pose
-        and {
-            "position": list(pose.position),
-            "orientation": list(pose.orientation),
-            "frame_id": pose.frame_id,
-        },
+        "pose": moment.pose and asdict(moment.pose),
     }
 
 

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from vljepa_ros.cli import options
-from vljepa_ros.cli.options import CliError, CliUsageError
+from vljepa_ros.cli.options import CliError
 
 FIELDS = ("name", "model_id", "family", "dim", "clip_frames", "frame_interval", "input_size")
 GRAPH_FIELDS = (*FIELDS, "engine", "device", "precision", "capabilities")
@@ -44,17 +44,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _of_graph(args: argparse.Namespace) -> dict[str, Any]:
-    from vljepa_ros import ros
     from vljepa_ros.cli.client import GraphClient
+    from vljepa_ros.nodes.topics import LATCHED
 
-    latched = ros.QoSProfile(
-        depth=1,
-        reliability=ros.ReliabilityPolicy.RELIABLE,
-        durability=ros.DurabilityPolicy.TRANSIENT_LOCAL,
-    )
     found: list[Any] = []
     with GraphClient(args.namespace, args.domain) as graph:
-        graph.subscribe("vljepa_ros/msg/ModelInfo", "model_info", found.append, latched)
+        graph.subscribe("vljepa_ros/msg/ModelInfo", "model_info", found.append, LATCHED)
         if not graph.spin(lambda: bool(found), args.timeout):
             raise CliError(
                 f"no model_info in {graph.graph} after {args.timeout:g} s; start the nodes with "
@@ -67,14 +62,7 @@ def _of_graph(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _of_folder(model: str) -> dict[str, Any]:
-    from vljepa_ros.models.config import ModelError
-    from vljepa_ros.models.folder import load_config
-    from vljepa_ros.resources import model_dir
-
-    try:
-        config = load_config(model_dir(model))
-    except ModelError as error:
-        raise CliUsageError(str(error)) from error
+    config = options.read_model(model)
     return {
         **{name: getattr(config, name) for name in FIELDS},
         "default_query": config.default_query,

@@ -6,12 +6,17 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vljepa_ros.cli import options
 from vljepa_ros.cli.options import CliError
+
+_CONVERSION = (
+    *("predictor_config", "y_encoder_config", "query_tokenizer", "text_tokenizer"),
+    *("name", "clip_frames", "clip_duration"),
+)
+"""Options of `vljepa convert` that `convert_open_vljepa` takes under the same names."""
 
 
 def add_fetch(commands: Any) -> None:
@@ -142,46 +147,32 @@ def _convert(args: argparse.Namespace) -> int:
     from vljepa_ros.models.vl_jepa.convert_open_vljepa import convert_open_vljepa
     from vljepa_ros.resources import model_dir
 
-    converted = convert_open_vljepa(
-        args.checkpoint,
-        args.out,
-        model_dir(args.x_encoder),
-        predictor_config=args.predictor_config,
-        y_encoder_config=args.y_encoder_config,
-        query_tokenizer=args.query_tokenizer,
-        text_tokenizer=args.text_tokenizer,
-        name=args.name,
-        clip_frames=args.clip_frames,
-        clip_duration=args.clip_duration,
-    )
-    print(converted)
+    given = {name: getattr(args, name) for name in _CONVERSION}
+    print(convert_open_vljepa(args.checkpoint, args.out, model_dir(args.x_encoder), **given))
     return 0
 
 
 def _export(args: argparse.Namespace) -> int:
     from vljepa_ros.engines.export import export_model
 
-    return _fill_cache(args, partial(export_model, precision=args.precision, progress=_note))
+    return _fill_cache(args, export_model)
 
 
 def _build(args: argparse.Namespace) -> int:
     from vljepa_ros.engines.export import build_model
 
-    workspace = args.workspace << 20  # MiB to bytes
-    return _fill_cache(
-        args,
-        partial(build_model, precision=args.precision, workspace=workspace, progress=_note),
-    )
+    return _fill_cache(args, build_model, workspace=args.workspace << 20)  # MiB to bytes
 
 
-def _fill_cache(args: argparse.Namespace, make: Callable[[Any, Any], Any]) -> int:
+def _fill_cache(args: argparse.Namespace, make: Callable[..., Any], **more: int) -> int:
     """Let `make` fill the engine cache from a model's configuration, print the parity."""
     from vljepa_ros.engines.cache import EngineCache, default_cache_root
     from vljepa_ros.models.folder import load_config
     from vljepa_ros.resources import model_dir
 
     cache = EngineCache(default_cache_root())
-    folder, results = make(load_config(model_dir(args.model)), cache)
+    config = load_config(model_dir(args.model))
+    folder, results = make(config, cache, precision=args.precision, progress=_note, **more)
     if args.json:
         parity = {r.part: {"cosine": r.cosine, "difference": r.difference} for r in results}
         print(json.dumps({"folder": str(folder), "parity": parity}))

@@ -196,6 +196,22 @@ def load_model(args: argparse.Namespace, parts: frozenset[str] | None = None) ->
     return load_engine(model_dir(args.model), args.engine, args.threads, parts)
 
 
+def read_model(model: str) -> Any:
+    """Return the configuration of a model given by name, path or hub id, as in `--model`.
+
+    Raises:
+        CliUsageError: There is no such model.
+    """
+    from vljepa_ros.models.config import ModelError
+    from vljepa_ros.models.folder import load_config
+    from vljepa_ros.resources import model_dir
+
+    try:
+        return load_config(model_dir(model))
+    except ModelError as error:
+        raise CliUsageError(str(error)) from error
+
+
 def exit_on_error(work: Run) -> Run:
     """A command's `run` whose foreseen errors become one line and an exit code."""
 

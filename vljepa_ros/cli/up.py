@@ -10,7 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from vljepa_ros.cli.options import CliUsageError, add_graph_options, add_model_options
+from vljepa_ros.cli import options
+from vljepa_ros.cli.options import CliUsageError
 
 SOURCES = ("demo", "none", "world")
 
@@ -54,7 +55,7 @@ def add(commands: Any) -> None:
         "that publish elsewhere; a video file, a folder of images or a webcam's index "
         "(default: demo)",
     )
-    add_model_options(parser, None, None)
+    options.add_model_options(parser, None, None)
     parser.add_argument(
         "--camera",
         type=camera,
@@ -97,7 +98,7 @@ def add(commands: Any) -> None:
         help="set a parameter; may be repeated",
     )
     parser.add_argument("--log-level", choices=LEVELS, default="info", help="default: info")
-    add_graph_options(parser)
+    options.add_graph_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -109,15 +110,14 @@ def run(args: argparse.Namespace) -> int:
         os.environ["ROS_DOMAIN_ID"] = str(args.domain)
     from vljepa_ros.cli import bringup
 
-    left_out = {"decoder"} if args.no_decoder else set()
-    left_out |= set() if args.memory else {"memory"}
+    left_out = {"decoder": args.no_decoder, "memory": not args.memory}
     config = bringup.BringupConfig(
         source=args.source,
         model=args.model or "",
         engine=args.engine or "",
         cameras=tuple(args.camera or ()),
         triggers=tuple(args.trigger),
-        nodes=frozenset(bringup.NODES) - left_out,
+        nodes=frozenset(name for name in bringup.NODES if not left_out.get(name)),
         namespace=args.namespace,
         params_files=tuple(args.params_file),
         parameters=tuple(args.param),
@@ -132,10 +132,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Refuse what cannot work before anything is started."""
-    from vljepa_ros.models.config import ModelError
-    from vljepa_ros.models.folder import load_config
-    from vljepa_ros.resources import model_dir
-
     for file in args.params_file:
         if not file.is_file():
             raise CliUsageError(f"--params-file {file}: no such file")
@@ -159,10 +155,7 @@ def _check(args: argparse.Namespace) -> None:
         except VocabularyError as error:
             raise CliUsageError(f"--trigger: {error}") from error
     if args.model is not None:
-        try:
-            load_config(model_dir(args.model))
-        except ModelError as error:
-            raise CliUsageError(str(error)) from error
+        options.read_model(args.model)
 
 
 def _leave_quietly_on_signals() -> None:

@@ -103,11 +103,6 @@ class ModelConfig:
                 f"model '{self.name}': device is {self.device!r}, allowed: cpu, cuda, cuda:N"
             )
 
-    @property
-    def clip_duration(self) -> float:
-        """Seconds that the frames of a clip are spread over."""
-        return self.clip_frames * self.frame_interval
-
     def path(self, part: str) -> Path:
         """Path of a part.
 

@@ -61,6 +61,9 @@ DEFAULT_LABELS = (
 )
 _RESIZE_MODES = {"squash": "exact", "shortest": "shortest_edge"}
 _INTERPOLATIONS = {1: "lanczos", 2: "bilinear", 3: "bicubic"}
+_DTYPES = {"F32": "<f4", "F16": "<f2"}
+_CLIP_COLOURS = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+"""Mean and standard deviation of CLIP's training images, of each channel, 0..1."""
 _MACHINE = ("clip_duration", "period", "device", "memory_limit")
 _SAMPLE_EVERY, _SAMPLE = 16 << 20, 64 << 10
 
@@ -175,10 +178,9 @@ def read_scalar(folder: Path, name: str) -> float | None:
             raw = file.read(4)
         if kind == "BF16":  # numpy has none: the upper half of a float32
             return float(np.frombuffer(b"\0\0" + raw[:2], "<f4")[0])
-        if kind not in ("F32", "F16"):
+        if kind not in _DTYPES:
             raise ModelError(f"'{path}': '{name}' is {kind}, allowed: F32, F16, BF16")
-        dtype = "<f4" if kind == "F32" else "<f2"
-        return float(np.frombuffer(raw, dtype, count=1)[0])
+        return float(np.frombuffer(raw, _DTYPES[kind], count=1)[0])
     return None
 
 
@@ -215,7 +217,7 @@ def _dual_encoder(folder: Path, raw: dict[str, Any]) -> dict[str, Any]:
     elif raw["model_type"] == "clip":
         dim = raw.get("projection_dim", 512)
         size = vision.get("image_size", 224)
-        preprocessing = _preprocessing(folder, "shortest_edge", size, "bicubic")
+        preprocessing = _preprocessing(folder, "shortest_edge", size)
     else:
         text = raw.get("text_config", {})
         dim = text.get("projection_size") or text.get("hidden_size", 768)
@@ -223,7 +225,7 @@ def _dual_encoder(folder: Path, raw: dict[str, Any]) -> dict[str, Any]:
             size = vision.get("patch_size", 16) * math.isqrt(vision.get("num_patches", 256))
         else:
             size = vision.get("image_size", 224)
-        preprocessing = _preprocessing(folder, "exact", size, "bicubic")
+        preprocessing = _preprocessing(folder, "exact", size)
     scale = math.exp(read_scalar(folder, "logit_scale") or math.log(1 / 0.07))
     bias = read_scalar(folder, "logit_bias")
     # With p = exp(a s) / (exp(a n) + exp(a s)) one label alone gets sigmoid(a s + bias): SigLIP's
@@ -267,7 +269,7 @@ def _token_vlm(folder: Path, raw: dict[str, Any]) -> dict[str, Any]:
         "input_size": int(size),
         "default_query": "Describe what is happening in one short sentence.",
         "preprocessing": {
-            **_preprocessing(folder, "exact", size, "bicubic"),
+            **_preprocessing(folder, "exact", size),
             # Qwen's own sizes count pixels of whole images; a robot's clips have one fixed size.
             **({"resize": "exact", "size": int(size), "crop": 0} if kind == "qwen2_5_vl" else {}),
         },
@@ -276,7 +278,7 @@ def _token_vlm(folder: Path, raw: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _preprocessing(folder: Path, resize: str, size: int, interpolation: str) -> dict[str, Any]:
+def _preprocessing(folder: Path, resize: str, size: int) -> dict[str, Any]:
     raw: dict[str, Any] = {}
     for name in ("processor_config.json", "preprocessor_config.json"):
         if (folder / name).is_file():
@@ -294,17 +296,15 @@ def _preprocessing(folder: Path, resize: str, size: int, interpolation: str) -> 
             f"'{folder}': resample is {raw['resample']!r}, allowed: 1 (Lanczos), 2 "
             "(bilinear), 3 (bicubic)"
         )
-    clip = interpolation == "bicubic" and resize == "shortest_edge"
-    default_mean = (0.48145466, 0.4578275, 0.40821073) if clip else (0.5, 0.5, 0.5)
-    default_std = (0.26862954, 0.26130258, 0.27577711) if clip else (0.5, 0.5, 0.5)
+    mean, std = _CLIP_COLOURS if resize == "shortest_edge" else ((0.5,) * 3, (0.5,) * 3)
     return {
         "resize": resize,
         "size": int(edge),
         "crop": int(crop) if resize == "shortest_edge" and raw.get("do_center_crop", True) else 0,
-        "interpolation": _INTERPOLATIONS.get(raw.get("resample", 0), interpolation),
+        "interpolation": _INTERPOLATIONS.get(raw.get("resample", 0), "bicubic"),
         "scale": raw.get("rescale_factor", 1.0 / 255.0),
-        "mean": list(raw.get("image_mean") or default_mean),
-        "std": list(raw.get("image_std") or default_std),
+        "mean": list(raw.get("image_mean") or mean),
+        "std": list(raw.get("image_std") or std),
     }
 
 

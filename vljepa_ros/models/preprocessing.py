@@ -53,7 +53,13 @@ def preprocess(image: NDArray[np.uint8], preprocessing: Mapping[str, Any]) -> ND
     elif how != "none":
         raise ModelError(f"resize is {how!r}, allowed: shortest_edge, exact, none")
     crop = int(preprocessing.get("crop", 0))
-    return _centre_crop(image, crop) if crop else image
+    if not crop:
+        return image
+    height, width = image.shape[:2]
+    if height < crop or width < crop:
+        raise ModelError(f"a crop of {crop} pixels does not fit into an image of {width}x{height}")
+    top, left = (height - crop) // 2, (width - crop) // 2
+    return np.ascontiguousarray(image[top : top + crop, left : left + crop])
 
 
 def normalise_frames(
@@ -65,11 +71,3 @@ def normalise_frames(
     factor = np.float32(preprocessing.get("scale", 1.0 / 255.0)) / std
     values = frames.astype(np.float32) * factor - mean / std
     return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
-
-
-def _centre_crop(image: NDArray[np.uint8], crop: int) -> NDArray[np.uint8]:
-    height, width = image.shape[:2]
-    if height < crop or width < crop:
-        raise ModelError(f"a crop of {crop} pixels does not fit into an image of {width}x{height}")
-    top, left = (height - crop) // 2, (width - crop) // 2
-    return np.ascontiguousarray(image[top : top + crop, left : left + crop])

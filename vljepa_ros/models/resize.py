@@ -29,12 +29,9 @@ def resize_antialiased(
             weights = filter_matrix(image.shape[axis], size, interpolation)
             moved = np.moveaxis(image, axis, 0)
             flat = weights @ moved.reshape(len(moved), -1).astype(np.float64)
-            image = np.moveaxis(_to_levels(flat.reshape(size, *moved.shape[1:])), 0, axis)
+            levels = np.clip(np.floor(flat + 0.5), 0, 255).astype(np.uint8)
+            image = np.moveaxis(levels.reshape(size, *moved.shape[1:]), 0, axis)
     return np.ascontiguousarray(image)
-
-
-def _to_levels(values: NDArray[np.float64]) -> NDArray[np.uint8]:
-    return np.clip(np.floor(values + 0.5), 0, 255).astype(np.uint8)
 
 
 def _triangle(x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -111,7 +111,7 @@ def write_model_folder(
         "vocabulary": {prompt: list(labels) for prompt, labels in contents.vocabulary.items()},
         "calibration": asdict(contents.calibration),
         "preprocessing": {"colour": "rgb", "layout": "NHWC", "type": "uint8"},
-        "architecture": sizes.to_dict(),
+        "architecture": asdict(sizes),
         "files": files,
         "sha256": digests,
     }

@@ -75,13 +75,17 @@ def _perception_encoder(config: ModelConfig, parts: frozenset[str]) -> dict[str,
     return towers
 
 
-class _ImageTower(nn.Module):
-    """[B, 3, S, S] float32 pixels to [B, D] features."""
+class _Tower(nn.Module):
+    """One of transformers' towers and its way into the shared space, if it has one."""
 
     def __init__(self, model: nn.Module, projection: nn.Module | None) -> None:
         super().__init__()
         self.model = model
         self.projection = projection or nn.Identity()
+
+
+class _ImageTower(_Tower):
+    """[B, 3, S, S] float32 pixels to [B, D] features."""
 
     def forward(self, pixel_values: Tensor) -> Tensor:
         pooled: Tensor = self.projection(self.model(pixel_values=pixel_values).pooler_output)
@@ -119,13 +123,8 @@ class _PatchTower(nn.Module):
         return pooled
 
 
-class _TextTower(nn.Module):
+class _TextTower(_Tower):
     """[B, L] ids to [B, D] features."""
-
-    def __init__(self, model: nn.Module, projection: nn.Module | None) -> None:
-        super().__init__()
-        self.model = model
-        self.projection = projection or nn.Identity()
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         out = self.model(input_ids=input_ids, attention_mask=attention_mask)

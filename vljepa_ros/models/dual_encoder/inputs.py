@@ -70,14 +70,11 @@ def _polar(asked: str, yes: bool) -> str:
         kept = "" if article in (None, "any ") else article
         return f"there {verb} {kept}{rest}" if yes else f"there {verb} no {rest}"
     being = re.fullmatch(r"(is|are|was|were|can|has|have) ((?:the |an? |any)?\S+) (.+)", asked)
-    if being:
-        verb, subject, rest = being.groups()
-        return f"{subject} {verb} {rest}" if yes else f"{subject} {verb} not {rest}"
-    doing = re.fullmatch(r"(does|do|did) ((?:the |an? )?\S+) (.+)", asked)
-    if doing:
-        verb, subject, rest = doing.groups()
-        return f"{subject} {verb} {rest}" if yes else f"{subject} {verb} not {rest}"
-    return ""
+    found = being or re.fullmatch(r"(does|do|did) ((?:the |an? )?\S+) (.+)", asked)
+    if not found:
+        return ""
+    verb, subject, rest = found.groups()
+    return f"{subject} {verb} {rest}" if yes else f"{subject} {verb} not {rest}"
 
 
 _OPEN: tuple[tuple[str, str], ...] = (

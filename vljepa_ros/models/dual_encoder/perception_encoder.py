@@ -132,8 +132,8 @@ class _TextBlock(nn.Module):
     def __init__(self, width: int, heads: int, hidden: int) -> None:
         super().__init__()
         self.ln_1 = nn.LayerNorm(width)
-        # torch's own attention layer has these names; ours is one call that every exporter knows.
-        self.attn = _Attention(width)
+        # For its weights; `forward` makes one call of them that every exporter knows.
+        self.attn = nn.MultiheadAttention(width, heads)
         self.ln_2 = nn.LayerNorm(width)
         self.mlp = nn.ModuleDict(
             {"c_fc": nn.Linear(width, hidden), "c_proj": nn.Linear(hidden, width)}
@@ -150,22 +150,12 @@ class _TextBlock(nn.Module):
         return hidden + step
 
 
-class _Attention(nn.Module):
-    """Weights only."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.in_proj_weight = nn.Parameter(torch.zeros(3 * width, width))
-        self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
-        self.out_proj = nn.Linear(width, width)
-
-
 def _rotary(sizes: PerceptionEncoderSizes) -> Tensor:
     """[2, positions, head width]: sine and cosine of each position, the class token's a rotation by
     nothing. The first half of a head turns with the column, the second with the row, neighbouring
     channels in pairs."""
     bands = 10000.0 ** -(torch.arange(sizes.head_width // 4) / (sizes.head_width // 4))
-    places = torch.arange(sizes.side) + float(sizes.grid_offset)
+    places = torch.arange(sizes.side) + float(sizes.class_token)
     row, column = torch.meshgrid(places, places, indexing="ij")
     angles = torch.cat(
         (column.reshape(-1, 1) * bands, row.reshape(-1, 1) * bands), dim=1

@@ -20,7 +20,6 @@ PERCEPTION_ENCODER = "perception_encoder"
 _TOWER = re.compile(r"vit_pe_core_(tiny|small|base|large|gigantic)_patch(\d+)_(\d+)(\.\w+)?")
 _TEXT = {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"}
 _TEXT_TOKENIZER = {"hf_tokenizer_name", "tokenizer_kwargs"}
-_POOL_HEADS = 8
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class PerceptionEncoderSizes:
     """Sizes of both towers.
 
     Attributes:
-        grid_offset: Index of the first patch in the rotary table.
+        class_token: Whether there is one; the patches then count from 1 in the rotary table.
         dim: Of the shared space.
     """
 
@@ -40,7 +39,6 @@ class PerceptionEncoderSizes:
     hidden: int
     pool_hidden: int
     class_token: bool
-    grid_offset: int
     dim: int
     words: int
     text_length: int
@@ -48,7 +46,7 @@ class PerceptionEncoderSizes:
     text_heads: int
     text_hidden: int
     text_depth: int
-    pool_heads: int = _POOL_HEADS
+    pool_heads: int = 8
 
     @property
     def side(self) -> int:
@@ -115,7 +113,6 @@ class PerceptionEncoderSizes:
             hidden=shapes[prefix + needed[1]][0],
             pool_hidden=shapes[prefix + needed[2]][0],
             class_token=not gigantic,
-            grid_offset=0 if gigantic else 1,
             dim=int(model.get("embed_dim", 512)),
             words=int(text.get("vocab_size", 49408)),
             text_length=int(text.get("context_length", 77)),

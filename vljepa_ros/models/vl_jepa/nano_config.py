@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from vljepa_ros.models.config import from_dict
@@ -102,13 +102,9 @@ class Architecture:
     predictor: PredictorSizes = PredictorSizes()
     y_decoder: YDecoderSizes = YDecoderSizes()
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain types only, for `config.json`."""
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Architecture:
-        """Read what `to_dict` wrote.
+        """Read what `dataclasses.asdict` made of one.
 
         Raises:
             ModelError: An unknown or malformed field; the message names what is allowed.

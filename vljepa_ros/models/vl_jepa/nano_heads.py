@@ -29,9 +29,8 @@ class _TrunkLayer(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         batch, count, dim = x.shape
-        query, key, value = (
-            self.qkv(x).reshape(batch, count, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
-        )
+        qkv = self.qkv(x).reshape(batch, count, 3, self.heads, -1)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         seen = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         x = self.norm_attention(x + self.out(seen.transpose(1, 2).reshape(batch, count, dim)))
         out: Tensor = self.norm_mlp(x + self.down(functional.gelu(self.up(x))))
@@ -105,8 +104,6 @@ class _Layer(nn.Module):
 class YDecoder(nn.Module):
     """Words 0 and 1 are padding and end of text."""
 
-    PAD, END = 0, 1
-
     def __init__(self, sizes: YDecoderSizes, in_dim: int) -> None:
         super().__init__()
         self.prefix_count = sizes.prefix
@@ -122,11 +119,16 @@ class YDecoder(nn.Module):
         made: Tensor = self.prefix(embedding).reshape(embedding.shape[0], self.prefix_count, -1)
         return made + self.position[: self.prefix_count]
 
-    def run(self, x: Tensor, cache: Tensor | None, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    def run(self, x: Tensor, cache: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """x [B, N, dim], cache [layers, 2, B, heads, M, head_dim] -> logits [B, N, words], grown
         cache.
+
+        Without a cache each position sees those before it; behind a cache there is one only.
         """
-        kept = []
+        mask, kept = None, []
+        if cache is None:
+            row = torch.arange(x.shape[1], device=x.device)
+            mask = row[None, :] <= row[:, None]
         for index, layer in enumerate(self.layers):
             x, one = layer(x, None if cache is None else cache[index], mask)
             kept.append(one)
@@ -136,9 +138,7 @@ class YDecoder(nn.Module):
         """Teacher forcing: logits [B, L, words] that predict ids [B, L]."""
         text = self.words(ids[:, :-1]) + self.position[self.prefix_count :][: ids.shape[1] - 1]
         x = torch.cat([self.start(embedding), text], 1)
-        row = torch.arange(x.shape[1], device=x.device)
-        mask = row[None, :] <= row[:, None]
-        return self.run(x, None, mask)[0][:, self.prefix_count - 1 :]
+        return self.run(x)[0][:, self.prefix_count - 1 :]
 
 
 class DecoderPrefill(nn.Module):
@@ -150,11 +150,7 @@ class DecoderPrefill(nn.Module):
 
     def forward(self, embedding: Tensor) -> tuple[Tensor, Tensor]:
         """Embedding [B, in_dim] -> logits [B, words] of the first word, cache."""
-        count = self.decoder.prefix_count
-        row = torch.arange(count, device=embedding.device)
-        logits, cache = self.decoder.run(
-            self.decoder.start(embedding), None, row[None, :] <= row[:, None]
-        )
+        logits, cache = self.decoder.run(self.decoder.start(embedding))
         return logits[:, -1], cache
 
 
@@ -169,5 +165,5 @@ class DecoderStep(nn.Module):
         """Word [B], position [1] (0: the first word), cache -> logits [B, words], grown cache."""
         place = self.decoder.position[position + self.decoder.prefix_count]
         x = (self.decoder.words(word) + place)[:, None]
-        logits, grown = self.decoder.run(x, cache, None)
+        logits, grown = self.decoder.run(x, cache)
         return logits[:, -1], grown

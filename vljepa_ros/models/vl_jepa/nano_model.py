@@ -304,19 +304,11 @@ class Predictor(nn.Module):
         # Where, given that it is there at all: left and right become a difference of two numbers.
         share = weights[..., :-1]
         place = (share / (share.sum(-1, keepdim=True) + 1e-6)) @ self.cell_coordinates
-        geometry = (
-            torch.cat([place, weights[..., -1:]], -1).reshape(slots.shape[0], -1) * GEOMETRY_SCALE
-        )
-        seen = self.combine(torch.cat([answer, found.flatten(1), geometry], 1))
-        x = torch.cat(
-            [
-                x[:, :start],
-                (answer + seen)[:, None],
-                slots + found,
-                x[:, first + self.slots :],
-            ],
-            1,
-        )
+        geometry = torch.cat([place, weights[..., -1:]], -1).reshape(slots.shape[0], -1)
+        known = torch.cat([answer, found.flatten(1), geometry * GEOMETRY_SCALE], 1)
+        seen = self.combine(known)
+        after = x[:, first + self.slots :]
+        x = torch.cat([x[:, :start], (answer + seen)[:, None], slots + found, after], 1)
         return x, logits.reshape(slots.shape[0], self.slots, -1)
 
 

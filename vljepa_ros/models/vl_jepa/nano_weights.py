@@ -22,10 +22,6 @@ SCALE = ".scale"
 _INT8_PART = "text_trunk."
 
 
-def _is_int8(name: str, tensor: Tensor) -> bool:
-    return name.startswith(_INT8_PART) and tensor.ndim == 2 and name.endswith("weight")
-
-
 def pack(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """fp32 parameters -> what is stored: fp16, or int8 rows with `<name>.scale` [rows, 1]
     float32.
@@ -33,7 +29,7 @@ def pack(state: dict[str, Tensor]) -> dict[str, Tensor]:
     stored: dict[str, Tensor] = {}
     for name, tensor in state.items():
         value = tensor.detach().float().cpu()
-        if _is_int8(name, value):
+        if name.startswith(_INT8_PART) and name.endswith("weight") and value.ndim == 2:
             scale = value.abs().amax(1, keepdim=True).clamp(min=1e-12) / 127
             stored[name] = (value / scale).round().clamp(-127, 127).to(torch.int8).contiguous()
             stored[name + SCALE] = scale.contiguous()

@@ -138,7 +138,12 @@ def write_paper_model(
         "files": {},
         "sha256": {},
     }
-    _check_fit(raw, parts)
+    fields = {key: value for key, value in raw.items() if key != "calibration"}
+    modules = build_modules(ModelConfig(folder=out, **fields), frozenset(WEIGHTS_OF))
+    for module, part in WEIGHTS_OF.items():
+        source = "the X-Encoder" if module == "vision" else f"{parts.source} ({part})"
+        fill(modules[module], parts.weights[part], source)
+    del modules  # they were for the check
     out.mkdir(parents=True, exist_ok=True)
     for part, file in tokenizers.items():
         shutil.copyfile(file, out / f"{part}.json")
@@ -150,15 +155,6 @@ def write_paper_model(
     finish_folder(out, raw)
     (out / "README.md").write_text(card, encoding="utf-8")
     return out
-
-
-def _check_fit(raw: Mapping[str, Any], parts: PaperParts) -> None:
-    """Fill the modules once, before anything is written."""
-    fields = {key: value for key, value in raw.items() if key != "calibration"}
-    modules = build_modules(ModelConfig(folder=Path(), **fields), frozenset(WEIGHTS_OF))
-    for name, part in WEIGHTS_OF.items():
-        source = "the X-Encoder" if name == "vision" else f"{parts.source} ({part})"
-        fill(modules[name], parts.weights[part], source)
 
 
 def write_tensors(out: Path, raw: dict[str, Any], part: str, tensors: Mapping[str, Tensor]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -32,8 +33,7 @@ class PaperXEncoder(nn.Module):
         from transformers import VJEPA2Config
         from transformers.models.vjepa2.modeling_vjepa2 import VJEPA2Encoder
 
-        settings = _settings(VJEPA2Config, config)
-        self.encoder = VJEPA2Encoder(settings)
+        self.encoder = VJEPA2Encoder(_settings(VJEPA2Config, config))
 
     def forward(self, pixel_values_videos: Tensor) -> Tensor:
         """Encode clips."""
@@ -95,16 +95,10 @@ class PaperPredictor(nn.Module):
         positions = torch.arange(hidden.shape[1], device=hidden.device)[None]
         rotary = self.rotary(hidden, positions)
         for layer in self.layers:
+            step: Callable[..., Tensor] = layer
             if self.checkpointing and self.training:
-                hidden = checkpoint(
-                    layer,
-                    hidden,
-                    attention_mask=mask,
-                    position_embeddings=rotary,
-                    use_reentrant=False,
-                )
-            else:
-                hidden = layer(hidden, attention_mask=mask, position_embeddings=rotary)
+                step = partial(checkpoint, layer, use_reentrant=False)
+            hidden = step(hidden, attention_mask=mask, position_embeddings=rotary)
         hidden = self.norm(hidden)
         weight = keep[:, :, None].to(hidden.dtype)
         pooled = (hidden * weight).sum(dim=1) / weight.sum(dim=1)
@@ -198,6 +192,5 @@ def load_modules(config: ModelConfig, parts: frozenset[str]) -> dict[str, nn.Mod
         except Exception as error:  # safetensors raises its own kinds
             raise ModelError(f"weights '{file}' cannot be read: {error}") from error
         fill(module, weights, str(file))
-        module.eval()
-        module.requires_grad_(False)
+        module.eval().requires_grad_(False)
     return modules
