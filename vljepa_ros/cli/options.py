@@ -27,27 +27,23 @@ class CliUsageError(Exception):
 
 def positive_seconds(text: str) -> float:
     """A finite number above 0."""
-    value = _number(text)
-    if value <= 0.0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not allowed: seconds above 0")
-    return value
+    return _seconds(text, "seconds above 0", lambda value: value > 0.0)
 
 
 def non_negative_seconds(text: str) -> float:
     """A finite number, 0 or above."""
-    value = _number(text)
-    if value < 0.0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not allowed: seconds, 0 or above")
-    return value
+    return _seconds(text, "seconds, 0 or above", lambda value: value >= 0.0)
 
 
-def _number(text: str) -> float:
+def _seconds(text: str, allowed: str, holds: Callable[[float], bool]) -> float:
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    if not holds(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed: {allowed}")
     return value
 
 

@@ -210,21 +210,19 @@ def _header(path: Path, file: BinaryIO) -> tuple[int, dict[str, Any]]:
 
 def _dual_encoder(folder: Path, raw: dict[str, Any]) -> dict[str, Any]:
     vision = raw.get("vision_config", {})
+    size = vision.get("image_size", 224)
     if raw["model_type"] == PERCEPTION_ENCODER:
         sizes = PerceptionEncoderSizes.of(raw, tensor_shapes(folder))
         dim, size = sizes.dim, sizes.size
         preprocessing = _open_clip_preprocessing(raw, size)
     elif raw["model_type"] == "clip":
         dim = raw.get("projection_dim", 512)
-        size = vision.get("image_size", 224)
         preprocessing = _preprocessing(folder, "shortest_edge", size)
     else:
         text = raw.get("text_config", {})
         dim = text.get("projection_size") or text.get("hidden_size", 768)
         if raw["model_type"] == "siglip2":
             size = vision.get("patch_size", 16) * math.isqrt(vision.get("num_patches", 256))
-        else:
-            size = vision.get("image_size", 224)
         preprocessing = _preprocessing(folder, "exact", size)
     scale = math.exp(read_scalar(folder, "logit_scale") or math.log(1 / 0.07))
     bias = read_scalar(folder, "logit_bias")

@@ -68,8 +68,7 @@ class _ImageBlock(nn.Module):
         q, k = _rotate(q, rotary), _rotate(k, rotary)
         seen = functional.scaled_dot_product_attention(q, k, v)
         hidden = hidden + self.attn["proj"](seen.transpose(1, 2).reshape(batch, length, width))
-        step: Tensor = self.mlp["fc2"](functional.gelu(self.mlp["fc1"](self.norm2(hidden))))
-        return hidden + step
+        return hidden + self.mlp["fc2"](functional.gelu(self.mlp["fc1"](self.norm2(hidden))))
 
 
 class _AttentionPool(nn.Module):
@@ -91,9 +90,8 @@ class _AttentionPool(nn.Module):
         kv = self.kv(hidden).reshape(batch, length, 2, self._heads, -1).permute(2, 0, 3, 1, 4)
         k, v = kv.unbind(0)
         seen = functional.scaled_dot_product_attention(q.expand(batch, -1, -1, -1), k, v)
-        pooled = self.proj(seen.transpose(1, 2).reshape(batch, width))
-        step: Tensor = self.mlp["fc2"](functional.gelu(self.mlp["fc1"](self.norm(pooled))))
-        return pooled + step
+        pooled: Tensor = self.proj(seen.transpose(1, 2).reshape(batch, width))
+        return pooled + self.mlp["fc2"](functional.gelu(self.mlp["fc1"](self.norm(pooled))))
 
 
 class TextTower(nn.Module):
@@ -146,8 +144,7 @@ class _TextBlock(nn.Module):
         q, k, v = qkv.reshape(batch, length, 3, self._heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
         seen = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         hidden = hidden + self.attn.out_proj(seen.transpose(1, 2).reshape(batch, length, width))
-        step: Tensor = self.mlp["c_proj"](functional.gelu(self.mlp["c_fc"](self.ln_2(hidden))))
-        return hidden + step
+        return hidden + self.mlp["c_proj"](functional.gelu(self.mlp["c_fc"](self.ln_2(hidden))))
 
 
 def _rotary(sizes: PerceptionEncoderSizes) -> Tensor:

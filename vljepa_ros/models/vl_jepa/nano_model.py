@@ -96,8 +96,7 @@ class Block(nn.Module):
         x = x + self.self_attention(self.norm_self(x), mask=mask)
         if self.cross_attention is not None and self.norm_cross is not None:
             x = x + self.cross_attention(self.norm_cross(x), context, shared=shared)
-        out: Tensor = x + self.mlp(self.norm_mlp(x))
-        return out
+        return x + self.mlp(self.norm_mlp(x))
 
 
 class ResidualConv(nn.Module):
@@ -116,8 +115,7 @@ class ResidualConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape out."""
-        out: Tensor = x + self.second(torch.relu(self.first(torch.relu(self.norm(x)))))
-        return out
+        return x + self.second(torch.relu(self.first(torch.relu(self.norm(x)))))
 
 
 class FrameStage(nn.Module):

@@ -40,15 +40,11 @@ def pack(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def unpack(stored: dict[str, Tensor]) -> dict[str, Tensor]:
     """What `pack` made -> fp32 parameters."""
-    state = {}
-    for name, tensor in stored.items():
-        if name.endswith(SCALE):
-            continue
-        value = tensor.float()
-        if name + SCALE in stored:
-            value = value * stored[name + SCALE]
-        state[name] = value
-    return state
+    return {
+        name: tensor.float() * stored[name + SCALE] if name + SCALE in stored else tensor.float()
+        for name, tensor in stored.items()
+        if not name.endswith(SCALE)
+    }
 
 
 def rounded(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -86,12 +82,9 @@ def load_modules(config: ModelConfig) -> dict[str, nn.Module]:
             f"model '{config.name}' holds graphs only ({config.precision}); allowed: onnxruntime"
         )
     model = load_model(config.path("weights"), Architecture.from_dict(config.architecture))
+    shared = ("frame", "window", "text_trunk", "text_head", "predictor")
     return {
-        "frame": model.frame,
-        "window": model.window,
-        "text_trunk": model.text_trunk,
-        "text_head": model.text_head,
-        "predictor": model.predictor,
+        **{name: getattr(model, name) for name in shared},
         "decoder_prefill": DecoderPrefill(model.y_decoder),
         "decoder_step": DecoderStep(model.y_decoder),
     }

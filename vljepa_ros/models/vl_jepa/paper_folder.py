@@ -97,12 +97,10 @@ def write_paper_model(
     Raises:
         ModelError: Weights that do not match (nothing is written then), or no such tokenizer.
     """
+    given = {"query_tokenizer": query_tokenizer, "text_tokenizer": text_tokenizer}
     tokenizers = {
         part: file / "tokenizer.json" if file.is_dir() else file
-        for part, file in (
-            ("query_tokenizer", query_tokenizer),
-            ("text_tokenizer", text_tokenizer),
-        )
+        for part, file in given.items()
         if file is not None
     }
     for file in tokenizers.values():
