@@ -13,7 +13,7 @@ __all__ = [
     "ros_home",
     "siglip_folder",
 ]
-_USE_TRANSFORMERS = [Path(__file__).parent / room for room in ("engines", "families", "models")]
+_USE_TRANSFORMERS = [Path(__file__).parent / room for room in ("cli", "engines", "models")]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

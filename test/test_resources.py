@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import sysconfig
@@ -55,18 +56,33 @@ def test_wheel_carries_models_interfaces_and_command(tmp_path: Path) -> None:
         "assert (share_dir() / 'launch' / 'perception.launch.py').is_file()\n"
         "assert (share_dir() / 'config' / 'perception.yaml').is_file()\n"
     )
+    # What stands in PYTHONPATH would hide the wheel's package.
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
-        [str(python), "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=120
+        [str(python), "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=120,
+        env=env,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(str(venv)) == 2, done.stdout
     help_text = subprocess.run(
-        [str(venv / "bin" / "vljepa"), "--help"], capture_output=True, text=True, timeout=60
+        [str(venv / "bin" / "vljepa"), "--help"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=env,
     )
     assert help_text.returncode == 0
     assert "demo" in help_text.stdout
     train = subprocess.run(
-        [str(venv / "bin" / "vljepa"), "train", "nano"], capture_output=True, text=True, timeout=60
+        [str(venv / "bin" / "vljepa"), "train", "nano"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=env,
     )
     assert train.returncode == 1
     assert "vljepa_lab" in train.stderr

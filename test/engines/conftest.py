@@ -8,6 +8,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
+torch.set_num_threads(1)
 
 from vljepa_lab.training.model_folder_writer import FolderContents, write_model_folder  # noqa: E402
 from vljepa_ros.models.vl_jepa.nano_config import (  # noqa: E402

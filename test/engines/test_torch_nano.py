@@ -44,7 +44,7 @@ def test_what_torch_cannot_do_is_named(tiny) -> None:
             load_engine(tiny.folder, engine + "@cpu")
     with pytest.raises(ModelError, match="device is 'cuda:7', allowed here: auto, cpu"):
         load_engine(tiny.folder, "torch@cuda:7")
-    with pytest.raises(ModelError, match="precision is 'int3', allowed: fp32, bf16, fp16, int8"):
+    with pytest.raises(ModelError, match="precision is 'int3', allowed: fp32, bf16, fp16"):
         load_engine(tiny.folder, "torch:int3")
 
 

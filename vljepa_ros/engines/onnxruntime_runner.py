@@ -93,7 +93,7 @@ class OnnxRuntimeRunner(PartRunner):
         """Free the sessions."""
         self._sessions.clear()
 
-    def _run(self, part: Part, inputs: Arrays, largest: int | None) -> dict[str, Array]:
+    def _run(self, part: Part, inputs: Arrays, rows: int, largest: int | None) -> dict[str, Array]:
         names = [tensor.name for tensor in part.outputs]
         try:
             values = self._sessions[part.name].run(names, dict(inputs))

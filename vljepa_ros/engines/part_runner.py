@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -39,7 +39,7 @@ class PartRunner(ABC):
         self.fixed_shapes = fixed_shapes
 
     def run(self, part: str, inputs: Arrays) -> dict[str, Array]:
-        """Run one part.
+        """Run one part, in batches that are halved whenever the device has no memory left.
 
         Args:
             part: Its name.
@@ -59,9 +59,35 @@ class PartRunner(ABC):
         largest = None
         if all(isinstance(value, np.ndarray) for value in inputs.values()):
             largest = self._largest_batch(declared, check_inputs(declared, inputs))
-        return run_in_batches(
-            lambda batch: self._run(declared, batch, largest), declared, inputs, largest
-        )
+        first = declared.inputs[0]
+        rows = int(inputs[first.name].shape[first.batch_axis or 0])
+        size = min(rows, largest) if largest else rows
+        done: list[dict[str, Array]] = []
+        start = 0
+        while start < rows or not done:
+            batch = inputs
+            if size < rows:
+                batch = {
+                    tensor.name: _rows(inputs[tensor.name], tensor.batch_axis, start, size)
+                    for tensor in declared.inputs
+                }
+            try:
+                done.append(self._run(declared, batch, min(size, rows - start), largest))
+            except OutOfMemoryError as error:
+                if size <= 1:
+                    raise ModelError(
+                        f"the device has no memory for one input: {error}; "
+                        "use a smaller model, fewer frames, a lower precision or the CPU"
+                    ) from error
+                size //= 2
+                continue
+            start += size
+        if len(done) == 1:
+            return done[0]
+        return {
+            tensor.name: np.concatenate([one[tensor.name] for one in done], tensor.batch_axis or 0)
+            for tensor in declared.outputs
+        }
 
     def stack(self, rows: Sequence[NDArray[np.float32]]) -> Array:
         """Make one input [B, ...] of B rows; one row is not copied, nor one kept on the device."""
@@ -91,8 +117,14 @@ class PartRunner(ABC):
         return None
 
     @abstractmethod
-    def _run(self, part: Part, inputs: Arrays, largest: int | None) -> dict[str, Array]:
+    def _run(self, part: Part, inputs: Arrays, rows: int, largest: int | None) -> dict[str, Array]:
         """Run one batch.
+
+        Args:
+            part: What to run.
+            inputs: The batch.
+            rows: How many it has.
+            largest: The most rows that the part takes at once, None: any number.
 
         Raises:
             OutOfMemoryError: It does not fit.
@@ -114,56 +146,6 @@ def padded_length(length: int, longest: int) -> int:
     """The length that a row of tokens is filled up to if shapes are fixed: 16, 32, 64 ... but not
     more than `longest`."""
     return max(length, min(longest, max(SHORTEST_PADDED_LENGTH, padded_rows(length))))
-
-
-def batch_size(part: Part, inputs: Arrays) -> int:
-    """Rows of the inputs of a part."""
-    first = part.inputs[0]
-    return int(inputs[first.name].shape[first.batch_axis or 0])
-
-
-def run_in_batches(
-    run: Callable[[Arrays], dict[str, Array]],
-    part: Part,
-    inputs: Arrays,
-    largest: int | None = None,
-) -> dict[str, Array]:
-    """Run rows in batches, halved whenever the device has no memory left.
-
-    Args:
-        run: Raises `OutOfMemoryError` when a batch does not fit.
-        part: Declares which axis of an input or output is the batch.
-        inputs: All rows.
-        largest: Most rows at once (an engine's built batch size); None: all.
-
-    Raises:
-        ModelError: Not even one row fits.
-    """
-    rows = batch_size(part, inputs)
-    size = min(rows, largest) if largest else rows
-    done: list[dict[str, Array]] = []
-    start = 0
-    while start < rows or not done:
-        batch = inputs
-        if size < rows:
-            batch = {t.name: _rows(inputs[t.name], t.batch_axis, start, size) for t in part.inputs}
-        try:
-            done.append(run(batch))
-        except OutOfMemoryError as error:
-            if size <= 1:
-                raise ModelError(
-                    f"the device has no memory for one input: {error}; "
-                    "use a smaller model, fewer frames, a lower precision or the CPU"
-                ) from error
-            size //= 2
-            continue
-        start += size
-    if len(done) == 1:
-        return done[0]
-    return {
-        tensor.name: np.concatenate([one[tensor.name] for one in done], tensor.batch_axis or 0)
-        for tensor in part.outputs
-    }
 
 
 def _rows(array: Array, axis: int | None, start: int, count: int) -> Array:

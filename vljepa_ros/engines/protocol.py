@@ -56,7 +56,7 @@ class EngineInfo:
     """What actually runs.
 
     engine: a name of `choose.ENGINE_NAMES`, never auto; device: cpu, cuda:0; precision: fp32, fp16,
-    bf16, int8.
+    bf16.
     """
 
     engine: str

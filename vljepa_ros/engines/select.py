@@ -19,7 +19,7 @@ ENGINE_NAMES = (
     "onnxruntime-cuda",
     "onnxruntime-tensorrt",
 )
-PRECISIONS = ("fp32", "bf16", "fp16", "int8")
+PRECISIONS = ("fp32", "bf16", "fp16")
 _GPU_ONLY = ("tensorrt", "torch-graphs", "onnxruntime-cuda", "onnxruntime-tensorrt")
 _PROVIDERS = {
     "onnxruntime-cuda": "CUDAExecutionProvider",

@@ -18,7 +18,6 @@ from vljepa_ros.engines.part_runner import (
     Arrays,
     OutOfMemoryError,
     PartRunner,
-    batch_size,
     padded_rows,
 )
 from vljepa_ros.engines.protocol import EngineInfo
@@ -122,9 +121,8 @@ class TensorRtRunner(PartRunner):
         select_profile(part.name, profiles, {axis: first[axis] for axis in sizes})
         return largest
 
-    def _run(self, part: Part, inputs: Arrays, largest: int | None) -> dict[str, Array]:
+    def _run(self, part: Part, inputs: Arrays, rows: int, largest: int | None) -> dict[str, Array]:
         torch = self._torch
-        rows = batch_size(part, inputs)
         full = padded_rows(rows, largest)
         if full > rows:
             fill = np.minimum(np.arange(full), rows - 1)

@@ -17,7 +17,6 @@ from vljepa_ros.engines.part_runner import (
     Array,
     OutOfMemoryError,
     PartRunner,
-    batch_size,
     padded_rows,
 )
 from vljepa_ros.engines.protocol import EngineInfo
@@ -136,11 +135,12 @@ class TorchRunner(PartRunner):
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def _run(self, part: Part, inputs: Mapping[str, Any], largest: int | None) -> dict[str, Array]:
+    def _run(
+        self, part: Part, inputs: Mapping[str, Any], rows: int, largest: int | None
+    ) -> dict[str, Array]:
         try:
             with torch.inference_mode(), self._on_device(), self._autocast():
                 tensors = {name: self._to_device(value) for name, value in inputs.items()}
-                rows = batch_size(part, inputs)
                 if self.fixed_shapes and padded_rows(rows) > rows:
                     tensors = self._padded(part, tensors, rows)
                 if self._use_graphs and not part.grows:

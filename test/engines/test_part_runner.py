@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vljepa_ros.engines.parity import compare_values, example_inputs, gate
-from vljepa_ros.engines.part_runner import OutOfMemoryError, run_in_batches
+from vljepa_ros.engines.part_runner import OutOfMemoryError, PartRunner
+from vljepa_ros.engines.protocol import EngineInfo
 from vljepa_ros.engines.shapes import (
     Profile,
     default_profiles,
@@ -66,30 +67,41 @@ def test_profiles() -> None:
         Profile((("batch", (2, 1, 3)),))
 
 
+class Doubler(PartRunner):
+    """A device that holds `fits` rows, and takes `largest` at once."""
+
+    def __init__(self, fits: int, largest: int | None) -> None:
+        super().__init__([DOUBLE], EngineInfo("test", "cpu", "fp32"), fixed_shapes=False)
+        self.fits, self.largest = fits, largest
+        self.sizes: list[int] = []
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+    def _largest_batch(self, part: Part, sizes: Mapping[str, int]) -> int | None:
+        return self.largest
+
+    def _run(self, part: Part, inputs: Any, rows: int, largest: int | None) -> dict[str, Any]:
+        assert rows == len(inputs["x"])
+        if rows > self.fits:
+            raise OutOfMemoryError("2 GiB wanted")
+        self.sizes.append(rows)
+        return {"y": inputs["x"] * 2}
+
+
 @settings(max_examples=60, deadline=None)
 @given(rows=st.integers(1, 40), fits=st.integers(1, 40), largest=st.none() | st.integers(1, 16))
 def test_a_batch_that_does_not_fit_is_halved(rows: int, fits: int, largest: int | None) -> None:
-    sizes: list[int] = []
-
-    def run(batch: Mapping[str, Any]) -> dict[str, Any]:
-        if len(batch["x"]) > fits:
-            raise OutOfMemoryError("full")
-        sizes.append(len(batch["x"]))
-        return {"y": batch["x"] * 2}
-
+    runner = Doubler(fits, largest)
     x = np.arange(rows, dtype=np.float32)
-    out = run_in_batches(run, DOUBLE, {"x": x}, largest)
-    np.testing.assert_array_equal(out["y"], x * 2)
-    assert sum(sizes) == rows
-    assert max(sizes) <= min(fits, largest or fits)
+    np.testing.assert_array_equal(runner.run("double", {"x": x})["y"], x * 2)
+    assert sum(runner.sizes) == rows
+    assert max(runner.sizes) <= min(fits, largest or fits)
 
 
 def test_a_device_without_memory_for_one_row() -> None:
-    def run(batch: Mapping[str, Any]) -> dict[str, Any]:
-        raise OutOfMemoryError("2 GiB wanted")
-
     with pytest.raises(ModelError, match="no memory for one input: 2 GiB wanted; use a smaller"):
-        run_in_batches(run, PART, inputs(4))
+        Doubler(0, None).run("double", {"x": np.zeros(4, np.float32)})
 
 
 def test_the_gate_refuses_what_differs() -> None:
