@@ -10,7 +10,6 @@ vocabulary as triggers.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Clip, Engine
 from vljepa_ros.models.config import Calibration
 from vljepa_ros.perception.frames import model_input
+from vljepa_ros.perception.image_source import VideoFile
 from vljepa_ros.perception.scoring import score_group
 from vljepa_ros.perception.triggers import EncodedTriggers, Trigger, TriggerBoard
 from vljepa_ros.perception.vocabulary import EncodedGroup, Group
@@ -60,12 +60,17 @@ def replay(engine: Engine, folder: Path, rate: float = 5.0, settle: float = 0.3)
     """Watch `clip.mp4` of a folder with all labels of the vocabulary as triggers, and with another
     wording for each that is ever true: that one goes by its embedding.
 
-    :raises FileNotFoundError: no clip there.
+    :raises SourceError: no clip there.
     """
     config = engine.config
-    frames, fps = _frames(folder / "clip.mp4", engine)
-    with (folder / "ground_truth.jsonl").open(encoding="utf-8") as file:
-        valid = [frozenset(json.loads(line)["valid_texts"]) for line in file][: len(frames)]
+    clip = VideoFile(folder / "clip.mp4")
+    fps = clip.rate
+    frames: list[NDArray[np.uint8]] = []
+    valid: list[frozenset[str]] = []
+    for shot in clip.shots():
+        rgb = np.ascontiguousarray(shot.bgr[:, :, ::-1])
+        frames.append(model_input(rgb, config.input_size, preprocessing=config.preprocessing))
+        valid.append(frozenset((shot.truth or {})["valid_texts"]))
     labels = [label for group in config.vocabulary.values() for label in group]
     texts = tuple(dict.fromkeys([*labels, *_other_wordings(labels, valid)]))
     vectors = engine.encode_text(list(texts))
@@ -86,14 +91,14 @@ def replay(engine: Engine, folder: Path, rate: float = 5.0, settle: float = 0.3)
         stamps = tuple(round(place / fps * 1e9) for place in places)
         (seen,) = engine.encode([Clip(np.stack([frames[p] for p in places]), stamps)], [None])
         board.observe(i / fps, engine.embed([seen.tokens], config.default_query)[0])
-        scored = [
-            score_group(
-                engine.embed([seen.tokens], group.group.prompt)[0], group, config.calibration
-            )
-            for group in groups
-        ]
-        named = [label for group in scored for label in group.labels]
-        board.observe_labels(i / fps, named, [float(s) for group in scored for s in group.scores])
+        named: list[str] = []
+        scores: list[float] = []
+        for group in groups:
+            (vector,) = engine.embed([seen.tokens], group.group.prompt)
+            scored = score_group(vector, group, config.calibration)
+            named += scored.labels
+            scores += scored.scores.tolist()
+        board.observe_labels(i / fps, named, scores)
         active.append(board.active.copy())
     true = np.array([[text in valid[i] for text in texts] for i in shown])
     times = np.array([i / fps for i in shown])
@@ -167,26 +172,6 @@ def _other_wordings(labels: Sequence[str], valid: Sequence[frozenset[str]]) -> l
     for text in every:
         by_time.setdefault(when(text), text)
     return [by_time[when(label)] for label in labels if when(label) in by_time]
-
-
-def _frames(path: Path, engine: Engine) -> tuple[list[NDArray[np.uint8]], float]:
-    import cv2
-
-    if not path.is_file():
-        raise FileNotFoundError(f"no clip at '{path}'")
-    video = cv2.VideoCapture(str(path))
-    config = engine.config
-    frames = []
-    while True:
-        good, image = video.read()
-        if not good:
-            break
-        rgb = np.ascontiguousarray(image[:, :, ::-1], np.uint8)
-        seen = model_input(rgb, config.input_size, preprocessing=config.preprocessing)
-        frames.append(seen)
-    fps = float(video.get(cv2.CAP_PROP_FPS))
-    video.release()
-    return frames, fps
 
 
 def bench_triggers(

@@ -26,7 +26,6 @@ from vljepa_lab.bench.harness import (
     resident_mib,
 )
 from vljepa_ros import ros
-from vljepa_ros.cli.processes import ProcessFailed
 from vljepa_ros.engines.load import load_engine
 
 WARM_UP_S = 5.0  # of the stream, not counted
@@ -48,12 +47,9 @@ def bench_graph(model: str, engine: str, seconds: float) -> dict[str, Any]:
         note("bare model ...")
         bare_ms = measure_ms(bare.step, SAMPLES, UNCOUNTED_SAMPLES)
         note("bare transport ...")
-        try:
-            transported = transport.measure(
-                ["--width", str(width), "--height", str(height), "--fps", "30"], BENCH_DOMAIN
-            )
-        except RuntimeError as error:
-            raise ProcessFailed(str(error)) from error
+        transported = transport.measure(
+            graph.client, graph.clip, BENCH_DOMAIN, width=width, height=height
+        )
         note(f"the graph, {seconds:g} s ...")
         nodes, feeder = graph.start_camera_and_nodes("--no-decoder")
         graph.wait_for_stream(1)

@@ -27,6 +27,7 @@ from vljepa_ros.engines.protocol import Clip, Engine
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.perception.bags.reading import BagError
 from vljepa_ros.perception.frames import model_input
+from vljepa_ros.perception.image_source import SourceError
 from vljepa_ros.perception.memory.store import MemoryStoreError
 from vljepa_ros.resources import model_dir
 
@@ -58,13 +59,14 @@ def drift_per_minute(seconds: Sequence[float], values: Sequence[float]) -> float
     The median of a stretch and the median of the slopes between stretches: single late samples, of
     which a shared machine has many, do not move it. 0 where there is too little to tell.
     """
+    from scipy.stats import theilslopes
+
     if len(seconds) < 6:
         return 0.0
     parts = np.array_split(np.arange(len(seconds)), min(30, len(seconds) // 2))
     at = np.array([np.mean(np.asarray(seconds)[part]) for part in parts])
     level = np.array([np.median(np.asarray(values)[part]) for part in parts])
-    first, second = np.triu_indices(len(parts), k=1)
-    return float(np.median((level[second] - level[first]) / (at[second] - at[first])) * 60.0)
+    return float(theilslopes(level, at).slope * 60.0)
 
 
 def measure_ms(work: Callable[[], object], samples: int, warm_up: int = 0) -> list[float]:
@@ -281,7 +283,7 @@ def report(
     try:
         result = measure() | {"run": provenance()}
         write_result(result, args.save)
-    except (ProcessFailed, ModelError, BagError, MemoryStoreError, OSError) as error:
+    except (ProcessFailed, ModelError, SourceError, BagError, MemoryStoreError, OSError) as error:
         raise CliError(str(error)) from error
     except ImportError as error:
         raise CliError(f"{error.name} is not installed: pip install {error.name}") from error
