@@ -130,8 +130,9 @@ class _TextBlock(nn.Module):
     def __init__(self, width: int, heads: int, hidden: int) -> None:
         super().__init__()
         self.ln_1 = nn.LayerNorm(width)
-        # For its weights; `forward` makes one call of them that every exporter knows.
-        self.attn = nn.MultiheadAttention(width, heads)
+        # For the names of its weights only: `forward` uses them in one call that every exporter
+        # knows, with `heads`; the layer's own number of heads does not matter.
+        self.attn = nn.MultiheadAttention(width, 1)
         self.ln_2 = nn.LayerNorm(width)
         self.mlp = nn.ModuleDict(
             {"c_fc": nn.Linear(width, hidden), "c_proj": nn.Linear(hidden, width)}
