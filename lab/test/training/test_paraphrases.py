@@ -39,10 +39,10 @@ class Bags:
 
 
 def test_equal_meanings_together_cost_nothing_and_apart_much() -> None:
-    keys, parents = torch.tensor([0, 0, 1, 1]), torch.full((4,), -1)
+    meanings = ["door:open"] * 2 + ["door:closed"] * 2
     a, b = torch.eye(4)[0], torch.eye(4)[1]
-    good = contrastive_loss(torch.stack([a, a, b, b]), keys, parents, SCALE)
-    bad = contrastive_loss(torch.stack([a, b, a, b]), keys, parents, SCALE)
+    good = contrastive_loss(torch.stack([a, a, b, b]), meanings, SCALE)
+    bad = contrastive_loss(torch.stack([a, b, a, b]), meanings, SCALE)
     assert float(good) < 0.01
     assert float(bad) > 5
 
@@ -50,10 +50,9 @@ def test_equal_meanings_together_cost_nothing_and_apart_much() -> None:
 def test_saying_less_is_neither_right_nor_wrong() -> None:
     a, b = torch.eye(4)[0], torch.eye(4)[1]
     vectors = torch.stack([a, a, b, b])  # the second pair says the same as the first, with more
-    keys = torch.tensor([0, 0, 1, 1])
-    related = torch.tensor([-1, -1, 0, 0])
-    near = contrastive_loss(torch.stack([a, a, a, a]), keys, related, SCALE)
-    far = contrastive_loss(vectors, keys, related, SCALE)
+    meanings = ["event:roll"] * 2 + ["event:roll:red ball"] * 2
+    near = contrastive_loss(torch.stack([a, a, a, a]), meanings, SCALE)
+    far = contrastive_loss(vectors, meanings, SCALE)
     assert float(near) == pytest.approx(float(far), abs=1e-5)
 
 

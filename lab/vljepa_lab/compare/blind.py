@@ -7,7 +7,7 @@ are kept. Needs torch.
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,11 +20,9 @@ from vljepa_lab.compare.comparison import open_model, open_scenes, questions_of,
 from vljepa_lab.compare.heads import JepaHead, Setting, batches, train
 from vljepa_lab.evaluation.quality.tasks import CLIP_TASKS
 from vljepa_lab.results import provenance, write_result
-from vljepa_lab.training.calibrate_folder import say
+from vljepa_lab.training.calibrate_folder import run_parsed, say
 from vljepa_lab.world.questions import Question
-from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.vl_jepa.nano_model import trainable_parameters
-from vljepa_ros.resources import model_dir
 
 
 def train_blind(
@@ -85,23 +83,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """`vljepa train blind`."""
     parser = trainer_parser("blind", __doc__, "train and the tests", 300, 450, 400)
     parser.add_argument("--save", type=Path, metavar="FILE", help="default: blind.json of --model")
-    args = parser.parse_args(argv)
-    torch.set_num_threads(1)
-    try:
-        folder = model_dir(args.model)
+
+    def work(args: argparse.Namespace, folder: Path) -> None:
         setting = Setting(steps=args.steps, seed=args.seed)
         result = train_blind(folder, args.data, args.scenes, args.tested, setting, texts=args.texts)
-    except (ModelError, FileNotFoundError) as error:
-        print(f"vljepa train blind: {error}", file=sys.stderr)
-        return 1
-    result["run"] = provenance()
-    file = args.save or folder / "blind.json"
-    write_result(result, file, indent=1)
-    print(f"written: {file}")
-    for task, accuracy in result["tasks"].items():
-        print(f"{task:24} {accuracy:.3f}")
-    return 0
+        result["run"] = provenance()
+        file = args.save or folder / "blind.json"
+        write_result(result, file, indent=1)
+        print(f"written: {file}")
+        for task, accuracy in result["tasks"].items():
+            print(f"{task:24} {accuracy:.3f}")
 
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+    return run_parsed(parser, argv, work)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -33,19 +32,17 @@ from vljepa_lab.evaluation.bootstrap import scene_bootstrap
 from vljepa_lab.evaluation.quality.scenes import records_of
 from vljepa_lab.evaluation.quality.tasks import VQA_TASKS, draw
 from vljepa_lab.results import provenance, write_result
-from vljepa_lab.training.calibrate_folder import folder_parser, say
+from vljepa_lab.training.calibrate_folder import folder_parser, run_parsed, say
 from vljepa_lab.training.predictions import clip_tokens
 from vljepa_lab.training.store import Scene, SceneStore
 from vljepa_lab.training.text_trunk import TextTable
 from vljepa_lab.world.questions import Question
 from vljepa_lab.world.records import CLIP_FRAMES
-from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.folder import load_config
 from vljepa_ros.models.vl_jepa.nano_config import Architecture
 from vljepa_ros.models.vl_jepa.nano_model import VLJEPA, trainable_parameters
 from vljepa_ros.models.vl_jepa.nano_text import TextTokenizer
 from vljepa_ros.models.vl_jepa.nano_weights import load_model
-from vljepa_ros.resources import model_dir
 
 TIMED_ANSWERS = 200
 
@@ -255,22 +252,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--attentions", action="store_true", help="the Predictor with prefix and joint as well"
     )
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the JSON")
-    args = parser.parse_args(argv)
-    torch.set_num_threads(1)
-    setting = Setting(steps=args.steps, seed=args.seed)
-    try:
-        folder = model_dir(args.model)
+
+    def work(args: argparse.Namespace, folder: Path) -> None:
+        setting = Setting(steps=args.steps, seed=args.seed)
         result = compare(
             folder, args.data, args.scenes, args.tested, setting, args.attentions, texts=args.texts
         )
-    except (ModelError, FileNotFoundError) as error:
-        print(f"vljepa train comparison: {error}", file=sys.stderr)
-        return 1
-    result["run"] = provenance()
-    write_result(result, args.save, indent=1)
-    print(table_of(result))
-    return 0
+        result["run"] = provenance()
+        write_result(result, args.save, indent=1)
+        print(table_of(result))
 
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+    return run_parsed(parser, argv, work)

@@ -13,7 +13,7 @@ import json
 import random
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -165,21 +165,29 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def run_parsed(
+    parser: argparse.ArgumentParser,
+    argv: Sequence[str] | None,
+    work: Callable[[argparse.Namespace, Path], object],
+) -> int:
+    """Do `work` with the arguments and the model folder, on one thread; returns the exit status."""
+    args = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    try:
+        work(args, model_dir(args.model))
+    except (ModelError, FileNotFoundError) as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """`vljepa train calibrate`."""
     parser = folder_parser("calibrate", __doc__, "val", 150, "of each split")
     parser.add_argument("--clips", type=int, default=6, help="of each scene (default: 6)")
-    args = parser.parse_args(argv)
-    torch.set_num_threads(1)
-    try:
-        folder = model_dir(args.model)
+
+    def work(args: argparse.Namespace, folder: Path) -> None:
         fitted = calibrate_folder(folder, args.data, args.scenes, args.clips, args.seed)
-    except (ModelError, FileNotFoundError) as error:
-        print(f"vljepa train calibrate: {error}", file=sys.stderr)
-        return 1
-    print(f"{folder / 'config.json'}: {fitted}")
-    return 0
+        print(f"{folder / 'config.json'}: {fitted}")
 
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+    return run_parsed(parser, argv, work)

@@ -17,7 +17,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from vljepa_lab.training.loop import load_checkpoint, load_into
-from vljepa_lab.training.model_folder_writer import GRAPHS, WEIGHTS, sha256_of
+from vljepa_lab.training.model_folder_writer import WEIGHTS, sha256_of
 from vljepa_lab.training.nano_config import TRAINED
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.folder import load_config
@@ -61,7 +61,7 @@ def write_unrounded(run: Path, folder: Path, out: Path) -> str:
             )
     out.mkdir(parents=True, exist_ok=True)
     raw = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    files = {part: file for part, file in raw["files"].items() if part not in GRAPHS}
+    files = {part: file for part, file in raw["files"].items() if not file.endswith(".onnx")}
     for file in files.values():
         shutil.copy(folder / file, out / file)
     save_file(state, str(out / WEIGHTS), metadata={"format": "pt"})

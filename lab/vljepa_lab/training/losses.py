@@ -133,8 +133,8 @@ def _unmet(truth: Mapping[str, Tensor]) -> dict[str, Tensor]:
 _PER_CELL = ("shape", "colour", "thing")
 
 
-class _Readout(nn.Module):
-    """Per-cell and per-image classes from tokens [B, 64, dim]."""
+class FrameHeads(nn.Module):
+    """What one frame shows: per-cell and per-image classes from tokens [B, 64, dim]."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -143,13 +143,10 @@ class _Readout(nn.Module):
         self.whole = nn.ModuleDict({name: nn.Linear(2 * dim, n) for name, n in whole.items()})
 
     def forward(self, tokens: Tensor) -> dict[str, Tensor]:
+        """Logits by name, per cell [B, 64, classes] or per image [B, classes]."""
         both = torch.cat([tokens.mean(1), tokens.amax(1)], 1)
         logits = {name: layer(tokens) for name, layer in self.cell.items()}
         return logits | {name: layer(both) for name, layer in self.whole.items()}
-
-
-class FrameHeads(_Readout):
-    """What one frame shows."""
 
 
 class WindowHeads(nn.Module):
@@ -159,7 +156,7 @@ class WindowHeads(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.state = _Readout(dim)
+        self.state = FrameHeads(dim)
         self.action = nn.Linear(2 * dim, len(ACTIONS))
         self.moved = nn.Linear(dim, 1)
         self.motion = nn.Linear(2 * dim, 3)

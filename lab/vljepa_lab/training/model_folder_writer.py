@@ -28,7 +28,10 @@ from torch import Tensor, nn
 
 from vljepa_lab.world.records import ACTIONS
 from vljepa_ros.models.config import Calibration
+from vljepa_ros.models.parts import Part
+from vljepa_ros.models.parts import Tensor as Declared
 from vljepa_ros.models.tokenizer import pad_ids
+from vljepa_ros.models.vl_jepa.nano_config import Architecture, nano_parts
 from vljepa_ros.models.vl_jepa.nano_heads import DecoderPrefill, DecoderStep
 from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
 from vljepa_ros.models.vl_jepa.nano_text import DecoderWords, TextTokenizer
@@ -128,84 +131,38 @@ OPSET = 20
 _TYPES = {"F16": TensorProto.FLOAT16, "F32": TensorProto.FLOAT, "I8": TensorProto.INT8}
 
 
-@dataclass(frozen=True)
-class _Graph:
-    """prefix: of the module's parameters in the weights file; dynamic: names of free axes, per
-    input.
-    """
-
-    module: nn.Module
-    prefix: str
-    inputs: tuple[Tensor, ...]
-    input_names: tuple[str, ...]
-    output_names: tuple[str, ...]
-    dynamic: tuple[dict[int, str], ...]
-
-
-GRAPHS = (
-    *("frame", "window", "predictor", "text_trunk", "text_head"),
-    *("decoder_prefill", "decoder_step"),
-)
-
-
-def _graphs(model: VLJEPA) -> dict[str, _Graph]:
-    sizes = model.architecture
-    frame, window, text, decoder = sizes.frame, sizes.window, sizes.text, sizes.y_decoder
-    cells, size = frame.grid**2, frame.input_size
-    ids, valid = torch.ones(2, 5, dtype=torch.long), torch.ones(2, 5, dtype=torch.long)
-    head = decoder.dim // decoder.heads
+def _modules(model: VLJEPA) -> dict[str, tuple[nn.Module, str]]:
+    """Graph -> what computes it, and the prefix of its parameters in the weights file."""
+    names = ("frame", "window", "predictor", "text_trunk", "text_head")
     return {
-        "frame": _Graph(
-            model.frame, "frame.", (torch.zeros(2, size, size, 3, dtype=torch.uint8),),
-            ("frames",), ("features",), ({0: "batch"},),
-        ),
-        "window": _Graph(
-            model.window, "window.", (torch.randn(2, window.frames, cells, frame.dim),),
-            ("features",), ("tokens",), ({0: "batch"},),
-        ),
-        "predictor": _Graph(
-            model.predictor, "predictor.",
-            (torch.randn(2, cells, window.dim), torch.randn(2, 5, text.dim), torch.ones(2, 5)),
-            ("tokens", "query", "valid"), ("embedding",),
-            ({0: "batch"}, {0: "batch", 1: "length"}, {0: "batch", 1: "length"}),
-        ),
-        "text_trunk": _Graph(
-            model.text_trunk, "text_trunk.", (ids, valid), ("ids", "valid"), ("hidden", "pooled"),
-            ({0: "batch", 1: "length"}, {0: "batch", 1: "length"}),
-        ),
-        "text_head": _Graph(
-            model.text_head, "text_head.", (torch.randn(2, text.dim),),
-            ("pooled",), ("embedding",), ({0: "batch"},),
-        ),
-        "decoder_prefill": _Graph(
-            DecoderPrefill(model.y_decoder), "y_decoder.", (torch.randn(2, sizes.dim),),
-            ("embedding",), ("logits", "cache"), ({0: "batch"},),
-        ),
-        "decoder_step": _Graph(
-            DecoderStep(model.y_decoder), "y_decoder.",
-            (
-                torch.ones(2, dtype=torch.long),
-                torch.ones(1, dtype=torch.long),
-                torch.randn(decoder.depth, 2, 2, decoder.heads, decoder.prefix + 1, head),
-            ),
-            ("word", "position", "cache"), ("logits", "grown"),
-            ({0: "batch"}, {}, {2: "batch", 4: "past"}),
-        ),
-    }  # fmt: skip
+        **{name: (getattr(model, name), f"{name}.") for name in names},
+        "decoder_prefill": (DecoderPrefill(model.y_decoder), "y_decoder."),
+        "decoder_step": (DecoderStep(model.y_decoder), "y_decoder."),
+    }
 
 
-def _trace(graph: _Graph) -> Any:
+def _example(tensor: Declared, sizes: Architecture) -> Tensor:
+    """Any values of a declared shape; its free axes get sizes that differ from each other."""
+    free = {"batch": 2, "pieces": 5, "past": sizes.y_decoder.prefix + 1}
+    dims = [free[dim] if isinstance(dim, str) else dim for dim in tensor.dims]
+    return torch.ones(dims, dtype=getattr(torch, tensor.dtype))
+
+
+def _trace(module: nn.Module, part: Part, sizes: Architecture) -> Any:
     # DYNAMIC lets the tracer find out which axes must agree; axes of the same name do.
-    shapes = tuple(dict.fromkeys(axes, torch.export.Dim.DYNAMIC) or None for axes in graph.dynamic)
+    free = [
+        {axis: torch.export.Dim.DYNAMIC for axis, dim in enumerate(t.dims) if isinstance(dim, str)}
+        for t in part.inputs
+    ]
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            graph.module.eval(),
-            graph.inputs,
+            module.eval(),
+            tuple(_example(tensor, sizes) for tensor in part.inputs),
             dynamo=True,
-            input_names=list(graph.input_names),
-            output_names=list(graph.output_names),
-            dynamic_shapes=shapes,
+            input_names=[tensor.name for tensor in part.inputs],
+            output_names=[tensor.name for tensor in part.outputs],
+            dynamic_shapes=tuple(axes or None for axes in free),
             opset_version=OPSET,
             optimize=False,
             verbose=False,
@@ -250,15 +207,13 @@ def _point_into(
         if own not in layout:
             kept.append(initializer)
             continue
-        external.append(_external(f"{name}.stored", layout[own]))
-        if own + SCALE in layout:
+        scaled, stored = own + SCALE in layout, f"{name}.stored"
+        wide = f"{name}.wide" if scaled else name
+        external.append(_external(stored, layout[own]))
+        widen.append(helper.make_node("Cast", [stored], [wide], to=TensorProto.FLOAT))
+        if scaled:
             external.append(_external(f"{name}.scale", layout[own + SCALE]))
-            widen.append(
-                helper.make_node("Cast", [f"{name}.stored"], [f"{name}.wide"], to=TensorProto.FLOAT)
-            )
-            widen.append(helper.make_node("Mul", [f"{name}.wide", f"{name}.scale"], [name]))
-        else:
-            widen.append(helper.make_node("Cast", [f"{name}.stored"], [name], to=TensorProto.FLOAT))
+            widen.append(helper.make_node("Mul", [wide, f"{name}.scale"], [name]))
     nodes = list(model.graph.node)
     del model.graph.initializer[:], model.graph.node[:]
     model.graph.initializer.extend([*kept, *external])
@@ -276,9 +231,10 @@ def export_graphs(model: VLJEPA, folder: Path) -> dict[str, str]:
     save_model(model, folder / WEIGHTS)
     layout = _layout(folder / WEIGHTS)
     files = {"weights": WEIGHTS}
-    for name, graph in _graphs(model).items():
-        proto = _trace(graph)
-        _point_into(proto, graph.prefix, layout)
+    parts = {part.name: part for part in nano_parts(model.architecture)}
+    for name, (module, prefix) in _modules(model).items():
+        proto = _trace(module, parts[name], model.architecture)
+        _point_into(proto, prefix, layout)
         for info in (proto.graph.node, proto.graph.input, proto.graph.output):
             for entry in info:
                 entry.ClearField("metadata_props")

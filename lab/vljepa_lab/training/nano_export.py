@@ -37,8 +37,7 @@ class TrainingState:
 
 def spread(scenes: list[Scene], count: int) -> list[Scene]:
     """`count` scenes, evenly from all; all where there are no more."""
-    if count >= len(scenes):
-        return list(scenes)
+    count = min(count, len(scenes))
     return [scenes[index * len(scenes) // count] for index in range(count)]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -61,32 +62,36 @@ class Paraphrases:
         self, head: TextHead, scale: Tensor, rng: random.Random, each: int = 4, named: int = 24
     ) -> Tensor:
         """Of `each` texts of every plain meaning and two of `named` meanings with an object."""
-        texts: list[str] = []
-        keys: list[str] = []
-        for key, options in self._plain.items():
-            taken = rng.sample(options, min(each, len(options)))
-            texts += taken
-            keys += [key] * len(taken)
-        for key in rng.sample(sorted(self._named), min(named, len(self._named))):
-            taken = rng.sample(self._named[key], 2)
-            texts += taken
-            keys += [key] * 2
-        pooled = self._table.answers(texts).to(device_of(head))
+        drawn = sorted(self._named.items())
+        rows = draw_wordings(self._plain, each, rng)
+        rows += draw_wordings(dict(rng.sample(drawn, min(named, len(drawn)))), 2, rng)
+        pooled = self._table.answers([text for _, text in rows]).to(device_of(head))
         spread = pooled.norm(dim=1, keepdim=True) / pooled.shape[1] ** 0.5
         pooled = pooled + torch.randn_like(pooled) * spread * self._noise
         pooled = functional.dropout(pooled, self._dropped)
-        number: dict[str, int] = {}
-        own = torch.tensor([number.setdefault(key, len(number)) for key in keys])
-        above = torch.tensor([number.get(parent(key), -1) for key in keys])
-        return contrastive_loss(head(pooled), own, above, scale)
+        return contrastive_loss(head(pooled), [key for key, _ in rows], scale)
 
 
-def contrastive_loss(vectors: Tensor, keys: Tensor, parents: Tensor, scale: Tensor) -> Tensor:
+def draw_wordings(
+    meanings: Mapping[str, list[str]], each: int, rng: random.Random
+) -> list[tuple[str, str]]:
+    """(meaning, text) of `each` texts of every meaning, of all where there are fewer."""
+    return [
+        (key, text)
+        for key, texts in meanings.items()
+        for text in rng.sample(texts, min(each, len(texts)))
+    ]
+
+
+def contrastive_loss(vectors: Tensor, meanings: Sequence[str], scale: Tensor) -> Tensor:
     """Multi-positive InfoNCE of vectors [N, D] among themselves.
 
-    keys [N]: equal for equal meaning; parents [N]: key of the meaning that says the same with less
-    detail (-1 none): such pairs are neither right nor wrong.
+    meanings [N]: keys, equal for equal meaning; one that says the same as another with less detail
+    (`parent`) is neither right nor wrong for it.
     """
+    number: dict[str, int] = {}
+    keys = torch.tensor([number.setdefault(key, len(number)) for key in meanings])
+    parents = torch.tensor([number.get(parent(key), -1) for key in meanings])
     keys, parents = keys.to(vectors.device), parents.to(vectors.device)
     logits = scale * vectors @ vectors.T
     same = keys[:, None] == keys[None]

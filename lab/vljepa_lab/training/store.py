@@ -44,11 +44,9 @@ def frame_truth(state: dict[str, Any]) -> dict[str, NDArray[np.int8]]:
     """Targets of one frame: shape, colour, thing [64] with -1 where not to be judged; flags as
     scalars.
     """
-    shape, colour = np.zeros(64, np.int8), np.zeros(64, np.int8)
-    thing = np.zeros(64, np.int8)
+    shape, colour, thing = np.zeros((3, 64), np.int8)
     for item in state["objects"]:
-        u, v = item["uv"]
-        cell = cell_of((u, v))
+        cell = cell_of(item["uv"])
         if item["visible"] <= 0.1 or cell < 0:
             continue
         # Around an object it is a matter of taste which cell it is in: only its own cell counts.
@@ -80,16 +78,10 @@ def frame_truth(state: dict[str, Any]) -> dict[str, NDArray[np.int8]]:
     holding = int(bool(state["held"])) if state["gripper_visible"] else -1
     table = [item for item in state["objects"] if item["place"] == "table"]
     count = len(table) if all(item["visible"] >= 0.4 for item in table) else -1
-    return {
-        "shape": shape,
-        "colour": colour,
-        "thing": thing,
-        "lights": np.int8(state["lights"]),
-        "door": np.int8(door),
-        "person": np.int8(person),
-        "holding": np.int8(holding),
-        "count": np.int8(count),
-    }  # type: ignore[dict-item]
+    flags = {"door": door, "person": person, "holding": holding, "count": count}
+    flags["lights"] = int(state["lights"])
+    cells = {"shape": shape, "colour": colour, "thing": thing}
+    return cells | {name: np.asarray(flag, np.int8) for name, flag in flags.items()}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ frozen. Needs torch.
 from __future__ import annotations
 
 import random
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,8 +24,12 @@ from vljepa_lab.training.loop import (
     load_checkpoint,
     load_into,
 )
-from vljepa_lab.training.paraphrases import contrastive_loss, meanings, named_meanings
-from vljepa_lab.training.question_sampling import parent
+from vljepa_lab.training.paraphrases import (
+    contrastive_loss,
+    draw_wordings,
+    meanings,
+    named_meanings,
+)
 from vljepa_lab.training.text_trunk import padded, rounded_trunk
 from vljepa_lab.world.captions import noun, object_names
 from vljepa_lab.world.wordings import wordings
@@ -142,36 +145,20 @@ def train_text_side(
             print("text, wordings of the check:", evaluate(), flush=True)
 
         for _ in phase.steps(saved, ready=lambda: None):
-            answers = _drawn(plain, config.each, rng)
-            answers += _drawn(dict(rng.sample(sorted(named.items()), config.named)), 2, rng)
-            queries = _drawn(forms, config.each, rng)
+            answers = draw_wordings(plain, config.each, rng)
+            answers += draw_wordings(dict(rng.sample(sorted(named.items()), config.named)), 2, rng)
+            queries = draw_wordings(forms, config.each, rng)
             pooled = upper.pooled([text for _, text in answers + queries], config.noise)
             pooled = functional.dropout(pooled, config.dropped)
             vectors = model.text_head(pooled[: len(answers)])
-            answer_part = contrastive_loss(vectors, *_numbers(answers), scale)
+            answer_part = contrastive_loss(vectors, [key for key, _ in answers], scale)
             vectors = functional.normalize(questions(pooled[len(answers) :]), dim=-1)
-            query_part = contrastive_loss(vectors, *_numbers(queries), scale)
+            query_part = contrastive_loss(vectors, [key for key, _ in queries], scale)
             phase.descend(answer_part + 0.5 * query_part)
             phase.progress.add(len(answers), {"answers": answer_part, "questions": query_part})
     finally:
         tuned.requires_grad_(False)
         trunk.to("cpu")  # where all later texts are embedded
-
-
-def _drawn(table: dict[str, list[str]], each: int, rng: random.Random) -> list[tuple[str, str]]:
-    """(meaning, text) of `each` texts of every meaning."""
-    return [
-        (key, text)
-        for key, texts in table.items()
-        for text in rng.sample(texts, min(each, len(texts)))
-    ]
-
-
-def _numbers(rows: list[tuple[str, str]]) -> tuple[Tensor, Tensor]:
-    """Number of each row's meaning, and of the one that says the same with less detail (-1)."""
-    number: dict[str, int] = defaultdict(lambda: len(number))
-    own = torch.tensor([number[key] for key, _ in rows])
-    return own, torch.tensor([number.get(parent(key), -1) for key, _ in rows])
 
 
 def load_text_side(model: VLJEPA, context: RunContext) -> bool:
