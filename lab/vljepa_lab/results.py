@@ -26,12 +26,6 @@ def provenance() -> dict[str, Any]:
 
     `commit` is empty outside git, a package's version where it is not installed.
     """
-    packages = {}
-    for name in ("onnxruntime", "numpy", "cyclonedds"):
-        try:
-            packages[name] = version(name)
-        except PackageNotFoundError:
-            packages[name] = ""
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "cpu": _cpu_name(),
@@ -40,7 +34,7 @@ def provenance() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
         "version": __version__,
-        "packages": packages,
+        "packages": {name: _version(name) for name in ("onnxruntime", "numpy", "cyclonedds")},
         "commit": _commit(),
     }
 
@@ -62,12 +56,22 @@ def add_result_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
 
 
-def print_result(
+def publish_result(
     args: argparse.Namespace,
     result: dict[str, Any],
     print_table: Callable[[dict[str, Any], TextIO], None],
+    write_plots: Callable[[dict[str, Any], Path], list[Path]],
+    indent: int = 2,
 ) -> None:
-    """Print a result as one JSON object where --json asks for it, else as a table."""
+    """Add the provenance, write what --plots and --save ask for, print a table or with --json JSON.
+
+    Raises:
+        OSError: A file cannot be written.
+    """
+    result["run"] = provenance()
+    if args.plots is not None:
+        print_written(write_plots(result, args.plots))
+    write_result(result, args.save, indent)
     if args.json:
         print(json.dumps(result))
     else:
@@ -114,6 +118,13 @@ def show_progress(unit: str = "") -> Iterator[Callable[[str, int, int], None]]:
             print(f"{what}: {done} of {total} {unit}".rstrip() + rest, file=sys.stderr, flush=True)
 
         yield show
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
 
 
 def _cpu_name() -> str:

@@ -44,7 +44,6 @@ _THINGS = (
 def bench_memory(
     sizes: Sequence[tuple[int, int]],
     queries: int,
-    *,
     trickle: float = 60.0,
     folder: Path | None = None,
 ) -> dict[str, Any]:

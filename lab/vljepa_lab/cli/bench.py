@@ -8,7 +8,6 @@ from typing import Any
 
 from vljepa_lab.results import add_result_options
 from vljepa_ros.cli.options import (
-    Run,
     add_actions,
     add_model_options,
     add_number_option,
@@ -32,23 +31,19 @@ def add(commands: Any) -> None:
         description="Latency from a camera image (640x480, 10 fps, from another process) to the "
         "embedding, beside the bare model and the bare transport.",
     )
-    _add_stream_options(graph, 60.0, _run_graph)
     vqa = benches.add_parser(
         "vqa",
         help="latency of answer_question while streaming",
         description="Latency of answer_question with 2, 10 and 1000 candidates while a camera "
         "streams, beside the bare Predictor pass; and the stream's rate before and during it.",
     )
-    _add_stream_options(vqa, 10.0, _run_vqa)
+    for stream, seconds in ((graph, 60.0), (vqa, 10.0)):
+        add_model_options(stream)
+        add_number_option(stream, "--seconds", seconds, "length of the measured stream")
+        add_result_options(stream)
+        stream.set_defaults(run=_run_stream)
     _add_engine(benches)
     _add_memory(benches)
-
-
-def _add_stream_options(parser: argparse.ArgumentParser, seconds: float, run: Run) -> None:
-    add_model_options(parser)
-    add_number_option(parser, "--seconds", seconds, "length of the measured stream")
-    add_result_options(parser)
-    parser.set_defaults(run=run)
 
 
 def _add_engine(benches: Any) -> None:
@@ -72,12 +67,8 @@ def _add_engine(benches: Any) -> None:
         parser.add_argument(
             f"--{name}", type=_numbers, default=default, metavar="LIST", help="for example 1,8"
         )
-    parser.add_argument(
-        "--samples", type=natural_number, default=200, metavar="N", help="of each figure"
-    )
-    parser.add_argument(
-        "--threads", type=natural_number, default=1, metavar="N", help="CPU threads (default: 1)"
-    )
+    add_number_option(parser, "--samples", 200, "of each figure", natural_number, "N")
+    add_number_option(parser, "--threads", 1, "CPU threads", natural_number, "N")
     parser.add_argument(
         "--clips",
         type=Path,
@@ -85,9 +76,7 @@ def _add_engine(benches: Any) -> None:
         help="real clips for the parity: a video, a folder of videos, or shards of scenes "
         "(default: the model's demo video)",
     )
-    parser.add_argument(
-        "--parity-clips", type=natural_number, default=320, metavar="N", help="default: 320"
-    )
+    add_number_option(parser, "--parity-clips", 320, "clips at most", natural_number, "N")
     add_result_options(parser)
     parser.set_defaults(run=_run_engine)
 
@@ -107,33 +96,21 @@ def _add_memory(benches: Any) -> None:
         metavar="ROWSxDIM",
         help="may be repeated (default: 10000x256 100000x256 1000000x256 10000x1536 100000x1536)",
     )
-    parser.add_argument(
-        "--queries", type=natural_number, default=200, metavar="N", help="default: 200"
-    )
-    parser.add_argument(
-        "--trickle",
-        type=non_negative_seconds,
-        default=60.0,
-        metavar="S",
-        help="write 10 rows a second for S seconds and measure their cost; 0: not (default: 60)",
-    )
+    add_number_option(parser, "--queries", 200, "of each figure", natural_number, "N")
+    cost = "write 10 rows a second for S seconds and measure their cost; 0: not"
+    add_number_option(parser, "--trickle", 60.0, cost, non_negative_seconds)
     parser.add_argument("--folder", type=Path, metavar="DIR", help="disk to use (default: temp)")
     add_result_options(parser)
     parser.set_defaults(run=_run_memory)
 
 
-def _run_graph(args: argparse.Namespace) -> int:
+def _run_stream(args: argparse.Namespace) -> int:
     from vljepa_lab.bench.graph import bench_graph
-    from vljepa_lab.bench.harness import as_lines, report
-
-    return report(args, lambda: bench_graph(args.model, args.engine, args.seconds), as_lines)
-
-
-def _run_vqa(args: argparse.Namespace) -> int:
     from vljepa_lab.bench.harness import as_lines, report
     from vljepa_lab.bench.vqa import bench_vqa
 
-    return report(args, lambda: bench_vqa(args.model, args.engine, args.seconds), as_lines)
+    bench = {"graph": bench_graph, "vqa": bench_vqa}[args.bench]
+    return report(args, lambda: bench(args.model, args.engine, args.seconds), as_lines)
 
 
 def _run_engine(args: argparse.Namespace) -> int:
@@ -144,14 +121,8 @@ def _run_engine(args: argparse.Namespace) -> int:
 
     def measure() -> dict[str, Any]:
         config, load = loader(args.model, args.random_weights, args.tiny, args.threads)
-        settings = BenchSettings(
-            args.engines or engines_here(config),
-            args.frames,
-            args.queries,
-            args.batch,
-            args.samples,
-            args.threads,
-        )
+        sizes = (args.frames, args.queries, args.batch, args.samples, args.threads)
+        settings = BenchSettings(args.engines or engines_here(config), *sizes)
         place = args.clips or config.folder / "demo" / "clip.mp4"
         known = args.clips is not None or place.is_file()
         clips = read_clips(place, config, args.parity_clips) if known else None
@@ -164,11 +135,10 @@ def _run_memory(args: argparse.Namespace) -> int:
     from vljepa_lab.bench.harness import as_json, report
     from vljepa_lab.bench.memory import SIZES, bench_memory
 
-    def measure() -> dict[str, Any]:
-        sizes = args.size or SIZES
-        return bench_memory(sizes, args.queries, trickle=args.trickle, folder=args.folder)
-
-    return report(args, measure, as_json)
+    sizes = args.size or SIZES
+    return report(
+        args, lambda: bench_memory(sizes, args.queries, args.trickle, args.folder), as_json
+    )
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -1,23 +1,31 @@
-"""`vljepa eval`: quality of a model on held-out scenes of the simulated world."""
+"""`vljepa eval`: quality of a model on held-out scenes of the simulated world.
+
+`vljepa eval events` judges when to decode: detectors of change against uniform decoding and Ward.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import time
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from vljepa_lab.cli import eval_events
 from vljepa_lab.results import (
-    print_result,
+    add_result_options,
     print_written,
-    provenance,
+    publish_result,
     show_progress,
-    write_result,
 )
-from vljepa_ros.cli.options import CliError, CliUsageError, natural_number
+from vljepa_ros.cli.options import (
+    CliError,
+    CliUsageError,
+    add_model_options,
+    add_number_option,
+    natural_number,
+)
 
 
 def add(commands: Any) -> None:
@@ -37,8 +45,7 @@ def add(commands: Any) -> None:
         help="only these: labels, vqa, retrieval, captions, events, or single tasks (default: all "
         "but events)",
     )
-    parser.add_argument("--model", default="nano", metavar="NAME_OR_FOLDER", help="default: nano")
-    parser.add_argument("--engine", default="auto", metavar="NAME", help="default: auto")
+    add_model_options(parser)
     parser.add_argument("--data", type=Path, metavar="DIR", help="a data set with test splits")
     parser.add_argument(
         "--scenes",
@@ -48,9 +55,7 @@ def add(commands: Any) -> None:
         help="scenes of each test split, at most (default: 450; of test_b and val 150 are made)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the questions drawn (default: 0)")
-    parser.add_argument(
-        "--threads", type=natural_number, default=1, metavar="N", help="of the engine (default: 1)"
-    )
+    add_number_option(parser, "--threads", 1, "of the engine", natural_number, "N")
     parser.add_argument(
         "--beside",
         metavar="NAME_OR_FOLDER",
@@ -77,12 +82,36 @@ def add(commands: Any) -> None:
         metavar="FILE",
         help="evaluate nothing: write the card from what --save wrote",
     )
-    parser.add_argument("--save", type=Path, metavar="FILE", help="write the JSON to a file too")
-    parser.add_argument(
-        "--json", action="store_true", help="print the result as one JSON object, no table"
-    )
-    eval_events.add_options(parser)
+    add_result_options(parser)
+    _add_events_options(parser)
     parser.set_defaults(run=run)
+
+
+def _add_events_options(parser: Any) -> None:
+    group = parser.add_argument_group(
+        "options of `vljepa eval events`",
+        "Judges detectors of change on streams of the simulated world, embedded by the model, and "
+        "on synthetic ones; --seed is the number of the first stream. Frames and embeddings are "
+        "kept in the cache: an interrupted run goes on where it was.",
+    )
+    group.add_argument(
+        "--streams", type=natural_number, metavar="N", help="of each set (default: 12)"
+    )
+    group.add_argument(
+        "--hours",
+        type=float,
+        metavar="H",
+        help="of quiet stream for false alarms, over 24 scenes; a quarter of it is perturbed as "
+        "well (default: 24; 0: none)",
+    )
+    group.add_argument(
+        "--workers",
+        type=natural_number,
+        metavar="N",
+        help="processes that render, embed and judge (default: 1)",
+    )
+    group.add_argument("--world", action="store_true", help="only streams of the world")
+    group.add_argument("--synthetic-only", action="store_true", help="only synthetic streams")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -90,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
     if args.data is not None and not args.data.is_dir():
         raise CliUsageError(f"--data {args.data}: no such folder")
     if "events" in args.tasks:
-        return eval_events.run(args)
+        return _judge_events(args)
     from vljepa_lab.evaluation.quality.tasks import wanted_tasks
     from vljepa_ros.models.config import ModelError
     from vljepa_ros.resources import model_dir
@@ -103,11 +132,9 @@ def run(args: argparse.Namespace) -> int:
     if args.card_from is not None:
         _write_card(folder, _read_json(args.card_from))
         return 0
-    if args.data is None and find_spec("mujoco") is None:
-        raise CliError(
-            "rendering the test scenes needs mujoco, which is not installed: "
-            "pip install 'vljepa_lab[world]', or give a data set with --data"
-        )
+    if args.data is None:
+        otherwise = ", or give a data set with --data"
+        _require("mujoco", "rendering the test scenes needs", "world", otherwise)
     return _evaluate(args, folder, tasks)
 
 
@@ -131,9 +158,7 @@ def _evaluate(args: argparse.Namespace, folder: Path, tasks: frozenset[str]) -> 
         with show_progress("scenes") as show:
             result, evaluation = evaluate(engine, data, args.scenes, tasks, args.seed, show, blind)
             if args.beside:
-                other = load_engine(
-                    model_dir(args.beside), args.beside_engine, threads=args.threads
-                )
+                other = load_engine(model_dir(args.beside), args.beside_engine, args.threads)
                 figures, _ = evaluate(other, data, args.scenes, tasks, args.seed, show)
                 clips = read_clips(data / "test_a", engine.config, LEAST_CLIPS)
                 result["beside"] = compare(engine, other, figures, clips)
@@ -141,14 +166,51 @@ def _evaluate(args: argparse.Namespace, folder: Path, tasks: frozenset[str]) -> 
     except (ModelError, FileNotFoundError, ValueError) as error:
         raise CliError(str(error)) from error
     result["seconds"] = round(time.monotonic() - start, 1)
-    result["run"] = provenance()
-    if args.plots is not None:
-        print_written(write_plots(evaluation, result, args.plots))
+    publish_result(args, result, print_table, partial(write_plots, evaluation))
     if args.card:
         _write_card(folder, result)
-    write_result(result, args.save)
-    print_result(args, result, print_table)
     return 0
+
+
+def _judge_events(args: argparse.Namespace) -> int:
+    if args.tasks != ["events"]:
+        raise CliUsageError("`events` is judged alone, without other tasks")
+    if args.world and args.synthetic_only:
+        raise CliUsageError("--world and --synthetic-only exclude each other")
+    _require("sklearn", "offline Ward needs", "eval")
+    if not args.synthetic_only:
+        _require("mujoco", "streams of the world need", "world", ", or take --synthetic-only")
+    from vljepa_lab.evaluation.change.report import print_table, write_plots
+    from vljepa_lab.evaluation.change.run import EventsConfig
+    from vljepa_lab.evaluation.change.run import run as judge
+    from vljepa_lab.world.renderer import WorldError
+    from vljepa_ros.models.config import ModelError
+    from vljepa_ros.resources import model_dir
+
+    names = ("streams", "hours", "workers", "seed", "engine")
+    given = {name: value for name in names if (value := getattr(args, name)) is not None}
+    try:
+        if not args.synthetic_only:
+            given["model"] = model_dir(args.model)
+        config = EventsConfig(world=not args.synthetic_only, synthetic=not args.world, **given)
+    except (ModelError, ValueError) as error:
+        raise CliUsageError(str(error)) from error
+    try:
+        with show_progress() as show:
+            result = judge(config, show)
+    except (ModelError, WorldError) as error:
+        raise CliError(str(error)) from error
+    publish_result(args, result, print_table, write_plots, indent=1)
+    return 0
+
+
+def _require(package: str, what: str, extra: str, otherwise: str = "") -> None:
+    """Raise CliError where an optional package is missing."""
+    if find_spec(package) is None:
+        name = {"sklearn": "scikit-learn"}.get(package, package)
+        raise CliError(
+            f"{what} {name}, which is not installed: pip install 'vljepa_lab[{extra}]'{otherwise}"
+        )
 
 
 def _write_card(folder: Path, result: dict[str, Any]) -> None:
