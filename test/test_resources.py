@@ -32,6 +32,8 @@ def test_unknown_model_names_the_allowed_ones(name: str) -> None:
 @pytest.mark.timeout(300)
 def test_wheel_carries_models_interfaces_and_command(tmp_path: Path) -> None:
     """Build the wheel as a user would, install it elsewhere, load nano from there."""
+    # What stands in PYTHONPATH would hide the wheel's package.
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(tmp_path), str(ROOT)],
         check=True,
@@ -41,7 +43,7 @@ def test_wheel_carries_models_interfaces_and_command(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
     python = venv / "bin" / "python"
     install = ["-m", "pip", "--python", str(python), "install", "-q", "--no-deps", str(wheel)]
-    subprocess.run([sys.executable, *install], check=True)
+    subprocess.run([sys.executable, *install], check=True, env=env)
     # The dependencies are those of the running environment; the package is the wheel's.
     (site,) = venv.glob("lib/python3*/site-packages")
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
@@ -56,8 +58,6 @@ def test_wheel_carries_models_interfaces_and_command(tmp_path: Path) -> None:
         "assert (share_dir() / 'launch' / 'perception.launch.py').is_file()\n"
         "assert (share_dir() / 'config' / 'perception.yaml').is_file()\n"
     )
-    # What stands in PYTHONPATH would hide the wheel's package.
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
         [str(python), "-c", code],
         capture_output=True,

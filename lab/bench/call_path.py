@@ -29,6 +29,7 @@ from vljepa_ros.nodes.selective_decoder_node import SelectiveDecoderNode
 
 PACKAGE = Path(vljepa_ros.__file__).parent
 LEFT_OUT = ("ros/",)
+FLOORS = ("models", "engines", "perception", "nodes")  # a call from one to a later one goes up
 SECOND = 1_000_000_000
 
 
@@ -38,6 +39,7 @@ class Recorder:
     def __init__(self) -> None:
         self.on = False
         self.functions: dict[tuple[str, str], None] = {}
+        self.upwards: set[tuple[str, str]] = set()
         self._thread = threading.local()
         self._leave_out_timers()
         threading.setprofile(self._profile)
@@ -47,12 +49,14 @@ class Recorder:
         code = frame.f_code
         if not self.on or event != "call" or getattr(self._thread, "in_timer", False):
             return
-        file = Path(code.co_filename)
-        if PACKAGE in file.parents and not code.co_name.startswith("<"):
-            name = file.relative_to(PACKAGE).as_posix()
-            if not name.startswith(LEFT_OUT):
-                # The name without its class before Python 3.11.
-                self.functions.setdefault((name, getattr(code, "co_qualname", code.co_name)), None)
+        name = _place(code.co_filename)
+        if not name or name.startswith(LEFT_OUT) or code.co_name.startswith("<"):
+            return
+        # The name without its class before Python 3.11.
+        self.functions.setdefault((name, getattr(code, "co_qualname", code.co_name)), None)
+        caller = _place(frame.f_back.f_code.co_filename) if frame.f_back else ""
+        if _floor(name) > _floor(caller) >= 0:
+            self.upwards.add((caller, f"{name}: {code.co_name}"))
 
     def _leave_out_timers(self) -> None:
         """Timers, diagnostics among them, only happen to run meanwhile."""
@@ -69,6 +73,17 @@ class Recorder:
             return create_timer(node, period, quiet, *args, **named)
 
         ros.Node.create_timer = create_quiet
+
+
+def _place(file: str) -> str:
+    """File within the package, "" elsewhere."""
+    path = Path(file)
+    return path.relative_to(PACKAGE).as_posix() if PACKAGE in path.parents else ""
+
+
+def _floor(name: str) -> int:
+    room = name.split("/")[0]
+    return FLOORS.index(room) if room in FLOORS else -1
 
 
 class Graph:
@@ -128,8 +143,8 @@ def image(stamp: int, level: int) -> Any:
     return message
 
 
-def trace() -> dict[str, dict[tuple[str, str], None]]:
-    """Functions by way: frame, embedding, question."""
+def trace() -> dict[str, tuple[dict[tuple[str, str], None], set[tuple[str, str]]]]:
+    """Functions and calls up by way: frame, embedding, question."""
     os.environ.setdefault("ROS_DOMAIN_ID", "71")
     recorder = Recorder()
     graph = Graph()
@@ -144,7 +159,7 @@ def trace() -> dict[str, dict[tuple[str, str], None]]:
     found = {}
     for number in range(40):
         stamp += SECOND // 10
-        recorder.functions = {}
+        recorder.functions, recorder.upwards = {}, set()
         recorder.on = number == 39
         before = len(embeddings), len(labels)
         camera.publish(image(stamp, 100))
@@ -152,18 +167,18 @@ def trace() -> dict[str, dict[tuple[str, str], None]]:
             graph.spin(lambda b=before: len(embeddings) > b[0] and len(labels) > b[1])
         graph.rest(0.1)
     recorder.on = False
-    found["frame"] = recorder.functions
+    found["frame"] = recorder.functions, recorder.upwards
 
     ask = ros.interface("vljepa_ros/srv/AnswerQuestion")
     client = graph.client.create_client(ask, "answer_question")
     graph.spin(client.service_is_ready)
     request = ask.Request(question="is the door open?", candidates=["yes", "no"])
     for number in range(2):
-        recorder.functions, recorder.on = {}, number == 1
+        recorder.functions, recorder.upwards, recorder.on = {}, set(), number == 1
         future = client.call_async(request)
         graph.spin(future.done)
     recorder.on = False
-    found["question"] = recorder.functions
+    found["question"] = recorder.functions, recorder.upwards
 
     graph.stop(perception)
     decoder = graph.start(SelectiveDecoderNode)
@@ -180,7 +195,7 @@ def trace() -> dict[str, dict[tuple[str, str], None]]:
         template.vector = (first if number < 100 else second).tolist()
         if number == 100:
             events.clear()
-            recorder.functions, recorder.on = {}, True
+            recorder.functions, recorder.upwards, recorder.on = {}, set(), True
         publisher.publish(template)
         graph.rest(0.02)
         if number > 100 and events:
@@ -188,7 +203,7 @@ def trace() -> dict[str, dict[tuple[str, str], None]]:
     else:
         raise TimeoutError("no event followed the change")
     recorder.on = False
-    found["embedding"] = recorder.functions
+    found["embedding"] = recorder.functions, recorder.upwards
     sys.setprofile(None)
     graph.stop(decoder)
     graph.stop(graph.client)
@@ -201,12 +216,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--names", action="store_true", help="list the functions")
     args = parser.parse_args()
-    for way, functions in trace().items():
+    for way, (functions, upwards) in trace().items():
         files = {file for file, _ in functions}
-        print(f"{way:<10} {len(functions):3} functions in {len(files):2} files")
+        print(
+            f"{way:<10} {len(functions):3} functions in {len(files):2} files, "
+            f"{len(upwards)} calls up"
+        )
         if args.names:
             for file, name in functions:
                 print(f"    {file}: {name}")
+            for caller, called in sorted(upwards):
+                print(f"    up: {caller} -> {called}")
 
 
 if __name__ == "__main__":
