@@ -8,54 +8,17 @@ configurations in the hub's form (VJEPA2Config, LlamaConfig, Gemma3TextConfig); 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from vljepa_ros.models.config import ModelConfig, ModelError
+from vljepa_ros.models.config import ModelConfig, ModelError, read_json
 from vljepa_ros.models.parts import Part, Tensor
 
-# The rotary tables are in no checkpoint: with another scaling the weights load and the result is
-# wrong.
-LLAMA_3_2_1B: dict[str, Any] = {
-    "model_type": "llama",
-    "vocab_size": 128256,
-    "hidden_size": 2048,
-    "intermediate_size": 8192,
-    "num_hidden_layers": 8,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-    "head_dim": 64,
-    "rms_norm_eps": 1e-5,
-    "rope_theta": 500000.0,
-    "rope_scaling": {
-        "rope_type": "llama3",
-        "factor": 32.0,
-        "low_freq_factor": 1.0,
-        "high_freq_factor": 4.0,
-        "original_max_position_embeddings": 8192,
-    },
-    "max_position_embeddings": 131072,
-}
-
-EMBEDDING_GEMMA_300M: dict[str, Any] = {
-    "model_type": "gemma3_text",
-    "vocab_size": 262144,
-    "hidden_size": 768,
-    "intermediate_size": 1152,
-    "num_hidden_layers": 24,
-    "num_attention_heads": 3,
-    "num_key_value_heads": 1,
-    "head_dim": 256,
-    "hidden_activation": "gelu_pytorch_tanh",
-    "max_position_embeddings": 2048,
-    "query_pre_attn_scalar": 256,
-    "rms_norm_eps": 1e-6,
-    "rope_theta": 1000000.0,
-    "rope_local_base_freq": 10000.0,
-    "sliding_window": 512,
-    "use_bidirectional_attention": True,
-    "attn_logit_softcapping": None,
-    "pad_token_id": 0,
-}
+_DEFAULTS = read_json(Path(__file__).with_name("paper_defaults.json"))
+# In the hub's form. The rotary tables are in no checkpoint: with another scaling the weights load
+# and the result is wrong.
+LLAMA_3_2_1B: dict[str, Any] = _DEFAULTS["LLAMA_3_2_1B"]
+EMBEDDING_GEMMA_300M: dict[str, Any] = _DEFAULTS["EMBEDDING_GEMMA_300M"]
 
 
 @dataclass(frozen=True)
