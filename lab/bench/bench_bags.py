@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +23,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_lab.bench.harness import as_json, note, run_script
+from vljepa_lab.bench.camera import pictures
+from vljepa_lab.bench.harness import FPS, IMAGE_SIZE, as_json, note, run_script
 from vljepa_lab.evaluation.bootstrap import scene_bootstrap
 from vljepa_lab.evaluation.quality.evaluate import evaluate
 from vljepa_lab.evaluation.quality.scenes import SceneVideo, cached_data, scenes_of
@@ -37,6 +39,7 @@ from vljepa_ros.cli.options import (
 from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.perception.bags.embedding import ClipPlan
 from vljepa_ros.perception.bags.indexing import IndexPlan, index_bag
+from vljepa_ros.perception.bags.reading import COMPRESSED, RAW
 from vljepa_ros.perception.memory.search import MomentQuery, find_moments
 from vljepa_ros.perception.memory.store import MemoryStore, open_store
 from vljepa_ros.perception.memory.upkeep import compact_and_index
@@ -73,34 +76,27 @@ def bag_retrieval(engine: Engine, data: Path, scenes: int, seed: int) -> dict[st
         store = open_store(Path(place) / "memory", config.model_id, config.dim, create=True)
         times, recorded, took = _index(engine, store, Path(place), data, scenes)
         note(f"{len(asked)} texts in {store.count()} rows ...")
-        first: list[bool] = []
-        right: list[bool] = []
-        touched: list[bool] = []
+        hits: list[tuple[bool, bool, bool]] = []
         for key, (kind, name, _) in asked.items():
             text = event_text(kind, name, seed, "unseen")
             (vector,) = engine.encode_text([text])
             found = find_moments(store, MomentQuery(text, limit=DEPTH), vector, config.calibration)
-            spans = [
-                (
-                    any(_near(end, m.stamp, m.stamp) for bag, end in times[key] if bag == m.source),
-                    any(_near(end, m.start, m.end) for bag, end in times[key] if bag == m.source),
-                )
-                for m in found
-            ]
-            first.append(bool(spans) and spans[0][0])
-            right.append(any(hit for hit, _ in spans))
-            touched.append(any(hit for _, hit in spans))
+            ends = [[end for bag, end in times[key] if bag == m.source] for m in found]
+            right = [_near(e, m.stamp, m.stamp) for m, e in zip(found, ends, strict=True)]
+            touched = [_near(e, m.start, m.end) for m, e in zip(found, ends, strict=True)]
+            hits.append((any(right[:1]), any(right), any(touched)))
         rows, size = store.count(), store.disk_bytes()
-    among = scene_bootstrap(right, [scene for _, _, scene in asked.values()])
+    first, among_five, overlapping = np.array(hits).T
+    among = scene_bootstrap(among_five, [scene for _, _, scene in asked.values()])
     tasks = result["tasks"]
     return {
         "texts": len(asked),
         "scenes": scenes,
         "rows": rows,
-        "right_first": round(sum(first) / len(first), 4),
+        "right_first": round(float(first.mean()), 4),
         "right_among_five": round(among.value, 4),
         "right_among_five_ci": [round(among.low, 4), round(among.high, 4)],
-        "overlapping_among_five": round(sum(touched) / len(touched), 4),
+        "overlapping_among_five": round(float(overlapping.mean()), 4),
         "eval_retrieval_r1": tasks["retrieval_events_r1"]["accuracy"],
         "eval_retrieval_r5": tasks["retrieval_events_r5"]["accuracy"],
         "eval_retrieval_r5_ci": tasks["retrieval_events_r5"]["ci"],
@@ -114,11 +110,13 @@ def bag_speed(engine: Engine, clip: Path, seconds: float) -> dict[str, Any]:
     """How fast bags of a 640x480 camera with 10 fps are indexed, one format after the other."""
     figures: dict[str, Any] = {}
     config = engine.config
+    shown = pictures(clip, *IMAGE_SIZE, count=100)
+    stamps = [BEGIN + round(number * SECOND / FPS) for number in range(round(seconds * FPS))]
     for storage, coding in FORMATS:
         with tempfile.TemporaryDirectory() as place:
             bag = Path(place) / "bag"
             note(f"{storage}, {coding}: {seconds:g} s of a camera ...")
-            write_image_bag(bag, video_images(clip, 640, 480, 10.0, seconds), storage, coding)
+            write_image_bag(bag, zip(stamps, cycle(shown)), storage, coding)
             store = open_store(Path(place) / "memory", config.model_id, config.dim, create=True)
             begin, used = time.perf_counter(), time.process_time()
             report, _ = index_bag(bag, engine, store, _plan(engine), Path(place))
@@ -132,8 +130,8 @@ def bag_speed(engine: Engine, clip: Path, seconds: float) -> dict[str, Any]:
     return figures
 
 
-def _near(stamp: int, begin: int, end: int) -> bool:
-    return begin - STAMP_TOLERANCE <= stamp <= end + STAMP_TOLERANCE
+def _near(stamps: list[int], begin: int, end: int) -> bool:
+    return any(begin - STAMP_TOLERANCE <= stamp <= end + STAMP_TOLERANCE for stamp in stamps)
 
 
 def _index(
@@ -193,15 +191,13 @@ def write_image_bag(
         raise ValueError(f"format is {storage} {coding}, allowed: {FORMATS}")
     types = get_typestore(Stores.ROS2_JAZZY)
     plugin = StoragePlugin.MCAP if storage == "mcap" else StoragePlugin.SQLITE3
-    raw = coding == "raw"
-    kind = "sensor_msgs/msg/Image" if raw else "sensor_msgs/msg/CompressedImage"
-    topic = TOPIC if raw else f"{TOPIC}/compressed"
+    kind, topic = (RAW, TOPIC) if coding == "raw" else (COMPRESSED, f"{TOPIC}/compressed")
     count = 0
     with Writer(path, version=BAG_VERSION, storage_plugin=plugin) as writer:
         connection = writer.add_connection(topic, kind, typestore=types)
         for stamp, image in images:
-            message = _raw(types, stamp, image) if raw else _jpeg(types, stamp, image)
-            writer.write(connection, stamp + SECOND // 200, types.serialize_cdr(message, kind))
+            data = types.serialize_cdr(_message(types, stamp, image, coding), kind)
+            writer.write(connection, stamp + SECOND // 200, data)
             count += 1
     return count
 
@@ -221,54 +217,19 @@ def scene_images(
         begin += (int(scene.stamps[-1]) + PAUSE_S) * SECOND
 
 
-def video_images(
-    clip: Path, width: int, height: int, fps: float, seconds: float
-) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """A video's pictures, scaled, at a rate of their own; from the start again where it ends.
-
-    :raises FileNotFoundError: OpenCV cannot read it.
-    """
-    video = cv2.VideoCapture(str(clip))
-    try:
-        for number in range(round(seconds * fps)):
-            good, frame = video.read()
-            if not good:
-                video.set(cv2.CAP_PROP_POS_FRAMES, 0)
-                good, frame = video.read()
-            if not good:
-                raise FileNotFoundError(f"no frame can be read from {clip}")
-            scaled = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
-            image = np.ascontiguousarray(scaled[:, :, ::-1]).astype(np.uint8, copy=False)
-            yield BEGIN + round(number * SECOND / fps), image
-    finally:
-        video.release()
-
-
-def _header(types: Any, stamp: int) -> Any:
+def _message(types: Any, stamp: int, image: NDArray[np.uint8], coding: str) -> Any:
+    messages = types.types
     seconds, rest = divmod(stamp, SECOND)
-    time = types.types["builtin_interfaces/msg/Time"](sec=seconds, nanosec=rest)
-    return types.types["std_msgs/msg/Header"](stamp=time, frame_id="front_optical")
-
-
-def _raw(types: Any, stamp: int, image: NDArray[np.uint8]) -> Any:
+    time = messages["builtin_interfaces/msg/Time"](sec=seconds, nanosec=rest)
+    header = messages["std_msgs/msg/Header"](stamp=time, frame_id="front_optical")
+    if coding == "jpeg":
+        bgr = np.ascontiguousarray(image[..., ::-1])
+        _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+        return messages[COMPRESSED](header=header, format="jpeg", data=data.reshape(-1))
     height, width = image.shape[:2]
-    return types.types["sensor_msgs/msg/Image"](
-        header=_header(types, stamp),
-        height=height,
-        width=width,
-        encoding="rgb8",
-        is_bigendian=0,
-        step=3 * width,
-        data=np.ascontiguousarray(image).reshape(-1),
-    )
-
-
-def _jpeg(types: Any, stamp: int, image: NDArray[np.uint8]) -> Any:
-    bgr = np.ascontiguousarray(image[..., ::-1])
-    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return types.types["sensor_msgs/msg/CompressedImage"](
-        header=_header(types, stamp), format="jpeg", data=data.reshape(-1)
-    )
+    data = np.ascontiguousarray(image).reshape(-1)
+    layout = {"encoding": "rgb8", "is_bigendian": 0, "step": 3 * width}
+    return messages[RAW](header=header, height=height, width=width, data=data, **layout)
 
 
 def main() -> int:
@@ -281,9 +242,7 @@ def main() -> int:
         metavar="DIR",
         help="a data set with the splits test_a and val (default: rendered, see `vljepa eval`)",
     )
-    parser.add_argument(
-        "--scenes", type=natural_number, default=400, metavar="N", help="default: 400"
-    )
+    add_number_option(parser, "--scenes", 400, "of the test", natural_number, "N")
     parser.add_argument("--seed", type=int, default=0, help="of the moments drawn (default: 0)")
     add_number_option(parser, "--seconds", 60.0, "of each bag whose indexing is timed")
 

@@ -199,13 +199,8 @@ def main() -> int:
     add_number_option(
         parser, "--seconds", 60.0, "of each of the three kinds of stretch, in four parts"
     )
-    parser.add_argument(
-        "--rows",
-        type=natural_number,
-        default=100_000,
-        metavar="N",
-        help="in the memory at the start (default: 100000, 28 hours at one a second)",
-    )
+    rows = "in the memory at the start, as many as in 28 hours at one a second"
+    add_number_option(parser, "--rows", 100_000, rows, natural_number, "N")
     return run_script(parser, bench_find, as_lines)
 
 

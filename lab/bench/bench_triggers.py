@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from vljepa_lab.bench.harness import measure_ms, quantiles, run_script
 from vljepa_lab.evaluation.style import BLUE, INK, ORANGE, new_figure, save_figure
-from vljepa_ros.cli.options import natural_number
+from vljepa_ros.cli.options import add_number_option, natural_number
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Clip, Engine
 from vljepa_ros.models.config import Calibration
@@ -300,13 +300,7 @@ def _watch_clip(model: str, plot: Path | None) -> dict[str, Any]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument(
-        "--samples",
-        type=natural_number,
-        default=2000,
-        metavar="N",
-        help="embeddings for each figure (default: 2000)",
-    )
+    add_number_option(parser, "--samples", 2000, "embeddings of each figure", natural_number, "N")
     parser.add_argument("--clip", action="store_true", help="watch the demo clip, too")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw that; implies --clip")
     parser.add_argument("--model", default="nano", metavar="NAME_OR_FOLDER", help="default: nano")

@@ -26,6 +26,7 @@ import vljepa_ros
 from vljepa_ros import ros
 from vljepa_ros.nodes.perception_node import PerceptionNode
 from vljepa_ros.nodes.selective_decoder_node import SelectiveDecoderNode
+from vljepa_ros.nodes.topics import image_message
 
 PACKAGE = Path(vljepa_ros.__file__).parent
 LEFT_OUT = ("ros/",)
@@ -135,12 +136,9 @@ class Graph:
 
 def image(stamp: int, level: int) -> Any:
     """A grey sensor_msgs/Image."""
-    message = ros.interface("sensor_msgs/msg/Image")()
-    message.header.stamp = ros.Time(nanoseconds=stamp).to_msg()
-    message.header.frame_id = "front_optical"
-    message.height, message.width, message.step, message.encoding = 48, 64, 192, "rgb8"
-    message.data = np.full((48, 64, 3), level, np.uint8).tobytes()
-    return message
+    time_of = ros.Time(nanoseconds=stamp).to_msg()
+    header = ros.interface("std_msgs/msg/Header")(stamp=time_of, frame_id="front_optical")
+    return image_message(header, np.full((48, 64, 3), level, np.uint8))
 
 
 def trace() -> dict[str, tuple[dict[tuple[str, str], None], set[tuple[str, str]]]]:

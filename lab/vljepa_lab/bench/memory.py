@@ -113,22 +113,16 @@ def robot_queries(meanings: NDArray[np.float32], count: int, seed: int = 1) -> N
 
 def fill(store: MemoryStore, rows: int, camera: str = "front") -> None:
     """Write vectors as a robot's stream makes them into an empty store, compact and index it."""
-    _write(store, rows, lambda first, vectors: None, camera)
+    _write(store, rows, camera)
     compact_and_index(store, keep_versions=0.001)
 
 
-def _write(
-    store: MemoryStore,
-    rows: int,
-    seen: Callable[[int, NDArray[np.float32]], None],
-    camera: str = "front",
-) -> float:
+def _write(store: MemoryStore, rows: int, camera: str = "front") -> float:
     """Append made rows; returns the seconds that writing took."""
     block, _ = robot_vectors(rows, store.dim)
     writing = 0.0
     for first in range(0, rows, BLOCK):
         vectors = block(first, min(first + BLOCK, rows))
-        seen(first, vectors)
         batch = [made_row(first + i, vector, camera) for i, vector in enumerate(vectors)]
         begin = time.perf_counter()
         store.append(batch)
@@ -140,11 +134,7 @@ def _size(place: Path, rows: int, dim: int, queries: int) -> dict[str, Any]:
     _, meanings = robot_vectors(rows, dim)
     asked = robot_queries(meanings, queries)
     store = open_store(place, MODEL, dim, create=True)
-    best = _Best(asked)
-    # Exact search in fp32 over what the store keeps: fp16.
-    writing = _write(
-        store, rows, lambda first, new: best.add(first, new.astype(np.float16).astype(np.float32))
-    )
+    writing = _write(store, rows)
     store.compact(0.001)  # no old versions in the size
     data = store.disk_bytes()
     begin, used = time.perf_counter(), time.process_time()
@@ -165,7 +155,7 @@ def _size(place: Path, rows: int, dim: int, queries: int) -> dict[str, Any]:
         "find_moments_ms": moments,
         "exact_query_ms": exact,
         "exact_to_query": round(exact["p50"] / nearest["p50"], 2),
-        "recall_at_10": round(_recall(store, asked, best.numbers()), 4),
+        "recall_at_10": round(_recall(store, asked), 4),
         "megabytes": round(store.disk_bytes() / 1e6, 1),
         "bytes_per_row": round(data / rows),
         "megabytes_per_robot_hour": round(data / rows * ROWS_PER_HOUR / 1e6, 2),
@@ -204,36 +194,14 @@ def _trickle(place: Path, seconds: float) -> dict[str, Any]:
     }
 
 
-class _Best:
-    """The exact best ten of each query, over blocks."""
+def _recall(store: MemoryStore, queries: NDArray[np.float32]) -> float:
+    """Share of the ten best rows of exact search that the index finds, too."""
 
-    def __init__(self, queries: NDArray[np.float32]) -> None:
-        self._queries = queries
-        self._scores = np.full((len(queries), 10), -np.inf, np.float32)
-        self._numbers = np.zeros((len(queries), 10), np.int64)
+    def best(vector: NDArray[np.float32], exact: bool) -> set[int]:
+        return {hit.row.stamp for hit in store.nearest(vector, 10, exact=exact)}
 
-    def add(self, first: int, vectors: NDArray[np.float32]) -> None:
-        """Compare with rows `first` and following."""
-        norms = np.linalg.norm(vectors, axis=1)
-        scores = (self._queries @ vectors.T) / norms
-        top = np.argpartition(-scores, 9, axis=1)[:, :10]
-        all_scores = np.concatenate([self._scores, np.take_along_axis(scores, top, 1)], axis=1)
-        all_numbers = np.concatenate([self._numbers, top + first], axis=1)
-        keep = np.argsort(-all_scores, axis=1)[:, :10]
-        self._scores = np.take_along_axis(all_scores, keep, 1)
-        self._numbers = np.take_along_axis(all_numbers, keep, 1)
-
-    def numbers(self) -> NDArray[np.int64]:
-        """[queries, 10]."""
-        return self._numbers
-
-
-def _recall(store: MemoryStore, queries: NDArray[np.float32], exact: NDArray[np.int64]) -> float:
-    found = 0
-    for vector, numbers in zip(queries, exact, strict=True):
-        hits = {(hit.row.stamp - BEGIN) // (SECOND // 2) for hit in store.nearest(vector, 10)}
-        found += len(hits & set(numbers.tolist()))
-    return found / exact.size
+    found = [len(best(vector, True) & best(vector, False)) for vector in queries]
+    return sum(found) / (10 * len(found))
 
 
 def _times(ask: Callable[[NDArray[np.float32]], object], queries: Any) -> dict[str, float]:
