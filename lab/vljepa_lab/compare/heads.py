@@ -58,7 +58,10 @@ class Head(Protocol):
 
 
 class JepaHead:
-    """Predictor and the text head of the Y-Encoder, both from nothing; nearest candidate."""
+    """Predictor and the text head of the Y-Encoder, both from nothing; nearest candidate.
+
+    blind: its visual tokens are all zero, so it is not taught where objects are.
+    """
 
     def __init__(
         self,
@@ -85,7 +88,6 @@ class JepaHead:
 
     def loss(self, tokens: Tensor, batch: Batch, questions: int) -> Tensor:
         """InfoNCE; with slots also where the named objects are."""
-        tokens = torch.zeros_like(tokens) if self.blind else tokens
         self._texts.clear()
         predicted, where = self.predictor.predict(tokens, batch.query, batch.valid, questions)
         loss, _ = answer_loss(predicted, batch.columns, self.text_head, self.scale, self.table)
@@ -95,7 +97,6 @@ class JepaHead:
 
     def _predicted(self, tokens: Tensor, questions: Sequence[Question]) -> Tensor:
         query, valid = self.table.queries([question.text for question in questions])
-        tokens = torch.zeros_like(tokens) if self.blind else tokens
         visual = tokens.expand(len(questions), -1, -1)
         predicted: Tensor = self.predictor(visual, query, valid)
         return predicted

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import queue
 import random
-import threading
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Container, Generator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -79,44 +78,19 @@ class ClipSampler:
         return out
 
 
-class _Failed(Generic[_T]):
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
-
-
 def prefetched(make: Callable[[], _T], ahead: int = 3) -> Generator[_T, None, None]:
     """What `make` returns, again and again, computed `ahead` calls in advance by a thread."""
-    ready: queue.Queue[_T | _Failed[_T]] = queue.Queue(ahead)
-    stop = threading.Event()
-
-    def work() -> None:
-        while not stop.is_set():
-            try:
-                item: _T | _Failed[_T] = make()
-            except BaseException as error:
-                item = _Failed(error)
-            while not stop.is_set():
-                try:
-                    ready.put(item, timeout=0.2)
-                    break
-                except queue.Full:
-                    continue
-            if isinstance(item, _Failed):
-                return
-
-    thread = threading.Thread(target=work, name="batches", daemon=True)
-    thread.start()
+    pool = ThreadPoolExecutor(1, thread_name_prefix="batches")
+    waiting = deque(pool.submit(make) for _ in range(ahead + 1))
     try:
         while True:
-            item = ready.get()
-            if isinstance(item, _Failed):
-                raise item.error
+            item = waiting.popleft().result()
+            waiting.append(pool.submit(make))
             yield item
     finally:
-        stop.set()
         # However long the last batch takes: a thread that is still in torch when the interpreter
         # ends is torn out of it, which aborts the process.
-        thread.join()
+        pool.shutdown(cancel_futures=True)
 
 
 def frames_of(scenes: list[Scene], batch: list[SampledClip], frames: int) -> np.ndarray:
@@ -189,16 +163,8 @@ def prepare(
     query, valid = table.queries([row.question for row in rows])
     table.add_answers(columns.texts)
     frames = [(scenes[a.scene], t) for a in batch for t in range(a.start, a.start + sampler.frames)]
-    return Batch(
-        clips(batch),
-        batch,
-        rows,
-        columns,
-        query,
-        valid,
-        truth_of(frames),
-        window_truth(scenes, batch),
-    )
+    of_frames, of_windows = truth_of(frames), window_truth(scenes, batch)
+    return Batch(clips(batch), batch, rows, columns, query, valid, of_frames, of_windows)
 
 
 def windows_of(features: Tensor, batch: list[SampledClip]) -> Tensor:

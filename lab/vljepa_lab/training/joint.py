@@ -107,9 +107,7 @@ def frame_features(model: VLJEPA, scenes: list[Scene]) -> Tensor:
     device, out = device_of(model.frame), []
     with torch.no_grad():
         for scene in scenes:
-            chunks = [
-                torch.tensor(scene.frames[i : i + 12]) for i in range(0, len(scene.frames), 12)
-            ]
+            chunks = torch.split(torch.tensor(scene.frames), 12)
             out.append(torch.cat([model.frame(c.to(device)).half().cpu() for c in chunks]))
     return torch.stack(out)
 

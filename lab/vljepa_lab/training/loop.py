@@ -242,11 +242,9 @@ class Phase:
         for part in self.parts.values():
             part.to(self.context.machine.device)
         if saved is not None:
-            done = bool(saved["done"])
-            keep: dict[str, Any] = dict(self.parts)
-            load_into(saved, keep if done else keep | {"optimizer": self.optimizer}, partial=True)
+            load_into(saved, {**self.parts, "optimizer": self.optimizer}, partial=True)
             self.budget.spent_before = saved["spent"]
-            return done and saved["spent"] >= 0.999 * self.config.minutes
+            return bool(saved["done"]) and saved["spent"] >= 0.999 * self.config.minutes
         start = load_checkpoint(self.context.folder / f"{start_from}.pt") if start_from else None
         if start is not None:
             load_into(start, dict(self.parts), partial=True)
@@ -270,22 +268,20 @@ class Phase:
             share, spent, over = machine.agreed(
                 budget.share, budget.spent, float(self.context.clock.over)
             )
-            if share >= 1:
-                break
-            if over or spent > next_save:
-                self._save(False)
-                if over:
+            done = share >= 1
+            if done or over or spent > next_save:
+                self._save(done)
+                if over and not done:
                     raise BudgetExceeded(self.name)
                 if machine.first:
                     saved()
+                if done:
+                    break
                 ready()
                 next_save = spent + config.save_every
             set_rate(self.optimizer, config.rate, step, share, config.warmup)
             yield step
             step += 1
-        self._save(True)
-        if machine.first:
-            saved()
         machine.wait()
 
     def _save(self, done: bool) -> None:

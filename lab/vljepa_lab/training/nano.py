@@ -64,18 +64,14 @@ def train_nano(config: NanoConfig) -> None:
     context = RunContext(config.run, machine, Clock(config.budget_minutes))
     try:
         if "data" in config.phases and machine.first:
-            _render(config, context.clock)
+            for plan in data_plans(config):
+                if not generate(plan, config.workers, context.clock.deadline):
+                    raise BudgetExceeded("data")
         machine.wait()
         if set(config.phases) - {"data"}:
             _train(config, context)
     finally:
         machine.close()
-
-
-def _render(config: NanoConfig, clock: Clock) -> None:
-    for plan in data_plans(config):
-        if not generate(plan, config.workers, clock.deadline):
-            raise BudgetExceeded("data")
 
 
 def _start(config: NanoConfig, machine: DistributedContext) -> TrainingState:

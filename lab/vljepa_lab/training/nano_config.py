@@ -19,10 +19,6 @@ PHASES = ("data", "text", "dense", "joint", "cached", "refine", "predictor", "de
 TRAINED = ("predictor", "refine", "cached", "joint")
 """Phases that leave a whole X-Encoder, Predictor and text head, the newest first."""
 _TIMED = PHASES[1:-1]
-_AS_GIVEN = (
-    *("data", "run", "budget_minutes", "scenes", "furnished_scenes", "workers", "threads"),
-    *("seed", "start", "device", "precision"),
-)
 _FIRST_FURNISHED = 100_000  # seeds: no plain scene, and no scene of Test A, shares one
 _FIRST_FURNISHED_VAL = 190_000
 _FIRST_OF_GATE = 900_000  # of no test and of no stream of `vljepa eval events`
@@ -163,17 +159,13 @@ def read_arguments(argv: Sequence[str] | None) -> NanoConfig:
         text = f"wall time (default {minutes:g})"
         add(f"--{phase}-minutes", type=float, default=minutes, metavar="M", help=text)
     args = parser.parse_args(argv)
-    timed = {
-        phase: replace(getattr(default, phase), minutes=getattr(args, f"{phase}_minutes"))
-        for phase in _TIMED
-    }
     if min(args.scenes, args.furnished_scenes, args.workers, args.threads) < 1:
         parser.error("scenes, furnished scenes, workers and threads must be at least 1")
-    return replace(
-        default,
-        out=args.out or args.run / "model",
-        phases=tuple(args.phases),
-        gate=replace(default.gate, shape=args.gate[0], colour=args.gate[1]),
-        **{name: getattr(args, name) for name in _AS_GIVEN},
-        **timed,
-    )
+    given = vars(args)
+    for phase in _TIMED:
+        minutes = given.pop(f"{phase}_minutes")
+        given[phase] = replace(getattr(default, phase), minutes=minutes)
+    shape, colour = args.gate
+    given["gate"] = replace(default.gate, shape=shape, colour=colour)
+    given |= {"out": args.out or args.run / "model", "phases": tuple(args.phases)}
+    return replace(default, **given)

@@ -26,12 +26,8 @@ def clip_tokens(model: VLJEPA, scene: Scene, lasts: list[int]) -> Tensor:
     """Visual tokens of the clips that end at `lasts`: [len(lasts), cells, dim]."""
     device = device_of(model.frame)
     with torch.no_grad():
-        features = torch.cat(
-            [
-                model.frame(torch.tensor(scene.frames[i : i + 8]).to(device))
-                for i in range(0, len(scene.frames), 8)
-            ]
-        )
+        chunks = torch.split(torch.tensor(scene.frames), 8)
+        features = torch.cat([model.frame(chunk.to(device)) for chunk in chunks])
         return model.window(torch.stack([features[t - CLIP_FRAMES + 1 : t + 1] for t in lasts]))
 
 

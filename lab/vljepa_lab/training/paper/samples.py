@@ -34,7 +34,8 @@ class Sample:
     """What is asked of a clip, and the right answer.
 
     question: empty for a caption. key: equal for answers of equal meaning. archive, offset, size:
-    where the clip lies in a tar file; archive None: the clip is a file of its own.
+    where the clip lies in a tar file; archive None: the clip is a file of its own; size -1: to the
+    end.
     """
 
     clip: str
@@ -43,7 +44,7 @@ class Sample:
     key: str
     archive: Path | None = None
     offset: int = 0
-    size: int = 0
+    size: int = -1
 
     @property
     def stage(self) -> int:
@@ -73,12 +74,9 @@ def load_clip(sample: Sample, frames: int, preprocessing: Mapping[str, Any]) -> 
         ValueError: a clip that cannot be read, or of a kind that is not allowed.
     """
     suffix = Path(sample.clip).suffix.lower()
-    if sample.archive is None:
-        images = _decode(Path(sample.clip).read_bytes(), suffix, sample.clip, frames)
-    else:
-        with sample.archive.open("rb") as file:
-            file.seek(sample.offset)
-            images = _decode(file.read(sample.size), suffix, sample.clip, frames)
+    with (sample.archive or Path(sample.clip)).open("rb") as file:
+        file.seek(sample.offset)
+        images = _decode(file.read(sample.size), suffix, sample.clip, frames)
     return np.stack([preprocess(np.ascontiguousarray(image), preprocessing) for image in images])
 
 

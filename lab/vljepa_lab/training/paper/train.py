@@ -157,21 +157,16 @@ class _Run:
         in_stage = step if stage == 1 else step - settings.steps[0]
         indices = order.indices(in_stage, self.rank, self.ranks)
         batch = self.prepare([own[i] for i in indices], indices)
+        pixels, *texts, keys = (tensor.to(self.device) for tensor in batch)
         rate = _schedule(step, sum(settings.steps), settings.warmup)
         for group in self.optimiser.param_groups:
             group["lr"] = group["initial_lr"] * rate
         half = torch.autocast(self.device.type, torch.bfloat16) if settings.bf16 else nullcontext()
         with half:
             with torch.no_grad():
-                tokens = self.vision(batch.pixels.to(self.device))
-            predicted, answers, scale = self.model(
-                tokens.float(),
-                batch.query.to(self.device),
-                batch.query_mask.to(self.device),
-                batch.ids.to(self.device),
-                batch.mask.to(self.device),
-            )
-        loss = gathered_loss(predicted, answers, batch.keys.to(self.device), scale)
+                tokens = self.vision(pixels)
+            predicted, answers, scale = self.model(tokens.float(), *texts)
+        loss = gathered_loss(predicted, answers, keys, scale)
         if not bool(torch.isfinite(loss)):
             raise ValueError(
                 f"loss is {float(loss.detach())} at step {step}: lower the learning rate"

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -29,8 +28,7 @@ from vljepa_ros.models.vl_jepa.paper_text import PaperTokenizer, TokenTable
 _START_TEMPERATURE = 0.07
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """pixels [B, T, 3, S, S]; query [B, Q, hidden] and its mask; ids and mask of the answers; keys
     [B]."""
 
@@ -139,14 +137,8 @@ def gather(rows: Tensor) -> Tensor:
     process."""
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return rows
-    if rows.requires_grad:
-        gathered: Tensor = _Gather.apply(rows)  # type: ignore[no-untyped-call]
-        return gathered
-    return _Gather.forward(_Context(), rows)
-
-
-class _Context:
-    own = 0
+    gathered: Tensor = _Gather.apply(rows)  # type: ignore[no-untyped-call]
+    return gathered
 
 
 def number_keys(keys: Sequence[str]) -> Tensor:
