@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 
+from vljepa_lab.training.model_folder_writer import pack, rounded, save_model, trainable_parameters  # noqa: E402
 from vljepa_ros.models.config import ModelError  # noqa: E402
 from vljepa_ros.models.vl_jepa.nano_config import (  # noqa: E402
     Architecture,
@@ -22,9 +23,8 @@ from vljepa_ros.models.vl_jepa.nano_heads import DecoderPrefill, DecoderStep, YD
 from vljepa_ros.models.vl_jepa.nano_model import (  # noqa: E402
     VLJEPA,
     Predictor,
-    trainable_parameters,
 )
-from vljepa_ros.models.vl_jepa.nano_weights import load_model, pack, rounded, save_model, unpack  # noqa: E402
+from vljepa_ros.models.vl_jepa.nano_weights import load_model, unpack  # noqa: E402
 
 TINY = Architecture(
     dim=16,

@@ -198,60 +198,34 @@ def _needed_graphs(config: ModelConfig, wanted: frozenset[str]) -> list[Part]:
 
 
 def _available(config: ModelConfig, request: Request, cache: EngineCache) -> Available:
-    found, providers = installed_packages(), onnxruntime_providers()
-    if form_of(config) == "nano":
-        return _available_nano(config, request, cache, found, providers)
-    cuda = has_gpu()
+    packages, providers = installed_packages(), onnxruntime_providers()
+
+    def tensorrt_obstacle(cuda: bool) -> str:
+        if cuda and {"tensorrt", "torch"} <= packages:
+            return cache.explain(cache_key(config, "tensorrt", request.precision or "bf16"))
+        return "no GPU"
+
     if config.family == "token_vlm":
-        own = ("torch", "transformers")
-        return Available(found, cuda, engines=frozenset({"auto", "torch"}), torch_needs=own)
+        return Available(packages, has_gpu(), engines=frozenset({"auto", "torch"}))
     needs = engine_class(config).torch_needs(config)
-    onnx = cache.explain(cache_key(config, "onnx", request.precision or "fp32"))
-    tensorrt = _tensorrt_obstacle(config, request, cache, cuda, found)
     engines = frozenset(ENGINE_NAMES)
-    return Available(found, cuda, onnx, tensorrt, engines, providers, torch_needs=needs)
-
-
-def _available_nano(
-    config: ModelConfig,
-    request: Request,
-    cache: EngineCache,
-    packages: frozenset[str],
-    providers: frozenset[str],
-) -> Available:
-    """Of nano's form: its graphs lie in the folder in one precision, torch needs no transformers.
-
-    `auto` takes what runs these graphs, or torch; what has to be built or recorded is not faster
-    for a model of this size as far as is known, and runs if it is asked for.
-    """
+    if form_of(config) != "nano":
+        cuda = has_gpu()
+        onnx = cache.explain(cache_key(config, "onnx", request.precision or "fp32"))
+        tensorrt = tensorrt_obstacle(cuda)
+        return Available(packages, cuda, onnx, tensorrt, engines, providers, torch_needs=needs)
+    # Nano's graphs lie in the folder in one precision. `auto` takes what runs them, or torch; what
+    # has to be built or recorded is not faster for a model of this size as far as is known, and
+    # runs if it is asked for.
     lowers = request.engine.startswith(("torch", "tensorrt"))
     # torch is not imported to find out that a CPU-only ONNX Runtime has no use for a GPU.
-    gpu = not request.device.startswith("cpu") and (bool(providers & _GPU_PROVIDERS) or lowers)
-    cuda = gpu and has_gpu()
-    engines = frozenset(ENGINE_NAMES)
-    tensorrt = ""
+    wanted = not request.device.startswith("cpu") and (bool(providers & _GPU_PROVIDERS) or lowers)
+    cuda = wanted and has_gpu()
     if request.engine == "auto":
         engines -= {"tensorrt", "torch-graphs"}
-    elif request.engine == "tensorrt":
-        tensorrt = _tensorrt_obstacle(config, request, cache, cuda, packages)
-    return Available(
-        packages,
-        cuda,
-        "",
-        tensorrt,
-        engines,
-        providers,
-        torch_needs=("torch",),
-        precisions=("fp32", "bf16", "fp16") if lowers else (config.precision,),
-    )
-
-
-def _tensorrt_obstacle(
-    config: ModelConfig, request: Request, cache: EngineCache, cuda: bool, packages: frozenset[str]
-) -> str:
-    if cuda and {"tensorrt", "torch"} <= packages:
-        return cache.explain(cache_key(config, "tensorrt", request.precision or "bf16"))
-    return "no GPU"
+    tensorrt = tensorrt_obstacle(cuda) if request.engine == "tensorrt" else ""
+    precisions = ("fp32", "bf16", "fp16") if lowers else (config.precision,)
+    return Available(packages, cuda, "", tensorrt, engines, providers, needs, precisions)
 
 
 def _runner(

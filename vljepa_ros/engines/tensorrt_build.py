@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vljepa_ros.engines.shapes import Profile, tensor_range
-from vljepa_ros.engines.tensorrt_runner import BUILDER_NAMES, import_builder, missing_names
+from vljepa_ros.engines.tensorrt_runner import import_builder
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.parts import Part
 
@@ -35,9 +35,6 @@ def build_engines(
     :raises ModelError: no builder, a graph TensorRT does not take, or a build that failed.
     """
     trt = import_builder()
-    missing = missing_names(trt, BUILDER_NAMES)
-    if missing:
-        raise ModelError(f"TensorRT {trt.__version__} lacks {', '.join(missing)}")
     folder.mkdir(parents=True, exist_ok=True)
     logger = trt.Logger(trt.Logger.WARNING)
     written = {}

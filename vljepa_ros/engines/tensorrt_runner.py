@@ -55,9 +55,6 @@ class TensorRtRunner(PartRunner):
         import torch
 
         trt = import_runtime()
-        missing = missing_names(trt, RUNTIME_NAMES)
-        if missing:
-            raise ModelError(f"TensorRT {trt.__version__} lacks {', '.join(missing)}")
         # Without a driver, TensorRT ends the process instead of raising.
         if not torch.cuda.is_available():
             raise ModelError("TensorRT needs a CUDA device, and torch finds none here")
@@ -274,21 +271,22 @@ def import_runtime() -> ModuleType:
     """`tensorrt`, else the lean runtime of the same API.
 
     Raises:
-        ModelError: Neither is installed, or one that is too old for strongly typed networks.
+        ModelError: Neither is installed, or one that is too old for strongly typed networks or
+            lacks what is needed here.
     """
-    return _import(("tensorrt", "tensorrt_lean", "tensorrt_lean_bindings"))
+    return _import(("tensorrt", "tensorrt_lean", "tensorrt_lean_bindings"), RUNTIME_NAMES)
 
 
 def import_builder() -> ModuleType:
     """`tensorrt` with its builder.
 
     Raises:
-        ModelError: Not installed, or too old.
+        ModelError: Not installed, too old, or without what is needed here.
     """
-    return _import(("tensorrt",))
+    return _import(("tensorrt",), BUILDER_NAMES)
 
 
-def _import(names: tuple[str, ...]) -> ModuleType:
+def _import(names: tuple[str, ...], needed: tuple[str, ...]) -> ModuleType:
     for name in names:
         try:
             module = import_module(name)
@@ -299,6 +297,9 @@ def _import(names: tuple[str, ...]) -> ModuleType:
             raise ModelError(
                 f"TensorRT {version} is too old: {OLDEST} or newer is needed (JetPack 6.1 or newer)"
             )
+        missing = missing_names(module, needed)
+        if missing:
+            raise ModelError(f"TensorRT {version} lacks {', '.join(missing)}")
         return module
     raise ModelError(
         "TensorRT is not installed: pip install tensorrt (on a Jetson it comes with JetPack)"

@@ -21,8 +21,8 @@ from vljepa_lab.compare.heads import JepaHead, Setting, batches, train
 from vljepa_lab.evaluation.quality.tasks import CLIP_TASKS
 from vljepa_lab.results import provenance, write_result
 from vljepa_lab.training.calibrate_folder import run_parsed, say
+from vljepa_lab.training.model_folder_writer import trainable_parameters
 from vljepa_lab.world.questions import Question
-from vljepa_ros.models.vl_jepa.nano_model import trainable_parameters
 
 
 def train_blind(

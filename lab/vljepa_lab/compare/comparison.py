@@ -33,6 +33,7 @@ from vljepa_lab.evaluation.quality.scenes import records_of
 from vljepa_lab.evaluation.quality.tasks import VQA_TASKS, draw
 from vljepa_lab.results import provenance, write_result
 from vljepa_lab.training.calibrate_folder import folder_parser, run_parsed, say
+from vljepa_lab.training.model_folder_writer import trainable_parameters
 from vljepa_lab.training.predictions import clip_tokens
 from vljepa_lab.training.store import Scene, SceneStore
 from vljepa_lab.training.text_trunk import TextTable
@@ -40,7 +41,7 @@ from vljepa_lab.world.questions import Question
 from vljepa_lab.world.records import CLIP_FRAMES
 from vljepa_ros.models.folder import load_config
 from vljepa_ros.models.vl_jepa.nano_config import Architecture
-from vljepa_ros.models.vl_jepa.nano_model import VLJEPA, trainable_parameters
+from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
 from vljepa_ros.models.vl_jepa.nano_text import TextTokenizer
 from vljepa_ros.models.vl_jepa.nano_weights import load_model
 

@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from safetensors.numpy import save_file
+from safetensors.torch import save_file as save_tensors
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
@@ -35,7 +36,7 @@ from vljepa_ros.models.vl_jepa.nano_config import Architecture, nano_parts
 from vljepa_ros.models.vl_jepa.nano_heads import DecoderPrefill, DecoderStep
 from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
 from vljepa_ros.models.vl_jepa.nano_text import DecoderWords, TextTokenizer
-from vljepa_ros.models.vl_jepa.nano_weights import SCALE, rounded, save_model
+from vljepa_ros.models.vl_jepa.nano_weights import SCALE, unpack
 
 LICENCE = "Apache-2.0"
 ATTRIBUTION = (
@@ -127,6 +128,7 @@ def _write_json(file: Path, value: object, indent: int | None = None) -> None:
 
 
 WEIGHTS = "model.safetensors"
+_INT8_PART = "text_trunk."
 OPSET = 20
 _TYPES = {"F16": TensorProto.FLOAT16, "F32": TensorProto.FLOAT, "I8": TensorProto.INT8}
 
@@ -319,3 +321,34 @@ def write_card(
         rows="\n".join(rows),
     )
     file.write_text(text, encoding="utf-8")
+
+
+def pack(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """fp32 parameters -> what is stored: fp16, or int8 rows with `<name>.scale` [rows, 1]
+    float32.
+    """
+    stored: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        value = tensor.detach().float().cpu()
+        if name.startswith(_INT8_PART) and name.endswith("weight") and value.ndim == 2:
+            scale = value.abs().amax(1, keepdim=True).clamp(min=1e-12) / 127
+            stored[name] = (value / scale).round().clamp(-127, 127).to(torch.int8).contiguous()
+            stored[name + SCALE] = scale.contiguous()
+        else:
+            stored[name] = value.half().contiguous()
+    return stored
+
+
+def rounded(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """fp32 parameters as they come back from the file. Idempotent."""
+    return unpack(pack(state))
+
+
+def save_model(model: VLJEPA, file: Path) -> None:
+    """Write the weights file."""
+    save_tensors(pack(model.state_dict()), str(file), metadata={"format": "pt"})
+
+
+def trainable_parameters(model: nn.Module) -> int:
+    """Number of parameters that training may change."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)

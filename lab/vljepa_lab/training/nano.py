@@ -20,6 +20,7 @@ from vljepa_lab.training.dense import probe, train_dense
 from vljepa_lab.training.distributed import DistributedContext
 from vljepa_lab.training.joint import WindowTraining, frame_features
 from vljepa_lab.training.loop import BudgetExceeded, Clock, RunContext, load_checkpoint, load_into
+from vljepa_lab.training.model_folder_writer import trainable_parameters
 from vljepa_lab.training.nano_config import (
     PHASES,
     TRAINED,
@@ -36,7 +37,7 @@ from vljepa_lab.training.text_side import load_text_side, train_text_side
 from vljepa_lab.training.text_trunk import TextTable, load_trunk, make_trunk
 from vljepa_lab.world.dataset import generate
 from vljepa_ros.models.vl_jepa.nano_config import Architecture, YDecoderSizes
-from vljepa_ros.models.vl_jepa.nano_model import VLJEPA, trainable_parameters
+from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
 from vljepa_ros.models.vl_jepa.nano_text import DecoderWords, TextTokenizer
 
 TO_BE_CONTINUED = 75  # exit status, EX_TEMPFAIL: the same command goes on

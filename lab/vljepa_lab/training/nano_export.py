@@ -10,7 +10,13 @@ from tokenizers import Tokenizer
 from vljepa_lab.training.calibration import calibrate
 from vljepa_lab.training.decoder import known_keys, train_decoder
 from vljepa_lab.training.loop import RunContext, load_checkpoint, load_into
-from vljepa_lab.training.model_folder_writer import FolderContents, write_card, write_model_folder
+from vljepa_lab.training.model_folder_writer import (
+    FolderContents,
+    rounded,
+    trainable_parameters,
+    write_card,
+    write_model_folder,
+)
 from vljepa_lab.training.nano_config import TRAINED, NanoConfig
 from vljepa_lab.training.predictions import Pair, predicted_pairs, quick_accuracy
 from vljepa_lab.training.question_sampling import canonical_text
@@ -18,9 +24,8 @@ from vljepa_lab.training.store import Scene, SceneStore
 from vljepa_lab.training.text_side import tuned_parameters
 from vljepa_lab.training.text_trunk import TextTable, demo_vocabulary
 from vljepa_lab.world.wordings import wordings
-from vljepa_ros.models.vl_jepa.nano_model import VLJEPA, trainable_parameters
+from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
 from vljepa_ros.models.vl_jepa.nano_text import DecoderWords
-from vljepa_ros.models.vl_jepa.nano_weights import rounded
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from vljepa_lab.training.model_folder_writer import rounded
 from vljepa_lab.world.captions import event_text, state_text
 from vljepa_lab.world.records import ACTIONS, COLORS, SHAPES
 from vljepa_lab.world.wordings import wordings
@@ -27,7 +28,6 @@ from vljepa_ros.models.tokenizer import pad_ids
 from vljepa_ros.models.vl_jepa.nano_config import TextSizes
 from vljepa_ros.models.vl_jepa.nano_heads import TextTrunk
 from vljepa_ros.models.vl_jepa.nano_text import MAX_TOKENS, TextTokenizer, split_words
-from vljepa_ros.models.vl_jepa.nano_weights import rounded
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _FREQUENT_FROM, _FREQUENT_TO = 1996, 10000

@@ -329,8 +329,3 @@ class VLJEPA(nn.Module):
         self.text_head = TextHead(sizes.text, sizes.dim)
         self.y_decoder = YDecoder(sizes.y_decoder, sizes.dim)
         self.text_trunk.requires_grad_(False)
-
-
-def trainable_parameters(model: nn.Module) -> int:
-    """Number of parameters that training may change."""
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)
