@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -100,13 +101,10 @@ def bench_engine(
         kinds = {name: (e.info.device, e.info.precision) for name, e in engines.items()}
         found = {kind: peak_flops(*kind) for kind in dict.fromkeys(kinds.values())}
         peaks = {name: found[kind] for name, kind in kinds.items()}
-        for length in frames:
-            for batch in settings.batches:
-                for queries in settings.queries:
-                    note(f"{length} frames, batch {batch}, {queries} queries")
-                    rows += _compare(
-                        engines, pictures, length, batch, queries, settings.samples, flops, peaks
-                    )
+        for length, batch, queries in product(frames, settings.batches, settings.queries):
+            note(f"{length} frames, batch {batch}, {queries} queries")
+            sizes = (length, batch, queries, settings.samples)
+            rows += _compare(engines, pictures, *sizes, flops, peaks)
         for row in rows:
             row["parity"] = parity[row["engine"]]
             row["memory_mib"] = round(memory[row["engine"]] + row["memory_mib"], 1)
@@ -152,20 +150,16 @@ def _compare(
     for _ in range(_ROUNDS):
         for name, work in works.items():
             times[name].append([work() for _ in range(max(1, samples // _ROUNDS))])
-    medians = {
-        name: [float(np.median([a + b for a, b in part])) for part in parts]
-        for name, parts in times.items()
-    }
+    seconds = {name: np.array(rounds) for name, rounds in times.items()}  # [rounds, n, 2]
+    medians = {name: np.median(taken.sum(axis=2), axis=1) for name, taken in seconds.items()}
     rows = []
-    for name, parts in times.items():
-        encode = float(np.median([a for part in parts for a, _ in part]))
-        embed = float(np.median([b for part in parts for _, b in part]))
-        whole = float(np.median([a + b for part in parts for a, b in part]))
-        ratios = _ratios(medians, REFERENCE, name)
-        eager = f"torch:{engines[name].info.precision}"
-        like = _ratios(medians, eager, name) if eager in medians else []
-        cost = batch * (flops[length]["encode"] + queries * flops[length]["embed"])
+    for name, taken in seconds.items():
+        encode, embed = np.median(taken, axis=(0, 1)).tolist()
+        whole = float(np.median(taken.sum(axis=2)))
+        ratios = (medians[REFERENCE] / medians[name]).tolist()
         info = engines[name].info
+        eager = medians.get(f"torch:{info.precision}")
+        cost = batch * (flops[length]["encode"] + queries * flops[length]["embed"])
         rows.append(
             {
                 "engine": name,
@@ -180,18 +174,15 @@ def _compare(
                 "clips_per_s": batch / whole,
                 "query_share": embed / queries / (encode + embed / queries),
                 "ratio": float(np.median(ratios)),
-                "ratio_spread": (ratios[0], ratios[-1]),
-                "ratio_same_precision": float(np.median(like)) if like else None,
+                "ratio_spread": (min(ratios), max(ratios)),
+                "ratio_same_precision": (
+                    None if eager is None else float(np.median(eager / medians[name]))
+                ),
                 "memory_mib": extra[name],
                 "share_of_peak": cost / whole / peaks[name],
             }
         )
     return rows
-
-
-def _ratios(medians: dict[str, list[float]], slow: str, fast: str) -> list[float]:
-    """How many times as fast, for each round, ascending."""
-    return sorted(a / b for a, b in zip(medians[slow], medians[fast], strict=True))
 
 
 class _Work:

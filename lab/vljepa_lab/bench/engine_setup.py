@@ -5,19 +5,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
+from contextlib import suppress
+from pathlib import Path
 from shutil import which
-from typing import Any
 
 import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from vljepa_lab.bench.harness import resident_mib
-from vljepa_ros.engines.load import load_engine
+from vljepa_lab.convert.full_random import random_config, random_table
+from vljepa_ros.engines.load import check_precision, load_engine, warm_up
+from vljepa_ros.engines.paper_engine import PaperEngine
 from vljepa_ros.engines.protocol import Clip, Engine
 from vljepa_ros.engines.select import parse_request
+from vljepa_ros.engines.torch_runner import TorchRunner
 from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.models.folder import load_config
 from vljepa_ros.models.vl_jepa.paper_config import paper_parts
+from vljepa_ros.models.vl_jepa.paper_model import build_modules, with_pixel_input
 from vljepa_ros.resources import model_dir
 
 _ALL = frozenset({"vision", "predictor", "text"})
@@ -44,16 +50,12 @@ def loader(
         return load_config(folder), lambda engine: load_engine(folder, engine, threads)
     if model != "full":
         raise ModelError(f"random weights are for --model full only, not {model!r}")
-    from vljepa_lab.convert.full_random import random_config
-
     config = random_config(tiny=tiny)
     return config, lambda engine: _random(config, engine, threads)
 
 
 def engines_here(config: ModelConfig) -> tuple[str, ...]:
     """Names worth measuring on this machine; what cannot run is reported by the benchmark."""
-    import torch
-
     random = config.folder.name == "random"
     if torch.cuda.is_available():
         found = ["torch:bf16", "torch-compiled:bf16", "torch-graphs:bf16"]
@@ -68,14 +70,6 @@ def engines_here(config: ModelConfig) -> tuple[str, ...]:
 
 def _random(config: ModelConfig, engine: str, threads: int) -> Engine:
     """The full size with random weights on torch; the same weights every time."""
-    import torch
-
-    from vljepa_lab.convert.full_random import random_table
-    from vljepa_ros.engines.load import check_precision, warm_up
-    from vljepa_ros.engines.paper_engine import PaperEngine
-    from vljepa_ros.engines.torch_runner import TorchRunner
-    from vljepa_ros.models.vl_jepa.paper_model import build_modules, with_pixel_input
-
     request = parse_request(engine)
     if not request.engine.startswith("torch"):
         raise ModelError(f"random weights run on torch only, not on '{engine}'")
@@ -83,11 +77,10 @@ def _random(config: ModelConfig, engine: str, threads: int) -> Engine:
     if threads:
         torch.set_num_threads(threads)
     torch.manual_seed(0)
-    parts = paper_parts(config)
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
         modules = with_pixel_input(config, build_modules(config, _ALL))
     runner = TorchRunner(
-        parts,
+        paper_parts(config),
         modules,
         device=request.device or "auto",
         precision=request.precision or "fp32",
@@ -105,8 +98,6 @@ def count_flops(engine: Engine, frames: int) -> dict[str, int]:
     A multiply-add counts as two. torch counts while the torch engine runs: attention, matrix
     products and convolutions.
     """
-    from torch.utils.flop_counter import FlopCounterMode
-
     config = engine.config
     size = config.input_size
     clip = Clip(np.zeros((frames, size, size, 3), np.uint8), tuple(range(frames)))
@@ -120,8 +111,6 @@ def count_flops(engine: Engine, frames: int) -> dict[str, int]:
 
 def peak_flops(device: str, precision: str) -> float:
     """Measure operations per second, the best of several square matrix products."""
-    import torch
-
     types = {"bf16": torch.bfloat16, "fp16": torch.float16}
     on_gpu = device.startswith("cuda")
     dtype = types.get(precision, torch.float32)
@@ -144,8 +133,7 @@ def peak_flops(device: str, precision: str) -> float:
 def held_mib() -> float:
     """What is held now: all of the GPU that is not free (TensorRT and ONNX Runtime allocate past
     torch), or the resident set."""
-    torch = _gpu()
-    if torch is not None:
+    if torch.cuda.is_available():
         free, total = torch.cuda.mem_get_info()
         return float(total - free) / 2**20
     return resident_mib()
@@ -153,34 +141,23 @@ def held_mib() -> float:
 
 def start_peak() -> float:
     """Forget the peak; returns what is held now, in the unit and place of `peak_mib`."""
-    torch = _gpu()
-    if torch is not None:
+    if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
         return float(torch.cuda.memory_allocated()) / 2**20
-    try:
-        with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
-            file.write("5")
-    except OSError:  # not allowed in every container: then the peak is that of the whole run
-        pass
+    # Not allowed in every container: then the peak is that of the whole run.
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     return resident_mib()
 
 
 def peak_mib() -> float:
     """The most that was held since `start_peak`; on a GPU, by torch."""
-    torch = _gpu()
-    if torch is not None:
+    if torch.cuda.is_available():
         return float(torch.cuda.max_memory_allocated()) / 2**20
-    with open("/proc/self/status", encoding="ascii") as file:  # psutil does not know the peak
-        peaks = [int(line.split()[1]) for line in file if line.startswith("VmHWM")]
+    # psutil does not know the peak.
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    peaks = [int(line.split()[1]) for line in lines if line.startswith("VmHWM")]
     return peaks[0] / 1024 if peaks else 0.0
-
-
-def _gpu() -> Any:
-    if find_spec("torch") is None:
-        return None
-    import torch
-
-    return torch if torch.cuda.is_available() else None
 
 
 def sample_queries(config: ModelConfig, count: int) -> list[str]:

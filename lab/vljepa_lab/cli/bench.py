@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from vljepa_lab.results import add_result_options
 from vljepa_ros.cli.options import (
+    CliError,
     add_actions,
     add_model_options,
     add_number_option,
@@ -114,6 +116,8 @@ def _run_stream(args: argparse.Namespace) -> int:
 
 
 def _run_engine(args: argparse.Namespace) -> int:
+    if find_spec("torch") is None:
+        raise CliError("torch is not installed: pip install torch")
     from vljepa_lab.bench.engine import BenchSettings, bench_engine, table
     from vljepa_lab.bench.engine_setup import engines_here, loader
     from vljepa_lab.bench.harness import report
