@@ -6,6 +6,7 @@ torch lends the device memory, the stream and the graph; it computes nothing her
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -202,13 +203,13 @@ class TensorRtRunner(PartRunner):
             raise ModelError(f"TensorRT could not run part '{part.name}'; its log says why")
 
 
+@dataclass
 class _Buffers:
     """Pinned host and device memory of one part for one set of shapes, and its recorded graph."""
 
-    def __init__(self, host: dict[str, Any], device: dict[str, Any]) -> None:
-        self.host = host
-        self.device = device
-        self.graph: Any = None
+    host: dict[str, Any]
+    device: dict[str, Any]
+    graph: Any = None
 
 
 RUNTIME_NAMES = (

@@ -34,9 +34,8 @@ def torch_device(device: str) -> torch.device:
         ModelError: No such device here.
     """
     if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda":
-        device = "cuda:0"
+        device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    device = "cuda:0" if device == "cuda" else device
     count = torch.cuda.device_count()
     allowed = ["auto", "cpu", *(f"cuda:{i}" for i in range(count))]
     if device not in allowed:

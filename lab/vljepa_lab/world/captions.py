@@ -60,11 +60,6 @@ def event_key(kind: str, obj: str = "") -> str:
     return f"event:{kind}:{obj}" if obj else f"event:{kind}"
 
 
-def compatible(a: str, b: str) -> bool:
-    """Whether both can be true of one moment because one only says more than the other."""
-    return a == b or a.startswith(b + ":") or b.startswith(a + ":")
-
-
 def event_text(kind: str, obj: str = "", index: int = 0, which: str = "train") -> str:
     """One wording of an event: `index` counts through the templates, 0 is the canonical one.
 

@@ -64,12 +64,3 @@ def topic_in_dds(name: str) -> str:
 def topic_from_dds(name: str) -> str | None:
     """ROS topic of a DDS topic, None if it is none."""
     return name[2:] if name.startswith("rt/") else None
-
-
-def service_from_dds(name: str) -> str | None:
-    """ROS service of a DDS topic, None if it is none."""
-    if name.startswith("rq/") and name.endswith("Request"):
-        return name[2 : -len("Request")]
-    if name.startswith("rr/") and name.endswith("Reply"):
-        return name[2 : -len("Reply")]
-    return None

@@ -297,10 +297,6 @@ class Node(NodeParameters):
         """(name, types) of every topic."""
         return self.context.graph.names_and_types(names.topic_from_dds)
 
-    def get_service_names_and_types(self) -> list[tuple[str, list[str]]]:
-        """(name, types) of every service."""
-        return self.context.graph.names_and_types(names.service_from_dds)
-
     def _endpoint_infos(self, topic: str, kind: str) -> list[TopicEndpointInfo]:
         name = names.topic_in_dds(self.resolve_topic_name(topic))
         return self.context.graph.endpoints_of(name, kind)
