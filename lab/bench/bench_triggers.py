@@ -167,10 +167,8 @@ def _other_wordings(labels: Sequence[str], valid: Sequence[frozenset[str]]) -> l
     def when(text: str) -> tuple[bool, ...]:
         return tuple(text in texts for texts in valid)
 
-    every = sorted(frozenset().union(*valid) - set(labels))
-    by_time: dict[tuple[bool, ...], str] = {}
-    for text in every:
-        by_time.setdefault(when(text), text)
+    others = sorted(frozenset().union(*valid) - set(labels), reverse=True)
+    by_time = {when(text): text for text in others}  # of several, the first by the alphabet
     return [by_time[when(label)] for label in labels if when(label) in by_time]
 
 
@@ -218,11 +216,8 @@ def _board(number: int, dim: int) -> TriggerBoard:
 def _stream(texts: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
     """Texts as they are seen: noisy, each for SCENE_SAMPLES embeddings."""
     random = np.random.default_rng(1)
-    seen = [
-        (texts[i % len(texts)] + random.normal(0.0, 0.3 / len(texts[0]) ** 0.5, texts.shape[1]))
-        for i in range(64)
-    ]
-    vectors = [vector.astype(np.float32) for vector in seen]
+    noise = random.normal(0.0, 0.3 / texts.shape[1] ** 0.5, (64, texts.shape[1]))
+    vectors = (texts[np.arange(64) % len(texts)] + noise).astype(np.float32)
     for i in count():
         yield vectors[i // SCENE_SAMPLES % len(vectors)]
 
@@ -251,12 +246,13 @@ def plot_triggers(found: Replay, path: Path) -> Path:
         fontsize=11,
         color=INK,
     )
+    meanings = {
+        TRUTH: "true",
+        BLUE: "trigger active, by label",
+        ORANGE: "trigger active, by embedding (another wording)",
+    }
     axes.legend(
-        handles=[
-            Patch(color=TRUTH, label="true"),
-            Patch(color=BLUE, label="trigger active, by label"),
-            Patch(color=ORANGE, label="trigger active, by embedding (another wording)"),
-        ],
+        handles=[Patch(color=colour, label=text) for colour, text in meanings.items()],
         loc="upper center",
         bbox_to_anchor=(0.4, -0.06),
         ncols=3,

@@ -211,11 +211,8 @@ def _times(ask: Callable[[NDArray[np.float32]], object], queries: Any) -> dict[s
     used = time.process_time()
     taken = [time_ms(partial(ask, vector)) for vector in queries]
     cpu = 1000.0 * (time.process_time() - used) / len(queries)
-    return {
-        "p50": round(float(np.percentile(taken, 50)), 2),
-        "p99": round(float(np.percentile(taken, 99)), 2),
-        "cpu": round(cpu, 2),
-    }
+    p50, p99 = np.percentile(taken, (50, 99))
+    return {"p50": round(float(p50), 2), "p99": round(float(p99), 2), "cpu": round(cpu, 2)}
 
 
 def made_row(

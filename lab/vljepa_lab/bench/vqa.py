@@ -94,13 +94,12 @@ def bench_vqa(model: str, engine: str, seconds: float) -> dict[str, Any]:
                 calls.append(time_ms(lambda: ask(texts)))
                 passes.append(time_ms(lambda: loaded.embed([bare.tokens], QUESTION)))
             service_ms, pass_ms = quantiles(calls[WARM_UP:]), quantiles(passes[WARM_UP:])
+            limit = 2.0 * pass_ms["median"] + 10.0
             return {
                 "service_ms": service_ms,
                 "bare_predictor_ms": pass_ms,
                 "first_call_ms": round(calls[0], 1),
-                "service_to_limit": round(
-                    service_ms["median"] / (2.0 * pass_ms["median"] + 10.0), 3
-                ),
+                "service_to_limit": round(service_ms["median"] / limit, 3),
             }
 
         def ask_new(number: int) -> float:

@@ -9,21 +9,13 @@ from typing import Any
 
 from vljepa_ros.cli.options import CliError
 
-MODELS = {
-    "nano": "vljepa_lab.training.nano",
-    "full": "vljepa_lab.training.paper.train",
-    "calibrate": "vljepa_lab.training.calibrate_folder",
-    "blind": "vljepa_lab.compare.blind",
-    "comparison": "vljepa_lab.compare.comparison",
-    "trunks": "vljepa_lab.convert.trunks",
-}
-NEEDS = {
-    "nano": ("torch", "mujoco"),
-    "full": ("torch", "transformers"),
-    "calibrate": ("torch",),
-    "blind": ("torch",),
-    "comparison": ("torch",),
-    "trunks": ("torch", "transformers"),
+MODELS = {  # name -> its module, and the packages that it needs
+    "nano": ("vljepa_lab.training.nano", ("torch", "mujoco")),
+    "full": ("vljepa_lab.training.paper.train", ("torch", "transformers")),
+    "calibrate": ("vljepa_lab.training.calibrate_folder", ("torch",)),
+    "blind": ("vljepa_lab.compare.blind", ("torch",)),
+    "comparison": ("vljepa_lab.compare.comparison", ("torch",)),
+    "trunks": ("vljepa_lab.convert.trunks", ("torch", "transformers")),
 }
 
 
@@ -44,10 +36,11 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Hand over to the trainer."""
-    missing = [name for name in NEEDS[args.model] if find_spec(name) is None]
+    module, needs = MODELS[args.model]
+    missing = [name for name in needs if find_spec(name) is None]
     if missing:
         raise CliError(
             f"training needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} "
             "not installed: pip install 'vljepa_lab[train,world]'"
         )
-    return int(import_module(MODELS[args.model]).main(args.options) or 0)
+    return int(import_module(module).main(args.options) or 0)
