@@ -44,7 +44,7 @@ def test_the_upper_layers_alone_change_and_are_stored_as_they_are_shipped(tmp_pa
     context = RunContext(tmp_path, DistributedContext.here("cpu"))
     config = TextConfig(minutes=0.05, layers=1, layer_factor=1.0, rate=3e-3, noise=0.0)
     assert not load_text_side(model, context)
-    train_text_side(model, tokenizer, config, context, dict)
+    train_text_side(model, tokenizer, config, context)
     changed = {name for name, value in trunk.state_dict().items() if (value != before[name]).any()}
     assert changed
     assert all(name.startswith("layers.1.") for name in changed)

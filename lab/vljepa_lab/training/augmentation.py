@@ -54,8 +54,7 @@ def augment(clips: Tensor, generator: torch.Generator, shift: int = 4) -> Tensor
     for index in range(batch):
         if odd[index]:
             frame = x[index, which[index]]
-            frame = frame.roll(steps[index], (0, 1)) * flicker[index]
-            x[index, which[index]] = frame
+            x[index, which[index]] = frame.roll(steps[index], (0, 1)) * flicker[index]
     x += torch.randn(x.shape, generator=generator) * 4
     return x.clamp_(0, 255)
 

@@ -15,6 +15,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -85,30 +86,28 @@ def _predict(
     length = engine.config.clip_frames
     tokens: list[Floats] = []
     by_text: defaultdict[str, list[tuple[Question, int]]] = defaultdict(list)
-    done = 0
-    for frames, records in open_shards(split):
-        for video, raw in zip(frames, records, strict=True):
-            if done == scenes:
-                break
-            done += 1
-            record = Record.from_dict(raw)
-            ends = range(length - 1, len(record.states))
-            lasts = sorted(rng.sample(ends, min(clips, len(ends))))
-            cut = []
-            for t in lasts:
-                span = slice(t - length + 1, t + 1)
-                video_clip = np.asarray(video[span])
-                if rng.random() < _CHANGED:
-                    video_clip = _elsewhere(distract(video_clip, record.states[span], rng), rng)
-                cut.append(Clip(video_clip, tuple(range(length))))
-            encoded = engine.encode(cut, [None] * len(cut))
-            for t, one in zip(lasts, encoded, strict=True):
-                for question in ask(record, t, rng):
-                    if len(question.candidates) > 1:
-                        by_text[question.text].append((question, len(tokens)))
-                tokens.append(one.tokens)
-            if done % 25 == 0:
-                say(f"{done} scenes")
+    shards = (zip(frames, records, strict=True) for frames, records in open_shards(split))
+    for done, (video, raw) in enumerate(chain.from_iterable(shards), 1):
+        if done == scenes + 1:
+            break
+        record = Record.from_dict(raw)
+        ends = range(length - 1, len(record.states))
+        lasts = sorted(rng.sample(ends, min(clips, len(ends))))
+        cut = []
+        for t in lasts:
+            span = slice(t - length + 1, t + 1)
+            video_clip = np.asarray(video[span])
+            if rng.random() < _CHANGED:
+                video_clip = _elsewhere(distract(video_clip, record.states[span], rng), rng)
+            cut.append(Clip(video_clip, tuple(range(length))))
+        encoded = engine.encode(cut, [None] * len(cut))
+        for t, one in zip(lasts, encoded, strict=True):
+            for question in ask(record, t, rng):
+                if len(question.candidates) > 1:
+                    by_text[question.text].append((question, len(tokens)))
+            tokens.append(one.tokens)
+        if done % 25 == 0:
+            say(f"{done} scenes")
     predictions = []
     for text, rows in by_text.items():
         for start in range(0, len(rows), _BATCH):

@@ -182,10 +182,9 @@ def calibrate(
 ) -> Calibration:
     """Fit on validation pairs. keys: of the known texts; per_task: sets of candidates drawn."""
 
+    @torch.no_grad()
     def encode(texts: list[str]) -> NDArray[np.float32]:
-        with torch.no_grad():
-            embeddings: NDArray[np.float32] = model.text_head(table.answers(texts)).cpu().numpy()
-        return embeddings
+        return np.asarray(model.text_head(table.answers(texts)).cpu())
 
     predictions = [(pair.question, pair.predicted.cpu().numpy()) for pair in pairs]
     fitted = fit_calibration(draw_scored(predictions, encode, seed, per_task))

@@ -19,7 +19,7 @@ from vljepa_lab.training.loop import Phase, PhaseConfig, RunContext
 from vljepa_lab.training.predictions import Pair
 from vljepa_lab.training.question_sampling import canonical_text, fixed_candidates
 from vljepa_lab.training.text_trunk import TextTable
-from vljepa_lab.world.captions import event_texts, noun, object_names, state_texts, vocabulary
+from vljepa_lab.world.captions import event_texts, object_names, state_texts, vocabulary
 from vljepa_lab.world.records import ACTIONS
 from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
 from vljepa_ros.models.vl_jepa.nano_text import DecoderWords, split_words
@@ -69,8 +69,6 @@ def _wordings(rng: random.Random, most: int) -> list[tuple[str, str]]:
             picked = [canonical_text(key), *rng.sample(texts, 1)]
             if kind in ("door", "lights"):
                 picked.append(rest)
-        elif kind == "object":
-            picked = [noun(rest)]
         else:
             picked = [canonical_text(key)]
         rows += [(text, key) for text in picked[:most]]
@@ -95,10 +93,8 @@ def decode_greedily(
             running &= word != DecoderWords.END
             if not running.any():
                 break
-    return [
-        (words.text(row), float(value.exp()))
-        for row, value in zip(ids.tolist(), total, strict=True)
-    ]
+    rows = zip(ids.tolist(), total, strict=True)
+    return [(words.text(row), float(value.exp())) for row, value in rows]
 
 
 def train_decoder(

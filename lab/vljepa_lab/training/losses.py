@@ -105,12 +105,10 @@ def dense_loss(
         labelled = goal >= 0
         if not labelled.any():
             continue
-        weight = labelled.float()
+        weight, counted = labelled.float(), labelled
         if target.ndim > 1:
             weight = torch.where(goal == 0, weight * _EMPTY_WEIGHT, weight)
             counted = goal > 0
-        else:
-            counted = labelled
         each = functional.cross_entropy(flat, goal.clamp(min=0), reduction="none")
         total = total + (each * weight).sum() / weight.sum()
         if counted.any():

@@ -183,11 +183,7 @@ def _text(config: NanoConfig, context: RunContext, state: TrainingState) -> None
     if start is not None:
         load_into(start, {"text_head": model.text_head})
     tokenizer = TextTokenizer(run / "tokenizer.json")
-
-    def evaluate() -> dict[str, float]:
-        return text_ceiling(model.text_head, TextTable(model.text_trunk, tokenizer))
-
-    train_text_side(model, tokenizer, config.text, context, evaluate, config.seed)
+    train_text_side(model, tokenizer, config.text, context, config.seed)
     if not done:
         state.table.forget()
         if context.machine.first:

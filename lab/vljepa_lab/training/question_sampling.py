@@ -127,10 +127,9 @@ def sample_questions(
         questions = beyond
     state = scene.record.states[last]
     chosen: list[Question] = []
-    pool = list(questions)
+    pool: list[Question] = []
     while len(chosen) < count:
-        if not pool:
-            pool = list(questions)
+        pool = pool or list(questions)
         pick = rng.choices(range(len(pool)), [_WEIGHTS[q.task] for q in pool])[0]
         chosen.append(pool.pop(pick))
     rows = []

@@ -60,14 +60,12 @@ def frame_truth(state: dict[str, Any]) -> dict[str, NDArray[np.int8]]:
         if cell >= 0 and item["visible"] >= _SEEN:
             shape[cell] = 1 + _SHAPES.index(item["shape"])
             colour[cell] = 1 + _COLOURS.index(item["color"])
-    for index, (uv, visible) in enumerate(
-        (
-            (state["door_uv"], state["door_visible"]),
-            (state["person_uv"], state["person_visible"] >= 0.3),
-            (state["gripper_uv"], state["gripper_visible"]),
-        ),
-        start=1,
-    ):
+    things = (
+        (state["door_uv"], state["door_visible"]),
+        (state["person_uv"], state["person_visible"] >= 0.3),
+        (state["gripper_uv"], state["gripper_visible"]),
+    )
+    for index, (uv, visible) in enumerate(things, start=1):
         cell = cell_of(uv)
         if visible and cell >= 0:
             thing[cell] = index

@@ -10,7 +10,6 @@ frozen. Needs torch.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -29,8 +28,9 @@ from vljepa_lab.training.paraphrases import (
     draw_wordings,
     meanings,
     named_meanings,
+    text_ceiling,
 )
-from vljepa_lab.training.text_trunk import padded, rounded_trunk
+from vljepa_lab.training.text_trunk import TextTable, padded, rounded_trunk
 from vljepa_lab.world.captions import noun, object_names
 from vljepa_lab.world.wordings import wordings
 from vljepa_ros.models.tokenizer import pad_ids
@@ -118,12 +118,10 @@ def train_text_side(
     tokenizer: TextTokenizer,
     config: TextConfig,
     context: RunContext,
-    evaluate: Callable[[], dict[str, float]],
     seed: int = 0,
 ) -> None:
-    """Resumes from and ends with `text.pt`: the trunk and the head.
-
-    evaluate: called where a checkpoint is written.
+    """Resumes from and ends with `text.pt`: the trunk and the head; accuracy on the wordings of the
+    check is printed where a checkpoint is written.
     """
     machine, trunk = context.machine, model.text_trunk
     upper = _Upper(trunk, tokenizer, config.layers)
@@ -142,7 +140,8 @@ def train_text_side(
         scale = torch.tensor(_SCALE)
 
         def saved() -> None:
-            print("text, wordings of the check:", evaluate(), flush=True)
+            shares = text_ceiling(model.text_head, TextTable(trunk, tokenizer))
+            print("text, wordings of the check:", shares, flush=True)
 
         for _ in phase.steps(saved, ready=lambda: None):
             answers = draw_wordings(plain, config.each, rng)

@@ -190,9 +190,6 @@ class TextTable:
         self._tokens: dict[str, Tensor] = {}
         self._pooled: dict[str, Tensor] = {}
 
-    def __len__(self) -> int:
-        return len(self._pooled)
-
     def __contains__(self, text: object) -> bool:
         return text in self._pooled
 

@@ -161,7 +161,7 @@ def _video(path: str, name: str, frames: int) -> list[NDArray[np.uint8]]:
     reader = cv2.VideoCapture(path)
     try:
         total = int(reader.get(cv2.CAP_PROP_FRAME_COUNT))
-        wanted = {int(i) for i in evenly_spaced(max(total, 1), frames)}
+        wanted = evenly_spaced(max(total, 1), frames).tolist()
         decoded: dict[int, NDArray[np.uint8]] = {}
         index = 0
         while index <= max(wanted) and reader.grab():  # seeking is inexact in many containers
@@ -175,10 +175,7 @@ def _video(path: str, name: str, frames: int) -> list[NDArray[np.uint8]]:
     if not decoded:
         raise ValueError(f"'{name}' cannot be read as a video")
     near = sorted(decoded)
-    return [
-        decoded[min(near, key=lambda n: abs(n - int(i)))]
-        for i in evenly_spaced(max(total, 1), frames)
-    ]
+    return [decoded[min(near, key=lambda n: abs(n - i))] for i in wanted]
 
 
 @dataclass(frozen=True)

@@ -143,12 +143,8 @@ def gather(rows: Tensor) -> Tensor:
 
 def number_keys(keys: Sequence[str]) -> Tensor:
     """Keys as int64, the same number in every process."""
-    return torch.tensor(
-        [
-            int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "little", signed=True)
-            for key in keys
-        ]
-    )
+    digests = [hashlib.sha256(key.encode()).digest()[:8] for key in keys]
+    return torch.tensor([int.from_bytes(digest, "little", signed=True) for digest in digests])
 
 
 def gathered_loss(predicted: Tensor, answers: Tensor, keys: Tensor, log_scale: Tensor) -> Tensor:
