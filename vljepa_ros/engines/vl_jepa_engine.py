@@ -56,10 +56,10 @@ class VlJepaEngine(EmbeddingEngine):
         valid = self._runner.pad_length(np.ones((1, len(hidden))), self.longest_query)
         for members in by_length(tokens):
             stacked = self._runner.stack([tokens[index] for index in members])
-            queries = np.repeat(padded, len(members), axis=0)
-            result[members] = self._predict(
-                stacked, queries, np.repeat(valid, len(members), axis=0)
-            )
+            queries, masks = padded, valid
+            if len(members) > 1:
+                queries, masks = (np.repeat(one, len(members), axis=0) for one in (padded, valid))
+            result[members] = self._predict(stacked, queries, masks)
         return result
 
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:

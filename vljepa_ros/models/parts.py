@@ -84,7 +84,7 @@ def check_inputs(part: Part, inputs: Mapping[str, NDArray[np.generic]]) -> dict[
                 f"part '{part.name}': '{tensor.name}' has shape {' x '.join(map(str, shape))}, "
                 f"allowed: {' x '.join(map(str, tensor.dims))}"
             )
-        if str(inputs[tensor.name].dtype) != tensor.dtype:
+        if inputs[tensor.name].dtype != tensor.dtype:
             raise ModelError(
                 f"part '{part.name}': '{tensor.name}' is {inputs[tensor.name].dtype}, "
                 f"allowed: {tensor.dtype}"
