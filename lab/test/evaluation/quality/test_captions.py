@@ -29,7 +29,7 @@ def generate(embeddings: np.ndarray) -> list[Generated]:
 
 
 def test_a_perfect_model_is_right_but_for_the_time_that_confirming_takes():
-    right, shown = decode_stream(*stream(8), generate, CONFIG)
+    right, shown, _ = decode_stream(*stream(8), generate, CONFIG)
     assert right[:8] == [True] * 8
     assert right[11:] == [True] * 9
     told = list(dict.fromkeys(shown))
@@ -46,7 +46,7 @@ def test_the_gate_is_set_as_the_decoder_node_is():
 
 
 def test_a_gate_that_never_opens_keeps_the_first_text():
-    right, shown = decode_stream(*stream(8), generate, AnchorDriftConfig(threshold=2.0))
+    right, shown, _ = decode_stream(*stream(8), generate, AnchorDriftConfig(threshold=2.0))
     assert right == [True] * 8 + [False] * 12
     assert len(set(shown)) == 1
 
@@ -54,7 +54,7 @@ def test_a_gate_that_never_opens_keeps_the_first_text():
 def test_images_without_a_truth_are_not_judged():
     stamps, embeddings, valid = stream(8)
     valid[3] = []
-    right, shown = decode_stream(stamps, embeddings, valid, generate, CONFIG)
+    right, shown, _ = decode_stream(stamps, embeddings, valid, generate, CONFIG)
     assert (len(right), len(shown)) == (19, 20)
 
 

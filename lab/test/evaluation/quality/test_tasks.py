@@ -110,9 +110,9 @@ def test_scenes_are_read_from_shards(tmp_path: Path):
 
 def test_decoded_events_accept_every_wording_and_tell_whether_the_object_is_named():
     judged = DecodedEvents()
-    judged.judge(event_text("pick up", "red box", 3), "pick up", "red box")
-    judged.judge(event_text("pick up", "", 1), "pick up", "red box")
-    judged.judge(event_text("pick up", "blue box"), "pick up", "red box")
-    judged.judge(event_text("door opens", "", 1, "unseen"), "door opens", "")
+    judged.judge(event_text("pick up", "red box", 3), True, "pick up", "red box")
+    judged.judge(event_text("pick up", "", 1), True, "pick up", "red box")
+    judged.judge(event_text("pick up", "blue box"), True, "pick up", "red box")
+    judged.judge(event_text("door opens", "", 1, "unseen"), True, "door opens", "")
     assert judged.right == [True, True, False, True]
     assert judged.named == [True, False, False, True]

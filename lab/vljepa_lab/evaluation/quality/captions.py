@@ -30,15 +30,18 @@ class DecodedEvents:
     """Texts of clips whose event is known, judged one by one.
 
     right: any wording of the event, the object named or not (as a person would accept it). named:
-    as right, and the object named where there is one. texts: as written, with the event's wordings.
+    as right, and the object named where there is one. written: by the decoder, not the nearest
+    known text. texts: as written, with the event's wordings.
     """
 
     right: list[bool] = field(default_factory=list)
     named: list[bool] = field(default_factory=list)
+    written: list[bool] = field(default_factory=list)
     texts: list[tuple[str, Sequence[str]]] = field(default_factory=list)
 
-    def judge(self, text: str, kind: str, name: str) -> None:
+    def judge(self, text: str, decoded: bool, kind: str, name: str) -> None:
         """Compare a text with the event `kind` (one of ACTIONS) of object `name` ('' for none)."""
+        self.written.append(decoded)
         full = _wordings(kind, name)
         self.named.append(same_text(text, full))
         self.right.append(self.named[-1] or same_text(text, _wordings(kind, "")))
@@ -94,7 +97,7 @@ def decode_stream(
     valid: Sequence[Sequence[str]],
     generate: Callable[[NDArray[np.float32]], list[Generated]],
     config: AnchorDriftConfig,
-) -> tuple[list[bool], list[str]]:
+) -> tuple[list[bool], list[str], int]:
     """Decode one stream selectively and compare with the truth at each image.
 
     Images for which no text is valid are not counted.
@@ -108,7 +111,7 @@ def decode_stream(
 
     Returns:
         For each counted image whether the text in force was true; the text in force at each of the
-        T images, "" before the first.
+        T images, "" before the first; the number of decodes.
     """
     decoder = SelectiveDecoder(AnchorDrift(config), generate)
     right: list[bool] = []
@@ -119,7 +122,7 @@ def decode_stream(
         shown.append("" if now is None else now.text)
         if truths:
             right.append(now is not None and same_text(now.text, truths))
-    return right, shown
+    return right, shown, decoder.decodes
 
 
 def events_detected(

@@ -147,7 +147,10 @@ class _Run:
         if decodes:
             valid = [valid_texts(video.record.events, state) for state in states]
             config = shipped_detector(engine.config)
-            right, shown = decode_stream(stamps, embeddings, valid, engine.generate, config)
+            decoded = decode_stream(stamps, embeddings, valid, engine.generate, config)
+            right, shown, decodes_made = decoded
+            done.decodes += decodes_made
+            done.seconds += stamps[-1] - stamps[0]
             detected = events_detected(stamps, shown, video.record.events)
             done.text_right.add_all(video.scene, right)
             done.events_detected.add_all(video.scene, detected)
@@ -183,7 +186,7 @@ class _Run:
             part = moments[start : start + _DECODED]
             texts = self.engine.generate(np.stack([moment.embedding for moment in part]))
             for moment, generated in zip(part, texts, strict=True):
-                decoded.judge(generated.text, moment.kind, moment.name)
+                decoded.judge(generated.text, generated.decoded, moment.kind, moment.name)
         judged.scenes = [moment.scene for moment in moments]
         judged.blind_majority = [pair == usual for pair in kinds]
         judged.right = list(decoded.right)

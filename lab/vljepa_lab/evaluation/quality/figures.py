@@ -112,7 +112,7 @@ class Evaluation:
 
     judged, stated, best_five: by task. actions: kinds, (true, answered). text_right: whether the
     robot's text was true, image by image; events_detected: whether it named an event, event by
-    event. ceiling: whether text alone finds an
+    event. decodes, seconds: of the streams that were decoded. ceiling: whether text alone finds an
     unseen wording's action. lacking: (stated, true) that the right answer is not among the
     candidates.
     """
@@ -129,6 +129,8 @@ class Evaluation:
     text_right: TaskAnswers = field(default_factory=TaskAnswers)
     events_detected: TaskAnswers = field(default_factory=TaskAnswers)
     scenes: dict[str, int] = field(default_factory=dict)
+    decodes: int = 0
+    seconds: float = 0.0
     ceiling: list[bool] = field(default_factory=list)
     lacking: list[tuple[float, bool]] = field(default_factory=list)
 
@@ -175,6 +177,10 @@ def figures_of(
         if answers.right:
             share = task_figures(answers)
             result |= {name: share["accuracy"], f"{name}_ci": share["ci"]}
+    if done.events_detected.right:
+        result["events_told_n"] = len(done.events_detected.right)
+    if done.seconds:
+        result["decodes_per_minute"] = round(60 * done.decodes / done.seconds, 2)
     if done.decoded.right:
         result |= _captions(engine, answerer, done)
     if done.ceiling:
@@ -237,6 +243,7 @@ def _captions(engine: Engine, answerer: Answerer, done: Evaluation) -> dict[str,
     exact = [same_text(text, own) for text, own in zip(written, references, strict=True)]
     return {
         "decoded_event_object_named": _mean(done.decoded.named),
+        "decoded_by_decoder_share": _mean(done.decoded.written),
         "bleu_predicted": round(bleu(done.decoded.texts), 4),
         "exact_from_true_embedding": _mean(exact),
         "bleu_from_true_embedding": round(bleu(list(zip(written, references, strict=True))), 4),
