@@ -250,7 +250,7 @@ def _runner(
             threads=threads,
             index=index,
             memory_limit=config.memory_limit,
-            profiles=engine_profiles(config, parts),
+            profiles=engine_profiles(config, parts) if kind == "tensorrt" else None,
             cache=cache.root / "onnxruntime",
         )
     if choice.engine == "tensorrt":
