@@ -11,7 +11,18 @@ from code_size import ROOT
 from vljepa_ros.cli.main import main
 
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "doc").glob("*.md")])
-SOURCES = ("vljepa_ros", "lab", "test", "launch", "scripts", "config", "msg", "srv", ".ci")
+SOURCES = (
+    "vljepa_ros",
+    "lab",
+    "test",
+    "launch",
+    "scripts",
+    "config",
+    "action",
+    "msg",
+    "srv",
+    ".ci",
+)
 FILES = {
     path.relative_to(ROOT).as_posix()
     for top in SOURCES
