@@ -76,6 +76,7 @@ def test_remapping() -> None:
     [
         (["-p", "a"], "-p a"),
         (["-p", "a:=[1"], "a:="),
+        (["-p", "a:=2001-99-99"], "month must be in"),
         (["-r", "a:="], "-r a:="),
         (["-r", "__ns:=robot"], "begins with '/'"),
         (["-r"], "-r needs a value"),
@@ -93,6 +94,10 @@ def test_a_file_that_is_no_parameter_file(tmp_path: Path) -> None:
     path.write_text("node: {rate: 1}\n")
     with pytest.raises(RosArgumentError, match="ros__parameters"):
         arguments.read_parameter_file(path)
+    for text in ("n: {ros__parameters: {a: !!int x}}", "n: !!int ''", "[" * 5000):
+        path.write_text(text)
+        with pytest.raises(RosArgumentError, match=f"parameter file {path}: "):
+            arguments.read_parameter_file(path)
 
 
 def test_expansion() -> None:

@@ -12,6 +12,9 @@ import yaml
 
 from vljepa_ros.ros.builtin.names import check_namespace, expand, join
 
+# PyYAML's own errors for scalars that only look like a number or a date, and for deep nesting.
+_YAML_VALUES = (ValueError, IndexError, RecursionError)
+
 
 class RosArgumentError(ValueError):
     """A ROS argument that cannot be read."""
@@ -91,7 +94,7 @@ def read_parameter_file(path: str | Path) -> list[tuple[str, str, Any]]:
     """(node pattern, parameter, value) of a ROS parameter file. Raises RosArgumentError."""
     try:
         document = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, yaml.YAMLError, *_YAML_VALUES) as error:
         raise RosArgumentError(f"parameter file {path}: {error}") from error
 
     def walk(prefix: str, node: Any) -> Iterator[tuple[str, str, Any]]:
@@ -117,7 +120,7 @@ def _parameter(text: str) -> tuple[str, str, Any]:
     node, colon, parameter = name.partition(":")
     try:
         parsed = yaml.safe_load(value)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, *_YAML_VALUES) as error:
         raise RosArgumentError(f"-p {text}: {error}") from error
     return (f"/**/{node}" if colon else "/**", parameter if colon else node, parsed)
 
