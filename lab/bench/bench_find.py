@@ -120,8 +120,8 @@ def _measure(
         begin = time.perf_counter()
         reply = graph.client.call(client, service.Request(text=text, limit=10), START_TIMEOUT_S)
         taken = 1000.0 * (time.perf_counter() - begin)
-        if not reply.success or not reply.scores:
-            raise ProcessFailed(f"find_moments found nothing: {reply.message}")
+        if reply.result.code or not reply.scores:
+            raise ProcessFailed(f"find_moments found nothing: {reply.result.message}")
         return taken
 
     def bare(text: str) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from bad_input import DIAGNOSTICS, ask_second, second
-from graph import MODEL, Graph, status
+from graph import MODEL, Graph, accepted, status
 
 from vljepa_ros.resources import model_dir
 
@@ -57,8 +57,8 @@ def test_parameters_that_are_wrong_at_the_start(
     assert graph.spin(lambda: (s := status(diagnostics, name)) and s.message)
     assert reason in status(diagnostics, name).message
     reply = ask_second(graph)
-    assert not reply.success
-    assert "not configured" in reply.message
+    assert not accepted(reply)
+    assert "not configured" in reply.result.message
     assert node.engine is None
 
 
@@ -90,9 +90,9 @@ def test_models_that_cannot_be_loaded(graph: Graph, copy: Path, damage: str) -> 
         expected = "is not valid JSON"
     node = graph.add(second, model=str(copy))
     reply = ask_second(graph)
-    assert "not configured" in reply.message
-    assert expected in reply.message
-    assert "ros2 lifecycle set /second/vljepa/perception_node configure" in reply.message
+    assert "not configured" in reply.result.message
+    assert expected in reply.result.message
+    assert "ros2 lifecycle set /second/vljepa/perception_node configure" in reply.result.message
     if damage in ("truncated", "corrupted", "missing"):
         shutil.copy(model_dir(MODEL) / "frame.onnx", weights)
         node.autostart()

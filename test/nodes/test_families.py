@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from graph import Graph, image
+from graph import Graph, accepted, image
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -54,30 +54,30 @@ def test_one_argument_changes_the_family(name: str, graph: Graph, folders: dict[
     assert info[0].precision == "fp32"
     graph.show(camera, "red", 9.0)  # longer than the longest clip
     reply = graph.ask("is the door open ?", ["yes", "no"])
-    assert reply.success, reply.message
+    assert accepted(reply), reply.result.message
     assert reply.answer in ("yes", "no")
     assert sum(reply.scores) <= 1 + 1e-5
     if embeds:
         assert graph.spin(lambda: embeddings and seen, again=lambda: graph.show(camera, "red", 0.5))
         assert np.linalg.norm(embeddings[-1].vector) == pytest.approx(1.0, abs=1e-4)
         assert set(seen[-1].labels) == {"a cup", "a door"}
-        assert not graph.ask("is it so ?", []).success
+        assert not accepted(graph.ask("is it so ?", []))
         return
     assert embeddings == []
     assert seen == []
     assert node.pipeline.clips == 0
     assert set(info[0].capabilities) == {"caption", "score"}
     said = graph.ask("what is happening ?", [])
-    assert said.success, said.message
+    assert accepted(said), said.result.message
     assert said.index == -1
     about = graph.ask("is it red ?", ["yes", "no"], image=[image("red", graph.stamp)])
-    assert about.success, about.message
+    assert accepted(about), about.result.message
     refused = graph.set(node, "labels", ["what? | a | b"])
     assert not refused.successful
     assert "it has no labels" in refused.reason
     texts = graph.call("vljepa_ros/srv/EncodeText", "encode_text", texts=["a cup"])
-    assert not texts.success
-    assert "is a token VLM and cannot 'encode_text'" in texts.message
+    assert not accepted(texts)
+    assert "is a token VLM and cannot 'encode_text'" in texts.result.message
 
 
 def test_a_device_without_memory_is_named_and_the_node_lives(
@@ -95,12 +95,14 @@ def test_a_device_without_memory_is_named_and_the_node_lives(
     hook = tower.register_forward_pre_hook(full)
     about = [image("red", graph.stamp)]
     refused = graph.ask("is it red ?", ["yes", "no"], image=about)
-    assert not refused.success
-    assert "no memory for one input: CUDA out of memory" in refused.message
-    assert "use a smaller model, fewer frames, a lower precision or the CPU" in refused.message
+    assert not accepted(refused)
+    assert "no memory for one input: CUDA out of memory" in refused.result.message
+    assert (
+        "use a smaller model, fewer frames, a lower precision or the CPU" in refused.result.message
+    )
     hook.remove()
     reply = graph.ask("is it red ?", ["yes", "no"], image=about)
-    assert reply.success, reply.message
+    assert accepted(reply), reply.result.message
 
 
 def test_the_model_folders_own_settings_hold(graph: Graph, folders: dict[str, Path]) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from graph import MODEL, Graph, status
+from graph import MODEL, Graph, accepted, status
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.perception_node import PerceptionNode
@@ -42,19 +42,20 @@ def test_each_state_answers_what_it_can(graph: Graph) -> None:
     node = graph.add(PerceptionNode, model=MODEL, autostart=False)
     assert state(graph, node) == "unconfigured"
     for reply in (graph.ask(), encode(graph), label(graph)):
-        assert not reply.success
-        assert "/vljepa/perception_node is not configured" in reply.message
-        assert "ros2 lifecycle set /vljepa/perception_node configure" in reply.message
+        assert not accepted(reply)
+        assert "/vljepa/perception_node is not configured" in reply.result.message
+        assert "ros2 lifecycle set /vljepa/perception_node configure" in reply.result.message
     assert graph.set(node, "max_rate", 7.0).successful, "parameters answer in every state"
 
     assert change(graph, node, CONFIGURE)
     assert state(graph, node) == "inactive"
-    assert encode(graph).success
-    assert label(graph).success
+    assert accepted(encode(graph))
+    assert accepted(label(graph))
     reply = graph.ask()
-    assert not reply.success
+    assert not accepted(reply)
     assert (
-        "is not active; try: ros2 lifecycle set /vljepa/perception_node activate" in reply.message
+        "is not active; try: ros2 lifecycle set /vljepa/perception_node activate"
+        in reply.result.message
     )
     assert graph.spin(lambda: graph.client.count_subscribers("/camera/image_raw") == 0)
 
@@ -65,35 +66,35 @@ def test_each_state_answers_what_it_can(graph: Graph) -> None:
     assert graph.spin(lambda: words and info)
     camera = graph.camera()
     graph.show(camera)
-    assert graph.ask().success
+    assert accepted(graph.ask())
 
     assert change(graph, node, DEACTIVATE)
-    assert "not active" in graph.ask().message
-    assert encode(graph).success
+    assert "not active" in graph.ask().result.message
+    assert accepted(encode(graph))
     assert graph.spin(lambda: camera.get_subscription_count() == 0)
 
     assert change(graph, node, CLEANUP)
     assert node.engine is None, "the model is freed"
-    assert "not configured" in encode(graph).message
+    assert "not configured" in encode(graph).result.message
 
     assert change(graph, node, CONFIGURE)
     assert change(graph, node, ACTIVATE)
     assert graph.spin(lambda: camera.get_subscription_count() > 0)
     graph.show(camera)
-    assert graph.ask().success, "and all over again"
+    assert accepted(graph.ask()), "and all over again"
 
 
 def test_the_decoder_answers_what_it_can(graph: Graph) -> None:
     node = graph.add(SelectiveDecoderNode, model=MODEL, autostart=False, request_timeout=0.3)
     describe = "vljepa_ros/srv/Describe"
-    assert "not configured" in graph.call(describe, "describe").message
+    assert "not configured" in graph.call(describe, "describe").result.message
     assert change(graph, node, CONFIGURE)
-    assert "is not active" in graph.call(describe, "describe").message
+    assert "is not active" in graph.call(describe, "describe").result.message
     assert change(graph, node, ACTIVATE)
-    assert "no embedding" in graph.call(describe, "describe").message
+    assert "no embedding" in graph.call(describe, "describe").result.message
     assert change(graph, node, DEACTIVATE)
     assert change(graph, node, CLEANUP)
-    assert "not configured" in graph.call(describe, "describe").message
+    assert "not configured" in graph.call(describe, "describe").result.message
 
 
 @pytest.mark.parametrize("kind", [PerceptionNode, SelectiveDecoderNode])

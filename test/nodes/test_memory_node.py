@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from graph import MODEL, SECOND, Graph, nanoseconds, status, value
+from graph import MODEL, SECOND, Graph, accepted, nanoseconds, status, value
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.memory_node import MemoryNode, pose_message
@@ -110,7 +110,7 @@ def test_what_was_seen_is_found_with_its_time_text_and_pose(graph: Graph, tmp_pa
     assert robot.written(12)
     graph.client.destroy_timer(again)
     reply = robot.find()
-    assert reply.success, reply.message
+    assert accepted(reply), reply.result.message
     assert len(reply.cameras) == len(reply.scores) == len(reply.poses) == len(reply.texts)
     assert reply.cameras[0] == "front"
     assert reply.texts[0] == TEXTS[0]
@@ -172,8 +172,8 @@ def test_segments_are_written_at_deactivation_and_found_after_a_restart(
     assert [row.text for row in segments] == list(TEXTS)
     assert store.count(Filter(kind=SAMPLE)) >= 6
     refused = robot.find()
-    assert not refused.success
-    assert "is not configured; try: ros2 lifecycle set" in refused.message
+    assert not accepted(refused)
+    assert "is not configured; try: ros2 lifecycle set" in refused.result.message
     robot.node.autostart()
     assert robot.find().texts[0] == TEXTS[0]
 
@@ -181,8 +181,8 @@ def test_segments_are_written_at_deactivation_and_found_after_a_restart(
 def test_senseless_requests_are_answered(graph: Graph, tmp_path: Path) -> None:
     robot = Robot(graph, tmp_path / "memory")
     nothing = robot.find()
-    assert not nothing.success
-    assert "there is no memory at" in nothing.message
+    assert not accepted(nothing)
+    assert "there is no memory at" in nothing.result.message
     robot.see(0, 2.0)
     assert robot.written(3)
     early, late = (ros.Time(nanoseconds=n * SECOND).to_msg() for n in (5, 9))
@@ -194,16 +194,16 @@ def test_senseless_requests_are_answered(graph: Graph, tmp_path: Path) -> None:
         ({"min_score": 2.0}, "min_score is 2.0, allowed: 0 to 1"),
     ):
         reply = robot.find(**fields)
-        assert not reply.success
-        assert message in reply.message
-    assert robot.find().success
+        assert not accepted(reply)
+        assert message in reply.result.message
+    assert accepted(robot.find())
 
 
 def test_without_a_perception_node_the_reply_says_so(graph: Graph, tmp_path: Path) -> None:
     graph.add(MemoryNode, model=MODEL, location=str(tmp_path / "memory"))
     reply = graph.call("vljepa_ros/srv/FindMoments", "find_moments", text="a door", limit=3)
-    assert not reply.success
-    assert "service '/vljepa/encode_text'" in reply.message
+    assert not accepted(reply)
+    assert "service '/vljepa/encode_text'" in reply.result.message
 
 
 def test_another_models_embeddings_are_refused(graph: Graph, tmp_path: Path) -> None:
@@ -230,8 +230,8 @@ def test_another_models_store_is_an_error_and_left_alone(graph: Graph, tmp_path:
     )
     robot.see(0, 1.0)
     reply = robot.find()
-    assert not reply.success
-    assert "holds embeddings of model 'other-1'" in reply.message
+    assert not accepted(reply)
+    assert "holds embeddings of model 'other-1'" in reply.result.message
     assert open_store(tmp_path / "memory").count() == 0
 
 

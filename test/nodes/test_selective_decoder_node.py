@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from graph import MODEL, SECOND, Graph, nanoseconds, status, value
+from graph import MODEL, SECOND, Graph, accepted, nanoseconds, status, value
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.selective_decoder_node import SelectiveDecoderNode
@@ -151,7 +151,7 @@ def test_describe_decodes_now_though_nobody_listens(graph: Graph) -> None:
     assert future.done()
     reply = future.result()
     graph.client.destroy_client(client)
-    assert reply.success, reply.message
+    assert accepted(reply), reply.result.message
     assert reply.event.reason == ros.interface(EVENT).REQUEST
     assert reply.event.text
     assert np.allclose(np.array(reply.event.vector) @ stream.vectors[0], 1.0, atol=1e-3)
@@ -160,10 +160,12 @@ def test_describe_decodes_now_though_nobody_listens(graph: Graph) -> None:
 def test_describe_says_when_no_embedding_comes(graph: Graph) -> None:
     start(graph, request_timeout=0.5)
     reply = graph.call("vljepa_ros/srv/Describe", "describe")
-    assert not reply.success
-    assert "no embedding of camera 'front' came on '/vljepa/front/embeddings'" in reply.message
+    assert not accepted(reply)
+    assert (
+        "no embedding of camera 'front' came on '/vljepa/front/embeddings'" in reply.result.message
+    )
     reply = graph.call("vljepa_ros/srv/Describe", "describe", camera="rear")
-    assert "unknown camera 'rear', allowed: front" in reply.message
+    assert "unknown camera 'rear', allowed: front" in reply.result.message
 
 
 def test_embeddings_of_another_model_are_refused_and_named(graph: Graph) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from graph import MODEL, SECOND, Graph, status
+from graph import MODEL, SECOND, Graph, accepted, status
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.perception_node import PerceptionNode
@@ -136,7 +136,7 @@ def test_without_triggers_nothing_is_subscribed(graph: Graph) -> None:
     robot = Robot(graph)
     graph.spin_for(0.5)
     assert robot.publisher.get_subscription_count() == 0
-    assert robot.set([DOOR]).success
+    assert accepted(robot.set([DOOR]))
     assert graph.spin(lambda: robot.publisher.get_subscription_count() > 0)
     assert robot.set([]).accepted == 0
     assert graph.spin(lambda: robot.publisher.get_subscription_count() == 0)
@@ -145,17 +145,17 @@ def test_without_triggers_nothing_is_subscribed(graph: Graph) -> None:
 def test_a_list_is_replaced_by_service_and_what_is_shared_goes_on(graph: Graph) -> None:
     robot = Robot(graph)
     reply = robot.set([DOOR, LIGHTS], (0.9, 0.95))
-    assert (reply.success, reply.message, reply.accepted) == (True, "", 2)
+    assert (reply.result.code, reply.result.message, reply.accepted) == (0, "", 2)
     assert robot.node.get_parameter("triggers").value == [
         f"{DOOR} | 0.899999976",
         f"{LIGHTS} | 0.949999988",
     ]
     robot.see(DOOR)
     assert robot.told((DOOR, True))
-    assert robot.set([ARM, DOOR]).success
+    assert accepted(robot.set([ARM, DOOR]))
     robot.see(DOOR)
     assert robot.told((DOOR, True)), "it is not told again"
-    assert robot.set([ARM]).success
+    assert accepted(robot.set([ARM]))
     assert robot.told((DOOR, True), (DOOR, False))
     assert robot.events[-1].reason == KINDS.REMOVED
 
@@ -178,8 +178,8 @@ def test_a_bad_list_is_a_reply_and_changes_nothing(
 ) -> None:
     robot = Robot(graph, perception=False, triggers=[ARM])
     reply = robot.set(texts, thresholds)
-    assert not reply.success
-    assert message in reply.message
+    assert not accepted(reply)
+    assert message in reply.result.message
     assert robot.node.get_parameter("triggers").value == [ARM]
     result = graph.set(robot.node, "triggers", [DOOR, DOOR])
     assert not result.successful
@@ -192,15 +192,15 @@ def test_a_bad_list_at_the_start_is_told(graph: Graph) -> None:
     assert graph.spin(lambda: (s := status(heard, "node: triggers")) and "'high'" in s.message), (
         "the node lives on"
     )
-    assert "is not configured (threshold 'high'" in robot.set([DOOR]).message
+    assert "is not configured (threshold 'high'" in robot.set([DOOR]).result.message
 
 
 def test_texts_are_encoded_as_soon_as_somebody_does_that(graph: Graph) -> None:
     robot = Robot(graph, perception=False)
     heard = graph.listen("diagnostic_msgs/msg/DiagnosticArray", "/diagnostics")
     reply = robot.set([DOOR])
-    assert reply.success
-    assert "accepted, but not watched yet: service '/vljepa/encode_text'" in reply.message
+    assert accepted(reply)
+    assert "accepted, but not watched yet: service '/vljepa/encode_text'" in reply.result.message
     assert graph.spin(
         lambda: (s := status(heard, "node: triggers")) and "is not available" in s.message
     )
@@ -246,9 +246,9 @@ def test_texts_are_encoded_again_when_the_model_changes(graph: Graph) -> None:
 
 def test_deactivation_ends_what_was_true(graph: Graph) -> None:
     robot = Robot(graph, triggers=[DOOR], autostart=False)
-    assert "is not configured; try: ros2 lifecycle set" in robot.set([DOOR]).message
+    assert "is not configured; try: ros2 lifecycle set" in robot.set([DOOR]).result.message
     assert robot.node.trigger_configure() == ros.TransitionCallbackReturn.SUCCESS
-    assert robot.set([ARM, DOOR]).success, "a list is taken while it is inactive"
+    assert accepted(robot.set([ARM, DOOR])), "a list is taken while it is inactive"
     assert robot.node.trigger_activate() == ros.TransitionCallbackReturn.SUCCESS
     robot.see(DOOR)
     assert robot.told((DOOR, True))

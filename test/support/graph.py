@@ -196,6 +196,11 @@ def nanoseconds(stamp: Any) -> int:
     return int(stamp.sec * SECOND + stamp.nanosec)
 
 
+def accepted(reply: Any) -> bool:
+    """Whether a service did what it was asked for, or will."""
+    return reply.result.code in (reply.result.OK, reply.result.PENDING)
+
+
 def status(heard: list[Any], name: str) -> Any:
     """The newest diagnostic status with a name that ends so."""
     for message in reversed(heard):

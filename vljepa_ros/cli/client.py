@@ -115,6 +115,7 @@ def call_service(
         start = time.perf_counter()
         reply = graph.call(client, request, args.timeout)
         seconds = time.perf_counter() - start
-    if not reply.success:
-        raise CliError(reply.message)
+    result = reply.result
+    if result.code not in (result.OK, result.PENDING):
+        raise CliError(result.message)
     return reply, seconds

@@ -94,8 +94,8 @@ class _Watcher:
         def on_reply(done: Any) -> None:
             seconds = time.perf_counter() - begin
             reply = done.result()
-            if not reply.success:
-                self._error = f"'{question.text}' was refused: {reply.message}"
+            if reply.result.code:
+                self._error = f"'{question.text}' was refused: {reply.result.message}"
                 return
             stamp = seconds_of(reply.stamp)
             state = next((s for at, s in reversed(self._states) if at <= stamp + 1e-6), None)

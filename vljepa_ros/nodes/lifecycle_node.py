@@ -7,6 +7,7 @@ end, whichever comes first; between, the worker's thread does its work and serve
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, NoReturn, TypeVar
@@ -50,8 +51,12 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
 
     subject: ClassVar[str]
     """What it opens, as diagnostics name it: the model, the memory."""
-    known: ClassVar[tuple[type[Exception], ...]] = (QueueFullError, DeadlineError)
-    """Exceptions whose text is an answer to the user as it is."""
+    codes: ClassVar[dict[type[Exception], str]] = {
+        QueueFullError: "BUSY",
+        DeadlineError: "TIMEOUT",
+    }
+    """Exceptions whose text is an answer to the user as it is -> constant of msg/Result. An
+    attribute `code` of the exception itself comes first."""
     camera_kind: ClassVar[Any] = None
     """Dataclass of the parameters of each camera, if there are any."""
 
@@ -93,7 +98,7 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
         """Take over parameters that have changed."""
 
     def open(self) -> Callable[[], float | None] | None:
-        """Configure; what it made must not stay if it raises. It may raise what is `known`.
+        """Configure; what it made must not stay if it raises. It may raise what is in `codes`.
 
         Returns:
             The continuous work, see `Worker.start`; None if it needs no worker's thread.
@@ -136,22 +141,32 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
         """
 
         async def answer(request: Any, response: Any) -> Any:
-            response.message = self.refusal(needs_active(request))
-            if response.message:
-                return response
+            refusal = self.refusal(needs_active(request))
             try:
-                await callback(request, response)
-                response.success = True
-            except self.known as error:
-                response.message = str(error)
+                if refusal:
+                    response.result = self.result("NOT_ACTIVE", refusal)
+                else:
+                    await callback(request, response)
             except Exception as error:
-                text = f"{type(error).__name__}: {error}"
-                self.get_logger().error(f"a request failed: {text}")
-                response.message = f"internal error: {text}"
+                response.result = self.result_of(error)
             return response
 
         interface = ros.interface(f"vljepa_ros/srv/{kind}")
         self.create_service(interface, name, answer, callback_group=self._waiting_services)
+
+    def result(self, code: str, message: str = "") -> Any:
+        """A msg/Result; code: name of one of its constants."""
+        kind = ros.interface("vljepa_ros/msg/Result")
+        return kind(code=getattr(kind, code), message=message)
+
+    def result_of(self, error: Exception) -> Any:
+        """The msg/Result of a request that failed; what is not in `codes` is logged, too."""
+        codes = [code for kind, code in self.codes.items() if isinstance(error, kind)]
+        if codes:
+            return self.result(getattr(error, "code", codes[-1]), str(error))
+        text = "".join(traceback.format_exception(error))
+        self.get_logger().error(f"a request failed: {text}")
+        return self.result("FAILED", f"internal error: {type(error).__name__}: {error}")
 
     async def run_in_worker(self, run: Callable[[Request[Any]], Any]) -> Any:
         """Run something in the worker's thread and await its result in the executor's.
@@ -185,7 +200,7 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
             return self._fail("; ".join(self.table.problems.values()))
         try:
             step = self.open()
-        except self.known as error:
+        except tuple(self.codes) as error:
             return self._fail(str(error))
         self.opened, self.why = True, ""
         if step is not None:

@@ -75,7 +75,12 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
     """Options go to the ROS node."""
 
     subject = "memory"
-    known = (*LifecycleNode.known, MemoryStoreError, ModelError, QueryError, TextEncoderError)
+    codes = LifecycleNode.codes | {
+        MemoryStoreError: "UNSUPPORTED",
+        ModelError: "UNSUPPORTED",
+        QueryError: "BAD_REQUEST",
+        TextEncoderError: "NOT_ACTIVE",
+    }
     camera_kind = MemoryCameraParameters
     memory: EpisodicMemory
     _model: ModelConfig

@@ -42,12 +42,17 @@ class ModelNode(LifecycleNode[M]):
     """
 
     subject = "model"
-    known = (*LifecycleNode.known, FrameError, ModelError, PerceptionError, VocabularyError)
+    codes: ClassVar[dict[type[Exception], str]] = LifecycleNode.codes | {
+        FrameError: "BAD_REQUEST",
+        ModelError: "UNSUPPORTED",
+        PerceptionError: "STALE",
+        VocabularyError: "BAD_REQUEST",
+    }
     model_parts: ClassVar[frozenset[str]] = frozenset()
     engine: Engine | None = None
 
     def prepare(self, engine: Engine) -> Callable[[], float | None]:
-        """Configure: make what needs the engine. It may raise what is `known`.
+        """Configure: make what needs the engine. It may raise what is in `codes`.
 
         Returns:
             The continuous work, see `Worker.start`.
@@ -63,7 +68,7 @@ class ModelNode(LifecycleNode[M]):
         engine = load_engine(model_dir(p.model), p.engine, p.threads, self.model_parts)
         try:
             step = self.prepare(engine)
-        except self.known:
+        except tuple(self.codes):
             engine.close()
             raise
         self.engine = engine
@@ -88,9 +93,9 @@ class ModelNode(LifecycleNode[M]):
         """
         known = ", ".join(self.cameras)
         if name and name not in self.cameras:
-            raise PerceptionError(f"unknown camera '{name}', allowed: {known}")
+            raise PerceptionError(f"unknown camera '{name}', allowed: {known}", "UNKNOWN_CAMERA")
         if not name and len(self.cameras) != 1:
-            raise PerceptionError(f"camera is empty, allowed: one of {known}")
+            raise PerceptionError(f"camera is empty, allowed: one of {known}", "UNKNOWN_CAMERA")
         return name or self.cameras[0]
 
     def parts(self) -> Sequence[Part]:

@@ -143,6 +143,8 @@ class PerceptionServices:
         current = self.pipeline.labels.current  # read now: nothing comes into use unnoticed
         in_use = current is not None and current.version >= version
         if not in_use and not await awaited:
-            response.message = "accepted, but still being encoded: the topic vocabulary tells when"
+            response.result = node.result(
+                "PENDING", "accepted, but still being encoded: the topic vocabulary tells when"
+            )
         response.accepted = len(request.labels)
         response.vocabulary_version = version

@@ -110,7 +110,7 @@ class TextEncoderClient:
         return vector
 
     def _read(self, reply: Any) -> EncodingResult:
-        if not reply.success:
-            return TextEncoderError(f"'{self._name}' refused the text: {reply.message}")
+        if reply.result.code:
+            return TextEncoderError(f"'{self._name}' refused the text: {reply.result.message}")
         vectors = np.array(reply.vectors, np.float32).reshape(-1, max(1, int(reply.dim)))
         return EncodedTexts(str(reply.model_id), vectors)

@@ -51,7 +51,7 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
     """Loads no model: texts are encoded by the perception node. Options go to the ROS node."""
 
     subject = "triggers"
-    known = (*LifecycleNode.known, ModelError, VocabularyError)
+    codes = LifecycleNode.codes | {ModelError: "UNSUPPORTED", VocabularyError: "BAD_REQUEST"}
 
     def __init__(self, **options: Any) -> None:
         self.used: EncodedTriggers | None = None
@@ -140,7 +140,7 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
         response.accepted = len(wanted)
         if not texts.complete or texts.trouble:
             why = texts.trouble or "the texts are still being encoded"
-            response.message = f"accepted, but not watched yet: {why}"
+            response.result = self.result("PENDING", f"accepted, but not watched yet: {why}")
 
     def _watch(self) -> None:
         """Five times a second: notice cameras that stopped, have texts encoded."""

@@ -34,7 +34,16 @@ RETRY_PARTIAL_CLIP_S = 0.1
 
 
 class PerceptionError(RuntimeError):
-    """A request that cannot be met now: the message says why and what would help."""
+    """A request that cannot be met now: the message says why and what would help.
+
+    Args:
+        message: The text.
+        code: Name of a constant of msg/Result.
+    """
+
+    def __init__(self, message: str, code: str = "STALE") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,11 @@ T = TypeVar("T")
 CooperativeTask = Generator[None, None, T]  # other work gets its turn wherever it yields
 
 
+MAX_WAITING = 128
+"""Requests that may wait, as the services' files say: some seconds of work at a few milliseconds
+each, and as many as the middleware keeps."""
+
+
 class QueueFullError(RuntimeError):
     """The worker takes no further request now: its queue is full, or it does not run."""
 
@@ -109,7 +114,7 @@ class Worker:
         capacity: Requests that may wait.
     """
 
-    def __init__(self, on_error: Callable[[Exception], None], capacity: int = 8) -> None:
+    def __init__(self, on_error: Callable[[Exception], None], capacity: int = MAX_WAITING) -> None:
         self._step: Callable[[], float | None] = lambda: None
         self._on_error = on_error
         self._capacity = capacity

@@ -83,8 +83,8 @@ def bench_vqa(model: str, engine: str, seconds: float) -> dict[str, Any]:
         def ask(texts: Sequence[str]) -> None:
             request = service.Request(camera=CAMERA, question=QUESTION, candidates=list(texts))
             reply = graph.client.call(client, request, REPLY_TIMEOUT_S)
-            if not reply.success:
-                raise ProcessFailed(f"the question was refused: {reply.message}")
+            if reply.result.code:
+                raise ProcessFailed(f"the question was refused: {reply.result.message}")
 
         def ask_many(texts: list[str]) -> dict[str, Any]:
             loaded.encode_text(texts)
