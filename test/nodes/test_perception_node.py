@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,23 @@ def test_latched_topics_tell_latecomers_what_runs(graph: Graph) -> None:
     config = node.engine.config
     assert (info[0].model_id, info[0].dim) == (config.model_id, config.dim)
     assert info[0].engine == "onnxruntime"
+    assert info[0].domain == config.domain != ""
+    scores = config.calibration
+    assert info[0].calibration_id == scores.id != replace(scores, none_similarity=0.0).id
+    assert info[0].none_similarity == pytest.approx(scores.none_similarity)
     assert len(words[0].labels) == sum(map(len, config.vocabulary.values()))
+
+
+def test_model_info_is_repeated_while_the_node_is_active(graph: Graph) -> None:
+    node = start(graph)
+    info = graph.listen("vljepa_ros/msg/ModelInfo", "model_info", latched=True)
+    assert graph.spin(lambda: len(info) >= 3)
+    stamps = [nanoseconds(each.stamp) for each in info]
+    assert stamps == sorted(set(stamps))
+    node.trigger_deactivate()
+    del info[:]
+    graph.spin_for(1.5)
+    assert not info
 
 
 def test_nothing_is_encoded_while_nobody_listens(graph: Graph) -> None:

@@ -9,8 +9,17 @@ from typing import Any
 from vljepa_ros.cli import options
 from vljepa_ros.cli.options import CliError
 
-FIELDS = ("name", "model_id", "family", "dim", "clip_frames", "frame_interval", "input_size")
-GRAPH_FIELDS = (*FIELDS, "engine", "device", "precision", "capabilities")
+FIELDS = (
+    "name",
+    "model_id",
+    "family",
+    "domain",
+    "dim",
+    "clip_frames",
+    "frame_interval",
+    "input_size",
+)
+GRAPH_FIELDS = (*FIELDS, "engine", "device", "precision", "capabilities", "calibration_id")
 
 
 def add(commands: Any) -> None:

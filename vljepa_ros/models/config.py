@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import astuple, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -45,12 +45,18 @@ class Calibration:
     scale_weights: tuple[float, ...] = ()
     none_weights: tuple[float, ...] = ()
 
+    @property
+    def id(self) -> str:
+        """Eight hexadecimal digits: while they are the same, so is the meaning of a threshold."""
+        return hashlib.sha256(repr(astuple(self)).encode()).hexdigest()[:8]
+
 
 @dataclass(frozen=True)
 class ModelConfig:
     """Everything the runtime must know of a model.
 
     Attributes:
+        domain: The pictures that it was made for, in one sentence; empty: not stated.
         clip_frames: Frames of a clip.
         frame_interval: Seconds between two of them.
         input_size: Side in pixels that each frame is resized to.
@@ -81,6 +87,7 @@ class ModelConfig:
     architecture: dict[str, Any] = field(default_factory=dict)
     preprocessing: dict[str, Any] = field(default_factory=dict)
     licence: str = ""
+    domain: str = ""
     precision: str = "fp32"
     period: float = 0.0
     device: str = ""

@@ -128,6 +128,9 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
         self.requests.on_vocabulary(used)
 
     def _watch(self) -> None:
+        """Once a second: say that this node lives, notice cameras that do not."""
+        if self.active:
+            self._topics.publish_model_info()
         for camera in self._inputs:
             camera.watch()
 

@@ -112,14 +112,20 @@ class PerceptionTopics(Endpoints):
         )
 
     def publish_model_info(self) -> None:
-        """Publish what runs, latched."""
+        """Publish what runs, latched; once a second it says that this node lives."""
         config, info = self._engine.config, self._engine.info
-        names = ("name", "model_id", "family", "dim", "clip_frames", "input_size")
+        names = ("name", "model_id", "family", "domain", "dim", "clip_frames", "input_size")
+        scores = config.calibration
         self._info.publish(
             ros.interface("vljepa_ros/msg/ModelInfo")(
+                stamp=self._node.get_clock().now().to_msg(),
                 **{name: getattr(config, name) for name in names},
                 frame_interval=float(config.frame_interval),
                 **asdict(info),
                 capabilities=sorted(self._engine.capabilities),
+                calibration_id=scores.id,
+                logit_scale=float(scores.logit_scale),
+                none_similarity=float(scores.none_similarity),
+                abstain_below=float(scores.abstain_below),
             )
         )

@@ -39,6 +39,7 @@ from vljepa_ros.models.vl_jepa.nano_text import DecoderWords, TextTokenizer
 from vljepa_ros.models.vl_jepa.nano_weights import SCALE, unpack
 
 LICENCE = "Apache-2.0"
+DOMAIN = "one simulated room with a table, an arm, a door, lights and people, at 128 x 128 pixels"
 ATTRIBUTION = (
     "The text trunk is sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0) with fewer words and"
     " int8 weights."
@@ -107,6 +108,7 @@ def write_model_folder(
         "model_id": model_id,
         "licence": LICENCE,
         "attribution": ATTRIBUTION,
+        "domain": DOMAIN,
         "dim": sizes.dim,
         "clip_frames": sizes.window.frames,
         "frame_interval": FRAME_INTERVAL,
