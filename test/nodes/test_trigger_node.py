@@ -267,7 +267,7 @@ def test_unusable_embeddings_are_refused_and_counted(graph: Graph) -> None:
     robot.see(DOOR, 0.6, vector=array.array("f", np.full(8, np.nan).tolist()))
     robot.see(DOOR)
     assert robot.told((DOOR, True))
-    assert robot.node._cameras["front"].part(5.0).values["refused"] == 3
+    assert robot.node._cameras["front"].part().values["refused"] == 3
 
 
 def test_every_parameter_that_is_live_has_its_effect(graph: Graph) -> None:
@@ -282,13 +282,11 @@ def test_every_parameter_that_is_live_has_its_effect(graph: Graph) -> None:
     assert robot.node._cameras["front"].board.settle == 2.5
     assert graph.set(robot.node, "triggers", [ARM]).successful
     assert robot.watched(ARM)
+    assert graph.set(robot.node, "camera_timeout", 3600.0).successful
+    robot.see(DOOR)
+    assert robot.node._cameras["front"].board.known
     assert graph.set(robot.node, "camera_timeout", 0.2).successful
-    assert graph.spin(
-        lambda: (
-            "for" in robot.node._cameras["front"].part(0.2).message
-            and robot.node._cameras["front"].part(0.2).level == 1
-        )
-    )
+    assert graph.spin(lambda: not robot.node._cameras["front"].board.known)
     assert graph.set(robot.node, "request_timeout", 3.0).successful
     assert not graph.set(robot.node, "threshold", 1.0).successful
     assert not graph.set(robot.node, "cameras", ["rear"]).successful

@@ -8,10 +8,15 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from vljepa_ros.nodes.diagnostics import ERROR, OK, WARN, Part
-from vljepa_ros.nodes.topics import Endpoints
+from vljepa_ros.nodes.diagnostics import ERROR, Part, checked
+from vljepa_ros.nodes.topics import HEARTBEAT_S, LATCHED, Endpoints
 
 T = TypeVar("T")
+
+MISSING_S = 1.5  # without a heartbeat: three of them are missing
+SILENT_S = 2.0  # without an embedding, or so many periods of theirs, if that is more:
+PERIODS = 3
+PERIOD_DECAY = 0.8  # the period is the longest of late ones: per message, it falls to this share
 
 
 class Inbox(Generic[T]):
@@ -44,8 +49,12 @@ class Inbox(Generic[T]):
 class EmbeddingSubscription(Endpoints):
     """The topic `<camera>/embeddings`, subscribed to while `listen(True)`.
 
+    Embeddings that stop are reported at once, in the log and the diagnostics. A killed publisher
+    stays in the graph for the middleware's lease of ten seconds or more, so messages alone decide:
+    perception is missing if its heartbeat stops, a camera has stopped if only its embeddings do.
+
     Args:
-        node: A ROS node.
+        node: A lifecycle node.
         camera: Name of the camera.
         on_embedding: Given each message that is not refused.
         model_id: Embeddings of another model are refused; empty: none are.
@@ -74,46 +83,84 @@ class EmbeddingSubscription(Endpoints):
         self._model_id = model_id
         self._purpose = purpose
         self._topic = f"{camera}/embeddings"
+        self._period = SILENT_S
+        self._heartbeats = 0
+        self._alive = 0.0
+        self._reported = ""
 
     def listen(self, on: bool) -> None:
         """Subscribe or unsubscribe."""
         if not on:
             self.close()
         elif not self.is_open:
-            self.arrived = time.monotonic()
+            self.arrived, self._period, self._heartbeats = time.monotonic(), SILENT_S, 0
+            self._reported = ""
             self.subscribe("vljepa_ros/msg/Embedding", self._topic, self._receive)
+            self.subscribe("vljepa_ros/msg/ModelInfo", "model_info", self._on_heartbeat, LATCHED)
+            self.repeat(HEARTBEAT_S / 2, self._watch)
 
     def warn(self, text: str) -> None:
         """Report trouble in the log and in the diagnostics."""
         self.trouble = text
         self._node.get_logger().warning(text, throttle_duration_sec=10.0)
 
-    def part(
-        self, values: dict[str, object], idle: tuple[int, str], timeout: float | None = None
-    ) -> Part:
+    @property
+    def stale(self) -> str:
+        """Why the newest embedding does not stand for the present; empty: it does."""
+        now = time.monotonic()
+        topic = self._node.resolve_topic_name(self._topic)
+        if self._heartbeats > 1 and now - max(self._alive, self.arrived) > MISSING_S:
+            return (
+                f"neither an embedding on '{topic}' nor the heartbeat of perception_node: is it "
+                "running and active?"
+            )
+        if not self.received:
+            return f"no embedding on '{topic}' yet"
+        if now - self.arrived > self._limit:
+            alive = ": perception_node runs, does the camera send?" if self._heartbeats > 1 else ""
+            return f"no embedding on '{topic}' any more{alive}"
+        return ""
+
+    def part(self, values: dict[str, object], idle: tuple[int, str]) -> Part:
         """State for the diagnostics.
 
         Args:
             values: Shown as they are.
             idle: Level and message while it is not subscribed.
-            timeout: Seconds without an embedding after which that is reported; None: only if there
-                has not been any.
         """
-        name, silence = f"camera {self.camera}", time.monotonic() - self.arrived
-        topic = self._node.resolve_topic_name(self._topic)
+        name = f"camera {self.camera}"
         if self.trouble:
             return Part(name, ERROR, self.trouble, values)
         if not self.is_open:
             return Part(name, *idle, values)
-        if timeout is not None and silence > timeout:
-            return Part(name, WARN, f"no embedding on '{topic}' for {silence:.0f} s", values)
-        if timeout is None and not self.received:
-            return Part(name, WARN, f"no embedding on '{topic}' yet", values)
-        return Part(name, OK, "embeddings arrive", values)
+        values = {**values, "seconds_since_embedding": time.monotonic() - self.arrived}
+        return checked(name, self.stale, "embeddings arrive", values)
+
+    @property
+    def _limit(self) -> float:
+        """Seconds without an embedding that are more than a pause between two."""
+        return max(SILENT_S, PERIODS * self._period)
+
+    def _watch(self) -> None:
+        stale = self.stale
+        if stale == self._reported:
+            return
+        self._reported = stale
+        self._node.diagnostics.publish()
+        if stale and self.received:
+            self._node.get_logger().warning(f"camera '{self.camera}': {stale}")
+
+    def _on_heartbeat(self, message: Any) -> None:
+        self._heartbeats += 1
+        self._alive = time.monotonic()
 
     def _receive(self, message: Any) -> None:
+        now = time.monotonic()
+        if now - self._alive > MISSING_S:
+            self._heartbeats = 0  # they come without one: from a bag
         self.received += 1
-        self.arrived = time.monotonic()
+        silence, self.arrived = now - self.arrived, now
+        self._period = max(min(silence, self._limit), PERIOD_DECAY * self._period)
         if self._model_id and message.model_id != self._model_id:
             self.warn(
                 f"embeddings of camera '{self.camera}' come from model {message.model_id}, "

@@ -16,6 +16,7 @@ from vljepa_ros.nodes.model_node import ModelNode, ModelParameters
 from vljepa_ros.nodes.parameters import live
 from vljepa_ros.nodes.perception_services import OWN_VOCABULARY, PerceptionServices
 from vljepa_ros.nodes.perception_topics import PerceptionTopics
+from vljepa_ros.nodes.topics import HEARTBEAT_S, Endpoints
 from vljepa_ros.perception.pipeline import Pipeline
 from vljepa_ros.perception.vocabulary import EncodedVocabulary
 
@@ -50,6 +51,7 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
         self._inputs: list[CameraInput] = []
         self._mismatch = ""
         super().__init__("perception_node", PerceptionParameters, **options)
+        self._heartbeat = Endpoints(self)
         self.requests = PerceptionServices(self)
         self._watchdog = self.create_timer(1.0, self._watch, clock=ros.steady_clock())
 
@@ -89,6 +91,7 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
     def start(self) -> None:
         """Subscribe to the cameras and republish the latched topics."""
         self._topics.publish_model_info()
+        self._heartbeat.repeat(HEARTBEAT_S, self._topics.publish_model_info)
         if self.pipeline.labels.current is not None:
             self._topics.publish_vocabulary(self.pipeline.labels.current)
         self.pipeline.watching = True
@@ -97,6 +100,7 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
 
     def stop(self) -> None:
         """Unsubscribe."""
+        self._heartbeat.close()
         self.pipeline.watching = False
         for camera in self._inputs:
             camera.stop()

@@ -27,9 +27,12 @@ LATCHED = ros.QoSProfile(
     durability=ros.DurabilityPolicy.TRANSIENT_LOCAL,
 )
 
+HEARTBEAT_S = 0.5
+"""Period at which an active perception node repeats `model_info`; see EmbeddingSubscription."""
+
 
 class Endpoints:
-    """Publishers and subscriptions of a node that are destroyed together.
+    """Publishers, subscriptions and timers of a node that are destroyed together.
 
     Args:
         node: A ROS node.
@@ -66,6 +69,11 @@ class Endpoints:
         options["event_callbacks"] = self._mismatch_events(topic, "subscription")
         made = self._node.create_subscription(ros.interface(kind), topic, callback, qos, **options)
         self._made.append((self._node.destroy_subscription, made))
+
+    def repeat(self, period: float, callback: Callable[[], None]) -> None:
+        """Call `callback` every `period` seconds of the steady clock."""
+        made = self._node.create_timer(period, callback, clock=ros.steady_clock())
+        self._made.append((self._node.destroy_timer, made))
 
     def close(self) -> None:
         """Destroy all of them; new ones may follow."""

@@ -85,8 +85,8 @@ class TriggerCamera(Endpoints):
             self._publish(edges, "CAMERA_STOPPED", self.board.triggers.model_id)
             self._publish_state()
 
-    def part(self, timeout: float) -> Part:
-        """State for the diagnostics; timeout: seconds without an embedding that are reported."""
+    def part(self) -> Part:
+        """State for the diagnostics."""
         board = self.board
         values: dict[str, object] = {
             "received": self._topic.received,
@@ -94,7 +94,7 @@ class TriggerCamera(Endpoints):
             "triggers": 0 if board is None else len(board.triggers),
             "active": 0 if board is None else int(np.count_nonzero(board.active)),
         }
-        return self._topic.part(values, (OK, "nothing to watch for"), timeout)
+        return self._topic.part(values, (OK, "nothing to watch for"))
 
     def _on_embedding(self, message: Any) -> None:
         vector = np.array(message.vector, np.float32)

@@ -113,7 +113,7 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
 
     def parts(self) -> Sequence[Part]:
         """Triggers and cameras for the diagnostics."""
-        texts, timeout = self._texts, self.settings.camera_timeout
+        texts = self._texts
         values = {"triggers": len(self._wanted), "model_id": texts.model_id}
         if texts.trouble:
             state = ERROR, texts.trouble
@@ -123,7 +123,7 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
             state = WARN, "the texts are being encoded"
         else:
             state = OK, f"{len(self._wanted)} triggers"
-        cameras = [camera.part(timeout) for camera in self._cameras.values()]
+        cameras = [camera.part() for camera in self._cameras.values()]
         return [Part("triggers", *state, values), *cameras]
 
     async def _set_triggers(self, request: Any, response: Any) -> None:
