@@ -16,6 +16,7 @@ from vljepa_ros.nodes.model_node import ModelNode, ModelParameters
 from vljepa_ros.nodes.parameters import live
 from vljepa_ros.nodes.perception_services import OWN_VOCABULARY, PerceptionServices
 from vljepa_ros.nodes.perception_topics import PerceptionTopics
+from vljepa_ros.nodes.question_services import QuestionServices
 from vljepa_ros.nodes.topics import HEARTBEAT_S, Endpoints
 from vljepa_ros.perception.pipeline import Pipeline
 from vljepa_ros.perception.vocabulary import EncodedVocabulary
@@ -53,6 +54,7 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
         super().__init__("perception_node", PerceptionParameters, **options)
         self._heartbeat = Endpoints(self)
         self.requests = PerceptionServices(self)
+        self.questions = QuestionServices(self)
         self._watchdog = self.create_timer(1.0, self._watch, clock=ros.steady_clock())
 
     def check_parameters(self, value: Any) -> None:
@@ -84,7 +86,8 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
         ]
         feeds = [camera.feed for camera in self._inputs]
         self.pipeline = Pipeline(engine, feeds, self._topics.publish, self._on_vocabulary)
-        self.requests.pipeline, self.requests.version = self.pipeline, 0
+        self.requests.pipeline = self.questions.pipeline = self.pipeline
+        self.requests.version = 0
         self.requests.use_labels(self.settings.labels)
         return self.pipeline.step
 
@@ -109,7 +112,7 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
         """Free the pipeline and the publishers."""
         self._topics.close()
         self._inputs = []
-        del self.pipeline, self.requests.pipeline, self._topics
+        del self.pipeline, self.requests.pipeline, self.questions.pipeline, self._topics
 
     def parts(self) -> Sequence[Part]:
         """Model, cameras and stages for the diagnostics."""

@@ -1,4 +1,4 @@
-"""The services of the perception node: answer_question, encode_text, set_labels; and its labels."""
+"""The services encode_text and set_labels of the perception node, and its labels."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ from vljepa_ros import ros
 from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.nodes.model_node import ModelNode
-from vljepa_ros.nodes.topics import to_nanoseconds, to_stamp
-from vljepa_ros.perception.frames import FrameDecoder
 from vljepa_ros.perception.pipeline import Pipeline
-from vljepa_ros.perception.scoring import Answer, Question, checked_question
 from vljepa_ros.perception.vocabulary import (
     EncodedVocabulary,
     Vocabulary,
@@ -22,7 +19,6 @@ from vljepa_ros.perception.vocabulary import (
     from_groups,
     parse,
 )
-from vljepa_ros.perception.worker import CooperativeTask
 
 OWN_VOCABULARY = ("",)  # value of the parameter `labels`: those of the model
 _MAX_TEXTS = 1000
@@ -32,7 +28,7 @@ class PerceptionServices:
     """Created with the node: before it is configured they answer what is missing.
 
     Args:
-        node: Has the parameters `labels` and `abstain_below`.
+        node: Has the parameter `labels`.
 
     Attributes:
         pipeline: Set by the node while it is configured.
@@ -45,12 +41,6 @@ class PerceptionServices:
         self.pipeline: Pipeline
         self.vocabulary: Vocabulary
         self.version = 0
-        node.serve(
-            "AnswerQuestion",
-            "answer_question",
-            self._answer_question,
-            needs_active=lambda request: not request.image,
-        )
         node.serve("EncodeText", "encode_text", self._encode_text)
         node.serve("SetLabels", "set_labels", self._set_labels)
 
@@ -89,39 +79,6 @@ class PerceptionServices:
     def on_vocabulary(self, used: EncodedVocabulary) -> None:
         """Answer who waits for labels that are in use now; in any thread."""
         self._node.pending.complete(True, lambda version: version <= used.version)
-
-    async def _answer_question(self, request: Any, response: Any) -> None:
-        node, pipeline = self._node, self.pipeline
-        config = pipeline.engine.config
-        own = node.settings.abstain_below
-        abstain_below = own if own >= 0 else config.calibration.abstain_below
-        writes = "caption" in pipeline.engine.capabilities
-        question = checked_question(request.question, request.candidates, writes)
-        if request.image:
-            answer, stamp = await node.run_in_worker(
-                lambda _: self._ask_about(request.image[0], question, abstain_below)
-            )
-        else:
-            camera = node.which_camera(request.camera)
-            oldest = None  # stamp in nanoseconds before which no clip may end
-            if request.max_age > 0:
-                oldest = int(node.get_clock().now().nanoseconds - request.max_age * 1e9)
-            answer, stamp = await node.run_in_worker(
-                lambda _: pipeline.ask(camera, question, abstain_below, oldest)
-            )
-        response.answer, response.index = answer.text, answer.index
-        response.scores = array.array("f", answer.scores.tobytes())
-        response.margin, response.abstained = answer.margin, answer.abstained
-        response.stamp = to_stamp(stamp)
-        response.model_id = config.model_id
-
-    def _ask_about(
-        self, image: Any, question: Question, abstain_below: float
-    ) -> CooperativeTask[tuple[Answer, int]]:
-        config = self.pipeline.engine.config
-        frame = FrameDecoder(config.input_size, preprocessing=config.preprocessing)(image)
-        answer = yield from self.pipeline.ask_about(frame, question, abstain_below)
-        return answer, to_nanoseconds(image.header.stamp)
 
     async def _encode_text(self, request: Any, response: Any) -> None:
         engine = self.pipeline.engine
