@@ -88,6 +88,31 @@ def test_jpegs_that_are_none(graph: Graph) -> None:
     )
 
 
+def test_each_of_three_wrong_cameras_is_named_in_the_log(graph: Graph) -> None:
+    encodings = {"one": "32FC1", "two": "16UC1", "three": "64FC2"}
+    topics = {f"{name}__image_topic": f"/{name}" for name in encodings}
+    log = graph.listen("rcl_interfaces/msg/Log", "/rosout")
+    graph.add(PerceptionNode, model=MODEL, cameras=list(encodings), **topics)
+    cameras = {name: graph.camera(f"/{name}") for name in encodings}
+
+    def show() -> None:
+        for name, encoding in encodings.items():
+            graph.show_one(cameras[name], encoding=encoding)
+
+    wanted = [f"camera '{name}': images cannot be used" for name in encodings]
+    assert graph.spin(
+        lambda: all(any(text in m.msg for m in log) for text in wanted), 8.0, again=show
+    )
+
+
+def test_images_of_16_bits_say_how_they_are_shown(graph: Graph, watch: Watch) -> None:
+    fields = {"encoding": "mono16", "step": 160, "data": b"\xff\x03" * (60 * 80)}
+    assert watch.logs(
+        "camera 'front'", "16-bit values", again=lambda: graph.show_one(watch.camera, **fields)
+    )
+    assert watch.lives()
+
+
 def test_another_resolution_in_mid_stream(graph: Graph, watch: Watch) -> None:
     heard = graph.listen(EMBEDDING, "front/embeddings")
     graph.show(watch.camera, "red", 2.0)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from colour_engine import ColourEngine, painted
 
-from vljepa_ros.perception.frames import FrameError, model_input
+from vljepa_ros.perception.frames import model_input
+from vljepa_ros.perception.image_encodings import FrameError
 from vljepa_ros.perception.pipeline import (
     EMBEDDINGS,
     LABELS,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vljepa_ros.perception.frames import FrameError
+from vljepa_ros.perception.image_encodings import FrameError
 from vljepa_ros.perception.ring import ClipRing
 
 SECOND = 1_000_000_000

@@ -11,16 +11,16 @@ from typing import Any
 
 from vljepa_ros import ros
 from vljepa_ros.models.config import ModelConfig
-from vljepa_ros.nodes.diagnostics import Part, checked
+from vljepa_ros.nodes.diagnostics import Part, Warnings, checked
 from vljepa_ros.nodes.lifecycle_node import LifecycleNode
 from vljepa_ros.nodes.parameters import live, read_only
 from vljepa_ros.nodes.topics import IMAGES, Endpoints, age_of, to_nanoseconds
-from vljepa_ros.perception.frames import ROTATIONS, FrameDecoder, FrameError, image_to_rgb
+from vljepa_ros.perception.frames import ROTATIONS, FrameDecoder, image_to_rgb
+from vljepa_ros.perception.image_encodings import FrameError
 from vljepa_ros.perception.pipeline import CameraFeed
 from vljepa_ros.perception.ring import ClipRing
 
 TYPES = {"raw": "sensor_msgs/msg/Image", "compressed": "sensor_msgs/msg/CompressedImage"}
-WARN_INTERVAL_S = 10.0  # until a warning about a silent camera is repeated
 _FORMAT_FIELDS = ("format", "height", "width", "encoding", "step")
 STALE_STAMP_S = 3600.0  # no camera is that late, but a bag without simulated time is
 
@@ -76,7 +76,8 @@ class CameraInput(Endpoints):
         self._unusable = ""
         self._format: tuple[Any, ...] = ()
         self._broken = 0
-        self._warned = -WARN_INTERVAL_S
+        self._warnings = Warnings(node)
+        self._note = ""
         settings = self._parameters.value
         self._decoder = FrameDecoder(model.input_size, settings.rotate, model.preprocessing)
         ring: ClipRing[Any] = ClipRing(model.clip_frames, model.frame_interval, self._decoder)
@@ -114,17 +115,17 @@ class CameraInput(Endpoints):
         counts = self.feed.ring.counts
         if counts.broken != self._broken:
             self._broken = counts.broken
-            self._node.get_logger().warning(
-                f"camera '{self._name}': {counts.broken} of {counts.received} images could not be "
-                f"used, the last one because: {counts.error}"
+            self._warn(
+                counts.error,
+                f"{counts.broken} of {counts.received} images could not be used, the last one "
+                f"because: {counts.error}",
             )
-        silence, now = self._silence(), time.monotonic()
-        silent = self.is_open and silence >= self._node.settings.image_timeout
-        if silent and now - self._warned >= WARN_INTERVAL_S:
-            self._warned = now  # a throttle of the logger would be shared by all cameras
-            self._node.get_logger().warning(
-                f"camera '{self._name}': {self._no_image(silence)}; {self._existing_topics()}"
-            )
+        if self._decoder.levels.note != self._note:
+            self._note = self._decoder.levels.note
+            self._node.get_logger().info(f"camera '{self._name}': {self._note}")
+        silence = self._silence()
+        if self.is_open and silence >= self._node.settings.image_timeout:
+            self._warn("silent", f"{self._no_image(silence)}; {self._existing_topics()}")
 
     def part(self) -> Part:
         """State of this camera for the diagnostics."""
@@ -139,6 +140,7 @@ class CameraInput(Endpoints):
             "restarts": counts.restarts,
             "seconds_since_image": silence,
             "image_age": self._age,
+            "levels": self._note,
             "last_error": self._unusable or counts.error,
         }
         unusable = self._unusable or counts.failing
@@ -158,17 +160,16 @@ class CameraInput(Endpoints):
         self._arrived = time.monotonic()
         stamp = to_nanoseconds(message.header.stamp)
         if stamp == 0:
-            self._node.get_logger().warning(
-                f"camera '{self._name}': images have no stamp, the time of arrival is taken; "
-                "set header.stamp in the camera's driver",
-                throttle_duration_sec=60.0,
+            self._warn(
+                "no stamp",
+                "images have no stamp, the time of arrival is taken; set header.stamp in the "
+                "camera's driver",
+                60.0,
             )
             stamp = self._node.get_clock().now().nanoseconds
         self._age = age_of(self._node, stamp)
         if abs(self._age) > STALE_STAMP_S:
-            self._node.get_logger().warning(
-                f"camera '{self._name}': {self._stale_stamps()}", throttle_duration_sec=60.0
-            )
+            self._warn("stale stamps", self._stale_stamps(), 60.0)
         present = tuple(getattr(message, name, None) for name in _FORMAT_FIELDS)
         if present != self._format:
             self._format = present
@@ -184,9 +185,7 @@ class CameraInput(Endpoints):
             image_to_rgb(message)
         except FrameError as error:
             self._unusable = str(error)
-            self._node.get_logger().warning(
-                f"camera '{self._name}': images cannot be used: {error}", throttle_duration_sec=5.0
-            )
+            self._warn(self._unusable, f"images cannot be used: {error}")
 
     def _rate(self) -> float:
         """The camera's own, else the node's; at most what the model folder's `period` allows."""
@@ -230,4 +229,7 @@ class CameraInput(Endpoints):
 
     def _on_mismatch(self, text: str) -> None:
         self._mismatch = text
-        self._node.get_logger().warning(text, throttle_duration_sec=10.0)
+        self._warn("mismatch", text)
+
+    def _warn(self, cause: str, text: str, interval: float = 10.0) -> None:
+        self._warnings.warn(cause, f"camera '{self._name}': {text}", interval)

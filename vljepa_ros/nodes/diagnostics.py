@@ -6,6 +6,7 @@ Published at 1 Hz on a steady clock, independent of simulated time: with `use_si
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +39,26 @@ def checked(
 ) -> Part:
     """A part that is OK, which `fine` describes, unless there is trouble of some level."""
     return Part(name, level if trouble else OK, trouble or fine, values)
+
+
+class Warnings:
+    """Warnings of one part of a node, each cause at most once in a while.
+
+    A throttle of the logger would be shared by all cameras: only the first of three that are wrong
+    would ever be named.
+    """
+
+    def __init__(self, node: Any) -> None:
+        self._node = node
+        self._silent_until: dict[str, float] = {}
+
+    def warn(self, cause: str, text: str, interval: float = 10.0) -> None:
+        """Log `text`, unless the same cause was logged less than `interval` seconds ago."""
+        now = time.monotonic()
+        self._silent_until = {c: end for c, end in self._silent_until.items() if end > now}
+        if cause not in self._silent_until:
+            self._silent_until[cause] = now + interval
+            self._node.get_logger().warning(text)
 
 
 class Diagnostics:

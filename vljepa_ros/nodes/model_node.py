@@ -12,7 +12,7 @@ from vljepa_ros.models.config import ModelError
 from vljepa_ros.nodes.diagnostics import OK, WARN, Part
 from vljepa_ros.nodes.lifecycle_node import LifecycleNode, LifecycleParameters
 from vljepa_ros.nodes.parameters import live, read_only
-from vljepa_ros.perception.frames import FrameError
+from vljepa_ros.perception.image_encodings import FrameError
 from vljepa_ros.perception.pipeline import PerceptionError
 from vljepa_ros.perception.vocabulary import VocabularyError
 from vljepa_ros.resources import model_dir

@@ -11,7 +11,8 @@ from vljepa_ros.nodes.diagnostics import Diagnostics, Part, checked
 from vljepa_ros.nodes.lifecycle_node import NAMESPACE, run_node
 from vljepa_ros.nodes.parameters import NodeParameters, ParameterGroup, live, read_only
 from vljepa_ros.nodes.topics import IMAGES, IMAGES_OUT, LATCHED, Endpoints, image_message
-from vljepa_ros.perception.frames import FrameError, image_to_rgb
+from vljepa_ros.perception.frames import image_to_rgb
+from vljepa_ros.perception.image_encodings import FrameError
 from vljepa_ros.perception.overlay import draw_overlay
 
 

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_ros.engines.protocol import Clip
-from vljepa_ros.perception.frames import FrameError
+from vljepa_ros.perception.image_encodings import FrameError
 
 M = TypeVar("M")
 _THINNING = 8  # parts of an interval: images nearer than one of them are thinned out

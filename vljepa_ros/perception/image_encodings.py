@@ -1,0 +1,282 @@
+"""Pixels of sensor_msgs/Image as RGB: every encoding that is a picture, and 16 bits to 8.
+
+The names are those of sensor_msgs/image_encodings.hpp, and nv12 beside them. Refused are depth
+(16UC1 and 32FC1, REP 118) and numbers that nobody has defined a colour for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+
+
+class FrameError(ValueError):
+    """An image that cannot be used: the message names what was wrong and what is allowed."""
+
+
+class UnknownEncodingError(FrameError):
+    """The encoding is none of ENCODINGS."""
+
+
+class LevelRange:
+    """Which of 65,536 levels a camera uses, from the values seen so far; it never narrows.
+
+    Cameras of 10 or 12 bits and thermal ones fill a small part of 16 bits. The range is a power of
+    two wide, so that it changes rarely: from zero, or around the values where they lie far from
+    zero and close together, as in a thermal picture.
+    """
+
+    def __init__(self) -> None:
+        self._seen = (65535, 0)
+        self._low, self._bits = 0, 8
+
+    def to_8_bits(self, values: NDArray[np.uint16]) -> Pixels:
+        """Levels of an image of any shape, widening the range if its values lie outside."""
+        sample = values[::3, ::5]  # strides that no mosaic and no pixel repeats after
+        low, high = np.percentile(sample, (0.1, 99.9), method="nearest")  # leaves out hot pixels
+        seen = min(int(low), self._seen[0]), max(int(high), self._seen[1])
+        if seen != self._seen:
+            self._seen = seen
+            self._widen(*seen)
+        top = self._low + (1 << self._bits) - 1
+        within = np.clip(values, self._low, top) - np.uint16(self._low)
+        return (within >> np.uint16(self._bits - 8)).astype(np.uint8)
+
+    def _widen(self, low: int, high: int) -> None:
+        self._low, self._bits = 0, max(8, high.bit_length())
+        spread = max(8, (high - low).bit_length())
+        if spread < self._bits - 1:
+            self._low, self._bits = max(0, (low + high) // 2 - (1 << (spread - 1))), spread
+
+    @property
+    def note(self) -> str:
+        """What is done to the values; empty where the high byte is taken."""
+        if self._bits == 16 or self._seen[0] > self._seen[1]:
+            return ""
+        low, high = self._low, self._low + (1 << self._bits) - 1
+        return (
+            f"16-bit values from {self._seen[0]} to {self._seen[1]}: {low} is shown as black, "
+            f"{high} as white"
+        )
+
+
+def to_rgb(
+    height: int,
+    width: int,
+    encoding: str,
+    is_bigendian: bool,
+    step: int,
+    data: Any,
+    levels: LevelRange | None = None,
+) -> Pixels:
+    """Decode the fields of a sensor_msgs/Image.
+
+    Args:
+        height: Rows of pixels.
+        width: Pixels in a row.
+        encoding: One of ENCODINGS.
+        is_bigendian: Byte order of encodings with 16 bits.
+        step: Bytes from one row to the next; of nv12, nv21 and nv24, in the plane of brightness.
+        data: Any contiguous buffer of bytes.
+        levels: Of this camera, for encodings with 16 bits; None: those of this image alone.
+
+    Returns:
+        [height, width, 3] uint8 RGB; for rgb8, bgr8, rgba8 and bgra8 a view of `data`.
+
+    Raises:
+        UnknownEncodingError: An encoding that is not in ENCODINGS.
+        FrameError: Zero size, a step too small for the width, too few bytes, or an odd size where
+            pixels share colour.
+    """
+    layout = layout_of(encoding)
+    if height <= 0 or width <= 0:
+        raise FrameError(f"image is {width}x{height} pixels, allowed: at least 1x1")
+    if width % layout.block[0] or height % layout.block[1]:
+        raise FrameError(
+            f"image is {width}x{height} pixels, allowed for {encoding}: even "
+            + ("sizes" if layout.block[1] > 1 else "widths")
+        )
+    row = width * layout.pixel_bytes
+    if step < row:
+        raise FrameError(
+            f"step is {step} bytes, allowed for {encoding} of width {width}: at least {row}"
+        )
+    flat = bytes_of(data)
+    second = layout.second_plane
+    if second is None:
+        needed = step * (height - 1) + row
+    else:
+        rows = height // second.rows
+        needed = step * height + second.steps * (step * (rows - 1) + row)
+    if flat.size < needed:
+        raise FrameError(
+            f"image data is truncated: {flat.size} bytes, "
+            f"{width}x{height} {encoding} with step {step} needs {needed}"
+        )
+    lines = _lines(flat, height, row, step)
+    if second is not None:
+        rest = _lines(flat[step * height :], rows, second.steps * row, second.steps * step)
+        return second.read(lines, rest.reshape(rows, -1, 2))
+    if layout.depth == 2:
+        values = lines.view(">u2" if is_bigendian else "<u2")
+        lines = (levels or LevelRange()).to_8_bits(values)
+    return layout.read(lines)
+
+
+def layout_of(encoding: str) -> Layout:
+    """How an encoding lies in memory.
+
+    Raises:
+        UnknownEncodingError: An encoding that is not in ENCODINGS.
+    """
+    if encoding not in _LAYOUTS:
+        raise UnknownEncodingError(
+            f"image encoding is '{encoding}', allowed: {', '.join(ENCODINGS)}; "
+            "16UC1 and 32FC1 are depth, not a picture"
+        )
+    return _LAYOUTS[encoding]
+
+
+def bytes_of(data: Any) -> Pixels:
+    """A buffer as [N] uint8, not copied.
+
+    Raises:
+        FrameError: Not a contiguous buffer of bytes.
+    """
+    try:
+        return np.frombuffer(data, np.uint8)
+    except (TypeError, ValueError) as error:
+        raise FrameError(f"image data is not a buffer of bytes: {error}") from error
+
+
+@dataclass(frozen=True)
+class SecondPlane:
+    """The plane of colour of nv12, nv21 and nv24.
+
+    Attributes:
+        rows: Rows of brightness to one of colour.
+        steps: Its step in steps of the first plane.
+        read: Makes [H, W, 3] RGB of brightness [H, W] and colour [H / rows, ..., 2].
+    """
+
+    rows: int
+    steps: int
+    read: Callable[[Pixels, Pixels], Pixels]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How an encoding lies in memory.
+
+    Attributes:
+        read: Makes [H, W, 3] RGB of [H, W * channels] levels of 8 bits.
+        channels: Values of a pixel in a row.
+        depth: Bytes of a value.
+        block: Pixels across and down that share colour: sizes are multiples of them.
+        second_plane: Where colour has a plane of its own, which `read` is not asked for.
+    """
+
+    read: Callable[[Pixels], Pixels]
+    channels: int
+    depth: int = 1
+    block: tuple[int, int] = (1, 1)
+    second_plane: SecondPlane | None = None
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Bytes of a pixel in a row."""
+        return self.channels * self.depth
+
+
+def _lines(flat: Pixels, rows: int, row: int, step: int) -> Pixels:
+    return np.lib.stride_tricks.as_strided(flat, (rows, row), (step, 1), writeable=False)
+
+
+def as_uint8(image: Any) -> Pixels:
+    """What OpenCV returns, with a type."""
+    return np.asarray(image, dtype=np.uint8)
+
+
+def _picked(order: slice, count: int) -> Callable[[Pixels], Pixels]:
+    return lambda lines: lines.reshape(lines.shape[0], -1, count)[..., order]
+
+
+def grey(lines: Pixels) -> Pixels:
+    """[H, W] as [H, W, 3]."""
+    return np.repeat(lines[:, :, None], 3, axis=2)
+
+
+def _converted(code: int, channels: int) -> Callable[[Pixels], Pixels]:
+    def read(lines: Pixels) -> Pixels:
+        pixels = np.ascontiguousarray(lines)
+        if channels > 1:
+            pixels = pixels.reshape(lines.shape[0], -1, channels)
+        return as_uint8(cv2.cvtColor(pixels, code))
+
+    return read
+
+
+def _two_planes(code: int, enlarged: int = 1) -> Callable[[Pixels, Pixels], Pixels]:
+    """Readers of 4:2:0; `enlarged` 2: of 4:4:4, which is 4:2:0 of a picture twice as large."""
+
+    def read(lines: Pixels, colour: Pixels) -> Pixels:
+        luma = lines.repeat(enlarged, 0).repeat(enlarged, 1)
+        rgb = cv2.cvtColorTwoPlane(luma, np.ascontiguousarray(colour), code)
+        return as_uint8(rgb)[::enlarged, ::enlarged]
+
+    return read
+
+
+_RGB, _BGR = _picked(slice(None), 3), _picked(slice(None, None, -1), 3)
+_RGBA, _BGRA = _picked(slice(0, 3), 4), _picked(slice(2, None, -1), 4)
+_UYVY = Layout(_converted(cv2.COLOR_YUV2RGB_UYVY, 2), 2, block=(2, 1))
+_YUY2 = Layout(_converted(cv2.COLOR_YUV2RGB_YUY2, 2), 2, block=(2, 1))
+
+
+def _planar(code: int) -> Layout:
+    return Layout(grey, 1, block=(2, 2), second_plane=SecondPlane(2, 1, _two_planes(code)))
+
+
+# OpenCV names a Bayer pattern by the second row: its BG is the RGGB of everyone else
+_BAYER = {
+    "bayer_rggb": _converted(cv2.COLOR_BayerBG2RGB, 1),
+    "bayer_bggr": _converted(cv2.COLOR_BayerRG2RGB, 1),
+    "bayer_gbrg": _converted(cv2.COLOR_BayerGR2RGB, 1),
+    "bayer_grbg": _converted(cv2.COLOR_BayerGB2RGB, 1),
+}
+_LAYOUTS = {
+    "rgb8": Layout(_RGB, 3),
+    "bgr8": Layout(_BGR, 3),
+    "rgba8": Layout(_RGBA, 4),
+    "bgra8": Layout(_BGRA, 4),
+    "mono8": Layout(grey, 1),
+    "rgb16": Layout(_RGB, 3, 2),
+    "bgr16": Layout(_BGR, 3, 2),
+    "rgba16": Layout(_RGBA, 4, 2),
+    "bgra16": Layout(_BGRA, 4, 2),
+    "mono16": Layout(grey, 1, 2),
+    "8UC1": Layout(grey, 1),
+    "8UC3": Layout(_BGR, 3),
+    "8UC4": Layout(_BGRA, 4),
+    "16UC3": Layout(_BGR, 3, 2),
+    "16UC4": Layout(_BGRA, 4, 2),
+    "yuv422": _UYVY,
+    "uyvy": _UYVY,
+    "yuv422_yuy2": _YUY2,
+    "yuyv": _YUY2,
+    "nv12": _planar(cv2.COLOR_YUV2RGB_NV12),
+    "nv21": _planar(cv2.COLOR_YUV2RGB_NV21),
+    "nv24": Layout(
+        grey, 1, second_plane=SecondPlane(1, 2, _two_planes(cv2.COLOR_YUV2RGB_NV12, enlarged=2))
+    ),
+    **{f"{name}8": Layout(read, 1, block=(2, 1)) for name, read in _BAYER.items()},
+    **{f"{name}16": Layout(read, 1, 2, block=(2, 1)) for name, read in _BAYER.items()},
+}
+ENCODINGS = tuple(_LAYOUTS)
