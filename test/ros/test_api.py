@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 ROS = Path(__file__).parents[2] / "vljepa_ros" / "ros"
-RUNTIMES = ("vljepa_ros.ros.builtin", "rclpy", "rcl_interfaces")
+RUNTIMES = ("vljepa_ros.ros.builtin", "rclpy", "rcl_interfaces", "action_msgs")
 
 
 def offered(path: Path) -> set[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from vljepa_ros.ros.builtin import definitions
 from vljepa_ros.ros.builtin.cdr import CdrError, decode, encode
 from vljepa_ros.ros.builtin.type_support import dds_type_name, ros_type_name, type_hash
 
@@ -33,6 +34,24 @@ def test_messages_survive_byte_for_byte(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(WIRE["type_hashes"]))
 def test_type_hashes(name: str) -> None:
     assert type_hash(name) == WIRE["type_hashes"][name]
+
+
+def test_the_type_hash_of_an_action(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the whole, which takes in all its services and messages; computed by rosidl itself."""
+    name = "example_interfaces/action/Fibonacci"
+    text = "int32 order\n---\nint32[] sequence\n---\nint32[] sequence\n"
+    monkeypatch.setitem(definitions.SERVICE_TEXTS, name, text)
+    digest = "9508051da1ea4658de144b09bd0690ff3de52104683d847aed764d2915906f51"
+    assert type_hash(name) == f"RIHS01_{digest}"
+    request = f"{name}_SendGoal_Request"
+    assert dds_type_name(request) == "example_interfaces::action::dds_::Fibonacci_SendGoal_Request_"
+    assert [str(f.type) for f in definitions.definition(request).fields] == [
+        "unique_identifier_msgs/msg/UUID",
+        f"{name}_Goal",
+    ]
+    monkeypatch.setitem(definitions.SERVICE_TEXTS, f"{name}2", text + "---\n")
+    with pytest.raises(ValueError, match="4 sections"):
+        definitions.definition(f"{name}2_Goal")
 
 
 def test_truncated_bytes_are_an_error() -> None:

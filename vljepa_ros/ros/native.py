@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import rclpy
+from action_msgs.msg import GoalStatus
 from rcl_interfaces.msg import (
     FloatingPointRange,
     IntegerRange,
@@ -20,6 +21,8 @@ from rcl_interfaces.msg import (
     SetParametersResult,
 )
 from rclpy import ok, spin
+from rclpy.action import ActionClient, ActionServer, CancelResponse, GoalResponse
+from rclpy.action.server import ServerGoalHandle
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
@@ -53,6 +56,9 @@ except ImportError:  # Humble
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
 FieldError = AssertionError  # what rosidl's message classes raise
+# A burst deeper than a queue loses requests, and their clients wait for ever; rclpy's own is 10.
+# No KEEP_ALL here: a client that hangs could then block its server for good.
+services_qos = QoSProfile(depth=128)
 
 
 def init(args: Sequence[str] | None = None, *, domain_id: int | None = None) -> None:
@@ -70,7 +76,7 @@ def shutdown() -> None:
 
 
 def interface(name: str) -> type[Any]:
-    """Class of a message or service.
+    """Class of a message, service or action.
 
     Args:
         name: As `sensor_msgs/msg/Image`.

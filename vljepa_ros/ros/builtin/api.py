@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from vljepa_ros.ros.builtin.action_client import ActionClient
+from vljepa_ros.ros.builtin.action_server import (
+    ActionServer,
+    CancelResponse,
+    GoalResponse,
+    GoalStatus,
+    ServerGoalHandle,
+)
 from vljepa_ros.ros.builtin.clock import Clock, ClockType, Duration, Time
 from vljepa_ros.ros.builtin.context import (
     InvalidHandle,
@@ -41,6 +49,7 @@ from vljepa_ros.ros.builtin.qos import (
     ReliabilityPolicy,
     incompatible_qos_events,
     sensor_data_qos,
+    services_qos,
 )
 
 

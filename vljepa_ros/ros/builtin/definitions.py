@@ -1,8 +1,9 @@
-"""Definitions of message and service types: their sources and their contents.
+"""Definitions of message, service and action types: their sources and their contents.
 
 Three sources, all of them packaged, none of them taken from the network (rosbags would execute code
 generated from definitions found in a bag): the message types of ROS 2 Jazzy that rosbags ships, the
-standard services in `standard_services.yaml`, and this package's own `msg/` and `srv/` text files.
+standard services in `standard_services.yaml`, and this package's own `msg/`, `srv/` and `action/`
+text files.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _PACKAGED_DEFAULTS = {("geometry_msgs/msg/Quaternion", "w"): 1.0}
 SERVICE_TEXTS: dict[str, str] = yaml.safe_load(
     (Path(__file__).parent / "standard_services.yaml").read_text(encoding="utf-8")
 )
-"""The standard services as `.srv` text; rosbags ships message types only."""
+"""Further interfaces as text, which wins; rosbags ships message types only."""
 
 
 class UnknownInterfaceError(LookupError):
@@ -150,30 +151,63 @@ def parse_definition(name: str, text: str) -> Definition:
     return Definition(name, tuple(constants), tuple(fields))
 
 
-def _service_definitions(name: str, text: str) -> dict[str, Definition]:
-    request, _, response = re.sub(r"(?m)^---+\s*$", "\0", text, count=1).partition("\0")
-    halves = [
-        parse_definition(f"{name}_Request", request),
-        parse_definition(f"{name}_Response", response),
-    ]
+_SEPARATOR = re.compile(r"(?m)^---+[ \t]*$")
+
+
+def _sections(name: str, text: str, *parts: str) -> list[Definition]:
+    """The sections of an interface's text, as `name_part` each. Raises ValueError."""
+    texts = _SEPARATOR.split(text)
+    if len(texts) != len(parts):
+        raise ValueError(f"{name}: {len(texts)} sections between '---' lines, not {len(parts)}")
+    return [parse_definition(f"{name}_{p}", t) for p, t in zip(parts, texts, strict=True)]
+
+
+def _service_definitions(name: str, request: Definition, response: Definition) -> list[Definition]:
+    """A service, as rosidl describes it, and what it consists of."""
     event = Definition(
         f"{name}_Event",
         (),
         (
             Field("info", FieldType("service_msgs/msg/ServiceEventInfo")),
-            Field("request", FieldType(f"{name}_Request", kind="sequence", size=1)),
-            Field("response", FieldType(f"{name}_Response", kind="sequence", size=1)),
+            Field("request", FieldType(request.name, kind="sequence", size=1)),
+            Field("response", FieldType(response.name, kind="sequence", size=1)),
         ),
     )
-    whole = Definition(
-        name,
-        (),
-        tuple(
-            Field(f"{half}_message", FieldType(f"{name}_{half.title()}"))
-            for half in ("request", "response", "event")
-        ),
+    halves = {"request_message": request, "response_message": response, "event_message": event}
+    fields = tuple(Field(field, FieldType(half.name)) for field, half in halves.items())
+    return [request, response, event, Definition(name, (), fields)]
+
+
+def _action_definitions(name: str, text: str) -> list[Definition]:
+    """An action, as rosidl describes it, with the services and the message that carry its parts."""
+    goal_id = Field("goal_id", FieldType("unique_identifier_msgs/msg/UUID"))
+    parts = _sections(name, text, "Goal", "Result", "Feedback")
+    goal, result, feedback = (
+        Field(p.name.rpartition("_")[2].lower(), FieldType(p.name)) for p in parts
     )
-    return {d.name: d for d in (*halves, event, whole)}
+
+    def service(
+        base: str, request: tuple[Field, ...], response: tuple[Field, ...]
+    ) -> list[Definition]:
+        return _service_definitions(
+            f"{name}_{base}",
+            Definition(f"{name}_{base}_Request", (), (goal_id, *request)),
+            Definition(f"{name}_{base}_Response", (), response),
+        )
+
+    stamp = Field("stamp", FieldType("builtin_interfaces/msg/Time"))
+    made = [
+        *service("SendGoal", (goal,), (Field("accepted", FieldType("bool")), stamp)),
+        *service("GetResult", (), (Field("status", FieldType("int8")), result)),
+        Definition(f"{name}_FeedbackMessage", (), (goal_id, feedback)),
+    ]
+    whole = (
+        *(goal, result, feedback),
+        Field("send_goal_service", FieldType(f"{name}_SendGoal")),
+        Field("get_result_service", FieldType(f"{name}_GetResult")),
+        Field("feedback_message", FieldType(f"{name}_FeedbackMessage")),
+    )
+    return [*parts, *made, Definition(name, (), whole)]
 
 
 def _from_rosbags(name: str, description: Any) -> Definition:
@@ -210,7 +244,7 @@ def _packaged() -> dict[str, Any]:
 def _own_texts() -> dict[str, str]:
     return {
         f"{PACKAGE}/{kind}/{path.stem}": path.read_text(encoding="utf-8")
-        for kind in ("msg", "srv")
+        for kind in ("msg", "srv", "action")
         for path in sorted((share_dir() / kind).glob(f"*.{kind}"))
     }
 
@@ -218,26 +252,32 @@ def _own_texts() -> dict[str, str]:
 _resolved: dict[str, Definition] = {}
 
 
-def definition(name: str) -> Definition:
-    """Definition of `pkg/msg/Name`, `pkg/srv/Name` or a half, `pkg/srv/Name_Request`.
+def _find(name: str) -> list[Definition]:
+    """The definition of `name`, and of what comes with it; empty if no source has it."""
+    folder, _, base = name.rpartition("/")
+    whole = f"{folder}/{base.partition('_')[0]}"
+    text = SERVICE_TEXTS.get(whole) or _own_texts().get(whole)
+    if text is not None and folder.endswith("/srv"):
+        return _service_definitions(whole, *_sections(whole, text, "Request", "Response"))
+    if text is not None and folder.endswith("/action"):
+        return _action_definitions(whole, text)
+    if text is not None:
+        return [parse_definition(whole, text)]
+    return [_from_rosbags(name, _packaged()[name])] if name in _packaged() else []
 
+
+def definition(name: str) -> Definition:
+    """Definition of `pkg/msg/Name`, `pkg/srv/Name`, `pkg/action/Name`, or of a part of one.
+
+    Parts are named as in rosidl: `pkg/srv/Name_Request`, `pkg/action/Name_SendGoal_Request`.
     Raises UnknownInterfaceError if no packaged source has it.
     """
-    if name in _resolved:
-        return _resolved[name]
-    if "/srv/" in name:
-        service = re.sub(r"_(Request|Response|Event)$", "", name)
-        text = SERVICE_TEXTS.get(service) or _own_texts().get(service)
-        if text is not None:
-            _resolved.update(_service_definitions(service, text))
-    elif name in _own_texts():
-        _resolved[name] = parse_definition(name, _own_texts()[name])
-    elif name in _packaged():
-        _resolved[name] = _from_rosbags(name, _packaged()[name])
+    if name not in _resolved:
+        _resolved.update((found.name, found) for found in _find(name))
     if name not in _resolved:
         raise UnknownInterfaceError(
             f"unknown interface {name!r}: the built-in ROS runtime knows {PACKAGE}, the standard"
-            " message packages of ROS 2 Jazzy and their services, as 'pkg/msg/Name' or"
-            " 'pkg/srv/Name'"
+            " message packages of ROS 2 Jazzy and their services, as 'pkg/msg/Name',"
+            " 'pkg/srv/Name' or 'pkg/action/Name'"
         )
     return _resolved[name]

@@ -20,6 +20,9 @@ class ExecutorHandle(Protocol):
     def wake(self) -> None:
         """End a wait now."""
 
+    def create_task(self, callback: Callable[[], Any]) -> Any:
+        """Run a function or a coroutine function in the spinning thread."""
+
     def update(self) -> None:
         """Watch the readers that the nodes have now."""
 

@@ -255,10 +255,43 @@ def service_class(name: str) -> type[ServiceType]:
     return type(name.split("/")[-1], (ServiceType,), {**halves, "_service_name": name})
 
 
+class ActionType:
+    """What an action class has: the parts of its definition, and `Impl`, what carries them."""
+
+    Goal: type[Message]
+    Result: type[Message]
+    Feedback: type[Message]
+
+    class Impl:
+        """The services and messages of an action server."""
+
+        SendGoalService: Any
+        GetResultService: Any
+        CancelGoalService: Any
+        FeedbackMessage: Any
+        GoalStatusMessage: Any
+
+
+@cache
+def action_class(name: str) -> type[ActionType]:
+    """The class of `pkg/action/Name`. Raises UnknownInterfaceError."""
+    carriers = {
+        "SendGoalService": service_class(f"{name}_SendGoal"),
+        "GetResultService": service_class(f"{name}_GetResult"),
+        "CancelGoalService": service_class("action_msgs/srv/CancelGoal"),
+        "FeedbackMessage": message_class(f"{name}_FeedbackMessage"),
+        "GoalStatusMessage": message_class("action_msgs/msg/GoalStatusArray"),
+    }
+    parts = {part: message_class(f"{name}_{part}") for part in ("Goal", "Result", "Feedback")}
+    impl = type("Impl", (ActionType.Impl,), carriers)
+    return type(name.split("/")[-1], (ActionType,), {**parts, "Impl": impl})
+
+
 def interface(name: str) -> type[Any]:
-    """Class of a message or service, as `interface('sensor_msgs/msg/Image')`.
+    """Class of a message, service or action, as `interface('sensor_msgs/msg/Image')`.
 
     Raises UnknownInterfaceError if no packaged source has it.
     """
-    is_service = "/srv/" in name and not name.endswith(("_Request", "_Response", "_Event"))
-    return service_class(name) if is_service else message_class(name)
+    kind, _, base = name.partition("/")[2].partition("/")
+    whole = {"srv": service_class, "action": action_class}
+    return whole[kind](name) if kind in whole and "_" not in base else message_class(name)

@@ -27,6 +27,7 @@ from vljepa_ros.ros.builtin.qos import (
     QoSProfile,
     parameter_events_qos,
     rosout_qos,
+    services_qos,
     with_overrides,
 )
 from vljepa_ros.ros.builtin.service import Client, Service
@@ -246,10 +247,11 @@ class Node(NodeParameters):
         srv_name: str,
         callback: Callable[[Any, Any], Any],
         *,
+        qos_profile: QoSProfile = services_qos,
         callback_group: ReentrantCallbackGroup | None = None,
     ) -> Service:
         """Answer requests to `srv_name`; `callback(request, response)` may be `async def`."""
-        service = Service(self, srv_type, self._new_name(srv_name), callback)
+        service = Service(self, srv_type, self._new_name(srv_name), callback, qos_profile)
         return self._add(service, callback_group)
 
     def create_client(
@@ -257,10 +259,12 @@ class Node(NodeParameters):
         srv_type: type[ServiceType],
         srv_name: str,
         *,
+        qos_profile: QoSProfile = services_qos,
         callback_group: ReentrantCallbackGroup | None = None,
     ) -> Client:
         """Call `srv_name`."""
-        return self._add(Client(self, srv_type, self._new_name(srv_name)), callback_group)
+        client = Client(self, srv_type, self._new_name(srv_name), qos_profile)
+        return self._add(client, callback_group)
 
     def create_timer(
         self,

@@ -21,19 +21,24 @@ from vljepa_ros.ros.builtin.dds import DdsError, Writer, user_data_value
 from vljepa_ros.ros.builtin.future import Future
 from vljepa_ros.ros.builtin.handles import Entity, Handler, NodeHandle
 from vljepa_ros.ros.builtin.message import Message, ServiceType
-from vljepa_ros.ros.builtin.qos import HistoryPolicy, QoSProfile
+from vljepa_ros.ros.builtin.qos import QoSProfile
 
 _IDENTITY = "Qq"  # client id, sequence number
 _IDENTITY_SIZE = struct.calcsize("<" + _IDENTITY)
 _REPLY_MATCH_S = 0.1  # seconds that a reply waits for a client that is still being discovered
-# A burst deeper than a history would lose requests, and their clients would wait for ever.
-_QOS = QoSProfile(history=HistoryPolicy.KEEP_ALL)
 
 
 class _ServiceEnd(Entity):
     """One side of a service: a reader and a writer that carry the same identity."""
 
-    def __init__(self, node: NodeHandle, srv_type: type[ServiceType], name: str, role: str) -> None:
+    def __init__(
+        self,
+        node: NodeHandle,
+        srv_type: type[ServiceType],
+        name: str,
+        qos: QoSProfile,
+        role: str,
+    ) -> None:
         self._node = node
         self.srv_type, self.srv_name = srv_type, name
         identity = ".".join(f"{byte:x}" for byte in secrets.token_bytes(16))
@@ -41,8 +46,8 @@ class _ServiceEnd(Entity):
         reply = f"rr{name}Reply", f"{srv_type._service_name}_Response"
         incoming, outgoing = (request, reply) if role == "service" else (reply, request)
         participant = node.context.participant
-        self.reader = participant.reader(*incoming, _QOS, f"{role}id={identity};")
-        writer = participant.writer(*outgoing, _QOS, f"{role}id={identity};")
+        self.reader = participant.reader(*incoming, qos, f"{role}id={identity};")
+        writer = participant.writer(*outgoing, qos, f"{role}id={identity};")
         self.writer, self._id = writer, writer.handle
 
 
@@ -67,8 +72,9 @@ class Service(_ServiceEnd):
         srv_type: type[ServiceType],
         name: str,
         callback: Callable[[Any, Any], Any],
+        qos: QoSProfile,
     ) -> None:
-        super().__init__(node, srv_type, name, "service")
+        super().__init__(node, srv_type, name, qos, "service")
         self.callback = callback
         self._matched: set[int] = set()  # handles of the clients known to receive our replies
 
@@ -125,18 +131,20 @@ class Service(_ServiceEnd):
         if writer is None or not self._node.context.ok():
             return  # destroyed while an async callback was at work: nobody waits any more
         if user_id is not None:
-            self._wait_for_match(writer, user_id)
+            self._wait_for_match(writer, source, user_id)
             self._matched.add(source)
         try:
             writer.write(data)
         except DdsError as error:
             self._node.get_logger().warning(f"service {self.srv_name}: reply lost: {error}")
 
-    @staticmethod
-    def _wait_for_match(writer: Writer, user_id: str) -> None:
-        """Wait until the client is matched: it may have found us before we found it."""
+    def _wait_for_match(self, writer: Writer, source: int, user_id: str) -> None:
+        """Wait until the client is matched: it may have found us before we found it.
+
+        Or until it is gone: a reply that took long may find nobody who waits for it.
+        """
         deadline = time.monotonic() + _REPLY_MATCH_S
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and self.reader and self.reader.user_data_of(source):
             found = [user_data_value(d, "clientid") for d in writer.matched_user_data()]
             if user_id in found:
                 return
@@ -146,8 +154,10 @@ class Service(_ServiceEnd):
 class Client(_ServiceEnd):
     """Calls a service."""
 
-    def __init__(self, node: NodeHandle, srv_type: type[ServiceType], name: str) -> None:
-        super().__init__(node, srv_type, name, "client")
+    def __init__(
+        self, node: NodeHandle, srv_type: type[ServiceType], name: str, qos: QoSProfile
+    ) -> None:
+        super().__init__(node, srv_type, name, qos, "client")
         self._sequence = itertools.count(1)
         self._pending: dict[int, Future] = {}
         self._lock = threading.Lock()
