@@ -61,8 +61,8 @@ def bench_find(args: argparse.Namespace) -> dict[str, Any]:
         fill(store, args.rows, camera=CAMERA)
         graph.start_camera_and_nodes()
         memory = graph.start(
-            "vljepa_ros.nodes.memory_node",
-            *("--ros-args", "-r", f"__ns:={graph.namespace}"),
+            "vljepa_ros.nodes.program",
+            *("memory_node", "--ros-args", "-r", f"__ns:={graph.namespace}"),
             *("-p", f"cameras:={json.dumps([CAMERA])}", "-p", f"model:={json.dumps(args.model)}"),
             *("-p", f"location:={json.dumps(location)}"),
             *("-p", f"{CAMERA}.image_topic:={json.dumps(graph.topic)}"),

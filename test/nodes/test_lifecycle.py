@@ -13,6 +13,7 @@ from vljepa_ros.nodes.perception_node import PerceptionNode
 from vljepa_ros.nodes.selective_decoder_node import SelectiveDecoderNode
 
 CONFIGURE, CLEANUP, ACTIVATE, DEACTIVATE = 1, 2, 3, 4
+SHUTDOWN = {"unconfigured": 5, "inactive": 6, "active": 7}
 
 
 def change(graph: Graph, node: Any, transition: int) -> bool:
@@ -95,6 +96,22 @@ def test_the_decoder_answers_what_it_can(graph: Graph) -> None:
     assert change(graph, node, DEACTIVATE)
     assert change(graph, node, CLEANUP)
     assert "not configured" in graph.call(describe, "describe").result.message
+
+
+@pytest.mark.parametrize("before", SHUTDOWN)
+def test_after_shutdown_nothing_advises_to_configure(graph: Graph, before: str) -> None:
+    node = graph.add(PerceptionNode, model=MODEL, start=False)
+    for transition in (CONFIGURE, ACTIVATE)[: list(SHUTDOWN).index(before)]:
+        assert change(graph, node, transition)
+    assert state(graph, node) == before
+    assert change(graph, node, SHUTDOWN[before])
+    assert state(graph, node) == "finalized"
+    heard = graph.listen("diagnostic_msgs/msg/DiagnosticArray", "/diagnostics")
+    for reply in (graph.ask(), encode(graph), label(graph)):
+        assert reply.result.code == reply.result.NOT_ACTIVE
+        assert "/vljepa/perception_node was shut down" in reply.result.message
+        assert "ros2 lifecycle set" not in reply.result.message
+    assert graph.spin(lambda: (s := status(heard, "node: model")) and s.message == "shut down")
 
 
 @pytest.mark.parametrize("kind", [PerceptionNode, SelectiveDecoderNode])

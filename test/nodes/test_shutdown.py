@@ -85,9 +85,22 @@ def test_the_scripts_end_cleanly(tmp_path: Path, name: str, gap: float | None) -
     assert "Traceback" not in log.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("library", ["numpy", "onnxruntime"])
+def test_ctrl_c_while_a_node_is_loading(tmp_path: Path, library: str) -> None:
+    log = tmp_path / "log.txt"
+    command = [sys.executable, "-m", "vljepa_ros.nodes.program", "perception_node"]
+    process = begin(command, log, "")
+    end = time.monotonic() + 60.0
+    while library not in Path(f"/proc/{process.pid}/maps").read_text():
+        assert time.monotonic() < end, f"{library} is never loaded"
+        time.sleep(0.005)
+    assert interrupt(process, None) == 0, log.read_text(encoding="utf-8")
+    assert "Traceback" not in log.read_text(encoding="utf-8")
+
+
 def test_all_nodes_in_one_process_end_cleanly(tmp_path: Path) -> None:
     config = BringupConfig(source="none", model=MODEL)
-    arguments = commands(config)["perception"][3:]
+    arguments = commands(config)["perception"][4:]
     code = (
         "import sys; from vljepa_ros.cli import bringup;"
         f"sys.exit(bringup.run(bringup.BringupConfig(source='none', model={MODEL!r})))"

@@ -10,21 +10,21 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.lifecycle_node import NAMESPACE
+from vljepa_ros.nodes.program import make_node
 from vljepa_ros.resources import share_dir
 
-# Name of a node: its module, class and parameter file.
+# Name of a node: its module and parameter file.
 _TABLE = {
-    "camera": ("camera_node", "CameraNode", "camera.yaml"),
-    "decoder": ("selective_decoder_node", "SelectiveDecoderNode", "selective_decoder.yaml"),
-    "memory": ("memory_node", "MemoryNode", "memory.yaml"),
-    "perception": ("perception_node", "PerceptionNode", "perception.yaml"),
-    "triggers": ("trigger_node", "TriggerNode", "triggers.yaml"),
+    "camera": ("camera_node", "camera.yaml"),
+    "decoder": ("selective_decoder_node", "selective_decoder.yaml"),
+    "memory": ("memory_node", "memory.yaml"),
+    "perception": ("perception_node", "perception.yaml"),
+    "triggers": ("trigger_node", "triggers.yaml"),
 }
 NODES = tuple(_TABLE)
 
@@ -73,7 +73,7 @@ def ros_arguments(config: BringupConfig) -> list[str]:
     """The configuration as `--ros-args ...`; what comes later counts more."""
     arguments = ["--ros-args"]
     folder = share_dir() / "config"
-    for file in (*(folder / file for *_, file in _TABLE.values()), *config.params_files):
+    for file in (*(folder / file for _, file in _TABLE.values()), *config.params_files):
         arguments += ["--params-file", str(file)]
     names = [name for name, _ in config.cameras]
     given: dict[str, object] = {
@@ -99,14 +99,7 @@ def ros_arguments(config: BringupConfig) -> list[str]:
 
 def make_nodes(config: BringupConfig) -> list[Any]:
     """The nodes, for one process that was initialised with `ros_arguments`."""
-    made: list[Any] = []
-    for name in config.started:
-        module, kind, _ = _TABLE[name]
-        node = getattr(import_module(f"vljepa_ros.nodes.{module}"), kind)()
-        made.append(node)
-        if hasattr(node, "autostart"):
-            node.autostart()
-    return made
+    return [make_node(_TABLE[name][0]) for name in config.started]
 
 
 def run(config: BringupConfig) -> int:
@@ -120,7 +113,8 @@ def commands(config: BringupConfig) -> dict[str, Sequence[str]]:
         name: [
             sys.executable,
             "-m",
-            f"vljepa_ros.nodes.{_TABLE[name][0]}",
+            "vljepa_ros.nodes.program",
+            _TABLE[name][0],
             *ros_arguments(config),
         ]
         for name in config.started

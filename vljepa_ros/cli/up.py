@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import signal
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from vljepa_ros.cli import options
 from vljepa_ros.cli.options import CliUsageError
+from vljepa_ros.nodes.program import leave_quietly_on_signals
 
 SOURCES = ("demo", "none", "world")
 
@@ -105,7 +105,7 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the nodes until Ctrl-C; 0 after it."""
     _check(args)
-    _leave_quietly_on_signals()
+    leave_quietly_on_signals()
     if args.domain is not None:
         os.environ["ROS_DOMAIN_ID"] = str(args.domain)
     from vljepa_ros.cli import bringup
@@ -156,16 +156,3 @@ def _check(args: argparse.Namespace) -> None:
             raise CliUsageError(f"--trigger: {error}") from error
     if args.model is not None:
         options.read_model(args.model)
-
-
-def _leave_quietly_on_signals() -> None:
-    """Ctrl-C while the nodes are still being loaded; once they run, they have handlers of their
-    own."""
-
-    def leave(*_: object) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise SystemExit(0)
-
-    signal.signal(signal.SIGINT, leave)
-    signal.signal(signal.SIGTERM, leave)

@@ -13,7 +13,7 @@ import numpy as np
 from vljepa_ros import ros
 from vljepa_ros.nodes.camera_input import TYPES
 from vljepa_ros.nodes.diagnostics import ERROR, Diagnostics, Part, checked
-from vljepa_ros.nodes.lifecycle_node import NAMESPACE, run_node
+from vljepa_ros.nodes.lifecycle_node import NAMESPACE
 from vljepa_ros.nodes.parameters import NodeParameters, ParameterGroup, live, read_only
 from vljepa_ros.nodes.topics import IMAGES_OUT, Endpoints, image_message, to_stamp
 from vljepa_ros.perception.image_source import ImageSource, Shot, SourceError, open_source
@@ -154,7 +154,3 @@ class CameraNode(ros.Node):
     def _parts(self) -> list[Part]:
         values = {"source": self._main.value.source, "published": self._published}
         return [checked("source", self._trouble, f"{self._published} images", values, ERROR)]
-
-
-if __name__ == "__main__":
-    run_node(CameraNode)

@@ -10,7 +10,7 @@ import re
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, NoReturn, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.diagnostics import ERROR, WARN, Diagnostics, Part
@@ -64,7 +64,7 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
         super().__init__(name, **{"namespace": NAMESPACE, **options})
         self.worker = Worker(self._on_step_error)
         self.pending = Pending(self)
-        self.opened = self.active = False
+        self.opened = self.active = self.shut_down = False
         self.why = ""
         self.failures = 0
         self.main = ParameterGroup(self, kind)
@@ -225,7 +225,11 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
         self._release()
         return super().on_cleanup(state)
 
-    on_shutdown = on_cleanup
+    def on_shutdown(self, state: Any) -> Any:
+        """Free everything, for good: this node can only be started anew."""
+        self._release()
+        self.shut_down = True
+        return super().on_shutdown(state)
 
     def on_error(self, state: Any) -> Any:
         """Free everything and go back to unconfigured, so that it can be tried again."""
@@ -245,6 +249,8 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
     def refusal(self, needs_active: bool) -> str:
         """Why a request cannot be served in this state, or an empty text."""
         name = self.get_fully_qualified_name()
+        if self.shut_down:
+            return f"{name} was shut down and cannot be configured again; start its process anew"
         if not self.opened:
             why = f" ({self.why})" if self.why else ""
             return f"{name} is not configured{why}; try: ros2 lifecycle set {name} configure"
@@ -255,7 +261,8 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
     def _all_parts(self) -> Sequence[Part]:
         """State for the diagnostics, in whatever state."""
         if not self.opened:
-            return [Part(self.subject, ERROR if self.why else WARN, self.why or "not configured")]
+            why = "shut down" if self.shut_down else self.why
+            return [Part(self.subject, ERROR if self.why else WARN, why or "not configured")]
         return self.parts()
 
     def _expire(self) -> None:
@@ -288,15 +295,3 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
             f"the {self.subject}'s worker goes on after {type(error).__name__}: {error}",
             throttle_duration_sec=5.0,
         )
-
-
-def run_node(make: Callable[[], Any]) -> NoReturn:
-    """The whole program of one node, until Ctrl-C; `make`: its class."""
-
-    def made() -> list[Any]:
-        node = make()
-        if isinstance(node, LifecycleNode):
-            node.autostart()
-        return [node]
-
-    raise SystemExit(ros.run(made))

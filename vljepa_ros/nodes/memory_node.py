@@ -14,7 +14,7 @@ from vljepa_ros import ros
 from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.models.folder import load_config
 from vljepa_ros.nodes.diagnostics import ERROR, OK, WARN, Part
-from vljepa_ros.nodes.lifecycle_node import LifecycleNode, LifecycleParameters, run_node
+from vljepa_ros.nodes.lifecycle_node import LifecycleNode, LifecycleParameters
 from vljepa_ros.nodes.memory_input import MemoryCameraParameters, MemoryInput
 from vljepa_ros.nodes.parameters import live, read_only
 from vljepa_ros.nodes.pose_input import POSE_TYPES, TF, PoseInput, TfPoseInput, pose_interface
@@ -265,7 +265,3 @@ def pose_message(pose: Pose | None) -> Any:
         p.x, p.y, p.z = pose.position
         q.x, q.y, q.z, q.w = pose.orientation
     return message
-
-
-if __name__ == "__main__":
-    run_node(MemoryNode)

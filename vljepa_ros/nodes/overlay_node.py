@@ -8,7 +8,7 @@ from typing import Any
 from vljepa_ros import ros
 from vljepa_ros.nodes.camera_input import TYPES, TransportParameter
 from vljepa_ros.nodes.diagnostics import Diagnostics, Part, checked
-from vljepa_ros.nodes.lifecycle_node import NAMESPACE, run_node
+from vljepa_ros.nodes.lifecycle_node import NAMESPACE
 from vljepa_ros.nodes.parameters import NodeParameters, ParameterGroup, live, read_only
 from vljepa_ros.nodes.topics import IMAGES, IMAGES_OUT, LATCHED, Endpoints, image_message
 from vljepa_ros.perception.frames import image_to_rgb
@@ -76,7 +76,3 @@ class OverlayNode(ros.Node):
         values = {"drawn": self._drawn, "watched": watched}
         fine = "1 subscriber" if watched else "no subscribers"
         return [checked("picture", self._trouble, fine, values)]
-
-
-if __name__ == "__main__":
-    run_node(OverlayNode)

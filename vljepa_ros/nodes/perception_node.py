@@ -11,7 +11,6 @@ from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.nodes.camera_input import CameraInput, CameraParameters
 from vljepa_ros.nodes.diagnostics import OK, Part
-from vljepa_ros.nodes.lifecycle_node import run_node
 from vljepa_ros.nodes.model_node import ModelNode, ModelParameters
 from vljepa_ros.nodes.parameters import live
 from vljepa_ros.nodes.perception_services import OWN_VOCABULARY, PerceptionServices
@@ -144,7 +143,3 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
     def _on_mismatch(self, text: str) -> None:
         self._mismatch = text
         self.get_logger().warning(text, throttle_duration_sec=10.0)
-
-
-if __name__ == "__main__":
-    run_node(PerceptionNode)

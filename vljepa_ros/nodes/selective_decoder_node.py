@@ -14,7 +14,6 @@ from vljepa_ros.models.config import ModelError
 from vljepa_ros.nodes.decoder_camera import AUTO_STATE, DecoderCamera, StateKeeper
 from vljepa_ros.nodes.decoder_topics import DecoderTopics
 from vljepa_ros.nodes.diagnostics import Part
-from vljepa_ros.nodes.lifecycle_node import run_node
 from vljepa_ros.nodes.model_node import ModelNode, ModelParameters
 from vljepa_ros.nodes.parameters import live, read_only
 from vljepa_ros.nodes.topics import LATCHED, Endpoints, to_seconds
@@ -208,7 +207,3 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
     def _on_turn_rate(self, stamp: float, rate: float) -> None:
         for camera in self._inputs.values():
             camera.guard.turn(stamp, rate)
-
-
-if __name__ == "__main__":
-    run_node(SelectiveDecoderNode)

@@ -10,7 +10,7 @@ from typing import Any
 from vljepa_ros import ros
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.nodes.diagnostics import ERROR, OK, WARN, Part
-from vljepa_ros.nodes.lifecycle_node import LifecycleNode, LifecycleParameters, run_node
+from vljepa_ros.nodes.lifecycle_node import LifecycleNode, LifecycleParameters
 from vljepa_ros.nodes.parameters import live
 from vljepa_ros.nodes.topics import LATCHED, Endpoints
 from vljepa_ros.nodes.trigger_camera import TriggerCamera
@@ -183,7 +183,3 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
     def _listen(self, on: bool) -> None:
         for camera in self._cameras.values():
             camera.listen(on)
-
-
-if __name__ == "__main__":
-    run_node(TriggerNode)

@@ -1,0 +1,44 @@
+"""The program of one node: `scripts/NAME`, or `python -m vljepa_ros.nodes.program NAME`.
+
+Nothing heavy is imported before its signal handlers stand: loading a node takes up to seconds, and
+a Ctrl-C in that time is as good as a later one.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from importlib import import_module
+from typing import Any, NoReturn
+
+
+def leave_quietly_on_signals() -> None:
+    """End with exit code 0 at SIGINT or SIGTERM, until `ros.run` sets its own handlers.
+
+    At once, for there is nothing to close yet, and because what is being imported may catch an
+    exception that a handler raises.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: os._exit(0))
+
+
+def make_node(name: str) -> Any:
+    """The node of the module `name` in this package, configured and activated if it shall be."""
+    kind = "".join(part.title() for part in name.split("_"))
+    node = getattr(import_module(f"vljepa_ros.nodes.{name}"), kind)()
+    if hasattr(node, "autostart"):
+        node.autostart()
+    return node
+
+
+def run_node(name: str) -> NoReturn:
+    """Run one node until Ctrl-C; the options are those of ROS."""
+    leave_quietly_on_signals()
+    from vljepa_ros import ros
+
+    raise SystemExit(ros.run(lambda: [make_node(name)]))
+
+
+if __name__ == "__main__":
+    run_node(sys.argv[1])
