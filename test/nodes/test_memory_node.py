@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import math
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from vljepa_ros.nodes.perception_node import PerceptionNode
 from vljepa_ros.perception.memory.row import SAMPLE, SEGMENT
 from vljepa_ros.perception.memory.store import Filter, open_store
 
-pytest.importorskip("lancedb", reason="the memory needs the extra [memory]")
+pytestmark = pytest.mark.skipif(
+    find_spec("lancedb") is None, reason="the memory needs the extra [memory]"
+)
 
 DIAGNOSTICS = "diagnostic_msgs/msg/DiagnosticArray"
 PATIENCE = 30.0  # seconds; a busy machine is slow, not wrong
