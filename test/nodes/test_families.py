@@ -14,6 +14,7 @@ import pytest
 from graph import Graph, accepted, image
 
 from vljepa_ros.nodes.perception_node import PerceptionNode
+from vljepa_ros.nodes.trigger_node import TriggerNode
 
 pytestmark = pytest.mark.skipif(
     not (find_spec("torch") and find_spec("transformers")), reason="needs torch and transformers"
@@ -80,6 +81,34 @@ def test_one_argument_changes_the_family(name: str, graph: Graph, folders: dict[
     texts = graph.call("vljepa_ros/srv/EncodeText", "encode_text", texts=["a cup"])
     assert not accepted(texts)
     assert "is a token VLM and cannot 'encode_text'" in texts.result.message
+
+
+@pytest.mark.parametrize("name", ["clip", "siglip"])
+def test_a_text_is_never_judged_against_nothing(
+    name: str, graph: Graph, folders: dict[str, Path]
+) -> None:
+    """CLIP would give any single text the score 1.000: it is refused. SigLIP has a bias for it."""
+    node = graph.add(PerceptionNode, model=str(folders[name]), engine="torch:fp32@cpu")
+    triggers = graph.add(TriggerNode, model=str(folders[name]))
+    about = [image("red", graph.stamp)]
+    asked = graph.ask("is it red ?", ["yes"], image=about)
+    labelled = graph.set(node, "labels", ["what? | a cup"])
+    watched = graph.call("vljepa_ros/srv/SetTriggers", "set_triggers", texts=["zzqx 0000"])
+    unsupported = asked.result.UNSUPPORTED
+    if name == "siglip":
+        assert accepted(asked)
+        assert 0.0 <= asked.scores[0] < 1.0
+        assert labelled.successful
+        assert accepted(watched)
+        return
+    assert (asked.result.code, watched.result.code) == (unsupported, unsupported)
+    assert not labelled.successful
+    for why in (asked.result.message, labelled.reason, watched.result.message):
+        assert "cannot judge one alone" in why
+        assert "allowed:" in why
+    (part,) = [part for part in triggers.parts() if part.name == "triggers"]
+    assert "'zzqx 0000'" in part.message
+    assert accepted(graph.ask("is it red ?", ["yes", "no"], image=about))
 
 
 def test_a_device_without_memory_is_named_and_the_node_lives(

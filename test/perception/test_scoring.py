@@ -10,14 +10,20 @@ from hypothesis import strategies as st
 
 from vljepa_ros.models.calibration import probabilities
 from vljepa_ros.models.config import Calibration
-from vljepa_ros.perception.scoring import Answer, best_answer, checked_question, score_group
+from vljepa_ros.perception.scoring import (
+    Answer,
+    best_answer,
+    calibrated_scores,
+    checked_question,
+    score_group,
+)
 from vljepa_ros.perception.vocabulary import EncodedGroup, Group, VocabularyError
 
 
 @given(
     st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=9),
     st.floats(0.5, 200),
-    st.floats(-1, 1),
+    st.floats(-1, 1, exclude_min=True),
 )
 @settings(max_examples=60, deadline=None)
 def test_scores_follow_the_formula(similarities, scale, none) -> None:
@@ -29,6 +35,21 @@ def test_scores_follow_the_formula(similarities, scale, none) -> None:
     assert got.sum() <= 1 + 1e-5
 
 
+@given(
+    st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=9),
+    st.sampled_from([Calibration(20.0, 0.3), Calibration(100.0), Calibration(1.0, -1e4)]),
+)
+@settings(max_examples=60, deadline=None)
+def test_scores_and_none_add_up_and_who_always_chooses_has_no_none(similarities, how) -> None:
+    found = calibrated_scores(np.array(similarities, np.float32), how)
+    assert found.scores.sum() + found.none_score == pytest.approx(1.0, abs=1e-5)
+    assert found.scores[found.best] == found.scores.max()
+    runner_up = sorted(found.scores)[-2] if len(similarities) > 1 else 0.0
+    assert found.margin == pytest.approx(found.scores.max() - runner_up, abs=1e-6)
+    if not how.judges_presence:
+        assert found.none_score == 0.0
+
+
 def test_a_group_comes_best_label_first() -> None:
     engine = ColourEngine()
     labels = ("a blue wall", "a red wall", "a green wall")
@@ -38,6 +59,7 @@ def test_a_group_comes_best_label_first() -> None:
     assert scored.labels[0] == "a red wall"
     assert scored.similarities[0] == pytest.approx(1.0, abs=1e-3)
     assert list(scored.scores) == sorted(scored.scores, reverse=True)
+    assert scored.scores.sum() + scored.none_score == pytest.approx(1.0, abs=1e-5)
 
 
 def ask(candidates: list[str], similarities: dict[str, float], abstain: float = 0.5) -> Answer:
@@ -55,6 +77,15 @@ def test_duplicates_are_answered_as_one() -> None:
     assert got.scores[0] == got.scores[2]
     assert got.margin == pytest.approx(got.scores[1] - got.scores[0])
     assert not got.abstained
+    assert got.scores[:2].sum() + got.none_score == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_model_that_only_chooses_needs_two_different_candidates() -> None:
+    for candidates in (["yes"], ["yes", " yes "]):
+        with pytest.raises(VocabularyError, match=r"1 candidate, allowed: 2 to .*'presence'"):
+            checked_question("what?", candidates, {"score"})
+    assert checked_question("what?", ["yes", "no"], {"score"}).different == ["yes", "no"]
+    assert checked_question("what?", [], {"caption"}).candidates == ()
 
 
 def test_a_single_candidate_has_its_score_as_margin_and_may_be_doubtful() -> None:

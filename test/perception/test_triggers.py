@@ -48,6 +48,14 @@ def encoded(count: int = 3, release: float = 0.8, **fields: object) -> EncodedTr
     )
 
 
+def test_a_text_is_never_judged_against_nothing() -> None:
+    args = [Trigger("zzqx 0000")], np.eye(DIM, dtype=np.float32)[:1], "clip-1", Calibration(100.0)
+    board = TriggerBoard(EncodedTriggers(*args, default=0.5, release=0.8), settle=0.0)
+    assert board.observe(0.0, np.eye(DIM, dtype=np.float32)[0]) == []
+    assert not board.active.any()
+    assert board.scores[0] == 0.0
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.data(), LISTS)
 def test_the_parameter_form_is_read_as_it_was_written(data: st.DataObject, texts: list) -> None:

@@ -53,7 +53,7 @@ class ColourEngine:
             calibration=Calibration(logit_scale=20.0, none_similarity=0.3, abstain_below=0.5),
         )
         self.info = EngineInfo("colour", "cpu", "fp32")
-        self.capabilities = frozenset({"embed", "encode_text", "score", "generate"})
+        self.capabilities = frozenset({"embed", "encode_text", "score", "generate", "presence"})
         self.seconds = seconds
         self.text_seconds = 0.0
         self.batches: list[int] = []

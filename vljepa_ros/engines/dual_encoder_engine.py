@@ -75,8 +75,8 @@ class DualEncoderEngine(EmbeddingEngine):
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """What the loaded parts allow; never `streaming`: frames are encoded one by one anyway."""
-        found = {"embed"}
+        """Never `streaming`: frames are encoded one by one anyway."""
+        found = {"embed", *super().capabilities}
         if self._tokens is not None:
             found |= {"encode_text", "score"}
             if self._vocabulary:

@@ -81,7 +81,7 @@ class Engine(Protocol):
     @property
     def capabilities(self) -> frozenset[str]:
         """Of: `embed`, `encode_text`, `score`, `generate`, `streaming`, `caption` (see
-        `Captioner`).
+        `Captioner`), `presence` (one text alone can be judged, see `Calibration.judges_presence`).
         """
 
     def encode(self, clips: Sequence[Clip], states: Sequence[Any]) -> list[EncodedClip]:

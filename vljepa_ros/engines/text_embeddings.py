@@ -172,6 +172,12 @@ class EmbeddingEngine(ABC):
         """What actually runs."""
         return self._runner.info
 
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What the loaded parts and the calibration allow."""
+        judges = "text" in self._parts and self._config.calibration.judges_presence
+        return frozenset({"presence"} if judges else ())
+
     @abstractmethod
     def embed(self, tokens: Sequence[NDArray[np.float32]], query: str) -> NDArray[np.float32]:
         """[B, D] float32, norm 1: the answer to `query` for each clip, embedded."""

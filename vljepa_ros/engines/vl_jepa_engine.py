@@ -35,8 +35,8 @@ class VlJepaEngine(EmbeddingEngine):
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """What the loaded parts allow."""
-        found = set()
+        """What the loaded parts and the calibration allow."""
+        found = set(super().capabilities)
         if "predictor" in self._parts:
             found.add("embed")
         if "text" in self._parts:

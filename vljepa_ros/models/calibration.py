@@ -58,7 +58,7 @@ def probabilities(
     """Probability of each candidate [N] and of none of them; together 1.
 
     A single candidate, and a model without fitted weights, follow the simpler formula of
-    `Calibration`.
+    `Calibration`. A model that cannot judge presence always chooses: none has probability 0.
 
     Args:
         similarities: [N] cosines of different candidates with the predicted answer, N > 0.
@@ -67,6 +67,8 @@ def probabilities(
     if len(values) < 2 or not calibration.scale_weights:
         logits = calibration.logit_scale * values
         none = calibration.logit_scale * calibration.none_similarity
+        if not calibration.judges_presence:
+            none = -math.inf
         top = max(none, float(logits.max()))
         weights = np.exp(logits - top)
         total = float(np.exp(none - top) + weights.sum())

@@ -30,7 +30,8 @@ class Calibration:
 
     Attributes:
         logit_scale: a in the formula.
-        none_similarity: n in the formula.
+        none_similarity: n in the formula; at -1 or below there is no "none", see
+            `judges_presence`.
         abstain_below: Probability under which an answer is withheld.
         decode_above: Confidence from which the Y-Decoder's own text is used, else the nearest known
             text.
@@ -49,6 +50,15 @@ class Calibration:
     def id(self) -> str:
         """Eight hexadecimal digits: while they are the same, so is the meaning of a threshold."""
         return hashlib.sha256(repr(astuple(self)).encode()).hexdigest()[:8]
+
+    @property
+    def judges_presence(self) -> bool:
+        """Whether one text alone can be judged, and that none of several fits.
+
+        No cosine is below -1: with `none_similarity` there, as CLIP has it, "none" never wins, and
+        any text alone would get the score 1.
+        """
+        return self.none_similarity > -1.0
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,9 @@ class PerceptionServices:
                 f"model '{engine.config.name}' cannot embed texts: it has no labels; "
                 "allowed: models of the families vl_jepa and dual_encoder"
             )
-        parse(labels, engine.config.default_query if engine else "?")
+        vocabulary = parse(labels, engine.config.default_query if engine else "?")
+        if engine:
+            vocabulary.check_choices(engine.capabilities)
 
     def use_labels(self, labels: tuple[str, ...]) -> None:
         """Encode another vocabulary, if it is another one."""
@@ -71,6 +73,7 @@ class PerceptionServices:
             vocabulary = parse(labels, default)
         else:
             vocabulary = from_groups(own) if own else parse(["yes", "no"], default)
+            vocabulary.check_choices(engine.capabilities)
         if not self.version or vocabulary != self.vocabulary:
             self.vocabulary = vocabulary
             self.version += 1

@@ -38,8 +38,9 @@ class QuestionServices:
         config = pipeline.engine.config
         own = node.settings.abstain_below
         abstain_below = own if own >= 0 else config.calibration.abstain_below
-        writes = "caption" in pipeline.engine.capabilities
-        question = checked_question(request.question, request.candidates, writes)
+        question = checked_question(
+            request.question, request.candidates, pipeline.engine.capabilities
+        )
         if request.image:
             answer, stamp = await node.run_in_worker(
                 lambda _: self._ask_about(request.image[0], question, abstain_below)

@@ -22,7 +22,7 @@ from vljepa_ros.perception.triggers import (
     parse_triggers,
     trigger_strings,
 )
-from vljepa_ros.perception.vocabulary import VocabularyError
+from vljepa_ros.perception.vocabulary import PresenceError, VocabularyError
 
 EDGES = ros.QoSProfile(
     depth=1000, reliability=ros.ReliabilityPolicy.RELIABLE
@@ -121,6 +121,8 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
             state = WARN, "not active"
         elif not texts.complete:
             state = WARN, "the texts are being encoded"
+        elif refused := self._refused:
+            state = ERROR, str(refused)
         else:
             state = OK, f"{len(self._wanted)} triggers"
         cameras = [camera.part() for camera in self._cameras.values()]
@@ -141,6 +143,20 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
         if not texts.complete or texts.trouble:
             why = texts.trouble or "the texts are still being encoded"
             response.result = self.result("PENDING", f"accepted, but not watched yet: {why}")
+        elif refused := self._refused:
+            raise refused
+
+    @property
+    def _refused(self) -> PresenceError | None:
+        """Which texts the model cannot judge; None if there are none."""
+        calibration = self._texts.calibration
+        alone = [trigger.text for trigger in self._wanted if trigger.text not in self._labels]
+        if calibration is None or calibration.judges_presence or not alone:
+            return None
+        return PresenceError(
+            f"{len(alone)} of {len(self._wanted)} triggers are not watched, the first is "
+            f"'{alone[0]}', allowed: labels of the vocabulary"
+        )
 
     def _watch(self) -> None:
         """Five times a second: notice cameras that stopped, have texts encoded."""

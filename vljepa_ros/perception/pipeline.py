@@ -333,7 +333,7 @@ class Pipeline:
             writer = cast(Captioner, self.engine)
             (written,) = writer.caption([encoded.tokens], question.text)
             unsure = written.confidence < abstain_below
-            return Answer(written.text, -1, np.zeros(0, np.float32), 0.0, unsure)
+            return Answer(written.text, -1, np.zeros(0, np.float32), 0.0, 0.0, unsure)
         if vectors is not None:
             (predicted,) = self.engine.embed([encoded.tokens], question.text)
             scored = np.clip(vectors @ predicted, -1.0, 1.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,42 @@ from numpy.typing import NDArray
 
 from vljepa_ros.models.calibration import probabilities
 from vljepa_ros.models.config import Calibration
-from vljepa_ros.perception.vocabulary import MAX_LABELS, EncodedGroup, checked_texts
+from vljepa_ros.perception.vocabulary import (
+    MAX_LABELS,
+    EncodedGroup,
+    PresenceError,
+    checked_texts,
+)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a set of texts that exclude each other scores. `scores` and `none_score` add up to 1.
+
+    Attributes:
+        scores: [N] float32, the calibrated probability that this text is the one that fits.
+        none_score: 0..1, that none of them fits; 0 for a model that cannot judge presence.
+    """
+
+    scores: NDArray[np.float32]
+    none_score: float
+
+    @property
+    def best(self) -> int:
+        """Index of the best text, the first of equal ones."""
+        return int(self.scores.argmax())
+
+    @property
+    def margin(self) -> float:
+        """Best score minus the second best, 0..1; that of a text alone is its score."""
+        others = np.delete(self.scores, self.best)
+        return float(self.scores[self.best] - others.max(initial=0.0))
+
+
+def calibrated_scores(similarities: NDArray[np.float32], calibration: Calibration) -> Scores:
+    """Scores of N > 0 different texts, from their cosines [N] with what a clip shows."""
+    each, none = probabilities(similarities, calibration)
+    return Scores(each.astype(np.float32), none)
 
 
 @dataclass(frozen=True)
@@ -20,14 +55,16 @@ class ScoredGroup:
     Attributes:
         prompt: the group's prompt.
         labels: best first.
-        scores: [labels] float32, calibrated, 0..1, sum at most 1.
+        scores: [labels] float32, see `Scores`.
         similarities: [labels] float32, cosine.
+        none_score: see `Scores`.
     """
 
     prompt: str
     labels: tuple[str, ...]
     scores: NDArray[np.float32]
     similarities: NDArray[np.float32]
+    none_score: float
 
 
 def score_group(
@@ -42,9 +79,11 @@ def score_group(
     """
     similarities = encoded.embeddings @ embedding
     order = np.argsort(-similarities, kind="stable")
-    scores = probabilities(similarities, calibration)[0].astype(np.float32)
+    found = calibrated_scores(similarities, calibration)
     labels = tuple(encoded.group.labels[i] for i in order)
-    return ScoredGroup(encoded.group.prompt, labels, scores[order], similarities[order])
+    return ScoredGroup(
+        encoded.group.prompt, labels, found.scores[order], similarities[order], found.none_score
+    )
 
 
 @dataclass(frozen=True)
@@ -67,7 +106,8 @@ class Answer:
     Attributes:
         text: the answer.
         index: of the best candidate, the first of equal ones; -1 if the model wrote the text.
-        scores: [candidates] float32, calibrated, 0..1, equal for equal candidates.
+        scores: [candidates] float32, see `Scores`; equal for equal candidates.
+        none_score: see `Scores`.
         margin: best score minus the second best, 0..1.
         abstained: no candidate fits well enough to rely on.
     """
@@ -75,25 +115,33 @@ class Answer:
     text: str
     index: int
     scores: NDArray[np.float32]
+    none_score: float
     margin: float
     abstained: bool
 
 
-def checked_question(text: str, candidates: Sequence[str], writes: bool = False) -> Question:
+def checked_question(
+    text: str, candidates: Sequence[str], capabilities: Collection[str] = ("presence",)
+) -> Question:
     """A question that can be asked.
 
     Args:
         text: the question.
         candidates: possible answers.
-        writes: the model can write an answer of its own, so there need not be candidates.
+        capabilities: of the engine: with `caption` it writes an answer of its own where there are
+            no candidates, without `presence` it must have two to choose from.
 
     Raises:
         VocabularyError: question or a candidate empty or too long; no or too many candidates.
+        PresenceError: a candidate alone, for an engine without `presence`.
     """
     (question,) = checked_texts([text], "questions", 1)
-    if writes and not candidates:
+    if "caption" in capabilities and not candidates:
         return Question(question, ())
-    return Question(question, checked_texts(candidates, "candidates", MAX_LABELS))
+    asked = Question(question, checked_texts(candidates, "candidates", MAX_LABELS))
+    if "presence" not in capabilities and len(asked.different) < 2:
+        raise PresenceError(f"1 candidate, allowed: 2 to {MAX_LABELS} different ones")
+    return asked
 
 
 def best_answer(
@@ -110,12 +158,11 @@ def best_answer(
         calibration: of the model.
         abstain_below: 0..1; a best score below it is an abstention.
     """
-    scores = probabilities(similarities, calibration)[0].astype(np.float32)
-    best = int(scores.argmax())
-    others = np.delete(scores, best)
-    margin = float(scores[best] - others.max()) if others.size else float(scores[best])
-    text = question.different[best]
+    found = calibrated_scores(similarities, calibration)
+    text = question.different[found.best]
     index = {text: i for i, text in enumerate(question.different)}
-    each = scores[[index[candidate] for candidate in question.candidates]]
-    unsure = bool(scores[best] < abstain_below)
-    return Answer(text, question.candidates.index(text), each, margin, unsure)
+    each = found.scores[[index[candidate] for candidate in question.candidates]]
+    unsure = bool(found.scores[found.best] < abstain_below)
+    return Answer(
+        text, question.candidates.index(text), each, found.none_score, found.margin, unsure
+    )

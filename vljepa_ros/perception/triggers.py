@@ -8,6 +8,8 @@ the probability of one text against none. It rises when p has been at its thresh
 `settle` seconds, and falls when p has been below `release` times the threshold for as long. Since p
 grows with s, limits are turned into cosines once, and an embedding costs one matrix-vector product.
 
+A model that cannot judge presence has no p: with it, such a trigger never rises.
+
 An embedding is the answer to one query ("what is happening?"); it says that a door opens, not that
 it is open. So a trigger whose text is a label of the vocabulary takes the label's score instead: it
 comes from the answer to the prompt of the label's group, calibrated within the group.
@@ -142,12 +144,16 @@ class EncodedTriggers:
         return len(self.texts)
 
     def scores(self, similarities: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Calibrated scores, 0..1, of cosines."""
+        """Calibrated scores, 0..1, of cosines; 0 where the model cannot judge presence."""
+        if not self._calibration.judges_presence:
+            return np.zeros_like(similarities, np.float32)
         return independent_probabilities(similarities, self._calibration).astype(np.float32)
 
     def _cosine(self, scores: NDArray[np.float64]) -> NDArray[np.float32]:
-        """The inverse of `scores`."""
+        """The inverse of `scores`; where there is none, what no cosine reaches."""
         c = self._calibration
+        if not c.judges_presence:
+            return np.full(scores.shape, np.inf, np.float32)
         logits = np.log(scores) - np.log1p(-scores)
         return (c.none_similarity + logits / c.logit_scale).astype(np.float32)
 

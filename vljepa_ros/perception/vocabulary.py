@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,18 @@ which cost nothing, are as slow as ever."""
 
 class VocabularyError(ValueError):
     """A list of texts that cannot be used: the message says what was wrong and what is allowed."""
+
+
+class PresenceError(VocabularyError):
+    """A text that is compared with nothing, where the model only chooses among texts."""
+
+    code = "UNSUPPORTED"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what}: this model chooses among texts and cannot judge one alone (it has no "
+            "capability 'presence'; nano and SigLIP have it)"
+        )
 
 
 @dataclass(frozen=True)
@@ -52,6 +64,16 @@ class Vocabulary:
     def size(self) -> int:
         """Number of labels in all groups."""
         return sum(len(group.labels) for group in self.groups)
+
+    def check_choices(self, capabilities: Collection[str]) -> None:
+        """Refuse a label alone in its group where the engine's capabilities lack `presence`.
+
+        Raises:
+            PresenceError: there is one.
+        """
+        for group in self.groups:
+            if len(group.labels) < 2 and "presence" not in capabilities:
+                raise PresenceError(f"1 label of '{group.prompt}', allowed: 2 to {MAX_LABELS}")
 
     def with_group(self, prompt: str, labels: Sequence[str]) -> Vocabulary:
         """This vocabulary with the labels of one prompt replaced, or the group added at the end.
