@@ -37,7 +37,9 @@ def test_pictures_are_drawn_only_while_somebody_looks(graph: Graph) -> None:
     heard = graph.listen(IMAGE, "front/overlay")
     graph.connect(camera)
     graph.connect(labels)
-    said = ros.interface("vljepa_ros/msg/SceneLabels")(labels=["red"], scores=[0.9])
+    red = ros.interface("vljepa_ros/msg/Label")(text="red", score=0.9)
+    group = ros.interface("vljepa_ros/msg/LabelGroup")(labels=[red])
+    said = ros.interface("vljepa_ros/msg/SceneLabels")(groups=[group])
     labels.publish(said)
     graph.spin_once_all()
 

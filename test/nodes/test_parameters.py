@@ -37,6 +37,8 @@ SEEN_LIVE = {
         "labels",
         "abstain_below",
         "image_timeout",
+        "top_labels",
+        "front.labels",
         "front.rotate",
         "front.max_rate",
     },
@@ -179,12 +181,36 @@ def test_rotate(graph: Graph, node: PerceptionNode) -> None:
 
 
 def test_labels(graph: Graph, node: PerceptionNode) -> None:
+    def found(vocabulary: Any) -> list[str]:
+        return [label for group in vocabulary.groups for label in group.labels]
+
     words = graph.listen("vljepa_ros/msg/Vocabulary", "vocabulary", latched=True)
     assert graph.set(node, "labels", ["cat", "dog"]).successful
-    assert graph.spin(lambda: words and list(words[-1].labels) == ["cat", "dog"])
+    assert graph.spin(lambda: words and found(words[-1]) == ["cat", "dog"])
     assert graph.set(node, "labels", [""]).successful
     own = [label for group in node.engine.config.vocabulary.values() for label in group]
-    assert graph.spin(lambda: list(words[-1].labels) == own)
+    assert graph.spin(lambda: found(words[-1]) == own)
+
+
+def test_top_labels_and_labels_of_a_camera(graph: Graph, node: PerceptionNode) -> None:
+    seen = graph.listen("vljepa_ros/msg/SceneLabels", "front/labels")
+    camera = graph.camera()
+
+    def published(*expected: int) -> bool:
+        def arrived() -> bool:
+            return bool(seen) and [len(g.labels) for g in seen[-1].groups] == list(expected)
+
+        return bool(graph.spin(arrived, again=lambda: graph.show_one(camera, "blue")))
+
+    assert graph.set(node, "labels", ["which? | a | b | c | d"]).successful
+    graph.show(camera)
+    assert published(4)
+    assert graph.set(node, "top_labels", 2).successful
+    assert published(2)
+    (best,) = seen[-1].groups
+    assert sum(label.score for label in best.labels) + best.none_score <= 1 + 1e-5
+    assert graph.set(node, "front.labels", ["is it? | yes | no"]).successful
+    assert published(2, 2)
 
 
 def test_abstain_below(graph: Graph, node: PerceptionNode) -> None:

@@ -45,12 +45,12 @@ def test_labels_stand_in_groups_best_first_with_calibrated_scores(graph: Graph) 
     graph.show(camera)
     assert graph.spin(lambda: heard)
     got = heard[-1]
-    assert list(got.prompts) == ["what is happening?"] * 3 + ["is it dark?"] * 2
-    assert set(got.labels[:3]) == {"a cat", "a dog", "nothing"}
-    for part in (slice(0, 3), slice(3, 5)):
-        scores = list(got.scores[part])
+    assert [group.prompt for group in got.groups] == ["what is happening?", "is it dark?"]
+    assert {label.text for label in got.groups[0].labels} == {"a cat", "a dog", "nothing"}
+    for group in got.groups:
+        scores = [label.score for label in group.labels]
         assert scores == sorted(scores, reverse=True)
-        assert 0 < sum(scores) <= 1 + 1e-5
+        assert sum(scores) + group.none_score == pytest.approx(1.0, abs=1e-5)
     assert got.vocabulary_version == words[-1].version == 1
 
 
@@ -67,7 +67,8 @@ def test_latched_topics_tell_latecomers_what_runs(graph: Graph) -> None:
     scores = config.calibration
     assert info[0].calibration_id == scores.id != replace(scores, none_similarity=0.0).id
     assert info[0].none_similarity == pytest.approx(scores.none_similarity)
-    assert len(words[0].labels) == sum(map(len, config.vocabulary.values()))
+    assert {group.prompt: tuple(group.labels) for group in words[0].groups} == config.vocabulary
+    assert {group.owner for group in words[0].groups} == {"model"}
 
 
 def test_model_info_is_repeated_while_the_node_is_active(graph: Graph) -> None:
@@ -174,16 +175,78 @@ def test_set_labels_sets_the_parameter_and_the_latched_vocabulary(graph: Graph) 
         "vljepa_ros/srv/SetLabels", "set_labels", prompt="which pet?", labels=["cat", "dog"]
     )
     assert accepted(reply), reply.result.message
-    assert reply.accepted == 2
     assert "which pet? | cat | dog" in node.get_parameter("labels").value
     assert graph.spin(lambda: words and words[-1].version == reply.vocabulary_version)
-    assert list(words[-1].labels)[-2:] == ["cat", "dog"]
+    pets = words[-1].groups[-1]
+    assert (pets.prompt, pets.owner, list(pets.labels)) == ("which pet?", "unnamed", ["cat", "dog"])
     reply = graph.call("vljepa_ros/srv/SetLabels", "set_labels", labels=["a", "b", "c"])
-    assert (accepted(reply), reply.accepted) == (True, 3)
+    assert accepted(reply)
     assert graph.spin(lambda: words[-1].version == reply.vocabulary_version)
     default = node.engine.config.default_query
-    pairs = list(zip(words[-1].prompts, words[-1].labels, strict=True))
-    assert [label for prompt, label in pairs if prompt == default] == ["a", "b", "c"]
+    assert list(groups(words[-1])[default].labels) == ["a", "b", "c"]
+
+
+def groups(vocabulary: Any) -> dict[str, Any]:
+    return {group.prompt: group for group in vocabulary.groups}
+
+
+def test_groups_are_removed_and_remember_their_owner(graph: Graph) -> None:
+    def set_labels(owner: str, prompt: str, *labels: str) -> Any:
+        return graph.call(
+            "vljepa_ros/srv/SetLabels",
+            "set_labels",
+            owner=owner,
+            prompt=prompt,
+            labels=list(labels),
+        )
+
+    node = start(graph, labels=["dark? | yes | no"])
+    words = graph.listen("vljepa_ros/msg/Vocabulary", "vocabulary", latched=True)
+    assert accepted(set_labels("planner", "which pet?", "cat", "dog"))
+    assert graph.spin(lambda: words and len(words[-1].groups) == 2)
+    found = {prompt: group.owner for prompt, group in groups(words[-1]).items()}
+    assert found == {"dark?": "parameter", "which pet?": "planner"}
+    assert accepted(set_labels("operator", "which pet?", "cat", "dog"))
+    refused = set_labels("planner", "which fish?")
+    assert refused.result.code == refused.result.UNKNOWN_ID
+    assert "there are: 'dark?', 'which pet?'" in refused.result.message
+    assert accepted(set_labels("planner", "which pet?"))
+    assert node.get_parameter("labels").value == ["dark? | yes | no"]
+    assert graph.spin(lambda: len(words[-1].groups) == 1)
+    assert accepted(set_labels("planner", "dark?")), "the last one: back to the model's own"
+    own = set(node.engine.config.vocabulary)
+    assert graph.spin(lambda: set(groups(words[-1])) == own)
+
+
+def test_a_camera_has_labels_of_its_own(graph: Graph) -> None:
+    node = start(graph, cameras=["left", "right"], labels=["is it dark? | yes | no", "a? | b | c"])
+    words = graph.listen("vljepa_ros/msg/Vocabulary", "vocabulary", latched=True)
+    reply = graph.call(
+        "vljepa_ros/srv/SetLabels",
+        "set_labels",
+        cameras=["right"],
+        prompt="is it dark?",
+        labels=["dark", "bright", "dim"],
+    )
+    assert accepted(reply)
+    assert node.get_parameter("right.labels").value == ["is it dark? | dark | bright | dim"]
+    assert graph.spin(lambda: words and words[-1].version == reply.vocabulary_version)
+    assert [list(group.cameras) for group in words[-1].groups] == [[], [], ["right"]]
+    seen = {name: graph.listen(LABELS, f"{name}/labels") for name in ("left", "right")}
+    camera = graph.camera()
+    graph.show(camera)
+    assert graph.spin(
+        lambda: all(seen.values()) and seen["right"][-1].vocabulary_version == words[-1].version,
+        again=lambda: graph.show_one(camera, "blue"),
+    )
+    assert {g.prompt: len(g.labels) for g in seen["left"][-1].groups} == {"is it dark?": 2, "a?": 2}
+    assert {g.prompt: len(g.labels) for g in seen["right"][-1].groups} == {
+        "a?": 2,
+        "is it dark?": 3,
+    }
+    unknown = graph.call("vljepa_ros/srv/SetLabels", "set_labels", cameras=["up"], labels=["x"])
+    assert unknown.result.code == unknown.result.UNKNOWN_CAMERA
+    assert not graph.set(node, "left.labels", ["twice | x | x"]).successful
 
 
 def test_ten_thousand_labels_do_not_stop_the_stream(graph: Graph) -> None:
@@ -194,7 +257,7 @@ def test_ten_thousand_labels_do_not_stop_the_stream(graph: Graph) -> None:
     assert graph.spin(lambda: heard)
     many = [f"thing {i}" for i in range(10000)]
     reply = graph.call("vljepa_ros/srv/SetLabels", "set_labels", prompt="which?", labels=many)
-    assert (accepted(reply), reply.accepted) == (True, 10000)
+    assert accepted(reply)
     before = len(heard)
     assert graph.spin(lambda: len(heard) > before, again=lambda: graph.show_one(camera, "blue"))
     if node.pipeline.labels.pending:

@@ -383,14 +383,14 @@ def test_a_place_that_cannot_be_written_is_told_and_stops_nothing(
 def test_labels_come_with_events_where_the_vocabulary_answers_the_same_query(graph: Graph) -> None:
     node = start(graph)
     words = ros.interface("vljepa_ros/msg/Vocabulary")(version=1)
-    words.prompts = [node.engine.config.default_query] * 2
+    group = ros.interface("vljepa_ros/msg/VocabularyGroup")
     from vljepa_ros.nodes.topics import LATCHED
 
     publisher = graph.client.create_publisher(
         ros.interface("vljepa_ros/msg/Vocabulary"), "vocabulary", LATCHED
     )
     stream = Stream(graph, node)
-    words.labels = list(stream.texts)
+    words.groups = [group(prompt=node.engine.config.default_query, labels=list(stream.texts))]
     publisher.publish(words)
     assert graph.spin(lambda: node._labels.current is not None, PATIENCE)
     events = graph.listen(EVENT, "events")

@@ -114,11 +114,19 @@ def test_a_text_of_the_vocabulary_goes_by_its_label(graph: Graph) -> None:
         for _ in range(5):
             graph.stamp += SECOND // 5
             message = ros.interface("vljepa_ros/msg/SceneLabels")(
-                camera="front", model_id=robot.model_id, prompts=["?", "?"]
+                camera="front", model_id=robot.model_id
             )
             message.header.stamp = ros.Time(nanoseconds=graph.stamp).to_msg()
-            message.labels = ["the door is open", "the door is closed"]
-            message.scores = array.array("f", [open_door, 1.0 - open_door])
+            label = ros.interface("vljepa_ros/msg/Label")
+            message.groups = [
+                ros.interface("vljepa_ros/msg/LabelGroup")(
+                    prompt="?",
+                    labels=[
+                        label(text="the door is open", score=open_door),
+                        label(text="the door is closed", score=1.0 - open_door),
+                    ],
+                )
+            ]
             labels.publish(message)
             graph.spin_once_all()
 

@@ -122,10 +122,10 @@ def test_rubbish_never_raises_anything_else(name: str, rubbish: bytes) -> None:
 
 
 def test_a_bad_element_is_named() -> None:
-    labels = ros.interface("vljepa_ros/msg/SceneLabels")(labels=["mug"])
-    labels.labels.append(3)
-    with pytest.raises(ros.FieldError, match=r"SceneLabels\.labels"):
-        cdr.encode(labels)
+    group = ros.interface("vljepa_ros/msg/VocabularyGroup")(labels=["mug"])
+    group.labels.append(3)
+    with pytest.raises(ros.FieldError, match=r"VocabularyGroup\.labels"):
+        cdr.encode(group)
 
 
 def test_what_is_read_is_a_copy() -> None:

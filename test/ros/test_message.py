@@ -84,7 +84,7 @@ def test_other_wrong_values() -> None:
     with pytest.raises(ros.FieldError, match="float32 range"):
         Embedding(latency=1e300)
     with pytest.raises(ros.FieldError, match="labels"):
-        ros.interface("vljepa_ros/msg/SceneLabels")(labels="mug")
+        ros.interface("vljepa_ros/msg/VocabularyGroup")(labels="mug")
     with pytest.raises(ros.FieldError, match="at most 1"):
         Ask.Request(image=[Image(), Image()])
     with pytest.raises(ros.FieldError, match="bytes of length 1"):

@@ -41,11 +41,13 @@ def add_label(commands: Any) -> None:
     parser = commands.add_parser(
         "label",
         help="set the labels that cameras are compared with",
-        description="Replace the labels of one group (one prompt). A new prompt makes a new group.",
+        description="Replace the labels of one group (one prompt). A new prompt makes a new group, "
+        "a prompt without labels removes its group.",
         epilog="Example: vljepa label 'is the door open?' 'the door is open' 'the door is closed'",
     )
     parser.add_argument("prompt", metavar="PROMPT", help="the group's prompt; '' for the default")
-    parser.add_argument("labels", metavar="LABEL", nargs="+", help="label texts, all different")
+    parser.add_argument("labels", metavar="LABEL", nargs="*", help="label texts, all different")
+    parser.add_argument("--camera", default="", help="for this camera alone (default: for all)")
     options.add_service_options(parser, "the reply")
     parser.set_defaults(run=label)
 
@@ -102,13 +104,17 @@ def label(args: argparse.Namespace) -> int:
         args,
         "vljepa_ros/srv/SetLabels",
         "set_labels",
+        owner="vljepa label",
+        cameras=[args.camera] if args.camera else [],
         prompt=args.prompt,
         labels=list(args.labels),
     )
     if args.json:
-        print(json.dumps({"accepted": reply.accepted, "version": reply.vocabulary_version}))
+        print(json.dumps({"accepted": len(args.labels), "version": reply.vocabulary_version}))
     else:
-        print(f"{reply.accepted} labels in use, vocabulary version {reply.vocabulary_version}")
+        state = reply.result.message or "in use"
+        version = f"vocabulary version {reply.vocabulary_version}"
+        print(f"{len(args.labels) or 'no'} labels {state}, {version}")
     return 0
 
 

@@ -43,6 +43,11 @@ class CameraParameters(TransportParameter):
     )
     rotate: int = live(0, "Degrees clockwise by which images are turned.", choices=ROTATIONS)
     max_rate: float = live(0.0, "Clips a second at most; 0: as the node's max_rate.", 0.0, 1000.0)
+    labels: tuple[str, ...] = live(
+        [""],
+        "Labels of this camera alone, as the node's `labels`; a group takes the place of the "
+        "common one for its prompt; a single empty text: none.",
+    )
 
 
 class CameraInput(Endpoints):

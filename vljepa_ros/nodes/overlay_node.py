@@ -53,8 +53,9 @@ class OverlayNode(ros.Node):
             subscribe("vljepa_ros/msg/SceneEvent", f"{p.camera}/scene", self._on_scene, LATCHED)
 
     def _on_labels(self, message: Any) -> None:
-        pairs = zip(message.labels, message.scores, strict=False)
-        self._labels = sorted(((str(n), float(s)) for n, s in pairs), key=lambda p: -p[1])
+        labels = (label for group in message.groups for label in group.labels)
+        pairs = ((str(label.text), float(label.score)) for label in labels)
+        self._labels = sorted(pairs, key=lambda pair: -pair[1])
 
     def _on_scene(self, message: Any) -> None:
         self._text = str(message.text)

@@ -13,10 +13,10 @@ from vljepa_ros.nodes.camera_input import CameraInput, CameraParameters
 from vljepa_ros.nodes.diagnostics import OK, Part
 from vljepa_ros.nodes.model_node import ModelNode, ModelParameters
 from vljepa_ros.nodes.parameters import live
-from vljepa_ros.nodes.perception_services import OWN_VOCABULARY, PerceptionServices
 from vljepa_ros.nodes.perception_topics import PerceptionTopics
 from vljepa_ros.nodes.question_services import QuestionServices
 from vljepa_ros.nodes.topics import HEARTBEAT_S, Endpoints
+from vljepa_ros.nodes.vocabulary_services import NO_LABELS, VocabularyServices
 from vljepa_ros.perception.pipeline import Pipeline
 from vljepa_ros.perception.vocabulary import EncodedVocabulary
 
@@ -27,10 +27,11 @@ class PerceptionParameters(ModelParameters):
 
     max_rate: float = live(5.0, "Clips a second and camera at most.", 0.1, 1000.0)
     labels: tuple[str, ...] = live(
-        list(OWN_VOCABULARY),
+        list(NO_LABELS),
         "Labels to tell apart: groups 'prompt | label | label ...', or plain labels for the "
         "model's default prompt; a single empty text: the model's own vocabulary.",
     )
+    top_labels: int = live(100, "Labels of a group that are published, best first.", 1, 10000)
     abstain_below: float = live(
         -1.0, "Best score below which an answer is an abstention; -1: the model's own.", -1.0, 1.0
     )
@@ -52,21 +53,21 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
         self._mismatch = ""
         super().__init__("perception_node", PerceptionParameters, **options)
         self._heartbeat = Endpoints(self)
-        self.requests = PerceptionServices(self)
+        self.vocabulary = VocabularyServices(self)
         self.questions = QuestionServices(self)
         self._watchdog = self.create_timer(1.0, self._watch, clock=ros.steady_clock())
 
     def check_parameters(self, value: Any) -> None:
         """Refuse labels that are not a vocabulary."""
-        if isinstance(value, PerceptionParameters):
-            self.requests.check_labels(value.labels, self.engine)
+        if isinstance(value, PerceptionParameters | CameraParameters):
+            self.vocabulary.check_labels(value.labels, self.engine)
 
     def apply(self) -> None:
         """Take over parameters that have changed."""
         if self.engine is not None:
             for camera in self._inputs:
                 camera.apply()
-            self.requests.use_labels(self.settings.labels)
+            self.vocabulary.refresh()
             self.worker.wake()
 
     def prepare(self, engine: Engine) -> Callable[[], float | None]:
@@ -85,9 +86,9 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
         ]
         feeds = [camera.feed for camera in self._inputs]
         self.pipeline = Pipeline(engine, feeds, self._topics.publish, self._on_vocabulary)
-        self.requests.pipeline = self.questions.pipeline = self.pipeline
-        self.requests.version = 0
-        self.requests.use_labels(self.settings.labels)
+        self.vocabulary.pipeline = self.questions.pipeline = self.pipeline
+        self.vocabulary.version = 0
+        self.vocabulary.refresh()
         return self.pipeline.step
 
     def start(self) -> None:
@@ -95,7 +96,7 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
         self._topics.publish_model_info()
         self._heartbeat.repeat(HEARTBEAT_S, self._topics.publish_model_info)
         if self.pipeline.labels.current is not None:
-            self._topics.publish_vocabulary(self.pipeline.labels.current)
+            self._publish_vocabulary(self.pipeline.labels.current)
         self.pipeline.watching = True
         for camera in self._inputs:
             camera.start()
@@ -111,14 +112,14 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
         """Free the pipeline and the publishers."""
         self._topics.close()
         self._inputs = []
-        del self.pipeline, self.requests.pipeline, self.questions.pipeline, self._topics
+        del self.pipeline, self.vocabulary.pipeline, self.questions.pipeline, self._topics
 
     def parts(self) -> Sequence[Part]:
         """Model, cameras and stages for the diagnostics."""
         values: dict[str, object] = {
             "clips": self.pipeline.clips,
-            "vocabulary_version": self.requests.version,
-            "labels": self.requests.vocabulary.size,
+            "vocabulary_version": self.vocabulary.version,
+            "labels": self.vocabulary.vocabulary.size,
             "vocabulary_pending": self.pipeline.labels.pending,
             "qos": self._mismatch,
         }
@@ -130,13 +131,13 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
 
     def _on_vocabulary(self, used: EncodedVocabulary) -> None:
         """In the worker's thread: labels came into use."""
-        self._topics.publish_vocabulary(used)
-        self.requests.on_vocabulary(used)
+        self._publish_vocabulary(used)
+        self.vocabulary.on_vocabulary(used)
+
+    def _publish_vocabulary(self, used: EncodedVocabulary) -> None:
+        self._topics.publish_vocabulary(used, self.vocabulary.owner_of)
 
     def _watch(self) -> None:
-        """Once a second: say that this node lives, notice cameras that do not."""
-        if self.active:
-            self._topics.publish_model_info()
         for camera in self._inputs:
             camera.watch()
 

@@ -11,13 +11,28 @@ from vljepa_ros import ros
 from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.nodes.topics import LATCHED, Endpoints, age_of, to_stamp
 from vljepa_ros.perception.pipeline import EMBEDDINGS, LABELS, Observation
-from vljepa_ros.perception.vocabulary import EncodedVocabulary
+from vljepa_ros.perception.scoring import ScoredGroup
+from vljepa_ros.perception.vocabulary import EncodedVocabulary, Group
 
 _KINDS = {
     EMBEDDINGS: "vljepa_ros/msg/Embedding",
     LABELS: "vljepa_ros/msg/SceneLabels",
     "classification": "vision_msgs/msg/Classification",
 }
+
+
+def label_group(scored: ScoredGroup, most: int) -> Any:
+    """A msg/LabelGroup with at most `most` labels."""
+    kind = ros.interface("vljepa_ros/msg/Label")
+    best = zip(scored.labels[:most], scored.scores, scored.similarities, strict=False)
+    return ros.interface("vljepa_ros/msg/LabelGroup")(
+        prompt=scored.prompt,
+        none_score=scored.none_score,
+        labels=[
+            kind(text=text, score=float(score), similarity=float(similarity))
+            for text, score, similarity in best
+        ],
+    )
 
 
 class PerceptionTopics(Endpoints):
@@ -77,16 +92,14 @@ class PerceptionTopics(Endpoints):
         publishers[EMBEDDINGS].publish(message)
         if not seen.groups:
             return age
+        top = self._node.settings.top_labels
         labels = self._messages[LABELS](
             header=message.header,
             camera=seen.camera,
             model_id=config.model_id,
             vocabulary_version=seen.vocabulary_version,
-            prompts=[group.prompt for group in seen.groups for _ in group.labels],
-            labels=[label for group in seen.groups for label in group.labels],
             latency=age_of(self._node, seen.stamp),
-            scores=array.array("f", [float(s) for g in seen.groups for s in g.scores]),
-            similarities=array.array("f", [float(s) for g in seen.groups for s in g.similarities]),
+            groups=[label_group(group, top) for group in seen.groups],
         )
         publishers[LABELS].publish(labels)
         if "classification" in publishers and self._result is not None:
@@ -94,25 +107,31 @@ class PerceptionTopics(Endpoints):
             classification = self._messages["classification"](header=message.header)
             classification.results = [
                 self._result(class_id=label, score=float(score))
-                for label, score in zip(first.labels, first.scores, strict=True)
+                for label, score in zip(first.labels[:top], first.scores, strict=False)
             ]
             publishers["classification"].publish(classification)
         return age
 
-    def publish_vocabulary(self, used: EncodedVocabulary) -> None:
-        """Publish the vocabulary in use, latched."""
-        groups = used.vocabulary.groups
+    def publish_vocabulary(self, used: EncodedVocabulary, owner: Callable[[Group], str]) -> None:
+        """Publish the vocabulary in use, latched; `owner`: who set a group."""
+        kind = ros.interface("vljepa_ros/msg/VocabularyGroup")
+        groups = [
+            kind(
+                prompt=group.prompt,
+                owner=owner(group),
+                cameras=list(group.cameras),
+                labels=list(group.labels),
+            )
+            for group in used.vocabulary.groups
+        ]
         self._vocabulary.publish(
             ros.interface("vljepa_ros/msg/Vocabulary")(
-                version=used.version,
-                model_id=self._engine.config.model_id,
-                prompts=[group.prompt for group in groups for _ in group.labels],
-                labels=[label for group in groups for label in group.labels],
+                version=used.version, model_id=self._engine.config.model_id, groups=groups
             )
         )
 
     def publish_model_info(self) -> None:
-        """Publish what runs, latched; once a second it says that this node lives."""
+        """Publish what runs, latched; repeated, it says that this node lives."""
         config, info = self._engine.config, self._engine.info
         names = ("name", "model_id", "family", "domain", "dim", "clip_frames", "input_size")
         scores = config.calibration

@@ -196,12 +196,10 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
         return self._event(name, message, update, request=True)
 
     def _on_vocabulary(self, message: Any) -> None:
-        if not message.labels:
+        if not message.groups:
             return
-        first = message.prompts[0]
-        pairs = zip(message.prompts, message.labels, strict=False)
-        labels = [label for prompt, label in pairs if prompt == first]
-        self._labels.replace(int(message.version), from_groups({first: labels}))
+        first = message.groups[0]
+        self._labels.replace(int(message.version), from_groups({first.prompt: first.labels}))
         self.worker.wake()
 
     def _on_turn_rate(self, stamp: float, rate: float) -> None:

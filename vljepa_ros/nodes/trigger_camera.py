@@ -101,7 +101,8 @@ class TriggerCamera(Endpoints):
         self._observe(message, lambda board, stamp: board.observe(stamp, vector))
 
     def _on_labels(self, message: Any) -> None:
-        labels, scores = message.labels, message.scores
+        found = [label for group in message.groups for label in group.labels]
+        labels, scores = [label.text for label in found], [label.score for label in found]
         self._observe(message, lambda board, stamp: board.observe_labels(stamp, labels, scores))
 
     def _observe(

@@ -184,7 +184,7 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
             self._use(EncodedTriggers(*args, p.threshold, p.release))
 
     def _on_vocabulary(self, message: Any) -> None:
-        labels = frozenset(message.labels)
+        labels = frozenset(label for group in message.groups for label in group.labels)
         mine = {trigger.text for trigger in self._wanted}
         changed = labels & mine != self._labels & mine
         self._labels = labels

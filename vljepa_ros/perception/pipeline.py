@@ -276,27 +276,32 @@ class Pipeline:
         if not batch:
             return
         encoded = self._encode(batch)
-        labelled = [LABELS in feed.subscriptions for feed, _ in batch]
-        tokens = [clip.tokens for clip in encoded]
-        vocabulary = self.labels.current if any(labelled) else None
+        vocabulary, config = self.labels.current, self.engine.config
         version = vocabulary.version if vocabulary else 0
-        answers: dict[str, NDArray[np.float32]] = {}
-        default = self.engine.config.default_query
-        prompts = [group.group.prompt for group in vocabulary.groups] if vocabulary else []
+        wanted = [
+            vocabulary.of_camera(feed.name) if vocabulary and LABELS in feed.subscriptions else []
+            for feed, _ in batch
+        ]
+        asking = {config.default_query: list(range(len(batch)))}  # prompt -> clips of the batch
+        for i, groups in enumerate(wanted):
+            for group in groups:
+                clips = asking.setdefault(group.group.prompt, [])
+                if i not in clips:
+                    clips.append(i)
+        answers: dict[tuple[str, int], NDArray[np.float32]] = {}
         with self.stages.stage("predictor"):
-            for prompt in dict.fromkeys([default, *prompts]):
-                answers[prompt] = self.engine.embed(tokens, prompt)
+            for prompt, clips in asking.items():
+                vectors = self.engine.embed([encoded[i].tokens for i in clips], prompt)
+                answers |= {(prompt, i): vectors[row] for row, i in enumerate(clips)}
         for i, (feed, taken) in enumerate(batch):
             with self.stages.stage("compare"):
-                groups = tuple(
-                    score_group(
-                        answers[group.group.prompt][i], group, self.engine.config.calibration
-                    )
-                    for group in (vocabulary.groups if vocabulary and labelled[i] else ())
+                scored = tuple(
+                    score_group(answers[group.group.prompt, i], group, config.calibration)
+                    for group in wanted[i]
                 )
-            stamps, vector = taken.clip.stamps, answers[default][i]
+            stamps, vector = taken.clip.stamps, answers[config.default_query, i]
             observation = Observation(
-                feed.name, stamps[-1], stamps[0], taken.tag, vector, version, groups
+                feed.name, stamps[-1], stamps[0], taken.tag, vector, version, scored
             )
             self.clips += 1
             with self.stages.stage("publish"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,15 +45,20 @@ class PresenceError(VocabularyError):
 
 @dataclass(frozen=True)
 class Group:
-    """Labels of which one is true, as answers to `prompt` (the query given to the Predictor)."""
+    """Labels of which one is true, as answers to `prompt` (the query given to the Predictor).
+
+    Attributes:
+        cameras: Those that it is for; none: all that have no group of their own for this prompt.
+    """
 
     prompt: str
     labels: tuple[str, ...]
+    cameras: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Groups with different prompts, at least one.
+    """Groups with different prompts for each camera, at least one.
 
     At most MAX_LABELS labels in each and MAX_TOTAL_LABELS in all.
     """
@@ -78,12 +83,36 @@ class Vocabulary:
     def with_group(self, prompt: str, labels: Sequence[str]) -> Vocabulary:
         """This vocabulary with the labels of one prompt replaced, or the group added at the end.
 
+        Args:
+            prompt: Of the group.
+            labels: None at all: without the group.
+
         Raises:
+            KeyError: There is no group to remove.
             VocabularyError: see `from_groups`.
         """
         groups = {group.prompt: group.labels for group in self.groups}
-        groups[prompt] = tuple(labels)
-        return from_groups(groups)
+        if labels:
+            groups[prompt] = tuple(labels)
+        else:
+            del groups[prompt]
+        return from_groups(groups) if groups else Vocabulary(())
+
+    def with_own_groups(self, own: Mapping[str, Vocabulary]) -> Vocabulary:
+        """This vocabulary and the groups of single cameras.
+
+        Args:
+            own: Camera -> its groups; equal groups of several cameras become one.
+
+        Raises:
+            VocabularyError: More labels than are allowed.
+        """
+        cameras: dict[Group, list[str]] = {}
+        for camera, vocabulary in own.items():
+            for group in vocabulary.groups:
+                cameras.setdefault(group, []).append(camera)
+        mine = [replace(group, cameras=tuple(names)) for group, names in cameras.items()]
+        return _checked_size(Vocabulary((*self.groups, *mine)))
 
     def as_strings(self) -> list[str]:
         """The form that `parse` reads."""
@@ -160,7 +189,10 @@ def from_groups(groups: Mapping[str, Sequence[str]]) -> Vocabulary:
             prompt=question,
         )
         made.append(Group(question, clean))
-    vocabulary = Vocabulary(tuple(made))
+    return _checked_size(Vocabulary(tuple(made)))
+
+
+def _checked_size(vocabulary: Vocabulary) -> Vocabulary:
     if not 1 <= vocabulary.size <= MAX_TOTAL_LABELS:
         raise VocabularyError(f"{vocabulary.size} labels in all, allowed: 1 to {MAX_TOTAL_LABELS}")
     return vocabulary
@@ -247,6 +279,16 @@ class EncodedVocabulary:
     version: int
     vocabulary: Vocabulary
     groups: tuple[EncodedGroup, ...]
+
+    def of_camera(self, name: str) -> list[EncodedGroup]:
+        """The groups of one camera: its own, and the common ones of other prompts."""
+        own = {each.group.prompt for each in self.groups if name in each.group.cameras}
+        return [
+            each
+            for each in self.groups
+            if name in each.group.cameras
+            or (not each.group.cameras and each.group.prompt not in own)
+        ]
 
 
 class VocabularyEncoder:

@@ -21,7 +21,7 @@ from vljepa_ros.resources import share_dir
 
 FORMATS = ("sqlite3", "mcap")
 NAMESPACE = "vljepa"
-MESSAGES = ("Embedding", "SceneLabels", "SceneEvent")
+MESSAGES = ("Label", "LabelGroup", "Embedding", "SceneLabels", "SceneEvent")
 BAG_VERSION: Literal[8] = 8
 """Metadata of Jazzy; rosbags writes 8 and 9, older ROS reads the fields that it knows."""
 
@@ -136,6 +136,7 @@ def _added(scenes: list[Scene], engine: Engine, store: Any) -> Iterator[_Added]:
     types = store.types
     config = engine.config
     group = default_group(engine)
+    label = types["vljepa_ros/msg/Label"]
     sequences: Counter[str] = Counter()
 
     def time(nanoseconds: int) -> Any:
@@ -161,6 +162,7 @@ def _added(scenes: list[Scene], engine: Engine, store: Any) -> Iterator[_Added]:
                 clip,
                 clip_start=time(clip.start),
                 query=config.default_query,
+                in_domain=True,
                 vector=np.asarray(clip.vector, np.float32),
             )
             if group is not None:
@@ -170,10 +172,19 @@ def _added(scenes: list[Scene], engine: Engine, store: Any) -> Iterator[_Added]:
                     "SceneLabels",
                     clip,
                     vocabulary_version=0,
-                    prompts=[scored.prompt] * len(scored.labels),
-                    labels=list(scored.labels),
-                    scores=scored.scores,
-                    similarities=scored.similarities,
+                    in_domain=True,
+                    groups=[
+                        types["vljepa_ros/msg/LabelGroup"](
+                            prompt=scored.prompt,
+                            none_score=scored.none_score,
+                            labels=[
+                                label(*one)
+                                for one in zip(
+                                    scored.labels, scored.scores, scored.similarities, strict=True
+                                )
+                            ],
+                        )
+                    ],
                 )
         number = sequences[scene.camera]
         sequences[scene.camera] += 1
