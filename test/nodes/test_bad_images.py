@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from bad_input import DIAGNOSTICS, EMBEDDING, Watch
+from bad_input import DIAGNOSTICS, EMBEDDING, Watch, second
 from graph import MODEL, SECOND, Graph, image, nanoseconds, status
 
 from vljepa_ros import ros
@@ -75,15 +75,16 @@ def test_truncated_images_in_mid_stream(graph: Graph, watch: Watch) -> None:
 
 
 def test_jpegs_that_are_none(graph: Graph) -> None:
-    node = graph.add(
-        PerceptionNode, model=MODEL, front__transport="compressed", front__image_topic="/jpeg"
-    )
+    node = graph.add(second, model=MODEL, front__transport="compressed", front__image_topic="/jpeg")
     diagnostics = graph.listen(DIAGNOSTICS, "/diagnostics")
     camera = graph.camera("/jpeg", "sensor_msgs/msg/CompressedImage")
     message = ros.interface("sensor_msgs/msg/CompressedImage")(format="jpeg", data=b"GIF89a12")
     message.header.stamp = node.get_clock().now().to_msg()
     assert graph.spin(
-        lambda: (s := status(diagnostics, "camera front")) and "allowed: JPEG and PNG" in s.message,
+        lambda: (
+            (s := status(diagnostics, "second/vljepa/perception_node: camera front"))
+            and "allowed: JPEG and PNG" in s.message
+        ),
         again=lambda: camera.publish(message),
     )
 
@@ -92,7 +93,7 @@ def test_each_of_three_wrong_cameras_is_named_in_the_log(graph: Graph) -> None:
     encodings = {"one": "32FC1", "two": "16UC1", "three": "64FC2"}
     topics = {f"{name}__image_topic": f"/{name}" for name in encodings}
     log = graph.listen("rcl_interfaces/msg/Log", "/rosout")
-    graph.add(PerceptionNode, model=MODEL, cameras=list(encodings), **topics)
+    graph.add(second, model=MODEL, cameras=list(encodings), **topics)
     cameras = {name: graph.camera(f"/{name}") for name in encodings}
 
     def show() -> None:

@@ -28,6 +28,7 @@ class Graph:
         ros.init(args=[])
         self.executor = ros.SingleThreadedExecutor()
         self.nodes: list[Any] = []
+        self._names: set[str] = set()
         self.client = ros.Node("tester", namespace="vljepa")
         self.executor.add_node(self.client)
         self._subscriptions: list[Any] = []
@@ -48,6 +49,10 @@ class Graph:
             for name, value in parameters.items()
         ]
         node = kind(parameter_overrides=overrides)
+        # In rclpy two nodes of one name in a process share a publisher of /rosout, which goes with
+        # the first of them that ends: give one of them a namespace of its own.
+        assert node.get_fully_qualified_name() not in self._names
+        self._names.add(node.get_fully_qualified_name())
         self.nodes.append(node)
         self.executor.add_node(node)
         if start and hasattr(node, "autostart"):
@@ -56,6 +61,7 @@ class Graph:
 
     def remove(self, node: Any) -> None:
         self.nodes.remove(node)
+        self._names.remove(node.get_fully_qualified_name())
         self.executor.remove_node(node)
         node.destroy_node()
 
