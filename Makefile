@@ -23,10 +23,8 @@ demo: $(LIGHT)
 	$(BIN)/vljepa demo
 
 test: lint
-	# One worker for each of the two cores that CI has: many tests wait for other processes. On a
-	# machine that was busy elsewhere, what failed runs once more, alone; what fails again, fails.
-	$(BIN)/python -m pytest -n 2 --dist loadfile || { [ $$? = 1 ] && \
-		$(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
+	# One worker for each of the two cores that CI has: many tests wait for other processes.
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(FULL)
 	$(BIN)/ruff check $(SOURCES)

@@ -209,7 +209,9 @@ class MemoryStore:
                 query = query.bypass_vector_index()
             condition = which.sql()
             if condition:
-                query = query.where(condition, prefilter=True)
+                # What a filter leaves may lie in other cells than the query: all are looked into
+                # until there are enough rows.
+                query = query.where(condition, prefilter=True).maximum_nprobes(0)
             columns = [RECORD, *([THUMBNAIL] if thumbnails else [])]
             table = query.select([*columns, "_distance"]).to_arrow()
         distances = table.column("_distance").to_pylist()
