@@ -19,7 +19,7 @@ ARGUMENTS = {
     "source": (
         "none",
         "none: the robot's own cameras; demo: the shipped clip in a loop; world: the simulated "
-        "world; else a video file, a folder of images or a webcam's index",
+        "world; else a video file, a folder of images or a webcam (0, /dev/video0)",
         None,
     ),
     "cameras": ("", "names of the cameras, separated by commas; empty: as in params_file", None),

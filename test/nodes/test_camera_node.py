@@ -9,7 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from graph import Graph, nanoseconds, status
+from graph import SECOND, Graph, nanoseconds, status
+from variable_video import write_video
 
 from vljepa_ros.nodes.camera_node import CameraNode
 
@@ -103,7 +104,25 @@ def test_colours_come_in_the_order_that_the_encoding_says(graph: Graph, tmp_path
     assert list(images[-1].data[:3]) == [10, 20, 200]
 
 
-@pytest.mark.parametrize("source", ["nowhere.mp4", "", "99"])
+def test_a_video_of_variable_rate_is_played_at_its_own_times(graph: Graph, tmp_path: Path) -> None:
+    times = [k / 30 for k in range(30)] + [1.0, 1.5, 2.0]
+    video = write_video(tmp_path / "v.mp4", times)
+    images = graph.listen(IMAGE, "image")
+    graph.add(CameraNode, source=str(video), loop=False)
+    assert graph.spin(lambda: len(images) == len(times))
+    stamps = np.array([nanoseconds(message.header.stamp) for message in images]) / SECOND
+    assert np.median(np.abs(stamps - stamps[0] - times)) < 0.2, "14.6 s by the index of the frame"
+
+
+def test_what_a_folder_leaves_out_is_said(graph: Graph, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((4, 4, 3), np.uint8))
+    (tmp_path / "b.jpg").write_bytes(b"nothing")
+    log = graph.listen("rcl_interfaces/msg/Log", "/rosout")
+    graph.add(CameraNode, source=str(tmp_path), rate=20.0)
+    assert graph.spin(lambda: any("1 of 2 images left out" in m.msg for m in log))
+
+
+@pytest.mark.parametrize("source", ["nowhere.mp4", "", "99", "/dev/null"])
 def test_a_source_that_fails_is_named_and_the_node_lives_on(graph: Graph, source: str) -> None:
     diagnostics = graph.listen(DIAGNOSTICS, "/diagnostics")
     graph.add(CameraNode, source=source)

@@ -118,7 +118,7 @@ def test_what_raw_refuses_compressed_refuses_too(encoding: str, coding: str) -> 
 def test_depth_and_16_bits_without_a_name_are_refused() -> None:
     data = coded(np.full((8, 8), 1500, np.uint16))
     for format in ("", "png", "rgb8; png compressed bgr8", "mono8; png compressed "):
-        with pytest.raises(FrameError, match=r"16 bits and one channel.*allowed: mono16"):
+        with pytest.raises(FrameError, match=r"one channel of 16 bits.*allowed for such: mono16"):
             compressed_to_rgb(data, format)
     with pytest.raises(FrameError, match=r"depth; allowed: JPEG and PNG"):
         compressed_to_rgb(bytes(12) + data, "mono16; compressedDepth png")

@@ -138,18 +138,19 @@ def _reply_as_text(result: dict[str, Any]) -> str:
 
 
 def _read_image(path: Path) -> Any:
-    import cv2
+    from vljepa_ros.perception.frames import file_to_rgb
+    from vljepa_ros.perception.image_encodings import FrameError
 
     if not path.is_file():
         raise CliUsageError(f"--image {path}: no such file")
-    pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if pixels is None:
-        raise CliUsageError(f"--image {path}: not an image that OpenCV can read (PNG, JPEG, ...)")
-    return pixels
+    try:
+        return file_to_rgb(path)
+    except FrameError as error:
+        raise CliUsageError(f"--image: {error}; allowed: PNG, JPEG, ...") from error
 
 
 def _image_message(pixels: Any) -> Any:
-    """Return a sensor_msgs/Image of bgr8 pixels [H, W, 3]."""
+    """Return a sensor_msgs/Image of rgb8 pixels [H, W, 3]."""
     from array import array
 
     from vljepa_ros import ros
@@ -158,7 +159,7 @@ def _image_message(pixels: Any) -> Any:
     return ros.interface("sensor_msgs/msg/Image")(
         height=height,
         width=width,
-        encoding="bgr8",
+        encoding="rgb8",
         step=3 * width,
         data=array("B", pixels.tobytes()),
     )

@@ -52,7 +52,7 @@ def add(commands: Any) -> None:
         default="demo",
         metavar="WHAT",
         help="demo: the shipped clip; world: the simulated world; none: cameras "
-        "that publish elsewhere; a video file, a folder of images or a webcam's index "
+        "that publish elsewhere; a video file, a folder of images or a webcam (0, /dev/video0) "
         "(default: demo)",
     )
     options.add_model_options(parser, None, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.camera_input import TYPES
-from vljepa_ros.nodes.diagnostics import ERROR, Diagnostics, Part, checked
+from vljepa_ros.nodes.diagnostics import ERROR, Diagnostics, Part, Warnings, checked
 from vljepa_ros.nodes.lifecycle_node import NAMESPACE
 from vljepa_ros.nodes.parameters import NodeParameters, ParameterGroup, live, read_only
 from vljepa_ros.nodes.topics import IMAGES_OUT, Endpoints, image_message, to_stamp
@@ -24,7 +25,8 @@ class CameraNodeParameters:
     """What is played, and how."""
 
     source: str = read_only(
-        "demo", "demo, world, a video file, a folder of images, or a webcam's index such as 0."
+        "demo",
+        "demo, world, a video file, a folder of images, or a webcam such as 0 or /dev/video0.",
     )
     rate: float = live(0.0, "Images a second; 0: the source's own rate.", 0.0, 240.0)
     width: int = read_only(0, "Width in pixels; 0: the source's own.", 0, 7680)
@@ -53,10 +55,13 @@ class CameraNode(ros.Node):
         self._truth = publisher("vljepa_ros/msg/GroundTruth", "ground_truth")
         self._source: ImageSource | None = None
         self._shots: Iterator[Shot] = iter(())
+        self._waiting: Shot | None = None  # read ahead, to know when it is due
+        self._due = 0.0  # of the next image, on the steady clock
         self._rate = 1.0
         self._published = 0
         self._trouble = "; ".join(self._table.problems.values())
         self._pace: Any = None
+        self._warnings = Warnings(self)
         self._diagnostics = Diagnostics(self, self._parts)
         if not self._trouble:
             self._open()
@@ -85,23 +90,23 @@ class CameraNode(ros.Node):
         """On a steady clock: a camera keeps its rate whatever the simulated time does."""
         if self._source is None:
             return
+        self._rate = self._main.value.rate or self._source.rate
+        self._due = time.monotonic()
+        self._wait(1.0 / self._rate)
+
+    def _wait(self, seconds: float) -> None:
+        """Publish the next image so long after this one was due; late ones are not caught up."""
         if self._pace is not None:
             self.destroy_timer(self._pace)
-        self._rate = self._main.value.rate or self._source.rate
-        self._pace = self.create_timer(1.0 / self._rate, self._play, clock=ros.steady_clock())
+        now = time.monotonic()
+        self._due = max(self._due + seconds, now)
+        self._pace = self.create_timer(self._due - now, self._play, clock=ros.steady_clock())
 
     def _play(self) -> None:
         assert self._source is not None
-        try:
-            shot = next(self._shots, None)
-            if shot is None and self._main.value.loop and not self._source.live:
-                self._shots = self._source.shots()
-                shot = next(self._shots, None)
-        except SourceError as error:
-            self._stop(str(error))
-            return
+        shot = self._waiting or self._next()
+        self._waiting = None
         if shot is None:
-            self._stop("the source has ended")
             return
         now = self.get_clock().now()
         header = ros.interface("std_msgs/msg/Header")(
@@ -111,6 +116,32 @@ class CameraNode(ros.Node):
         self._published += 1
         if shot.truth is not None:
             self._truth.publish(self._as_fact(shot.truth, header, now.nanoseconds))
+        gap = 1.0 / self._rate
+        if shot.time is not None:
+            self._waiting = self._next()
+            if self._waiting is None:
+                return
+            later = (self._waiting.time or 0.0) - shot.time
+            if later > 0.0:  # not so where it begins again
+                gap = later * self._source.rate / self._rate
+        self._wait(gap)
+
+    def _next(self) -> Shot | None:
+        """The next image; None, and no timer any more, if there is none."""
+        assert self._source is not None
+        try:
+            shot = next(self._shots, None)
+            if shot is None and self._main.value.loop and not self._source.live:
+                self._shots = self._source.shots()
+                shot = next(self._shots, None)
+        except SourceError as error:
+            self._stop(str(error))
+            return None
+        if self._source.left_out:
+            self._warnings.warn("left out", self._source.left_out)
+        if shot is None:
+            self._stop("the source has ended")
+        return shot
 
     def _stop(self, why: str) -> None:
         self._trouble = why
@@ -152,5 +183,9 @@ class CameraNode(ros.Node):
         )
 
     def _parts(self) -> list[Part]:
-        values = {"source": self._main.value.source, "published": self._published}
+        values: dict[str, object] = {
+            "source": self._main.value.source,
+            "published": self._published,
+            "left_out": self._source.left_out if self._source else "",
+        }
         return [checked("source", self._trouble, f"{self._published} images", values, ERROR)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -104,37 +105,58 @@ def compressed_to_rgb(data: Any, format: str = "", levels: LevelRange | None = N
         raise FrameError(
             f"compressed image has the format '{format}', depth; allowed: {COMPRESSED}"
         )
-    stored = _decoded(bytes_of(data))
-    if stored.ndim == 2:
-        return _one_channel(stored, encoding, coding, levels)
-    if stored.dtype == np.uint16:
-        stored = (levels or LevelRange()).to_8_bits(stored)
-    # `compressed rgb8`: red and blue were not swapped for the codec, which calls them B, G, R
-    return as_uint8(stored) if " compressed rgb" in f" {coding}" else as_uint8(stored)[..., ::-1]
+    raw = bytes_of(data)
+    what = f"{_codec(raw)} image of {raw.size} bytes"
+    return _as_rgb(_decoded(raw, what, _AS_STORED), encoding, coding, levels)
 
 
-def _decoded(raw: Pixels) -> NDArray[Any]:
-    """[H, W] or [H, W, 3] BGR, uint8 or uint16."""
+def file_to_rgb(file: Path, levels: LevelRange | None = None) -> Pixels:
+    """`picture_to_rgb` of an image file.
+
+    Raises:
+        FrameError: It cannot be read or used.
+    """
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise FrameError(f"'{file}' cannot be read: {error}") from error
+    return picture_to_rgb(data, str(file), levels)
+
+
+def picture_to_rgb(data: bytes, name: str, levels: LevelRange | None = None) -> Pixels:
+    """[H, W, 3] uint8 RGB of an image file's contents, turned as its orientation tag says.
+
+    Args:
+        data: Of any kind that OpenCV reads.
+        name: Of the file, for errors.
+        levels: Of its series, for 16 bits; None: those of this image alone.
+
+    Raises:
+        FrameError: It is none, damaged, or has 16 bits of unknown meaning.
+    """
+    stored = _decoded(bytes_of(data), f"'{name}'", cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
+    try:
+        return _as_rgb(stored, "", "", levels)
+    except FrameError as error:
+        raise FrameError(f"'{name}': {error}") from error
+
+
+def _codec(raw: Pixels) -> str:
+    """JPEG or PNG, complete."""
     if raw.size == 0:
         raise FrameError(f"compressed image is empty, allowed: {COMPRESSED}")
     content = raw.tobytes()
     if content.startswith(b"\xff\xd8\xff"):
-        kind, complete = "JPEG", _jpeg_ends(content)
+        codec, complete = "JPEG", _jpeg_ends(content)
     elif content.startswith(b"\x89PNG\r\n\x1a\n"):
-        kind, complete = "PNG", b"IEND\xae\x42\x60\x82" in content
+        codec, complete = "PNG", b"IEND\xae\x42\x60\x82" in content
     else:
         raise FrameError(
             f"compressed image begins with {content[:4].hex(' ')}, allowed: {COMPRESSED}"
         )
     if not complete:
-        raise FrameError(f"{kind} image is truncated: {raw.size} bytes without its end marker")
-    try:
-        stored: NDArray[Any] | None = cv2.imdecode(raw, _AS_STORED)
-    except cv2.error as error:
-        raise FrameError(f"{kind} image of {raw.size} bytes is damaged: {error}") from error
-    if stored is None or stored.size == 0 or stored.dtype not in (np.uint8, np.uint16):
-        raise FrameError(f"{kind} image of {raw.size} bytes is damaged and cannot be decoded")
-    return stored
+        raise FrameError(f"{codec} image is truncated: {raw.size} bytes without its end marker")
+    return codec
 
 
 def _jpeg_ends(content: bytes) -> bool:
@@ -148,23 +170,34 @@ def _jpeg_ends(content: bytes) -> bool:
     return False
 
 
-def _one_channel(
-    stored: NDArray[Any], encoding: str, coding: str, levels: LevelRange | None
-) -> Pixels:
-    """A grey picture, or a Bayer mosaic as it is; depth without a name looks like either."""
+def _decoded(raw: Pixels, what: str, flags: int) -> NDArray[Any]:
+    """[H, W] or [H, W, 3] BGR, uint8 or uint16."""
+    try:
+        stored: NDArray[Any] | None = cv2.imdecode(raw, flags)
+    except cv2.error as error:
+        raise FrameError(f"{what} is damaged: {error}") from error
+    if stored is None or stored.size == 0 or stored.dtype not in (np.uint8, np.uint16):
+        raise FrameError(f"{what} is damaged and cannot be decoded")
+    return stored
+
+
+def _as_rgb(stored: NDArray[Any], encoding: str, coding: str, levels: LevelRange | None) -> Pixels:
+    """What the codec held: colour, grey, or a Bayer mosaic as it is."""
+    one_channel = stored.ndim == 2
     layout = layout_of(encoding or "mono8")
     if stored.dtype == np.uint16:
-        if layout.depth != 2 or layout.channels != 1:
+        if one_channel and (layout.depth, layout.channels) != (2, 1):
             raise FrameError(
-                f"compressed image has 16 bits and one channel, its format names "
-                f"'{encoding or 'no encoding'}'; allowed: mono16 and bayer_*16, "
-                "else it may be depth"
+                "image has one channel of 16 bits, which may be depth, and the encoding is "
+                f"'{encoding}', allowed for such: mono16 and bayer_*16"
             )
         stored = (levels or LevelRange()).to_8_bits(stored)
-    mosaic = encoding.startswith("bayer") and not coding.endswith("mono8")
-    if mosaic and stored.shape[1] % 2 == 0:
-        return layout.read(as_uint8(stored))
-    return grey(as_uint8(stored))
+    pixels = as_uint8(stored)
+    if one_channel:
+        mosaic = encoding.startswith("bayer") and not coding.endswith("mono8")
+        return layout.read(pixels) if mosaic and pixels.shape[1] % 2 == 0 else grey(pixels)
+    # `compressed rgb8`: red and blue were not swapped for the codec, which calls them B, G, R
+    return pixels if "compressed rgb" in coding else pixels[..., ::-1]
 
 
 def model_input(

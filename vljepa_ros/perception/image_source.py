@@ -7,6 +7,7 @@ Every source is an iterator of Shot; it ends where its material ends.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, repeat
@@ -17,10 +18,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vljepa_ros.perception.frames import file_to_rgb
+from vljepa_ros.perception.image_encodings import FrameError, LevelRange
 from vljepa_ros.resources import share_dir
 
 _IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-_ALLOWED = "demo, world, a video file, a folder of images, or the index of a webcam such as 0"
+_ALLOWED = "demo, world, a video file, a folder of images, or a webcam such as 0 or /dev/video0"
+_FASTEST = 1000.0  # images a second; drivers and files that name more, or none, do not know
 
 
 class SourceError(ValueError):
@@ -35,10 +39,12 @@ class Shot:
         bgr: [H, W, 3] uint8.
         truth: What is true in it, as in ground_truth.jsonl, or None; its times are seconds from the
             beginning of the source.
+        time: Seconds from the beginning of the source; None: as its rate says.
     """
 
     bgr: NDArray[np.uint8]
     truth: dict[str, Any] | None = None
+    time: float | None = None
 
 
 class ImageSource(Protocol):
@@ -49,6 +55,9 @@ class ImageSource(Protocol):
 
     live: bool
     """Whether it cannot be played again."""
+
+    left_out: str
+    """Which of its images could not be used, and why; empty: none."""
 
     def shots(self) -> Iterator[Shot]:
         """From the beginning; may be called again if it is not live."""
@@ -73,7 +82,7 @@ def open_source(source: str, seed: int, size: tuple[int, int], rate: float) -> I
     """Open a source by name.
 
     Args:
-        source: demo, world, a file, a folder, or the index of a webcam.
+        source: demo, world, a file, a folder, or the index or device of a webcam.
         seed: Scene of the simulated world.
         size: Its width and height in pixels; 0: its own.
         rate: Its images a second; 0: its own.
@@ -85,9 +94,12 @@ def open_source(source: str, seed: int, size: tuple[int, int], rate: float) -> I
         return VideoFile(demo_clip())
     if source == "world":
         return SimulatedWorld(seed, size, rate)
-    if source.isdecimal():
-        return Webcam(int(source))
     path = Path(source).expanduser()
+    device = re.fullmatch(
+        r"(?:/dev/video)?(\d+)", str(path.resolve()) if path.is_char_device() else source
+    )
+    if device:
+        return Webcam(int(device[1]))
     if source and path.is_dir():
         return ImageFolder(path)
     if source and path.is_file():
@@ -95,16 +107,35 @@ def open_source(source: str, seed: int, size: tuple[int, int], rate: float) -> I
     raise SourceError(f"no image source '{source}', allowed: {_ALLOWED}")
 
 
-def _frames(capture: cv2.VideoCapture) -> Iterator[NDArray[np.uint8]]:
-    """[H, W, 3] uint8 BGR, as long as one can be read."""
-    while (read := capture.read())[0]:
-        yield np.asarray(read[1], np.uint8)
+def _rate(capture: cv2.VideoCapture, usual: float) -> float:
+    """Images a second; `usual` where the file or driver does not know."""
+    rate = float(capture.get(cv2.CAP_PROP_FPS))
+    return rate if 0.0 < rate <= _FASTEST else usual
+
+
+def _shown_at(capture: cv2.VideoCapture, before: float | None, rate: float) -> float:
+    """Presentation time of the frame just read, seconds; the rate's where the file has none."""
+    time = float(capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000.0
+    return time if before is None or time > before else before + 1.0 / rate
+
+
+def frame_times(path: Path | str) -> list[float]:
+    """When each frame of a video is shown, in seconds; empty if it cannot be read."""
+    capture = cv2.VideoCapture(str(path))
+    try:
+        rate, times = _rate(capture, 10.0), list[float]()
+        while capture.grab():
+            times.append(_shown_at(capture, times[-1] if times else None, rate))
+        return times
+    finally:
+        capture.release()
 
 
 class VideoFile:
     """A video, with the truth of each frame from a `ground_truth.jsonl` in its folder, if any."""
 
     live = False
+    left_out = ""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -112,20 +143,36 @@ class VideoFile:
         readable, _ = capture.read()
         if not readable:
             raise SourceError(f"'{path}' is not a video that OpenCV can read; allowed: {_ALLOWED}")
-        self.rate = float(capture.get(cv2.CAP_PROP_FPS)) or 10.0
+        self.rate = _rate(capture, 10.0)
         capture.release()
         truth = path.parent / "ground_truth.jsonl"
         lines = truth.read_text(encoding="utf-8").splitlines() if truth.is_file() else []
         self._truth: list[dict[str, Any]] = [json.loads(line) for line in lines]
 
     def shots(self) -> Iterator[Shot]:
-        """Frames in order."""
+        """Frames in order, with their presentation times: the rate of many videos varies."""
         capture = cv2.VideoCapture(str(self._path))
+        truths = chain(self._truth, repeat(None))
+        first = time = None
         try:
-            for bgr, truth in zip(_frames(capture), chain(self._truth, repeat(None))):  # noqa: B905
-                yield Shot(bgr, truth)
+            while (read := capture.read())[0]:
+                time = _shown_at(capture, time, self.rate)
+                first = time if first is None else first
+                yield Shot(np.asarray(read[1], np.uint8), next(truths), time - first)
         finally:
             capture.release()
+
+    def sampled(self, interval: float) -> Iterator[Shot]:
+        """What can be seen every `interval` seconds from the beginning."""
+        due, shown = 0.0, None
+        for shot in self.shots():
+            assert shot.time is not None
+            while shown is not None and shot.time > due + 1e-3:
+                yield shown
+                due += interval
+            shown = shot
+        if shown is not None:
+            yield shown
 
     def close(self) -> None:
         """Nothing is kept open between plays."""
@@ -135,16 +182,24 @@ class Webcam:
     """A camera that OpenCV opens by its index."""
 
     live = True
+    left_out = ""
 
     def __init__(self, index: int) -> None:
+        self._index = index
         self._capture = cv2.VideoCapture(index)
         if not self._capture.isOpened():
             raise SourceError(f"webcam {index} cannot be opened; allowed: {_ALLOWED}")
-        self.rate = float(self._capture.get(cv2.CAP_PROP_FPS)) or 30.0
+        self.rate = _rate(self._capture, 30.0)
 
     def shots(self) -> Iterator[Shot]:
-        """Until the camera is unplugged."""
-        yield from map(Shot, _frames(self._capture))
+        """Until it gives no more.
+
+        Raises:
+            SourceError: Then.
+        """
+        while (read := self._capture.read())[0]:
+            yield Shot(np.asarray(read[1], np.uint8))
+        raise SourceError(f"webcam {self._index} gives no images: is it a camera, and plugged in?")
 
     def close(self) -> None:
         """Free the device."""
@@ -152,39 +207,53 @@ class Webcam:
 
 
 class ImageFolder:
-    """Images of a folder in the order of their names."""
+    """Images of a folder in the order of their names, in which 2 comes before 10."""
 
     live = False
     rate = 1.0
 
     def __init__(self, folder: Path) -> None:
-        self._files = sorted(f for f in folder.iterdir() if f.suffix.lower() in _IMAGES)
+        files = (file for file in folder.iterdir() if file.suffix.lower() in _IMAGES)
+        self._files = sorted(files, key=_natural)
+        self.left_out = ""
         if not self._files:
             raise SourceError(f"no images in '{folder}', allowed: {', '.join(_IMAGES)}")
 
     def shots(self) -> Iterator[Shot]:
-        """Those that can be read.
+        """Those that can be used; `left_out` names the others.
 
         Raises:
             SourceError: Not a single one can.
         """
-        readable = 0
+        levels, refused = LevelRange(), 0
         for file in self._files:
-            bgr = cv2.imread(str(file), cv2.IMREAD_COLOR)
-            if bgr is not None:
-                readable += 1
-                yield Shot(np.asarray(bgr, np.uint8))
-        if not readable:
-            raise SourceError(f"none of the {len(self._files)} images can be read")
+            try:
+                rgb = file_to_rgb(file, levels)
+            except FrameError as error:
+                refused += 1
+                self.left_out = (
+                    f"{refused} of {len(self._files)} images left out, the last: {error}"
+                )
+            else:
+                yield Shot(rgb[..., ::-1])
+        if refused == len(self._files):
+            raise SourceError(self.left_out)
 
     def close(self) -> None:
         """Nothing is kept open."""
+
+
+def _natural(file: Path) -> tuple[list[str | int], str]:
+    """Sorts by name, with numbers by their value."""
+    parts = re.split(r"([0-9]+)", file.name)  # numbers at the odd places
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], file.name
 
 
 class SimulatedWorld:
     """The simulated robot camera, live; needs the extra `world`."""
 
     live = True
+    left_out = ""
 
     def __init__(self, seed: int, size: tuple[int, int], rate: float) -> None:
         try:

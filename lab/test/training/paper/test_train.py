@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from tiny_hub import image
 from tiny_paper import converted
 from torch.nn import functional
+from variable_video import VARIABLE, level_of, write_video
 
 from vljepa_lab.training.paper.samples import DataOrder, evenly_spaced, load_clip, read_samples
 from vljepa_lab.training.paper.train import main
@@ -177,10 +178,21 @@ def test_webdataset_and_jsonl_give_the_same(tmp_path: Path) -> None:
     spec = {"resize": "shortest_edge", "size": 32, "crop": 32}
     plain, packed = (read_samples([tmp_path / name])[0] for name in ("d.jsonl", "d.tar"))
     assert (plain.answer, plain.key, plain.stage) == (packed.answer, packed.key, packed.stage)
-    one, other = load_clip(plain, 4, spec), load_clip(packed, 4, spec)
+    one, other = load_clip(plain, 4, 32, spec), load_clip(packed, 4, 32, spec)
     np.testing.assert_array_equal(one, other)
     assert one.shape == (4, 32, 32, 3)
     assert evenly_spaced(6, 4).tolist() == [0, 2, 3, 5]
+
+
+def test_frames_are_spread_over_the_time_of_a_video_of_variable_rate(tmp_path: Path) -> None:
+    write_video(tmp_path / "v.mkv", VARIABLE)
+    (tmp_path / "d.jsonl").write_text('{"clip": "v.mkv", "caption": "x"}')
+    (video,) = read_samples([tmp_path / "d.jsonl"])
+    spec = {"resize": "shortest_edge", "size": 32, "crop": 32}
+    levels = load_clip(video, 5, 32, spec).mean(axis=(1, 2, 3))
+    seconds = np.linspace(0, VARIABLE[-1], 5)  # 60 frames in the first two seconds, then one each
+    shown = [int(np.abs(np.array(VARIABLE) - t).argmin()) for t in seconds]
+    np.testing.assert_allclose(levels, [level_of(index) for index in shown], atol=6)
 
 
 def test_videos_and_images(tmp_path: Path) -> None:
@@ -195,9 +207,9 @@ def test_videos_and_images(tmp_path: Path) -> None:
     (tmp_path / "d.jsonl").write_text("\n".join(map(json.dumps, lines)))
     video, still = read_samples([tmp_path / "d.jsonl"])
     spec = {"resize": "shortest_edge", "size": 32, "crop": 32}
-    levels = load_clip(video, 4, spec).mean(axis=(1, 2, 3))
+    levels = load_clip(video, 4, 32, spec).mean(axis=(1, 2, 3))
     np.testing.assert_allclose(levels, [0, 75, 150, 225], atol=6)
-    assert load_clip(still, 2, spec)[1, 5, 5].tolist() == [200, 0, 0]
+    assert load_clip(still, 2, 32, spec)[1, 5, 5].tolist() == [200, 0, 0]
 
 
 @pytest.mark.parametrize(

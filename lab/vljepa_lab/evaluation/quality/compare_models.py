@@ -157,14 +157,13 @@ def _video_frames(file: Path, config: ModelConfig) -> NDArray[np.uint8]:
         video = VideoFile(file)
     except SourceError as error:
         raise refusal from error
-    step = max(1, round(config.frame_interval * video.rate))
     frames = [
         model_input(
             np.ascontiguousarray(shot.bgr[..., ::-1]),
             config.input_size,
             preprocessing=config.preprocessing,
         )
-        for shot in islice(video.shots(), 0, step * _MOST_FRAMES, step)
+        for shot in islice(video.sampled(config.frame_interval), _MOST_FRAMES)
     ]
     if len(frames) < config.clip_frames:
         raise refusal

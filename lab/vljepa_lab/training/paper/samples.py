@@ -22,7 +22,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_ros.models.preprocessing import preprocess
+from vljepa_ros.perception.frames import model_input, picture_to_rgb
+from vljepa_ros.perception.image_source import frame_times
 
 # The captioning prompts of open-vljepa; query-free training asks one of them.
 DEFAULT_QUERIES = ("Describe the video.", "What is happening in the video?", "What do you see?")
@@ -67,8 +68,11 @@ def read_samples(sources: Sequence[Path]) -> list[Sample]:
     return samples
 
 
-def load_clip(sample: Sample, frames: int, preprocessing: Mapping[str, Any]) -> NDArray[np.uint8]:
-    """`frames` frames spread evenly over the whole clip, resized and cropped: [frames, S, S, 3].
+def load_clip(
+    sample: Sample, frames: int, size: int, preprocessing: Mapping[str, Any]
+) -> NDArray[np.uint8]:
+    """`frames` frames spread evenly over the whole clip, as the model's input: [frames, size, size,
+    3].
 
     Raises:
         ValueError: a clip that cannot be read, or of a kind that is not allowed.
@@ -77,7 +81,7 @@ def load_clip(sample: Sample, frames: int, preprocessing: Mapping[str, Any]) -> 
     with (sample.archive or Path(sample.clip)).open("rb") as file:
         file.seek(sample.offset)
         images = _decode(file.read(sample.size), suffix, sample.clip, frames)
-    return np.stack([preprocess(np.ascontiguousarray(image), preprocessing) for image in images])
+    return np.stack([model_input(image, size, preprocessing=preprocessing) for image in images])
 
 
 def evenly_spaced(total: int, frames: int) -> NDArray[np.int64]:
@@ -145,10 +149,7 @@ def _decode(data: bytes, suffix: str, name: str, frames: int) -> list[NDArray[np
             )
         return [stack[i] for i in evenly_spaced(len(stack), frames)]
     if suffix in _IMAGES:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-        if image is None:
-            raise ValueError(f"'{name}' cannot be read as an image")
-        return [np.asarray(image[..., ::-1], np.uint8)] * frames
+        return [picture_to_rgb(data, name)] * frames  # its FrameError is a ValueError
     if suffix not in _VIDEOS:
         raise ValueError(f"'{name}': allowed: {', '.join((*_VIDEOS, *_IMAGES, '.npy'))}")
     with tempfile.NamedTemporaryFile(suffix=suffix) as file:
@@ -158,24 +159,23 @@ def _decode(data: bytes, suffix: str, name: str, frames: int) -> list[NDArray[np
 
 
 def _video(path: str, name: str, frames: int) -> list[NDArray[np.uint8]]:
+    """Frames spread evenly over the video's time: the rate of many videos varies."""
+    times = np.array(frame_times(path))  # by reading: a container's count and length are guesses
+    if not times.size:
+        raise ValueError(f"'{name}' cannot be read as a video")
+    wanted = [
+        int(np.abs(times - time).argmin()) for time in np.linspace(times[0], times[-1], frames)
+    ]
+    decoded: dict[int, NDArray[np.uint8]] = {}
     reader = cv2.VideoCapture(path)
     try:
-        total = int(reader.get(cv2.CAP_PROP_FRAME_COUNT))
-        wanted = evenly_spaced(max(total, 1), frames).tolist()
-        decoded: dict[int, NDArray[np.uint8]] = {}
-        index = 0
-        while index <= max(wanted) and reader.grab():  # seeking is inexact in many containers
+        for index in range(max(wanted) + 1):
+            reader.grab()  # seeking is inexact in many containers
             if index in wanted:
-                ok, image = reader.retrieve()
-                if ok:
-                    decoded[index] = np.asarray(image[..., ::-1], np.uint8)
-            index += 1
+                decoded[index] = np.asarray(reader.retrieve()[1][..., ::-1], np.uint8)
     finally:
         reader.release()
-    if not decoded:
-        raise ValueError(f"'{name}' cannot be read as a video")
-    near = sorted(decoded)
-    return [decoded[min(near, key=lambda n: abs(n - i))] for i in wanted]
+    return [decoded[index] for index in wanted]
 
 
 @dataclass(frozen=True)

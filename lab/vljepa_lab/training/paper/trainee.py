@@ -95,8 +95,9 @@ class BatchMaker:
 
     def __call__(self, samples: Sequence[Sample], indices: Sequence[int]) -> Batch:
         """Load and prepare a batch."""
-        clips = [load_clip(s, self._frames, self._config.preprocessing) for s in samples]
-        pixels = np.stack([normalise_frames(clip, self._config.preprocessing) for clip in clips])
+        size, spec = self._config.input_size, self._config.preprocessing
+        clips = [load_clip(sample, self._frames, size, spec) for sample in samples]
+        pixels = np.stack([normalise_frames(clip, spec) for clip in clips])
         questions = [
             sample.question or DEFAULT_QUERIES[index % len(DEFAULT_QUERIES)]
             for sample, index in zip(samples, indices, strict=True)
