@@ -12,12 +12,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from vljepa_ros import ros
 from vljepa_ros.cli.bringup import BringupConfig, commands, ros_arguments
 from vljepa_ros.cli.events import event_as_line, trigger_as_dict
 from vljepa_ros.cli.main import main
 from vljepa_ros.cli.processes import PackageProcess
+from vljepa_ros.ros.builtin.arguments import parse
 
 ROOT = Path(__file__).parents[2]
 MEMORY = find_spec("lancedb") is not None
@@ -37,6 +40,15 @@ def up(domain: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[
         yield [*options, "--timeout", "120"], store
         assert process.stop() == 0, process.output()
         assert "Traceback" not in process.output()
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0")), min_size=1))
+@settings(deadline=None)
+@example(["the door 🚪 opens", "yes", "1e-5", "a\u2028b", "\x7f\x85 ", "\ufeffx", ": #\n"])
+def test_a_trigger_is_any_text(texts: list[str]) -> None:
+    arguments = ros_arguments(BringupConfig(triggers=tuple(texts)))
+    found = parse(["--ros-args", *arguments[arguments.index("-p") :]])
+    assert found.parameters_for("trigger_node", "/vljepa")["triggers"] == texts
 
 
 def test_a_trigger_event_comes(up: tuple[list[str], Path]) -> None:

@@ -79,6 +79,11 @@ def test_remapping() -> None:
         (["-p", "a:=2001-99-99"], "month must be in"),
         (["-r", "a:="], "-r a:="),
         (["-r", "__ns:=robot"], "begins with '/'"),
+        (["-r", "__ns:=/a b"], "invalid namespace"),
+        (["-r", "n:__node:=1"], "invalid node name"),
+        (["-r", "image:=/camera/0/image"], "invalid name"),
+        (["--log-level", "n:=loud"], "unknown log level 'loud'"),
+        (["-p", r'a:="\ud83d"'], "half of a character"),
         (["-r"], "-r needs a value"),
         (["--params-file", "/no/such/file.yaml"], "/no/such/file.yaml"),
         (["--nonsense"], "--nonsense"),
@@ -89,10 +94,18 @@ def test_bad_arguments_are_named(args: list[str], named: str) -> None:
         arguments.parse(["--ros-args", *args])
 
 
+def test_escapes_of_json_are_text() -> None:
+    parsed = arguments.parse(["--ros-args", "-p", r'a:=["\ud83d\udeaa \u00e9", "\\ud83d"]'])
+    assert parsed.parameters_for("n", "/") == {"a": ["🚪 é", "\\ud83d"]}
+
+
 def test_a_file_that_is_no_parameter_file(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text("node: {rate: 1}\n")
     with pytest.raises(RosArgumentError, match="ros__parameters"):
+        arguments.read_parameter_file(path)
+    path.write_text("node: {ros__parameters: [rate, 1]}\n")
+    with pytest.raises(RosArgumentError, match=r"\['rate', 1\]; expected parameters"):
         arguments.read_parameter_file(path)
     for text in ("n: {ros__parameters: {a: !!int x}}", "n: !!int ''", "[" * 5000):
         path.write_text(text)

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -74,6 +75,21 @@ def test_nodes_that_cannot_be_made_say_why(program: Program) -> None:
     assert process.returncode == 1
     assert "invalid node name" in errors.lower()
     assert "'bad name'" in errors
+
+
+@pytest.mark.parametrize("content", ["worker: {rate: 1.0}\n", "worker: [rate, 1.0\n", "- worker\n"])
+def test_arguments_that_cannot_be_read_are_one_line(
+    program: Program, tmp_path: Path, content: str
+) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text(content)
+    process = program(MAIN, "worker", "--ros-args", "--params-file", str(file))
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "Traceback" not in errors
+    assert str(file) in errors
+    if ros.RUNTIME == "builtin":
+        assert errors.count("\n") == 1
 
 
 def choose(runtime: str) -> subprocess.CompletedProcess[str]:

@@ -6,12 +6,14 @@ The launch file does the same where there is ROS, from the same files in `config
 
 from __future__ import annotations
 
-import json
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.lifecycle_node import NAMESPACE
@@ -90,7 +92,11 @@ def ros_arguments(config: BringupConfig) -> list[str]:
         }
     values |= {f"{name}.image_topic": topic for name, topic in config.cameras if topic}
     for name, value in values.items():
-        arguments += ["-p", f"{name}:={json.dumps(value)}"]
+        # Quoted: what YAML would read as a number, and characters that no plain text may have.
+        text = yaml.safe_dump(
+            value, default_style='"', default_flow_style=True, allow_unicode=True, width=math.inf
+        )
+        arguments += ["-p", f"{name}:={text.strip()}"]
     for parameter in config.parameters:
         arguments += ["-p", parameter]
     space = "/".join(filter(None, [config.namespace.strip("/"), NAMESPACE]))

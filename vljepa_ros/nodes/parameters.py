@@ -169,5 +169,10 @@ def _allowed(metadata: Any, value: Any) -> str:
     if metadata["low"] is not None:
         kind = "with a decimal point" if isinstance(value, float) else "whole numbers"
         return f"{metadata['low']} to {metadata['high']}, {kind}"
-    names = {bool: "true or false", str: "a text", float: "a number such as 1.0", int: "an integer"}
-    return names.get(type(value), "a list of texts")
+    names = {
+        bool: "true or false",
+        str: "a text, quoted where YAML sees something else: 'yes', '1'",
+        float: "a number such as 1.0",
+        int: "an integer",
+    }
+    return names.get(type(value), "a list of texts, quoted: ['yes', 'no']")

@@ -84,14 +84,19 @@ def run(make_nodes: Callable[[], Sequence[Any]], args: Sequence[str] | None = No
         args: Command line; None takes `sys.argv`.
 
     Returns:
-        The exit code: 0 after a signal.
+        The exit code: 0 after a signal, 2 if the graph cannot be joined: the ROS arguments or the
+        environment are wrong, or there is no network; a line of the log says what.
     """
     logger = _runtime.get_logger("vljepa_ros")
     stop = StopFlag()
     nodes: list[Any] = []
     executor: Any = None
     try:
-        _runtime.init(args)
+        try:
+            _runtime.init(args)
+        except (ValueError, RuntimeError) as error:
+            logger.error(" ".join(str(error).split()))
+            return 2
         executor = _runtime.SingleThreadedExecutor()
         nodes = list(make_nodes())
         for node in nodes:

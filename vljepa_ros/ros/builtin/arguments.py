@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from vljepa_ros.ros.builtin.names import check_namespace, expand, join
+from vljepa_ros.ros.builtin.logging import severity
+from vljepa_ros.ros.builtin.names import check_namespace, check_node_name, expand, join
 
 # PyYAML's own errors for scalars that only look like a number or a date, and for deep nesting.
 _YAML_VALUES = (ValueError, IndexError, RecursionError)
@@ -18,6 +19,21 @@ _YAML_VALUES = (ValueError, IndexError, RecursionError)
 
 class RosArgumentError(ValueError):
     """A ROS argument that cannot be read."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads the two escapes that JSON writes for one character as that character."""
+
+
+def _construct_text(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> str:
+    text = str(loader.construct_scalar(node))
+    try:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{text!r} has half of a character: write the character itself") from error
+
+
+_Loader.add_constructor("tag:yaml.org,2002:str", _construct_text)
 
 
 @dataclass(frozen=True)
@@ -59,8 +75,7 @@ class Arguments:
         for rule in self.remaps:
             if rule.match.startswith("__") or rule.node not in ("", node_name):
                 continue
-            match = rule.match.removeprefix("rostopic://").removeprefix("rosservice://")
-            if expand(match, node_name, namespace) == name:
+            if expand(rule.match, node_name, namespace) == name:
                 return expand(rule.replacement, node_name, namespace)
         return name
 
@@ -93,7 +108,7 @@ def _flatten(prefix: str, node: Any) -> Iterator[tuple[str, Any]]:
 def read_parameter_file(path: str | Path) -> list[tuple[str, str, Any]]:
     """(node pattern, parameter, value) of a ROS parameter file. Raises RosArgumentError."""
     try:
-        document = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        document = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader) or {}
     except (OSError, yaml.YAMLError, *_YAML_VALUES) as error:
         raise RosArgumentError(f"parameter file {path}: {error}") from error
 
@@ -101,10 +116,16 @@ def read_parameter_file(path: str | Path) -> list[tuple[str, str, Any]]:
         if not isinstance(node, dict):
             raise RosArgumentError(
                 f"parameter file {path}: under {prefix or 'the top'!r} stands {node!r}; expected"
-                " node names, then 'ros__parameters:', then parameters"
+                " node names, then 'ros__parameters:', then parameters, as in"
+                " /**/NODE: {ros__parameters: {NAME: VALUE}}"
             )
         for key, value in node.items():
             if key == "ros__parameters":
+                if not isinstance(value, dict | None):
+                    raise RosArgumentError(
+                        f"parameter file {path}: under '{prefix}: ros__parameters' stands"
+                        f" {value!r}; expected parameters, as in {{NAME: VALUE}}"
+                    )
                 for name, item in _flatten("", value):
                     yield prefix, name, item
             else:
@@ -119,7 +140,7 @@ def _parameter(text: str) -> tuple[str, str, Any]:
         raise RosArgumentError(f"-p {text}: expected name:=value")
     node, colon, parameter = name.partition(":")
     try:
-        parsed = yaml.safe_load(value)
+        parsed = yaml.load(value, _Loader)
     except (yaml.YAMLError, *_YAML_VALUES) as error:
         raise RosArgumentError(f"-p {text}: {error}") from error
     return (f"/**/{node}" if colon else "/**", parameter if colon else node, parsed)
@@ -129,11 +150,22 @@ def _remap(text: str) -> Remap:
     match, assign, replacement = text.partition(":=")
     if not assign or not match or not replacement:
         raise RosArgumentError(f"-r {text}: expected from:=to")
-    if match.endswith("__ns") and not replacement.startswith("/"):  # as rcl
-        raise RosArgumentError(f"-r {text}: expected a namespace that begins with '/'")
     node = ""
     if "://" not in match and ":" in match:
         node, _, match = match.partition(":")
+    match = match.removeprefix("rostopic://").removeprefix("rosservice://")
+    try:
+        if match == "__ns":
+            check_namespace(replacement)
+        elif match in ("__node", "__name"):
+            check_node_name(replacement)
+        else:
+            for name in (match, replacement):
+                expand(name, "node", "/")
+    except ValueError as error:
+        raise RosArgumentError(f"-r {text}: {error}") from error
+    if match == "__ns" and not replacement.startswith("/"):  # as rcl
+        raise RosArgumentError(f"-r {text}: expected a namespace that begins with '/'")
     return Remap(node, match, replacement)
 
 
@@ -169,6 +201,10 @@ def parse(args: Sequence[str]) -> Arguments:
             result.parameters.extend(read_parameter_file(value(arg)))
         elif arg == "--log-level":
             name, assign, level = value(arg).rpartition(":=")
+            try:
+                severity(level)
+            except ValueError as error:
+                raise RosArgumentError(f"--log-level: {error}") from error
             result.log_levels[name if assign else ""] = level
         elif arg in ("--enable-rosout-logs", "--disable-rosout-logs"):
             result.rosout = arg.startswith("--enable")
