@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from graph import MODEL, SECOND, Graph, accepted, nanoseconds
+from graph import MODEL, SECOND, Graph, accepted, nanoseconds, status, two_colours
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.camera_node import CameraNode
@@ -39,6 +39,7 @@ SEEN_LIVE = {
         "image_timeout",
         "top_labels",
         "front.labels",
+        "front.crop",
         "front.rotate",
         "front.max_rate",
     },
@@ -178,6 +179,29 @@ def test_rotate(graph: Graph, node: PerceptionNode) -> None:
     assert np.allclose(look(), upright, atol=1e-3)
     assert graph.set(node, "front.rotate", 180).successful
     assert not np.allclose(look(), upright, atol=1e-3)
+
+
+def test_crop(graph: Graph, node: PerceptionNode) -> None:
+    camera = graph.camera()
+    diagnostics = graph.listen("diagnostic_msgs/msg/DiagnosticArray", "/diagnostics")
+
+    def look() -> Any:
+        graph.show(camera, **two_colours())
+        return node.pipeline.look("front")[1].tokens
+
+    whole = look()
+    assert graph.set(node, "front.crop", [8, 10, 20, 30]).successful
+    part = look()
+    assert not np.allclose(part, whole, atol=1e-3)
+    assert graph.set(node, "front.crop", [0, 0, 0, 0]).successful
+    assert np.allclose(look(), whole, atol=1e-3)
+    for wrong in ([1, 2, 3], [0, 0, -1, 4], ["a"]):
+        assert not graph.set(node, "front.crop", wrong).successful
+    assert graph.set(node, "front.crop", [70, 50, 20, 20]).successful
+    assert graph.spin(
+        lambda: (s := status(diagnostics, "camera front")) and "within the image of" in s.message,
+        again=lambda: graph.show_one(camera, "blue"),
+    )
 
 
 def test_labels(graph: Graph, node: PerceptionNode) -> None:

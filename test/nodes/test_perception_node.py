@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from graph import MODEL, SECOND, Graph, accepted, image, nanoseconds, status, value
+from graph import MODEL, SECOND, Graph, accepted, image, nanoseconds, status, two_colours, value
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.perception_node import PerceptionNode
+from vljepa_ros.perception.frames import image_to_rgb
 
 EMBEDDING = "vljepa_ros/msg/Embedding"
 LABELS = "vljepa_ros/msg/SceneLabels"
@@ -247,6 +248,42 @@ def test_a_camera_has_labels_of_its_own(graph: Graph) -> None:
     unknown = graph.call("vljepa_ros/srv/SetLabels", "set_labels", cameras=["up"], labels=["x"])
     assert unknown.result.code == unknown.result.UNKNOWN_CAMERA
     assert not graph.set(node, "left.labels", ["twice | x | x"]).successful
+
+
+def test_regions_of_a_picture_are_decoded_once_and_encoded_in_one_batch(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[int] = []
+
+    def counting(message: Any, levels: Any = None) -> Any:
+        decoded.append(nanoseconds(message.header.stamp))
+        return image_to_rgb(message, levels)
+
+    monkeypatch.setattr("vljepa_ros.perception.frames.image_to_rgb", counting)
+    regions = {"left.crop": [0, 0, 40, 60], "right.crop": [40, 0, 0, 0]}
+    node = start(graph, cameras=["left", "right", "all"], **regions)
+    batches: list[int] = []
+    encode = node.engine.encode
+    monkeypatch.setattr(
+        node.engine,
+        "encode",
+        lambda clips, states: batches.append(len(clips)) or encode(clips, states),
+    )
+    seen = {name: graph.listen(EMBEDDING, f"{name}/embeddings") for name in node.cameras}
+    camera = graph.camera()
+    assert camera.get_subscription_count() == 1
+    graph.show(camera, **two_colours("red", "blue"))
+    assert graph.spin(lambda: all(seen.values()))
+    newest = {name: np.array(heard[-1].vector) for name, heard in seen.items()}
+    assert newest["left"] @ newest["right"] < 0.999
+    assert set(batches) == {3}
+    tries, shared = decoded[:3], decoded[3:]
+    assert len(set(tries)) == 1, "each camera tries a new format once"
+    assert len(shared) == len(set(shared)) > 3
+    other = graph.listen(EMBEDDING, "left/embeddings")
+    graph.show(camera, **two_colours("red", "green"))
+    assert graph.spin(lambda: other)
+    assert np.array(other[-1].vector) @ newest["left"] > 0.9999, "it sees nothing of the rest"
 
 
 def test_ten_thousand_labels_do_not_stop_the_stream(graph: Graph) -> None:

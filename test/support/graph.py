@@ -198,6 +198,13 @@ def image(colour: str, stamp: int, **fields: Any) -> Any:
     return message
 
 
+def two_colours(left: str = "red", right: str = "blue") -> dict[str, Any]:
+    """Fields of `image` for a picture of 80 x 60 pixels with two halves."""
+    pixels = np.full((60, 80, 3), COLOURS[left], np.uint8)
+    pixels[:, 40:] = COLOURS[right]
+    return {"data": pixels.tobytes()}
+
+
 def nanoseconds(stamp: Any) -> int:
     return int(stamp.sec * SECOND + stamp.nanosec)
 

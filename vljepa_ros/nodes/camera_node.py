@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 
 from vljepa_ros import ros
-from vljepa_ros.nodes.camera_input import TYPES
 from vljepa_ros.nodes.diagnostics import ERROR, Diagnostics, Part, Warnings, checked
+from vljepa_ros.nodes.image_topic import TYPES
 from vljepa_ros.nodes.lifecycle_node import NAMESPACE
 from vljepa_ros.nodes.parameters import NodeParameters, ParameterGroup, live, read_only
 from vljepa_ros.nodes.topics import IMAGES_OUT, Endpoints, image_message, to_stamp

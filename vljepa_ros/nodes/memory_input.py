@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_ros.models.config import ModelConfig
-from vljepa_ros.nodes.camera_input import TYPES, TransportParameter
 from vljepa_ros.nodes.diagnostics import WARN, Part
 from vljepa_ros.nodes.embedding_subscription import EmbeddingSubscription, Inbox
+from vljepa_ros.nodes.image_topic import TYPES, TransportParameter
 from vljepa_ros.nodes.lifecycle_node import LifecycleNode
 from vljepa_ros.nodes.parameters import read_only
 from vljepa_ros.nodes.topics import IMAGES, Endpoints, to_nanoseconds

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from vljepa_ros import ros
-from vljepa_ros.nodes.camera_input import TYPES, TransportParameter
 from vljepa_ros.nodes.diagnostics import Diagnostics, Part, checked
+from vljepa_ros.nodes.image_topic import TYPES, TransportParameter
 from vljepa_ros.nodes.lifecycle_node import NAMESPACE
 from vljepa_ros.nodes.parameters import NodeParameters, ParameterGroup, live, read_only
 from vljepa_ros.nodes.topics import IMAGES, IMAGES_OUT, LATCHED, Endpoints, image_message

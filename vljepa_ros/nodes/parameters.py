@@ -29,9 +29,9 @@ def live(
     """A field of a dataclass of parameters.
 
     Args:
-        default: A list stands for a tuple of texts.
+        default: A list stands for a tuple of texts, or of as many integers as it has.
         description: Shown to users.
-        low: Least value allowed.
+        low: Least value allowed, of a number or of each of several.
         high: Greatest value allowed.
         choices: Values allowed, if not all are.
         read_only: Whether it is read once, when the node starts.
@@ -41,6 +41,7 @@ def live(
         "low": low,
         "high": high,
         "choices": tuple(choices),
+        "length": len(default) if low is not None and isinstance(default, list) else None,
         "read_only": read_only,
     }
     if isinstance(default, list):
@@ -147,7 +148,7 @@ def _descriptor(metadata: Any, value: Any) -> Any:
     text = metadata["description"] + (f" Allowed: {allowed}." if metadata["choices"] else "")
     descriptor: Any = ros.ParameterDescriptor(description=text, read_only=metadata["read_only"])
     low, high = metadata["low"], metadata["high"]
-    if low is not None and high is not None:
+    if low is not None and high is not None and not isinstance(value, list):
         if isinstance(value, float):
             limits = ros.FloatingPointRange(from_value=float(low), to_value=float(high))
             descriptor.floating_point_range = [limits]
@@ -158,7 +159,10 @@ def _descriptor(metadata: Any, value: Any) -> Any:
 
 def _check(name: str, value: Any, metadata: Any) -> None:
     low, high, choices = metadata["low"], metadata["high"], metadata["choices"]
-    inside = low is None or high is None or low <= value <= high
+    each = value if metadata["length"] else [value]
+    inside = low is None or high is None or all(low <= one <= high for one in each)
+    if len(each) != (metadata["length"] or 1):
+        inside = False
     if not inside or (choices and value not in choices):
         raise ValueError(f"{name} is {value!r}, allowed: {_allowed(metadata, value)}")
 
@@ -168,7 +172,8 @@ def _allowed(metadata: Any, value: Any) -> str:
         return ", ".join(map(str, metadata["choices"]))
     if metadata["low"] is not None:
         kind = "with a decimal point" if isinstance(value, float) else "whole numbers"
-        return f"{metadata['low']} to {metadata['high']}, {kind}"
+        count = f"{metadata['length']} values of " if metadata["length"] else ""
+        return f"{count}{metadata['low']} to {metadata['high']}, {kind}"
     names = {
         bool: "true or false",
         str: "a text, quoted where YAML sees something else: 'yes', '1'",

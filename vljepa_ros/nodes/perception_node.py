@@ -11,6 +11,7 @@ from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.nodes.camera_input import CameraInput, CameraParameters
 from vljepa_ros.nodes.diagnostics import OK, Part
+from vljepa_ros.nodes.image_topic import ImageTopic
 from vljepa_ros.nodes.model_node import ModelNode, ModelParameters
 from vljepa_ros.nodes.parameters import live
 from vljepa_ros.nodes.perception_topics import PerceptionTopics
@@ -50,6 +51,7 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
 
     def __init__(self, **options: Any) -> None:
         self._inputs: list[CameraInput] = []
+        self._images: dict[tuple[str, str], ImageTopic] = {}
         self._mismatch = ""
         super().__init__("perception_node", PerceptionParameters, **options)
         self._heartbeat = Endpoints(self)
@@ -80,10 +82,12 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
                 "there are no embeddings, labels or events"
             )
         self._topics = PerceptionTopics(self, self.cameras, engine, self._on_mismatch)
-        self._inputs = [
-            CameraInput(self, camera, engine.config, self._topics.subscriptions)
-            for camera in self.cameras
-        ]
+        subscriptions = self._topics.subscriptions
+        for camera in self.cameras:
+            settings = self.camera_parameters[camera].value
+            key = self.resolve_topic_name(settings.image_topic), settings.transport
+            topic = self._images.setdefault(key, ImageTopic(self, *key))
+            self._inputs.append(CameraInput(self, camera, engine.config, subscriptions, topic))
         feeds = [camera.feed for camera in self._inputs]
         self.pipeline = Pipeline(engine, feeds, self._topics.publish, self._on_vocabulary)
         self.vocabulary.pipeline = self.questions.pipeline = self.pipeline
@@ -98,20 +102,22 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
         if self.pipeline.labels.current is not None:
             self._publish_vocabulary(self.pipeline.labels.current)
         self.pipeline.watching = True
-        for camera in self._inputs:
-            camera.start()
+        for topic in self._images.values():
+            topic.start()
 
     def stop(self) -> None:
         """Unsubscribe."""
         self._heartbeat.close()
         self.pipeline.watching = False
+        for topic in self._images.values():
+            topic.close()
         for camera in self._inputs:
             camera.stop()
 
     def free(self) -> None:
         """Free the pipeline and the publishers."""
         self._topics.close()
-        self._inputs = []
+        self._inputs, self._images = [], {}
         del self.pipeline, self.vocabulary.pipeline, self.questions.pipeline, self._topics
 
     def parts(self) -> Sequence[Part]:

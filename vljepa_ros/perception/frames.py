@@ -46,21 +46,64 @@ class FrameDecoder:
         rotate: Degrees clockwise, one of ROTATIONS; may be changed at any time.
         preprocessing: The model's own, see `model_input`.
         levels: What the camera's 16-bit values are scaled by; its `note` says so.
+        crop: Part of the image that is used: x, y, width, height in pixels, before it is turned;
+            width or height 0: up to the edge. May be changed at any time.
     """
 
     size: int
     rotate: int = 0
     preprocessing: Mapping[str, Any] | None = None
     levels: LevelRange = field(default_factory=LevelRange)
+    crop: tuple[int, ...] = (0, 0, 0, 0)
 
     def __call__(self, message: Any) -> Pixels:
-        """[size, size, 3] uint8 RGB of an image message.
+        """[size, size, 3] uint8 RGB of an image message, or of a SharedImage.
 
         Raises:
             FrameError: The image cannot be used.
         """
-        image = image_to_rgb(message, self.levels)
-        return model_input(image, self.size, self.rotate, self.preprocessing)
+        return model_input(self.view(message), self.size, self.rotate, self.preprocessing)
+
+    def view(self, message: Any) -> Pixels:
+        """[H, W, 3] uint8 RGB: the part of an image that the camera looks at, not yet turned.
+
+        Raises:
+            FrameError: The image cannot be used, or the part lies outside.
+        """
+        shared = isinstance(message, SharedImage)
+        image: Pixels = message.rgb(self.levels) if shared else image_to_rgb(message, self.levels)
+        x, y, width, height = self.crop
+        part = image[y : y + height if height else None, x : x + width if width else None]
+        if part.size == 0 or part.shape[0] < height or part.shape[1] < width:
+            raise FrameError(
+                f"crop is {list(self.crop)} (x, y, width, height), allowed: within the image of "
+                f"{image.shape[1]} x {image.shape[0]} pixels"
+            )
+        return part
+
+
+class SharedImage:
+    """An image message that several cameras take parts of: decoded once, by the first of them.
+
+    Args:
+        message: Of the topic.
+    """
+
+    def __init__(self, message: Any) -> None:
+        self._message = message
+        self._image: Pixels | FrameError | None = None
+
+    def rgb(self, levels: LevelRange) -> Pixels:
+        """See `image_to_rgb`; in the worker's thread only."""
+        if self._image is None:
+            try:
+                self._image = image_to_rgb(self._message, levels)
+            except FrameError as error:
+                self._image = error
+            self._message = None
+        if isinstance(self._image, FrameError):
+            raise self._image
+        return self._image
 
 
 def image_to_rgb(message: Any, levels: LevelRange | None = None) -> Pixels:
