@@ -26,6 +26,7 @@ from vljepa_ros.models.dual_encoder.inputs import (
     dual_encoder_parts,
 )
 from vljepa_ros.models.folder import load_config
+from vljepa_ros.models.tokenizer import TextError
 
 BOTH = frozenset({"vision", "text"})
 FOLDERS = ("clip_folder", "siglip_folder", "naflex_folder")
@@ -98,7 +99,7 @@ def test_ids_equal_those_of_siglip_2s_own_tokenizer(side: str, tmp_path: Path) -
     merges = [("r", "e"), ("re", "d"), ("▁", "c"), ("▁c", "u"), ("▁cu", "p")]
     own = transformers.Siglip2Tokenizer(vocab=vocabulary, merges=merges, padding_side=side)
     own.save_pretrained(tmp_path)
-    texts = ["A red cup", "a Door", "red " * 20]
+    texts = ["A red cup", "a Door", "red " * 7]
     expected = own(texts, padding="max_length", truncation=True, max_length=16)
     config = ModelConfig(
         tmp_path, "siglip", "dual_encoder", "siglip-0", 8, 1, 0.5, 32, "",
@@ -109,6 +110,24 @@ def test_ids_equal_those_of_siglip_2s_own_tokenizer(side: str, tmp_path: Path) -
     ids, mask = tokens(texts)
     assert ids.tolist() == expected["input_ids"]
     assert mask.tolist() == expected["attention_mask"]
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_labels_that_are_one_text_to_the_model_are_refused(
+    name: str, engines: dict[str, DualEncoderEngine]
+) -> None:
+    """They differ beyond the longest text only, or in what the tokenizer drops."""
+    engine, long = engines[name], "a red cup on the table " * 5
+    engine.check_texts("", ["a red cup", "a blue cup"])
+    for refused in (
+        lambda: engine.check_texts("", [f"{long} open", f"{long} closed"]),
+        lambda: engine.encode_text([f"{long} open"]),
+        lambda: engine.score(np.ones((4, engine.config.dim), np.float32), "?", ["no", long]),
+    ):
+        with pytest.raises(TextError, match=r"has \d\d tokens, allowed: (16|24) with"):
+            refused()
+    with pytest.raises(TextError, match="'a red cup' and 'a Red cup' are the same tokens"):
+        engine.check_texts("", ["a red cup", "a Red cup"])
 
 
 def test_templates_are_averaged(engines: dict[str, DualEncoderEngine], clip_folder: Path) -> None:

@@ -12,7 +12,7 @@ from vljepa_ros.engines.load import load_engine, shipped_graphs
 from vljepa_ros.engines.onnxruntime_runner import OnnxRuntimeRunner
 from vljepa_ros.engines.protocol import Clip
 from vljepa_ros.models.config import ModelError
-from vljepa_ros.models.tokenizer import pad_ids
+from vljepa_ros.models.tokenizer import TextError, pad_ids
 from vljepa_ros.models.vl_jepa.nano_config import nano_parts
 from vljepa_ros.models.vl_jepa.nano_text import DecoderWords, TextTokenizer
 from vljepa_ros.models.vl_jepa.nano_weights import load_model
@@ -104,7 +104,7 @@ def test_a_clip_of_another_shape_is_refused_with_the_right_one(engine, frames) -
 
 def test_texts_do_not_depend_on_their_company(engine, tiny) -> None:
     fresh = load_engine(tiny.folder, parts=frozenset({"text"}))
-    texts = ["a red mug", "the door opens", "a red mug", "x" * 400, "?"]
+    texts = ["a red mug", "the door opens", "a red mug", "x" * 60, "?"]
     together = fresh.encode_text(texts)
     assert together.shape == (5, 16)
     np.testing.assert_array_equal(together[0], together[2])
@@ -113,6 +113,18 @@ def test_texts_do_not_depend_on_their_company(engine, tiny) -> None:
     assert fresh.encode_text([]).shape == (0, 16)
     assert fresh.capabilities == {"encode_text"}
     fresh.close()
+
+
+def test_texts_that_the_model_cannot_tell_apart_are_refused(engine) -> None:
+    long = "the door opens " * 30
+    for query, texts in (("?", [f"{long}now", f"{long}later"]), (long, ["no", "yes"])):
+        with pytest.raises(TextError, match=r"has \d+ tokens, allowed: 64 with .*'the door opens"):
+            engine.check_texts(query, texts)
+    with pytest.raises(TextError, match="allowed: 64"):
+        engine.encode_text([long])
+    with pytest.raises(TextError, match="'門が開' and '門が閉' are the same tokens"):
+        engine.check_texts("?", ["a red mug", "門が開", "門が閉"])
+    engine.check_texts("?", ["no", "yes"])
 
 
 def test_text_is_encoded_once(engine, monkeypatch) -> None:

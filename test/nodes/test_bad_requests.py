@@ -19,6 +19,11 @@ from graph import COLOURS, MODEL, SECOND, Graph, accepted, image
         ({"candidates": ["x"] * 10001}, "10001 candidates, allowed: 1 to 10000"),
         ({"question": ""}, "has 0 characters, allowed: 1 to 512"),
         ({"question": "why? " * 200}, "characters, allowed: 1 to 512"),
+        (
+            {"question": "why not? " * 30},
+            "tokens, allowed: 64 with the special ones; it begins 'why",
+        ),
+        ({"candidates": ["no", "so " * 90]}, "has 92 tokens, allowed: 64"),
         ({"max_age": 0.001}, "older than max_age allows"),
         ({"image": [image("red", 1, encoding="32FC1")]}, "encoding is '32FC1', allowed: rgb8"),
         ({"image": [image("red", 1, data=b"12")]}, "truncated: 2 bytes"),
@@ -74,6 +79,8 @@ def test_ten_thousand_candidates_are_answered_or_the_deadline_is(
         (["a", " "], "has 0 characters, allowed: 1 to 512"),
         (["a|b"], "contains '|'"),
         ([str(i) for i in range(10001)], "10001 labels of 'which?', allowed: 1 to 10000"),
+        (["so " * 90 + "red", "so " * 90 + "blue"], "has 93 tokens, allowed: 64"),
+        (["Red", "red"], "'Red' and 'red' are the same tokens"),
     ],
 )
 def test_labels_that_cannot_be_used(

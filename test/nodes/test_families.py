@@ -21,6 +21,7 @@ pytestmark = pytest.mark.skipif(
 )
 # Each: the module and the function that make its folder, and the family. Imported when a test runs:
 # launch_testing's plugin imports every test module, and a robot has no torch.
+LABELS = ["what is it? | a cup | a door"]
 FAMILIES = {
     "clip": ("tiny_dual_encoders", "tiny_clip", "dual_encoder"),
     "siglip": ("tiny_dual_encoders", "tiny_siglip", "dual_encoder"),
@@ -43,7 +44,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_one_argument_changes_the_family(name: str, graph: Graph, folders: dict[str, Path]) -> None:
     embeds = FAMILIES[name][-1] != "token_vlm"
-    labels = ["what is it? | a cup | a door"] if embeds else [""]
+    labels = LABELS if embeds else [""]
     node = graph.add(
         PerceptionNode, model=str(folders[name]), engine="torch:fp32@cpu", labels=labels,
         max_rate=1000.0,
@@ -88,7 +89,8 @@ def test_a_text_is_never_judged_against_nothing(
     name: str, graph: Graph, folders: dict[str, Path]
 ) -> None:
     """CLIP would give any single text the score 1.000: it is refused. SigLIP has a bias for it."""
-    node = graph.add(PerceptionNode, model=str(folders[name]), engine="torch:fp32@cpu")
+    options = {"engine": "torch:fp32@cpu", "labels": LABELS}
+    node = graph.add(PerceptionNode, model=str(folders[name]), **options)
     triggers = graph.add(TriggerNode, model=str(folders[name]))
     about = [image("red", graph.stamp)]
     asked = graph.ask("is it red ?", ["yes"], image=about)
@@ -117,7 +119,8 @@ def test_a_device_without_memory_is_named_and_the_node_lives(
     """torch raises where a GPU would be full; the same node answers again when it is not."""
     import torch
 
-    node = graph.add(PerceptionNode, model=str(folders["clip"]), engine="torch:fp32@cpu")
+    options = {"engine": "torch:fp32@cpu", "labels": LABELS}
+    node = graph.add(PerceptionNode, model=str(folders["clip"]), **options)
 
     def full(*_: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB")
@@ -141,7 +144,7 @@ def test_the_model_folders_own_settings_hold(graph: Graph, folders: dict[str, Pa
     folder = Path(shutil.copytree(folders["clip"], folders["clip"].parent / "own"))
     own = {"clip_duration": 1.2, "clip_frames": 3, "period": 2.0, "device": "cpu"}
     (folder / "vljepa.json").write_text(json.dumps(own))
-    node = graph.add(PerceptionNode, model=str(folder), engine="auto", max_rate=1000.0)
+    node = graph.add(PerceptionNode, model=str(folder), labels=LABELS, max_rate=1000.0)
     info = graph.listen("vljepa_ros/msg/ModelInfo", "model_info", latched=True)
     assert graph.spin(lambda: info)
     assert (info[0].clip_frames, info[0].device) == (3, "cpu")

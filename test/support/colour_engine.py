@@ -76,6 +76,9 @@ class ColourEngine:
         rows = [np.exp(-((_POINTS - t[frame]) ** 2).sum(1) / 2e4) for t in tokens]
         return np.stack([unit(row) for row in rows])
 
+    def check_texts(self, query: str, texts: Sequence[str]) -> None:
+        pass
+
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
         time.sleep(self.seconds + self.text_seconds * len(texts))
         self.texts += texts

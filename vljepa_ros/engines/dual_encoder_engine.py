@@ -135,15 +135,19 @@ class DualEncoderEngine(EmbeddingEngine):
 
         return self._rows(self._texts.fill([(text, used) for text in texts], encode))
 
+    def token_ids(self, query: str, texts: Sequence[str]) -> list[list[int]]:
+        """In the longest prompt template; the query is not read."""
+        del query
+        longest = max(self._templates, key=len)
+        return self._tokenizer().ids([expand(text, [longest])[0] for text in texts])
+
     def _encode_candidates(self, question: str, candidates: Sequence[str]) -> NDArray[np.float32]:
         return self.encode_text([as_statement(question, one) for one in candidates], _PLAIN)
 
     def _features(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        if self._tokens is None:
-            raise ModelError(f"model '{self._config.name}' was loaded without its part 'text'")
-        rows = []
+        rows, tokenizer = [], self._tokenizer()
         for start in range(0, len(texts), _TEXT_BATCH):
-            ids, mask = self._tokens(texts[start : start + _TEXT_BATCH])
+            ids, mask = tokenizer(texts[start : start + _TEXT_BATCH])
             # Only towers that take any length have another one than their longest: they are
             # causal, and the end-of-text token is seen before what follows it.
             inputs = {"input_ids": self._runner.pad_length(ids, self._longest, "edge")}
@@ -151,3 +155,8 @@ class DualEncoderEngine(EmbeddingEngine):
                 inputs["attention_mask"] = self._runner.pad_length(mask, self._longest)
             rows.append(self._runner.run("text", inputs)["features"])
         return np.concatenate(rows).astype(np.float32, copy=False)
+
+    def _tokenizer(self) -> DualEncoderTokenizer:
+        if self._tokens is None:
+            raise ModelError(f"model '{self._config.name}' was loaded without its part 'text'")
+        return self._tokens

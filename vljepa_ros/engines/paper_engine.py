@@ -95,6 +95,11 @@ class PaperEngine(VlJepaEngine):
                 found[index] = EncodedClip(row, None)
         return [found[index] for index in range(len(clips))]
 
+    def token_ids(self, query: str, texts: Sequence[str]) -> list[list[int]]:
+        """By the Predictor's and the Y-Encoder's own tokenizers."""
+        self._query_ids.ids(query)
+        return [self._text_ids.ids(text) for text in texts]
+
     def _whole(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
         # V-JEPA 2 drops frames that do not fill a tubelet; the newest one is the last to lose.
         missing = -len(frames) % self._sizes.tubelet

@@ -93,6 +93,15 @@ class Engine(Protocol):
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Y-Encoder: [len(texts), D] float32, L2 norm 1."""
 
+    def check_texts(self, query: str, texts: Sequence[str]) -> None:
+        """Refuse what the model cannot read to its end, and two texts that are the same tokens.
+
+        It may be called in any thread.
+
+        Raises:
+            TextError: The message names the text and what is allowed.
+        """
+
     def score(
         self, tokens: NDArray[np.float32], question: str, candidates: Sequence[str]
     ) -> NDArray[np.float32]:

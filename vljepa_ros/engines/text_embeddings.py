@@ -20,6 +20,7 @@ from vljepa_ros.engines.part_runner import PartRunner
 from vljepa_ros.engines.protocol import EngineInfo, Generated
 from vljepa_ros.models.config import Calibration, ModelConfig, ModelError
 from vljepa_ros.models.parts import Part
+from vljepa_ros.models.tokenizer import TextError
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -185,6 +186,21 @@ class EmbeddingEngine(ABC):
     @abstractmethod
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """[len(texts), D] float32, norm 1; each text is encoded once."""
+
+    @abstractmethod
+    def token_ids(self, query: str, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of each text; TextError for a query or a text that is too long."""
+
+    def check_texts(self, query: str, texts: Sequence[str]) -> None:
+        """Refuse what cannot be read to its end, and different texts of the same ids."""
+        known: dict[tuple[int, ...], str] = {}
+        for text, ids in zip(texts, self.token_ids(query, texts), strict=True):
+            other = known.setdefault(tuple(ids), text)
+            if other != text:
+                raise TextError(
+                    f"'{other}' and '{text}' are the same tokens to model '{self._config.name}', "
+                    "allowed: texts that differ in what it can read"
+                )
 
     def score(
         self, tokens: NDArray[np.float32], question: str, candidates: Sequence[str]

@@ -89,6 +89,10 @@ class TokenVlmEngine:
         """:raises ModelError: always."""
         raise ModelError(self._no("encode_text"))
 
+    def check_texts(self, query: str, texts: Sequence[str]) -> None:
+        """:raises ModelError: always; there are no labels."""
+        raise ModelError(self._no("encode_text"))
+
     def generate(self, embeddings: NDArray[np.float32]) -> list[Generated]:
         """:raises ModelError: always; it writes from visual tokens: `caption`."""
         raise ModelError(self._no("generate"))

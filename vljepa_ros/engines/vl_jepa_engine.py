@@ -181,6 +181,10 @@ class NanoEngine(VlJepaEngine):
             EncodedClip(token, _StreamState(own)) for token, own in zip(tokens, kept, strict=True)
         ]
 
+    def token_ids(self, query: str, texts: Sequence[str]) -> list[list[int]]:
+        """Word pieces, for queries and texts alike."""
+        return self._ids([query, *texts])[1:]
+
     def generate(self, embeddings: NDArray[np.float32]) -> list[Generated]:
         """Y-Decoder, greedy; nearest known text where its confidence is below `decode_above`."""
         if self._words is None:

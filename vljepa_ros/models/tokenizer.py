@@ -12,6 +12,12 @@ from tokenizers import Tokenizer
 from vljepa_ros.models.config import ModelError
 
 
+class TextError(ModelError):
+    """A text that the model cannot read as it stands."""
+
+    code = "BAD_REQUEST"
+
+
 def load_tokenizer(file: Path, max_length: int = 0, noun: str = "tokenizer") -> Tokenizer:
     """Read a tokenizer that never pads.
 
@@ -32,6 +38,27 @@ def load_tokenizer(file: Path, max_length: int = 0, noun: str = "tokenizer") -> 
     if max_length:
         tokenizer.enable_truncation(max_length)
     return tokenizer
+
+
+def encode_ids(tokenizer: Tokenizer, texts: Sequence[str], longest: int) -> list[list[int]]:
+    """Ids of each text, special ones included.
+
+    Args:
+        tokenizer: From `load_tokenizer`.
+        texts: To encode.
+        longest: Most tokens that the model reads: what differs after them only would be one text.
+
+    Raises:
+        TextError: A longer text.
+    """
+    rows = [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
+    for text, row in zip(texts, rows, strict=True):
+        if len(row) > longest:
+            raise TextError(
+                f"a text has {len(row)} tokens, allowed: {longest} with the special ones; it "
+                f"begins '{text[:40]}'"
+            )
+    return rows
 
 
 def pad_ids(

@@ -63,7 +63,7 @@ class VocabularyServices:
             )
         vocabulary = parse(labels, engine.config.default_query if engine else "?")
         if engine:
-            vocabulary.check_choices(engine.capabilities)
+            vocabulary.check(engine)
 
     def refresh(self) -> None:
         """Encode the vocabulary that the parameters describe, if it is another one."""
@@ -73,7 +73,7 @@ class VocabularyServices:
             return
         own = {camera: self._of(camera) for camera in self._node.cameras}
         vocabulary = self._of("").with_own_groups(own)
-        vocabulary.check_choices(engine.capabilities)
+        vocabulary.check(engine)
         if not self.version or vocabulary != self.vocabulary:
             self.vocabulary = vocabulary
             self.version += 1

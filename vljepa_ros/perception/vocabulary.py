@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -70,15 +70,17 @@ class Vocabulary:
         """Number of labels in all groups."""
         return sum(len(group.labels) for group in self.groups)
 
-    def check_choices(self, capabilities: Collection[str]) -> None:
-        """Refuse a label alone in its group where the engine's capabilities lack `presence`.
+    def check(self, engine: Engine) -> None:
+        """Refuse labels that an engine cannot tell apart. Any thread.
 
         Raises:
-            PresenceError: there is one.
+            PresenceError: a label alone in its group, for an engine without `presence`.
+            TextError: a text that is too long, or two labels that are the same tokens.
         """
         for group in self.groups:
-            if len(group.labels) < 2 and "presence" not in capabilities:
+            if len(group.labels) < 2 and "presence" not in engine.capabilities:
                 raise PresenceError(f"1 label of '{group.prompt}', allowed: 2 to {MAX_LABELS}")
+            engine.check_texts(group.prompt, group.labels)
 
     def with_group(self, prompt: str, labels: Sequence[str]) -> Vocabulary:
         """This vocabulary with the labels of one prompt replaced, or the group added at the end.

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vljepa_ros.models.config import ModelConfig, ModelError, read_json
 from vljepa_ros.models.dual_encoder.perception_encoder_config import PERCEPTION_ENCODER
 from vljepa_ros.models.parts import Part, Tensor
-from vljepa_ros.models.tokenizer import load_tokenizer, pad_ids
+from vljepa_ros.models.tokenizer import encode_ids, load_tokenizer, pad_ids
 
 # Short, general templates; the mean of several wordings is steadier than one (CLIP, section 3.1.4).
 TEMPLATES = ("{}", "a photo of {}.", "an image of {}.", "a video of {}.")
@@ -165,7 +165,8 @@ class DualEncoderTokenizer:
             raise ModelError(
                 f"'{file}' is missing: a model that embeds texts needs its tokenizer.json"
             )
-        self._tokenizer = load_tokenizer(file, longest_text(config))
+        self._tokenizer = load_tokenizer(file)
+        self._longest = longest_text(config)
         raw = _tokenizer_config(config.folder)
         token = raw.get("pad_token")
         token = token.get("content") if isinstance(token, dict) else token
@@ -176,10 +177,17 @@ class DualEncoderTokenizer:
         self._pad_left = raw.get("padding_side", "right") == "left"
         # SigLIP saw lower case only; CLIP's tokenizer lowers by itself.
         self._lowercase = not _ends_with_its_greatest_id(config)
-        self._length = longest_text(config) if self._lowercase else 0
+        self._length = self._longest if self._lowercase else 0
 
     def __call__(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Ids and mask (1: token, 0: padding), each [len(texts), L] int64."""
+        return pad_ids(self.ids(texts), self._length, self._pad_id, self._pad_left)
+
+    def ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of each text, special ones included.
+
+        Raises:
+            TextError: More than the text tower takes.
+        """
         texts = [text.lower() for text in texts] if self._lowercase else list(texts)
-        rows = [encoding.ids for encoding in self._tokenizer.encode_batch(texts)]
-        return pad_ids(rows, self._length, self._pad_id, self._pad_left)
+        return encode_ids(self._tokenizer, texts, self._longest)

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vljepa_ros.models.config import ModelError
-from vljepa_ros.models.tokenizer import load_tokenizer
+from vljepa_ros.models.tokenizer import encode_ids, load_tokenizer
 
 MAX_TOKENS = 64
-"""Longest text in word pieces, with the two special ones; what is beyond is cut off."""
+"""Longest text in word pieces, with the two special ones."""
 
 _WORD = re.compile(r"[a-z0-9']+|[^\sa-z0-9']")
 
@@ -27,11 +27,15 @@ class TextTokenizer:
         Raises:
             ModelError: Not a tokenizer file.
         """
-        self._tokenizer = load_tokenizer(file, MAX_TOKENS, "tokenizer file")
+        self._tokenizer = load_tokenizer(file, noun="tokenizer file")
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Word-piece ids of each text, special ones included; at most MAX_TOKENS each."""
-        return [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
+        """Word-piece ids of each text, special ones included.
+
+        Raises:
+            TextError: More than MAX_TOKENS.
+        """
+        return encode_ids(self._tokenizer, texts, MAX_TOKENS)
 
 
 def split_words(text: str) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_ros.models.config import ModelConfig, ModelError
-from vljepa_ros.models.tokenizer import load_tokenizer, pad_ids
+from vljepa_ros.models.tokenizer import TextError, encode_ids, load_tokenizer, pad_ids
 
 _PREFIX = "ids:"
 
@@ -18,11 +18,12 @@ class PaperTokenizer:
     """Texts to ids. A text `ids: 12 7 3` is taken as it stands; without a tokenizer nothing else
     is."""
 
-    def __init__(self, config: ModelConfig, part: str, length: int) -> None:
+    def __init__(self, config: ModelConfig, part: str, length: int, cut: bool = False) -> None:
         """Read the folder's `tokenizer.json` under the name `part`, if it has one.
 
         Args:
-            length: Most tokens of a text; longer texts are cut.
+            length: Most tokens of a text.
+            cut: Longer texts are cut, as in training, instead of refused.
 
         Raises:
             ModelError: The file is missing or broken.
@@ -31,28 +32,32 @@ class PaperTokenizer:
         self._model = config.name
         self._length = length
         self._tokenizer = (
-            load_tokenizer(config.path(part), length) if part in config.files else None
+            load_tokenizer(config.path(part), length if cut else 0)
+            if part in config.files
+            else None
         )
 
     def ids(self, text: str) -> list[int]:
         """Ids of one text, at least one.
 
         Raises:
-            ModelError: No tokenizer and no ids.
+            ModelError: No tokenizer and no ids, or too long a text.
         """
         if text.startswith(_PREFIX):
             words = text[len(_PREFIX) :].split()
             if not words or not all(word.isdecimal() for word in words):
                 raise ModelError(f"{text!r}: allowed after '{_PREFIX}': numbers from 0 up")
-            return [int(word) for word in words][: self._length]
+            if len(words) > self._length:
+                raise TextError(f"{len(words)} token ids, allowed: {self._length}")
+            return [int(word) for word in words]
         if self._tokenizer is None:
             raise ModelError(
                 f"model '{self._model}' has no {self._part}: give token ids as '{_PREFIX} 12 7 3', "
                 "or convert it again with a tokenizer"
             )
-        found: list[int] = self._tokenizer.encode(text).ids
+        (found,) = encode_ids(self._tokenizer, [text], self._length)
         if not found:
-            raise ModelError("an empty text has no tokens")
+            raise TextError("an empty text has no tokens")
         return found
 
     def padded(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -89,8 +89,8 @@ class BatchMaker:
         sizes = PaperSizes.of(config)
         self._config = config
         self._frames = frames + -frames % sizes.tubelet
-        self._query_ids = PaperTokenizer(config, "query_tokenizer", sizes.query_length)
-        self._text_ids = PaperTokenizer(config, "text_tokenizer", sizes.text_length)
+        self._query_ids = PaperTokenizer(config, "query_tokenizer", sizes.query_length, cut=True)
+        self._text_ids = PaperTokenizer(config, "text_tokenizer", sizes.text_length, cut=True)
         self._table = TokenTable.load(config.path("token_table"))
 
     def __call__(self, samples: Sequence[Sample], indices: Sequence[int]) -> Batch:
