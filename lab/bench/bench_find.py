@@ -6,6 +6,8 @@ A camera publishes 640x480 pictures at 10 fps; perception and decoder run in one
 node in another, on a store that was filled before. Three things alternate: the stream alone; the
 stream and a request every quarter of a second, each with a text that no node has seen; the stream
 and the same work (text, search) in this process without any node, the control.
+
+Before, without nodes: what a filter that keeps few of the rows finds, against exact search.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+from numpy.typing import NDArray
 
 from vljepa_lab.bench.harness import (
     BENCH_DOMAIN,
@@ -36,23 +39,34 @@ from vljepa_lab.bench.harness import (
     run_script,
     time_ms,
 )
-from vljepa_lab.bench.memory import fill
+from vljepa_lab.bench.memory import BLOCK, fill, made_row, robot_queries, robot_vectors
 from vljepa_lab.bench.vqa import candidate_texts
 from vljepa_ros import ros
-from vljepa_ros.cli.options import add_model_options, add_number_option, natural_number
+from vljepa_ros.cli.options import (
+    add_model_options,
+    add_number_option,
+    natural_number,
+    non_negative_seconds,
+)
 from vljepa_ros.cli.processes import ProcessFailed
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.perception.memory.search import MomentQuery, find_moments
-from vljepa_ros.perception.memory.store import MemoryStore, open_store
+from vljepa_ros.perception.memory.store import Filter, MemoryStore, open_store
+from vljepa_ros.perception.memory.upkeep import compact_and_index
 
 ROUNDS = 4  # in each of which stream, requests and control take their turns
 REQUEST_INTERVAL_S = 0.25  # far more often than people and planners ask
 WARM_UP = 20  # requests that do not count
+FILTERS = (0.001, 0.01, 0.1)  # shares of the rows that a filter keeps
 TEXTS = 960  # different texts before a number is added to them
 
 
 def bench_find(args: argparse.Namespace) -> dict[str, Any]:
     """Measure and return the figures, times in milliseconds."""
+    note(f"filters on {args.rows} rows ...")
+    filtered = filtered_search(args.rows)
+    if args.seconds == 0.0:
+        return {"filtered": filtered}
     with tempfile.TemporaryDirectory() as place, BenchGraph(args.model, args.engine) as graph:
         engine = load_engine(graph.folder, args.engine, 1, frozenset({"text"}))
         location = str(Path(place) / "memory")
@@ -68,7 +82,67 @@ def bench_find(args: argparse.Namespace) -> dict[str, Any]:
             *("-p", f"{CAMERA}.image_topic:={json.dumps(graph.topic)}"),
             ROS_DOMAIN_ID=str(BENCH_DOMAIN),
         )
-        return _measure(graph, psutil.Process(memory.pid), store, engine, args.seconds)
+        measured = _measure(graph, psutil.Process(memory.pid), store, engine, args.seconds)
+        return {"filtered": filtered, **measured}
+
+
+def filtered_search(rows: int, queries: int = 100) -> dict[str, dict[str, float]]:
+    """What filters find that keep 0.1%, 1% and 10% of the rows, against exact search.
+
+    `window`: a stretch of time, at a place of its own for each query. `camera`: one that sees what
+    no other does, rows near one vector; most queries mean something else.
+    """
+    dim = 256
+    block, meanings = robot_vectors(rows, dim)
+    vectors = np.concatenate(
+        [block(first, min(first + BLOCK, rows)) for first in range(0, rows, BLOCK)]
+    )
+    rng = np.random.default_rng(2)
+    cameras = np.full(rows, CAMERA, object)
+    for share in FILTERS:
+        likeness = vectors @ vectors[rng.integers(rows)]
+        cameras[np.argsort(-likeness)[: round(share * rows)]] = f"camera_{share:g}"
+    asked = robot_queries(meanings, queries)
+    figures = {}
+    with tempfile.TemporaryDirectory() as place:
+        store = open_store(place, "bench", dim, create=True)
+        for first in range(0, rows, BLOCK):
+            numbers = range(first, min(first + BLOCK, rows))
+            store.append([made_row(i, vectors[i], cameras[i]) for i in numbers])
+        compact_and_index(store)
+        for share in FILTERS:
+            kept = round(share * rows)
+            firsts = rng.integers(rows - kept, size=queries)
+            stamps = [made_row(first, vectors[0]).stamp for first in (*firsts, *(firsts + kept))]
+            windows = [
+                Filter(start=begin, end=end - 1)
+                for begin, end in zip(stamps[:queries], stamps[queries:], strict=True)
+            ]
+            figures[f"window_{share:g}"] = _against_exact(store, asked, windows)
+            named = [Filter(camera=f"camera_{share:g}")] * queries
+            figures[f"camera_{share:g}"] = _against_exact(store, asked, named)
+    return figures
+
+
+def _against_exact(
+    store: MemoryStore, asked: NDArray[np.float32], filters: list[Filter]
+) -> dict[str, float]:
+    shares: list[float] = []
+    times: dict[bool, list[float]] = {False: [], True: []}
+    for vector, which in zip(asked, filters, strict=True):
+        found: dict[bool, set[int]] = {}
+        for exact in (False, True):
+            begin = time.perf_counter()
+            hits = store.nearest(vector, 10, which, exact=exact)
+            times[exact].append(1000.0 * (time.perf_counter() - begin))
+            found[exact] = {hit.row.stamp for hit in hits}
+        shares.append(len(found[False] & found[True]) / len(found[True]))
+    return {
+        "recall_at_10": round(float(np.mean(shares)), 4),
+        "nothing_found": round(float(np.mean(np.array(shares) == 0.0)), 4),
+        "ms": round(float(np.median(times[False])), 2),
+        "exact_ms": round(float(np.median(times[True])), 2),
+    }
 
 
 def stream_figures(stream: EmbeddingStream, stretches: list[tuple[int, int]]) -> dict[str, Any]:
@@ -196,9 +270,8 @@ def main() -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     add_model_options(parser)
-    add_number_option(
-        parser, "--seconds", 60.0, "of each of the three kinds of stretch, in four parts"
-    )
+    stretches = "of each of the three kinds of stretch, in four parts; 0: filters only"
+    add_number_option(parser, "--seconds", 60.0, stretches, non_negative_seconds)
     rows = "in the memory at the start, as many as in 28 hours at one a second"
     add_number_option(parser, "--rows", 100_000, rows, natural_number, "N")
     return run_script(parser, bench_find, as_lines)

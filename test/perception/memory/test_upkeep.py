@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from memory_endurance import kill_test
-from memory_rows import DIM, MODEL, SECOND, row, vector
+from memory_rows import DIM, MODEL, SECOND, row, unit, vector
 
 from vljepa_ros.models.config import Calibration
 from vljepa_ros.perception.memory import store as store_module
@@ -92,6 +92,40 @@ def test_index_is_built_when_it_pays_and_finds_the_same(
     assert shared >= 180
     store.compact()
     assert store.nearest(vector(76), 1)[0].row.stamp == 5000 * SECOND
+
+
+def test_a_filter_finds_what_exact_search_finds_however_far_its_rows_lie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "INDEXED_VALUES", 100 * 256)
+    monkeypatch.setattr(store_module, "CELLS_SEARCHED", 1)
+    store = open_store(tmp_path, MODEL, DIM, create=True)
+    rooms = [vector(seed) for seed in range(16)]  # each camera sees one thing, again and again
+    for number, seen in enumerate(rooms):
+        noise = np.random.default_rng(number).standard_normal((100, DIM)) / 20
+        rows = [
+            row(
+                100.0 * number + second,
+                vector=unit(seen + noise[second]),
+                camera=f"room_{number}",
+                source=f"bag_{number}",
+            )
+            for second in range(100)
+        ]
+        store.append(rows)
+    assert store.build_index()
+    for number in range(4):
+        begin = 100 * number * SECOND
+        for which in (
+            Filter(camera=f"room_{number}"),
+            Filter(source=f"bag_{number}"),
+            Filter(start=begin, end=begin + 50 * SECOND),
+            Filter(camera=f"room_{number}", start=begin + 95 * SECOND),
+        ):
+            for query in rooms[2:6]:
+                exact = {hit.row.stamp for hit in store.nearest(query, 10, which, exact=True)}
+                assert len(exact) >= 5
+                assert {hit.row.stamp for hit in store.nearest(query, 10, which)} == exact
 
 
 def test_an_index_in_many_parts_or_for_far_fewer_rows_is_built_anew(
