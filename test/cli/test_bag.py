@@ -8,10 +8,11 @@ import os
 from pathlib import Path
 
 import pytest
-from colour_bag import BEGIN, SECOND, write_bag
+from colour_bag import BEGIN, SECOND, images, write_bag, write_messages
 
 from vljepa_ros.cli import bag, find, memory
 from vljepa_ros.cli.options import CliError, CliUsageError
+from vljepa_ros.perception.bags.reading import COMPRESSED, RAW
 
 pytest.importorskip("lancedb", reason="the memory needs the extra [memory]")
 
@@ -123,6 +124,60 @@ def test_annotate(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "messages added" in capsys.readouterr().out
     with pytest.raises(CliError, match="exists; give a new name"):
         run("bag", "annotate", place / "monday", place / "out", *MODEL)
+
+
+def test_what_is_left_out_and_lost_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--memory", tmp_path / "memory", *MODEL]
+    depth = images(60, encoding="16UC1", step=64)
+    packed = images(60, compressed=True, format="16UC1; compressedDepth png")
+    topics = {
+        ("/cam/color/image_raw", RAW): [],
+        ("/cam/color/image_raw/compressed", COMPRESSED): images(60, compressed=True),
+        ("/cam/depth/image_raw", RAW): depth,
+        ("/cam/depth/image_raw/compressedDepth", COMPRESSED): packed,
+    }
+    whole = write_messages(tmp_path / "depth", topics)
+    assert run("bag", "index", whole, *options) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert [line.partition(": ")[2] for line in said.out.splitlines() if "left out" in line] == [
+        "/cam/color/image_raw (0 images): it holds no messages",
+        "/cam/depth/image_raw (60 images): depth, no picture (16UC1)",
+        "/cam/depth/image_raw/compressedDepth (60 images): depth, no picture (16UC1; "
+        "compressedDepth png)",
+    ]
+    rows = images(100, compressed=True)
+    for _, message in rows[30:60]:
+        message.data = message.data[:40]
+    broken = write_messages(tmp_path / "broken", {("/front/compressed", COMPRESSED): rows})
+    (broken / "metadata.yaml").unlink()
+    for more in ([], ["--json"]):
+        assert run("bag", "index", broken, *options, *more) == 1
+        said = capsys.readouterr()
+        assert "/front/compressed: 30 of the " in said.err
+        assert "JPEG image is truncated" in said.err
+    (report,) = json.loads(said.out)
+    assert report["topics"][0]["broken"] == 30
+    assert "has no metadata.yaml" in report["notes"][0]
+    assert run("bag", "annotate", broken, tmp_path / "out", *options[2:]) == 1
+    said = capsys.readouterr()
+    assert "/front/compressed: 30 of the " in said.err
+    assert "has no metadata.yaml" in said.out
+
+
+def test_two_bags_of_one_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bags = [tmp_path / robot / "monday" for robot in ("one", "two")]
+    for path in bags:
+        path.parent.mkdir()
+        write_bag(path, (("red", 4.0),))
+    options = ["--memory", tmp_path / "memory", "--events", tmp_path / "events", *MODEL]
+    assert run("bag", "index", *bags, *options) == 0
+    files = sorted((tmp_path / "events").iterdir())
+    assert len(files) == 2
+    said = capsys.readouterr().out
+    assert all(f"events: {file}" in said for file in files)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 from colour_engine import COLOURS
-from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 SECOND = 1_000_000_000
@@ -60,6 +60,46 @@ def write_bag(
                 data = STORE.serialize_cdr(said, "std_msgs/msg/String")
                 writer.write(texts, BEGIN + round(number * SECOND / rate), data)
     return path
+
+
+def write_messages(
+    path: Path,
+    topics: dict[tuple[str, str], Sequence[tuple[int, Any]]],
+    *,
+    storage: str = "sqlite3",
+    compression: str = "none",
+) -> Path:
+    """topics: (name, type) -> (time of recording, message or CDR); compression: none, file or
+    message."""
+    plugin = StoragePlugin.MCAP if storage == "mcap" else StoragePlugin.SQLITE3
+    writer = Writer(path, version=8, storage_plugin=plugin)
+    writer.set_compression(CompressionMode[compression.upper()], CompressionFormat.ZSTD)
+    with writer:
+        rows = []
+        for (topic, kind), messages in topics.items():
+            connection = writer.add_connection(topic, kind, typestore=STORE)
+            rows += [(time, connection, message) for time, message in messages]
+        for time, connection, message in sorted(rows, key=lambda row: row[0]):
+            cdr = message
+            if not isinstance(message, bytes):
+                cdr = STORE.serialize_cdr(message, connection.msgtype)
+            writer.write(connection, time, cdr)
+    return path
+
+
+def images(
+    count: int, colour: str = "red", *, compressed: bool = False, start: int = 0, **fields: Any
+) -> list[tuple[int, Any]]:
+    """`count` images at 10 Hz, with times of recording; `fields` are set in each message."""
+    rgb = np.full((24, 32, 3), COLOURS[colour], np.uint8)
+    found = []
+    for number in range(start, start + count):
+        stamp = BEGIN + number * SECOND // 10
+        message = image(stamp, rgb, compressed)
+        for name, value in fields.items():
+            setattr(message, name, value)
+        found.append((stamp + LATE, message))
+    return found
 
 
 def image(stamp: int, rgb: np.ndarray, compressed: bool, encoding: str = "rgb8") -> Any:

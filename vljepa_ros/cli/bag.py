@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -93,6 +94,7 @@ def _index(args: argparse.Namespace) -> int:
     from vljepa_ros.resources import model_dir
 
     engine = options.load_model(args)
+    names = Counter(bag.name for bag in {bag.resolve() for bag in args.bags})
     job = BagJob(
         model_dir(args.model),
         args.engine,
@@ -101,6 +103,7 @@ def _index(args: argparse.Namespace) -> int:
         _work_folder(args),
         _plan(args, engine),
         None if args.events is None else args.events.resolve(),
+        frozenset(name for name, count in names.items() if count > 1),
     )
     outcomes: list[dict[str, Any]] = []
     try:
@@ -119,24 +122,47 @@ def _index(args: argparse.Namespace) -> int:
     compact_and_index(store)
     if args.json:
         print(json.dumps([outcome for outcome in outcomes if "took" in outcome]))
-    return 1 if any(outcome["problem"] for outcome in outcomes) else 0
+    lost = any(outcome["problem"] or outcome.get("broken") for outcome in outcomes)
+    return 1 if lost else 0
 
 
 def _print_outcomes(outcomes: list[dict[str, Any]], quiet: bool) -> list[dict[str, Any]]:
     """Print what became of bags and return it."""
     for done in outcomes:
-        indexed = "took" in done
-        if done["problem"]:
-            kept = "; what came before is indexed" if indexed else ""
-            print(f"vljepa bag: {done['problem']}{kept}", file=sys.stderr)
-        if indexed and not quiet:
+        if "took" in done and not quiet:
             print(
                 f"{done['bag']}: {done['seconds']:.1f} s recorded, {done['embeddings']} clips "
                 f"({done['resumed']} from an earlier run), {done['segments']} segments, "
                 f"{done['rows']} rows, in {done['took']:.1f} s: "
                 f"{done['seconds'] / done['took']:.1f} times real time"
             )
+            if "events" in done:
+                print(f"  events: {done['events']}")
+        _print_rest(done, quiet)
     return outcomes
+
+
+def _print_rest(done: dict[str, Any], quiet: bool) -> bool:
+    """Print what of a bag was not used; what was lost, on standard error. Whether something was."""
+    topics = done.get("topics", ())
+    left_out = "left out: {topic} ({messages} images): {reason}"
+    notes = [
+        *done.get("notes", ()),
+        *(left_out.format(**one) for one in done.get("left_out", ())),
+        *("{topic}: {note}".format(**one) for one in topics if one["note"]),
+    ]
+    for note in [] if quiet else notes:
+        print(f"  {note}")
+    lost = [done["problem"]] if done["problem"] else []
+    lost += [
+        "{topic}: {broken} of the {tried} images that were tried cannot be used ({messages} are "
+        "recorded); the first: {reason}".format(**one)
+        for one in topics
+        if one["broken"]
+    ]
+    for line in lost:
+        print(f"vljepa bag: {line}", file=sys.stderr)
+    return bool(lost)
 
 
 def _annotate(args: argparse.Namespace) -> int:
@@ -151,25 +177,24 @@ def _annotate(args: argparse.Namespace) -> int:
     plan = _plan(args, engine)
     work = args.out.absolute().parent
     with progress_bar(f"embed {args.bag.name}", args.json) as progress:
-        records, _, _, _, problem = embed_bag(args.bag, engine, plan, work, progress)
-    if problem:
-        records.close(remove=True)
-        raise BagError(problem)
-    scenes = scenes_of(records.clips, engine, threshold=plan.threshold, shortest=plan.shortest)
+        found = embed_bag(args.bag, engine, plan, work, progress)
+    clips = found.records.clips
+    scenes = scenes_of(clips, engine, threshold=plan.threshold, shortest=plan.shortest)
     with progress_bar(f"write {args.out.name}", args.json) as progress:
         added = annotate_bag(args.bag, args.out, scenes, engine, args.storage, progress)
-    records.close(remove=True)
+    found.records.close(remove=True)
     if args.json:
-        print(json.dumps({"out": str(args.out), "added": added, "segments": len(scenes)}))
+        summary = {"out": str(args.out), "added": added, "segments": len(scenes)}
+        print(json.dumps(summary | found.rest))
     else:
         print(f"{args.out}: {added} messages added, {len(scenes)} segments")
-    return 0
+    return 1 if _print_rest(found.rest, args.json) else 0
 
 
 def _plan(args: argparse.Namespace, engine: Any) -> Any:
     from vljepa_ros.perception.bags.embedding import ClipPlan
     from vljepa_ros.perception.bags.indexing import IndexPlan
-    from vljepa_ros.perception.bags.reading import camera_of
+    from vljepa_ros.perception.bags.topics import camera_of
 
     topics = None
     if args.topic:

@@ -9,7 +9,8 @@ import pytest
 from bench_bags import BEGIN, FORMATS, PAUSE_S, SECOND, scene_images, write_image_bag
 
 from vljepa_lab.evaluation.quality.scenes import SceneVideo
-from vljepa_ros.perception.bags.reading import COMPRESSED, RAW, BagReader
+from vljepa_ros.perception.bags.reading import COMPRESSED, RAW, BagReader, ImageCounts
+from vljepa_ros.perception.bags.topics import choose_topics
 from vljepa_ros.perception.frames import image_to_rgb
 
 
@@ -29,11 +30,10 @@ def test_images_and_stamps_come_back(tmp_path: Path, storage: str, coding: str) 
     assert count == 10
     assert begins == [BEGIN, BEGIN + (2 + PAUSE_S) * SECOND]
     with BagReader(tmp_path / "bag") as reader:
-        (topic,) = reader.image_topics()
+        (topic,), _ = choose_topics(reader)
         assert topic.camera == "front"
-        kind = reader.reader.topics[topic.topic].msgtype
-        assert kind == (COMPRESSED if coding == "jpeg" else RAW)
-        images = list(reader.images([topic]))
+        assert topic.type == (COMPRESSED if coding == "jpeg" else RAW)
+        images = list(reader.images([topic], {"front": ImageCounts()}))
     wanted = [
         (begin + round(stamp * SECOND), frame)
         for one, begin in zip(scenes, begins, strict=True)

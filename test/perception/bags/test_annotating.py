@@ -17,7 +17,7 @@ from vljepa_ros.perception.bags.segmentation import Scene, scenes_of
 
 def scenes_in(bag: Path, work: Path) -> list[Scene]:
     engine = ColourEngine()
-    records, *_ = embed_bag(bag, engine, IndexPlan(ClipPlan(0.5, 0)), work)
+    records = embed_bag(bag, engine, IndexPlan(ClipPlan(0.5, 0)), work).records
     records.close(remove=True)
     return scenes_of(records.clips, engine, threshold=0.5, shortest=1.0)
 

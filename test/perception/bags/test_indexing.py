@@ -5,12 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from colour_bag import BEGIN, SECOND, write_bag
+from colour_bag import BEGIN, SECOND, images, write_bag, write_messages
 from colour_engine import ColourEngine
 
-from vljepa_ros.perception.bags.embedding import ClipPlan, EmbeddingCounts, embed_images
-from vljepa_ros.perception.bags.indexing import IndexPlan, embed_bag, index_bag, write_events
-from vljepa_ros.perception.bags.reading import BagError, BagReader, camera_of
+from vljepa_ros.perception.bags.embedding import ClipPlan, embed_images
+from vljepa_ros.perception.bags.indexing import (
+    IndexPlan,
+    IndexReport,
+    embed_bag,
+    index_bag,
+    write_events,
+)
+from vljepa_ros.perception.bags.reading import COMPRESSED, RAW, BagError, BagReader, ImageCounts
+from vljepa_ros.perception.bags.topics import choose_topics
 from vljepa_ros.perception.memory.row import SAMPLE, SEGMENT, jpeg_to_frames
 from vljepa_ros.perception.memory.search import MomentQuery, find_moments
 from vljepa_ros.perception.memory.store import Filter, open_store
@@ -86,7 +93,8 @@ def test_interrupted_run_goes_on_where_it_was(tmp_path: Path) -> None:
     engine = ColourEngine()
     report, scenes = index_bag(bag, engine, store, PLAN, tmp_path / "work")
     assert report.resumed >= 32
-    assert report.images < 450  # not from the beginning
+    assert sum(engine.batches) < 80  # clips: not from the beginning
+    assert report.images == pytest.approx(600, abs=30)  # of both runs
     whole, whole_scenes = index_bag(bag, ColourEngine(), store, PLAN, tmp_path / "work")
     assert report.embeddings == pytest.approx(whole.embeddings, abs=1)
     assert [s.text for s in scenes] == [s.text for s in whole_scenes]
@@ -96,12 +104,11 @@ def test_interrupted_run_goes_on_where_it_was(tmp_path: Path) -> None:
 
 def test_work_of_another_model_or_plan_is_not_resumed(tmp_path: Path) -> None:
     bag = write_bag(tmp_path / "bag", SCENES)
-    records, *_ = embed_bag(bag, ColourEngine(), PLAN, tmp_path / "work")
-    records.close()
+    embed_bag(bag, ColourEngine(), PLAN, tmp_path / "work").records.close()
     other = IndexPlan(ClipPlan(every=1.0, thumbnail=16))
-    records, _, resumed, _, _ = embed_bag(bag, ColourEngine(), other, tmp_path / "work")
-    records.close()
-    assert resumed == 0
+    found = embed_bag(bag, ColourEngine(), other, tmp_path / "work")
+    found.records.close()
+    assert found.resumed == 0
 
 
 def test_events_file(tmp_path: Path) -> None:
@@ -121,8 +128,10 @@ def test_clip_does_not_depend_on_the_batch(tmp_path: Path) -> None:
     bag = write_bag(tmp_path / "bag", (("red", 12.0), ("blue", 12.0)))
     engine = ColourEngine()
     with BagReader(bag) as reader:
-        topics = reader.image_topics()
-        rounds = embed_images(engine, reader.images(topics), ClipPlan(0.5, 0), EmbeddingCounts())
+        topics, _ = choose_topics(reader)
+        counts = {"front": ImageCounts()}
+        found = reader.images(topics, counts)
+        rounds = embed_images(engine, found, ClipPlan(0.5, 0), counts)
         clips = [clip for made in rounds for clip in made]
     steps = np.diff([clip.stamp for clip in clips]) / SECOND
     assert steps == pytest.approx(np.full(len(steps), 0.5), abs=0.11)
@@ -131,32 +140,7 @@ def test_clip_does_not_depend_on_the_batch(tmp_path: Path) -> None:
     assert {clip.frame_id for clip in clips} == {"front_optical"}
 
 
-def test_topics_and_names(tmp_path: Path) -> None:
-    bag = write_bag(tmp_path / "bag", SCENES[:1], topics=("/left/image_raw", "/right/image_raw"))
-    with BagReader(bag) as reader:
-        assert [t.camera for t in reader.image_topics()] == ["left", "right"]
-        (one,) = reader.image_topics({"/right/image_raw": "wrist"})
-        assert (one.camera, one.messages) == ("wrist", 100)
-        with pytest.raises(BagError, match=r"has no topic '/up'; its topics: /chatter"):
-            reader.image_topics({"/up": "up"})
-        with pytest.raises(BagError, match=r"'/chatter' .* has no images but std_msgs/msg/String"):
-            reader.image_topics({"/chatter": "x"})
-
-
-@pytest.mark.parametrize(
-    ("topic", "camera"),
-    [
-        ("/front/image_raw", "front"),
-        ("/camera/color/image_raw/compressed", "camera_color"),
-        ("/image_raw", "image_raw"),
-        ("/wrist", "wrist"),
-    ],
-)
-def test_camera_names(topic: str, camera: str) -> None:
-    assert camera_of(topic) == camera
-
-
-def index(bag: Path, tmp_path: Path) -> object:
+def index(bag: Path, tmp_path: Path) -> IndexReport:
     store = open_store(tmp_path / "memory", "colour-1", 8, create=True)
     return index_bag(bag, ColourEngine(), store, PLAN, tmp_path / "work")[0]
 
@@ -165,7 +149,9 @@ def test_no_bag(tmp_path: Path) -> None:
     with pytest.raises(BagError, match="no bag at"):
         index(tmp_path / "none", tmp_path)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(BagError, match="truncated, damaged or no ROS 2 bag"):
+    with pytest.raises(
+        BagError, match=r"no bag in .*empty': no file there ends with \.db3, \.mcap"
+    ):
         index(tmp_path / "empty", tmp_path)
 
 
@@ -187,44 +173,50 @@ def test_bag_of_unknown_encoding(tmp_path: Path) -> None:
         index(bag, tmp_path)
 
 
-def test_truncated_sqlite3_bag_keeps_what_can_be_read(tmp_path: Path) -> None:
-    bag = write_bag(tmp_path / "bag", (("red", 60.0), ("blue", 30.0)))
-    (file,) = bag.glob("*.db3")
-    file.write_bytes(file.read_bytes()[: round(0.6 * file.stat().st_size)])
-    problem, embeddings = "", -1
-    try:
-        report = index(bag, tmp_path)
-        problem, embeddings = report.problem, report.embeddings  # type: ignore[attr-defined]
-    except BagError as error:
-        problem = str(error)  # nothing of it can be read
-    assert "truncated, damaged" in problem
-    assert embeddings == -1 or embeddings > 50
-
-
-def test_truncated_mcap_bag(tmp_path: Path) -> None:
-    bag = write_bag(tmp_path / "bag", SCENES, storage="mcap")
-    (file,) = bag.glob("*.mcap")
-    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    with pytest.raises(BagError, match=r"truncated, damaged .* mcap recover"):
-        index(bag, tmp_path)
-
-
 def test_damaged_images_are_counted_and_left_out(tmp_path: Path) -> None:
-    from colour_bag import STORE, image
-    from rosbags.rosbag2 import Writer
+    rows = images(200, compressed=True)
+    for number, (_, message) in enumerate(rows):
+        if 40 <= number < 136:
+            message.data = message.data[:40]
+    other = images(200, "blue")
+    topics = {("/front/compressed", COMPRESSED): rows, ("/rear/image_raw", RAW): other}
+    report = index(write_messages(tmp_path / "bag", topics), tmp_path)
+    assert report.problem == ""
+    front, rear = report.topics
+    assert (front["topic"], front["images"], front["messages"]) == ("/front/compressed", 200, 200)
+    assert front["broken"] == 96  # no clip can be made of them: each is tried
+    assert front["reason"].startswith("JPEG image is truncated")
+    assert (rear["images"], rear["broken"]) == (200, 0)
+    assert report.broken == 96
 
-    kind = "sensor_msgs/msg/CompressedImage"
-    with Writer(tmp_path / "bag", version=8) as writer:
-        connection = writer.add_connection("/front/compressed", kind, typestore=STORE)
-        for i in range(100):
-            stamp = BEGIN + i * SECOND // 10
-            message = image(stamp, np.full((24, 32, 3), 255, np.uint8), True)
-            if i % 10 == 3:
-                message.data = message.data[:40]
-            writer.write(connection, stamp, STORE.serialize_cdr(message, kind))
-    report = index(tmp_path / "bag", tmp_path)
-    assert report.embeddings >= 14  # type: ignore[attr-defined]
-    assert report.broken > 0  # type: ignore[attr-defined]
+
+def test_what_an_interrupted_run_lost_is_not_forgotten(tmp_path: Path) -> None:
+    rows = images(600, compressed=True)
+    for _, message in rows[40:60]:
+        message.data = message.data[:40]
+    bag = write_messages(tmp_path / "bag", {("/front/compressed", COMPRESSED): rows})
+
+    def stop_at_half(share: float) -> None:
+        if share > 0.6:
+            raise InterruptedRunError
+
+    store = open_store(tmp_path / "memory", "colour-1", 8, create=True)
+    with pytest.raises(InterruptedRunError):
+        index_bag(bag, ColourEngine(), store, PLAN, tmp_path / "work", stop_at_half)
+    report, _ = index_bag(bag, ColourEngine(), store, PLAN, tmp_path / "work")
+    assert report.resumed > 0
+    assert report.broken == 20
+
+
+def test_a_bag_that_is_cut_off_is_indexed_as_far_as_it_goes(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "bag", (("red", 60.0), ("blue", 30.0)), storage="mcap")
+    (file,) = bag.glob("*.mcap")
+    file.write_bytes(file.read_bytes()[: round(0.6 * file.stat().st_size)])
+    (bag / "metadata.yaml").unlink()
+    report = index(bag, tmp_path)
+    assert "ends without an end mark" in report.problem
+    assert "no metadata.yaml" in report.notes[0]
+    assert report.embeddings > 90
 
 
 def test_other_models_store_keeps_the_work(tmp_path: Path) -> None:

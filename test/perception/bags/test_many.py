@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,34 @@ def test_a_bad_bag_stops_no_other(tmp_path: Path) -> None:
     assert store.count(Filter(source=str(last))) == done[3]["rows"]
     files = sorted(file.name for file in (tmp_path / "events").iterdir())
     assert files == ["good.events.jsonl", "last.events.jsonl"]
+
+
+def sources(folder: Path) -> dict[str, str]:
+    """Name of each events file -> the bag that it is of."""
+    return {
+        file.name: json.loads(file.read_text().splitlines()[0])["source"]
+        for file in folder.iterdir()
+    }
+
+
+def test_two_bags_of_one_name_have_two_events_files(tmp_path: Path) -> None:
+    bags = [tmp_path / robot / "monday" for robot in ("one", "two")]
+    for bag in bags:
+        bag.parent.mkdir()
+        write_bag(bag, (("red", 4.0),))
+    store = open_store(tmp_path / "memory", "colour-1", 8, create=True)
+    together = replace(job(tmp_path), shared=frozenset({"monday"}))
+    done = list(index_each(bags, together, ColourEngine(), store))
+    found = sources(tmp_path / "events")
+    assert sorted(found.values()) == sorted(map(str, bags))
+    assert {Path(one["events"]).name for one in done} == set(found)
+    # the same one after the other, in runs of their own; and again: nothing is written twice
+    later = replace(job(tmp_path), events=tmp_path / "later")
+    for bag in (*bags, *bags):
+        list(index_each([bag], later, ColourEngine(), store))
+    found = sources(tmp_path / "later")
+    assert sorted(found.values()) == sorted(map(str, bags))
+    assert found["monday.events.jsonl"] == str(bags[0])
 
 
 def test_without_ray_one_line_names_the_extra(

@@ -6,6 +6,7 @@ import heapq
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.perception.bags.embedding import EmbeddedClip
 from vljepa_ros.perception.bags.reading import BagError, BagReader
 from vljepa_ros.perception.bags.segmentation import Scene, default_group
+from vljepa_ros.perception.bags.storage import Connection
 from vljepa_ros.perception.memory.row import one_line
 from vljepa_ros.perception.scoring import score_group
 from vljepa_ros.resources import share_dir
@@ -24,7 +26,7 @@ NAMESPACE = "vljepa"
 MESSAGES = ("Label", "LabelGroup", "Embedding", "SceneLabels", "SceneEvent")
 BAG_VERSION: Literal[8] = 8
 """Metadata of Jazzy; rosbags writes 8 and 9, older ROS reads the fields that it knows."""
-
+NO_HASH = "RIHS01_" + 64 * "0"
 
 _Added = tuple[int, str, bytes]  # time of recording in nanoseconds, topic, message
 
@@ -95,31 +97,48 @@ def _copy(
 
     store = get_typestore(Stores.ROS2_JAZZY)
     store.register(own_types())
-    source = reader.reader
     added = sorted(_added(scenes, engine, store), key=lambda one: one[0])
     plugin = StoragePlugin.MCAP if storage == "mcap" else StoragePlugin.SQLITE3
     first, last = reader.span
     with Writer(out, version=BAG_VERSION, storage_plugin=plugin) as writer:
         kept = {}
-        for connection in source.connections:
-            kept[connection.id, connection.topic] = writer.add_connection(
+        for key, connection in reader.connections.items():
+            definition, digest = _definition(connection, store)
+            kept[key] = writer.add_connection(
                 connection.topic,
-                connection.msgtype,
-                typestore=source.typestore,
-                serialization_format=connection.ext.serialization_format,
-                offered_qos_profiles=connection.ext.offered_qos_profiles,
+                connection.type,
+                msgdef=definition,
+                rihs01=digest,
+                serialization_format=connection.serialization,
+                offered_qos_profiles=connection.qos,
             )
         new = {}
         for topic, kind in _topics(scenes).items():
-            if any(connection.topic == topic for connection in source.connections):
+            if any(topic == taken for taken, _ in kept):
                 raise BagError(f"the bag has a topic '{topic}' already: it is annotated")
             new[topic] = writer.add_connection(topic, kind, typestore=store)
-        copied = ((time, kept[c.id, c.topic], data) for c, time, data in source.messages())
+        copied = ((time, kept[c.topic, c.type], data) for c, time, data in reader.messages(kept))
         ours = ((time, new[topic], data) for time, topic, data in added)
-        for time, connection, data in heapq.merge(ours, copied, key=lambda one: one[0]):
-            writer.write(connection, time, data)
+        for time, target, data in heapq.merge(ours, copied, key=lambda one: one[0]):
+            writer.write(target, time, data)
             progress((time - first) / max(1, last - first))
     return len(added)
+
+
+def _definition(connection: Connection, store: Any) -> tuple[str, str]:
+    """Definition and hash of a message: the bag's own, else those of Jazzy, else none: a topic is
+    copied all the same."""
+    from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+    kind, definition, digest = connection.type, connection.definition, connection.digest
+    with suppress(Exception):  # a definition that rosbags cannot read, or a type that is not known
+        if not definition:
+            return store.generate_msgdef(kind, ros_version=2)[0], store.hash_rihs01(kind)
+        if not digest:
+            own = get_typestore(Stores.EMPTY)
+            own.register(get_types_from_msg(definition, kind))
+            digest = own.hash_rihs01(kind)
+    return definition, digest or NO_HASH
 
 
 def _topics(scenes: list[Scene]) -> dict[str, str]:

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_ros.engines.protocol import Clip, Engine
-from vljepa_ros.perception.bags.reading import BagImage
+from vljepa_ros.perception.bags.reading import BagImage, ImageCounts
 from vljepa_ros.perception.frames import FrameDecoder
+from vljepa_ros.perception.image_encodings import FrameError, Pixels
 from vljepa_ros.perception.memory.row import clip_to_jpeg
 from vljepa_ros.perception.ring import ClipRing
 
@@ -67,15 +68,6 @@ class EmbeddedClip:
 
 
 @dataclass
-class EmbeddingCounts:
-    """Images read, how many of them could not be decoded, and the last reason."""
-
-    images: int = 0
-    broken: int = 0
-    error: str = ""
-
-
-@dataclass
 class _Camera:
     """One camera's images, and its clips that wait: (clip, time of recording, frame_id)."""
 
@@ -90,7 +82,7 @@ def embed_images(
     engine: Engine,
     images: Iterable[BagImage],
     plan: ClipPlan,
-    counts: EmbeddingCounts,
+    counts: Mapping[str, ImageCounts],
     progress: Callable[[int], None] = lambda received: None,
     begin: Mapping[str, int] | None = None,
 ) -> Iterator[list[EmbeddedClip]]:
@@ -100,23 +92,22 @@ def embed_images(
         engine: a loaded model.
         images: in the order of recording.
         plan: which clips.
-        counts: updated while images are read.
+        counts: by camera; what becomes of the images is counted there.
         progress: called with the time of recording of images as they are read, nanoseconds.
         begin: camera -> stamp of the first clip wanted, nanoseconds; earlier images fill it.
     """
     config = engine.config
-    decode = FrameDecoder(config.input_size, preprocessing=config.preprocessing)
     cameras: dict[str, _Camera] = {}
     step = round(plan.every * 1e9)
     # An image that is more than this before its time is no early one: time went back.
     early = 2 * step + round((config.clip_frames + 1) * config.frame_interval * 1e9)
     for image in images:
-        counts.images += 1
         progress(image.received)
         name = image.camera
         if name not in cameras:
+            decode = FrameDecoder(config.input_size, preprocessing=config.preprocessing)
             ring: ClipRing[BagImage] = ClipRing(
-                config.clip_frames, config.frame_interval, lambda image: decode(image.message)
+                config.clip_frames, config.frame_interval, _counting(decode, counts[name])
             )
             cameras[name] = _Camera(name, ring, (begin or {}).get(name, 0))
         camera = cameras[name]
@@ -130,9 +121,6 @@ def embed_images(
         if 0 < camera.due - image.stamp <= early:
             continue
         taken = camera.ring.take(image.received / 1e9)
-        rings = [one.ring.counts for one in cameras.values()]
-        counts.broken = sum(one.broken for one in rings)
-        counts.error = next((one.error for one in rings if one.error), "")
         if taken is None or taken.clip.stamps[-1] != image.stamp:
             continue
         # Keep to the grid, so that neighbouring clips share their images and the cache serves.
@@ -144,6 +132,22 @@ def embed_images(
     for camera in cameras.values():
         if camera.clips:
             yield _embed(engine, camera, plan)
+
+
+def _counting(decode: FrameDecoder, counts: ImageCounts) -> Callable[[BagImage], Pixels]:
+    """A camera's decoder that counts what it refuses."""
+
+    def decode_image(image: BagImage) -> Pixels:
+        counts.tried += 1
+        try:
+            pixels = decode(image.message)
+        except FrameError as error:
+            counts.refuse(str(error))
+            raise
+        counts.note = decode.levels.note
+        return pixels
+
+    return decode_image
 
 
 def _embed(engine: Engine, camera: _Camera, plan: ClipPlan) -> list[EmbeddedClip]:

@@ -15,14 +15,10 @@ import numpy as np
 
 from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.files import atomic_write
-from vljepa_ros.perception.bags.embedding import (
-    ClipPlan,
-    EmbeddedClip,
-    EmbeddingCounts,
-    embed_images,
-)
-from vljepa_ros.perception.bags.reading import BagError, BagReader
+from vljepa_ros.perception.bags.embedding import ClipPlan, EmbeddedClip, embed_images
+from vljepa_ros.perception.bags.reading import BagReader, ImageCounts
 from vljepa_ros.perception.bags.segmentation import Scene, scenes_of, scenes_to_rows
+from vljepa_ros.perception.bags.topics import choose_topics
 from vljepa_ros.perception.memory.store import Filter, MemoryStore
 
 
@@ -32,7 +28,7 @@ class IndexPlan:
 
     Attributes:
         clips: which clips, and their thumbnails.
-        topics: topic -> camera; None: every image topic.
+        topics: topic -> camera; None: of each camera the topic that has the most images.
         sample_interval: seconds between the samples kept beside the segments, 0: segments only.
         threshold: cost at which Ward's merging ends.
         shortest: seconds, no segment is shorter.
@@ -47,7 +43,22 @@ class IndexPlan:
 
 @dataclass(frozen=True)
 class IndexReport:
-    """What was done; seconds is the recorded time. problem: why the bag ended early, or empty."""
+    """What was done.
+
+    Attributes:
+        bag: its path.
+        seconds: recorded time.
+        images: read, of all cameras.
+        broken: images that could not be used.
+        embeddings: clips.
+        resumed: clips of an earlier run.
+        segments: of all cameras.
+        rows: written into the memory.
+        problem: why a part of the bag could not be read, or empty.
+        topics: each one that was read: ImageTopic and ImageCounts.
+        left_out: each topic of images that was not read, a LeftOut.
+        notes: what is unusual about the bag, though nothing of it is lost.
+    """
 
     bag: str
     seconds: float
@@ -58,20 +69,44 @@ class IndexReport:
     segments: int
     rows: int
     problem: str
+    topics: list[dict[str, Any]]
+    left_out: list[dict[str, Any]]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class EmbeddedBag:
+    """A bag's clips.
+
+    Attributes:
+        bag: its path.
+        records: has the clips; closed by the caller.
+        resumed: clips of an earlier run.
+        seconds: recorded time.
+        rest: `problem`, `topics`, `left_out` and `notes` of IndexReport.
+    """
+
+    bag: Path
+    records: ResumeFile
+    resumed: int
+    seconds: float
+    rest: dict[str, Any]
 
 
 class ResumeFile:
     """Embeddings of a bag on the way to the memory: a file that survives a kill.
 
     The first line is a JSON object that says what they are of (bag, model, settings); then comes a
-    JSON array for each clip, its vector as fp16. A line that was cut off at the end is dropped.
-    Opened again for the same work, `clips` has those of before; a file of other work is begun anew.
+    JSON array for each clip, its vector as fp16, and after each round a JSON object with the counts
+    of each camera's images. A line that was cut off at the end is dropped. Opened again for the
+    same work, `clips` and `counts` are those of before; a file of other work is begun anew.
     """
 
     def __init__(self, path: Path, work: dict[str, Any]) -> None:
         self._path = path
         self.clips: list[EmbeddedClip] = []
-        header = (json.dumps({"format": 2, **work}, sort_keys=True) + "\n").encode()
+        self.counts: dict[str, ImageCounts] = {}
+        header = (json.dumps({"format": 3, **work}, sort_keys=True) + "\n").encode()
         lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
         if lines[:1] != [header]:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,6 +114,11 @@ class ResumeFile:
         good = len(header)
         for line in lines[1:] if lines[:1] == [header] else ():
             try:
+                if line.startswith(b"{"):
+                    counts = json.loads(line).items()
+                    self.counts = {camera: ImageCounts(**one) for camera, one in counts}
+                    good += len(line)
+                    continue
                 camera, *times, frame_id, vector, thumbnail, frames = json.loads(line)
                 halves = np.frombuffer(base64.b64decode(vector), np.float16)
                 jpeg = base64.b64decode(thumbnail)
@@ -95,8 +135,8 @@ class ResumeFile:
         os.truncate(path, good)
         self._file = path.open("ab")
 
-    def append(self, clips: Sequence[EmbeddedClip]) -> None:
-        """Add clips and hand them to the operating system."""
+    def append(self, clips: Sequence[EmbeddedClip], counts: Mapping[str, ImageCounts]) -> None:
+        """Add clips and the counts so far, and hand them to the operating system."""
         for clip in clips:
             vector, thumbnail = (
                 base64.b64encode(data).decode("ascii")
@@ -105,6 +145,8 @@ class ResumeFile:
             head = clip.camera, clip.start, clip.stamp, clip.received, clip.frame_id
             line = json.dumps([*head, vector, thumbnail, clip.frames])
             self._file.write(line.encode() + b"\n")
+        so_far = {camera: asdict(one) for camera, one in counts.items()}
+        self._file.write(json.dumps(so_far).encode() + b"\n")
         self._file.flush()
         self.clips.extend(clips)
 
@@ -121,7 +163,7 @@ def embed_bag(
     plan: IndexPlan,
     work_folder: Path,
     progress: Callable[[float], None] = lambda share: None,
-) -> tuple[ResumeFile, EmbeddingCounts, int, float, str]:
+) -> EmbeddedBag:
     """Embed a bag's images; what an interrupted run had done is not done again.
 
     Args:
@@ -131,18 +173,12 @@ def embed_bag(
         work_folder: for the file of the work done so far.
         progress: called with the share done, 0..1.
 
-    Returns:
-        The clips, counts, how many clips were there before, recorded seconds, and why the bag ended
-        early (empty: it did not).
-
     Raises:
         BagError: no bag, no images, or nothing of it can be read.
     """
-    bag = bag.resolve()
-    counts = EmbeddingCounts()
-    problem = ""
-    with BagReader(bag) as reader:
-        topics = reader.image_topics(plan.topics)
+    with BagReader(bag.resolve()) as reader:
+        bag = reader.path
+        topics, left_out = choose_topics(reader, plan.topics)
         first, last = reader.span
         work = {
             "bag": str(bag),
@@ -154,6 +190,7 @@ def embed_bag(
         name = hashlib.sha256(str(bag).encode()).hexdigest()[:16]
         cameras = [topic.camera for topic in topics]
         records = ResumeFile(work_folder / f"{name}.resume", work)
+        counts = {camera: records.counts.get(camera, ImageCounts()) for camera in cameras}
         resumed = len(records.clips)
         # A little overlap: the clips just after the break need the images before it.
         reach = round((engine.config.clip_frames + 1) * engine.config.frame_interval * 1e9)
@@ -162,8 +199,8 @@ def embed_bag(
         begin = {clip.camera: clip.stamp + step for clip in records.clips}
         known = {(clip.camera, clip.stamp) for clip in records.clips}
         span = max(1, last - first)
+        images = reader.images(topics, counts, after if resumed else 0)
         try:
-            images = reader.images(topics, after if resumed else 0)
             for clips in embed_images(
                 engine,
                 images,
@@ -172,22 +209,36 @@ def embed_bag(
                 lambda received: progress((received - first) / span),
                 begin,
             ):
-                records.append([c for c in clips if (c.camera, c.stamp) not in known])
-        except BagError as error:
-            problem = str(error)
+                new = [clip for clip in clips if (clip.camera, clip.stamp) not in known]
+                records.append(new, counts)
         except BaseException:
             records.close()
             raise
+        rest = {
+            "problem": reader.problem,
+            "topics": [asdict(topic) | asdict(counts[topic.camera]) for topic in topics],
+            "left_out": [asdict(one) for one in left_out],
+            "notes": reader.notes,
+        }
         if not records.clips:
             records.close(remove=True)
-            reason = problem or (
-                f"no image of '{bag}' can be used: {counts.error}"
-                if counts.broken
-                else f"the image topics of '{bag}' hold too few images for a clip: "
-                + ", ".join(f"{t.topic} ({t.messages})" for t in topics)
-            )
-            raise BagError(reason)
-    return records, counts, resumed, span / 1e9, problem
+            raise reader.error(_why_no_clip(bag, rest))
+    return EmbeddedBag(bag, records, resumed, span / 1e9, rest)
+
+
+def _why_no_clip(bag: Path, rest: dict[str, Any]) -> str:
+    refused = ": {broken} of {tried} refused, the first: {reason}"
+    topics = [
+        ("{topic} ({messages})" + refused * bool(one["broken"])).format(**one)
+        for one in rest["topics"]
+    ]
+    reason = f"the image topics of '{bag}' hold too few images for a clip"
+    if any(one["broken"] for one in rest["topics"]):
+        reason = f"no image of '{bag}' can be used"
+    left_out = [
+        "left out: {topic} ({messages}): {reason}".format(**one) for one in rest["left_out"]
+    ]
+    return "; ".join([f"{reason}: {', '.join(topics)}", *left_out])
 
 
 def index_bag(
@@ -207,8 +258,8 @@ def index_bag(
         BagError: no bag, no images, or nothing of it can be read.
         MemoryStoreError: the store cannot be written; the embeddings are kept for the next run.
     """
-    source = str(bag.resolve())
-    records, counts, resumed, seconds, problem = embed_bag(bag, engine, plan, work_folder, progress)
+    found = embed_bag(bag, engine, plan, work_folder, progress)
+    source, records = str(found.bag), found.records
     try:
         scenes = scenes_of(records.clips, engine, threshold=plan.threshold, shortest=plan.shortest)
         rows = scenes_to_rows(scenes, plan.sample_interval, source)
@@ -223,14 +274,14 @@ def index_bag(
     progress(1.0)
     report = IndexReport(
         bag=source,
-        seconds=seconds,
-        images=counts.images,
-        broken=counts.broken,
+        seconds=found.seconds,
+        images=sum(one["images"] for one in found.rest["topics"]),
+        broken=sum(one["broken"] for one in found.rest["topics"]),
         embeddings=len(records.clips),
-        resumed=resumed,
+        resumed=found.resumed,
         segments=len(scenes),
         rows=len(rows),
-        problem=problem,
+        **found.rest,
     )
     return report, scenes
 

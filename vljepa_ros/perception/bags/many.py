@@ -3,9 +3,11 @@ each bag."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,7 @@ class BagJob:
         work_folder: for the files of the work done so far.
         plan: how each bag is indexed.
         events: folder for NAME.events.jsonl, or None.
+        shared: names that several of the bags have.
     """
 
     model: Path
@@ -43,6 +46,7 @@ class BagJob:
     work_folder: Path
     plan: IndexPlan
     events: Path | None = None
+    shared: frozenset[str] = frozenset()
 
 
 def index_each(
@@ -52,8 +56,8 @@ def index_each(
     store: MemoryStore,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Iterator[dict[str, Any]]:
-    """Index bags one after the other; yields for each the fields of IndexReport and `took`, or only
-    `bag` and `problem` where nothing of it could be indexed."""
+    """Index bags one after the other; yields for each the fields of IndexReport, `took` and, where
+    they are written, `events`; or only `bag` and `problem` where nothing of it could be indexed."""
     for bag in bags:
         begin = time.perf_counter()
         try:
@@ -61,10 +65,24 @@ def index_each(
         except BagError as error:  # the other bags are indexed all the same
             yield {"bag": str(bag), "problem": str(error)}
             continue
+        outcome = asdict(report) | {"took": round(time.perf_counter() - begin, 3)}
         if job.events is not None:
-            file = job.events / f"{Path(report.bag).name}.events.jsonl"
+            file = _events_file(job.events, report.bag, job.shared)
             write_events(scenes, report.bag, engine.config.model_id, file)
-        yield asdict(report) | {"took": round(time.perf_counter() - begin, 3)}
+            outcome["events"] = str(file)
+        yield outcome
+
+
+def _events_file(folder: Path, bag: str, shared: frozenset[str]) -> Path:
+    """NAME.events.jsonl; with a hash of the path where another bag has, or had, that name."""
+    name = Path(bag).name
+    plain = folder / f"{name}.events.jsonl"
+    owner = bag
+    with suppress(OSError, ValueError, KeyError, TypeError), plain.open(encoding="utf-8") as file:
+        owner = json.loads(file.readline())["source"]
+    if name not in shared and owner == bag:
+        return plain
+    return folder / f"{name}-{hashlib.sha256(bag.encode()).hexdigest()[:8]}.events.jsonl"
 
 
 def index_with_ray(

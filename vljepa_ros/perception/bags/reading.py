@@ -1,29 +1,38 @@
-"""Images of a ROS 2 bag (sqlite3 or mcap), in the order in which they were recorded."""
+"""Image messages of a ROS 2 bag (sqlite3 or mcap), in the order in which they were recorded."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
+import yaml
+
+from vljepa_ros.perception.bags.storage import Connection, Storage, StorageError, open_storage
 from vljepa_ros.perception.memory.row import one_line
 
 RAW = "sensor_msgs/msg/Image"
 COMPRESSED = "sensor_msgs/msg/CompressedImage"
-ENDINGS = ("image_raw", "image_rect_color", "image_rect", "image_color", "image", "compressed")
+SUFFIXES = (".db3", ".mcap", ".db3.zstd", ".mcap.zstd")
+
+Key = tuple[str, str]
+"""Name and type of a topic."""
 
 
 class BagError(RuntimeError):
-    """A bag that is missing, truncated or damaged, has no images, or cannot be written."""
+    """A bag that is missing or damaged, has no images, or cannot be written."""
 
 
 @dataclass(frozen=True)
 class ImageTopic:
-    """A topic of images: its name in the bag, its camera's name, how many messages it has."""
+    """A topic of images: its name and type in the bag, its camera, how many messages it has."""
 
     topic: str
+    type: str
     camera: str
     messages: int
 
@@ -47,119 +56,194 @@ class BagImage:
     message: Any
 
 
+@dataclass
+class ImageCounts:
+    """What became of one camera's images.
+
+    Attributes:
+        images: messages read.
+        tried: messages that were decoded or refused; between two clips there are more than needed.
+        broken: messages that were refused.
+        reason: of the first that was.
+        note: what was done to their values, or empty.
+    """
+
+    images: int = 0
+    tried: int = 0
+    broken: int = 0
+    reason: str = ""
+    note: str = ""
+
+    def refuse(self, reason: str) -> None:
+        """Count an image that cannot be used."""
+        self.broken += 1
+        self.reason = self.reason or reason
+
+
 class BagReader:
-    """An open bag; a context manager. `reader` is the reader of rosbags below.
+    """An open bag; a context manager. Everything is read from the storage files themselves.
+
+    Attributes:
+        path: folder or storage file.
+        notes: what is unusual about the bag, though nothing of it is lost.
+        connections: a connection for each topic and type.
+        counts: messages of each topic and type.
 
     Raises:
-        BagError: on entering: there is no bag, or it is damaged.
+        BagError: on entering: there is no bag, or nothing of it can be read.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = Path(path)
+        self.path = path.parent if path.name == "metadata.yaml" else path
+        self.notes: list[str] = []
+        self.connections: dict[Key, Connection] = {}
+        self.counts: Counter[Key] = Counter()
+        self._problems: list[str] = []
+        self._storages: list[Storage] = []
         self._stack = ExitStack()
-        self.reader: Any = None
+        self._types: Any = None
 
     def __enter__(self) -> BagReader:
-        from rosbags.highlevel import AnyReader
         from rosbags.typesys import Stores, get_typestore
 
-        if not self.path.exists():
-            raise BagError(f"no bag at '{self.path}'")
-        if self.path.suffix == ".bag":
-            raise BagError(f"'{self.path}' is a ROS 1 bag; convert it: rosbags-convert")
-        try:
-            reader = AnyReader([self.path], default_typestore=get_typestore(Stores.ROS2_JAZZY))
-            self.reader = self._stack.enter_context(reader)
-        except Exception as error:
-            raise self._broken(error, 0) from error
+        self._types = get_typestore(Stores.ROS2_JAZZY)
+        with ExitStack() as stack:
+            for file in self._files():
+                try:
+                    self._storages.append(open_storage(file, stack))
+                except StorageError as error:
+                    self._problems.append(str(error))
+            if not self._storages:
+                raise BagError("; ".join(self._problems))
+            self._stack = stack.pop_all()
+        for storage in self._storages:
+            for one in storage.connections.values():
+                self.connections.setdefault((one.topic, one.type), one)
+                self.counts[one.topic, one.type] += storage.counts[one.id]
         return self
 
     def __exit__(self, *error: object) -> None:
         self._stack.close()
 
     @property
+    def problem(self) -> str:
+        """Why a part of the bag is lost, as far as it has been read; empty: nothing is."""
+        found = [*self._problems, *(storage.problem for storage in self._storages)]
+        return "; ".join(one for one in found if one)
+
+    def error(self, reason: str) -> BagError:
+        """That the bag cannot be used, with what is known about it beside the reason."""
+        return BagError("; ".join(filter(None, [reason, self.problem, *self.notes])))
+
+    @property
     def span(self) -> tuple[int, int]:
         """Time of recording of the first and of the last message, nanoseconds."""
-        if not self.reader.message_count:
-            return 0, 0
-        return int(self.reader.start_time), int(self.reader.end_time)
+        spans = [storage.span for storage in self._storages if storage.counts]
+        return min((s[0] for s in spans), default=0), max((s[1] for s in spans), default=0)
 
-    def image_topics(self, wanted: Mapping[str, str] | None = None) -> list[ImageTopic]:
-        """Topics of images and their cameras' names.
+    def messages(
+        self, keys: Collection[Key], after: int = 0
+    ) -> Iterator[tuple[Connection, int, bytes]]:
+        """(connection, time of recording in nanoseconds, CDR) of each message of some topics.
 
         Args:
-            wanted: topic -> camera; None: all, a raw topic rather than its compressed double.
-
-        Raises:
-            BagError: a wanted topic is not there or has no images; or there is none at all.
+            keys: names and types of the topics.
+            after: nanoseconds, time of recording; earlier ones are left out.
         """
-        types = {name: str(info.msgtype) for name, info in self.reader.topics.items()}
-        images = {name: kind for name, kind in types.items() if kind in (RAW, COMPRESSED)}
-        present = ", ".join(f"{name} ({kind})" for name, kind in sorted(types.items())) or "none"
-        if not images:
-            raise BagError(f"'{self.path}' has no image topics; its topics: {present}")
-        if wanted is None:
-            names = {
-                name: camera_of(name)
-                for name in sorted(images)
-                if not (name.endswith("/compressed") and name[: -len("/compressed")] in images)
+        for storage in self._storages:
+            here = {
+                one.id: one
+                for one in storage.connections.values()
+                if (one.topic, one.type) in keys and storage.counts[one.id]
             }
-            if len(set(names.values())) < len(names):
-                names = {name: name.strip("/").replace("/", "_") for name in names}
-        else:
-            for name in wanted:
-                if name not in types:
-                    raise BagError(f"'{self.path}' has no topic '{name}'; its topics: {present}")
-                if name not in images:
-                    raise BagError(
-                        f"topic '{name}' of '{self.path}' has no images but {types[name]}; "
-                        f"topics with images: {', '.join(sorted(images))}"
-                    )
-            names = dict(wanted)
-        topics = self.reader.topics
-        return [
-            ImageTopic(name, camera, int(topics[name].msgcount)) for name, camera in names.items()
-        ]
+            if here:
+                for identity, time, data in storage.messages(here, after):
+                    yield here[identity], time, data
 
-    def images(self, topics: list[ImageTopic], after: int = 0) -> Iterator[BagImage]:
+    def deserialize(self, data: bytes, kind: str) -> Any:
+        """An image message of its CDR; damage raises errors of many kinds."""
+        return self._types.deserialize_cdr(data, kind)
+
+    def images(
+        self, topics: Iterable[ImageTopic], counts: Mapping[str, ImageCounts], after: int = 0
+    ) -> Iterator[BagImage]:
         """The images of some topics.
 
         Args:
-            topics: of `image_topics`.
+            topics: of `choose_topics`.
+            counts: by camera; images are counted there, and those that are no message.
             after: nanoseconds, time of recording; earlier ones are left out.
-
-        Raises:
-            BagError: the bag is truncated or damaged at some place; what came before was yielded.
         """
-        cameras = {topic.topic: topic.camera for topic in topics}
-        connections = [c for c in self.reader.connections if c.topic in cameras]
-        count = 0
-        messages = self.reader.messages(connections, start=after or None)
-        while True:
+        cameras = {(topic.topic, topic.type): topic.camera for topic in topics}
+        for connection, received, data in self.messages(cameras, after):
+            camera = cameras[connection.topic, connection.type]
+            counts[camera].images += 1
             try:
-                connection, received, data = next(messages)
-                message = self.reader.deserialize(data, connection.msgtype)
-            except StopIteration:
-                return
-            except Exception as error:
-                raise self._broken(error, count) from error
-            count += 1
-            header, camera = message.header, cameras[connection.topic]
+                message = self.deserialize(data, connection.type)
+            except Exception as error:  # of struct, numpy, rosbags
+                counts[camera].tried += 1
+                reason = f"{len(data)} bytes are no {connection.type}: {one_line(error)[:200]}"
+                counts[camera].refuse(reason)
+                continue
+            header = message.header
             stamp = header.stamp.sec * 1_000_000_000 + header.stamp.nanosec
             yield BagImage(camera, stamp or received, received, header.frame_id, message)
 
-    def _broken(self, error: Exception, count: int) -> BagError:
-        after = f" after {count} images" if count else ""
-        return BagError(
-            f"bag '{self.path}' is truncated, damaged or no ROS 2 bag{after}: "
-            f"{one_line(error)[:300]}; "
-            "try: ros2 bag reindex (sqlite3) or mcap recover (mcap)"
-        )
+    def _files(self) -> list[Path]:
+        """The storage files, in the order of recording."""
+        path = self.path
+        try:
+            if not path.is_dir():
+                if not path.exists():
+                    raise BagError(f"no bag at '{path}'")
+                if path.suffix == ".bag":
+                    raise BagError(f"'{path}' is a ROS 1 bag; convert it: rosbags-convert")
+                return [path]
+            there = [file.name for file in path.iterdir() if file.name.endswith(SUFFIXES)]
+            inner = sorted(file.parent.name for file in path.glob("*/metadata.yaml"))
+        except OSError as error:
+            raise BagError(f"'{path}' cannot be read: {error.strerror or error}") from error
+        listed = self._listed() if there else []
+        # A compressed file that was played has an uncompressed one beside it.
+        chosen: dict[str, str] = {}
+        for name in sorted(there, key=_natural):
+            if name in listed or _stem(name) not in chosen:
+                chosen[_stem(name)] = name
+        missing = [name for name in listed if _stem(name) not in chosen]
+        if missing:
+            self._problems.append(f"'{path}' lacks {', '.join(missing)}, which its metadata names")
+        if not chosen:
+            hint = f"; folders in it that have: {', '.join(inner)}" if inner else ""
+            raise BagError(
+                f"no bag in '{path}': no file there ends with {', '.join(SUFFIXES)}{hint}"
+            )
+        return [path / name for name in chosen.values()]
+
+    def _listed(self) -> list[str]:
+        """Names of the storage files in metadata.yaml, as far as it can be read."""
+        try:
+            text = (self.path / "metadata.yaml").read_text(encoding="utf-8")
+            found = yaml.safe_load(text)["rosbag2_bagfile_information"]["relative_file_paths"]
+            return [PurePath(name).name for name in found if isinstance(name, str)]
+        except FileNotFoundError:
+            self.notes.append(
+                f"'{self.path}' has no metadata.yaml: the recording was not ended properly; its "
+                "storage files are read without it"
+            )
+        except Exception as error:  # of the disk, of YAML, or a value of another type
+            self.notes.append(
+                f"the metadata.yaml of '{self.path}' cannot be used ({one_line(error)[:200]}); the "
+                "storage files are read without it"
+            )
+        return []
 
 
-def camera_of(topic: str) -> str:
-    """A camera's name from its topic: `/front/image_raw/compressed` is `front`."""
-    parts = [part for part in topic.split("/") if part]
-    while len(parts) > 1 and parts[-1] in ENDINGS:
-        parts.pop()
-    return "_".join(parts)
+def _stem(name: str) -> str:
+    return name.removesuffix(".zstd")
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """A key that puts bag_2 before bag_10."""
+    return [
+        (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)
+    ]

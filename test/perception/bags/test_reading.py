@@ -1,0 +1,494 @@
+"""Bags as power cuts, copies and tools leave them: what can be read is read, the rest is named."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from colour_bag import BEGIN, LATE, SECOND, images, write_messages
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vljepa_ros.perception.bags.reading import RAW, BagError, BagReader, ImageCounts
+from vljepa_ros.perception.bags.topics import choose_topics
+
+FRONT = ("/front/image_raw", RAW)
+STORAGES = ["sqlite3", "mcap"]
+
+
+def read(bag: Path) -> tuple[list[int], BagReader, ImageCounts]:
+    """Stamps in tenths of a second since BEGIN, the closed reader, and the counts."""
+    counts = ImageCounts()
+    with BagReader(bag) as reader:
+        topics, _ = choose_topics(reader)
+        found = [
+            round((image.stamp - BEGIN) / SECOND * 10)
+            for image in reader.images(topics, {topics[0].camera: counts})
+        ]
+    return found, reader, counts
+
+
+def bag_of(path: Path, count: int = 60, **options: Any) -> Path:
+    return write_messages(path, {FRONT: images(count)}, **options)
+
+
+def storage_file(bag: Path) -> Path:
+    (file,) = (file for file in bag.iterdir() if file.name != "metadata.yaml")
+    return file
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("compression", ["none", "file", "message"])
+def test_without_metadata_everything_is_read_and_it_is_said(
+    tmp_path: Path, storage: str, compression: str
+) -> None:
+    if (storage, compression) == ("mcap", "message"):
+        compression = "storage"  # as the mcap plugin does it: whole chunks
+    bag = bag_of(tmp_path / "bag", storage=storage, compression=compression)
+    assert read(bag)[1].notes == []
+    (bag / "metadata.yaml").unlink()
+    stamps, reader, counts = read(bag)
+    assert stamps == list(range(60))
+    assert (reader.problem, counts.broken) == ("", 0)
+    (note,) = reader.notes
+    assert "has no metadata.yaml: the recording was not ended properly" in note
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_the_file_the_folder_and_its_metadata_name_the_same_bag(
+    tmp_path: Path, storage: str
+) -> None:
+    bag = bag_of(tmp_path / "bag", storage=storage)
+    for path in (bag, bag / "metadata.yaml", storage_file(bag)):
+        assert len(read(path)[0]) == 60
+        assert read(path)[1].notes == []
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize(
+    "name", ["my bag", "run #3", "50%20 full?", "über 🚪", "a'b\"c", "x;y&z=1"]
+)
+def test_any_name(tmp_path: Path, storage: str, name: str) -> None:
+    bag = bag_of(tmp_path / "plain", storage=storage, count=9)
+    bag.rename(tmp_path / name)
+    assert read(tmp_path / name)[0] == list(range(9))
+
+
+def split(path: Path, storage: str, parts: int = 3) -> Path:
+    """A bag of several files of 20 images each, as `ros2 bag record -d` makes it."""
+    path.mkdir()
+    names = []
+    for part in range(parts):
+        topics = {FRONT: images(20, start=20 * part)}
+        one = storage_file(write_messages(path / "part", topics, storage=storage))
+        names.append(f"bag_{part}{one.suffix}")
+        one.rename(path / names[-1])
+        meta = yaml.safe_load((path / "part" / "metadata.yaml").read_text())
+        shutil.rmtree(path / "part")
+    meta["rosbag2_bagfile_information"]["relative_file_paths"] = names
+    (path / "metadata.yaml").write_text(yaml.safe_dump(meta))
+    return path
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_a_split_bag_is_read_in_order_with_or_without_metadata(
+    tmp_path: Path, storage: str
+) -> None:
+    bag = split(tmp_path / "bag", storage, parts=12)
+    assert read(bag)[0] == list(range(240))
+    (bag / "metadata.yaml").unlink()
+    assert read(bag)[0] == list(range(240))
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("harm", ["missing", "empty", "rubbish", "folder"])
+def test_one_file_of_a_split_bag_costs_only_its_own_images(
+    tmp_path: Path, storage: str, harm: str
+) -> None:
+    bag = split(tmp_path / "bag", storage)
+    (middle,) = bag.glob("bag_1*")
+    middle.unlink()
+    if harm == "folder":
+        middle.mkdir()
+    elif harm != "missing":
+        middle.write_bytes(b"" if harm == "empty" else b"rubbish" * 100)
+    stamps, reader, _ = read(bag)
+    assert stamps == [*range(20), *range(40, 60)]
+    assert middle.name in reader.problem
+    wanted = {"empty": "is empty", "rubbish": "neither SQLite nor MCAP", "folder": "directory"}
+    assert wanted.get(harm, "lacks bag_1") in reader.problem
+
+
+def test_a_file_that_metadata_does_not_name_is_read_too(tmp_path: Path) -> None:
+    bag = split(tmp_path / "bag", "mcap")
+    meta = yaml.safe_load((bag / "metadata.yaml").read_text())
+    meta["rosbag2_bagfile_information"]["relative_file_paths"].pop()
+    (bag / "metadata.yaml").write_text(yaml.safe_dump(meta))
+    assert read(bag)[0] == list(range(60))
+
+
+def test_a_compressed_file_that_was_played_is_not_read_twice(tmp_path: Path) -> None:
+    bag = bag_of(tmp_path / "bag", compression="file")
+    bag_of(tmp_path / "played")
+    shutil.copy(tmp_path / "played" / "played.db3", bag / "bag.db3")
+    assert read(bag)[0] == list(range(60))
+    (bag / "metadata.yaml").unlink()
+    assert read(bag)[0] == list(range(60))
+
+
+class Cut:
+    """Bags of 60 images, cut off or overwritten at any place."""
+
+    def __init__(self, folder: Path) -> None:
+        self.whole: dict[str, bytes] = {}
+        self.folder = folder
+        for storage in STORAGES:
+            for compression in ("none", "file", "storage" if storage == "mcap" else "message"):
+                file = storage_file(
+                    bag_of(
+                        folder / f"{storage}{compression}", storage=storage, compression=compression
+                    )
+                )
+                self.whole["".join(file.suffixes) + compression] = file.read_bytes()
+
+    @contextlib.contextmanager
+    def bag(self, kind: str, data: bytes) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+            suffix = kind.replace("none", "").replace("storage", "").replace("message", "")
+            Path(folder, f"bag_0{suffix.replace('file', '')}").write_bytes(data)
+            yield Path(folder)
+
+
+KINDS = [
+    *(".db3none", ".db3message", ".db3.zstdfile", ".mcapnone", ".mcapstorage", ".mcap.zstdfile"),
+]
+
+
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory: pytest.TempPathFactory) -> Cut:
+    return Cut(tmp_path_factory.mktemp("cut"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=25, deadline=None)
+@given(share=st.floats(0.0, 1.0, exclude_max=True))
+def test_a_bag_that_is_cut_off_is_read_up_to_there(cut: Cut, kind: str, share: float) -> None:
+    data = cut.whole[kind]
+    with cut.bag(kind, data[: int(share * len(data))]) as bag:
+        refused, stamps, counts = "", [], ImageCounts()
+        try:
+            stamps, reader, counts = read(bag)
+        except BagError as error:
+            refused = str(error)
+        assert "bag_0." in (refused or reader.problem) or len(stamps) + counts.broken == 60
+    assert stamps == sorted(set(stamps))
+    if kind == ".mcapnone":  # of whole messages, even of a chunk that is cut
+        assert len(stamps) >= 60 * share - 12
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=25, deadline=None)
+@given(share=st.floats(0.0, 0.99), rubbish=st.binary(min_size=1, max_size=5000))
+def test_a_bag_with_a_damaged_place_is_read_around_it(
+    cut: Cut, kind: str, share: float, rubbish: bytes
+) -> None:
+    data = bytearray(cut.whole[kind])
+    at = int(share * len(data))
+    data[at : at + len(rubbish)] = rubbish
+    with cut.bag(kind, bytes(data)) as bag, contextlib.suppress(BagError):
+        stamps, reader, counts = read(bag)
+        assert len(stamps) + counts.broken >= 60 or reader.problem
+
+
+def test_a_database_that_is_cut_off_gives_nearly_all_there_is(tmp_path: Path) -> None:
+    bag = bag_of(tmp_path / "bag", count=500)
+    file = storage_file(bag)
+    os.truncate(file, round(0.6 * file.stat().st_size))
+    stamps, reader, _ = read(bag)
+    assert stamps == list(range(len(stamps)))
+    assert 280 <= len(stamps) <= 300
+    assert "is damaged or cut off (database disk image is malformed)" in reader.problem
+
+
+def test_a_chunk_that_is_damaged_costs_no_other(tmp_path: Path) -> None:
+    from rosbags.rosbag2.storage_mcap import McapReader
+
+    big = {"width": 640, "height": 480, "step": 1920, "data": np.zeros(640 * 480 * 3, np.uint8)}
+    topics = {FRONT: images(12, **big)}
+    bag = write_messages(tmp_path / "bag", topics, storage="mcap", compression="storage")
+    file = storage_file(bag)
+    index = McapReader(file)
+    index.open()
+    assert len(index.chunks) == 6
+    at = index.chunks[2].chunk_start_offset + 60
+    index.close()
+    data = bytearray(file.read_bytes())
+    data[at : at + 40] = bytes(40)
+    file.write_bytes(data)
+    stamps, reader, _ = read(bag)
+    assert stamps == [*range(4), *range(6, 12)]
+    assert "damaged" in reader.problem
+
+
+def test_an_mcap_without_chunks_and_out_of_order_loses_nothing(tmp_path: Path) -> None:
+    """As the `fastwrite` preset records it; rosbags refuses it."""
+    import struct
+
+    bag = bag_of(tmp_path / "bag", storage="mcap", count=30)
+    file = storage_file(bag)
+    data = file.read_bytes()
+    # the records of the one chunk, without it
+    start = data.index(b"\x06", 8)
+    (length,) = struct.unpack_from("<Q", data, start + 1)
+    inner = data[start + 9 + 40 : start + 9 + length]
+    records, at = [], 0
+    while at < len(inner):
+        (size,) = struct.unpack_from("<Q", inner, at + 1)
+        records.append(inner[at : at + 9 + size])
+        at += 9 + size
+    first = next(i for i, one in enumerate(records) if one[0] == 5)
+    records[first], records[first + 1] = records[first + 1], records[first]
+    ends = b"\x0f" + struct.pack("<QI", 4, 0) + b"\x02" + struct.pack("<QQQI", 20, 0, 0, 0)
+    file.write_bytes(data[:start] + b"".join(records) + ends + data[:8])
+    stamps, reader, _ = read(bag)
+    assert sorted(stamps) == list(range(30))
+    assert stamps[:2] == [1, 0]
+    assert reader.problem == ""
+
+
+LOG = """
+import os, sqlite3, sys
+source, target = sys.argv[1:]
+rows = list(sqlite3.connect(source).execute("SELECT id, topic_id, timestamp, data FROM messages"))
+db = sqlite3.connect(target)
+db.execute("PRAGMA journal_mode=WAL")
+for (text,) in sqlite3.connect(source).execute("SELECT sql FROM sqlite_master WHERE sql NOT NULL"):
+    db.execute(text)
+for table in ("topics", "schema", "message_definitions"):
+    for row in sqlite3.connect(source).execute(f"SELECT * FROM {table}"):
+        db.execute(f"INSERT INTO {table} VALUES ({','.join('?' * len(row))})", row)
+for row in rows:
+    db.execute("INSERT INTO messages VALUES (?, ?, ?, ?)", row)
+    db.commit()
+os._exit(9)
+"""
+
+
+def with_log(tmp_path: Path) -> Path:
+    """What the resilient preset leaves after a power cut: the newest messages are in the log."""
+    source = storage_file(bag_of(tmp_path / "whole"))
+    target = tmp_path / "bag" / "bag_0.db3"
+    target.parent.mkdir()
+    subprocess.run([sys.executable, "-c", LOG, source, target], check=False)
+    assert (tmp_path / "bag" / "bag_0.db3-wal").stat().st_size > 0
+    return target.parent
+
+
+def test_the_write_ahead_log_is_read(tmp_path: Path) -> None:
+    bag = with_log(tmp_path)
+    (bag / "bag_0.db3-shm").unlink()
+    stamps, reader, _ = read(bag)
+    assert stamps == list(range(60))
+    assert reader.problem == ""
+
+
+def test_a_write_ahead_log_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bag = with_log(tmp_path)
+    connect = sqlite3.connect
+
+    def read_only(place: str, **options: Any) -> sqlite3.Connection:
+        if "mode=ro" in place:  # root may write everywhere
+            raise sqlite3.OperationalError("unable to open database file")
+        return connect(place, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", read_only)
+    try:
+        _, reader, _ = read(bag)
+        problem = reader.problem
+    except BagError as error:  # all of it is in the log
+        problem = str(error)
+    assert "-wal" in problem or "no such table" in problem
+
+
+@pytest.mark.parametrize(
+    ("make", "cause"),
+    [
+        (lambda path: None, "no bag at '{}'"),
+        (lambda path: path.mkdir(), "no bag in '{}': no file there ends with .db3, .mcap"),
+        (lambda path: path.write_bytes(b""), "'{}' is empty"),
+        (
+            lambda path: path.write_bytes(b"GIF89a" * 9),
+            "neither SQLite nor MCAP: it begins with 47",
+        ),
+        (lambda path: sqlite3.connect(path).execute("CREATE TABLE t(a)"), "no such table: topics"),
+        (lambda path: path.write_bytes(b"SQLite format 3\0" + bytes(84)), "sqlite3 '{}' .recover"),
+        (lambda path: path.write_bytes(b"\x89MCAP0\r\n"), "has no image topics; its topics: none"),
+        (lambda path: path.write_bytes(b"\x28\xb5\x2f\xfd"), "'{}' is empty"),
+    ],
+)
+def test_what_is_no_bag_is_refused_with_the_cause(tmp_path: Path, make: Any, cause: str) -> None:
+    path = tmp_path / "bag"
+    make(path)
+    with pytest.raises(BagError) as caught:
+        read(path)
+    assert cause.format(path) in str(caught.value)
+    assert "ros2 bag" not in str(caught.value)
+
+
+def test_a_folder_of_bags_names_them(tmp_path: Path) -> None:
+    bag_of(tmp_path / "monday")
+    bag_of(tmp_path / "tuesday")
+    with pytest.raises(BagError, match="folders in it that have: monday, tuesday"):
+        read(tmp_path)
+
+
+def test_no_permission_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bag = bag_of(tmp_path / "bag")
+
+    def refuse(*args: Any, **options: Any) -> Any:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refuse)
+        with pytest.raises(BagError, match=r"bag\.db3' cannot be read: Permission denied"):
+            read(bag)
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(BagError, match=r"'.*bag' cannot be read: Permission denied"):
+        read(bag)
+
+
+def test_a_bag_without_messages_says_so(tmp_path: Path) -> None:
+    with pytest.raises(BagError, match="has no image topics; its topics: none"):
+        read(write_messages(tmp_path / "none", {}))
+    with pytest.raises(BagError, match=r"/front/image_raw \(0 images\): it holds no messages"):
+        read(write_messages(tmp_path / "empty", {FRONT: []}))
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_a_message_that_is_none_is_counted_and_costs_no_other(tmp_path: Path, storage: str) -> None:
+    rows: list[Any] = images(30)
+    for number, cdr in enumerate((b"", b"\0", b"\0\1\0\0", b"\xff" * 60, bytes(3000))):
+        rows[5 + number] = (rows[5 + number][0], cdr)
+    stamps, reader, counts = read(write_messages(tmp_path / "bag", {FRONT: rows}, storage=storage))
+    assert [stamp for stamp in stamps if stamp >= 0][:6] == [*range(5), 10]
+    assert counts.images == 30
+    assert counts.broken >= 4
+    assert "0 bytes are no sensor_msgs/msg/Image" in counts.reason
+    assert reader.problem == ""
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_types_that_are_not_known_do_not_matter(tmp_path: Path, storage: str) -> None:
+    bag = bag_of(tmp_path / "bag", storage=storage)
+    file = storage_file(bag)
+    data = file.read_bytes()
+    if storage == "sqlite3":
+        with sqlite3.connect(file) as db:
+            db.execute(
+                "INSERT INTO topics VALUES (7, '/odd', 'my_msgs/msg/Odd', 'cdr', '{', 'RIHS01_x')"
+            )
+            db.execute(
+                "INSERT INTO message_definitions VALUES (7, 'my_msgs/msg/Odd', 'ros2msg', '%', 'x')"
+            )
+            db.execute("INSERT INTO messages VALUES (NULL, 7, ?, X'00')", (BEGIN + SECOND,))
+            db.execute("UPDATE message_definitions SET encoded_message_definition = 'broken %'")
+    else:
+        file.write_bytes(data.replace(b"ros2msg", b"unknown"))
+    assert read(bag)[0] == list(range(60))
+
+
+def test_time_that_goes_back_is_read_as_it_was_recorded(tmp_path: Path) -> None:
+    bag = split(tmp_path / "bag", "mcap", parts=2)
+    (first,), (second,) = bag.glob("bag_0*"), bag.glob("bag_1*")
+    first.rename(bag / "x")
+    second.rename(first)
+    (bag / "x").rename(second)
+    counts = ImageCounts()
+    with BagReader(bag) as reader:
+        topics, _ = choose_topics(reader)
+        stamps = [image.stamp for image in reader.images(topics, {"front": counts})]
+        assert reader.span == (BEGIN + LATE, BEGIN + LATE + 39 * SECOND // 10)
+    assert len(stamps) == 40
+    assert stamps[0] > stamps[-1]
+
+
+def test_one_huge_message(tmp_path: Path) -> None:
+    side = 4096
+    big = images(1, width=side, height=side, step=3 * side)
+    big[0][1].data = np.zeros(3 * side * side, np.uint8)
+    bag = write_messages(tmp_path / "bag", {FRONT: [*big, *images(9, start=1)]}, storage="mcap")
+    assert read(bag)[0] == list(range(10))
+
+
+VALUES = st.one_of(
+    *(st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.text(max_size=20)),
+    *(st.lists(st.integers(), max_size=3), st.just({}), st.just("/etc/passwd"), st.floats()),
+)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bag_of(tmp_path_factory.mktemp("plain") / "bag", count=9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_metadata_that_is_wrong_costs_no_image(plain: Path, data: st.DataObject) -> None:
+    good = yaml.safe_load((plain / "metadata.yaml").read_text())
+    place: Any = good
+    for _ in range(data.draw(st.integers(1, 5))):
+        keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+        if not keys:
+            break
+        key = data.draw(st.sampled_from(keys))
+        if isinstance(place[key], dict | list) and data.draw(st.booleans()):
+            place = place[key]
+        elif isinstance(place, dict) and data.draw(st.booleans()):
+            del place[key]
+        else:
+            place[key] = data.draw(VALUES)
+    text = yaml.safe_dump(good, allow_unicode=True)
+    at = data.draw(st.integers(0, len(text)))
+    text = (
+        text[:at]
+        + data.draw(st.sampled_from(["", "", "\t", "{", "\x00", "\ufeff", "- :"]))
+        + text[at:]
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        bag = Path(shutil.copytree(plain, Path(folder, "bag")))
+        (bag / "metadata.yaml").write_bytes(text.encode("utf-8", "surrogatepass"))
+        stamps, reader, _ = read(bag)
+    assert stamps == list(range(9))
+    assert all("metadata" in note for note in reader.notes)
+
+
+@pytest.mark.parametrize("version", [1, 4, 5, 6, 7, 8, 9, 10, 99, "nine", None])
+def test_metadata_of_any_version(plain: Path, tmp_path: Path, version: Any) -> None:
+    bag = Path(shutil.copytree(plain, tmp_path / "bag"))
+    meta = yaml.safe_load((bag / "metadata.yaml").read_text())
+    meta["rosbag2_bagfile_information"]["version"] = version
+    (bag / "metadata.yaml").write_text(yaml.safe_dump(meta))
+    assert read(bag)[0] == list(range(9))
+
+
+def test_bags_of_humble_and_before_have_no_definitions(plain: Path, tmp_path: Path) -> None:
+    bag = Path(shutil.copytree(plain, tmp_path / "bag"))
+    with sqlite3.connect(storage_file(bag)) as db:
+        for table in ("message_definitions", "schema", "metadata"):
+            db.execute(f"DROP TABLE {table}")
+        db.execute("ALTER TABLE topics DROP COLUMN type_description_hash")
+        db.execute("ALTER TABLE topics DROP COLUMN offered_qos_profiles")
+    assert read(bag)[0] == list(range(9))
