@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from graph import MODEL, SECOND, Graph, accepted, nanoseconds, status, value
@@ -16,6 +17,8 @@ from graph import MODEL, SECOND, Graph, accepted, nanoseconds, status, value
 from vljepa_ros import ros
 from vljepa_ros.nodes.memory_node import MemoryNode, pose_message
 from vljepa_ros.nodes.perception_node import PerceptionNode
+from vljepa_ros.perception.image_source import VideoFile, demo_clip
+from vljepa_ros.perception.memory.reindex import reindex
 from vljepa_ros.perception.memory.row import SAMPLE, SEGMENT
 from vljepa_ros.perception.memory.store import Filter, open_store
 
@@ -304,6 +307,37 @@ def test_thumbnails_show_what_the_camera_saw(graph: Graph, tmp_path: Path) -> No
     assert kept
     frames = jpeg_to_frames(kept[-1].thumbnail or b"", kept[-1].thumbnail_frames, 32)
     assert np.allclose(frames[-1].mean(axis=(0, 1)), (30, 200, 30), atol=12)
+
+
+def test_a_camera_upside_down_is_kept_so_that_it_can_be_embedded_again(
+    graph: Graph, tmp_path: Path
+) -> None:
+    """Thumbnails of the model's size, of the very clip of their row: cropped and turned alike."""
+    view = {"front__rotate": 180, "front__crop": [40, 0, 560, 480]}
+    view["front__image_topic"] = "/front/image_raw"
+    perception = graph.add(PerceptionNode, model=MODEL, always_on=True, max_rate=20.0, **view)
+    place = tmp_path / "memory"
+    settings = {"batch_seconds": 0.2, "sample_interval": 0.3, "thumbnail": 1024}
+    node = graph.add(MemoryNode, model=MODEL, location=str(place), **settings, **view)
+    camera = graph.camera("/front/image_raw")
+    assert graph.spin(lambda: camera.get_subscription_count() == 2)
+    engine = perception.engine
+    shots = list(VideoFile(demo_clip()).shots())[60:130]
+    for shot in shots:
+        turned = np.rot90(shot.bgr[..., ::-1], 2)
+        pixels = np.ascontiguousarray(cv2.resize(np.ascontiguousarray(turned), (640, 480)))
+        fields = {"height": 480, "width": 640, "step": 1920, "data": pixels.tobytes()}
+        graph.show_one(camera, **fields)
+    graph.remove(node)
+    old = open_store(place)
+    rows = [row for row in old.rows() if row.kind == SAMPLE and row.thumbnail]
+    assert len(rows) > 3
+    new = open_store(tmp_path / "again", engine.config.model_id, engine.config.dim, create=True)
+    reindex(old, engine, new)
+    again = {row.stamp: row.vector for row in new.rows() if row.kind == SAMPLE}
+    cosines = [float(row.vector @ again[row.stamp]) for row in rows]
+    print(f"a row's own clip: {len(rows)} rows, cosine {np.min(cosines):.4f} at least")
+    assert min(cosines) > 0.99
 
 
 def test_a_moment_without_a_pose_beside_one_with_it_gets_nan() -> None:

@@ -178,6 +178,23 @@ def test_the_counts_add_up() -> None:
     assert clips.counts.dropped == 101 - len(decoder.calls)
 
 
+@given(st.integers(1, 15), st.integers(20, 60), st.integers(0, 10))
+@settings(max_examples=60, deadline=None)
+def test_a_clip_that_ended_a_while_ago_is_what_it_was_then(
+    rate: int, count: int, late: int
+) -> None:
+    """For a second, with images too far apart to be thinned out."""
+    stamps = np.arange(count) / rate
+    ended = max(0, count - 1 - min(late, rate))
+    then, _ = ring()
+    fill(then, stamps[: ended + 1])
+    now = ClipRing(4, 0.5, Decoder(), history=1.0)
+    fill(now, stamps)
+    expected = then.take(math.inf)
+    found = now.take(math.inf, at=round(stamps[ended] * SECOND))
+    assert found.clip.stamps == expected.clip.stamps
+
+
 @pytest.mark.parametrize(("frames", "interval"), [(0, 0.5), (4, 0.0)])
 def test_impossible_clips_are_refused(frames: int, interval: float) -> None:
     with pytest.raises(ValueError, match="allowed: at least 1 and above 0"):

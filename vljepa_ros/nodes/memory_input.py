@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from vljepa_ros.models.config import ModelConfig
 from vljepa_ros.nodes.diagnostics import WARN, Part
 from vljepa_ros.nodes.embedding_subscription import EmbeddingSubscription, Inbox
-from vljepa_ros.nodes.image_topic import TYPES, TransportParameter
+from vljepa_ros.nodes.image_topic import TYPES, ViewParameters
 from vljepa_ros.nodes.lifecycle_node import LifecycleNode
 from vljepa_ros.nodes.parameters import read_only
 from vljepa_ros.nodes.topics import IMAGES, Endpoints, to_nanoseconds
@@ -23,11 +24,11 @@ from vljepa_ros.perception.memory.segments import RecorderSettings, SegmentRecor
 from vljepa_ros.perception.ring import ClipRing
 
 _INBOX_SIZE = 256  # messages; a disk that is slow for 50 s at 5 Hz loses nothing
-THUMBNAIL_TOLERANCE_NS = 1_000_000_000  # by which the images of a thumbnail may be off
+LATEST_EMBEDDING_S = 1.0  # from an image to its embedding, for which the image is kept
 
 
 @dataclass(frozen=True)
-class MemoryCameraParameters(TransportParameter):
+class MemoryCameraParameters(ViewParameters):
     """What stands under a camera's name."""
 
     image_topic: str = read_only(
@@ -52,8 +53,9 @@ class MemoryInput:
     def __init__(self, node: LifecycleNode[Any], camera: str, model: ModelConfig) -> None:
         self._node = node
         self._model = model
-        self._settings = node.camera_parameters[camera].value
-        self._thumbnail = node.settings.thumbnail
+        self._parameters = node.camera_parameters[camera]
+        self._decoder = FrameDecoder(model.input_size, preprocessing=model.preprocessing)
+        self._ring: ClipRing[Any] | None = None
         self.recorder = SegmentRecorder(camera, RecorderSettings())
         self.apply()
         self.pose: Callable[[], Pose | None] = lambda: None
@@ -62,27 +64,32 @@ class MemoryInput:
             node, camera, self._on_embedding, model.model_id, "this memory keeps"
         )
         self._images = Endpoints(node, self._topic.warn)
-        self._ring: ClipRing[Any] | None = None
         self._events = self._unusable = 0
 
     def apply(self) -> None:
         """Take over parameters that have changed."""
         p = self._node.settings
         self.recorder.settings = RecorderSettings(p.sample_interval, p.longest_segment)
+        view, decoder = self._parameters.value, self._decoder
+        if (view.rotate, view.crop) != (decoder.rotate, decoder.crop):
+            decoder.rotate, decoder.crop = view.rotate, view.crop
+            if self._ring is not None:
+                self._ring.clear()
 
     def start(self) -> None:
         """Subscribe."""
-        model, topic = self._model, self._settings.image_topic
+        model, camera = self._model, self._parameters.value
         self._topic.listen(True)
-        if topic:
-            decoder = FrameDecoder(self._thumbnail)
-            ring: ClipRing[Any] = ClipRing(model.clip_frames, model.frame_interval, decoder)
+        if camera.image_topic:
+            ring: ClipRing[Any] = ClipRing(
+                model.clip_frames, model.frame_interval, self._decoder, LATEST_EMBEDDING_S
+            )
 
             def push(message: Any) -> None:
                 ring.push(to_nanoseconds(message.header.stamp), message, now=time.monotonic())
 
             self._ring = ring
-            self._images.subscribe(TYPES[self._settings.transport], topic, push, IMAGES)
+            self._images.subscribe(TYPES[camera.transport], camera.image_topic, push, IMAGES)
 
     def stop(self) -> None:
         """Unsubscribe; what waits can still be taken."""
@@ -113,7 +120,7 @@ class MemoryInput:
             "events": self._events,
             "dropped": self._inbox.dropped,
             "unusable": self._unusable,
-            "thumbnails_from": self._settings.image_topic,
+            "thumbnails_from": self._parameters.value.image_topic,
         }
         return self._topic.part(values, (WARN, "not active"))
 
@@ -134,9 +141,10 @@ class MemoryInput:
         strip, frames = None, 0
         ring = self._ring
         if ring is not None and self.recorder.sample_due(stamp):
-            taken = ring.take(time.monotonic())
-            if taken and abs(taken.clip.stamps[-1] - stamp) <= THUMBNAIL_TOLERANCE_NS:
-                strip = clip_to_jpeg(taken.clip.frames, self._thumbnail)
+            taken = ring.take(time.monotonic(), at=stamp)
+            off = abs(taken.clip.stamps[-1] - stamp) / 1e9 if taken else math.inf
+            if taken and off <= self._model.frame_interval / 2:
+                strip = clip_to_jpeg(taken.clip.frames, self._node.settings.thumbnail)
                 frames = len(taken.clip.frames)
         return self.recorder.observe(start, stamp, vector, pose, strip, frames)
 

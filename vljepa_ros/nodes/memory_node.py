@@ -53,7 +53,9 @@ class MemoryParameters(LifecycleParameters):
     )
     pose_frame: str = read_only("map", "With tf: the frame in which poses are told.")
     base_frame: str = read_only("base_link", "With tf: the robot's frame, whose pose is kept.")
-    thumbnail: int = read_only(96, "Side of a thumbnail's images, pixels.", 16, 1024)
+    thumbnail: int = read_only(
+        96, "Side of a thumbnail's images, pixels; at most the model's.", 16, 1024
+    )
     sample_interval: float = live(
         1.0, "Seconds between two samples that are kept beside the segments; 0: none.", 0.0, 3600.0
     )

@@ -75,10 +75,15 @@ class ClipRing(Generic[M]):
         frames: T, images in a clip, at least 1.
         interval: Seconds between two of them, above 0.
         decode: Makes [S, S, 3] uint8 RGB of a message or raises FrameError, e.g. a FrameDecoder.
+        history: Seconds by which a clip may end before the newest image.
     """
 
     def __init__(
-        self, frames: int, interval: float, decode: Callable[[M], NDArray[np.uint8]]
+        self,
+        frames: int,
+        interval: float,
+        decode: Callable[[M], NDArray[np.uint8]],
+        history: float = 0.0,
     ) -> None:
         if frames < 1 or interval <= 0:
             raise ValueError(
@@ -87,6 +92,7 @@ class ClipRing(Generic[M]):
         self._frames = frames
         self._interval = round(interval * 1e9)
         self._span = self._interval * (frames - 1)
+        self._history = round(history * 1e9)
         self._decode = decode
         self._lock = threading.Lock()
         self._entries: list[_Entry[M]] = []
@@ -132,19 +138,20 @@ class ClipRing(Generic[M]):
         with self._lock:
             self._clear()
 
-    def take(self, now: float, after: int | None = None) -> TakenClip | None:
+    def take(self, now: float, after: int | None = None, at: int | None = None) -> TakenClip | None:
         """The newest clip; images that cannot be decoded are left out and counted.
 
         Args:
             now: Seconds, the clock of `push`.
             after: Nanoseconds; the clip must end after it.
+            at: Nanoseconds; the clip ends at the image nearest to it, instead of the newest.
 
         Returns:
             None if there is no clip (yet).
         """
         while True:
             with self._lock:
-                chosen = self._choose(now)
+                chosen = self._choose(now, at)
             if not chosen or (after is not None and chosen[-1].stamp <= after):
                 return None
             broken = self._decode_all(chosen)
@@ -155,11 +162,11 @@ class ClipRing(Generic[M]):
             with self._lock:
                 self._entries = [entry for entry in self._entries if entry is not broken]
 
-    def _choose(self, now: float) -> list[_Entry[M]]:
+    def _choose(self, now: float, at: int | None) -> list[_Entry[M]]:
         entries = self._entries
         if not entries:
             return []
-        head = entries[-1].stamp
+        head = entries[-1].stamp if at is None else self._at(at).stamp
         complete = entries[0].stamp <= head - self._span + self._interval // 2
         if not complete and now - self._began < self._span / 1e9:
             return []
@@ -194,7 +201,7 @@ class ClipRing(Generic[M]):
         spacing = self._interval // _THINNING
         if len(entries) > 2 and entries[-2].stamp - entries[-3].stamp < spacing:
             self._drop(len(entries) - 2)
-        oldest = entries[-1].stamp - self._span
+        oldest = entries[-1].stamp - self._span - self._history
         while len(entries) > 1 and entries[1].stamp <= oldest - self._interval // 2:
             self._drop(0)
 

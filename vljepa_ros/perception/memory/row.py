@@ -17,11 +17,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vljepa_ros.perception.frames import compressed_to_rgb, model_input
+
 SEGMENT = "segment"
 SAMPLE = "sample"
 
 FORMAT = b"1"  # of the layout on the disk
 VECTOR, RECORD, THUMBNAIL = "vector", "record", "thumbnail"  # columns
+
+WHOLE_QUALITY, SMALL_QUALITY = 95, 75  # of JPEG
 
 NORM_TOLERANCE = 0.05
 """How far from 1 the L2 norm of a vector may be: fp16 rounding stays far below it."""
@@ -183,34 +187,29 @@ def _record(row: Row) -> str:
     return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
 
 
-def clip_to_jpeg(frames: NDArray[np.uint8], side: int, quality: int = 75) -> bytes:
-    """[T, S, S, 3] uint8 RGB as one JPEG of T images, each side x side, oldest left."""
-    small = [
-        frame
-        if frame.shape[0] == side
-        else cv2.resize(frame, (side, side), interpolation=cv2.INTER_AREA)
-        for frame in frames
-    ]
-    strip = np.ascontiguousarray(np.concatenate(small, axis=1)[..., ::-1])
+def clip_to_jpeg(frames: NDArray[np.uint8], side: int) -> bytes:
+    """A model's clip [T, S, S, 3] uint8 RGB as one JPEG of T images, oldest left.
+
+    At their own size they are kept so well that they can be embedded again; smaller ones, of `side`
+    pixels, are for the eye.
+    """
+    whole = side >= frames.shape[1]
+    small = frames if whole else [model_input(frame, side) for frame in frames]
+    strip = np.ascontiguousarray(np.concatenate(list(small), axis=1)[..., ::-1])
+    quality = WHOLE_QUALITY if whole else SMALL_QUALITY
     _, data = cv2.imencode(".jpg", strip, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return bytes(data)
 
 
 def jpeg_to_frames(data: bytes, count: int, size: int) -> NDArray[np.uint8]:
-    """[count, size, size, 3] uint8 RGB of a JPEG made by `clip_to_jpeg`.
+    """[count, size, size, 3] uint8 RGB of a JPEG made by `clip_to_jpeg`: turned and cropped.
 
     Raises:
         ValueError: damaged data, or a width that does not fit `count`.
     """
-    strip = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    if strip is None or count < 1 or strip.shape[1] != count * strip.shape[0]:
-        shape = None if strip is None else strip.shape[:2]
-        raise ValueError(f"a thumbnail of {count} square images has shape {shape}")
+    strip = compressed_to_rgb(data)
     side = strip.shape[0]
-    frames = [strip[:, i * side : (i + 1) * side, ::-1] for i in range(count)]
-    if side != size:
-        how = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
-        frames = [
-            cv2.resize(np.ascontiguousarray(f), (size, size), interpolation=how) for f in frames
-        ]
-    return np.stack(frames).astype(np.uint8)
+    if count < 1 or strip.shape[1] != count * side:
+        raise ValueError(f"a thumbnail of {count} square images has shape {strip.shape[:2]}")
+    frames = [strip[:, i * side : (i + 1) * side] for i in range(count)]
+    return np.stack([model_input(frame, size) for frame in frames])
