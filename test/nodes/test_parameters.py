@@ -319,7 +319,7 @@ def test_the_cameras(graph: Graph, tmp_path: Path) -> None:
     assert graph.set(made, "encoding", "bgr8").successful
     assert graph.spin(lambda: images[-1].encoding == "bgr8")
     assert graph.set(made, "rate", 100.0).successful
-    assert made._pace.timer_period_ns == 10_000_000
+    assert made._rate == 100.0
     before = len(images)
     assert graph.spin(lambda: len(images) >= before + 10)
     assert graph.set(made, "loop", False).successful
