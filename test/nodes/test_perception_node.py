@@ -366,6 +366,19 @@ def test_the_image_subscriptions_quality_can_be_overridden(graph: Graph) -> None
     assert node.get_parameter(name).value == "reliable"
 
 
-def made(name: str, **options) -> PerceptionNode:
-    options["parameter_overrides"].append(ros.Parameter(name, value="reliable"))
+def test_an_outputs_quality_can_be_overridden(graph: Graph) -> None:
+    name = "qos_overrides./vljepa/front/labels.publisher.reliability"
+    graph.add(lambda **options: made(name, "best_effort", **options), model=MODEL)
+    ends: list[Any] = []
+
+    def look() -> bool:
+        ends[:] = graph.client.get_publishers_info_by_topic("front/labels")
+        return len(ends) == 1
+
+    assert graph.spin(look)
+    assert ends[0].qos_profile.reliability == ros.ReliabilityPolicy.BEST_EFFORT
+
+
+def made(name: str, value: str = "reliable", **options) -> PerceptionNode:
+    options["parameter_overrides"].append(ros.Parameter(name, value=value))
     return PerceptionNode(**options)

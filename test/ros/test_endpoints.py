@@ -65,7 +65,7 @@ def test_every_message_arrives_in_order(graph: Graph) -> None:
 def test_a_destroyed_node_is_gone_at_once_though_the_executor_is_amid_a_round(graph: Graph) -> None:
     near, far = graph.node("near"), graph.node("far")
     publisher, rounds = near.create_publisher(String, "words", 10), []
-    events = ros.incompatible_qos_events(print)
+    events = ros.endpoint_events(incompatible_qos=print)
     far.create_subscription(String, "words", print, 10, event_callbacks=events)
     far.create_timer(0.01, lambda: rounds.append(1), clock=ros.steady_clock())
     assert graph.until(lambda: publisher.get_subscription_count() == 1)
@@ -131,10 +131,10 @@ def test_incompatible_qos_is_told_on_both_sides(graph: Graph) -> None:
         String,
         "x",
         BEST_EFFORT,
-        event_callbacks=ros.incompatible_qos_events(offered.append, kind="publisher"),
+        event_callbacks=ros.endpoint_events(incompatible_qos=offered.append, kind="publisher"),
     )
     node.create_subscription(
-        String, "x", print, 10, event_callbacks=ros.incompatible_qos_events(asked.append)
+        String, "x", print, 10, event_callbacks=ros.endpoint_events(incompatible_qos=asked.append)
     )
     assert graph.until(lambda: asked and offered)
     assert asked[0].policy == offered[0].policy == "RELIABILITY"
@@ -143,10 +143,83 @@ def test_incompatible_qos_is_told_on_both_sides(graph: Graph) -> None:
     durability: list[Any] = []
     node.create_publisher(String, "y", 10)
     node.create_subscription(
-        String, "y", print, LATCHED, event_callbacks=ros.incompatible_qos_events(durability.append)
+        String,
+        "y",
+        print,
+        LATCHED,
+        event_callbacks=ros.endpoint_events(incompatible_qos=durability.append),
     )
     assert graph.until(lambda: durability)
     assert durability[0].policy == "DURABILITY"
+
+
+def test_deadlines_that_are_missed_are_told_on_both_sides(graph: Graph) -> None:
+    node, got = graph.node("near"), []
+    late: dict[str, list[Any]] = {"publisher": [], "subscription": []}
+    qos = ros.QoSProfile(depth=10, deadline=ros.Duration(seconds=0.3))
+
+    def events(kind: str) -> Any:
+        return ros.endpoint_events(deadline_missed=late[kind].append, kind=kind)
+
+    publisher = node.create_publisher(String, "x", qos, event_callbacks=events("publisher"))
+    node.create_subscription(String, "x", got.append, qos, event_callbacks=events("subscription"))
+    timer = node.create_timer(0.03, lambda: publisher.publish(String()), clock=ros.steady_clock())
+    assert graph.until(lambda: len(got) > 3)
+    for told in late.values():
+        told.clear()  # a busy machine is late
+    seen = node.get_publishers_info_by_topic("x")[0].qos_profile.deadline
+    assert seen.nanoseconds == 300_000_000
+    node.destroy_timer(timer)
+    assert graph.until(lambda: all(late.values()))
+    assert late["subscription"][0].total >= late["subscription"][0].new >= 1
+    refused: list[Any] = []
+    wrong = ros.QoSProfile(depth=10, deadline=ros.Duration(seconds=0.2))
+    node.create_subscription(
+        String,
+        "x",
+        print,
+        wrong,
+        event_callbacks=ros.endpoint_events(incompatible_qos=refused.append),
+    )
+    assert graph.until(lambda: refused)
+    assert refused[0].policy == "DEADLINE"
+
+
+FAR_HEARTBEAT = """
+from vljepa_ros import ros
+String = ros.interface("std_msgs/msg/String")
+ros.init([])
+node = ros.Node("far_publisher")
+qos = ros.QoSProfile(depth=1, deadline=ros.Duration(seconds=0.5))
+publisher = node.create_publisher(String, "beat", qos)
+node.create_timer(0.1, lambda: publisher.publish(String()), clock=ros.steady_clock())
+print("ready")
+ros.spin(node)
+"""
+
+
+def test_a_dead_publisher_is_noticed_by_its_deadline(
+    graph: Graph, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if ros.RUNTIME == "builtin":  # the longest time that it sleeps where nothing wakes it
+        monkeypatch.setattr("vljepa_ros.ros.builtin.executor._LONGEST_WAIT_S", 90.0)
+    far, node = program(FAR_HEARTBEAT), graph.node("near")
+    got: list[Any] = []
+    late: list[Any] = []
+    qos = ros.QoSProfile(depth=1, deadline=ros.Duration(seconds=1.0))
+    node.create_subscription(
+        String,
+        "beat",
+        got.append,
+        qos,
+        event_callbacks=ros.endpoint_events(deadline_missed=late.append),
+    )
+    assert graph.until(lambda: len(got) > 2)
+    far.send_signal(signal.SIGKILL)
+    far.wait()
+    late.clear()
+    while not late:  # must be woken: no short timeouts here
+        graph.executor.spin_once(timeout_sec=90.0)
 
 
 @builtin_only
@@ -243,6 +316,42 @@ def test_errors_of_use(graph: Graph) -> None:
     node.destroy_node()
     with pytest.raises(ros.InvalidHandle):
         node.create_publisher(String, "words", 10)
+
+
+def test_qos_overrides_of_a_publisher(make_graph: Callable[..., Graph]) -> None:
+    name, kinds = "qos_overrides./words.publisher", ros.QoSPolicyKind
+    values = {"durability": "transient_local", "deadline": 500_000_000, "history": "keep_all"}
+    graph = make_graph(*(a for k, v in values.items() for a in ("-p", f"{name}.{k}:={v}")))
+    node = graph.node("near")
+    options = ros.QoSOverridingOptions(
+        [kinds.HISTORY, kinds.DEPTH, kinds.RELIABILITY, kinds.DURABILITY, kinds.DEADLINE]
+    )
+    node.create_publisher(String, "words", ros.QoSProfile(depth=7), qos_overriding_options=options)
+    assert graph.until(lambda: node.get_publishers_info_by_topic("words"))
+    qos = node.get_publishers_info_by_topic("words")[0].qos_profile
+    assert qos.durability == ros.DurabilityPolicy.TRANSIENT_LOCAL
+    assert qos.reliability == ros.ReliabilityPolicy.RELIABLE
+    assert qos.deadline == ros.Duration(seconds=0.5)
+    assert node.get_parameter(f"{name}.depth").value == 7
+
+
+@builtin_only
+@pytest.mark.parametrize(
+    ("policy", "value", "named"),
+    [
+        ("reliability", "sometimes", "'sometimes' is not one of"),
+        ("deadline", "-1", "not a duration"),
+        ("depth", "-1", "at least 0"),
+    ],
+)
+def test_qos_overrides_that_are_not_allowed(
+    make_graph: Callable[..., Graph], policy: str, value: str, named: str
+) -> None:
+    name, kinds = f"qos_overrides./words.publisher.{policy}", ros.QoSPolicyKind
+    node = make_graph("-p", f"{name}:={value}").node("near")
+    options = ros.QoSOverridingOptions([kinds.DEPTH, kinds.RELIABILITY, kinds.DEADLINE])
+    with pytest.raises(ros.InvalidParameterValueException, match=f"{policy}: .*{named}"):
+        node.create_publisher(String, "words", 10, qos_overriding_options=options)
 
 
 def test_qos_overrides(make_graph: Callable[..., Graph]) -> None:

@@ -103,6 +103,29 @@ def test_many_waiting_callbacks_are_woken_from_a_thread(
     assert time.monotonic() - started < 60.0
 
 
+@pytest.mark.parametrize("clients", [1, 16])
+def test_many_requests_at_once_get_as_many_replies(graph: Graph, clients: int) -> None:
+    node, group = graph.node("near"), ros.ReentrantCallbackGroup()
+    waiting: list[Any] = []
+
+    async def answer(request: Any, response: Any) -> Any:
+        waiting.append(ros.Future())
+        response.message = await waiting[-1]
+        return response
+
+    options = {"callback_group": group, "qos_profile": ros.services_qos}
+    node.create_service(SetBool, "ask", answer, **options)
+    asking = [node.create_client(SetBool, "ask", **options) for _ in range(clients)]
+    for client in asking:
+        assert graph.until(client.service_is_ready)
+    replies = [asking[i % clients].call_async(SetBool.Request()) for i in range(64)]
+    assert graph.until(lambda: len(waiting) == 64)
+    for future in waiting:
+        ros.complete(node, future, "done")
+    assert graph.until(lambda: all(reply.done() for reply in replies))
+    assert {reply.result().message for reply in replies} == {"done"}
+
+
 def test_several_clients_get_their_own_replies(graph: Graph) -> None:
     node = graph.node("near")
 

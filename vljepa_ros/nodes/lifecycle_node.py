@@ -152,7 +152,13 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
             return response
 
         interface = ros.interface(f"vljepa_ros/srv/{kind}")
-        self.create_service(interface, name, answer, callback_group=self._waiting_services)
+        self.create_service(
+            interface,
+            name,
+            answer,
+            qos_profile=ros.services_qos,
+            callback_group=self._waiting_services,
+        )
 
     def result(self, code: str, message: str = "") -> Any:
         """A msg/Result; code: name of one of its constants."""

@@ -70,7 +70,12 @@ class ParameterGroup(Generic[P]):
         self.problems: dict[str, str] = {}
         self.value: P = kind()
         fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+        self._fields = {prefix + field.name: field for field in fields}
         self.value = kind(**{field.name: self._declare(node, field) for field in fields})
+
+    def __contains__(self, name: str) -> bool:
+        """Whether a parameter is of this group."""
+        return name in self._fields
 
     def with_changes(self, changes: dict[str, Any]) -> P:
         """The dataclass with parameters (by full name) changed.
@@ -78,14 +83,12 @@ class ParameterGroup(Generic[P]):
         Raises:
             ValueError: A value that is not allowed.
         """
-        fields = dataclasses.fields(self.value)  # type: ignore[arg-type]
-        own = {field.name: field for field in fields}
         replaced = {}
         for full, value in changes.items():
-            name = full.removeprefix(self._prefix)
-            if full.startswith(self._prefix) and name in own:
-                _check(full, value, own[name].metadata)
-                replaced[name] = tuple(value) if isinstance(value, list) else value
+            field = self._fields.get(full)
+            if field is not None:
+                _check(full, value, field.metadata)
+                replaced[field.name] = tuple(value) if isinstance(value, list) else value
         return dataclasses.replace(self.value, **replaced)  # type: ignore[type-var]
 
     def _declare(self, node: Any, field: dataclasses.Field[Any]) -> Any:
@@ -128,7 +131,13 @@ class NodeParameters:
         node.add_on_set_parameters_callback(self._on_set)
 
     def _on_set(self, parameters: Sequence[Any]) -> Any:
-        changes = {parameter.name: parameter.value for parameter in parameters}
+        changes = {
+            parameter.name: parameter.value
+            for parameter in parameters
+            if any(parameter.name in group for group in self._groups)
+        }
+        if not changes:  # ROS's own, such as quality of service
+            return ros.SetParametersResult(successful=True)
         try:
             values = [group.with_changes(changes) for group in self._groups]
             for value in values:

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,16 @@ LATCHED = ros.QoSProfile(
 
 HEARTBEAT_S = 0.5
 """Period at which an active perception node repeats `model_info`; see EmbeddingSubscription."""
+OVERRIDES = ros.QoSOverridingOptions(
+    [
+        ros.QoSPolicyKind.HISTORY,
+        ros.QoSPolicyKind.DEPTH,
+        ros.QoSPolicyKind.RELIABILITY,
+        ros.QoSPolicyKind.DURABILITY,
+        ros.QoSPolicyKind.DEADLINE,
+    ]
+)
+"""What parameters `qos_overrides.<topic>.publisher.<policy>` may change of every output."""
 
 
 class Endpoints:
@@ -52,8 +63,13 @@ class Endpoints:
 
     def publisher(self, kind: str, topic: str, qos: Any = RESULTS) -> Any:
         """Create a publisher; `kind` is the interface's name, such as `std_msgs/msg/Header`."""
-        events = self._mismatch_events(topic, "publisher")
-        made = self._node.create_publisher(ros.interface(kind), topic, qos, event_callbacks=events)
+        made = self._node.create_publisher(
+            ros.interface(kind),
+            topic,
+            copy(qos),  # rclpy writes overrides into the profile it is given
+            event_callbacks=self._mismatch_events(topic, "publisher"),
+            qos_overriding_options=OVERRIDES,
+        )
         self._made.append((self._node.destroy_publisher, made))
         return made
 
@@ -93,7 +109,7 @@ class Endpoints:
                 f"{info.remedy}"
             )
 
-        return ros.incompatible_qos_events(on_incompatible_qos, kind=kind)
+        return ros.endpoint_events(incompatible_qos=on_incompatible_qos, kind=kind)
 
 
 def image_message(header: Any, pixels: NDArray[np.uint8], encoding: str = "rgb8") -> Any:

@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from vljepa_ros.ros.events import DeadlineMissed as DeadlineMissed
 from vljepa_ros.ros.events import IncompatibleQoS as IncompatibleQoS
 
 _SPIN_S = 0.2  # seconds between two looks at the stop flag: how late a signal is noticed, at most

@@ -1,4 +1,4 @@
-"""The argument of an incompatible-QoS callback, on either runtime."""
+"""The arguments of the callbacks that tell of an endpoint's quality of service."""
 
 from __future__ import annotations
 
@@ -30,3 +30,11 @@ class IncompatibleQoS:
     def remedy(self) -> str:
         """What is wrong and what to change, for a log line or a diagnostic."""
         return _REMEDIES.get(self.policy, f"make the {self.policy.lower()} of both sides equal")
+
+
+@dataclass(frozen=True)
+class DeadlineMissed:
+    """Nothing came (subscription), or was published (publisher), for as long as the deadline."""
+
+    total: int  # deadlines missed so far
+    new: int  # missed since the last callback

@@ -40,7 +40,7 @@ from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos import qos_policy_name_from_kind as _policy_name
 from rclpy.qos import qos_profile_sensor_data as sensor_data_qos
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -48,7 +48,7 @@ from rclpy.signals import SignalHandlerOptions as _SignalHandlerOptions
 from rclpy.task import Future
 from rclpy.time import Time
 
-from vljepa_ros.ros.events import IncompatibleQoS
+from vljepa_ros.ros.events import DeadlineMissed, IncompatibleQoS
 
 try:
     from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
@@ -57,8 +57,9 @@ except ImportError:  # Humble
 
 FieldError = AssertionError  # what rosidl's message classes raise
 # A burst deeper than a queue loses requests, and their clients wait for ever; rclpy's own is 10.
-# No KEEP_ALL here: a client that hangs could then block its server for good.
-services_qos = QoSProfile(depth=128)
+# Deeper than a worker's queue of requests, so that what is too much is answered, with BUSY. No
+# KEEP_ALL here: a client that hangs could then block its server for good.
+services_qos = QoSProfile(depth=1000)
 
 
 def init(args: Sequence[str] | None = None, *, domain_id: int | None = None) -> None:
@@ -107,14 +108,22 @@ def complete(node: Node, future: Future, result: Any) -> None:
             executor.wake()
 
 
-def incompatible_qos_events(
-    callback: Callable[[IncompatibleQoS], Any], *, kind: str = "subscription"
+def endpoint_events(
+    *,
+    incompatible_qos: Callable[[IncompatibleQoS], Any] | None = None,
+    deadline_missed: Callable[[DeadlineMissed], Any] | None = None,
+    kind: str = "subscription",
 ) -> Any:
     """The `event_callbacks` of a publisher or a subscription (`kind`)."""
-
-    def translate(info: Any) -> None:
-        policy = _policy_name(info.last_policy_kind)
-        callback(IncompatibleQoS(info.total_count, info.total_count_change, policy))
-
-    make = PublisherEventCallbacks if kind == "publisher" else SubscriptionEventCallbacks
-    return make(incompatible_qos=translate)
+    made = (PublisherEventCallbacks if kind == "publisher" else SubscriptionEventCallbacks)()
+    if incompatible_qos is not None:
+        made.incompatible_qos = lambda info: incompatible_qos(
+            IncompatibleQoS(
+                info.total_count, info.total_count_change, _policy_name(info.last_policy_kind)
+            )
+        )
+    if deadline_missed is not None:
+        made.deadline = lambda info: deadline_missed(
+            DeadlineMissed(info.total_count, info.total_count_change)
+        )
+    return made

@@ -45,9 +45,10 @@ from vljepa_ros.ros.builtin.parameters import (
 from vljepa_ros.ros.builtin.qos import (
     DurabilityPolicy,
     QoSOverridingOptions,
+    QoSPolicyKind,
     QoSProfile,
     ReliabilityPolicy,
-    incompatible_qos_events,
+    endpoint_events,
     sensor_data_qos,
     services_qos,
 )

@@ -22,6 +22,7 @@ from cyclonedds.builtin import (
 )
 from cyclonedds.core import (
     DDSException,
+    DDSStatus,
     GuardCondition,
     InstanceState,
     Policy,
@@ -37,6 +38,7 @@ from cyclonedds.sub import DataReader
 from cyclonedds.topic import Topic
 from cyclonedds.util import duration
 
+from vljepa_ros.ros.builtin.clock import Duration
 from vljepa_ros.ros.builtin.configuration import configuration
 from vljepa_ros.ros.builtin.qos import (
     DurabilityPolicy,
@@ -50,9 +52,10 @@ from vljepa_ros.ros.builtin.type_support import (
     ros_type_name,
     type_hash,
 )
-from vljepa_ros.ros.events import IncompatibleQoS
+from vljepa_ros.ros.events import DeadlineMissed, IncompatibleQoS
 
 MAX_BLOCKING_S = 0.1  # seconds that a reliable write may wait for slow readers
+_INFINITE = duration(infinite=True)
 _ANY = SampleState.Any | ViewState.Any | InstanceState.Any
 
 
@@ -94,6 +97,8 @@ def _policies(qos: QoSProfile, user_data: bytes, *, writer: bool) -> Any:
         policies.append(Policy.Durability.Volatile)
     if qos.deadline.nanoseconds:
         policies.append(Policy.Deadline(qos.deadline.nanoseconds))
+    if qos.liveliness_lease_duration.nanoseconds:
+        policies.append(Policy.Liveliness.Automatic(qos.liveliness_lease_duration.nanoseconds))
     if writer:
         policies.append(Policy.WriterDataLifecycle(autodispose=False))
         if qos.lifespan.nanoseconds:
@@ -119,6 +124,14 @@ def _incompatible(read_status: Callable[[], Any]) -> IncompatibleQoS:
         return IncompatibleQoS(0, 0, "")  # the participant was closed by another thread
     policy = POLICY_NAMES.get(status.last_policy_id, f"policy {status.last_policy_id}")
     return IncompatibleQoS(status.total_count, status.total_count_change, policy)
+
+
+def _deadline_missed(read_status: Callable[[], Any]) -> DeadlineMissed:
+    try:
+        status = read_status()
+    except DDSException:
+        return DeadlineMissed(0, 0)  # the participant was closed by another thread
+    return DeadlineMissed(status.total_count, status.total_count_change)
 
 
 class EndpointInfo(NamedTuple):
@@ -225,12 +238,14 @@ def _profile(qos: Any) -> QoSProfile:
     reliable = Policy.Reliability.BestEffort not in qos
     latched = Policy.Durability.TransientLocal in qos
     keep_all = Policy.History.KeepAll in qos
+    deadline = qos[Policy.Deadline].deadline if Policy.Deadline in qos else _INFINITE
     history = qos[Policy.History] if Policy.History in qos else None  # noqa: SIM401
     return QoSProfile(
         depth=getattr(history, "depth", 1),
         history=HistoryPolicy.KEEP_ALL if keep_all else HistoryPolicy.KEEP_LAST,
         reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
         durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
+        deadline=Duration(nanoseconds=0 if deadline == _INFINITE else deadline),
     )
 
 
@@ -263,6 +278,10 @@ class Writer:
         """Readers that were refused for their QoS."""
         return _incompatible(self._writer.get_offered_incompatible_qos_status)
 
+    def deadline_missed(self) -> DeadlineMissed:
+        """How often nothing was written for as long as the deadline that is offered."""
+        return _deadline_missed(self._writer.get_offered_deadline_missed_status)
+
 
 class Reader:
     """Takes CDR bytes from a topic."""
@@ -270,7 +289,12 @@ class Reader:
     def __init__(self, reader: Any) -> None:
         self._reader = reader
         self.guid: bytes = reader.guid.bytes
-        self.condition = ReadCondition(reader, _ANY)
+        self.conditions: list[Any] = [ReadCondition(reader, _ANY)]  # that end a wait
+
+    def wake_at_deadlines(self) -> None:
+        """Let a missed deadline end a wait, too."""
+        self._reader.set_status_mask(DDSStatus.RequestedDeadlineMissed)
+        self.conditions.append(self._reader)
 
     def take(self) -> bytes | None:
         """The oldest message not taken yet, copied; None if there is none."""
@@ -301,6 +325,10 @@ class Reader:
         """Writers that were refused for their QoS."""
         return _incompatible(self._reader.get_requested_incompatible_qos_status)
 
+    def deadline_missed(self) -> DeadlineMissed:
+        """How often nothing came for as long as the deadline that is requested."""
+        return _deadline_missed(self._reader.get_requested_deadline_missed_status)
+
 
 class WaitSet:
     """Sleeps until a reader has something or `wake` is called from any thread."""
@@ -312,11 +340,13 @@ class WaitSet:
 
     def attach(self, reader: Reader) -> None:
         """Watch `reader`."""
-        self._set.attach(reader.condition)
+        for condition in reader.conditions:
+            self._set.attach(condition)
 
     def detach(self, reader: Reader) -> None:
         """Stop watching `reader`."""
-        self._set.detach(reader.condition)
+        for condition in reader.conditions:
+            self._set.detach(condition)
 
     def wait(self, timeout: float) -> None:
         """Return when something is there, `wake` was called, or `timeout` seconds have passed."""

@@ -8,12 +8,11 @@ from typing import Any
 
 from vljepa_ros.ros.builtin.cdr import CdrError, decode, encode
 from vljepa_ros.ros.builtin.context import InvalidHandle
-from vljepa_ros.ros.builtin.dds import DdsError, Writer
+from vljepa_ros.ros.builtin.dds import DdsError, Reader, Writer
 from vljepa_ros.ros.builtin.handles import Entity, Handler, NodeHandle
 from vljepa_ros.ros.builtin.message import Message
 from vljepa_ros.ros.builtin.names import topic_in_dds
-from vljepa_ros.ros.builtin.qos import EventCallback, QoSProfile
-from vljepa_ros.ros.events import IncompatibleQoS
+from vljepa_ros.ros.builtin.qos import EndpointEvents, QoSProfile
 
 
 class _TopicEnd(Entity):
@@ -25,6 +24,14 @@ class _TopicEnd(Entity):
         self._type_name = msg_type._definition.name
         self._dds_arguments = topic_in_dds(topic), self._type_name, qos
 
+    def _watch(self, end: Reader | Writer, events: EndpointEvents | None) -> None:
+        incompatible = events and events.incompatible_qos
+        late = events and events.deadline_missed
+        self.events = (
+            *((StatusEvent(incompatible, end.incompatible),) if incompatible else ()),
+            *((StatusEvent(late, end.deadline_missed),) if late else ()),
+        )
+
 
 class Publisher(_TopicEnd):
     """Publishes messages of one type on one topic. Safe to use from several threads."""
@@ -35,12 +42,11 @@ class Publisher(_TopicEnd):
         msg_type: type[Message],
         topic: str,
         qos: QoSProfile,
-        on_incompatible_qos: EventCallback | None = None,
+        events: EndpointEvents | None = None,
     ) -> None:
         super().__init__(node, msg_type, topic, qos)
-        self.writer = writer = node.context.participant.writer(*self._dds_arguments)
-        if on_incompatible_qos is not None:
-            self.event = IncompatibleQosEvent(on_incompatible_qos, writer.incompatible)
+        self.writer = node.context.participant.writer(*self._dds_arguments)
+        self._watch(self.writer, events)
 
     def publish(self, msg: Message) -> None:
         """Send `msg`.
@@ -86,13 +92,14 @@ class Subscription(_TopicEnd):
         topic: str,
         callback: Callable[[Any], Any],
         qos: QoSProfile,
-        on_incompatible_qos: EventCallback | None = None,
+        events: EndpointEvents | None = None,
     ) -> None:
         super().__init__(node, msg_type, topic, qos)
         self.callback = callback
-        self.reader = reader = node.context.participant.reader(*self._dds_arguments)
-        if on_incompatible_qos is not None:
-            self.event = IncompatibleQosEvent(on_incompatible_qos, reader.incompatible)
+        self.reader = node.context.participant.reader(*self._dds_arguments)
+        self._watch(self.reader, events)
+        if events and events.deadline_missed:
+            self.reader.wake_at_deadlines()
 
     def take(self) -> Handler | None:
         """The callback bound to the oldest message, or None. Undecodable bytes are logged."""
@@ -111,12 +118,12 @@ class Subscription(_TopicEnd):
         return partial(self.callback, message)
 
 
-class IncompatibleQosEvent(Entity):
-    """Turns a DDS status into the incompatible-QoS callback of an endpoint."""
+class StatusEvent(Entity):
+    """Turns a DDS status into the callback of an endpoint."""
 
-    def __init__(self, callback: EventCallback, read_status: Callable[[], IncompatibleQoS]) -> None:
+    def __init__(self, callback: Callable[[Any], Any], read_status: Callable[[], Any]) -> None:
         self._callback = callback
-        self._read_status: Callable[[], IncompatibleQoS] | None = read_status
+        self._read_status: Callable[[], Any] | None = read_status
 
     def take(self) -> Handler | None:
         """The callback bound to what is new, or None."""

@@ -55,7 +55,7 @@ class Entity:
     callback_group = ReentrantCallbackGroup()  # replaced by the node's or the user's
     reader: Reader | None = None
     writer: Writer | None = None
-    event: Entity | None = None
+    events: tuple[Entity, ...] = ()
 
     def take(self) -> Handler | None:
         """The callback bound to what has arrived, or None."""
@@ -63,6 +63,7 @@ class Entity:
 
     def destroy(self) -> None:
         """Leave DDS: an end is gone with the last reference to it."""
-        if self.event is not None:
-            self.event.destroy()
-        self.reader = self.writer = self.event = None
+        for event in self.events:
+            event.destroy()
+        self.reader = self.writer = None
+        self.events = ()

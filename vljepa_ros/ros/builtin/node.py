@@ -22,7 +22,7 @@ from vljepa_ros.ros.builtin.message import Message, ServiceType, interface
 from vljepa_ros.ros.builtin.node_parameters import NodeParameters
 from vljepa_ros.ros.builtin.parameters import Parameter, ParameterEvent
 from vljepa_ros.ros.builtin.qos import (
-    EventCallback,
+    EndpointEvents,
     QoSOverridingOptions,
     QoSProfile,
     parameter_events_qos,
@@ -161,7 +161,7 @@ class Node(NodeParameters):
     def entities(self) -> list[Entity]:
         """Everything that may have a callback due, in the order it is asked."""
         entities = [e for kind in self._entities.values() for e in kind]
-        return [*entities, *(e.event for e in entities if e.event)]
+        return [*entities, *(event for e in entities for event in e.events)]
 
     def next_timer(self) -> float:
         """Seconds until the next timer is due; infinite if none will be."""
@@ -214,7 +214,7 @@ class Node(NodeParameters):
         topic: str,
         qos_profile: QoSProfile | int,
         *,
-        event_callbacks: EventCallback | None = None,
+        event_callbacks: EndpointEvents | None = None,
         qos_overriding_options: QoSOverridingOptions | None = None,
     ) -> Publisher:
         """Publish messages of `msg_type` on `topic`. Raises InvalidNameError, TypeError."""
@@ -230,7 +230,7 @@ class Node(NodeParameters):
         qos_profile: QoSProfile | int,
         *,
         callback_group: ReentrantCallbackGroup | None = None,
-        event_callbacks: EventCallback | None = None,
+        event_callbacks: EndpointEvents | None = None,
         qos_overriding_options: QoSOverridingOptions | None = None,
     ) -> Subscription:
         """Call `callback(msg)` for what comes on `topic`. Raises InvalidNameError, TypeError."""

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vljepa_ros.ros.builtin.clock import Duration
 from vljepa_ros.ros.builtin.node_parameters import NodeParameters
 from vljepa_ros.ros.builtin.parameters import InvalidParameterValueException, ParameterDescriptor
-from vljepa_ros.ros.events import IncompatibleQoS
-
-EventCallback = Callable[[IncompatibleQoS], Any]
+from vljepa_ros.ros.events import DeadlineMissed, IncompatibleQoS
 
 
 class ReliabilityPolicy(enum.IntEnum):
@@ -46,7 +44,7 @@ class HistoryPolicy(enum.IntEnum):
 
 @dataclass
 class QoSProfile:
-    """A set of policies; the defaults are ROS 2's."""
+    """A set of policies; the defaults are ROS 2's, and a duration of 0 stands for none."""
 
     history: HistoryPolicy = HistoryPolicy.KEEP_LAST
     depth: int = 10
@@ -54,6 +52,7 @@ class QoSProfile:
     durability: DurabilityPolicy = DurabilityPolicy.VOLATILE
     lifespan: Duration = field(default_factory=Duration)
     deadline: Duration = field(default_factory=Duration)
+    liveliness_lease_duration: Duration = field(default_factory=Duration)
 
     def __post_init__(self) -> None:
         if not isinstance(self.depth, int) or self.depth < 0:
@@ -80,20 +79,46 @@ action_status_qos = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LO
 clock_qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
-def incompatible_qos_events(callback: EventCallback, *, kind: str = "subscription") -> Any:
+@dataclass(frozen=True)
+class EndpointEvents:
+    """Callbacks that tell of an endpoint's quality of service."""
+
+    incompatible_qos: Callable[[IncompatibleQoS], Any] | None
+    deadline_missed: Callable[[DeadlineMissed], Any] | None
+
+
+def endpoint_events(
+    *,
+    incompatible_qos: Callable[[IncompatibleQoS], Any] | None = None,
+    deadline_missed: Callable[[DeadlineMissed], Any] | None = None,
+    kind: str = "subscription",
+) -> EndpointEvents:
     """The `event_callbacks` of a publisher or a subscription (`kind`; rclpy needs to know)."""
-    return callback
+    return EndpointEvents(incompatible_qos, deadline_missed)
+
+
+class QoSPolicyKind(enum.Enum):
+    """Policies that parameters may override; a duration is given in nanoseconds."""
+
+    HISTORY = "history"
+    DEPTH = "depth"
+    RELIABILITY = "reliability"
+    DURABILITY = "durability"
+    DEADLINE = "deadline"
+    LIFESPAN = "lifespan"
+    LIVELINESS_LEASE_DURATION = "liveliness_lease_duration"
 
 
 class QoSOverridingOptions:
     """Lets parameters `qos_overrides.<topic>.<side>.<policy>` change a profile."""
 
-    policy_kinds = ("history", "depth", "reliability")
+    def __init__(self, policy_kinds: Iterable[QoSPolicyKind]) -> None:
+        self.policy_kinds = tuple(policy_kinds)
 
     @classmethod
     def with_default_policies(cls) -> QoSOverridingOptions:
         """History, depth and reliability, as in rclpy."""
-        return cls()
+        return cls([QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH, QoSPolicyKind.RELIABILITY])
 
 
 def with_overrides(
@@ -116,7 +141,7 @@ def with_overrides(
         InvalidParameterValueException: A value is not allowed; the text says what is.
     """
     qos = as_profile(profile)
-    for policy in options.policy_kinds if options else ():
+    for policy in (kind.value for kind in options.policy_kinds) if options else ():
         name = f"qos_overrides.{topic}.{side}.{policy}"
         default = getattr(qos, policy)
         if parameters.has_parameter(name):
@@ -124,15 +149,31 @@ def with_overrides(
         else:
             value = parameters.declare_parameter(
                 name,
-                default if policy == "depth" else default.name.lower(),
+                _parameter_value(default),
                 ParameterDescriptor(description=f"QoS {policy} of {topic}", read_only=True),
             ).value
-        if policy != "depth":
-            allowed = {m.name.lower(): m for m in type(default) if m.name != "UNKNOWN"}
-            if str(value).lower() not in allowed:
-                raise InvalidParameterValueException(
-                    f"{name}: {value!r} is not one of {', '.join(sorted(allowed))}"
-                )
-            value = allowed[str(value).lower()]
-        qos = replace(qos, **{policy: value})
+        try:
+            qos = replace(qos, **{policy: _policy_value(default, value)})
+        except ValueError as error:
+            raise InvalidParameterValueException(f"{name}: {error}") from error
     return qos
+
+
+def _parameter_value(policy: Any) -> str | int:
+    if isinstance(policy, Duration):
+        return policy.nanoseconds
+    return policy.name.lower() if isinstance(policy, enum.Enum) else int(policy)
+
+
+def _policy_value(default: Any, value: Any) -> Any:
+    """The policy that a parameter's value stands for. Raises ValueError."""
+    if isinstance(default, Duration):
+        if value < 0:
+            raise ValueError(f"{value} is not a duration in nanoseconds of at least 0")
+        return Duration(nanoseconds=value)
+    if not isinstance(default, enum.Enum):
+        return value
+    allowed = {m.name.lower(): m for m in type(default) if m.name != "UNKNOWN"}
+    if value.lower() not in allowed:
+        raise ValueError(f"{value!r} is not one of {', '.join(sorted(allowed))}")
+    return allowed[value.lower()]
