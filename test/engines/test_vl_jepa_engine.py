@@ -94,6 +94,23 @@ def test_a_batch_keeps_streams_with_equal_stamps_apart(engine) -> None:
     np.testing.assert_allclose(both[1:], single, atol=1e-5)
 
 
+def test_each_row_of_a_batch_may_have_a_query_of_its_own(tiny, engine, monkeypatch) -> None:
+    fresh = load_engine(tiny.folder)
+    tokens = [one.tokens for one in engine.encode([make_clip(8), make_clip(9)], [None, None])]
+    queries = ["who?", "is the door that the robot looks at open?", "", "who?", "x" * 300]
+    rows = [tokens[i % 2] for i in range(5)]
+    passed = []
+    run = OnnxRuntimeRunner.run
+    monkeypatch.setattr(
+        OnnxRuntimeRunner, "run", lambda self, name, x: passed.append(name) or run(self, name, x)
+    )
+    together = fresh.embed(rows, queries)
+    assert passed == ["text_trunk", "predictor"]
+    fresh.close()
+    for row, query, answer in zip(rows, queries, together, strict=True):
+        np.testing.assert_allclose(engine.embed([row], query)[0], answer, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     "frames", [np.zeros((4, 16, 16, 3), np.uint8), np.zeros((3, 32, 32, 3), np.uint8)]
 )

@@ -148,6 +148,9 @@ def test_several_queries_share_one_encoder_pass(engine: PaperEngine) -> None:
     np.testing.assert_array_equal(answers[0], answers[2])
     alone = engine.embed([kept[2]], "red ?")[0]
     np.testing.assert_allclose(answers[1][2], alone, atol=1e-5)
+    queries = ["red ?", "what colour is the cup ?", "red ?"]
+    each = [engine.embed([row], query)[0] for row, query in zip(kept, queries, strict=True)]
+    np.testing.assert_allclose(engine.embed(kept, queries), each, atol=1e-5)
 
 
 def test_tokens_stay_on_the_device_as_long_as_they_are_kept(

@@ -160,6 +160,22 @@ def test_broken_images_are_left_out_counted_and_explained() -> None:
     assert clips.counts.error == "picture -1 is broken"
 
 
+def test_times_are_those_of_the_clip_that_would_be_taken_on_demand() -> None:
+    clips, _ = ring()
+    assert clips.times is None
+    clips.push(3 * SECOND, 0, now=3.0, time=50 * SECOND)
+    assert clips.times == (50 * SECOND, 50 * SECOND), "a partial clip, filled up"
+    for i in range(1, 31):
+        clips.push(3 * SECOND + i * SECOND // 10, i, now=3.0, time=50 * SECOND + i * SECOND // 5)
+    assert clips.times == (53 * SECOND, 56 * SECOND)
+    assert clips.take(math.inf).times == clips.times
+    clips.push(7 * SECOND, -1)
+    assert clips.times == (55 * SECOND, 7 * SECOND), "the stamp where no other time is known"
+    assert clips.take(math.inf).times == clips.times == (53 * SECOND, 56 * SECOND), "one is broken"
+    clips.clear()
+    assert clips.times is None
+
+
 def test_a_stream_of_broken_images_gives_no_clip() -> None:
     clips, _ = ring()
     for i in range(40):

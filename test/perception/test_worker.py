@@ -142,6 +142,70 @@ def test_two_long_requests_advance_together_and_each_gives_up_alone(made) -> Non
     answers.wait()
 
 
+def test_a_paused_task_goes_on_after_a_wake_before_the_step_or_when_its_time_is_over(made) -> None:
+    order: list[str] = []
+    worker, _ = made(lambda: order.append("step"))
+    until(lambda: order == ["step"])
+
+    def wait(seconds: float) -> CooperativeTask[str]:
+        order.append("look")
+        yield seconds
+        order.append("look")
+        return "over"
+
+    answers = Answers()
+    worker.submit(Request(lambda _: wait(PATIENCE), answers, 2 * PATIENCE))
+    until(lambda: order == ["step", "look"])
+    worker.wake()
+    answers.wait()
+    until(lambda: order == ["step", "look", "look", "step"])
+    worker.submit(Request(lambda _: wait(0.05), answers, PATIENCE))
+    answers.wait()
+    assert answers.results == ["over", "over"]
+    assert order[4:] == ["look", "look"], "no frame was due"
+
+
+def test_a_wake_while_a_task_looks_is_not_lost(made) -> None:
+    worker, _ = made()
+    looks = 0
+
+    def wait() -> CooperativeTask[int]:
+        nonlocal looks
+        while looks < 3:
+            looks += 1
+            worker.wake()
+            yield PATIENCE
+        return looks
+
+    answers = Answers()
+    worker.submit(Request(lambda _: wait(), answers, PATIENCE))
+    answers.wait()
+    assert answers.results == [3]
+
+
+def test_paused_tasks_count_as_waiting_and_end_with_their_deadline_or_the_worker(made) -> None:
+    worker, _ = made(capacity=2)
+    looks: list[str] = []
+
+    def wait() -> CooperativeTask[None]:
+        looks.append("look")
+        yield PATIENCE
+
+    late, stopped = Answers(), Answers()
+    begun = Answers()
+    worker.submit(Request(lambda _: wait(), late, 0.05))
+    worker.submit(Request(lambda _: wait(), stopped, PATIENCE))
+    until(lambda: len(looks) == 2)
+    with pytest.raises(QueueFullError, match="2 requests wait already"):
+        worker.submit(Request(lambda _: None, begun, PATIENCE))
+    until(lambda: worker.expire() or late.errors)
+    assert isinstance(late.errors[0], DeadlineError)
+    worker.submit(Request(lambda _: "free", begun, PATIENCE))
+    begun.wait()
+    worker.stop()
+    assert isinstance(stopped.errors[0], QueueFullError)
+
+
 def test_an_error_in_a_later_step_is_the_answer(made) -> None:
     worker, _ = made()
 

@@ -57,6 +57,7 @@ class ColourEngine:
         self.seconds = seconds
         self.text_seconds = 0.0
         self.batches: list[int] = []
+        self.embedded: list[int] = []
         self.states: list[Any] = []
         self.texts: list[str] = []
         self.threads: set[str] = set()
@@ -71,9 +72,14 @@ class ColourEngine:
             for clip in clips
         ]
 
-    def embed(self, tokens: Sequence[NDArray[np.float32]], query: str) -> NDArray[np.float32]:
-        frame = 0 if query.startswith("first") else -1
-        rows = [np.exp(-((_POINTS - t[frame]) ** 2).sum(1) / 2e4) for t in tokens]
+    def embed(
+        self, tokens: Sequence[NDArray[np.float32]], query: str | Sequence[str]
+    ) -> NDArray[np.float32]:
+        self.embedded.append(len(tokens))
+        queries = [query] * len(tokens) if isinstance(query, str) else query
+        frames = [0 if one.startswith("first") else -1 for one in queries]
+        pairs = zip(tokens, frames, strict=True)
+        rows = [np.exp(-((_POINTS - seen[frame]) ** 2).sum(1) / 2e4) for seen, frame in pairs]
         return np.stack([unit(row) for row in rows])
 
     def check_texts(self, query: str, texts: Sequence[str]) -> None:
@@ -84,6 +90,9 @@ class ColourEngine:
         self.texts += texts
         named = [[float(colour in text) for colour in COLOURS] for text in texts]
         return np.stack([unit(np.array(row, np.float32) + 1e-3) for row in named])
+
+    def encode_candidates(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+        return self.encode_text([candidate for _, candidate in pairs])
 
     def score(
         self, tokens: NDArray[np.float32], question: str, candidates: Sequence[str]

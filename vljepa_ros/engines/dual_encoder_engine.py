@@ -106,7 +106,9 @@ class DualEncoderEngine(EmbeddingEngine):
             encoded.append(EncodedClip(rows, kept))
         return encoded
 
-    def embed(self, tokens: Sequence[NDArray[np.float32]], query: str) -> NDArray[np.float32]:
+    def embed(
+        self, tokens: Sequence[NDArray[np.float32]], query: str | Sequence[str]
+    ) -> NDArray[np.float32]:
         """Mean over frames, norm 1: [B, D]; the query changes nothing."""
         del query
         if not tokens:
@@ -141,8 +143,9 @@ class DualEncoderEngine(EmbeddingEngine):
         longest = max(self._templates, key=len)
         return self._tokenizer().ids([expand(text, [longest])[0] for text in texts])
 
-    def _encode_candidates(self, question: str, candidates: Sequence[str]) -> NDArray[np.float32]:
-        return self.encode_text([as_statement(question, one) for one in candidates], _PLAIN)
+    def encode_candidates(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+        """[len(pairs), D] float32, norm 1: statements made of question and candidate."""
+        return self.encode_text([as_statement(*pair) for pair in pairs], _PLAIN)
 
     def _features(self, texts: Sequence[str]) -> NDArray[np.float32]:
         rows, tokenizer = [], self._tokenizer()

@@ -107,11 +107,11 @@ class PaperEngine(VlJepaEngine):
             frames = np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)])
         return frames
 
-    def _embed_queries(self, queries: list[str]) -> NDArray[np.float32]:
+    def _embed_queries(self, queries: list[str]) -> list[NDArray[np.float32]]:
         if self._table is None:
             raise ModelError(f"model '{self._config.name}' was loaded without its part 'predictor'")
-        # Padding is masked in the paper, so none is needed.
-        return self._table.rows(np.asarray(self._query_ids.ids(queries[0]), np.int64))[None]
+        ids = (np.asarray(self._query_ids.ids(query), np.int64) for query in queries)
+        return [self._table.rows(row) for row in ids]
 
     def _predict(self, tokens: Array, query: Any, valid: Any) -> Any:
         inputs = {"tokens": tokens, "query": query, "query_mask": valid.astype(np.int64)}

@@ -87,11 +87,23 @@ class Engine(Protocol):
     def encode(self, clips: Sequence[Clip], states: Sequence[Any]) -> list[EncodedClip]:
         """X-Encoder on clips of different streams; `states`: the last ones returned, or None."""
 
-    def embed(self, tokens: Sequence[NDArray[np.float32]], query: str) -> NDArray[np.float32]:
-        """Predictor: [B, D] float32, L2 norm 1: the answer to `query` for each clip, embedded."""
+    def embed(
+        self, tokens: Sequence[NDArray[np.float32]], query: str | Sequence[str]
+    ) -> NDArray[np.float32]:
+        """Predictor: [B, D] float32, L2 norm 1: the answer to the query for each clip, embedded.
+
+        Args:
+            tokens: [N, D] visual tokens of each clip; one clip may stand in several rows.
+            query: One for all rows, or one for each; they are one batch in any case.
+        """
 
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Y-Encoder: [len(texts), D] float32, L2 norm 1."""
+
+    def encode_candidates(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+        """Y-Encoder: what `embed` is compared with for each pair of a question and a candidate
+        answer: [len(pairs), D] float32, L2 norm 1.
+        """
 
     def check_texts(self, query: str, texts: Sequence[str]) -> None:
         """Refuse what the model cannot read to its end, and two texts that are the same tokens.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -62,7 +62,7 @@ class TextCache:
             self._entries.popitem(last=False)
 
     def fill(
-        self, texts: Sequence[Key], encode: Callable[[list[Key]], NDArray[np.float32]]
+        self, texts: Sequence[Key], encode: Callable[[list[Key]], Iterable[NDArray[np.float32]]]
     ) -> list[NDArray[np.float32]]:
         """The entries of `texts`; `encode` makes those that are missing, each once."""
         found = {text: self.get(text) for text in texts}
@@ -180,8 +180,10 @@ class EmbeddingEngine(ABC):
         return frozenset({"presence"} if judges else ())
 
     @abstractmethod
-    def embed(self, tokens: Sequence[NDArray[np.float32]], query: str) -> NDArray[np.float32]:
-        """[B, D] float32, norm 1: the answer to `query` for each clip, embedded."""
+    def embed(
+        self, tokens: Sequence[NDArray[np.float32]], query: str | Sequence[str]
+    ) -> NDArray[np.float32]:
+        """[B, D] float32, norm 1: the answer to the query of each clip, embedded."""
 
     @abstractmethod
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -202,6 +204,10 @@ class EmbeddingEngine(ABC):
                     "allowed: texts that differ in what it can read"
                 )
 
+    def encode_candidates(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+        """[len(pairs), D] float32, norm 1: the candidates as they are."""
+        return self.encode_text([candidate for _, candidate in pairs])
+
     def score(
         self, tokens: NDArray[np.float32], question: str, candidates: Sequence[str]
     ) -> NDArray[np.float32]:
@@ -209,7 +215,8 @@ class EmbeddingEngine(ABC):
         if not candidates:
             return np.zeros(0, np.float32)
         answer = self.embed([tokens], question)[0]
-        return np.clip(self._encode_candidates(question, candidates) @ answer, -1.0, 1.0)
+        vectors = self.encode_candidates([(question, one) for one in candidates])
+        return np.clip(vectors @ answer, -1.0, 1.0)
 
     def generate(self, embeddings: NDArray[np.float32]) -> list[Generated]:
         """The nearest known text of each of [B, D] embeddings."""
@@ -226,9 +233,6 @@ class EmbeddingEngine(ABC):
         """Free the runner and the caches."""
         self._runner.close()
         self._texts.clear()
-
-    def _encode_candidates(self, question: str, candidates: Sequence[str]) -> NDArray[np.float32]:
-        return self.encode_text(candidates)
 
     def _known_texts(self) -> KnownTexts:
         """The vocabulary, embedded at the first use.

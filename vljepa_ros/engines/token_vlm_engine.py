@@ -81,7 +81,9 @@ class TokenVlmEngine:
         check_clips(self._config, clips, states)
         return [EncodedClip(self._loaded.encode_image(clip.frames), None) for clip in clips]
 
-    def embed(self, tokens: Sequence[NDArray[np.float32]], query: str) -> NDArray[np.float32]:
+    def embed(
+        self, tokens: Sequence[NDArray[np.float32]], query: str | Sequence[str]
+    ) -> NDArray[np.float32]:
         """:raises ModelError: always."""
         raise ModelError(self._no("embed"))
 
@@ -92,6 +94,10 @@ class TokenVlmEngine:
     def check_texts(self, query: str, texts: Sequence[str]) -> None:
         """:raises ModelError: always; there are no labels."""
         raise ModelError(self._no("encode_text"))
+
+    def encode_candidates(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
+        """:raises ModelError: always."""
+        raise ModelError(self._no("encode_candidates"))
 
     def generate(self, embeddings: NDArray[np.float32]) -> list[Generated]:
         """:raises ModelError: always; it writes from visual tokens: `caption`."""

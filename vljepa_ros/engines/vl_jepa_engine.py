@@ -45,22 +45,31 @@ class VlJepaEngine(EmbeddingEngine):
             found.add("score")
         return frozenset(found)
 
-    def embed(self, tokens: Sequence[NDArray[np.float32]], query: str) -> NDArray[np.float32]:
+    def embed(
+        self, tokens: Sequence[NDArray[np.float32]], query: str | Sequence[str]
+    ) -> NDArray[np.float32]:
         """Predictor: [B, D] float32, norm 1; clips of equal length in one batch."""
         result = np.zeros((len(tokens), self._config.dim), np.float32)
-        if not tokens:
-            return result
-        (hidden,) = self._queries.fill([query], self._embed_queries)
-        # Every length of a question would be another graph; padding is masked.
-        padded = self._runner.pad_length(hidden[None], self.longest_query)
-        valid = self._runner.pad_length(np.ones((1, len(hidden))), self.longest_query)
+        queries = [query] * len(tokens) if isinstance(query, str) else query
+        hidden = self._queries.fill(queries, self._embed_queries)
         for members in by_length(tokens):
             stacked = self._runner.stack([tokens[index] for index in members])
-            queries, masks = padded, valid
-            if len(members) > 1:
-                queries, masks = (np.repeat(one, len(members), axis=0) for one in (padded, valid))
-            result[members] = self._predict(stacked, queries, masks)
+            result[members] = self._predict(stacked, *self._padded([hidden[i] for i in members]))
         return result
+
+    def _padded(self, queries: Sequence[NDArray[np.float32]]) -> tuple[Array, Array]:
+        """Embedded queries [L, W] as one batch [B, L, W], and which of it is valid, [B, L]."""
+        longest = max(map(len, queries))
+        if all(len(query) == longest for query in queries):
+            batch, valid = np.stack(queries), np.ones((len(queries), longest), np.float32)
+        else:
+            batch = np.zeros((len(queries), longest, queries[0].shape[1]), np.float32)
+            valid = np.zeros((len(queries), longest), np.float32)
+            for row, query in enumerate(queries):
+                batch[row, : len(query)], valid[row, : len(query)] = query, 1.0
+        # Every length of a question would be another graph; padding is masked.
+        pad, most = self._runner.pad_length, self.longest_query
+        return pad(batch, most), pad(valid, most)
 
     def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Y-Encoder: [len(texts), D] float32, norm 1."""
@@ -76,8 +85,8 @@ class VlJepaEngine(EmbeddingEngine):
         """Y-Encoder: [len(texts), D], norm 1, of texts that the cache lacks."""
 
     @abstractmethod
-    def _embed_queries(self, queries: list[str]) -> NDArray[np.float32]:
-        """Embedded tokens [1, L, W] of one query."""
+    def _embed_queries(self, queries: list[str]) -> list[NDArray[np.float32]]:
+        """Embedded tokens [L, W] of each query."""
 
     @abstractmethod
     def _predict(self, tokens: Array, query: Array, valid: Array) -> NDArray[np.float32]:
@@ -226,9 +235,11 @@ class NanoEngine(VlJepaEngine):
             raise ModelError("the parts 'text' and 'predictor' are not loaded")
         return self._tokenizer.ids(texts)
 
-    def _embed_queries(self, queries: list[str]) -> Any:
+    def _embed_queries(self, queries: list[str]) -> list[NDArray[np.float32]]:
         ids = self._ids(queries)
-        return self._trunk(ids)["hidden"][:, : len(ids[0])]
+        hidden: Any = self._trunk(ids)["hidden"]
+        # copies: a row kept as a part of the batch would keep the batch
+        return [row[: len(own)].copy() for row, own in zip(hidden, ids, strict=True)]
 
     def _predict(self, tokens: Array, query: Any, valid: Any) -> Any:
         inputs = {"tokens": tokens, "query": query, "valid": valid.astype(np.float32)}

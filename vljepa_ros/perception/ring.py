@@ -16,6 +16,7 @@ Rules, so that a clip depends on the stream alone and never on how fast the mode
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,10 +34,17 @@ _THINNING = 8  # parts of an interval: images nearer than one of them are thinne
 
 @dataclass(frozen=True)
 class TakenClip:
-    """A clip, and the frame_id of its newest image."""
+    """A clip, and what is known of its images.
+
+    Attributes:
+        clip: Frames and stamps.
+        tag: frame_id of the newest image.
+        times: Of the oldest and the newest image, nanoseconds, see `ClipRing.push`.
+    """
 
     clip: Clip
     tag: str
+    times: tuple[int, int]
 
 
 @dataclass
@@ -63,6 +71,7 @@ class RingCounts:
 @dataclass
 class _Entry(Generic[M]):
     stamp: int
+    time: int
     message: M | None
     tag: str
     frame: NDArray[np.uint8] | None = None
@@ -97,6 +106,7 @@ class ClipRing(Generic[M]):
         self._lock = threading.Lock()
         self._entries: list[_Entry[M]] = []
         self._began = 0.0
+        self._times: tuple[int, int] | None = None
         self.counts = RingCounts()
 
     @property
@@ -105,7 +115,18 @@ class ClipRing(Generic[M]):
         with self._lock:
             return self._entries[-1].stamp if self._entries else None
 
-    def push(self, stamp: int, message: M, tag: str = "", now: float = 0.0) -> bool:
+    @property
+    def times(self) -> tuple[int, int] | None:
+        """Times of the oldest and the newest image of the clip that could be taken on demand."""
+        with self._lock:
+            if self._times is None and self._entries:
+                chosen = self._choose(math.inf)
+                self._times = chosen[0].time, chosen[-1].time
+            return self._times
+
+    def push(
+        self, stamp: int, message: M, tag: str = "", now: float = 0.0, time: int | None = None
+    ) -> bool:
         """Keep one image.
 
         Args:
@@ -113,6 +134,7 @@ class ClipRing(Generic[M]):
             message: What `decode` is given if the image becomes part of a clip.
             tag: Its frame_id.
             now: Seconds on any steady clock, the one `take` is asked with.
+            time: When the image was taken, nanoseconds of the node's clock; None: its stamp.
 
         Returns:
             False if it was left out (out of order or a repeated stamp).
@@ -129,7 +151,8 @@ class ClipRing(Generic[M]):
                     self._clear()
             if not self._entries:
                 self._began = now
-            self._entries.append(_Entry(stamp, message, tag))
+            self._entries.append(_Entry(stamp, stamp if time is None else time, message, tag))
+            self._times = None
             self._forget()
             return True
 
@@ -142,7 +165,7 @@ class ClipRing(Generic[M]):
         """The newest clip; images that cannot be decoded are left out and counted.
 
         Args:
-            now: Seconds, the clock of `push`.
+            now: Seconds, the clock of `push`; infinity: on demand, a partial clip is filled up.
             after: Nanoseconds; the clip must end after it.
             at: Nanoseconds; the clip ends at the image nearest to it, instead of the newest.
 
@@ -158,9 +181,11 @@ class ClipRing(Generic[M]):
             if broken is None:
                 frames = np.stack([entry.frame for entry in chosen if entry.frame is not None])
                 stamps = tuple(entry.stamp for entry in chosen)
-                return TakenClip(Clip(frames, stamps), chosen[-1].tag)
+                times = chosen[0].time, chosen[-1].time
+                return TakenClip(Clip(frames, stamps), chosen[-1].tag, times)
             with self._lock:
                 self._entries = [entry for entry in self._entries if entry is not broken]
+                self._times = None
 
     def _choose(self, now: float, at: int | None) -> list[_Entry[M]]:
         entries = self._entries
@@ -212,3 +237,4 @@ class ClipRing(Generic[M]):
     def _clear(self) -> None:
         self.counts.dropped += sum(entry.frame is None for entry in self._entries)
         self._entries.clear()
+        self._times = None

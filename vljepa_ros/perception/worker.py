@@ -2,7 +2,8 @@
 
 The worker knows neither camera nor model. It has a bounded queue of requests, each with a deadline,
 and between them it calls a `step` that does one piece of the continuous work. A request that takes
-long is a generator, a `CooperativeTask`: new requests and frames come between its steps.
+long is a generator, a `CooperativeTask`: new requests and frames come between its steps. One that
+waits for new images pauses until `wake` says that there are some.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from types import GeneratorType
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
-CooperativeTask = Generator[None, None, T]  # other work gets its turn wherever it yields
-
+CooperativeTask = Generator[float | None, None, T]
+"""Other work gets its turn wherever it yields. With a number, the next step comes after `wake`, or
+so many seconds later at the latest."""
 
 MAX_WAITING = 128
 """Requests that may wait, as the services' files say: some seconds of work at a few milliseconds
@@ -40,6 +42,9 @@ class Request(Generic[T]):
             within one.
         on_done: Receives the result or the exception, in any thread.
         timeout: Seconds until it is answered with a DeadlineError.
+
+    Attributes:
+        paused_until: Time of the steady clock at which its task wants the next step; 0: now.
     """
 
     def __init__(
@@ -55,6 +60,7 @@ class Request(Generic[T]):
         self._lock = threading.Lock()
         self._answered = False
         self._task: CooperativeTask[T] | None = None
+        self.paused_until = 0.0
 
     def check(self) -> None:
         """Give up if nobody waits for the answer any more.
@@ -79,7 +85,8 @@ class Request(Generic[T]):
                     self.answer(result, None)  # type: ignore[arg-type]
                     return True
                 self._task = result
-            next(self._task)
+            pause = next(self._task)
+            self.paused_until = 0.0 if pause is None else time.monotonic() + pause
         except StopIteration as end:
             self.answer(end.value, None)
         except Exception as error:
@@ -120,6 +127,8 @@ class Worker:
         self._capacity = capacity
         self._waiting: deque[Request[Any]] = deque()
         self._begun: deque[Request[Any]] = deque()
+        self._paused: list[Request[Any]] = []
+        self._wakes = 0
         self._running: Request[Any] | None = None
         self._condition = threading.Condition()
         self._awake = False
@@ -143,9 +152,10 @@ class Worker:
         # Under the lock: a request between two steps is either still running or has begun.
         with self._condition:
             thread, self._thread = self._thread, None
-            waiting = [*self._waiting, *self._begun, *([self._running] if self._running else [])]
+            waiting = [*self._waiting, *self._requests_begun()]
             self._waiting.clear()
             self._begun.clear()
+            self._paused.clear()
             self._condition.notify()
         for request in waiting:
             request.answer(None, QueueFullError("the model is being unloaded"))
@@ -153,9 +163,12 @@ class Worker:
             thread.join()
 
     def wake(self) -> None:
-        """Have `step` called soon."""
+        """Have paused tasks go on, and then `step` called, soon."""
         with self._condition:
             self._awake = True
+            self._wakes += 1
+            self._waiting.extend(self._paused)
+            self._paused.clear()
             self._condition.notify()
 
     def submit(self, request: Request[Any]) -> None:
@@ -167,7 +180,7 @@ class Worker:
         with self._condition:
             if self._thread is None:
                 raise QueueFullError("the model is not loaded")
-            waiting = len(self._waiting) + len(self._begun)
+            waiting = len(self._waiting) + len(self._begun) + len(self._paused)
             if waiting >= self._capacity:
                 raise QueueFullError(
                     f"busy: {waiting} requests wait already, "
@@ -179,9 +192,14 @@ class Worker:
     def expire(self) -> None:
         """Answer requests that are late; call it a few times a second from another thread."""
         with self._condition:
-            for request in (*self._begun, *([self._running] if self._running else [])):
+            for request in self._requests_begun():
                 request.expire()
             self._waiting = deque(r for r in self._waiting if not r.expire())
+            self._paused = [r for r in self._paused if not r.expire()]
+
+    def _requests_begun(self) -> list[Request[Any]]:
+        running = [self._running] if self._running else []
+        return [*running, *self._begun, *self._paused]
 
     def _loop(self) -> None:
         me = threading.current_thread()
@@ -189,14 +207,17 @@ class Worker:
         while self._thread is me:
             with self._condition:
                 while not self._waiting and not self._awake and self._thread is me:
-                    pause = None if due is None else due - time.monotonic()
+                    ends = [one.paused_until for one in self._paused]
+                    earliest = min(ends if due is None else [due, *ends], default=None)
+                    pause = None if earliest is None else earliest - time.monotonic()
                     if self._begun or (pause is not None and pause <= 0):
                         break
                     self._condition.wait(pause)
+                now = time.monotonic()
+                self._waiting.extend(one for one in self._paused if one.paused_until <= now)
+                self._paused = [one for one in self._paused if one.paused_until > now]
                 new = bool(self._waiting)
-                stepping = not new and (
-                    self._awake or (due is not None and due <= time.monotonic())
-                )
+                stepping = not new and (self._awake or (due is not None and due <= now))
                 if not new:
                     self._awake = False
             if stepping and self._thread is me:
@@ -215,8 +236,15 @@ class Worker:
             if not queue:
                 return
             request = self._running = queue.popleft()
+            wakes = self._wakes
         answered = request.step()
         with self._condition:
             self._running = None
-            if not answered and self._thread is threading.current_thread():
+            if answered or self._thread is not threading.current_thread():
+                return
+            if not request.paused_until:
                 self._begun.append(request)
+            elif self._wakes == wakes:
+                self._paused.append(request)
+            else:  # what it waits for may have come while it looked
+                self._waiting.append(request)
