@@ -170,7 +170,10 @@ def trace() -> dict[str, tuple[dict[tuple[str, str], None], set[tuple[str, str]]
     ask = ros.interface("vljepa_ros/srv/AnswerQuestion")
     client = graph.client.create_client(ask, "answer_question")
     graph.spin(client.service_is_ready)
-    request = ask.Request(question="is the door open?", candidates=["yes", "no"])
+    asked = ros.interface("vljepa_ros/msg/Question")(
+        text="is the door open?", candidates=["yes", "no"]
+    )
+    request = ask.Request(question=asked, max_age=ros.Duration(seconds=3600).to_msg())
     for number in range(2):
         recorder.functions, recorder.upwards, recorder.on = {}, set(), number == 1
         future = client.call_async(request)

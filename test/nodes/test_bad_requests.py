@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 from bad_input import Watch, ask_second, second
-from graph import COLOURS, MODEL, SECOND, Graph, accepted, image
+from graph import (
+    COLOURS,
+    MODEL,
+    SECOND,
+    Graph,
+    accepted,
+    compressed,
+    duration,
+    image,
+    question,
+)
 
 
 @pytest.mark.parametrize(
@@ -17,16 +27,12 @@ from graph import COLOURS, MODEL, SECOND, Graph, accepted, image
         ({"candidates": []}, "0 candidates, allowed: 1 to 10000"),
         ({"candidates": ["yes", ""]}, "text 1 of the candidates has 0 characters"),
         ({"candidates": ["x"] * 10001}, "10001 candidates, allowed: 1 to 10000"),
-        ({"question": ""}, "has 0 characters, allowed: 1 to 512"),
-        ({"question": "why? " * 200}, "characters, allowed: 1 to 512"),
-        (
-            {"question": "why not? " * 30},
-            "tokens, allowed: 64 with the special ones; it begins 'why",
-        ),
+        ({"text": ""}, "has 0 characters, allowed: 1 to 512"),
+        ({"text": "why? " * 200}, "characters, allowed: 1 to 512"),
+        ({"text": "why not? " * 30}, "tokens, allowed: 64 with the special ones; it begins 'why"),
         ({"candidates": ["no", "so " * 90]}, "has 92 tokens, allowed: 64"),
-        ({"max_age": 0.001}, "older than max_age allows"),
-        ({"image": [image("red", 1, encoding="32FC1")]}, "encoding is '32FC1', allowed: rgb8"),
-        ({"image": [image("red", 1, data=b"12")]}, "truncated: 2 bytes"),
+        ({"max_age": duration(-0.5)}, "max_age is -0.5 s, allowed: 0 or more"),
+        ({"wait": duration(-1.0)}, "wait is -1 s, allowed: 0 or more"),
     ],
 )
 def test_questions_that_cannot_be_answered(
@@ -35,26 +41,77 @@ def test_questions_that_cannot_be_answered(
     graph.stamp = time.time_ns() - 60 * SECOND
     graph.show(watch.camera, "red", 2.0)
     reply = graph.ask(**fields)
-    assert not accepted(reply)
+    unknown = "camera" in fields
+    assert reply.result.code == (
+        reply.result.UNKNOWN_CAMERA if unknown else reply.result.BAD_REQUEST
+    )
     assert reason in reply.result.message
-    assert (reply.index, reply.answer) == (-1, "")
+    assert (reply.answer.index, reply.answer.answer) == (-1, "")
+    assert reply.answer.status == reply.answer.REFUSED
     assert accepted(graph.ask(next(iter(COLOURS)))), "the node lives on"
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"encoding": "32FC1"}, "encoding is '32FC1', allowed: rgb8"),
+        ({"data": b"12"}, "truncated: 2 bytes"),
+    ],
+)
+def test_pictures_that_cannot_be_used(
+    graph: Graph, started: Any, fields: dict[str, Any], reason: str
+) -> None:
+    reply = graph.ask_about(image("red", 1, **fields))
+    assert reply.result.code == reply.result.BAD_REQUEST
+    assert reason in reply.result.message
+    for pictures, count in ({"image": []}, 0), ({"compressed": [compressed("red", 1)]}, 2):
+        reply = graph.ask_about(image("red", 1), **pictures)
+        assert f"{count} pictures in image and compressed, allowed: 1" in reply.result.message
+    assert accepted(graph.ask_about(image("red", 1)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "reason"),
+    [
+        ({"cameras": ["front", "rear"]}, "UNKNOWN_CAMERA", "cameras[1]: unknown camera 'rear'"),
+        ({"cameras": [""]}, "UNKNOWN_CAMERA", "cameras[0]: unknown camera '', allowed: front"),
+        ({"cameras": ["front"] * 2}, "BAD_REQUEST", "cameras[1]: 'front' is there twice"),
+        ({"questions": []}, "BAD_REQUEST", "0 questions, allowed: 1 to 256"),
+        (
+            {"questions": [question("?"), question("?", ["a", ""])]},
+            "BAD_REQUEST",
+            "questions[1]: text 1 of the candidates has 0 characters",
+        ),
+    ],
+)
+def test_several_questions_that_cannot_be_answered(
+    graph: Graph, watch: Watch, fields: dict[str, Any], code: str, reason: str
+) -> None:
+    graph.show(watch.camera, "red", 2.0)
+    reply = graph.ask_all(**{"questions": [question("?")]} | fields)
+    assert reply.result.code == getattr(reply.result, code)
+    assert reason in reply.result.message
+    assert len(reply.answers) == 0
+    assert accepted(graph.ask_all(questions=[question("?")]))
 
 
 def test_a_question_before_the_first_image(graph: Graph, started: Any) -> None:
     graph.add(second, model=MODEL, front__image_topic="/nothing")
     reply = ask_second(graph)
-    assert "camera 'front' has sent no usable image yet" in reply.result.message
+    assert reply.result.code == reply.result.STALE
+    assert "camera 'front': no usable image yet" in reply.result.message
+    assert reply.answer.status == reply.answer.STALE
 
 
 def test_a_single_candidate_and_duplicates(graph: Graph, watch: Watch) -> None:
     graph.show(watch.camera, "red", 2.0)
     reply = graph.ask(candidates=["yes"])
-    assert (accepted(reply), reply.answer, len(reply.scores)) == (True, "yes", 1)
-    assert reply.margin == pytest.approx(reply.scores[0])
+    assert accepted(reply)
+    assert len(reply.answer.scores) == 1
+    assert reply.answer.margin == pytest.approx(reply.answer.scores[0])
     reply = graph.ask(candidates=["no", "yes", "no", "yes", "no"])
     assert accepted(reply)
-    assert len(set(reply.scores)) == 2
+    assert len(set(reply.answer.scores)) == 2
 
 
 def test_ten_thousand_candidates_are_answered_or_the_deadline_is(
@@ -64,8 +121,9 @@ def test_ten_thousand_candidates_are_answered_or_the_deadline_is(
     many = [f"thing number {i}" for i in range(10000)]
     reply = graph.ask(candidates=many)
     if accepted(reply):
-        assert len(reply.scores) == 10000
-        assert many[reply.index] == reply.answer
+        answer = reply.answer
+        assert len(answer.scores) == 10000
+        assert answer.answer == ("" if answer.index < 0 else many[answer.index])
     else:
         assert "no answer within 10 s" in reply.result.message
     assert watch.lives()

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from graph import Graph, accepted, image
+from graph import Graph, accepted, image, question
 
 from vljepa_ros.nodes.perception_node import PerceptionNode
 from vljepa_ros.nodes.trigger_node import TriggerNode
@@ -59,8 +59,11 @@ def test_one_argument_changes_the_family(name: str, graph: Graph, folders: dict[
     graph.show(camera, "red", 9.0)  # longer than the longest clip
     reply = graph.ask("is the door open ?", ["yes", "no"])
     assert accepted(reply), reply.result.message
-    assert reply.answer in ("yes", "no")
-    assert sum(reply.scores) <= 1 + 1e-5
+    assert sum(reply.answer.scores) + reply.answer.none_score == pytest.approx(1.0, abs=1e-4)
+    several = graph.ask_all(questions=[question("is the door open ?"), question("is it red ?")])
+    assert accepted(several), several.result.message
+    assert several.answers[0].scores == pytest.approx(list(reply.answer.scores), abs=1e-3)
+    assert len(several.answers) == 2
     if embeds:
         assert graph.spin(lambda: embeddings and seen, again=lambda: graph.show(camera, "red", 0.5))
         assert np.linalg.norm(embeddings[-1].vector) == pytest.approx(1.0, abs=1e-4)
@@ -73,8 +76,8 @@ def test_one_argument_changes_the_family(name: str, graph: Graph, folders: dict[
     assert set(info[0].capabilities) == {"caption", "score"}
     said = graph.ask("what is happening ?", [])
     assert accepted(said), said.result.message
-    assert said.index == -1
-    about = graph.ask("is it red ?", ["yes", "no"], image=[image("red", graph.stamp)])
+    assert said.answer.index == -1
+    about = graph.ask_about(image("red", graph.stamp))
     assert accepted(about), about.result.message
     refused = graph.set(node, "labels", ["what? | a | b"])
     assert not refused.successful
@@ -92,25 +95,25 @@ def test_a_text_is_never_judged_against_nothing(
     options = {"engine": "torch:fp32@cpu", "labels": LABELS}
     node = graph.add(PerceptionNode, model=str(folders[name]), **options)
     triggers = graph.add(TriggerNode, model=str(folders[name]))
-    about = [image("red", graph.stamp)]
-    asked = graph.ask("is it red ?", ["yes"], image=about)
+    asked = graph.ask_about(image("red", graph.stamp), question=question("is it red ?", ["yes"]))
     labelled = graph.set(node, "labels", ["what? | a cup"])
     watched = graph.call("vljepa_ros/srv/SetTriggers", "set_triggers", texts=["zzqx 0000"])
     unsupported = asked.result.UNSUPPORTED
     if name == "siglip":
         assert accepted(asked)
-        assert 0.0 <= asked.scores[0] < 1.0
+        assert 0.0 <= asked.answer.scores[0] < 1.0
         assert labelled.successful
         assert accepted(watched)
         return
     assert (asked.result.code, watched.result.code) == (unsupported, unsupported)
+    assert asked.answer.status == asked.answer.UNSUPPORTED
     assert not labelled.successful
     for why in (asked.result.message, labelled.reason, watched.result.message):
         assert "cannot judge one alone" in why
         assert "allowed:" in why
     (part,) = [part for part in triggers.parts() if part.name == "triggers"]
     assert "'zzqx 0000'" in part.message
-    assert accepted(graph.ask("is it red ?", ["yes", "no"], image=about))
+    assert accepted(graph.ask_about(image("red", graph.stamp)))
 
 
 def test_a_device_without_memory_is_named_and_the_node_lives(
@@ -127,15 +130,14 @@ def test_a_device_without_memory_is_named_and_the_node_lives(
 
     tower = node.engine._runner._modules["vision"]
     hook = tower.register_forward_pre_hook(full)
-    about = [image("red", graph.stamp)]
-    refused = graph.ask("is it red ?", ["yes", "no"], image=about)
+    refused = graph.ask_about(image("red", graph.stamp))
     assert not accepted(refused)
     assert "no memory for one input: CUDA out of memory" in refused.result.message
     assert (
         "use a smaller model, fewer frames, a lower precision or the CPU" in refused.result.message
     )
     hook.remove()
-    reply = graph.ask("is it red ?", ["yes", "no"], image=about)
+    reply = graph.ask_about(image("red", graph.stamp))
     assert accepted(reply), reply.result.message
 
 

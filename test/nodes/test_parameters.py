@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from graph import MODEL, SECOND, Graph, accepted, nanoseconds, status, two_colours
+from graph import MODEL, SECOND, Graph, accepted, duration, nanoseconds, status, two_colours
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.camera_node import CameraNode
@@ -36,6 +36,7 @@ SEEN_LIVE = {
         "max_rate",
         "labels",
         "abstain_below",
+        "answer_max_age",
         "image_timeout",
         "top_labels",
         "front.labels",
@@ -187,7 +188,8 @@ def test_crop(graph: Graph, node: PerceptionNode) -> None:
 
     def look() -> Any:
         graph.show(camera, **two_colours())
-        return node.pipeline.look("front")[1].tokens
+        (feed,) = node.pipeline.cameras.values()
+        return node.pipeline.look([feed], lambda times: True)["front"][1].tokens
 
     whole = look()
     assert graph.set(node, "front.crop", [8, 10, 20, 30]).successful
@@ -240,9 +242,20 @@ def test_top_labels_and_labels_of_a_camera(graph: Graph, node: PerceptionNode) -
 def test_abstain_below(graph: Graph, node: PerceptionNode) -> None:
     camera = graph.camera()
     graph.show(camera)
-    for limit, expected in ((1.0, True), (0.0, False)):
+    for limit in (1.0, 0.0):
         assert graph.set(node, "abstain_below", limit).successful
-        assert graph.ask(candidates=["a", "b", "c"]).abstained == expected
+        answer = graph.ask(candidates=["a", "b", "c"]).answer
+        chosen = limit == 0.0 and max(answer.scores) >= answer.none_score
+        assert (answer.status == answer.ANSWERED) == chosen
+
+
+def test_answer_max_age(graph: Graph, node: PerceptionNode) -> None:
+    camera = graph.camera()
+    graph.stamp = time.time_ns() - 60 * SECOND
+    graph.show(camera)
+    for limit, fits in ((0.0, False), (3600.0, True)):
+        assert graph.set(node, "answer_max_age", limit).successful
+        assert accepted(graph.ask(max_age=duration(0))) == fits
 
 
 def test_request_timeout(graph: Graph, node: PerceptionNode) -> None:

@@ -1,12 +1,10 @@
-"""The pipeline on a small engine that works: batches, rates, laziness, questions, jumps in time."""
+"""The pipeline on a small engine that works: batches, rates, laziness, jumps in time."""
 
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import numpy as np
-import pytest
 from colour_engine import ColourEngine, painted
 
 from vljepa_ros.perception.frames import model_input
@@ -16,13 +14,10 @@ from vljepa_ros.perception.pipeline import (
     LABELS,
     CameraFeed,
     Observation,
-    PerceptionError,
     Pipeline,
 )
 from vljepa_ros.perception.ring import ClipRing
-from vljepa_ros.perception.scoring import checked_question
 from vljepa_ros.perception.vocabulary import EncodedVocabulary, from_groups
-from vljepa_ros.perception.worker import CooperativeTask
 
 SECOND = 1_000_000_000
 
@@ -31,15 +26,6 @@ def decode(message) -> np.ndarray:
     if isinstance(message, str):
         return model_input(painted(message), 8)
     raise FrameError("not a colour")
-
-
-def done(task: CooperativeTask[Any]) -> Any:
-    """The result of a task."""
-    while True:
-        try:
-            next(task)
-        except StopIteration as end:
-            return end.value
 
 
 class Setup:
@@ -123,45 +109,31 @@ def test_nothing_is_encoded_while_nobody_listens_or_the_node_is_inactive() -> No
     assert s.seen[-1].groups == (), "nobody wants labels"
 
 
-def test_a_question_uses_what_was_encoded_or_encodes_on_demand() -> None:
-    s = Setup("a", max_rate=1.0)
-    question = checked_question("which?", ["green", "red", "blue"])
+def test_clips_that_a_question_had_encoded_are_published_too_and_not_encoded_again() -> None:
+    s = Setup("a")
+    for second in range(3):
+        s.show("a", "red", 2.0 * second)
+        assert s.pipeline.look([s.feeds["a"]], lambda times: True)
+        s.pipeline.step()
+    assert [seen.stamp for seen in s.seen] == [round((1.9 + 2 * i) * SECOND) for i in range(3)]
+    assert s.engine.batches == [1, 1, 1]
+
+
+def test_several_cameras_are_looked_at_in_one_batch_those_known_and_those_too_old_not() -> None:
+    s = Setup("abc", max_rate=1.0)
     s.show("a", "red", 0.0)
     s.pipeline.step()
-    got, stamp = done(s.pipeline.ask("a", question, 0.5, None))
-    assert (got.text, got.index, stamp) == ("red", 1, round(1.9 * SECOND))
-    assert s.engine.batches == [1]
-    s.show("a", "blue", 2.0, 1.5)
-    got, stamp = done(s.pipeline.ask("a", question, 0.5, None))
-    assert (got.text, stamp) == ("blue", round(3.4 * SECOND))
-    assert s.engine.batches == [1, 1]
-
-
-def test_a_question_does_not_wait_for_a_young_stream() -> None:
-    s = Setup("a")
-    s.feeds["a"].ring.push(SECOND, "green", "", time.monotonic())
-    got, stamp = done(s.pipeline.ask("a", checked_question("?", ["red", "green"]), 0.5, None))
-    assert (got.text, stamp) == ("green", SECOND)
-
-
-def test_a_question_about_an_image() -> None:
-    s = Setup("a")
-    question = checked_question("?", ["red", "green"])
-    got = done(s.pipeline.ask_about(decode("green"), question, 0.5))
-    assert got.text == "green"
-
-
-def test_questions_that_cannot_be_answered_say_why() -> None:
-    s = Setup("a")
-    question = checked_question("?", ["red"])
-    with pytest.raises(PerceptionError, match=r"'a' has sent no usable image yet$"):
-        done(s.pipeline.ask("a", question, 0.5, None))
-    s.feeds["a"].ring.push(SECOND, 1, "", 0.0)
-    with pytest.raises(PerceptionError, match="the last one was refused: not a colour"):
-        done(s.pipeline.ask("a", question, 0.5, None))
-    s.show("a", "red", 2.0)
-    with pytest.raises(PerceptionError, match=r"6\.10 s older than max_age allows"):
-        done(s.pipeline.ask("a", question, 0.5, 10 * SECOND))
+    for name in "abc":
+        s.show(name, "green", 2.0)
+    s.show("a", "green", 4.0, 0.1)
+    feeds = list(s.feeds.values())
+    found = s.pipeline.look(feeds, lambda times: times[1] >= 3 * SECOND)
+    assert set(found) == set("abc")
+    assert s.engine.batches == [1, 3]
+    found = s.pipeline.look(feeds, lambda times: times[1] >= 4 * SECOND)
+    assert set(found) == {"a"}
+    assert s.engine.batches == [1, 3], "known"
+    assert s.pipeline.look(feeds, lambda times: False) == {}
 
 
 def test_a_new_vocabulary_does_not_stop_the_stream() -> None:
@@ -218,22 +190,3 @@ def test_stages_are_timed() -> None:
         "camera_to_embedding",
     }
     assert all(0 <= median <= p99 for median, p99 in times.values())
-
-
-def test_ten_thousand_new_candidates_are_answered_step_by_step_between_frames() -> None:
-    s = Setup("a")
-    s.show("a", "red", 0.0)
-    s.pipeline.step()
-    question = checked_question("?", [f"green {i}" for i in range(9999)] + ["red"])
-    s.engine.text_seconds = 0.001
-    task = s.pipeline.ask("a", question, 0.5, None)
-    counts = []
-    for _ in range(5):
-        next(task)
-        counts.append(len(s.engine.texts))
-    assert max(np.diff(counts)) <= 64, "what a frame may have to wait for"
-    s.engine.text_seconds = 0.0
-    s.show("a", "blue", 2.0, 1.5)
-    s.pipeline.step()
-    got, stamp = done(task)
-    assert (got.index, stamp) == (0, round(3.4 * SECOND)), "the newest clip, not that of long ago"

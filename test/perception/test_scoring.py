@@ -1,4 +1,4 @@
-"""Calibrated scores, answers."""
+"""Calibrated scores."""
 
 from __future__ import annotations
 
@@ -10,14 +10,8 @@ from hypothesis import strategies as st
 
 from vljepa_ros.models.calibration import probabilities
 from vljepa_ros.models.config import Calibration
-from vljepa_ros.perception.scoring import (
-    Answer,
-    best_answer,
-    calibrated_scores,
-    checked_question,
-    score_group,
-)
-from vljepa_ros.perception.vocabulary import EncodedGroup, Group, VocabularyError
+from vljepa_ros.perception.scoring import calibrated_scores, score_group
+from vljepa_ros.perception.vocabulary import EncodedGroup, Group
 
 
 @given(
@@ -60,50 +54,3 @@ def test_a_group_comes_best_label_first() -> None:
     assert scored.similarities[0] == pytest.approx(1.0, abs=1e-3)
     assert list(scored.scores) == sorted(scored.scores, reverse=True)
     assert scored.scores.sum() + scored.none_score == pytest.approx(1.0, abs=1e-5)
-
-
-def ask(candidates: list[str], similarities: dict[str, float], abstain: float = 0.5) -> Answer:
-    question = checked_question("what?", candidates)
-    compared = np.array([similarities[text] for text in question.different], np.float32)
-    calibration = Calibration(logit_scale=10.0, none_similarity=0.0)
-    return best_answer(question, compared, calibration, abstain)
-
-
-def test_duplicates_are_answered_as_one() -> None:
-    assert checked_question("what?", ["no", "yes", "no ", "yes"]).different == ["no", "yes"]
-    got = ask(["no", "yes", "no ", "yes"], {"yes": 0.9, "no": 0.3})
-    assert (got.text, got.index) == ("yes", 1)
-    assert got.scores[1] == got.scores[3]
-    assert got.scores[0] == got.scores[2]
-    assert got.margin == pytest.approx(got.scores[1] - got.scores[0])
-    assert not got.abstained
-    assert got.scores[:2].sum() + got.none_score == pytest.approx(1.0, abs=1e-5)
-
-
-def test_a_model_that_only_chooses_needs_two_different_candidates() -> None:
-    for candidates in (["yes"], ["yes", " yes "]):
-        with pytest.raises(VocabularyError, match=r"1 candidate, allowed: 2 to .*'presence'"):
-            checked_question("what?", candidates, {"score"})
-    assert checked_question("what?", ["yes", "no"], {"score"}).different == ["yes", "no"]
-    assert checked_question("what?", [], {"caption"}).candidates == ()
-
-
-def test_a_single_candidate_has_its_score_as_margin_and_may_be_doubtful() -> None:
-    got = ask(["yes"], {"yes": -0.4})
-    assert got.margin == pytest.approx(float(got.scores[0]))
-    assert got.abstained
-
-
-@pytest.mark.parametrize(
-    ("question", "candidates", "reason"),
-    [
-        ("", ["a"], "has 0 characters, allowed: 1 to 512"),
-        ("x" * 513, ["a"], "has 513 characters, allowed: 1 to 512"),
-        ("what?", [], "0 candidates, allowed: 1 to 10000"),
-        ("what?", ["a"] * 10001, "10001 candidates, allowed: 1 to 10000"),
-        ("what?", ["a", " "], "text 1 of the candidates has 0 characters"),
-    ],
-)
-def test_questions_that_cannot_be_asked(question, candidates, reason) -> None:
-    with pytest.raises(VocabularyError, match=reason):
-        checked_question(question, candidates)

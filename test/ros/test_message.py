@@ -11,7 +11,7 @@ from vljepa_ros.ros.builtin.definitions import UnknownInterfaceError, parse_defi
 
 Image = ros.interface("sensor_msgs/msg/Image")
 Embedding = ros.interface("vljepa_ros/msg/Embedding")
-Ask = ros.interface("vljepa_ros/srv/AnswerQuestion")
+Ask = ros.interface("vljepa_ros/srv/AnswerAboutImage")
 Status = ros.interface("diagnostic_msgs/msg/DiagnosticStatus")
 
 
@@ -19,7 +19,7 @@ def test_defaults_are_those_of_ros() -> None:
     image = Image()
     assert (image.height, image.encoding, list(image.data)) == (0, "", [])
     assert image.header.stamp.sec == 0
-    assert Ask.Response().index == -1
+    assert Ask.Response().answer.index == -1
     assert ros.interface("vljepa_ros/srv/FindMoments").Request().limit == 10
     assert ros.interface("geometry_msgs/msg/Quaternion")().w == 1.0
     assert ros.interface("sensor_msgs/msg/CameraInfo")().k.shape == (9,)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from graph import PATIENCE, Graph, nanoseconds, status
+from graph import PATIENCE, Graph, nanoseconds, question, status
 
 from vljepa_ros.nodes.perception_node import PerceptionNode
 
@@ -23,8 +23,7 @@ def ask_second(graph: Graph) -> Any:
     return graph.call(
         "vljepa_ros/srv/AnswerQuestion",
         "/second/vljepa/answer_question",
-        question="what?",
-        candidates=["yes", "no"],
+        question=question("what?"),
     )
 
 

@@ -15,6 +15,7 @@ from vljepa_ros.nodes.topics import LATCHED, RESULTS
 MODEL = os.environ.get("VLJEPA_TEST_MODEL", "nano")
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220)}
 SECOND = 1_000_000_000
+NO_LIMIT_S = 2**31 - 1  # as max_age of a question
 PATIENCE = 30.0  # seconds; a busy machine is slow, not wrong
 
 
@@ -145,14 +146,20 @@ class Graph:
         finally:
             self.client.destroy_client(client)
 
-    def ask(self, question: str = "what?", candidates: Any = ("yes", "no"), **fields: Any) -> Any:
-        return self.call(
-            "vljepa_ros/srv/AnswerQuestion",
-            "answer_question",
-            question=question,
-            candidates=list(candidates),
-            **fields,
-        )
+    def ask(self, text: str = "what?", candidates: Any = ("yes", "no"), **fields: Any) -> Any:
+        """The reply to a question, about images of any age unless `max_age` is given."""
+        fields = {"max_age": duration(NO_LIMIT_S), "question": question(text, candidates)} | fields
+        return self.call("vljepa_ros/srv/AnswerQuestion", "answer_question", **fields)
+
+    def ask_all(self, **fields: Any) -> Any:
+        """The reply to several questions."""
+        fields = {"max_age": duration(NO_LIMIT_S)} | fields
+        return self.call("vljepa_ros/srv/AnswerQuestions", "answer_questions", **fields)
+
+    def ask_about(self, picture: Any, candidates: Any = ("yes", "no"), **fields: Any) -> Any:
+        """The reply to a question about a picture in the request."""
+        fields = {"image": [picture], "question": question("what?", candidates)} | fields
+        return self.call("vljepa_ros/srv/AnswerAboutImage", "answer_about_image", **fields)
 
     def set(self, node: Any, name: str, value: Any) -> Any:
         """Set a parameter through the node's own service, as `ros2 param set` does."""
@@ -203,6 +210,26 @@ def two_colours(left: str = "red", right: str = "blue") -> dict[str, Any]:
     pixels = np.full((60, 80, 3), COLOURS[left], np.uint8)
     pixels[:, 40:] = COLOURS[right]
     return {"data": pixels.tobytes()}
+
+
+def compressed(colour: str, stamp: int) -> Any:
+    """A sensor_msgs/CompressedImage of one colour."""
+    import cv2
+
+    _, jpeg = cv2.imencode(".jpg", np.full((60, 80, 3), COLOURS[colour][::-1], np.uint8))
+    message = ros.interface("sensor_msgs/msg/CompressedImage")()
+    message.header.stamp = ros.Time(nanoseconds=stamp).to_msg()
+    message.header.frame_id = "front_optical"
+    message.format, message.data = "jpeg", jpeg.tobytes()
+    return message
+
+
+def question(text: str, candidates: Any = ("yes", "no")) -> Any:
+    return ros.interface("vljepa_ros/msg/Question")(text=text, candidates=list(candidates))
+
+
+def duration(seconds: float) -> Any:
+    return ros.Duration(seconds=seconds).to_msg()
 
 
 def nanoseconds(stamp: Any) -> int:

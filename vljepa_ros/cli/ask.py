@@ -27,7 +27,8 @@ def add_ask(commands: Any) -> None:
         type=options.non_negative_seconds,
         default=0.0,
         metavar="S",
-        help="refuse to answer from a clip older than S seconds (default: no limit)",
+        help="do not answer from an image older than S seconds (default: the parameter "
+        "answer_max_age of the node)",
     )
     parser.add_argument(
         "--image", type=Path, metavar="FILE", help="ask about this image instead of the camera"
@@ -62,28 +63,39 @@ def ask(args: argparse.Namespace) -> int:
         raise CliUsageError("an answer is empty: every candidate needs a text")
     pixels = None if args.image is None else _read_image(args.image)
 
+    from vljepa_ros import ros
     from vljepa_ros.cli.client import call_service
 
-    reply, seconds = call_service(
-        args,
-        "vljepa_ros/srv/AnswerQuestion",
-        "answer_question",
-        camera=args.camera,
-        question=args.question,
-        candidates=list(args.candidates),
-        max_age=float(args.max_age),
-        image=[] if pixels is None else [_image_message(pixels)],
+    kind, service = "AnswerQuestion", "answer_question"
+    fields: dict[str, Any] = {
+        "camera": args.camera,
+        "max_age": ros.Duration(seconds=args.max_age).to_msg(),
+    }
+    if pixels is not None:
+        kind, service = "AnswerAboutImage", "answer_about_image"
+        fields = {"image": [_image_message(pixels)]}
+    question = ros.interface("vljepa_ros/msg/Question")(
+        text=args.question, candidates=list(args.candidates)
     )
+    reply, seconds = call_service(
+        args, f"vljepa_ros/srv/{kind}", service, question=question, **fields
+    )
+    answer = reply.answer
+    statuses = ("ANSWERED", "NONE_FITS", "AMBIGUOUS", "OUT_OF_DOMAIN")  # others are refusals
     result = {
         "question": args.question,
-        "answer": reply.answer,
-        "index": int(reply.index),
+        "camera": answer.camera,
+        "status": next(name for name in statuses if getattr(answer, name) == answer.status),
+        "message": answer.message,
+        "answer": answer.answer,
+        "index": int(answer.index),
         "candidates": list(args.candidates),
-        "scores": [round(float(score), 6) for score in reply.scores],
-        "margin": round(float(reply.margin), 6),
-        "abstained": bool(reply.abstained),
-        "stamp": options.seconds_of(reply.stamp),
-        "model_id": reply.model_id,
+        "scores": [round(float(score), 6) for score in answer.scores],
+        "none_score": round(float(answer.none_score), 6),
+        "margin": round(float(answer.margin), 6),
+        "stamp": options.seconds_of(answer.header.stamp),
+        "age": options.seconds_of(answer.age),
+        "model_id": answer.model_id,
         "seconds": round(seconds, 6),
     }
     print(json.dumps(result) if args.json else _reply_as_text(result))
@@ -120,12 +132,11 @@ def label(args: argparse.Namespace) -> int:
 
 def _reply_as_text(result: dict[str, Any]) -> str:
     """Return a few lines for a person: the answer, all scores best first, margin, stamp."""
-    doubt = "  (not sure: no candidate fits well enough to rely on)" if result["abstained"] else ""
-    width = max(len(candidate) for candidate in result["candidates"])
-    ranked = sorted(
-        zip(result["scores"], result["candidates"], strict=True), key=lambda pair: -pair[0]
-    )
-    lines = [f"{result['answer']}{doubt}"]
+    names = [*result["candidates"], "(none of them)"]
+    width = max(map(len, names))
+    scores = [*result["scores"], result["none_score"]]
+    ranked = sorted(zip(scores, names, strict=True), key=lambda pair: -pair[0])
+    lines = [result["answer"] or f"no answer: {result['message']}"]
     lines += [
         f"  {candidate:<{width}}  {score:.3f}  {'#' * round(20 * score)}".rstrip()
         for score, candidate in ranked

@@ -86,7 +86,11 @@ class _Watcher:
     def ask(self, client: Any, question: _Question) -> Any:
         """Ask without waiting; returns the future, whose reply becomes an entry of the record."""
         request = ros.interface("vljepa_ros/srv/AnswerQuestion").Request(
-            camera=CAMERA, question=question.text, candidates=list(question.candidates)
+            camera=CAMERA,
+            question=ros.interface("vljepa_ros/msg/Question")(
+                text=question.text, candidates=list(question.candidates)
+            ),
+            wait=ros.Duration(seconds=REPLY_TIMEOUT_S).to_msg(),  # a busy machine is slow
         )
         begin = time.perf_counter()
         future = client.call_async(request)
@@ -97,13 +101,12 @@ class _Watcher:
             if reply.result.code:
                 self._error = f"'{question.text}' was refused: {reply.result.message}"
                 return
-            stamp = seconds_of(reply.stamp)
+            stamp = seconds_of(reply.answer.header.stamp)
             state = next((s for at, s in reversed(self._states) if at <= stamp + 1e-6), None)
             truth = "" if state is None else question.truth(state)
-            score = round(max(reply.scores), 6)
-            self._record.answers.append(
-                Answer(stamp, question.text, reply.answer, score, seconds, truth)
-            )
+            text = reply.answer.answer or "(no answer)"
+            score = round(max(reply.answer.scores), 6)
+            self._record.answers.append(Answer(stamp, question.text, text, score, seconds, truth))
 
         future.add_done_callback(on_reply)
         return future

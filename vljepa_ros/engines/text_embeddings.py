@@ -68,9 +68,9 @@ class TextCache:
         found = {text: self.get(text) for text in texts}
         missing = [text for text, vector in found.items() if vector is None]
         if missing:
-            for text, vector in zip(missing, encode(missing), strict=True):
-                found[text] = vector
-                self.put(text, vector)
+            for text, made in zip(missing, encode(missing), strict=True):
+                found[text] = made
+                self.put(text, made)
         return [vector for text in texts if (vector := found[text]) is not None]
 
     def clear(self) -> None:

@@ -13,7 +13,7 @@ from vljepa_ros.nodes.diagnostics import Part, Warnings, checked
 from vljepa_ros.nodes.image_topic import ImageTopic, ViewParameters
 from vljepa_ros.nodes.lifecycle_node import LifecycleNode
 from vljepa_ros.nodes.parameters import live, read_only
-from vljepa_ros.nodes.topics import age_of, to_nanoseconds
+from vljepa_ros.nodes.topics import to_nanoseconds
 from vljepa_ros.perception.frames import FrameDecoder
 from vljepa_ros.perception.image_encodings import FrameError, LevelRange
 from vljepa_ros.perception.pipeline import CameraFeed
@@ -142,6 +142,7 @@ class CameraInput:
 
     def _receive(self, message: Any, image: Any) -> None:
         """Take a message, and what the decoder is to be given in its place."""
+        now = self._node.get_clock().now().nanoseconds
         stamp = to_nanoseconds(message.header.stamp)
         if stamp == 0:
             self._warn(
@@ -150,8 +151,10 @@ class CameraInput:
                 "camera's driver",
                 60.0,
             )
-            stamp = self._node.get_clock().now().nanoseconds
-        self._age = age_of(self._node, stamp)
+            stamp = now
+        self._age = (now - stamp) / 1e9
+        # no image comes from the future, and none is an hour on its way
+        taken = stamp if 0 <= self._age <= STALE_STAMP_S else now
         if abs(self._age) > STALE_STAMP_S:
             self._warn("stale stamps", self._stale_stamps(), 60.0)
         present = tuple(getattr(message, name, None) for name in _FORMAT_FIELDS)
@@ -159,7 +162,7 @@ class CameraInput:
             self._format = present
             self._try_format(message)
         self.feed.subscriptions = self._subscriptions(self._name)
-        self.feed.ring.push(stamp, image, message.header.frame_id, time.monotonic())
+        self.feed.ring.push(stamp, image, message.header.frame_id, time.monotonic(), taken)
         self._node.worker.wake()
 
     def _try_format(self, message: Any) -> None:

@@ -174,11 +174,12 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
         self.get_logger().error(f"a request failed: {text}")
         return self.result("FAILED", f"internal error: {type(error).__name__}: {error}")
 
-    async def run_in_worker(self, run: Callable[[Request[Any]], Any]) -> Any:
+    async def run_in_worker(self, run: Callable[[Request[Any]], Any], wait: float = 0.0) -> Any:
         """Run something in the worker's thread and await its result in the executor's.
 
         Args:
             run: Returns the result, or a CooperativeTask that does.
+            wait: Seconds that it may pause, in addition to the time that it may work.
 
         Raises:
             QueueFullError: The worker takes no request now.
@@ -188,7 +189,7 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
         if not self.opened:
             raise QueueFullError("the node is being shut down")
         future = ros.Future()
-        timeout = self.settings.request_timeout
+        timeout = self.settings.request_timeout + wait
         self.worker.submit(Request(run, lambda *done: ros.complete(self, future, done), timeout))
         result, error = await future
         if error is not None:

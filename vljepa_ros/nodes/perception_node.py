@@ -34,7 +34,14 @@ class PerceptionParameters(ModelParameters):
     )
     top_labels: int = live(100, "Labels of a group that are published, best first.", 1, 10000)
     abstain_below: float = live(
-        -1.0, "Best score below which an answer is an abstention; -1: the model's own.", -1.0, 1.0
+        -1.0, "Best score that an answer needs; -1: the model's own threshold.", -1.0, 1.0
+    )
+    answer_max_age: float = live(
+        0.0,
+        "Seconds that the newest image may be old where a question names no max_age; "
+        "0: 2 s more than a clip is long.",
+        0.0,
+        1e9,
     )
     image_timeout: float = live(
         5.0, "Seconds without an image after which a camera is reported.", 0.5, 3600.0

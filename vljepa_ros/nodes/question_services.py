@@ -1,23 +1,40 @@
-"""The service answer_question of the perception node."""
+"""The services of the perception node that answer questions: answer_question, answer_questions,
+answer_about_image."""
 
 from __future__ import annotations
 
 import array
+import math
+import time
+from collections.abc import Sequence
 from typing import Any
 
+from vljepa_ros import ros
 from vljepa_ros.nodes.model_node import ModelNode
 from vljepa_ros.nodes.topics import to_nanoseconds, to_stamp
+from vljepa_ros.perception.answering import Answerer, AskedCamera, Freshness
 from vljepa_ros.perception.frames import FrameDecoder
-from vljepa_ros.perception.pipeline import Pipeline
-from vljepa_ros.perception.scoring import Answer, Question, checked_question
+from vljepa_ros.perception.image_encodings import FrameError
+from vljepa_ros.perception.pipeline import PerceptionError, Pipeline
+from vljepa_ros.perception.questions import (
+    Answer,
+    Question,
+    checked_question,
+    checked_questions,
+)
+from vljepa_ros.perception.vocabulary import VocabularyError
 from vljepa_ros.perception.worker import CooperativeTask
+
+MAX_ANSWERS = 1024  # to one request
+NO_LIMIT_S = 2**31 - 1  # as max_age
+SPARE_AGE_S = 2.0  # an image of an answer may be older than a clip is long, by default
 
 
 class QuestionServices:
     """Created with the node: before it is configured they answer what is missing.
 
     Args:
-        node: Has the parameter `abstain_below`.
+        node: Has the parameters `abstain_below` and `answer_max_age`.
 
     Attributes:
         pipeline: Set by the node while it is configured.
@@ -26,43 +43,150 @@ class QuestionServices:
     def __init__(self, node: ModelNode[Any]) -> None:
         self._node = node
         self.pipeline: Pipeline
-        node.serve(
-            "AnswerQuestion",
-            "answer_question",
-            self._answer_question,
-            needs_active=lambda request: not request.image,
-        )
+        for kind, name, callback in (
+            ("AnswerQuestion", "answer_question", self._answer_question),
+            ("AnswerQuestions", "answer_questions", self._answer_questions),
+        ):
+            node.serve(kind, name, callback, needs_active=lambda request: True)
+        node.serve("AnswerAboutImage", "answer_about_image", self._answer_about_image)
 
     async def _answer_question(self, request: Any, response: Any) -> None:
-        node, pipeline = self._node, self.pipeline
-        config = pipeline.engine.config
-        own = node.settings.abstain_below
-        abstain_below = own if own >= 0 else config.calibration.abstain_below
-        question = checked_question(
-            request.question, request.candidates, pipeline.engine.capabilities
-        )
-        if request.image:
-            answer, stamp = await node.run_in_worker(
-                lambda _: self._ask_about(request.image[0], question, abstain_below)
-            )
-        else:
-            camera = node.which_camera(request.camera)
-            oldest = None  # stamp in nanoseconds before which no clip may end
-            if request.max_age > 0:
-                oldest = int(node.get_clock().now().nanoseconds - request.max_age * 1e9)
-            answer, stamp = await node.run_in_worker(
-                lambda _: pipeline.ask(camera, question, abstain_below, oldest)
-            )
-        response.answer, response.index = answer.text, answer.index
-        response.scores = array.array("f", answer.scores.tobytes())
-        response.margin, response.abstained = answer.margin, answer.abstained
-        response.stamp = to_stamp(stamp)
-        response.model_id = config.model_id
+        camera = self._node.which_camera(request.camera)
+        question = self._question(request.question)
+        response.answer = (await self._ask([camera], [question], request))[0]
+        self._report(response)
 
-    def _ask_about(
-        self, image: Any, question: Question, abstain_below: float
-    ) -> CooperativeTask[tuple[Answer, int]]:
+    async def _answer_questions(self, request: Any, response: Any) -> None:
+        cameras = self._which_cameras(request.cameras)
+        capabilities = self.pipeline.engine.capabilities
+        questions = checked_questions(request.questions, capabilities)
+        total = len(cameras) * len(questions)
+        if total > MAX_ANSWERS:
+            raise VocabularyError(
+                f"{len(cameras)} cameras times {len(questions)} questions are {total} answers, "
+                f"allowed: {MAX_ANSWERS}"
+            )
+        response.answers = await self._ask(cameras, questions, request)
+
+    async def _answer_about_image(self, request: Any, response: Any) -> None:
+        question = self._question(request.question)
+        images = [*request.image, *request.compressed]
+        if len(images) != 1:
+            raise FrameError(f"{len(images)} pictures in image and compressed, allowed: 1")
+        header = images[0].header
+        answer = await self._node.run_in_worker(lambda _: self._about_image(images[0], question))
+        stamp = to_nanoseconds(header.stamp)
+        response.answer = self._message("", question, answer)
+        response.answer.header, response.answer.clip_start = header, header.stamp
+        response.answer.age = self._age(stamp) if stamp else ros.Duration().to_msg()
+        self._report(response)
+
+    def _about_image(self, image: Any, question: Question) -> CooperativeTask[Answer]:
         config = self.pipeline.engine.config
         frame = FrameDecoder(config.input_size, preprocessing=config.preprocessing)(image)
-        answer = yield from self.pipeline.ask_about(frame, question, abstain_below)
-        return answer, to_nanoseconds(image.header.stamp)
+        return Answerer(self.pipeline).ask_about(frame, question, self._abstain_below())
+
+    async def _ask(
+        self, cameras: Sequence[str], questions: Sequence[Question], request: Any
+    ) -> list[Any]:
+        """A msg/Answer for each camera and question."""
+        node = self._node
+        wait = min(_seconds("wait", request.wait), node.settings.request_timeout)
+        fresh = Freshness(
+            self._now,
+            to_nanoseconds(request.after),
+            self._max_age(request.max_age),
+            time.monotonic() + wait,
+        )
+        answerer, abstain_below = Answerer(self.pipeline), self._abstain_below()
+        asked: list[AskedCamera] = await node.run_in_worker(
+            lambda _: answerer.ask(cameras, questions, abstain_below, fresh), wait
+        )
+        messages = []
+        for one in asked:
+            for question, answer in zip(questions, one.answers, strict=True):
+                message = self._message(one.camera, question, answer)
+                if one.clip is not None:
+                    stamps = one.clip.clip.stamps
+                    message.header.stamp = to_stamp(stamps[-1])
+                    message.header.frame_id = one.clip.tag
+                    message.clip_start = to_stamp(stamps[0])
+                    message.age = self._age(one.clip.times[1])
+                messages.append(message)
+        return messages
+
+    def _message(self, camera: str, question: Question, answer: Answer) -> Any:
+        kind = ros.interface("vljepa_ros/msg/Answer")
+        return kind(
+            camera=camera,
+            question=question.text,
+            status=getattr(kind, answer.status),
+            message=answer.message,
+            answer=answer.text,
+            index=answer.index,
+            scores=array.array("f", answer.scores.tobytes()),
+            none_score=answer.none_score,
+            margin=answer.margin,
+            model_id=self.pipeline.engine.config.model_id,
+        )
+
+    def _report(self, response: Any) -> None:
+        """Let the result of a single question say that there is nothing to answer it with."""
+        answer = response.answer
+        for code in ("STALE", "UNSUPPORTED"):
+            if answer.status == getattr(answer, code):
+                response.result = self._node.result(code, answer.message)
+
+    def _question(self, question: Any) -> Question:
+        capabilities = self.pipeline.engine.capabilities
+        return checked_question(question.text, question.candidates, capabilities)
+
+    def _which_cameras(self, names: Sequence[str]) -> list[str]:
+        """The cameras that a request names; none: all.
+
+        Raises:
+            PerceptionError: An unknown or empty name, or one that is there twice.
+        """
+        known = self._node.cameras
+        for place, name in enumerate(names):
+            if name not in known:
+                raise PerceptionError(
+                    f"cameras[{place}]: unknown camera '{name}', allowed: {', '.join(known)}",
+                    "UNKNOWN_CAMERA",
+                )
+            if name in names[:place]:
+                raise PerceptionError(
+                    f"cameras[{place}]: '{name}' is there twice, allowed: once", "BAD_REQUEST"
+                )
+        return list(names or known)
+
+    def _max_age(self, asked: Any) -> float:
+        """Nanoseconds that the newest image may be old."""
+        if asked.sec == NO_LIMIT_S:
+            return math.inf
+        config = self.pipeline.engine.config
+        default = (config.clip_frames - 1) * config.frame_interval + SPARE_AGE_S
+        own = self._node.settings.answer_max_age
+        return (_seconds("max_age", asked) or own or default) * 1e9
+
+    def _abstain_below(self) -> float:
+        own = self._node.settings.abstain_below
+        return own if own >= 0 else self.pipeline.engine.config.calibration.abstain_below
+
+    def _now(self) -> int:
+        return int(self._node.get_clock().now().nanoseconds)
+
+    def _age(self, nanoseconds: int) -> Any:
+        return ros.Duration(nanoseconds=self._now() - nanoseconds).to_msg()
+
+
+def _seconds(name: str, duration: Any) -> float:
+    """A builtin_interfaces/Duration.
+
+    Raises:
+        PerceptionError: It is negative.
+    """
+    seconds = float(duration.sec + duration.nanosec * 1e-9)
+    if seconds < 0:
+        raise PerceptionError(f"{name} is {seconds:g} s, allowed: 0 or more", "BAD_REQUEST")
+    return seconds

@@ -1,4 +1,4 @@
-"""Cameras in, embeddings, labels and answers out: everything a perception node does with its model.
+"""Cameras in, embeddings and labels out; `answering` asks questions about the same cameras.
 
 All of it runs in the worker's thread, which owns the engine; other threads push images into the
 cameras' rings and set the fields of a `CameraFeed` that are called live.
@@ -13,21 +13,17 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_ros.engines.protocol import Captioner, Clip, EncodedClip, Engine
+from vljepa_ros.engines.protocol import EncodedClip, Engine
 from vljepa_ros.perception.ring import ClipRing, TakenClip
-from vljepa_ros.perception.scoring import Answer, Question, ScoredGroup, best_answer, score_group
-from vljepa_ros.perception.vocabulary import EncodedVocabulary, VocabularyEncoder, encode_texts
-from vljepa_ros.perception.worker import CooperativeTask
+from vljepa_ros.perception.scoring import ScoredGroup, score_group
+from vljepa_ros.perception.vocabulary import EncodedVocabulary, VocabularyEncoder
 
 EMBEDDINGS, LABELS = "embeddings", "labels"
-# Candidates scored at once by families that need the question for it. Each chunk costs a pass over
-# the clip, which is next to nothing for a dual encoder.
-CANDIDATE_CHUNK = {"dual_encoder": 32, "token_vlm": 1024}
 # Seconds until a stream too short for a clip is looked at again, even if no image follows: about
 # one image of an ordinary camera.
 RETRY_PARTIAL_CLIP_S = 0.1
@@ -80,7 +76,8 @@ class CameraFeed:
         subscriptions: What somebody subscribes to, of EMBEDDINGS and LABELS, live. A camera without
             subscriptions is not encoded.
         due: Time of the steady clock, in seconds, before which it is not encoded again.
-        encoded: The newest clip that was encoded.
+        encoded: The newest clip that was encoded, for subscribers or for a question.
+        published: Stamp of the newest image that was published, nanoseconds.
     """
 
     name: str
@@ -89,16 +86,18 @@ class CameraFeed:
     subscriptions: frozenset[str] = frozenset()
     due: float = 0.0
     encoded: tuple[TakenClip, EncodedClip] | None = None
+    published: int | None = None
 
-    @property
-    def encoded_stamp(self) -> int | None:
-        """Stamp of the newest image that was encoded, nanoseconds."""
-        return self.encoded[0].clip.stamps[-1] if self.encoded else None
+    def has_encoded(self, taken: TakenClip) -> bool:
+        """Whether a clip is encoded already; equal stamps may stand for other images."""
+        if self.encoded is None or self.encoded[0].clip.stamps != taken.clip.stamps:
+            return False
+        return np.array_equal(self.encoded[0].clip.frames, taken.clip.frames)
 
     def forget(self) -> None:
         """Forget all images: they were decoded in another way, or time went back."""
         self.ring.clear()
-        self.encoded = None
+        self.encoded = self.published = None
 
 
 class StageTimes:
@@ -175,75 +174,38 @@ class Pipeline:
             return 0.0
         return pause
 
-    def ask(
-        self, camera: str, question: Question, abstain_below: float, oldest: int | None
-    ) -> CooperativeTask[tuple[Answer, int]]:
-        """Answer from the newest clip of a camera, once all candidates are encoded.
+    def look(
+        self, feeds: Sequence[CameraFeed], holds: Callable[[tuple[int, int]], bool]
+    ) -> dict[str, tuple[TakenClip, EncodedClip]]:
+        """The newest clips of some cameras; those that are not encoded yet become one batch.
 
         Args:
-            camera: Its name.
-            question: With candidates, or without for a model that writes its own answer.
-            abstain_below: 0..1; a best score below it is an abstention.
-            oldest: Nanoseconds; a clip that ends before it is refused.
+            feeds: The cameras.
+            holds: Whether a clip is new enough, given the times of its oldest and newest image.
 
         Returns:
-            The answer and the stamp of the newest image it rests on, nanoseconds.
-
-        Raises:
-            PerceptionError: The camera has sent no usable image, or none that is new enough.
+            By name; cameras without such a clip are missing. The last clip encoded counts as the
+            newest for one period of `max_rate`, if it is new enough.
         """
-        feed = self.cameras[camera]
-        if feed.encoded is None and feed.ring.newest is None:
-            raise self._unseen(feed)
-        vectors = yield from self._vectors(question)
-        taken, encoded = self.look(camera)
-        stamp = taken.clip.stamps[-1]
-        if oldest is not None and stamp < oldest:
-            raise PerceptionError(
-                f"the newest clip of camera '{camera}' is {(oldest - stamp) / 1e9:.2f} s older "
-                "than max_age allows; allow more, or 0 for no limit"
-            )
-        return (yield from self._answer(encoded, question, vectors, abstain_below)), stamp
-
-    def ask_about(
-        self, image: NDArray[np.uint8], question: Question, abstain_below: float
-    ) -> CooperativeTask[Answer]:
-        """Answer from a single image, [S, S, 3] uint8 RGB, taken as a scene that stands still."""
-        vectors = yield from self._vectors(question)
-        frames = np.repeat(image[None], self.engine.config.clip_frames, axis=0)
-        (encoded,) = self.engine.encode([Clip(frames, (0,) * len(frames))], [None])
-        return (yield from self._answer(encoded, question, vectors, abstain_below))
-
-    def look(self, camera: str) -> tuple[TakenClip, EncodedClip]:
-        """The newest clip, encoded: the last one if it is at most one period of `max_rate` old.
-
-        Raises:
-            PerceptionError: The camera has sent no usable image.
-        """
-        feed = self.cameras[camera]
-        newest, last = feed.ring.newest, feed.encoded
-        age = -1 if newest is None or last is None else newest - last[0].clip.stamps[-1]
-        if last is not None and 0 <= age <= 1e9 / feed.max_rate:
-            return last
-        taken = feed.ring.take(math.inf)  # on demand only: pad a partial clip with its oldest frame
-        if taken is None:
-            raise self._unseen(feed)
-        (encoded,) = self._encode([(feed, taken)])
-        return taken, encoded
-
-    @staticmethod
-    def _unseen(feed: CameraFeed) -> PerceptionError:
-        error = feed.ring.counts.error
-        return PerceptionError(
-            f"camera '{feed.name}' has sent no usable image yet"
-            + (f"; the last one was refused: {error}" if error else "")
-        )
+        found, batch = {}, []
+        for feed in feeds:
+            newest, last = feed.ring.newest, feed.encoded
+            age = -1 if newest is None or last is None else newest - last[0].clip.stamps[-1]
+            if last is not None and 0 <= age <= 1e9 / feed.max_rate and holds(last[0].times):
+                found[feed.name] = last
+                continue
+            taken = feed.ring.take(math.inf)
+            if taken is not None and holds(taken.times):
+                batch.append((feed, taken))
+        for (feed, taken), clip in zip(batch, self._encode(batch), strict=True):
+            found[feed.name] = taken, clip
+        return found
 
     def _is_due(self, feed: CameraFeed, now: float) -> bool:
         if now < feed.due:
             return False
         newest = feed.ring.newest
-        if newest is None or newest == feed.encoded_stamp:
+        if newest is None or newest == feed.published:
             return False
         # a token VLM has nothing to publish for each clip: it works when it is asked
         return bool(feed.subscriptions) and "embed" in self.engine.capabilities
@@ -261,8 +223,8 @@ class Pipeline:
         """Encode and publish the newest clips of some cameras."""
         batch = []
         for feed in ready:
-            now, newest, seen = time.monotonic(), feed.ring.newest, feed.encoded_stamp
-            # a clip that ends at the newest stamp encoded would be the same again
+            now, newest, seen = time.monotonic(), feed.ring.newest, feed.published
+            # a clip that ends at the newest stamp published would be the same again
             after = None if newest is None or seen is None or newest < seen else seen
             with self.stages.stage("preprocess"):
                 taken = feed.ring.take(now, after)
@@ -304,58 +266,22 @@ class Pipeline:
                 feed.name, stamps[-1], stamps[0], taken.tag, vector, version, scored
             )
             self.clips += 1
+            feed.published = stamps[-1]
             with self.stages.stage("publish"):
                 age = self._publish(observation)
             self.stages.add("camera_to_embedding", age)
 
     def _encode(self, batch: Sequence[tuple[CameraFeed, TakenClip]]) -> list[EncodedClip]:
-        states = []
-        for feed, taken in batch:
+        """Those that are not encoded yet as one batch."""
+        states, missing = [], [pair for pair in batch if not pair[0].has_encoded(pair[1])]
+        for feed, taken in missing:
             # after a jump back a stamp may stand for another image: cached features are not its own
             before = feed.encoded
             later = before is not None and taken.clip.stamps[-1] >= before[0].clip.stamps[-1]
             states.append(before[1].state if before and later else None)
-        with self.stages.stage("x_encoder"):
-            encoded = self.engine.encode([taken.clip for _, taken in batch], states)
-        for (feed, taken), clip in zip(batch, encoded, strict=True):
-            feed.encoded = taken, clip
-        return encoded
-
-    def _vectors(self, question: Question) -> CooperativeTask[NDArray[np.float32] | None]:
-        """[different candidates, D] float32, for families that compare the answer with them."""
-        if self.engine.config.family != "vl_jepa":
-            return None
-        return (yield from encode_texts(self.engine, question.different))
-
-    def _answer(
-        self,
-        encoded: EncodedClip,
-        question: Question,
-        vectors: NDArray[np.float32] | None,
-        abstain_below: float,
-    ) -> CooperativeTask[Answer]:
-        if not question.candidates:
-            writer = cast(Captioner, self.engine)
-            (written,) = writer.caption([encoded.tokens], question.text)
-            unsure = written.confidence < abstain_below
-            return Answer(written.text, -1, np.zeros(0, np.float32), 0.0, 0.0, unsure)
-        if vectors is not None:
-            (predicted,) = self.engine.embed([encoded.tokens], question.text)
-            scored = np.clip(vectors @ predicted, -1.0, 1.0)
-        else:
-            scored = yield from self._scored(encoded, question)
-        return best_answer(question, scored, self.engine.config.calibration, abstain_below)
-
-    def _scored(
-        self, encoded: EncodedClip, question: Question
-    ) -> CooperativeTask[NDArray[np.float32]]:
-        """[different candidates] float32: their scores, chunk by chunk."""
-        unique = question.different
-        size = CANDIDATE_CHUNK[self.engine.config.family]
-        chunks = []
-        for start in range(0, len(unique), size):
-            if start:
-                yield
-            chunk = unique[start : start + size]
-            chunks.append(self.engine.score(encoded.tokens, question.text, chunk))
-        return np.concatenate(chunks)
+        if missing:
+            with self.stages.stage("x_encoder"):
+                encoded = self.engine.encode([taken.clip for _, taken in missing], states)
+            for (feed, taken), clip in zip(missing, encoded, strict=True):
+                feed.encoded = taken, clip
+        return [feed.encoded[1] for feed, _ in batch if feed.encoded is not None]

@@ -120,7 +120,7 @@ class ClipRing(Generic[M]):
         """Times of the oldest and the newest image of the clip that could be taken on demand."""
         with self._lock:
             if self._times is None and self._entries:
-                chosen = self._choose(math.inf)
+                chosen = self._choose(math.inf, None)
                 self._times = chosen[0].time, chosen[-1].time
             return self._times
 

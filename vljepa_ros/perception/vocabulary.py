@@ -10,11 +10,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_ros.engines.protocol import Engine
+
+T = TypeVar("T")
 
 MAX_LABELS = 10000  # in a group
 MAX_TOTAL_LABELS = 20000
@@ -240,24 +243,32 @@ def _plain(text: str) -> str:
 def encode_texts(
     engine: Engine, texts: Sequence[str]
 ) -> Generator[None, None, NDArray[np.float32]]:
-    """Encode many texts in steps of about SLICE_S, between which frames and other requests come.
+    """Encode many texts, see `in_slices`; those that the engine knows cost nothing."""
+    return in_slices(engine.encode_text, texts, engine.config.dim)
+
+
+def in_slices(
+    encode: Callable[[Sequence[T]], NDArray[np.float32]], texts: Sequence[T], dim: int
+) -> Generator[None, None, NDArray[np.float32]]:
+    """Encode in steps of about SLICE_S, between which frames and other requests come.
 
     Args:
-        engine: its Y-Encoder is used; texts that it knows cost nothing.
+        encode: makes [N, dim] float32, L2 norm 1, of N texts.
         texts: any number.
+        dim: of the embeddings.
 
     Returns:
-        [len(texts), D] float32, L2 norm 1.
+        [len(texts), dim] float32, L2 norm 1.
     """
     least, most = TEXTS_AT_ONCE
-    pieces = [np.zeros((0, engine.config.dim), np.float32)]
+    pieces = [np.zeros((0, dim), np.float32)]
     start, size = 0, least
     begun = before = time.perf_counter()
     while start < len(texts):
         if before - begun >= SLICE_S:
             yield
             begun = before = time.perf_counter()
-        pieces.append(engine.encode_text(texts[start : start + size]))
+        pieces.append(encode(texts[start : start + size]))
         start += size
         now = time.perf_counter()
         fitting = SLICE_S * size / max(now - before, 1e-9)

@@ -79,9 +79,11 @@ def bench_vqa(model: str, engine: str, seconds: float) -> dict[str, Any]:
             "vljepa_ros/srv/AnswerQuestion", "answer_question", START_TIMEOUT_S
         )
         service = ros.interface("vljepa_ros/srv/AnswerQuestion")
+        question = ros.interface("vljepa_ros/msg/Question")
 
         def ask(texts: Sequence[str]) -> None:
-            request = service.Request(camera=CAMERA, question=QUESTION, candidates=list(texts))
+            asked = question(text=QUESTION, candidates=list(texts))
+            request = service.Request(camera=CAMERA, question=asked)
             reply = graph.client.call(client, request, REPLY_TIMEOUT_S)
             if reply.result.code:
                 raise ProcessFailed(f"the question was refused: {reply.result.message}")

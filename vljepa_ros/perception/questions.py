@@ -1,0 +1,155 @@
+"""Questions with candidate answers (discriminative VQA): which can be asked, and what counts as an
+answer.
+
+The scores of the candidates and of "none of them" add up to 1. A question is answered if its best
+candidate scores `abstain_below` or more, and not less than none. Otherwise the status says where
+the rest went: NONE_FITS if none scores more than the best candidate, or at least as much as all
+other candidates together; AMBIGUOUS if the other candidates have it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vljepa_ros.models.config import Calibration
+from vljepa_ros.perception.scoring import calibrated_scores
+from vljepa_ros.perception.vocabulary import (
+    MAX_LABELS,
+    MAX_TOTAL_LABELS,
+    PresenceError,
+    VocabularyError,
+    checked_texts,
+)
+
+MAX_QUESTIONS = 256
+
+
+@dataclass(frozen=True)
+class Question:
+    """A checked question.
+
+    Attributes:
+        text: The question.
+        candidates: Without surrounding blanks, in the order they were given.
+        unsupported: Why the model cannot answer a question of this form; empty if it can.
+    """
+
+    text: str
+    candidates: tuple[str, ...]
+    unsupported: str = ""
+
+    @property
+    def different(self) -> list[str]:
+        """The candidates without repetitions."""
+        return list(dict.fromkeys(self.candidates))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to a question, or why there is none.
+
+    Attributes:
+        status: Name of a constant of msg/Answer.
+        message: Why there is no answer; empty if ANSWERED.
+        text: Empty unless ANSWERED.
+        index: Of the best candidate, the first of equal ones; -1 unless ANSWERED, or if the model
+            wrote the text.
+        scores: [candidates] float32, calibrated, 0..1, equal for equal candidates; empty where
+            nothing was compared.
+        none_score: 0..1, that none of them is right.
+        margin: Best score minus the second best, 0..1.
+    """
+
+    status: str = "ANSWERED"
+    message: str = ""
+    text: str = ""
+    index: int = -1
+    scores: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    none_score: float = 0.0
+    margin: float = 0.0
+
+
+def checked_question(
+    text: str, candidates: Sequence[str], capabilities: Collection[str]
+) -> Question:
+    """A question that can be asked.
+
+    Args:
+        text: The question.
+        candidates: Possible answers.
+        capabilities: Of the engine: with `caption` it writes an answer of its own where there are
+            no candidates, without `presence` it must have two to choose from.
+
+    Raises:
+        VocabularyError: Question or a candidate empty or too long; no or too many candidates.
+    """
+    (question,) = checked_texts([text], "questions", 1)
+    if "caption" in capabilities and not candidates:
+        return Question(question, ())
+    asked = Question(question, checked_texts(candidates, "candidates", MAX_LABELS))
+    if "presence" in capabilities or len(asked.different) > 1:
+        return asked
+    reason = PresenceError(f"1 candidate, allowed: 2 to {MAX_LABELS} different ones")
+    return Question(question, asked.candidates, str(reason))
+
+
+def checked_questions(questions: Sequence[Any], capabilities: Collection[str]) -> list[Question]:
+    """Questions that can be asked in one request.
+
+    Args:
+        questions: Each with `text` and `candidates`, such as msg/Question.
+        capabilities: See `checked_question`.
+
+    Raises:
+        VocabularyError: One of them cannot be asked, which the message names; none at all, or more
+            questions or candidates than one request may have.
+    """
+    if not 1 <= len(questions) <= MAX_QUESTIONS:
+        raise VocabularyError(f"{len(questions)} questions, allowed: 1 to {MAX_QUESTIONS}")
+    checked = []
+    for number, question in enumerate(questions):
+        try:
+            checked.append(checked_question(question.text, question.candidates, capabilities))
+        except VocabularyError as error:
+            raise VocabularyError(f"questions[{number}]: {error}") from error
+    total = sum(len(question.candidates) for question in checked)
+    if total > MAX_TOTAL_LABELS:
+        raise VocabularyError(f"{total} candidates in all, allowed: {MAX_TOTAL_LABELS}")
+    return checked
+
+
+def best_answer(
+    question: Question,
+    similarities: NDArray[np.float32],
+    calibration: Calibration,
+    abstain_below: float,
+) -> Answer:
+    """Choose among the candidates, or none of them: see above.
+
+    Args:
+        question: At least one candidate.
+        similarities: [question.different] float32, cosine of each with the predicted answer.
+        calibration: Of the model.
+        abstain_below: 0..1.
+    """
+    found = calibrated_scores(similarities, calibration)
+    different, none = question.different, found.none_score
+    best, text = float(found.scores[found.best]), different[found.best]
+    index = {text: i for i, text in enumerate(different)}
+    each = found.scores[[index[candidate] for candidate in question.candidates]]
+    if best >= max(abstain_below, none):
+        place = question.candidates.index(text)
+        return Answer("ANSWERED", "", text, place, each, none, found.margin)
+    status, why = "AMBIGUOUS", "other candidates have most of the rest"
+    if none > best or none >= 1.0 - best - none:
+        status, why = "NONE_FITS", "most likely none of the candidates is right"
+    message = (
+        f"{why}: the best, '{text}', scores {best:.2f}, none of them {none:.2f}; "
+        f"an answer needs {abstain_below:.2f}, and more than none"
+    )
+    return Answer(status, message, "", -1, each, none, found.margin)
