@@ -65,6 +65,18 @@ def add(commands: Any) -> None:
     annotate.set_defaults(run=options.exit_on_error(_annotate))
 
 
+def rotate(text: str) -> tuple[str, int]:
+    """[CAMERA=]DEGREES"""
+    camera, _, degrees = text.rpartition("=")
+    return camera, int(degrees)
+
+
+def crop(text: str) -> tuple[str, tuple[int, ...]]:
+    """[CAMERA=]X,Y,WIDTH,HEIGHT"""
+    camera, _, part = text.rpartition("=")
+    return camera, tuple(map(int, part.split(",")))
+
+
 def _add_embedding_options(parser: argparse.ArgumentParser) -> None:
     options.add_model_options(parser, threads=True)
     parser.add_argument(
@@ -84,6 +96,12 @@ def _add_embedding_options(parser: argparse.ArgumentParser) -> None:
     cost = "Ward's merge cost at which a new segment begins"
     options.add_number_option(parser, "--threshold", 0.8, cost, float, "COST")
     options.add_number_option(parser, "--thumbnail", 96, "0: none", int, "PIXELS")
+    whose = "of one camera or of all, as the perception node's parameter; may be repeated"
+    for kind, metavar in ((rotate, "DEGREES"), (crop, "X,Y,WIDTH,HEIGHT")):
+        name, metavar = f"--{kind.__name__}", f"[CAMERA=]{metavar}"
+        parser.add_argument(
+            name, action="append", default=[], type=kind, metavar=metavar, help=whose
+        )
     options.add_json_option(parser, "the report")
 
 
@@ -205,7 +223,12 @@ def _plan(args: argparse.Namespace, engine: Any) -> Any:
     if args.threshold <= 0.0:
         raise CliUsageError(f"--threshold is {args.threshold}, allowed: above 0")
     try:
-        clips = ClipPlan(args.every or engine.config.frame_interval, args.thumbnail)
+        clips = ClipPlan(
+            args.every or engine.config.frame_interval,
+            args.thumbnail,
+            dict(args.rotate),
+            dict(args.crop),
+        )
     except ValueError as error:
         raise CliUsageError(str(error)) from error
     return IndexPlan(clips, topics, args.samples, args.threshold)

@@ -225,3 +225,16 @@ def test_other_models_store_keeps_the_work(tmp_path: Path) -> None:
     open_store(tmp_path / "memory", "nano-1", 8, create=True)
     with pytest.raises(OtherModelError):
         open_store(tmp_path / "memory", "colour-1", 8, create=True)
+
+
+def test_a_camera_that_is_not_there_is_not_turned_without_a_word(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "bag", SCENES[:1])
+    plan = IndexPlan(ClipPlan(0.5, 16, rotate={"rear": 180}, crop={"front": (4, 4, 20, 0)}))
+    found = embed_bag(bag, ColourEngine(), plan, tmp_path)
+    found.records.close(remove=True)
+    (note,) = found.rest["notes"]
+    assert note == "no camera 'rear' to be turned or cropped; its cameras: front"
+    with pytest.raises(ValueError, match="rotate is 45, allowed: 0, 90, 180, 270"):
+        ClipPlan(0.5, rotate={"": 45})
+    with pytest.raises(ValueError, match=r"crop is \(1, 2\), allowed"):
+        ClipPlan(0.5, crop={"front": (1, 2)})

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_ros.engines.protocol import Clip, Engine
+from vljepa_ros.models.config import ModelConfig
 from vljepa_ros.perception.bags.reading import BagImage, ImageCounts
-from vljepa_ros.perception.frames import FrameDecoder
+from vljepa_ros.perception.frames import ROTATIONS, FrameDecoder
 from vljepa_ros.perception.image_encodings import FrameError, Pixels
 from vljepa_ros.perception.memory.row import clip_to_jpeg
 from vljepa_ros.perception.ring import ClipRing
@@ -29,17 +30,35 @@ class ClipPlan:
 
     Attributes:
         every: seconds from one clip to the next.
-        thumbnail: side in pixels, 0: none.
+        thumbnail: side in pixels, at most the model's; 0: none.
+        rotate: camera -> degrees clockwise; the empty name: all others.
+        crop: camera -> x, y, width, height, as in FrameDecoder; the empty name: all others.
     """
 
     every: float
     thumbnail: int = 128
+    rotate: Mapping[str, int] = field(default_factory=dict)
+    crop: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.every > 0.0:
             raise ValueError(f"every is {self.every} s, allowed: above 0")
         if not 0 <= self.thumbnail <= 1024:
             raise ValueError(f"thumbnail is {self.thumbnail} pixels, allowed: 0 (none) to 1024")
+        for degrees in self.rotate.values():
+            if degrees not in ROTATIONS:
+                raise ValueError(
+                    f"rotate is {degrees}, allowed: {', '.join(map(str, ROTATIONS))} degrees"
+                )
+        for crop in self.crop.values():
+            if len(crop) != 4 or min(crop) < 0:
+                raise ValueError(f"crop is {crop}, allowed: x, y, width, height, none below 0")
+
+    def decoder(self, camera: str, config: ModelConfig) -> FrameDecoder:
+        """What makes a model's input of the images of a camera."""
+        rotate = self.rotate.get(camera, self.rotate.get("", 0))
+        crop = self.crop.get(camera, self.crop.get("", (0, 0, 0, 0)))
+        return FrameDecoder(config.input_size, rotate, config.preprocessing, crop=crop)
 
 
 @dataclass(frozen=True)
@@ -105,7 +124,7 @@ def embed_images(
         progress(image.received)
         name = image.camera
         if name not in cameras:
-            decode = FrameDecoder(config.input_size, preprocessing=config.preprocessing)
+            decode = plan.decoder(name, config)
             ring: ClipRing[BagImage] = ClipRing(
                 config.clip_frames, config.frame_interval, _counting(decode, counts[name])
             )

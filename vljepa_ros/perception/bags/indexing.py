@@ -218,12 +218,20 @@ def embed_bag(
             "problem": reader.problem,
             "topics": [asdict(topic) | asdict(counts[topic.camera]) for topic in topics],
             "left_out": [asdict(one) for one in left_out],
-            "notes": reader.notes,
+            "notes": [*reader.notes, *_unknown_cameras(plan.clips, cameras)],
         }
         if not records.clips:
             records.close(remove=True)
             raise reader.error(_why_no_clip(bag, rest))
     return EmbeddedBag(bag, records, resumed, span / 1e9, rest)
+
+
+def _unknown_cameras(plan: ClipPlan, cameras: Sequence[str]) -> list[str]:
+    unknown = {*plan.rotate, *plan.crop} - {"", *cameras}
+    return [
+        f"no camera '{name}' to be turned or cropped; its cameras: {', '.join(cameras)}"
+        for name in sorted(unknown)
+    ]
 
 
 def _why_no_clip(bag: Path, rest: dict[str, Any]) -> str:

@@ -28,6 +28,7 @@ from vljepa_lab.training.paper.train import main
 from vljepa_lab.training.paper.trainee import gathered_loss, number_keys
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.models.folder import load_config
+from vljepa_ros.perception.frames import model_input
 
 # Every process imports torch and transformers, which takes its time on a busy machine.
 pytestmark = pytest.mark.timeout(600)
@@ -210,6 +211,11 @@ def test_videos_and_images(tmp_path: Path) -> None:
     levels = load_clip(video, 4, 32, spec).mean(axis=(1, 2, 3))
     np.testing.assert_allclose(levels, [0, 75, 150, 225], atol=6)
     assert load_clip(still, 2, 32, spec)[1, 5, 5].tolist() == [200, 0, 0]
+    picture = np.random.default_rng(1).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "i.png"), picture[..., ::-1])
+    for chosen in (spec, {}):
+        seen = model_input(picture, 32, preprocessing=chosen)
+        assert np.array_equal(load_clip(still, 1, 32, chosen)[0], seen), "as a robot sees it"
 
 
 @pytest.mark.parametrize(
