@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from graph import Graph, image, nanoseconds, status
 
 from vljepa_ros import ros
+from vljepa_ros.nodes import overlay_node
 from vljepa_ros.nodes.overlay_node import OverlayNode
 from vljepa_ros.nodes.topics import LATCHED, RESULTS
 from vljepa_ros.perception.overlay import draw_overlay
@@ -63,3 +65,19 @@ def test_pictures_are_drawn_only_while_somebody_looks(graph: Graph) -> None:
     )
     graph.unsubscribe_all()
     assert graph.spin(lambda: camera.get_subscription_count() == 0)
+
+
+def test_a_topic_that_nobody_publishes_is_named(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overlay_node, "IMAGE_TIMEOUT_S", 0.5)
+    graph.publisher("sensor_msgs/msg/CompressedImage", "/robot/camera/compressed", 5)
+    graph.add(OverlayNode, image_topic="/no/camera")
+    diagnostics = graph.listen("diagnostic_msgs/msg/DiagnosticArray", "/diagnostics")
+    log = graph.listen("rcl_interfaces/msg/Log", "/rosout")
+    assert graph.spin(lambda: status(diagnostics, "picture"))
+    assert status(diagnostics, "picture").message == "no subscribers", "it does not look"
+    graph.listen(IMAGE, "front/overlay")
+    texts = ("no image on '/no/camera' yet", "/robot/camera/compressed (compressed)")
+    assert graph.spin(lambda: any(all(text in m.msg for text in texts) for m in log))
+    assert graph.spin(lambda: texts[0] in status(diagnostics, "picture").message)

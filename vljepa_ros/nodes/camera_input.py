@@ -108,7 +108,7 @@ class CameraInput:
             self._note = self._decoder.levels.note
             self._node.get_logger().info(f"camera '{self._name}': {self._note}")
         if self._topic.is_open and self._topic.silence >= self._node.settings.image_timeout:
-            advice = self._topic.existing_topics(self._name)
+            advice = self._topic.existing_topics(f"{self._name}.")
             self._warn("silent", f"{self._topic.no_image()}; {advice}")
 
     def part(self) -> Part:

@@ -43,7 +43,7 @@ class ImageTopic(Endpoints):
     """Subscribed to from `start` to `close`; several receivers share one decoded picture.
 
     Args:
-        node: A ROS node.
+        node: A ROS node that can `warn`.
         topic: Its name.
         transport: One of TYPES.
 
@@ -86,8 +86,8 @@ class ImageTopic(Endpoints):
             f" ({self.mismatch})" if self.mismatch else ""
         )
 
-    def existing_topics(self, camera: str) -> str:
-        """Which image topics there are, and which parameters of a camera to set."""
+    def existing_topics(self, prefix: str = "") -> str:
+        """Which image topics there are, and which parameters to set, whose names have a prefix."""
         kinds = {kind: transport for transport, kind in TYPES.items()}
         found = [
             f"{topic} ({kinds[kind]})"
@@ -99,7 +99,7 @@ class ImageTopic(Endpoints):
             return "no image topic is published by anybody: is the camera's driver running?"
         return (
             f"image topics that exist: {', '.join(sorted(found))}; "
-            f"set {camera}.image_topic and {camera}.transport"
+            f"set {prefix}image_topic and {prefix}transport"
         )
 
     def _receive(self, message: Any) -> None:

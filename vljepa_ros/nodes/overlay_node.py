@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from vljepa_ros import ros
-from vljepa_ros.nodes.diagnostics import Diagnostics, Part, checked
-from vljepa_ros.nodes.image_topic import TYPES, TransportParameter
+from vljepa_ros.nodes.diagnostics import Diagnostics, Part, Warnings, checked
+from vljepa_ros.nodes.image_topic import TYPES, ImageTopic, TransportParameter
 from vljepa_ros.nodes.lifecycle_node import NAMESPACE
 from vljepa_ros.nodes.parameters import NodeParameters, ParameterGroup, live, read_only
-from vljepa_ros.nodes.topics import IMAGES, IMAGES_OUT, LATCHED, Endpoints, image_message
+from vljepa_ros.nodes.topics import IMAGES_OUT, LATCHED, Endpoints, image_message
 from vljepa_ros.perception.frames import image_to_rgb
-from vljepa_ros.perception.image_encodings import FrameError
+from vljepa_ros.perception.image_encodings import FrameError, LevelRange
 from vljepa_ros.perception.overlay import draw_overlay
+
+IMAGE_TIMEOUT_S = 5.0  # without an image, until that is reported
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,13 @@ class OverlayNode(ros.Node):
         super().__init__("overlay_node", **{"namespace": NAMESPACE, **options})
         self._main = ParameterGroup(self, OverlayParameters)
         self._table = NodeParameters(self, [self._main])
-        topic = f"{self._main.value.camera}/overlay"
-        self._pictures = Endpoints(self).publisher(TYPES["raw"], topic, IMAGES_OUT)
-        self._inputs = Endpoints(self)
+        p = self._main.value
+        self._pictures = Endpoints(self).publisher(TYPES["raw"], f"{p.camera}/overlay", IMAGES_OUT)
+        self._images = ImageTopic(self, self.resolve_topic_name(p.image_topic), p.transport)
+        self._images.receivers.append(self._on_image)
+        self._words = Endpoints(self)
+        self._levels = LevelRange()
+        self._warnings = Warnings(self)
         self._text = ""
         self._labels: list[tuple[str, float]] = []
         self._drawn = 0
@@ -45,12 +51,20 @@ class OverlayNode(ros.Node):
     def _watch(self) -> None:
         """Twice a second: subscribe while somebody subscribes to us."""
         if not self._pictures.get_subscription_count():
-            self._inputs.close()
-        elif not self._inputs.is_open:
-            p, subscribe = self._main.value, self._inputs.subscribe
-            subscribe(TYPES[p.transport], p.image_topic, self._on_image, IMAGES)
-            subscribe("vljepa_ros/msg/SceneLabels", f"{p.camera}/labels", self._on_labels)
-            subscribe("vljepa_ros/msg/SceneEvent", f"{p.camera}/scene", self._on_scene, LATCHED)
+            self._images.close()
+            self._words.close()
+        elif not self._images.is_open:
+            self._images.start()
+            camera, subscribe = self._main.value.camera, self._words.subscribe
+            subscribe("vljepa_ros/msg/SceneLabels", f"{camera}/labels", self._on_labels)
+            subscribe("vljepa_ros/msg/SceneEvent", f"{camera}/scene", self._on_scene, LATCHED)
+        elif self._images.silence > IMAGE_TIMEOUT_S:
+            advice = self._images.existing_topics()
+            self.warn(f"nothing to draw on: {self._images.no_image()}; {advice}")
+
+    def warn(self, text: str) -> None:
+        """Log a warning, the same one not more than once in ten seconds."""
+        self._warnings.warn(text.partition(":")[0], text)
 
     def _on_labels(self, message: Any) -> None:
         labels = (label for group in message.groups for label in group.labels)
@@ -60,12 +74,12 @@ class OverlayNode(ros.Node):
     def _on_scene(self, message: Any) -> None:
         self._text = str(message.text)
 
-    def _on_image(self, message: Any) -> None:
+    def _on_image(self, message: Any, _: Any) -> None:
         try:
-            rgb = image_to_rgb(message)
+            rgb = image_to_rgb(message, self._levels)
         except FrameError as error:
             self._trouble = str(error)
-            self.get_logger().warning(f"image not drawn: {error}", throttle_duration_sec=10.0)
+            self.warn(f"image not drawn: {error}")
             return
         self._trouble = ""
         drawn = draw_overlay(rgb, self._text, self._labels[: self._main.value.labels])
@@ -73,7 +87,9 @@ class OverlayNode(ros.Node):
         self._pictures.publish(image_message(message.header, drawn))
 
     def _parts(self) -> list[Part]:
-        watched = self._inputs.is_open
+        watched, trouble = self._images.is_open, self._trouble
         values = {"drawn": self._drawn, "watched": watched}
+        if watched and self._images.silence > IMAGE_TIMEOUT_S:
+            trouble = trouble or self._images.no_image()
         fine = "1 subscriber" if watched else "no subscribers"
-        return [checked("picture", self._trouble, fine, values)]
+        return [checked("picture", trouble, fine, values)]
