@@ -1,5 +1,6 @@
 """Fixtures of all tests."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ __all__ = [
     "ros_home",
     "siglip_folder",
 ]
+# Jazzy's message classes check a field's value only where this says so; Humble's always do.
+os.environ.setdefault("ROS_PYTHON_CHECK_FIELDS", "1")
 _USE_TRANSFORMERS = [Path(__file__).parent / room for room in ("cli", "engines", "models")]
 
 

@@ -17,6 +17,9 @@ from vljepa_ros.ros.builtin import cdr
 from vljepa_ros.ros.builtin.definitions import INTEGER_LIMITS, FieldType, definition
 from vljepa_ros.ros.builtin.message import ARRAY_CODES, message_class
 
+from .conftest import builtin_only
+
+pytestmark = builtin_only
 TYPES = [
     "sensor_msgs/msg/Image",
     "sensor_msgs/msg/CameraInfo",

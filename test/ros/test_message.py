@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from vljepa_ros import ros
-from vljepa_ros.ros.builtin.definitions import UnknownInterfaceError, parse_definition
+from vljepa_ros.ros.builtin.definitions import parse_definition
+
+from .conftest import builtin_only
 
 Image = ros.interface("sensor_msgs/msg/Image")
 Embedding = ros.interface("vljepa_ros/msg/Embedding")
@@ -69,27 +71,27 @@ def test_floats_in_every_form() -> None:
         ("header", "front"),
         ("data", "text"),
         ("data", [256]),
-        ("data", np.zeros((2, 2), np.uint8)),
-        ("data", np.zeros(2)),
+        pytest.param("data", np.zeros((2, 2), np.uint8), marks=builtin_only),
+        pytest.param("data", np.zeros(2), marks=builtin_only),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(field: str, value: object) -> None:
-    with pytest.raises(ros.FieldError, match=f"sensor_msgs/msg/Image.{field}"):
+    with pytest.raises(ros.FieldError, match=rf"Image\.{field}|'{field}' field"):
         setattr(Image(), field, value)
 
 
 def test_other_wrong_values() -> None:
     with pytest.raises(ros.FieldError, match="latency"):
         Embedding(latency=0)
-    with pytest.raises(ros.FieldError, match="float32 range"):
+    with pytest.raises(ros.FieldError, match="latency"):
         Embedding(latency=1e300)
     with pytest.raises(ros.FieldError, match="labels"):
         ros.interface("vljepa_ros/msg/VocabularyGroup")(labels="mug")
-    with pytest.raises(ros.FieldError, match="at most 1"):
+    with pytest.raises(ros.FieldError, match="image"):
         Ask.Request(image=[Image(), Image()])
-    with pytest.raises(ros.FieldError, match="bytes of length 1"):
+    with pytest.raises(ros.FieldError, match="level"):
         Status(level=1)
-    with pytest.raises(ros.FieldError, match=r"k .*float64\[9\]"):
+    with pytest.raises(ros.FieldError, match=r"\bk\b"):
         ros.interface("sensor_msgs/msg/CameraInfo")(k=[1.0])
 
 
@@ -111,9 +113,9 @@ def test_equality_and_copies() -> None:
 
 
 def test_unknown_interfaces() -> None:
-    with pytest.raises(UnknownInterfaceError, match="vision_msgs/msg/Classification"):
-        ros.interface("vision_msgs/msg/Classification")
-    assert ros.find_interface("vision_msgs/msg/Classification") is None
+    with pytest.raises(LookupError, match="nowhere_msgs/msg/Classification"):
+        ros.interface("nowhere_msgs/msg/Classification")
+    assert ros.find_interface("nowhere_msgs/msg/Classification") is None
     assert ros.find_interface("std_msgs/msg/String") is ros.interface("std_msgs/msg/String")
 
 

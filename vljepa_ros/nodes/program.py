@@ -1,7 +1,7 @@
 """The program of one node: `scripts/NAME`, or `python -m vljepa_ros.nodes.program NAME`.
 
-Nothing heavy is imported before its signal handlers stand: loading a node takes up to seconds, and
-a Ctrl-C in that time is as good as a later one.
+Almost nothing is imported before its signal handlers stand, not even typing: loading a node takes
+up to seconds, and a Ctrl-C in that time is as good as a later one.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 from importlib import import_module
-from typing import Any, NoReturn
 
 
 def leave_quietly_on_signals() -> None:
@@ -23,16 +22,16 @@ def leave_quietly_on_signals() -> None:
         signal.signal(number, lambda *_: os._exit(0))
 
 
-def make_node(name: str) -> Any:
+def make_node(name: str) -> object:
     """The node of the module `name` in this package, configured and activated if it shall be."""
     kind = "".join(part.title() for part in name.split("_"))
-    node = getattr(import_module(f"vljepa_ros.nodes.{name}"), kind)()
+    node: object = getattr(import_module(f"vljepa_ros.nodes.{name}"), kind)()
     if hasattr(node, "autostart"):
         node.autostart()
     return node
 
 
-def run_node(name: str) -> NoReturn:
+def run_node(name: str) -> None:
     """Run one node until Ctrl-C; the options are those of ROS."""
     leave_quietly_on_signals()
     from vljepa_ros import ros
