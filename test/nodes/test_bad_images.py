@@ -141,6 +141,37 @@ def test_stamps_of_a_bag_without_simulated_time_are_named(graph: Graph, watch: W
     assert watch.lives()
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [((0.0, 0.0), "the same stamp again and again"), ((0.0, 5.0), "stamps that jump back")],
+)
+def test_stamps_that_cannot_be_used_are_replaced_by_the_time_of_arrival(
+    graph: Graph, watch: Watch, seconds: tuple[float, float], text: str
+) -> None:
+    heard = graph.listen(EMBEDDING, "front/embeddings")
+    frozen, number = graph.stamp, iter(range(10_000))
+
+    def show() -> None:
+        graph.stamp = frozen + round(seconds[next(number) % 2] * SECOND)
+        graph.show_one(watch.camera)
+
+    assert watch.says(text, "the time of arrival is taken", again=show)
+    del heard[:]
+    assert graph.spin(lambda: len(heard) >= 3, again=show)
+    assert all(abs(nanoseconds(one.header.stamp) - time.time_ns()) < 60 * SECOND for one in heard)
+    graph.stamp = frozen + 60 * SECOND
+    assert watch.lives(), "its own stamps are used again"
+    graph.stamp = frozen + 120 * SECOND
+
+
+def test_one_image_with_a_negative_stamp_is_left_out_and_named(graph: Graph, watch: Watch) -> None:
+    message = image("red", graph.stamp)
+    message.header.stamp.sec = -5
+    watch.camera.publish(message)
+    assert watch.logs("an image is left out, it has a negative stamp")
+    assert watch.lives()
+
+
 def test_images_without_stamp_take_the_time_of_arrival(graph: Graph, watch: Watch) -> None:
     heard = graph.listen(EMBEDDING, "front/embeddings")
     assert graph.spin(lambda: heard, again=lambda: watch.camera.publish(image("red", 0)))

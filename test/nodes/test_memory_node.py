@@ -340,6 +340,29 @@ def test_a_camera_upside_down_is_kept_so_that_it_can_be_embedded_again(
     assert min(cosines) > 0.99
 
 
+def test_images_without_stamp_make_thumbnails_by_their_time_of_arrival(
+    graph: Graph, tmp_path: Path
+) -> None:
+    robot = Robot(graph, tmp_path / "memory", front__image_topic="/front/image_raw")
+    camera = graph.camera("/front/image_raw")
+    header = ros.interface("std_msgs/msg/Header")
+
+    def thumbnails() -> list[Any]:
+        return [row for row in open_store(tmp_path / "memory").rows() if row.thumbnail]
+
+    def see() -> None:
+        for _ in range(10):
+            graph.show_one(camera, "green", header=header())
+            graph.spin_for(0.1)
+        graph.stamp = time.time_ns() - SECOND // 5
+        count = robot.node.memory.status().written
+        robot.see(0, 0.2)
+        assert robot.written(count + 1)
+
+    see()
+    assert graph.spin(thumbnails, 2 * PATIENCE, again=see)
+
+
 def test_a_moment_without_a_pose_beside_one_with_it_gets_nan() -> None:
     assert math.isnan(pose_message(None).position.x)
 

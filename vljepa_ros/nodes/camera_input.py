@@ -18,6 +18,7 @@ from vljepa_ros.perception.frames import FrameDecoder
 from vljepa_ros.perception.image_encodings import FrameError, LevelRange
 from vljepa_ros.perception.pipeline import CameraFeed
 from vljepa_ros.perception.ring import ClipRing
+from vljepa_ros.perception.stamps import ImageStamps
 
 _FORMAT_FIELDS = ("format", "height", "width", "encoding", "step")
 STALE_STAMP_S = 3600.0  # no camera is that late, but a bag without simulated time is
@@ -75,6 +76,7 @@ class CameraInput:
         self._decoder = FrameDecoder(
             model.input_size, settings.rotate, model.preprocessing, crop=settings.crop
         )
+        self._stamps = ImageStamps(model.frame_interval)
         ring: ClipRing[Any] = ClipRing(model.clip_frames, model.frame_interval, self._decoder)
         self._fastest = 1.0 / model.period if model.period else math.inf
         self.feed = CameraFeed(name, ring, self._rate())
@@ -124,6 +126,7 @@ class CameraInput:
             "restarts": counts.restarts,
             "seconds_since_image": topic.silence,
             "image_age": self._age,
+            "refused_stamps": self._stamps.refused,
             "levels": self._note,
             "last_error": self._unusable or counts.error,
         }
@@ -134,6 +137,8 @@ class CameraInput:
             trouble = topic.no_image()
         elif unusable:
             trouble = f"no usable image: {unusable}"
+        elif self._stamps.trouble:
+            trouble = self._stamps.trouble
         elif abs(self._age) > STALE_STAMP_S:
             trouble = self._stale_stamps()
         else:
@@ -143,15 +148,11 @@ class CameraInput:
     def _receive(self, message: Any, image: Any) -> None:
         """Take a message, and what the decoder is to be given in its place."""
         now = self._node.get_clock().now().nanoseconds
-        stamp = to_nanoseconds(message.header.stamp)
-        if stamp == 0:
-            self._warn(
-                "no stamp",
-                "images have no stamp, the time of arrival is taken; set header.stamp in the "
-                "camera's driver",
-                60.0,
-            )
-            stamp = now
+        stamp = self._stamps.read(to_nanoseconds(message.header.stamp), now)
+        if self._stamps.trouble:
+            self._warn(self._stamps.trouble.partition("(")[0], self._stamps.trouble, 60.0)
+        if stamp is None:
+            return
         self._age = (now - stamp) / 1e9
         # no image comes from the future, and none is an hour on its way
         taken = stamp if 0 <= self._age <= STALE_STAMP_S else now

@@ -22,6 +22,7 @@ from vljepa_ros.perception.frames import FrameDecoder
 from vljepa_ros.perception.memory.row import Pose, Row, clip_to_jpeg
 from vljepa_ros.perception.memory.segments import RecorderSettings, SegmentRecorder
 from vljepa_ros.perception.ring import ClipRing
+from vljepa_ros.perception.stamps import ImageStamps
 
 _INBOX_SIZE = 256  # messages; a disk that is slow for 50 s at 5 Hz loses nothing
 LATEST_EMBEDDING_S = 1.0  # from an image to its embedding, for which the image is kept
@@ -63,6 +64,7 @@ class MemoryInput:
         self._topic = EmbeddingSubscription(
             node, camera, self._on_embedding, model.model_id, "this memory keeps"
         )
+        self._stamps = ImageStamps(model.frame_interval)
         self._images = Endpoints(node, self._topic.warn)
         self._events = self._unusable = 0
 
@@ -86,7 +88,10 @@ class MemoryInput:
             )
 
             def push(message: Any) -> None:
-                ring.push(to_nanoseconds(message.header.stamp), message, now=time.monotonic())
+                arrival = self._node.get_clock().now().nanoseconds
+                stamp = self._stamps.read(to_nanoseconds(message.header.stamp), arrival)
+                if stamp is not None:
+                    ring.push(stamp, message, now=time.monotonic())
 
             self._ring = ring
             self._images.subscribe(TYPES[camera.transport], camera.image_topic, push, IMAGES)
@@ -120,6 +125,7 @@ class MemoryInput:
             "events": self._events,
             "dropped": self._inbox.dropped,
             "unusable": self._unusable,
+            "image_stamps": self._stamps.trouble or "as they come",
             "thumbnails_from": self._parameters.value.image_topic,
         }
         return self._topic.part(values, (WARN, "not active"))
