@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,50 @@ def test_age_counts_from_the_newest_row_and_segments_outlive_samples(tmp_path: P
     assert store.count(Filter(kind=SEGMENT)) == 5
     assert store.ends().min() == 50 * SECOND
     assert forget(store, Retention(max_age=50.0)) == 0
+
+
+NOW = time.time() - 7200.0
+
+
+@pytest.mark.parametrize("begin", [5000.0, NOW], ids=["simulated", "now"])
+def test_a_camera_whose_clock_is_ahead_costs_the_others_nothing(
+    tmp_path: Path, begin: float
+) -> None:
+    """Two hours of two cameras, one three hours ahead; an hour is kept."""
+    store = open_store(tmp_path, MODEL, DIM, create=True)
+    seconds = range(0, 7200, 60)
+    store.append([row(begin + second, camera="good") for second in seconds])
+    store.append([row(begin + 10800.0 + second, camera="ahead") for second in seconds])
+    assert tidy(store, Retention(max_age=3600.0)) == 118
+    for camera, ahead in (("good", 0.0), ("ahead", 10800.0)):
+        ends = store.ends(Filter(camera=camera))
+        assert len(ends) == 61
+        assert ends.min() >= (begin + ahead + 3540.0) * SECOND
+
+
+def test_a_clock_that_was_ahead_for_a_while_costs_nothing(tmp_path: Path) -> None:
+    store = open_store(tmp_path, MODEL, DIM, create=True)
+    wrong = NOW + 7200.0 + 10_800.0
+    for first, seconds in (
+        (NOW, range(0, 3600, 60)),
+        (wrong, range(1)),
+        (NOW, range(3600, 7200, 60)),
+    ):
+        store.append([row(first + second) for second in seconds])
+    assert forget(store, Retention(max_age=7300.0)) == 0
+    assert forget(store, Retention(max_age=3600.0)) == 59
+
+
+def test_each_camera_gives_of_its_oldest_when_the_disk_is_full(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    store = open_store(tmp_path, MODEL, DIM, create=True)
+    for camera, begin in (("1970", 10.0), ("good", NOW), ("ahead", NOW + 1e6)):
+        jpegs = {second: rng.bytes(2000) for second in range(200)}
+        store.append([row(begin + s, camera=camera, thumbnail=jpegs[s]) for s in jpegs])
+    tidy(store, Retention(max_bytes=store.disk_bytes() // 2), keep_versions=0.001)
+    counts = [store.count(Filter(camera=camera)) for camera in ("1970", "good", "ahead")]
+    assert max(counts) - min(counts) <= 1
+    assert 50 < min(counts) < 150
 
 
 def test_size_is_bounded_and_the_oldest_go(tmp_path: Path) -> None:

@@ -228,10 +228,10 @@ class MemoryStore:
             table = self._scan(columns, which).to_arrow()
         return sorted(table_to_rows(table), key=lambda row: row.stamp)
 
-    def ends(self) -> NDArray[np.int64]:
-        """[N] int64 nanoseconds: the ends of all rows, unordered; for retention."""
+    def ends(self, which: Filter = EVERYTHING) -> NDArray[np.int64]:
+        """[N] int64 nanoseconds: the ends of rows, unordered; for retention."""
         with _translated(self.location, "read"):
-            table = self._scan(["end_ns"]).to_arrow()
+            table = self._scan(["end_ns"], which).to_arrow()
         return np.asarray(table.column("end_ns").to_numpy(), np.int64)
 
     def delete(self, which: Filter) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vljepa_ros.perception.memory.row import SAMPLE, one_line
 from vljepa_ros.perception.memory.store import Filter, MemoryStore, MemoryStoreError
 
 SIZE_TARGET = 0.9
 """Shrink to this share of `max_bytes`, so that not every round deletes."""
+CLOCK_TOLERANCE = 60_000_000_000
+"""Nanoseconds by which clocks of cameras and machine may differ."""
 
 
 @dataclass(frozen=True)
@@ -38,29 +42,42 @@ class Retention:
 def forget(store: MemoryStore, retention: Retention) -> int:
     """Delete what is too old or too much; returns the number of rows deleted.
 
-    Age is counted from the newest row, not from the clock of the machine: a bag from last year, or
-    simulated time, must not be forgotten at once. The disk space of deleted rows comes back with
-    the next `compact`.
+    Age counts from the newest row of the same camera: cameras' clocks differ, and what was seen
+    last year or in simulated time must not be forgotten at once. A row from the future of this
+    machine's clock is not what age counts from, unless the camera has no others: a clock that was
+    ahead for a while must not cost what came before and comes after. The disk space of deleted rows
+    comes back with the next `compact`.
     """
     before = store.count()
-    if before == 0:
-        return 0
-    ends = store.ends()
-    newest = int(ends.max())
+    cameras = [Filter(camera=camera) for camera in store.cameras()]
+    newest = [_newest(store.ends(camera)) for camera in cameras]
+
+    def forget_older(age: int, kind: str = "") -> None:
+        for camera, end in zip(cameras, newest, strict=True):
+            store.delete(replace(camera, kind=kind, ended_before=end - age))
+
     if retention.max_age > 0:
-        store.delete(Filter(ended_before=newest - round(retention.max_age * 1e9)))
+        forget_older(round(retention.max_age * 1e9))
     if retention.max_sample_age > 0:
-        limit = newest - round(retention.max_sample_age * 1e9)
-        store.delete(Filter(kind=SAMPLE, ended_before=limit))
+        forget_older(round(retention.max_sample_age * 1e9), SAMPLE)
     if retention.max_bytes > 0:
         size = store.disk_bytes()
         if size > retention.max_bytes:
             share = 1.0 - SIZE_TARGET * retention.max_bytes / size
-            ends = store.ends()
-            surplus = min(int(np.ceil(share * ends.size)), ends.size - 1)
+            ages = np.sort(
+                np.concatenate(
+                    [end - store.ends(camera) for camera, end in zip(cameras, newest, strict=True)]
+                )
+            )
+            surplus = min(int(np.ceil(share * ages.size)), ages.size - 1)
             if surplus > 0:
-                store.delete(Filter(ended_before=int(np.partition(ends, surplus)[surplus])))
+                forget_older(int(ages[-1 - surplus]))
     return before - store.count()
+
+
+def _newest(ends: NDArray[np.int64]) -> int:
+    present = ends[ends <= time.time_ns() + CLOCK_TOLERANCE]
+    return int((present if present.size else ends).max())
 
 
 def tidy(store: MemoryStore, retention: Retention, keep_versions: float = 300.0) -> int:
