@@ -105,25 +105,32 @@ def test_the_first_state_and_each_change_are_told_once(graph: Graph) -> None:
     assert node._inputs["front"].decoder.decodes == 2
 
 
-def test_the_scene_is_latched_and_beats(graph: Graph) -> None:
-    node = start(graph, always_on=True, heartbeat=0.3)
+def test_the_scene_is_latched_repeated_and_marked_stale(graph: Graph) -> None:
+    kinds = ros.interface(EVENT)
+    node = start(graph, always_on=True)
+    scene = graph.listen(EVENT, "front/scene", latched=True)
+    assert graph.spin(lambda: scene, PATIENCE), "alive before anything was seen"
+    assert (scene[0].reason, scene[0].text, scene[0].stale) == (kinds.HEARTBEAT, "", True)
     stream = Stream(graph, node)
     stream.connect()
     stream.show(0, 2.0)
     assert graph.spin(lambda: node._inputs["front"].decoder.last, PATIENCE)
-    scene = graph.listen(EVENT, "front/scene", latched=True)
-    assert graph.spin(lambda: scene, PATIENCE), "a latecomer is told at once"
-    beats: list[Any] = []
-    end = time.monotonic() + PATIENCE
-    while not beats and time.monotonic() < end:
-        stream.show(0, 0.2)
-        graph.spin_for(0.05)
-        beats = [e for e in scene if e.reason == ros.interface(EVENT).HEARTBEAT]
-    assert beats
-    assert beats[-1].text == scene[0].text
-    count = len(scene)
-    graph.spin_for(1.0)
-    assert len(scene) <= count + 1, "silence where nothing is known"
+    text = node._inputs["front"].decoder.last.text
+    latecomer = graph.listen(EVENT, "front/scene", latched=True)
+    assert graph.spin(lambda: latecomer and latecomer[0].text == text, PATIENCE)
+    del scene[:]
+
+    def fresh() -> bool:
+        return any(e.reason == kinds.HEARTBEAT and not e.stale for e in scene)
+
+    assert graph.spin(fresh, PATIENCE, again=lambda: stream.show(0, 0.2))
+    assert {(e.text, e.event_id, e.latency) for e in scene} == {(text, "", 0.0)}
+    assert graph.spin(lambda: scene[-1].stale, PATIENCE), "its input has stopped"
+    assert scene[-1].text == text
+    graph.remove(node)
+    del scene[:]
+    graph.spin_for(1.5)
+    assert scene == [], "silence: it is gone"
 
 
 def test_it_listens_only_while_somebody_listens_to_it(graph: Graph) -> None:
@@ -322,6 +329,7 @@ def test_a_restart_in_mid_stream_repeats_no_event(graph: Graph) -> None:
     assert graph.spin(lambda: scene, PATIENCE), "the present state is told to latecomers at once"
     assert scene[0].reason == kinds.HEARTBEAT
     assert scene[0].text == events[0].text
+    assert scene[0].sequence == events[0].sequence
     graph.spin_once_all()
     assert len(events) == 1
     assert node._inputs["front"].decoder.decodes == 0
@@ -331,6 +339,7 @@ def test_a_restart_in_mid_stream_repeats_no_event(graph: Graph) -> None:
     assert graph.spin(lambda: len(events) == 1 + decoder.last.is_event, PATIENCE)
     for event in events[1:]:  # two states that read the same are one event
         assert (event.reason, event.sequence) == (kinds.CHANGE, 1)
+        assert event.event_id == f"scene/front/{nanoseconds(event.header.stamp)}"
         assert event.previous_text == events[0].text
     graph.remove(node)
 
@@ -378,25 +387,3 @@ def test_a_place_that_cannot_be_written_is_told_and_stops_nothing(
         ),
         PATIENCE,
     )
-
-
-def test_labels_come_with_events_where_the_vocabulary_answers_the_same_query(graph: Graph) -> None:
-    node = start(graph)
-    words = ros.interface("vljepa_ros/msg/Vocabulary")(version=1)
-    group = ros.interface("vljepa_ros/msg/VocabularyGroup")
-    from vljepa_ros.nodes.topics import LATCHED
-
-    publisher = graph.client.create_publisher(
-        ros.interface("vljepa_ros/msg/Vocabulary"), "vocabulary", LATCHED
-    )
-    stream = Stream(graph, node)
-    words.groups = [group(prompt=node.engine.config.default_query, labels=list(stream.texts))]
-    publisher.publish(words)
-    assert graph.spin(lambda: node._labels.current is not None, PATIENCE)
-    events = graph.listen(EVENT, "events")
-    stream.connect()
-    stream.show(0, 1.0)
-    assert graph.spin(lambda: events, PATIENCE)
-    assert events[0].label in stream.texts
-    assert 0 < events[0].label_score <= 1
-    graph.client.destroy_publisher(publisher)

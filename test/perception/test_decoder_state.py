@@ -39,8 +39,9 @@ def update(seed: int = 0, **fields: object) -> SceneUpdate:
     state = np.random.default_rng(seed).normal(size=DIM).astype(np.float32)
     values = {
         "is_event": True,
-        "is_first": False,
+        "reason": "change",
         "sequence": 3,
+        "corrects": 3,
         "stamp": 12.5,
         "onset": 11.0,
         "text": "the door opens",
@@ -158,7 +159,7 @@ def test_a_field_that_cannot_be_is_a_warning(tmp_path: Path, field: str, value: 
     file = made(tmp_path)
     file.write({"front": CameraState("q", 1000.0, update())})
     raw = json.loads(file.path.read_text())
-    raw["cameras"]["front"]["told"][field] = value
+    raw["cameras"]["front"]["last"][field] = value
     file.path.write_text(json.dumps(raw))
     found, warning = made(tmp_path).read(60.0)
     assert found == {}

@@ -1,4 +1,4 @@
-"""Ten hours of one camera in seconds: every heartbeat, no news twice, restarts in mid-stream."""
+"""Ten hours of one camera in seconds: no news twice, restarts in mid-stream."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from vljepa_ros.perception.selective_decoder import SceneUpdate, SelectiveDecode
 Vector = NDArray[np.float32]
 
 HOURS, RATE, DIM = 10, 2, 32
-HEARTBEAT = 5.0
 EVERY = 180.0  # seconds from one change of the scene to the next
 RESTARTS = (2.51, 5.0 + 1.0 / 3600, 9.0)  # hours; in quiet, amid a change's settling, at a change
 
@@ -49,7 +48,7 @@ class Scenes:
 
 def started(scenes: Scenes, file: StateFile) -> SelectiveDecoder:
     """A decoder as it is after a start of the node."""
-    decoder = SelectiveDecoder(AnchorDrift(AnchorDriftConfig()), scenes.words, HEARTBEAT)
+    decoder = SelectiveDecoder(AnchorDrift(AnchorDriftConfig()), scenes.words)
     states, warning = file.read(300.0)
     assert warning == ""
     if "front" in states:
@@ -86,12 +85,10 @@ def test_ten_hours_with_restarts(tmp_path: Path) -> None:
             limits.append(decoder.detector.threshold)
     assert restarts == []
 
-    stamps = np.array([said.stamp for said in told])
-    assert np.diff(stamps).max() <= HEARTBEAT + 1 / RATE, "a heartbeat was missed"
-
     news = [said for said in told if said.is_event]
     assert [said.sequence for said in news] == list(range(len(news))), "counted on, without a gap"
-    assert [said.reason for said in news] == ["first"] + ["change"] * (len(news) - 1)
+    assert news[0].reason == "first"
+    assert {said.reason for said in news[1:]} <= {"change", "correction"}
     for before, after in pairwise(news):
         assert after.previous_text == before.text != after.text
     assert [said.text for said in news] == [

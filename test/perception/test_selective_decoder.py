@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 from colour_engine import COLOURS, ColourEngine
 
+from vljepa_ros.engines.protocol import Generated
 from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
+from vljepa_ros.perception.change.detector import Change
 from vljepa_ros.perception.selective_decoder import SceneUpdate, SelectiveDecoder
 
 
@@ -23,7 +28,7 @@ def test_each_change_is_told_once_with_what_was_before() -> None:
     assert [n.text for n in told] == ["it is red", "it is green", "it is blue"]
     assert [n.previous_text for n in told] == ["", "it is red", "it is green"]
     assert [n.sequence for n in told] == [0, 1, 2]
-    assert [n.is_first for n in told] == [True, False, False]
+    assert [n.reason for n in told] == ["first", "change", "change"]
     assert all(n.is_event for n in told)
     assert told[1].change > 0.9
 
@@ -43,6 +48,38 @@ def test_a_change_that_reads_the_same_is_no_news() -> None:
         ("it is blue", True, 1),
     ]
     assert told[2].previous_text == "it is red"
+
+
+def test_a_change_without_a_sure_text_is_an_event_that_can_be_corrected() -> None:
+    def generate(states: Any) -> list[Generated]:
+        ((text, *_),) = [[g.text] for g in engine.generate(states)]
+        return [Generated(text, sure[text], True)]
+
+    engine, sure = ColourEngine(), {"it is red": 0.9, "it is green": 0.3, "it is blue": 0.9}
+    scripted = ScriptedDetector(["first", "change", "correction", "correction", "change"])
+    made = SelectiveDecoder(scripted, generate, min_confidence=0.5)
+    seen = [*engine.encode_text(["red", "green", "blue", "blue", "red"])]
+    told = [made.observe(float(i), vector) for i, vector in enumerate(seen)]
+    assert [(t.text, t.reason, t.is_event, t.sequence, t.corrects) for t in told if t] == [
+        ("it is red", "first", True, 0, 0),
+        ("", "change", True, 1, 1),
+        ("it is blue", "correction", True, 2, 1),
+        ("it is blue", "correction", False, 2, 2),
+        ("it is red", "change", True, 3, 3),
+    ]
+    assert told[1] is not None
+    assert (told[1].confidence, told[1].decoded) == (0.0, False)
+
+
+class ScriptedDetector(AnchorDrift):
+    """Each sample is a change, for the reasons given."""
+
+    def __init__(self, reasons: list[str]) -> None:
+        super().__init__(AnchorDriftConfig())
+        self.reasons = iter(reasons)
+
+    def observe(self, stamp: float, embedding: Any) -> Change:
+        return Change(stamp, stamp, np.asarray(embedding, np.float32), 0.5, next(self.reasons))
 
 
 def test_describing_counts_as_no_event() -> None:

@@ -12,11 +12,11 @@ from typing import Any
 from vljepa_ros.cli import options
 from vljepa_ros.cli.options import CliError
 
-REASONS = ("first", "change", "request", "heartbeat")
+REASONS = ("first", "change", "request", "heartbeat", "correction")
 TRIGGER_REASONS = ("crossed", "camera stopped", "model changed", "removed")
 SCENE_FIELDS = (
-    *("onset", "sequence", "camera", "reason", "text", "previous_text", "decoded"),
-    *("confidence", "change", "label", "label_score", "latency", "model_id"),
+    *("event_id", "onset", "sequence", "corrects_sequence", "camera", "reason", "text"),
+    *("previous_text", "decoded", "confidence", "change", "in_domain", "latency", "model_id"),
 )
 TRIGGER_FIELDS = (
     *("camera", "text", "rising", "score", "threshold", "reason", "latency", "model_id"),
@@ -125,8 +125,8 @@ def event_as_line(event: dict[str, Any]) -> str:
             f"{clock}  {event['camera']}  {sign} {event['text']}  "
             f"[trigger, score {event['score']:.2f} of {event['threshold']:.2f}{why}]"
         )
-    source = "" if event["decoded"] else " (nearest known text)"
+    source = "" if event["decoded"] or not event["text"] else " (nearest known text)"
     return (
-        f"{clock}  {event['camera']}  {event['text']}{source}  "
+        f"{clock}  {event['camera']}  {event['text'] or '(no sure text)'}{source}  "
         f"[{event['reason']}, confidence {event['confidence']:.2f}, change {event['change']:.2f}]"
     )

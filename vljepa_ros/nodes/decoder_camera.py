@@ -46,7 +46,9 @@ class DecoderCamera:
         self._span = engine.config.frame_interval * (engine.config.clip_frames - 1)
         self.guard = TurnGuard(self._guarding())
         self.detector = AnchorDrift(self._detection(), self.guard)
-        self.decoder = SelectiveDecoder(self.detector, engine.generate, node.settings.heartbeat)
+        self.decoder = SelectiveDecoder(
+            self.detector, engine.generate, node.settings.min_confidence
+        )
         self.newest: Any = None
         self.query = ""
         self.seen = 0.0
@@ -60,7 +62,7 @@ class DecoderCamera:
         """Take over parameters that have changed."""
         self.detector.configure(self._detection())
         self.guard.config = self._guarding()
-        self.decoder.heartbeat = self._node.settings.heartbeat
+        self.decoder.min_confidence = self._node.settings.min_confidence
 
     @property
     def fresh(self) -> bool:

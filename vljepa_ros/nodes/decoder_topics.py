@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import array
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from vljepa_ros import ros
-from vljepa_ros.nodes.topics import LATCHED, Endpoints, age_of, to_nanoseconds, to_stamp
-from vljepa_ros.perception.scoring import ScoredGroup
+from vljepa_ros.nodes.topics import (
+    REPEATED,
+    Endpoints,
+    age_of,
+    to_duration,
+    to_nanoseconds,
+    to_stamp,
+)
 from vljepa_ros.perception.selective_decoder import SceneUpdate
 
 _EVENT = "vljepa_ros/msg/SceneEvent"
@@ -32,56 +39,74 @@ class DecoderTopics(Endpoints):
         self._kind = ros.interface(_EVENT)
         self._events = self.publisher(_EVENT, "events")
         self._scenes = {
-            camera: self.publisher(_EVENT, f"{camera}/scene", LATCHED) for camera in cameras
+            camera: self.publisher(_EVENT, f"{camera}/scene", REPEATED) for camera in cameras
         }
+        self._lock = threading.Lock()
+        self._present = {camera: self._kind(camera=camera, model_id=model_id) for camera in cameras}
 
     def has_subscribers(self, camera: str) -> bool:
         """Whether somebody subscribes to events or to this camera's state."""
         counts = self._events.get_subscription_count()
         return bool(counts + self._scenes[camera].get_subscription_count())
 
-    def event(
-        self,
-        camera: str,
-        header: Any,
-        update: SceneUpdate,
-        label: ScoredGroup | None,
-        include_vector: bool,
-        request: bool = False,
-    ) -> Any:
+    def event(self, camera: str, header: Any, update: SceneUpdate, include_vector: bool) -> Any:
         """Make a SceneEvent.
 
         Args:
             camera: Its name.
             header: Of the embedding that the state was confirmed with.
             update: What to publish.
-            label: Scored labels, best first.
             include_vector: Whether it carries the state's embedding.
-            request: Whether it answers a request.
         """
         stamp = to_nanoseconds(header.stamp)
+        age = age_of(self._node, stamp)
         message = self._kind(
             header=header,
+            event_id=f"scene/{camera}/{stamp}" if update.is_event else "",
             onset=to_stamp(max(0, min(round(update.onset * 1e9), stamp))),
             sequence=update.sequence,
+            corrects_sequence=update.corrects,
             camera=camera,
             model_id=self._model_id,
-            reason=getattr(self._kind, "REQUEST" if request else update.reason.upper()),
+            reason=getattr(self._kind, update.reason.upper()),
             text=update.text,
             previous_text=update.previous_text,
             decoded=bool(update.decoded),
             confidence=float(update.confidence),
             change=float(update.change),
-            latency=age_of(self._node, stamp),
+            age=to_duration(age),
+            latency=age,
         )
-        if label is not None:
-            message.label, message.label_score = label.labels[0], float(label.scores[0])
         if include_vector:
             message.vector = array.array("f", update.state.tobytes())
         return message
 
     def publish(self, event: Any, is_event: bool) -> None:
         """Latch the state of a camera; publish it on `events`, too, if it is an event."""
-        self._scenes[event.camera].publish(event)
+        with self._lock:
+            self._present[event.camera] = event
+            self._scenes[event.camera].publish(event)
         if is_event:
             self._events.publish(event)
+
+    def restore(self, camera: str, update: SceneUpdate) -> None:
+        """Take over what was published before a restart; `repeat_state` publishes it."""
+        header = ros.interface("std_msgs/msg/Header")(stamp=to_stamp(round(update.stamp * 1e9)))
+        self._present[camera] = self.event(camera, header, update, include_vector=False)
+
+    def repeat_state(self, camera: str, newest: Any, stale: bool) -> None:
+        """Publish the present state again, as a heartbeat.
+
+        Args:
+            camera: Its name.
+            newest: Its newest embedding, or None.
+            stale: Whether that does not stand for the present.
+        """
+        with self._lock:
+            message = self._present[camera]
+            message.reason, message.event_id = self._kind.HEARTBEAT, ""
+            message.stale, message.latency = stale or newest is None, 0.0
+            if newest is not None:
+                stamp = to_nanoseconds(newest.header.stamp)
+                message.age = to_duration(age_of(self._node, stamp))
+            self._scenes[camera].publish(message)

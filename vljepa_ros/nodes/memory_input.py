@@ -108,8 +108,11 @@ class MemoryInput:
         if message.model_id != self._model.model_id:
             return  # its embeddings say so already
         onset = to_nanoseconds(message.onset) or to_nanoseconds(message.header.stamp)
-        text, label, score = str(message.text), str(message.label), float(message.label_score)
-        self._put(lambda: self.recorder.change(onset, text, label, score))
+        text = str(message.text)
+        if message.reason == message.CORRECTION:
+            self._put(lambda: self.recorder.correct(text))
+        else:
+            self._put(lambda: self.recorder.change(onset, text))
 
     def take(self) -> list[Row]:
         """In the worker's thread: the rows that are complete now."""

@@ -209,7 +209,7 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
 
     def _on_event(self, message: Any) -> None:
         camera = self._inputs.get(message.camera)
-        if camera is not None and message.reason in (message.FIRST, message.CHANGE):
+        if camera is not None and message.reason != message.HEARTBEAT:
             camera.on_event(message)
 
     async def _find_moments(self, request: Any, response: Any) -> None:

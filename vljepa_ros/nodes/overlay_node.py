@@ -72,7 +72,7 @@ class OverlayNode(ros.Node):
         self._labels = sorted(pairs, key=lambda pair: -pair[1])
 
     def _on_scene(self, message: Any) -> None:
-        self._text = str(message.text)
+        self._text = "" if message.stale else str(message.text)
 
     def _on_image(self, message: Any, _: Any) -> None:
         try:

@@ -9,7 +9,7 @@ from typing import Any
 
 from vljepa_ros import ros
 from vljepa_ros.engines.protocol import Engine
-from vljepa_ros.nodes.topics import LATCHED, Endpoints, age_of, to_stamp
+from vljepa_ros.nodes.topics import LATCHED, REPEATED, Endpoints, age_of, to_stamp
 from vljepa_ros.perception.pipeline import EMBEDDINGS, LABELS, Observation
 from vljepa_ros.perception.scoring import ScoredGroup
 from vljepa_ros.perception.vocabulary import EncodedVocabulary, Group
@@ -60,7 +60,7 @@ class PerceptionTopics(Endpoints):
             for camera in cameras
         }
         self._vocabulary = self.publisher("vljepa_ros/msg/Vocabulary", "vocabulary", LATCHED)
-        self._info = self.publisher("vljepa_ros/msg/ModelInfo", "model_info", LATCHED)
+        self._info = self.publisher("vljepa_ros/msg/ModelInfo", "model_info", REPEATED)
 
     def subscriptions(self, camera: str) -> frozenset[str]:
         """Which of a camera's results are wanted: EMBEDDINGS, LABELS; with `always_on` both."""

@@ -16,12 +16,10 @@ from vljepa_ros.nodes.decoder_topics import DecoderTopics
 from vljepa_ros.nodes.diagnostics import Part
 from vljepa_ros.nodes.model_node import ModelNode, ModelParameters
 from vljepa_ros.nodes.parameters import live, read_only
-from vljepa_ros.nodes.topics import LATCHED, Endpoints, to_seconds
+from vljepa_ros.nodes.topics import REPEAT_S, Endpoints, to_seconds
 from vljepa_ros.nodes.turn_input import AUTO_TYPE, TURN_TYPES, TurnInput
 from vljepa_ros.perception.pipeline import PerceptionError
-from vljepa_ros.perception.scoring import score_group
 from vljepa_ros.perception.selective_decoder import SceneUpdate
-from vljepa_ros.perception.vocabulary import VocabularyEncoder, from_groups
 
 
 @dataclass(frozen=True)
@@ -40,8 +38,8 @@ class DecoderParameters(ModelParameters):
     smoothing: float = live(0.3, "Time constant of the smoothing, seconds.", 0.0, 60.0)
     settle: float = live(0.7, "Seconds that a change must last before it is told.", 0.0, 60.0)
     min_gap: float = live(1.0, "Seconds from one change to the next, at least.", 0.0, 3600.0)
-    heartbeat: float = live(
-        5.0, "Seconds of stamps after which the state is told again on scene.", 0.2, 3600.0
+    min_confidence: float = live(
+        0.0, "Confidence below which a text is withheld: the event comes without one.", 0.0, 1.0
     )
     include_vector: bool = live(False, "Put the state's embedding into events.")
     turn_topic: str = read_only(
@@ -69,14 +67,13 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
 
     model_parts = frozenset({"text", "decoder"})
     _topics: DecoderTopics
-    _labels: VocabularyEncoder
 
     def __init__(self, **options: Any) -> None:
         self._inputs: dict[str, DecoderCamera] = {}
         self._turn: TurnInput | None = None
         self._keeper: StateKeeper | None = None
         super().__init__("selective_decoder_node", DecoderParameters, **options)
-        self._vocabulary = Endpoints(self)
+        self._heartbeat = Endpoints(self)
         self.serve("Describe", "describe", self._describe, needs_active=lambda request: True)
         self._pulse = self.create_timer(0.2, self._watch, clock=ros.steady_clock())
 
@@ -91,26 +88,25 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
             raise ModelError(f"model '{engine.config.name}' has no decoder")
         config, p = engine.config, self.settings
         self._topics = DecoderTopics(self, self.cameras, config.model_id, self.warn)
-        for camera in self.cameras:
-            self._inputs[camera] = DecoderCamera(self, camera, engine)
-        self._labels = VocabularyEncoder(engine, lambda _: None)
+        self._inputs = {name: DecoderCamera(self, name, engine) for name in self.cameras}
         if p.state_file:
             self._keeper = StateKeeper(self, p.state_file, config, self._inputs)
             self._keeper.restore(p.max_state_age)
+        for name, camera in self._inputs.items():
+            if camera.decoder.last is not None:
+                self._topics.restore(name, camera.decoder.last)
         return self._take_embeddings
 
     def start(self) -> None:
-        """Subscribe to the vocabulary, and to embeddings as soon as somebody subscribes to us."""
+        """Say once a second that this node lives; embeddings: when somebody subscribes to us."""
         p = self.settings
-        self._vocabulary.subscribe(
-            "vljepa_ros/msg/Vocabulary", "vocabulary", self._on_vocabulary, LATCHED
-        )
+        self._heartbeat.repeat(REPEAT_S, self._repeat_states)
         if p.turn_topic:
             self._turn = TurnInput(self, p.turn_topic, p.turn_type, self._on_turn_rate)
 
     def stop(self) -> None:
         """Unsubscribe."""
-        self._vocabulary.close()
+        self._heartbeat.close()
         if self._turn is not None:
             self._turn.close()
             self._turn = None
@@ -123,7 +119,7 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
             self._keeper.close()
         self._topics.close()
         self._inputs, self._keeper = {}, None
-        del self._topics, self._labels
+        del self._topics
 
     def parts(self) -> Sequence[Part]:
         """Model, cameras, state file and turn guard for the diagnostics."""
@@ -131,16 +127,13 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
         return found + [part.part() for part in (self._keeper, self._turn) if part is not None]
 
     def _take_embeddings(self) -> float | None:
-        """In the worker's thread: decode what waits, in order; then some new labels."""
+        """In the worker's thread: decode what waits, in order."""
         event = False
         for name, camera in self._inputs.items():
             while (message := camera.inbox.take()) is not None:
                 event |= self._observe(name, camera, message)
         if self._keeper is not None:
             self._keeper.keep(event)
-        if self._labels.pending:
-            self._labels.advance()
-            return 0.0
         return None
 
     def _observe(self, name: str, camera: DecoderCamera, message: Any) -> bool:
@@ -155,13 +148,13 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
         self._topics.publish(self._event(name, message, update), update.is_event)
         return update.is_event
 
-    def _event(self, name: str, message: Any, update: SceneUpdate, request: bool = False) -> Any:
-        """With the labels of the first group, if they answer the query of the embeddings."""
-        label, current = None, self._labels.current
-        if current and self.engine and current.groups[0].group.prompt == message.query:
-            label = score_group(update.state, current.groups[0], self.engine.config.calibration)
-        include = self.settings.include_vector
-        return self._topics.event(name, message.header, update, label, include, request)
+    def _event(self, name: str, message: Any, update: SceneUpdate) -> Any:
+        return self._topics.event(name, message.header, update, self.settings.include_vector)
+
+    def _repeat_states(self) -> None:
+        for name, camera in self._inputs.items():
+            stale = not camera.topic.is_open or bool(camera.topic.stale)
+            self._topics.repeat_state(name, camera.newest, stale)
 
     def _watch(self) -> None:
         """Five times a second: subscribe if somebody subscribes to us or waits for `describe`."""
@@ -193,14 +186,7 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
         if message is None or present is None:
             raise PerceptionError(f"no usable embedding of camera '{name}' yet")
         update = camera.decoder.describe(to_seconds(message.header.stamp), present)
-        return self._event(name, message, update, request=True)
-
-    def _on_vocabulary(self, message: Any) -> None:
-        if not message.groups:
-            return
-        first = message.groups[0]
-        self._labels.replace(int(message.version), from_groups({first.prompt: first.labels}))
-        self.worker.wake()
+        return self._event(name, message, update)
 
     def _on_turn_rate(self, stamp: float, rate: float) -> None:
         for camera in self._inputs.values():

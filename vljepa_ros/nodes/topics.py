@@ -5,7 +5,8 @@
 | `IMAGES` | subscribing to images | best effort takes from every camera, reliable or not |
 | `IMAGES_OUT` | publishing images | reliable is what RViz and rosbag ask for by default |
 | `RESULTS` | embeddings, labels, events, diagnostics | nothing is lost in a burst of up to ten |
-| `LATCHED` | vocabulary, model_info, scene | whoever comes late gets the newest at once |
+| `LATCHED` | vocabulary | whoever comes late gets the newest at once |
+| `REPEATED` | model_info, scene, trigger_state | latched and repeated: silence means it is gone |
 """
 
 from __future__ import annotations
@@ -28,6 +29,15 @@ LATCHED = ros.QoSProfile(
     durability=ros.DurabilityPolicy.TRANSIENT_LOCAL,
 )
 
+DEADLINE_S = 1.5
+"""Without a message of a REPEATED topic for so long, its publisher is gone."""
+REPEATED = ros.QoSProfile(
+    depth=1,
+    reliability=ros.ReliabilityPolicy.RELIABLE,
+    durability=ros.DurabilityPolicy.TRANSIENT_LOCAL,
+    deadline=ros.Duration(seconds=DEADLINE_S),
+)
+REPEAT_S = 1.0
 HEARTBEAT_S = 0.5
 """Period at which an active perception node repeats `model_info`; see EmbeddingSubscription."""
 OVERRIDES = ros.QoSOverridingOptions(
@@ -139,6 +149,11 @@ def to_seconds(stamp: Any) -> float:
 def to_stamp(nanoseconds: int) -> Any:
     """A builtin_interfaces/Time."""
     return ros.Time(nanoseconds=nanoseconds).to_msg()
+
+
+def to_duration(seconds: float) -> Any:
+    """A builtin_interfaces/Duration."""
+    return ros.Duration(nanoseconds=round(seconds * 1e9)).to_msg()
 
 
 def age_of(node: Any, nanoseconds: int) -> float:

@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 
 from vljepa_ros.files import atomic_write
+from vljepa_ros.perception.change.detector import CHANGE, CORRECTION, FIRST
 from vljepa_ros.perception.selective_decoder import SceneUpdate
 
-FORMAT = 1
+FORMAT = 2
 MIN_WRITE_INTERVAL_S = 1.0  # from one write to the next
 REFRESH_INTERVAL_S = 30.0  # a state that goes on is written again, so that it keeps young
-
-_KEYS = {"is_event": "news", "is_first": "first", "is_heartbeat": "beat"}  # names in the file
 
 
 @dataclass(frozen=True)
@@ -123,38 +122,45 @@ class StateFile:
 
 def _as_json(state: CameraState) -> dict[str, Any]:
     vector = np.asarray(state.last.state, "<f4").tobytes()
-    told = {_KEYS.get(name, name): value for name, value in asdict(state.last).items()}
-    told["state"] = base64.b64encode(vector).decode("ascii")
-    return {"query": state.query, "seen": state.seen, "told": told}
+    last = {**asdict(state.last), "state": base64.b64encode(vector).decode("ascii")}
+    return {"query": state.query, "seen": state.seen, "last": last}
 
 
 def _from_json(raw: Any, dim: int) -> CameraState:
     """Raises what a wrong type, a missing field or a value out of its range raises."""
-    told = raw["told"]
-    vector = np.frombuffer(base64.b64decode(told["state"], validate=True), "<f4").astype(np.float32)
+    last = raw["last"]
+    vector = np.frombuffer(base64.b64decode(last["state"], validate=True), "<f4").astype(np.float32)
     norm = float(np.linalg.norm(vector.astype(np.float64)))
-    sequence = told["sequence"]
+    sequence, corrects = last["sequence"], last["corrects"]
     if vector.shape != (dim,) or not 0.5 < norm < 2.0:
         raise ValueError(f"a state has {vector.size} values of norm {norm}, expected {dim}, norm 1")
-    if not isinstance(sequence, int) or not 0 <= sequence < 2**32:
-        raise ValueError(f"sequence is {sequence!r}")
+    for number in (sequence, corrects):
+        if not isinstance(number, int) or not 0 <= number < 2**32:
+            raise ValueError(f"{number!r} is no number of an event")
     fields: dict[str, Any] = {
-        name: check(told[_KEYS.get(name, name)])
+        name: check(last[name])
         for check, names in (
-            (bool, ("is_event", "is_first", "decoded")),
+            (bool, ("is_event", "decoded")),
             (_text, ("text", "previous_text")),
+            (_reason, ("reason",)),
             (_number, ("stamp", "onset", "change", "confidence")),
         )
         for name in names
     }
-    last = SceneUpdate(sequence=sequence, state=vector, **fields)
-    return CameraState(_text(raw["query"]), _number(raw["seen"]), last)
+    update = SceneUpdate(sequence=sequence, corrects=corrects, state=vector, **fields)
+    return CameraState(_text(raw["query"]), _number(raw["seen"]), update)
 
 
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ValueError(f"{value!r} is no finite number")
     return float(value)
+
+
+def _reason(value: Any) -> str:
+    if value not in (FIRST, CHANGE, CORRECTION):
+        raise ValueError(f"{value!r} is no reason")
+    return str(value)
 
 
 def _text(value: Any) -> str:

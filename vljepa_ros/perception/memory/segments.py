@@ -116,6 +116,11 @@ class SegmentRecorder:
         self._said = {"text": text, "label": label, "label_score": label_score}
         return rows
 
+    def correct(self, text: str) -> list[Row]:
+        """The text of the last change was wrong; returns no rows."""
+        self._said["text"] = text
+        return []
+
     def finish(self) -> list[Row]:
         """End the open segment; its row, or none where nothing was seen since the last.
 
