@@ -139,9 +139,8 @@ def _index(args: argparse.Namespace) -> int:
         raise CliError(str(error)) from error
     compact_and_index(store)
     if args.json:
-        print(json.dumps([outcome for outcome in outcomes if "took" in outcome]))
-    lost = any(outcome["problem"] or outcome.get("broken") for outcome in outcomes)
-    return 1 if lost else 0
+        print(json.dumps(outcomes))
+    return 1 if any(one["problem"] or one["broken"] for one in outcomes) else 0
 
 
 def _print_outcomes(outcomes: list[dict[str, Any]], quiet: bool) -> list[dict[str, Any]]:
@@ -160,24 +159,13 @@ def _print_outcomes(outcomes: list[dict[str, Any]], quiet: bool) -> list[dict[st
     return outcomes
 
 
-def _print_rest(done: dict[str, Any], quiet: bool) -> bool:
+def _print_rest(rest: dict[str, Any], quiet: bool) -> bool:
     """Print what of a bag was not used; what was lost, on standard error. Whether something was."""
-    topics = done.get("topics", ())
-    left_out = "left out: {topic} ({messages} images): {reason}"
-    notes = [
-        *done.get("notes", ()),
-        *(left_out.format(**one) for one in done.get("left_out", ())),
-        *("{topic}: {note}".format(**one) for one in topics if one["note"]),
-    ]
+    from vljepa_ros.perception.bags.indexing import describe
+
+    notes, lost = describe(rest)
     for note in [] if quiet else notes:
         print(f"  {note}")
-    lost = [done["problem"]] if done["problem"] else []
-    lost += [
-        "{topic}: {broken} of the {tried} images that were tried cannot be used ({messages} are "
-        "recorded); the first: {reason}".format(**one)
-        for one in topics
-        if one["broken"]
-    ]
     for line in lost:
         print(f"vljepa bag: {line}", file=sys.stderr)
     return bool(lost)

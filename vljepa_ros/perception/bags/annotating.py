@@ -110,7 +110,7 @@ def _copy(
                 msgdef=definition,
                 rihs01=digest,
                 serialization_format=connection.serialization,
-                offered_qos_profiles=connection.qos,
+                offered_qos_profiles=_offered(connection),
             )
         new = {}
         for topic, kind in _topics(scenes).items():
@@ -125,20 +125,27 @@ def _copy(
     return len(added)
 
 
+def _offered(connection: Connection) -> Any:
+    from rosbags.rosbag2.metadata import parse_qos
+
+    with suppress(Exception):  # of other versions; the topic is copied all the same
+        return parse_qos(connection.qos)
+    return ()
+
+
 def _definition(connection: Connection, store: Any) -> tuple[str, str]:
-    """Definition and hash of a message: the bag's own, else those of Jazzy, else none: a topic is
-    copied all the same."""
+    """Definition and hash of a message: the bag's own, else Jazzy's, else none."""
     from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-    kind, definition, digest = connection.type, connection.definition, connection.digest
-    with suppress(Exception):  # a definition that rosbags cannot read, or a type that is not known
-        if not definition:
-            return store.generate_msgdef(kind, ros_version=2)[0], store.hash_rihs01(kind)
-        if not digest:
-            own = get_typestore(Stores.EMPTY)
-            own.register(get_types_from_msg(definition, kind))
-            digest = own.hash_rihs01(kind)
-    return definition, digest or NO_HASH
+    with suppress(
+        Exception
+    ):  # not known, or not as rosbags reads it; the topic is copied all the same
+        if connection.definition:
+            store = get_typestore(Stores.EMPTY)
+            store.register(get_types_from_msg(connection.definition, connection.type))
+        definition, _ = store.generate_msgdef(connection.type, ros_version=2)
+        return connection.definition or definition, store.hash_rihs01(connection.type)
+    return connection.definition, NO_HASH
 
 
 def _topics(scenes: list[Scene]) -> dict[str, str]:

@@ -16,7 +16,7 @@ import numpy as np
 from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.files import atomic_write
 from vljepa_ros.perception.bags.embedding import ClipPlan, EmbeddedClip, embed_images
-from vljepa_ros.perception.bags.reading import BagReader, ImageCounts
+from vljepa_ros.perception.bags.reading import BagError, BagReader, ImageCounts
 from vljepa_ros.perception.bags.segmentation import Scene, scenes_of, scenes_to_rows
 from vljepa_ros.perception.bags.topics import choose_topics
 from vljepa_ros.perception.memory.store import Filter, MemoryStore
@@ -222,7 +222,10 @@ def embed_bag(
         }
         if not records.clips:
             records.close(remove=True)
-            raise reader.error(_why_no_clip(bag, rest))
+            notes, lost = describe(rest)
+            read = ", ".join(f"{topic.topic} ({topic.messages} recorded)" for topic in topics)
+            reasons = "; ".join([read, *lost, *notes])
+            raise BagError(f"'{bag}' has too few images for a clip: {reasons}")
     return EmbeddedBag(bag, records, resumed, span / 1e9, rest)
 
 
@@ -234,19 +237,23 @@ def _unknown_cameras(plan: ClipPlan, cameras: Sequence[str]) -> list[str]:
     ]
 
 
-def _why_no_clip(bag: Path, rest: dict[str, Any]) -> str:
-    refused = ": {broken} of {tried} refused, the first: {reason}"
-    topics = [
-        ("{topic} ({messages})" + refused * bool(one["broken"])).format(**one)
-        for one in rest["topics"]
-    ]
-    reason = f"the image topics of '{bag}' hold too few images for a clip"
-    if any(one["broken"] for one in rest["topics"]):
-        reason = f"no image of '{bag}' can be used"
-    left_out = [
-        "left out: {topic} ({messages}): {reason}".format(**one) for one in rest["left_out"]
-    ]
-    return "; ".join([f"{reason}: {', '.join(topics)}", *left_out])
+def describe(rest: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """What is unusual about a bag, and what of it is lost, in words.
+
+    Args:
+        rest: `problem`, and where it was read `topics`, `left_out` and `notes` of IndexReport.
+    """
+    topics = rest.get("topics", ())
+    broken = (
+        "{topic}: {broken} of the {tried} images that were tried cannot be used ({messages} are "
+        "recorded); the first: {reason}"
+    )
+    notes = ["{topic}: {note}".format(**one) for one in topics if one["note"]]
+    left_out = "left out: {topic} ({messages} images): {reason}"
+    notes += [left_out.format(**one) for one in rest.get("left_out", ())]
+    lost = [rest["problem"]] * bool(rest["problem"])
+    lost += [broken.format(**one) for one in topics if one["broken"]]
+    return [*rest.get("notes", ()), *notes], lost
 
 
 def index_bag(

@@ -57,13 +57,13 @@ def index_each(
     progress: Callable[[float], None] = lambda share: None,
 ) -> Iterator[dict[str, Any]]:
     """Index bags one after the other; yields for each the fields of IndexReport, `took` and, where
-    they are written, `events`; or only `bag` and `problem` where nothing of it could be indexed."""
+    they are written, `events`; or `bag`, `problem` and `broken` 0 where nothing of it could be."""
     for bag in bags:
         begin = time.perf_counter()
         try:
             report, scenes = index_bag(bag, engine, store, job.plan, job.work_folder, progress)
         except BagError as error:  # the other bags are indexed all the same
-            yield {"bag": str(bag), "problem": str(error)}
+            yield {"bag": str(bag), "problem": str(error), "broken": 0}
             continue
         outcome = asdict(report) | {"took": round(time.perf_counter() - begin, 3)}
         if job.events is not None:
@@ -144,6 +144,6 @@ class _RayWorker:
             try:
                 (outcome,) = index_each([Path(bag)], self._job, self._engine, self._store)
             except (MemoryStoreError, ModelError, OSError) as error:
-                outcome = {"bag": bag, "problem": str(error)}
+                outcome = {"bag": bag, "problem": str(error), "broken": 0}
             outcomes.append(json.dumps(outcome))
         return {"outcome": outcomes}

@@ -36,6 +36,11 @@ class ImageTopic:
     camera: str
     messages: int
 
+    @property
+    def key(self) -> Key:
+        """As in `BagReader.counts`."""
+        return self.topic, self.type
+
 
 @dataclass(frozen=True)
 class BagImage:
@@ -117,9 +122,9 @@ class BagReader:
                 raise BagError("; ".join(self._problems))
             self._stack = stack.pop_all()
         for storage in self._storages:
-            for one in storage.connections.values():
+            for identity, one in storage.connections.items():
                 self.connections.setdefault((one.topic, one.type), one)
-                self.counts[one.topic, one.type] += storage.counts[one.id]
+                self.counts[one.topic, one.type] += storage.counts[identity]
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -132,8 +137,10 @@ class BagReader:
         return "; ".join(one for one in found if one)
 
     def error(self, reason: str) -> BagError:
-        """That the bag cannot be used, with what is known about it beside the reason."""
-        return BagError("; ".join(filter(None, [reason, self.problem, *self.notes])))
+        """That the bag cannot be used, and what else is known about it."""
+        topics = [f"{topic} ({kind}, {n})" for (topic, kind), n in sorted(self.counts.items())]
+        present = f"its topics: {', '.join(topics) or 'none'}"
+        return BagError("; ".join(filter(None, [reason, present, self.problem, *self.notes])))
 
     @property
     def span(self) -> tuple[int, int]:
@@ -152,9 +159,9 @@ class BagReader:
         """
         for storage in self._storages:
             here = {
-                one.id: one
-                for one in storage.connections.values()
-                if (one.topic, one.type) in keys and storage.counts[one.id]
+                identity: one
+                for identity, one in storage.connections.items()
+                if (one.topic, one.type) in keys and storage.counts[identity]
             }
             if here:
                 for identity, time, data in storage.messages(here, after):
@@ -174,7 +181,7 @@ class BagReader:
             counts: by camera; images are counted there, and those that are no message.
             after: nanoseconds, time of recording; earlier ones are left out.
         """
-        cameras = {(topic.topic, topic.type): topic.camera for topic in topics}
+        cameras = {topic.key: topic.camera for topic in topics}
         for connection, received, data in self.messages(cameras, after):
             camera = cameras[connection.topic, connection.type]
             counts[camera].images += 1

@@ -1,16 +1,17 @@
 """The storage files of a bag, sqlite3 and mcap: their messages, as far as they can be read.
 
-Messages come in the order of recording, by the file's own index. Where a part is cut off or
-damaged, the rest comes in the order in which it stands in the file.
+Messages come in the order in which they were written. Damage costs the messages it hits: a row or a
+page of sqlite3, a chunk of mcap from there on. A file that was cut off is read up to there.
 """
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import struct
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from io import BytesIO
@@ -26,8 +27,10 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-_SQLITE_HEAD, _MCAP_HEAD, _ZSTD_HEAD = b"SQLite format 3\0", b"\x89MCAP0\r\n", b"\x28\xb5\x2f\xfd"
-_SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _DATA_END = 3, 4, 5, 6, 15  # records of an mcap file
+_SQLITE, _MCAP, _ZSTD = b"SQLite format 3\0", b"\x89MCAP0\r\n", b"\x28\xb5\x2f\xfd"
+# The records of an mcap file that are read.
+_SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _CHUNK_INDEX, _STATISTICS, _DATA_END = 3, 4, 5, 6, 8, 11, 15
+_READ = (_SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _CHUNK_INDEX, _STATISTICS)
 
 Message = tuple[int, int, bytes]
 """Id of its connection, time of recording in nanoseconds, CDR."""
@@ -42,22 +45,18 @@ class Connection:
     """A topic of one type in a storage file.
 
     Attributes:
-        id: within the file.
         topic: name.
         type: e.g. `sensor_msgs/msg/Image`.
         serialization: `cdr` in every ROS 2 so far.
-        qos: offered profiles, as rosbags has them.
+        qos: offered profiles, YAML.
         definition: of the message, or empty.
-        digest: of the definition, or empty.
     """
 
-    id: int
     topic: str
     type: str
     serialization: str
-    qos: tuple[Any, ...]
+    qos: str
     definition: str
-    digest: str
 
 
 class Storage:
@@ -84,25 +83,7 @@ class Storage:
             ids: of the connections.
             after: nanoseconds, time of recording; earlier ones are left out.
         """
-        newest = after
-        seen: set[int] = set()  # connections with a message at that time
-        missing = sum(self.counts[identity] for identity in ids)
-        try:
-            for identity, time, data in self._by_time(ids, after):
-                if time > newest:
-                    newest, seen = time, set()
-                seen.add(identity)
-                missing -= 1
-                yield identity, time, _message(data)
-            if missing > 0 and after <= self.span[0]:
-                self.note(f"has {missing} messages less than its index says")
-            return
-        except Exception as error:  # of sqlite3, rosbags, or what decompresses below it
-            self.note(f"is damaged or cut off ({one_line(error)[:200]})")
-        for identity, time, data in self._in_sequence():
-            new = time > newest or (time == newest and identity not in seen)
-            if new and identity in ids:
-                yield identity, time, _message(data)
+        raise NotImplementedError
 
     def close(self) -> None:
         """Close the file."""
@@ -112,21 +93,13 @@ class Storage:
         """Keep the first reason why not all of the file can be read."""
         self.problem = self.problem or f"'{self._name}' {problem}; what can be read of it is used"
 
-    def _count(self, times: Iterator[tuple[int, int]]) -> None:
+    def _count(self, times: Iterable[tuple[int, int]]) -> None:
         """Fill `counts` and `span` from the (id, time) of every message."""
         first, last = 2**63, 0
         for identity, time in times:
             self.counts[identity] += 1
             first, last = min(first, time), max(last, time)
         self.span = (min(first, last), last)
-
-    def _by_time(self, ids: Collection[int], after: int) -> Iterator[Message]:
-        """In the order of recording; damage raises whatever the library raises."""
-        raise NotImplementedError
-
-    def _in_sequence(self) -> Iterator[Message]:
-        """All messages that can be read, in the order of the file."""
-        raise NotImplementedError
 
 
 class SqliteFile(Storage):
@@ -145,6 +118,7 @@ class SqliteFile(Storage):
                 "lacks its last messages: to read its -wal file, put both where one may write"
             )
             self._open(path, "immutable=1")
+        self._count((one, time) for _, one, time in self._rows("topic_id, timestamp"))
 
     def _open(self, path: Path, how: str) -> None:
         self._db = sqlite3.connect(f"file:{quote(str(path.resolve()))}?{how}", uri=True)
@@ -159,143 +133,142 @@ class SqliteFile(Storage):
         columns = [column[0] for column in topics.description]
         for values in topics:
             row = dict(zip(columns, map(str, values), strict=True))
-            one = Connection(
-                int(row["id"]),
-                row["name"],
-                row["type"],
-                row["serialization_format"],
-                _offered(row.get("offered_qos_profiles", "")),
-                definitions.get(row["type"], ""),
-                row.get("type_description_hash", ""),
+            qos, kind = row.get("offered_qos_profiles", ""), row["type"]
+            self.connections[int(row["id"])] = Connection(
+                row["name"], kind, row["serialization_format"], qos, definitions.get(kind, "")
             )
-            self.connections[one.id] = one
-        self._count((identity, time) for _, identity, time in self._rows("topic_id, timestamp"))
 
-    def _by_time(self, ids: Collection[int], after: int) -> Iterator[Message]:
+    def messages(self, ids: Collection[int], after: int = 0) -> Iterator[Message]:
+        """See Storage."""
         marks = ",".join("?" * len(ids))
-        query = "SELECT topic_id, timestamp, data FROM messages WHERE timestamp >= ? AND topic_id"
-        return self._db.execute(f"{query} IN ({marks}) ORDER BY timestamp", (after, *ids))
+        where = f"AND +timestamp >= ? AND topic_id IN ({marks})"  # +: not by the index, and sorted
+        for _, one, time, data in self._rows("topic_id, timestamp, data", where, (after, *ids)):
+            yield one, time, _message(data)
 
-    def _in_sequence(self) -> Iterator[Message]:
-        return ((one, time, data) for _, one, time, data in self._rows("topic_id, timestamp, data"))
-
-    def _rows(self, columns: str) -> Iterator[Any]:
+    def _rows(self, columns: str, where: str = "", values: Iterable[int] = ()) -> Iterator[Any]:
         """(id, columns...) of the messages by id; goes on behind pages that are damaged."""
-        query = f"SELECT id, {columns} FROM messages WHERE id > ? ORDER BY id"
-        last = step = 0
-        while step < 1 << 40:
+        query = f"SELECT id, {columns} FROM messages WHERE id > ? {where} ORDER BY id"
+        start = step = 0
+        while start < 1 << 62:
             try:
-                for row in self._db.execute(query, (last + step,)):
-                    last, step = row[0], 0
-                    if isinstance(row[2], int):
+                for row in self._db.execute(query, (start, *values)):
+                    if row[0] > start:  # damage can put them out of order
+                        start, step = row[0], 0
+                    if row[1] in self.connections and isinstance(row[2], int):
                         yield row
+                    else:
+                        self.note("has damaged rows")
                 return
             except sqlite3.DatabaseError as error:
                 self.note(f"is damaged or cut off ({error})")
                 step += 1 + step // 8
+                start += step
 
     def close(self) -> None:
-        """Close the file."""
+        """See Storage."""
         self._db.close()
 
 
 class McapFile(Storage):
-    """An .mcap file: by the index at its end, or without one from beginning to end."""
+    """An .mcap file, with the summary at its end or without one."""
 
     def __init__(self, path: Path, name: str) -> None:
-        from rosbags.rosbag2.storage_mcap import McapReader
-
         super().__init__(name)
         self._file = path.open("rb")
+        self._size = path.stat().st_size
         self._schemas: dict[int, tuple[str, str]] = {}
-        self._index: Any = McapReader(path)
-        try:
-            self._index.open()
-        except Exception:  # of many kinds; what is wrong shows when the file is read without index
-            self._index = None
-        if self._index is None or not self._index.chunks:
-            self._index = None
-            self._count((identity, time) for identity, time, _ in self._in_sequence())
-            return
-        for one in self._index.connections:
-            more = one.ext.serialization_format, tuple(one.ext.offered_qos_profiles)
-            known = Connection(one.id, one.topic, one.msgtype, *more, one.msgdef.data, one.digest)
-            self.connections[one.id] = known
-            self.counts[one.id] = one.msgcount
-        self.span = self._index.metadata.start_time, self._index.metadata.end_time - 1
+        self._chunks: list[tuple[int, int, set[int]]] = []  # end, offset, connections
+        self._file.seek(max(0, self._size - 37))
+        footer = self._file.read()
+        if footer.startswith(b"\x02\x14") and footer.endswith(_MCAP):
+            self._file.seek(struct.unpack_from("<Q", footer, 9)[0] or self._size)
+            with suppress(struct.error, LookupError, ValueError):
+                for op, _, body, _ in _records(self._file, self._size):
+                    self._learn(op, body)
+        if not self._chunks or not self.counts:
+            self._count((one, time) for one, time, _ in self._in_sequence())
 
-    def _by_time(self, ids: Collection[int], after: int) -> Iterator[Message]:
-        if self._index is None:
-            found = self._in_sequence()
-            yield from (one for one in found if one[0] in ids and one[1] >= after)
-            return
-        wanted = [one for one in self._index.connections if one.id in ids]
-        for connection, time, data in self._index.messages(wanted, after or None):
-            yield connection.id, time, data
+    def messages(self, ids: Collection[int], after: int = 0) -> Iterator[Message]:
+        """See Storage."""
+        missing = sum(self.counts[one] for one in ids) if after <= self.span[0] else 0
+        for one, time, data in self._by_chunk(ids, after) if self._chunks else self._in_sequence():
+            if one in ids and time >= after:
+                missing -= 1
+                yield one, time, _message(data)
+        if missing > 0:
+            self.note(f"has {missing} messages less than it says itself")
+
+    def _by_chunk(self, ids: Collection[int], after: int) -> Iterator[Message]:
+        for end, at, connections in self._chunks:
+            if end >= after and connections.intersection(ids):
+                self._file.seek(at)
+                _, _, body, _ = next(_records(self._file, self._size))
+                yield from sorted(self._of_chunk(body, at), key=lambda one: one[1])
 
     def _in_sequence(self) -> Iterator[Message]:
-        size = self._file.seek(0, 2)
-        self._file.seek(len(_MCAP_HEAD))
-        for op, at, body, whole in _records(self._file, size):
+        """All messages from the beginning of the file, learning its connections on the way."""
+        self._file.seek(len(_MCAP))
+        for op, at, body, whole in _records(self._file, self._size):
             if op == _DATA_END:
                 return
             if op == _CHUNK:
-                chunk = self._unpack(body, at)
-                parts = _records(BytesIO(chunk), len(chunk))
-            else:
-                parts = iter([(op, at, body, whole)])
-            for part, _, content, complete in parts:
-                if complete and part == _MESSAGE:
-                    identity, _, time, _ = struct.unpack_from("<HIQQ", content)
-                    if identity in self.connections:
-                        yield identity, time, content[22:]
-                elif complete:
-                    with suppress(struct.error, KeyError):
-                        self._learn(part, content)
-        self.note(f"ends without an end mark after {size} bytes: the recording was cut off")
+                yield from self._of_chunk(body, at)
+            elif whole:
+                yield from self._take(op, body)
+        self.note(f"ends without an end mark after {self._size} bytes: the recording was cut off")
 
-    def _learn(self, op: int, body: bytes) -> None:
-        """Keep what a schema or a channel says."""
-        if op == _SCHEMA:
-            name, _, text = (part.decode("utf-8", "replace") for part in _strings(body, 2, 3))
-            self._schemas[struct.unpack_from("<H", body)[0]] = (name, text)
-        elif op == _CHANNEL:
-            identity, schema = struct.unpack_from("<HH", body)
-            topic, encoding, pairs = _strings(body, 4, 3)
-            found = [part.decode("utf-8", "replace") for part in _strings(pairs)]
-            metadata = dict(zip(found[::2], found[1::2], strict=False))
-            kind, definition = self._schemas[schema]
-            one = Connection(
-                identity,
-                topic.decode("utf-8", "replace"),
-                kind,
-                encoding.decode("utf-8", "replace"),
-                _offered(metadata.get("offered_qos_profiles", "")),
-                definition,
-                metadata.get("topic_type_hash", ""),
-            )
-            self.connections.setdefault(identity, one)
-
-    def _unpack(self, chunk: bytes, at: int) -> bytes:
-        """The records of a chunk, or of what there is of it; none where it is damaged."""
+    def _of_chunk(self, chunk: bytes, at: int) -> Iterator[Message]:
+        """The messages of a chunk, or of what there is of it."""
         from lz4.frame import LZ4FrameDecompressor
 
         try:
             (compression,) = _strings(chunk, 28, 1)
-            packed = chunk[40 + len(compression) :]
-            if not compression:
-                return packed
-            kinds = {b"zstd": zstd.ZstdDecompressor, b"lz4": LZ4FrameDecompressor}
-            return kinds[compression]().decompress(packed)
+            data = chunk[40 + len(compression) :]
+            if compression:
+                kinds = {b"zstd": zstd.ZstdDecompressor, b"lz4": LZ4FrameDecompressor}
+                data = kinds[compression]().decompress(data)
         except Exception as error:  # each library has its own
             self.note(f"has a damaged chunk at byte {at} ({one_line(error)})")
-            return b""
+            return
+        for op, _, body, whole in _records(BytesIO(data), len(data)):
+            if whole:
+                yield from self._take(op, body)
+
+    def _take(self, op: int, body: bytes) -> Iterator[Message]:
+        with suppress(struct.error, LookupError, ValueError):
+            self._learn(op, body)
+            if op == _MESSAGE:
+                one, _, time, _ = struct.unpack_from("<HIQQ", body)
+                if one in self.connections:
+                    yield one, time, body[22:]
+
+    def _learn(self, op: int, body: bytes) -> None:
+        """Keep what a record says about the messages."""
+        if op == _SCHEMA:
+            name, _, text = (part.decode("utf-8", "replace") for part in _strings(body, 2, 3))
+            self._schemas[struct.unpack_from("<H", body)[0]] = (name, text)
+        elif op == _CHANNEL:
+            one, schema = struct.unpack_from("<HH", body)
+            kind, definition = self._schemas[schema]
+            *names, pairs = _strings(body, 4, 3)
+            topic, encoding, *more = (
+                part.decode("utf-8", "replace") for part in (*names, *_strings(pairs))
+            )
+            metadata = dict(zip(more[::2], more[1::2], strict=False))
+            qos = metadata.get("offered_qos_profiles", "")
+            self.connections.setdefault(one, Connection(topic, kind, encoding, qos, definition))
+        elif op == _CHUNK_INDEX:
+            _, end, at, _, size = struct.unpack_from("<QQQQI", body)
+            ids = {one for one, _ in struct.iter_unpack("<HQ", body[36 : 36 + size])}
+            self._chunks.append((end, at, ids))
+        elif op == _STATISTICS:
+            *_, first, last, size = struct.unpack_from("<QHIIIIQQI", body)
+            self.span = (first, last)
+            self.counts.update(dict(struct.iter_unpack("<HQ", body[46 : 46 + size])))
 
     def close(self) -> None:
-        """Close the file."""
+        """See Storage."""
         self._file.close()
-        if self._index is not None:
-            self._index.close()
 
 
 def open_storage(path: Path, stack: ExitStack) -> Storage:
@@ -310,26 +283,19 @@ def open_storage(path: Path, stack: ExitStack) -> Storage:
     """
     name, cut = str(path), ""
     try:
-        head = _head(path)
-        if head.startswith(_ZSTD_HEAD):
+        if _head(path).startswith(_ZSTD):
             path, cut = _decompressed(path, stack)
-            head = _head(path)
+        head = _head(path)
         if not head:
-            raise StorageError(f"'{name}' is empty: nothing was written before it was cut off")
-        if head != _SQLITE_HEAD and not head.startswith(_MCAP_HEAD):
-            raise StorageError(
-                f"'{name}' is neither SQLite nor MCAP: it begins with {head[:8].hex(' ')}"
-            )
-        storage = (SqliteFile if head == _SQLITE_HEAD else McapFile)(path, name)
-    except StorageError:
-        raise
-    except OSError as error:
-        raise StorageError(f"'{name}' cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # what damage makes of SQLite's own tables is of many kinds
-        raise StorageError(
-            f"'{name}' cannot be read: {one_line(error)}; try: sqlite3 '{name}' .recover | "
-            "sqlite3 NEW.db3"
-        ) from error
+            raise StorageError("it is empty: the recording was cut off before it began")
+        if head != _SQLITE and not head.startswith(_MCAP):
+            raise StorageError(f"it is neither SQLite nor MCAP, it begins with {head[:8].hex(' ')}")
+        storage = (SqliteFile if head == _SQLITE else McapFile)(path, name)
+    except Exception as error:  # damage in SQLite's own tables raises errors of many kinds
+        reason = getattr(error, "strerror", "") or one_line(error)
+        if isinstance(error, sqlite3.DatabaseError):
+            reason += f"; try: sqlite3 '{name}' .recover | sqlite3 NEW.db3"
+        raise StorageError(f"'{name}' cannot be read: {reason}") from error
     stack.callback(storage.close)
     if cut:
         storage.note(cut)
@@ -338,7 +304,7 @@ def open_storage(path: Path, stack: ExitStack) -> Storage:
 
 def _head(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(len(_SQLITE_HEAD))
+        return file.read(len(_SQLITE))
 
 
 def _decompressed(path: Path, stack: ExitStack) -> tuple[Path, str]:
@@ -346,8 +312,7 @@ def _decompressed(path: Path, stack: ExitStack) -> tuple[Path, str]:
     target = Path(stack.enter_context(TemporaryDirectory(prefix="vljepa-bag-"))) / path.stem
     with zstd.open(path, "rb") as source, target.open("wb") as file:
         try:
-            while piece := source.read(1 << 20):
-                file.write(piece)
+            shutil.copyfileobj(source, file)
         except (EOFError, zstd.ZstdError) as error:
             return target, f"is damaged or cut off ({one_line(error)})"
     return target, ""
@@ -357,40 +322,28 @@ def _records(stream: BinaryIO, size: int) -> Iterator[tuple[int, int, bytes, boo
     """(kind, offset, content, whether it is complete) of mcap's records; content where needed."""
     at = stream.tell()
     while at + 9 <= size:
-        with suppress(OSError):  # a medium that cannot be read ends the file
-            op, length = struct.unpack("<BQ", stream.read(9))
-            if op == 0:  # of no record: what a power cut leaves
-                return
-            left = size - at - 9
-            wanted = op in (_SCHEMA, _CHANNEL, _MESSAGE, _CHUNK)
-            content = stream.read(min(length, left)) if wanted else b""
-            yield op, at, content, length <= left
-            at += 9 + length
-            stream.seek(min(at, size))
+        op, length = struct.unpack("<BQ", stream.read(9))
+        if op == 0:  # of no record: what a power cut leaves
+            return
+        left = size - at - 9
+        yield op, at, stream.read(min(length, left)) if op in _READ else b"", length <= left
+        at += 9 + length
+        stream.seek(min(at, size))
 
 
-def _strings(data: bytes, at: int = 0, count: int | None = None) -> list[bytes]:
-    """Byte strings, each behind its length; all of `data` without a count."""
+def _strings(data: bytes, at: int = 0, count: int = 1 << 16) -> list[bytes]:
+    """At most `count` byte strings, each behind its length."""
     found: list[bytes] = []
-    while at < len(data) if count is None else len(found) < count:
+    while at < len(data) and len(found) < count:
         (length,) = struct.unpack_from("<I", data, at)
         found.append(data[at + 4 : at + 4 + length])
         at += 4 + length
     return found
 
 
-def _offered(profiles: str) -> tuple[Any, ...]:
-    """Quality of service as rosbags has it; it is needed only in a copy of the bag."""
-    from rosbags.rosbag2.metadata import parse_qos
-
-    with suppress(Exception):  # of many kinds, and no image is lost by it
-        return tuple(parse_qos(profiles))
-    return ()
-
-
 def _message(data: bytes) -> bytes:
     """A message of a bag that compresses each of them (zstd), or as it is."""
-    if data[:4] == _ZSTD_HEAD:
+    if data[:4] == _ZSTD:
         with suppress(zstd.ZstdError):
             return zstd.decompress(data)
     return data

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
 
 from vljepa_ros.perception.bags.reading import COMPRESSED, RAW, BagReader, ImageTopic
 from vljepa_ros.perception.frames import image_to_rgb
-from vljepa_ros.perception.image_encodings import FrameError
 
 ENDINGS = ("image_raw", "image_rect_color", "image_rect", "image_color", "image", "compressed")
 TRANSPORTS = ("compressed", "compressedDepth", "zstd")
 DEPTH = ("16UC1", "32FC1")
 SAMPLES = 5
-"""Images that are tried where two topics show the same camera."""
+"""Images that are tried where several topics show the same camera."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +24,6 @@ class LeftOut:
     topic: str
     messages: int
     reason: str
-
-    def __str__(self) -> str:
-        return f"{self.topic} ({self.messages} images): {self.reason}"
 
 
 def choose_topics(
@@ -46,43 +41,42 @@ def choose_topics(
     Raises:
         BagError: a wanted topic is not there or is none of images; or no topic is left.
     """
-    present = ", ".join(f"{topic} ({kind})" for topic, kind in sorted(reader.counts)) or "none"
-    found = [
+    topics = [
         ImageTopic(topic, kind, (wanted or {}).get(topic, ""), count)
         for (topic, kind), count in sorted(reader.counts.items())
-        if kind in (RAW, COMPRESSED)
+        if kind in (RAW, COMPRESSED) and (wanted is None or topic in wanted)
     ]
-    if not found:
-        raise reader.error(f"'{reader.path}' has no image topics; its topics: {present}")
-    for name in wanted or ():
-        kinds = [kind for topic, kind in reader.counts if topic == name]
-        if not kinds:
-            raise reader.error(f"'{reader.path}' has no topic '{name}'; its topics: {present}")
-        if not {RAW, COMPRESSED} & set(kinds):
-            raise reader.error(
-                f"topic '{name}' of '{reader.path}' has no images but {kinds[0]}; topics with "
-                f"images: {', '.join(one.topic for one in found)}"
-            )
-    usable: list[ImageTopic] = []
+    lacking = set(wanted or ()) - {one.topic for one in topics}
+    if lacking or not topics:
+        what = f"images in topic {', '.join(sorted(lacking))}" if lacking else "image topics"
+        raise reader.error(f"'{reader.path}' has no {what}")
     left: list[LeftOut] = []
-    for one in found:
-        if wanted is None or one.topic in wanted:
-            reason = _unusable(reader, one, depth=wanted is not None)
-            if reason:
-                left.append(LeftOut(one.topic, one.messages, reason))
-            else:
-                usable.append(one)
+    groups: dict[str, list[ImageTopic]] = {}
+    for one in topics:
+        reason, _ = _look(reader, one, wanted is None, 1)
+        if reason:
+            left.append(LeftOut(one.topic, one.messages, reason))
+            continue
+        base, _, last = one.topic.rpartition("/")
+        groups.setdefault(base if last in TRANSPORTS and not wanted else one.topic, []).append(one)
+    if not groups:
+        reasons = ", ".join(f"{one.topic}: {one.reason}" for one in left)
+        raise reader.error(f"no image topic of '{reader.path}' can be used: {reasons}")
+    chosen = []
+    for members in groups.values():
+        best = members[0]
+        if len(members) > 1:
+            shares = {one: _look(reader, one, False, SAMPLES)[1] for one in members}
+            best = max(members, key=lambda one: (shares[one] * one.messages, one.type == RAW))
+        chosen.append(best)
+        same = f"it shows the same camera as {best.topic} ({best.messages} images)"
+        left += [LeftOut(one.topic, one.messages, same) for one in members if one is not best]
     if wanted is None:
-        usable = list(_one_of_each_camera(reader, usable, left))
-    if not usable:
-        others = ", ".join(
-            str(one.topic) for one in found if one.messages and one.topic not in (wanted or ())
-        )
-        hint = f"; topics not asked for: {others}" if wanted and others else ""
-        raise reader.error(
-            f"no image topic of '{reader.path}' can be used: {'; '.join(map(str, left))}{hint}"
-        )
-    return usable, left
+        chosen = [
+            replace(one, camera=name)
+            for one, name in zip(chosen, _camera_names(list(groups)), strict=True)
+        ]
+    return chosen, left
 
 
 def camera_of(topic: str) -> str:
@@ -93,64 +87,43 @@ def camera_of(topic: str) -> str:
     return "_".join(parts)
 
 
-def _unusable(reader: BagReader, topic: ImageTopic, depth: bool) -> str:
-    """Why no image of a topic can be used, or empty; `depth`: depth is not looked for."""
+def _camera_names(topics: list[str]) -> list[str]:
+    """A name for each; the whole topic where they would be the same."""
+    names = [camera_of(topic) for topic in topics]
+    for between in ("_", "__"):
+        times = Counter(names)
+        names = [
+            name if times[name] == 1 else topic.strip("/").replace("/", between)
+            for name, topic in zip(names, topics, strict=True)
+        ]
+    return names
+
+
+def _look(reader: BagReader, topic: ImageTopic, depth: bool, samples: int) -> tuple[str, float]:
+    """Why a topic is not read, or empty, and the share of its images that can be decoded.
+
+    Args:
+        reader: of the bag.
+        topic: which one.
+        depth: whether depth is a reason.
+        samples: images that are tried, from all over the bag.
+    """
     if not topic.messages:
-        return "it holds no messages"
+        return "it holds no messages", 0.0
     serialization = reader.connections[topic.topic, topic.type].serialization
     if serialization != "cdr":
-        return f"its messages are serialised as '{serialization}', allowed: cdr"
-    sample = None if depth else next(filter(None, _samples(reader, topic)), None)
-    if sample is not None:
-        what = str(getattr(sample, "encoding", "") or getattr(sample, "format", "")).strip()
-        if what.partition(";")[0].strip() in DEPTH or "compressedDepth" in (what + topic.topic):
-            return f"depth, no picture ({what})"
-    return ""
-
-
-def _one_of_each_camera(
-    reader: BagReader, topics: Iterable[ImageTopic], left: list[LeftOut]
-) -> Iterator[ImageTopic]:
-    """The fullest of the topics that show the same camera, with its name; fills `left`."""
-    groups: dict[str, list[ImageTopic]] = {}
-    for one in topics:
-        base, _, last = one.topic.rpartition("/")
-        groups.setdefault(base if last in TRANSPORTS else one.topic, []).append(one)
-    names = Counter(camera_of(base) for base in groups)
-    taken: Counter[str] = Counter()
-    for base, members in groups.items():
-        best = members[0]
-        if len(members) > 1:
-            best = max(members, key=lambda one: (_usable_images(reader, one), one.type == RAW))
-        for one in members:
-            if one is not best:
-                reason = f"it shows the same camera as {best.topic} ({best.messages} images)"
-                left.append(LeftOut(one.topic, one.messages, reason))
-        name = camera_of(base)
-        if names[name] > 1:
-            name = base.strip("/").replace("/", "_")
-        taken[name] += 1
-        yield replace(best, camera=name if taken[name] == 1 else f"{name}_{taken[name]}")
-
-
-def _usable_images(reader: BagReader, topic: ImageTopic) -> float:
-    """How many images of a topic can be decoded, as its samples say."""
-    tried = good = 0
-    for message in _samples(reader, topic):
-        tried += 1
-        with suppress(FrameError):
-            good += message is not None and image_to_rgb(message).size > 0
-    return topic.messages * good / max(1, tried)
-
-
-def _samples(reader: BagReader, topic: ImageTopic) -> Iterator[Any]:
-    """Messages of a topic from SAMPLES times of the bag; None for one that is no message."""
+        return f"its messages are serialised as '{serialization}', allowed: cdr", 0.0
     first, last = reader.span
-    for part in range(SAMPLES):
-        after = first + (last - first) * part // SAMPLES
-        for _, _, data in reader.messages([(topic.topic, topic.type)], after):
-            message = None
-            with suppress(Exception):  # of struct, numpy, rosbags
-                message = reader.deserialize(data, topic.type)
-            yield message
-            break
+    good = 0
+    for part in range(samples):
+        after = first + (last - first) * part // samples
+        data = next((found for *_, found in reader.messages([topic.key], after)), b"")
+        with suppress(Exception):  # of struct, numpy, rosbags, or a FrameError
+            message = reader.deserialize(data, topic.type)
+            what = str(message.encoding if topic.type == RAW else message.format).strip()
+            packed = "compressedDepth" in what + topic.topic
+            if depth and (packed or what.partition(";")[0].strip() in DEPTH):
+                return f"depth, no picture ({what})", 0.0
+            image_to_rgb(message)
+            good += 1
+    return "", good / samples
