@@ -32,6 +32,7 @@ Case = Callable[[Random], str]
 def targets() -> dict[str, Case]:
     """Every target of the files `fuzz_*.py`, by name."""
     found: dict[str, Case] = {}
+    sys.path.append(str(HERE.parent / "support"))
     for path in sorted(HERE.glob("fuzz_*.py")):
         found |= importlib.import_module(path.stem).TARGETS
     return found
