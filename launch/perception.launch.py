@@ -49,12 +49,11 @@ def make_nodes(context):
     config = os.path.join(get_package_share_directory("vljepa_ros"), "config")
     cameras = [name.strip() for name in given["cameras"].split(",") if name.strip()]
     common = {"use_sim_time": given["use_sim_time"] == "true"}
-    of_model = {"autostart": given["autostart"] == "true"}
-    if given["model"]:
-        of_model["model"] = text(given["model"])
-    engine = {"engine": text(given["engine"])} if given["engine"] else {}
+    of_all = {"autostart": given["autostart"] == "true"}
     if cameras:
-        of_model["cameras"] = cameras
+        of_all["cameras"] = cameras
+    of_model = {**of_all, "model": text(given["model"])} if given["model"] else of_all
+    engine = {"engine": text(given["engine"])} if given["engine"] else {}
     first = cameras[0] if cameras else "front"
     of_camera = {}
     if given["source"] != "none":
@@ -83,7 +82,7 @@ def make_nodes(context):
     if given["decoder"] == "true":
         nodes.append(node("selective_decoder_node", "selective_decoder.yaml", of_model, engine))
     if given["triggers"] == "true":
-        nodes.append(node("trigger_node", "triggers.yaml", of_model))
+        nodes.append(node("trigger_node", "triggers.yaml", of_all))
     if given["memory"] == "true":
         nodes.append(node("memory_node", "memory.yaml", of_model, of_camera))
     if given["source"] != "none":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -66,7 +67,10 @@ def test_a_trigger_event_comes(up: tuple[list[str], Path]) -> None:
     assert result.returncode == 0, result.stderr
     event = json.loads(result.stdout)
     assert (event["kind"], event["camera"]) == ("trigger", "front")
-    assert event["text"] == "nothing is happening"
+    assert event["owner"] == "parameter"
+    expected = {"nothing is happening": "true", "a spaceship lands": "false"}
+    assert event["state"] == expected[event["id"]]
+    assert event["previous_state"] == "unknown"
     assert 0 <= event["score"] <= 1
 
 
@@ -81,9 +85,9 @@ def test_the_memory_remembers(up: tuple[list[str], Path]) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--trigger", "a door|high"], "'high' of the trigger 'a door' is no number"),
+        (["--trigger", "a door|high"], "threshold of the trigger 'a door' is 'high', allowed"),
         (["--trigger", "a", "--trigger", "a"], "appear twice: 'a'"),
-        (["--trigger", "a|1.5"], "is 1.5, allowed: between 0 and 1"),
+        (["--trigger", "a|1.5"], "is '1.5', allowed"),
     ],
 )
 def test_a_bad_trigger_is_refused_before_anything_starts(
@@ -107,17 +111,19 @@ def test_each_node_has_its_command_and_the_triggers_reach_theirs_alone() -> None
 
 
 @pytest.mark.parametrize(
-    ("rising", "reason", "expected"),
+    ("state", "reason", "score", "expected"),
     [
-        (True, 0, "front  + the door opens  [trigger, score 0.75 of 0.50]"),
-        (False, 1, "front  - the door opens  [trigger, score 0.75 of 0.50, camera stopped]"),
+        (2, 0, 0.75, "front  door: TRUE  [trigger of planner, was false, score 0.75 of 0.50]"),
+        (0, 2, math.nan, "front  door: UNKNOWN: camera stopped  [trigger of planner, was false]"),
     ],
 )
-def test_a_line_for_a_person(rising: bool, reason: int, expected: str) -> None:
-    message = ros.interface("vljepa_ros/msg/TriggerEvent")(
-        camera="front", text="the door opens", rising=rising, reason=reason
-    )
-    message.score, message.threshold = 0.75, 0.5
+def test_a_line_for_a_person(state: int, reason: int, score: float, expected: str) -> None:
+    message = ros.interface("vljepa_ros/msg/TriggerEvent")(previous_state=1)
+    trigger = message.trigger
+    trigger.owner, trigger.id, trigger.camera = "planner", "door", "front"
+    trigger.state, trigger.reason = state, reason
+    trigger.score, trigger.threshold = score, 0.5
     event = trigger_as_dict(message)
-    assert event["rising"] is rising
+    assert event["score"] == (None if state == 0 else 0.75)
+    assert json.loads(json.dumps(event)) == event
     assert event_as_line(event).endswith(expected)

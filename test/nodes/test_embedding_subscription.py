@@ -23,9 +23,9 @@ from vljepa_ros.nodes.topics import HEARTBEAT_S
 from vljepa_ros.nodes.trigger_node import TriggerNode
 
 PERCEPTION = """
-from vljepa_ros.nodes.lifecycle_node import run_node
+from vljepa_ros.nodes.program import run_node
 from vljepa_ros.nodes.perception_node import PerceptionNode
-run_node(PerceptionNode)
+run_node("perception_node")
 """
 
 

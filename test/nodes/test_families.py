@@ -94,10 +94,14 @@ def test_a_text_is_never_judged_against_nothing(
     """CLIP would give any single text the score 1.000: it is refused. SigLIP has a bias for it."""
     options = {"engine": "torch:fp32@cpu", "labels": LABELS}
     node = graph.add(PerceptionNode, model=str(folders[name]), **options)
-    triggers = graph.add(TriggerNode, model=str(folders[name]))
+    triggers = graph.add(TriggerNode, triggers=["zzqx 0000"])
+    assert graph.spin(lambda: "zzqx" in (w := triggers.parts()[0].message) or w.startswith("1 "))
     asked = graph.ask_about(image("red", graph.stamp), question=question("is it red ?", ["yes"]))
     labelled = graph.set(node, "labels", ["what? | a cup"])
-    watched = graph.call("vljepa_ros/srv/SetTriggers", "set_triggers", texts=["zzqx 0000"])
+    other = ros.interface("vljepa_ros/msg/Trigger")(id="zzqx", texts=["zzqx"])
+    watched = graph.call(
+        "vljepa_ros/srv/AddTriggers", "add_triggers", owner="planner", triggers=[other]
+    )
     unsupported = asked.result.UNSUPPORTED
     if name == "siglip":
         assert accepted(asked)

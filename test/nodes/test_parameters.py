@@ -66,6 +66,7 @@ SEEN_LIVE = {
         "release",
         "settle",
         "camera_timeout",
+        "turn_rate",
     },
     OverlayNode: {"labels"},  # its effect is seen in test_overlay_node.py
     CameraNode: {"rate", "loop", "encoding", "frame_id"},

@@ -1,269 +1,187 @@
-"""Triggers: lists are checked, edges alternate, the vectorised board equals a plain one."""
+"""Triggers of clients: fields are checked, owners never touch one another, leases run out."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vljepa_ros.models.config import Calibration
 from vljepa_ros.perception.triggers import (
     MAX_TRIGGERS,
-    Edge,
-    EncodedTriggers,
+    PARAMETER,
+    Owners,
     Trigger,
-    TriggerBoard,
-    checked_triggers,
+    TriggerError,
+    checked_owner,
+    checked_trigger,
     parse_triggers,
-    trigger_strings,
 )
 from vljepa_ros.perception.vocabulary import VocabularyError
 
-DIM = 6
-CALIBRATION = Calibration(logit_scale=12.0, none_similarity=0.3)
+CAMERAS = ("front", "rear")
+GOOD = Trigger("planner", "door", ("the door is open",))
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="|"), min_size=1, max_size=20).map(
     str.strip
 )
-LISTS = st.lists(TEXTS.filter(bool), unique=True, max_size=8)
 
 
-def unit(vectors: np.ndarray) -> np.ndarray:
-    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
-
-
-def encoded(count: int = 3, release: float = 0.8, **fields: object) -> EncodedTriggers:
-    embeddings = np.eye(DIM, dtype=np.float32)[:count]
-    triggers = [Trigger(f"text {i}") for i in range(count)]
-    return EncodedTriggers(
-        triggers,
-        embeddings,
-        "nano-1",
-        CALIBRATION,
-        default=0.5,
-        release=release,
-        **fields,  # type: ignore[arg-type]
-    )
-
-
-def test_a_text_is_never_judged_against_nothing() -> None:
-    args = [Trigger("zzqx 0000")], np.eye(DIM, dtype=np.float32)[:1], "clip-1", Calibration(100.0)
-    board = TriggerBoard(EncodedTriggers(*args, default=0.5, release=0.8), settle=0.0)
-    assert board.observe(0.0, np.eye(DIM, dtype=np.float32)[0]) == []
-    assert not board.active.any()
-    assert board.scores[0] == 0.0
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.data(), LISTS)
-def test_the_parameter_form_is_read_as_it_was_written(data: st.DataObject, texts: list) -> None:
-    limits = data.draw(
-        st.one_of(
-            st.just([]),
-            st.lists(
-                st.floats(1 / 1024, 1023 / 1024, width=32), min_size=len(texts), max_size=len(texts)
-            ),
-        )
-    )
-    triggers = checked_triggers(texts, limits)
-    again = parse_triggers(trigger_strings(triggers))
-    assert [t.text for t in again] == texts
-    for one, other in zip(triggers, again, strict=True):
-        assert (one.threshold is None) == (other.threshold is None)
-        assert one.threshold is None or math.isclose(one.threshold, other.threshold, rel_tol=1e-6)
+def some(owner: str, *ids: str) -> list[Trigger]:
+    return [replace(GOOD, owner=owner, id=name) for name in ids]
 
 
 @pytest.mark.parametrize(
-    ("texts", "thresholds", "message"),
+    ("fields", "message", "code"),
     [
-        (["a", "b"], [0.5], "1 thresholds for 2 texts, allowed: one for each text, or none"),
-        (["a", " a "], [], "triggers appear twice: 'a'; allowed: each text once"),
-        (["a", " "], [], "text 1 of the triggers has 0 characters, allowed: 1 to 512"),
-        (["a" * 513], [], "has 513 characters, allowed: 1 to 512"),
-        (["a|b"], [], "'a|b' contains '|'"),
-        (["a"], [1.0], "threshold of the trigger 'a' is 1, allowed: between 0 and 1"),
-        (["a"], [0.0], "is 0, allowed"),
-        (["a"], [math.nan], "is nan, allowed"),
-        ([f"t{i}" for i in range(MAX_TRIGGERS + 1)], [], "1001 triggers, allowed: 1 to 1000"),
+        ({"id": " "}, "id of a trigger has 0 characters, allowed: 1 to 128", "BAD_REQUEST"),
+        ({"id": "i" * 129}, "has 129 characters, allowed: 1 to 128", "BAD_REQUEST"),
+        ({"texts": ()}, "0 texts of the trigger 'door', allowed: 1 to 16", "BAD_REQUEST"),
+        ({"texts": ("a",) * 17}, "17 texts of the trigger 'door', allowed", "BAD_REQUEST"),
+        ({"texts": ("a", " ")}, "has 0 characters, allowed: 1 to 512", "BAD_REQUEST"),
+        ({"texts": ("a" * 513,)}, "has 513 characters, allowed: 1 to 512", "BAD_REQUEST"),
+        ({"cameras": ("side",)}, "unknown camera 'side' of the trigger 'door'", "UNKNOWN_CAMERA"),
+        ({"threshold": 1.0}, "threshold of the trigger 'door' is 1, allowed", "BAD_REQUEST"),
+        ({"threshold": -0.1}, "is -0.1, allowed: between 0 and 1", "BAD_REQUEST"),
+        ({"threshold": math.nan}, "is nan, allowed: between 0 and 1", "BAD_REQUEST"),
+        ({"release": 1.5}, "release of the trigger 'door' is 1.5, allowed: 0 to 1", "BAD_REQUEST"),
+        ({"release": math.nan}, "is nan, allowed: 0 to 1", "BAD_REQUEST"),
+        ({"hold": -(10**9)}, "hold of the trigger 'door' is -1 s, allowed: 0", "BAD_REQUEST"),
+        ({"cooldown": -1}, "cooldown of the trigger 'door' is -1e-09 s", "BAD_REQUEST"),
     ],
 )
-def test_a_bad_list_is_refused_and_told_what_is_allowed(
-    texts: list, thresholds: list, message: str
+def test_a_bad_field_is_named_with_what_is_allowed(
+    fields: dict[str, object], message: str, code: str
 ) -> None:
-    with pytest.raises(VocabularyError, match=r"allowed|contains") as caught:
-        checked_triggers(texts, thresholds)
+    with pytest.raises(TriggerError) as caught:
+        checked_trigger(replace(GOOD, **fields), CAMERAS)  # type: ignore[arg-type]
     assert message in str(caught.value)
+    assert caught.value.code == code
 
 
-def test_a_threshold_that_is_no_number_is_refused() -> None:
-    with pytest.raises(VocabularyError, match="'high' of the trigger 'a door' is no number"):
-        parse_triggers(["a door | high"])
+def test_a_good_trigger_loses_its_blanks_alone() -> None:
+    padded = replace(GOOD, id=" door ", texts=(" the door is open", "the door is open "))
+    assert checked_trigger(padded, CAMERAS) == GOOD
+    full = Trigger("planner", "x", ("a", "b"), ("rear",), 0.4, 1.0, 10**9, 1, True)
+    assert checked_trigger(full, CAMERAS) == full
+    assert full.with_defaults(0.5, 0.8, 3) == full
+    assert GOOD.with_defaults(0.5, 0.8, 3) == replace(GOOD, threshold=0.5, release=0.8, hold=3)
 
 
-@pytest.mark.parametrize("none", [[], [""]])
-def test_an_empty_list_means_none(none: list) -> None:
-    assert parse_triggers(none) == ()
-    assert checked_triggers([], []) == ()
-    assert trigger_strings(()) == [""]
+@pytest.mark.parametrize("owner", ["", "o" * 129, PARAMETER, " wait_for/12 "])
+def test_an_owner_that_is_the_nodes_own_is_refused(owner: str) -> None:
+    with pytest.raises(TriggerError, match="allowed"):
+        checked_owner(owner)
+    assert checked_owner(" wait_forever ") == "wait_forever"
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.floats(-1.0, 1.0, width=32))
-def test_scores_are_those_of_the_memory(similarity: float) -> None:
-    score = encoded().scores(np.array([similarity]))[0]
-    assert score == pytest.approx(1 / (1 + math.exp(-12.0 * (similarity - 0.3))), abs=1e-6)
+@given(st.lists(TEXTS.filter(bool), unique=True, max_size=8), st.floats(1 / 1024, 1023 / 1024))
+def test_the_parameter_form_is_read(texts: list[str], threshold: float) -> None:
+    plain = parse_triggers(texts)
+    assert [(t.owner, t.id, t.texts, t.threshold) for t in plain] == [
+        (PARAMETER, text, (text,), 0.0) for text in texts
+    ]
+    limited = parse_triggers([f"{text}|{threshold!r}" for text in texts])
+    assert limited == tuple(replace(t, threshold=threshold) for t in plain)
 
 
-class Plain:
-    """One trigger, as the module's text says it."""
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        (["a", " a "], "triggers appear twice: 'a'; allowed: each text once"),
+        (["a", " "], "text 1 of the triggers has 0 characters, allowed: 1 to 512"),
+        (["a | 1.0"], "threshold of the trigger 'a' is '1.0', allowed: a text, or 'text | thre"),
+        (["a|"], "is '', allowed"),
+        (["a|nan"], "is 'nan', allowed"),
+        (["a door | high"], "threshold of the trigger 'a door' is 'high', allowed"),
+        ([f"t{i}" for i in range(MAX_TRIGGERS + 1)], "1001 triggers, allowed: 1 to 1000"),
+    ],
+)
+def test_a_bad_parameter_is_refused_and_told_what_is_allowed(
+    entries: list[str], message: str
+) -> None:
+    with pytest.raises(VocabularyError) as caught:
+        parse_triggers(entries)
+    assert message in str(caught.value)
 
-    def __init__(self, threshold: float, release: float, settle: float) -> None:
-        self.threshold, self.low, self.settle = threshold, threshold * release, settle
-        self.active, self.since = False, math.inf
 
-    def observe(self, stamp: float, score: float) -> bool:
-        beyond = score < self.low if self.active else score >= self.threshold
-        self.since = min(self.since, stamp) if beyond else math.inf
-        if stamp - self.since < self.settle:
-            return False
-        self.active, self.since = not self.active, math.inf
-        return True
+@pytest.mark.parametrize("none", [[], [""]])
+def test_an_empty_parameter_means_none(none: list[str]) -> None:
+    assert parse_triggers(none) == ()
 
 
-STEPS = st.lists(
+OPERATIONS = st.lists(
     st.tuples(
-        st.sampled_from([0.0, 0.1, 0.25, 3.0, -1.0]),
-        st.integers(0, 2),
-        st.floats(-0.2, 1.0, allow_nan=False),
+        st.sampled_from(["add", "remove", "expire"]),
+        st.sampled_from(["a", "b"]),
+        st.sets(st.sampled_from(["x", "y", "z"])),
+        st.sampled_from([1.0, 3.0, math.inf]),
     ),
-    max_size=60,
+    max_size=30,
 )
 
 
 @settings(max_examples=80, deadline=None)
-@given(STEPS, st.sampled_from([0.0, 0.2, 1.0]), st.sampled_from([0.3, 0.8, 1.0]))
-def test_the_board_equals_one_plain_trigger_after_another(
-    steps: list, settle: float, release: float
-) -> None:
-    triggers = encoded(release=release)
-    board = TriggerBoard(triggers, settle)
-    plain = [Plain(0.5, release, settle) for _ in range(3)]
-    told: dict[str, list[bool]] = {text: [] for text in triggers.texts}
-    stamp = 100.0
-    for step, which, share in steps:
-        stamp += step
-        other = triggers.embeddings[(which + 1) % 3]
-        vector = unit(share * triggers.embeddings[which] + (1.0 - share) * other)
-        scores = triggers.scores(triggers.embeddings @ vector)
-        near = np.abs(scores - 0.5) < 1e-5, np.abs(scores - 0.5 * release) < 1e-5
-        if np.any(near):  # rounding decides
-            continue
-        expected = [t.observe(stamp, float(s)) for t, s in zip(plain, scores, strict=True)]
-        edges = {edge.text: edge for edge in board.observe(stamp, vector)}
-        assert set(edges) == {t for t, e in zip(triggers.texts, expected, strict=True) if e}
-        for text, edge in edges.items():
-            told[text].append(edge.rising)
-        assert board.active.tolist() == [t.active for t in plain]
-        assert np.allclose(board.scores, scores, atol=1e-6)
-    for edge in board.deactivate_all():
-        assert not edge.rising
-        told[edge.text].append(False)
-    for kinds in told.values():
-        assert kinds == [i % 2 == 0 for i in range(len(kinds))], "rising and falling alternate"
-        assert len(kinds) % 2 == 0, "what rose has fallen"
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from([0.0, 0.2, 3.0]),
-            st.one_of(st.none(), st.floats(0.0, 1.0, width=32)),
-            st.floats(0.0, 1.0, width=32),
-        ),
-        max_size=40,
-    ),
-    st.sampled_from([0.0, 0.4]),
-)
-def test_a_label_goes_by_its_own_score_alone(steps: list, settle: float) -> None:
-    triggers = encoded()
-    board = TriggerBoard(triggers, settle, labels={"text 1", "another label"})
-    assert board.labelled
-    assert not TriggerBoard(triggers, settle).labelled
-    plain, stamp = Plain(0.5, 0.8, settle), 10.0
-    for step, score, other in steps:
-        stamp += step
-        edges = board.observe(stamp, triggers.embeddings[1])
-        assert "text 1" not in [edge.text for edge in edges], "its embedding says nothing"
-        if score is None:  # the group is not in this message
-            assert board.observe_labels(stamp, ["another label"], [other]) == []
-            continue
-        if abs(score - 0.4) < 1e-6:
-            continue
-        edges = board.observe_labels(stamp, ["another label", "text 1"], [other, score])
-        assert bool(edges) == plain.observe(stamp, score)
-        for edge in edges:
-            assert (edge.text, edge.rising) == ("text 1", plain.active)
-            assert edge.score == pytest.approx(score)
-        assert board.scores[1] == pytest.approx(score)
-
-
-def test_a_label_of_two_groups_counts_with_its_best_score() -> None:
-    board = TriggerBoard(encoded(), 0.0, labels={"text 1"})
-    (edge,) = board.observe_labels(1.0, ["text 1", "text 1"], [0.9, 0.1])
-    assert edge.score == pytest.approx(0.9)
-    assert board.observe_labels(2.0, ["text 1"], [math.nan]) == []
-    assert board.observe_labels(math.nan, ["text 1"], [0.0]) == []
-    assert [e.rising for e in board.observe_labels(3.0, ["text 1"], [0.1])] == [False]
-
-
-def test_hysteresis_keeps_a_score_that_wavers_quiet() -> None:
-    triggers = encoded(1)
-    board = TriggerBoard(triggers, 0.0)
-    across = np.eye(DIM, dtype=np.float32)[1]
-
-    def at(score: float) -> np.ndarray:
-        cosine = 0.3 + math.log(score / (1 - score)) / 12.0
-        return cosine * triggers.embeddings[0] + math.sqrt(1 - cosine**2) * across
-
-    assert [e.rising for e in board.observe(0.0, at(0.55))] == [True]
-    for i in range(1, 20):
-        assert board.observe(i / 5, at(0.45 if i % 2 else 0.55)) == []
-    (edge,) = board.observe(5.0, at(0.35))
-    assert edge == Edge("text 0", 0.5, pytest.approx(0.35, abs=1e-3), False)
-
-
-@pytest.mark.parametrize(
-    "bad", [np.full(DIM, np.nan), np.zeros(DIM), np.ones(DIM + 1), np.full(DIM, np.inf)]
-)
-def test_what_is_no_embedding_is_refused_and_counted(bad: np.ndarray) -> None:
-    board = TriggerBoard(encoded(), 0.0)
-    good = board.triggers.embeddings[0]
-    first = board.observe(0.0, good)
-    assert board.observe(1.0, bad.astype(np.float32)) == []
-    assert board.observe(math.nan, good) == []
-    assert board.refused == 2
-    assert [e.rising for e in first] == [True]
-    assert board.observe(2.0, good) == []
-
-
-def test_a_new_list_keeps_what_is_known_of_the_texts_it_shares() -> None:
-    old = TriggerBoard(encoded(3), 0.0)
-    for vector in old.triggers.embeddings[[0, 1]]:
-        old.observe(0.0, vector)
-    old.active[:] = [True, True, False]
-    triggers = encoded(3)
-    triggers.texts = ("text 2", "text 0", "another")
-    new = TriggerBoard(triggers, 0.0)
-    assert [(e.text, e.rising) for e in new.carry_over(old)] == [("text 1", False)]
-    assert new.active.tolist() == [False, True, False]
-
-
-def test_no_triggers_are_possible() -> None:
-    board = TriggerBoard(
-        EncodedTriggers((), np.zeros((0, DIM), np.float32), "m", CALIBRATION, 0.5, 0.8), 0.0
+@given(OPERATIONS)
+def test_owners_never_touch_one_another(operations: list) -> None:
+    """Two owners share an object; each alone in its own is the same."""
+    shared, alone = Owners(), {"a": Owners(), "b": Owners()}
+    now = 0.0
+    for name, owner, ids, lease in operations:
+        now += 1.0
+        outcome = []
+        for owners in (shared, alone[owner]):
+            try:
+                if name == "add":
+                    outcome.append(owners.add(owner, some(owner, *ids), now + lease))
+                elif name == "remove":
+                    outcome.append(owners.remove(owner, ids))
+            except TriggerError as error:
+                outcome.append((error.code, str(error)))
+        assert len(set(outcome)) <= 1
+        if name == "expire":
+            ended = shared.expire(now)
+            assert sorted(ended) == sorted(o for each in alone.values() for o in each.expire(now))
+        for which, owners in alone.items():
+            assert shared.of(which) == owners.of(which)
+    assert sorted(t.key for t in shared.triggers) == sorted(
+        t.key for owners in alone.values() for t in owners.triggers
     )
-    assert board.observe(0.0, np.ones(DIM, np.float32)) == []
-    assert board.deactivate_all() == []
+
+
+def test_a_lease_is_renewed_by_any_call_and_ends_all_at_once() -> None:
+    owners = Owners()
+    assert owners.add("a", some("a", "x", "y"), end=10.0)
+    assert not owners.add("a", some("a", "x"), end=20.0), "nothing new"
+    assert not owners.add("a", (), end=30.0)
+    assert owners.expire(29.9) == []
+    assert owners.expire(30.0) == ["a"]
+    assert owners.triggers == []
+    with pytest.raises(TriggerError, match="its lease may have run out") as caught:
+        owners.add("a", (), end=40.0)
+    assert caught.value.code == "UNKNOWN_ID"
+
+
+def test_nothing_is_removed_if_one_id_is_unknown() -> None:
+    owners = Owners()
+    owners.add("a", some("a", "x", "y"))
+    with pytest.raises(TriggerError, match="owner 'a' has no trigger 'z'"):
+        owners.remove("a", ["x", "z"])
+    assert owners.remove("a", ["x"]) == 1
+    assert owners.remove("a") == 1
+    with pytest.raises(TriggerError, match="owner 'a' has no trigger any"):
+        owners.remove("a")
+
+
+def test_all_owners_together_have_a_limit() -> None:
+    owners = Owners()
+    owners.add("a", some("a", *map(str, range(MAX_TRIGGERS - 1))))
+    with pytest.raises(TriggerError, match="1001 triggers of all owners, allowed: up to") as caught:
+        owners.add("b", some("b", "x", "y"))
+    assert caught.value.code == "BUSY"
+    assert owners.add("b", some("b", "x"))
+    with pytest.raises(TriggerError) as caught:
+        owners.check_number("b", MAX_TRIGGERS + 1)
+    assert caught.value.code == "BAD_REQUEST"

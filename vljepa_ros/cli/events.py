@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -13,13 +14,17 @@ from vljepa_ros.cli import options
 from vljepa_ros.cli.options import CliError
 
 REASONS = ("first", "change", "request", "heartbeat", "correction")
-TRIGGER_REASONS = ("crossed", "camera stopped", "model changed", "removed")
+STATES = ("unknown", "false", "true")
+TRIGGER_REASONS = (
+    *("scored", "not scored", "camera stopped", "model gone", "model changed", "turning"),
+    *("out of domain", "removed"),
+)
 SCENE_FIELDS = (
     *("event_id", "onset", "sequence", "corrects_sequence", "camera", "reason", "text"),
     *("previous_text", "decoded", "confidence", "change", "in_domain", "latency", "model_id"),
 )
 TRIGGER_FIELDS = (
-    *("camera", "text", "rising", "score", "threshold", "reason", "latency", "model_id"),
+    *("owner", "id", "camera", "state", "reason", "text", "score", "threshold", "since"),
 )
 KINDS = ("all", "scene", "trigger")
 
@@ -36,8 +41,8 @@ def add(commands: Any) -> None:
         "--kind",
         choices=KINDS,
         default="all",
-        help="scene: changes of meaning in words; trigger: texts that became true or stopped "
-        "being true (default: all)",
+        help="scene: changes of meaning in words; trigger: triggers that became true, false or "
+        "unknown (default: all)",
     )
     parser.add_argument("--camera", default="", help="only this camera's events")
     parser.add_argument(
@@ -89,26 +94,38 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _as_dict(
-    kind: str, fields: tuple[str, ...], reasons: tuple[str, ...], message: Any
-) -> dict[str, Any]:
-    event: dict[str, Any] = {"kind": kind, "stamp": options.seconds_of(message.header.stamp)}
-    for name in fields:
+def event_as_dict(message: Any) -> dict[str, Any]:
+    """A msg/SceneEvent under stable names; stamps and latency in seconds."""
+    event = _fields(message, SCENE_FIELDS) | {"reason": REASONS[message.reason]}
+    return {"kind": "scene", "stamp": options.seconds_of(message.header.stamp), **event}
+
+
+def trigger_as_dict(message: Any) -> dict[str, Any]:
+    """A msg/TriggerEvent under stable names; stamps and latency in seconds, no score: None."""
+    trigger = message.trigger
+    return {
+        "kind": "trigger",
+        "stamp": options.seconds_of(message.header.stamp),
+        **_fields(trigger, TRIGGER_FIELDS),
+        "state": STATES[trigger.state],
+        "previous_state": STATES[message.previous_state],
+        "reason": TRIGGER_REASONS[trigger.reason],
+        **_fields(message, ("latency", "model_id", "event_id")),
+    }
+
+
+def _fields(message: Any, names: Sequence[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in names:
         value = getattr(message, name)
-        if name == "reason":
-            value = reasons[value]
-        elif name == "onset":
+        if hasattr(value, "nanosec"):
             value = options.seconds_of(value)
         elif isinstance(value, float):
-            value = round(value, 4)
-        event[name] = value
-    return event
+            value = None if math.isnan(value) else round(value, 4)
+        found[name] = value
+    return found
 
 
-event_as_dict = partial(_as_dict, "scene", SCENE_FIELDS, REASONS)
-"""A msg/SceneEvent under stable names; stamps and latency in seconds."""
-trigger_as_dict = partial(_as_dict, "trigger", TRIGGER_FIELDS, TRIGGER_REASONS)
-"""A msg/TriggerEvent under stable names; stamp and latency in seconds."""
 _TOPICS = {
     "scene": ("vljepa_ros/msg/SceneEvent", "events", 10, event_as_dict),
     "trigger": ("vljepa_ros/msg/TriggerEvent", "triggers", 1000, trigger_as_dict),
@@ -119,11 +136,12 @@ def event_as_line(event: dict[str, Any]) -> str:
     """Return one line for a person."""
     clock = datetime.fromtimestamp(event["stamp"]).strftime("%H:%M:%S.%f")[:-5]
     if event["kind"] == "trigger":
-        sign = "+" if event["rising"] else "-"
-        why = "" if event["reason"] == "crossed" else f", {event['reason']}"
+        limit = f"{event['threshold']:.2f}"
+        score = "" if event["score"] is None else f", score {event['score']:.2f} of {limit}"
+        why = "" if event["reason"] == "scored" else f": {event['reason']}"
         return (
-            f"{clock}  {event['camera']}  {sign} {event['text']}  "
-            f"[trigger, score {event['score']:.2f} of {event['threshold']:.2f}{why}]"
+            f"{clock}  {event['camera']}  {event['id']}: {event['state'].upper()}{why}  "
+            f"[trigger of {event['owner']}, was {event['previous_state']}{score}]"
         )
     source = "" if event["decoded"] or not event["text"] else " (nearest known text)"
     return (

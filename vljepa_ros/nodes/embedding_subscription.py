@@ -105,11 +105,21 @@ class EmbeddingSubscription(Endpoints):
         self._node.get_logger().warning(text, throttle_duration_sec=10.0)
 
     @property
+    def perception_lives(self) -> bool:
+        """Whether an embedding, or the heartbeat of perception_node, has just come."""
+        return time.monotonic() - max(self._alive, self.arrived) <= MISSING_S
+
+    @property
+    def perception_missing(self) -> bool:
+        """Whether perception_node was there and is not any more."""
+        return self._heartbeats > 1 and not self.perception_lives
+
+    @property
     def stale(self) -> str:
         """Why the newest embedding does not stand for the present; empty: it does."""
         now = time.monotonic()
         topic = self._node.resolve_topic_name(self._topic)
-        if self._heartbeats > 1 and now - max(self._alive, self.arrived) > MISSING_S:
+        if self.perception_missing:
             return (
                 f"neither an embedding on '{topic}' nor the heartbeat of perception_node: is it "
                 "running and active?"

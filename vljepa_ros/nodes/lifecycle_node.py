@@ -27,7 +27,6 @@ Return = ros.TransitionCallbackReturn
 class LifecycleParameters:
     """Parameters shared by all nodes with a lifecycle."""
 
-    model: str = read_only("nano", "Model: the name of a folder in models/, or a path to one.")
     cameras: tuple[str, ...] = read_only(
         ["front"], "Names of the cameras; each begins with a letter and has letters, digits, _."
     )

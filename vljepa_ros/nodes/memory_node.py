@@ -33,6 +33,7 @@ from vljepa_ros.resources import model_dir
 class MemoryParameters(LifecycleParameters):
     """Parameters in addition to the common ones and those of each camera."""
 
+    model: str = read_only("nano", "Model: the name of a folder in models/, or a path to one.")
     location: str = read_only(
         "~/.vljepa/memory", "Directory of the store, or an object storage address (s3://...)."
     )

@@ -22,6 +22,7 @@ from vljepa_ros.resources import model_dir
 class ModelParameters(LifecycleParameters):
     """Parameters shared by all nodes that load a model."""
 
+    model: str = read_only("nano", "Model: the name of a folder in models/, or a path to one.")
     engine: str = read_only(
         "auto",
         "ENGINE[:PRECISION][@DEVICE]: auto, onnxruntime, onnxruntime-cuda, onnxruntime-tensorrt,"

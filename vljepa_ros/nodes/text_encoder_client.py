@@ -17,7 +17,16 @@ _CACHE_SIZE = 256  # texts; an operator's questions repeat, and each is a few ki
 
 
 class TextEncoderError(RuntimeError):
-    """The text cannot be embedded now: the message says why and what would help."""
+    """The text cannot be embedded now: the message says why and what would help.
+
+    Args:
+        message: Says that.
+        is_refusal: Whether the same request would fail again.
+    """
+
+    def __init__(self, message: str, is_refusal: bool = False) -> None:
+        super().__init__(message)
+        self.is_refusal = is_refusal
 
 
 @dataclass(frozen=True)
@@ -111,6 +120,9 @@ class TextEncoderClient:
 
     def _read(self, reply: Any) -> EncodingResult:
         if reply.result.code:
-            return TextEncoderError(f"'{self._name}' refused the text: {reply.result.message}")
+            return TextEncoderError(
+                f"'{self._name}' refused the text: {reply.result.message}",
+                is_refusal=reply.result.code == reply.result.BAD_REQUEST,
+            )
         vectors = np.array(reply.vectors, np.float32).reshape(-1, max(1, int(reply.dim)))
         return EncodedTexts(str(reply.model_id), vectors)

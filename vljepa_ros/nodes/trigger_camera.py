@@ -1,11 +1,11 @@
-"""One camera as the triggers see it: embeddings and labels in, edges and the state of all triggers
+"""One camera as the triggers see it: embeddings and labels in, events and the state of all triggers
 out."""
 
 from __future__ import annotations
 
-import array
 import time
-from collections.abc import Callable, Collection, Sequence
+import uuid
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,20 @@ import numpy as np
 from vljepa_ros import ros
 from vljepa_ros.nodes.diagnostics import OK, Part
 from vljepa_ros.nodes.embedding_subscription import EmbeddingSubscription
-from vljepa_ros.nodes.topics import LATCHED, Endpoints, age_of, to_nanoseconds, to_seconds
-from vljepa_ros.perception.triggers import Edge, EncodedTriggers, TriggerBoard
+from vljepa_ros.nodes.topics import LATCHED, Endpoints, age_of, to_nanoseconds, to_stamp
+from vljepa_ros.perception.change.change_prior import TurnGuard, TurnGuardConfig
+from vljepa_ros.perception.trigger_board import (
+    Change,
+    EncodedTexts,
+    Reason,
+    State,
+    TriggerBoard,
+)
+from vljepa_ros.perception.triggers import Trigger
+
+Groups = Mapping[str, frozenset[str]]
+"""Prompt -> labels."""
+TURN_TAIL_S = 0.5  # in addition to the clip, for which a turn is felt: its stamps may be late
 
 
 class TriggerCamera(Endpoints):
@@ -24,123 +36,215 @@ class TriggerCamera(Endpoints):
         node: A lifecycle node.
         camera: Name of the camera.
         events: Publisher of the TriggerEvents of all cameras.
-        on_model_mismatch: Given the model of embeddings that cannot be compared with the encoded
-            texts; also while there are none.
+        on_change: Given the owners whose triggers have changed their states.
     """
 
     def __init__(
-        self, node: Any, camera: str, events: Any, on_model_mismatch: Callable[[str], None]
+        self,
+        node: Any,
+        camera: str,
+        events: Any,
+        on_change: Callable[[Collection[str]], None],
     ) -> None:
         super().__init__(node, node.warn)
+        self.board = TriggerBoard()
         self._camera = camera
         self._events = events
-        self._on_model_mismatch = on_model_mismatch
-        self._kind = ros.interface("vljepa_ros/msg/TriggerEvent")
-        self._state_kind = ros.interface("vljepa_ros/msg/TriggerState")
+        self._on_change = on_change
+        self._event_kind = ros.interface("vljepa_ros/msg/TriggerEvent")
+        self._status_kind = ros.interface("vljepa_ros/msg/TriggerStatus")
         self._states = self.publisher(
             "vljepa_ros/msg/TriggerState", f"{camera}/trigger_state", LATCHED
         )
+        self._state = ros.interface("vljepa_ros/msg/TriggerState")(camera=camera)
         self._topic = EmbeddingSubscription(node, camera, self._on_embedding)
-        self.labels = Endpoints(node, self._topic.warn)
-        self.board: TriggerBoard | None = None
+        self._labels = Endpoints(node, self._topic.warn)
+        self._labels_arrived = 0.0
+        self._groups: Groups = {}
         self._header: Any = ros.interface("std_msgs/msg/Header")()
+        self._span = 0.0  # seconds of the newest clip
+        self._guard = TurnGuard(TurnGuardConfig())
 
-    def listen(self, on: bool) -> None:
-        """Subscribe or unsubscribe; to labels if triggers go by them: they cost the model more."""
-        self._topic.listen(on)
-        if not on or self.board is None or not self.board.labelled:
-            self.labels.close()
-        elif not self.labels.is_open:
-            topic = f"{self._camera}/labels"
-            self.labels.subscribe("vljepa_ros/msg/SceneLabels", topic, self._on_labels)
-
-    def use(
-        self,
-        triggers: EncodedTriggers | None,
-        settle: float,
-        labels: Collection[str],
-        reason: str = "REMOVED",
-    ) -> None:
-        """Compare with other triggers from now on.
+    def use(self, triggers: Sequence[Trigger], texts: EncodedTexts, groups: Groups) -> None:
+        """Watch for other triggers from now on; see TriggerBoard.
 
         Args:
-            triggers: None: with none; what was true falls.
-            settle: Seconds for which a score must stay beyond its limit.
-            labels: The vocabulary; see TriggerBoard.
-            reason: Of the falls, name of a constant of TriggerEvent.
+            triggers: Of this camera.
+            texts: As far as they are encoded.
+            groups: The vocabulary of this camera.
         """
-        old = self.board
-        self.board = None if triggers is None else TriggerBoard(triggers, settle, labels)
-        if old is not None:
-            edges = old.deactivate_all() if self.board is None else self.board.carry_over(old)
-            self._publish(edges, reason, old.triggers.model_id)
-        self._publish_state()
-        self.listen(self._topic.is_open)
+        now = self._now()
+        mine = {text for trigger in triggers for text in trigger.texts}
+        self._groups = {prompt: labels & mine for prompt, labels in groups.items()}
+        labels = frozenset().union(*self._groups.values())
+        old, self.board = self.board, TriggerBoard(triggers, texts, labels, now)
+        gone, replaced = self.board.carry_over(old, now)
+        self._publish(old, gone)
+        self._state.triggers = [
+            self._status_kind(
+                owner=trigger.owner,
+                id=trigger.id,
+                camera=self._camera,
+                threshold=float(trigger.threshold),
+            )
+            for trigger in triggers
+        ]
+        self._publish(self.board, replaced)
+        self.publish_state()
+
+    def listen(self, on: bool) -> None:
+        """Subscribe if there is something to watch for, or unsubscribe.
+
+        To labels only if triggers go by them: they cost the model more.
+        """
+        on = on and bool(self.board.triggers)
+        self._topic.listen(on)
+        if not on or not self.board.by_label.any():
+            self._labels.close()
+        elif not self._labels.is_open:
+            self._labels_arrived = time.monotonic()
+            topic = f"{self._camera}/labels"
+            self._labels.subscribe("vljepa_ros/msg/SceneLabels", topic, self._on_labels)
 
     def watch(self, timeout: float) -> None:
-        """Notice a camera that has stopped, after `timeout` seconds: its triggers fall."""
-        silent = self._topic.is_open and time.monotonic() - self._topic.arrived > timeout
-        if silent and self.board is not None and self.board.known:
-            edges = self.board.deactivate_all()
-            self._publish(edges, "CAMERA_STOPPED", self.board.triggers.model_id)
-            self._publish_state()
+        """Notice that perception is gone, or that nothing came for `timeout` seconds."""
+        if not self._topic.is_open:
+            return
+        now = time.monotonic()
+        silent = now - self._topic.arrived > timeout
+        if self._topic.perception_missing or (silent and not self._topic.perception_lives):
+            self.forget(Reason.MODEL_GONE)
+        elif silent:
+            self.forget(Reason.CAMERA_STOPPED)
+        elif self._labels.is_open and now - self._labels_arrived > timeout:
+            self._apply(self.board.forget(Reason.CAMERA_STOPPED, self._now(), self.board.by_label))
+
+    def forget(self, reason: Reason) -> None:
+        """Nothing is known of any trigger any more."""
+        self._apply(self.board.forget(reason, self._now()))
+
+    def turn(self, stamp: float, rate: float, limit: float) -> None:
+        """Take a turn rate, rad/s, at `stamp` seconds; limit: from which the robot turns."""
+        self._guard.config = TurnGuardConfig(limit, hold=self._span + TURN_TAIL_S)
+        self._guard.turn(stamp, rate)
+
+    def statuses(self, owner: str) -> list[Any]:
+        """The msg/TriggerStatus of each trigger of an owner, as they are now."""
+        self._fill()
+        return [status for status in self._state.triggers if status.owner == owner]
+
+    def publish_state(self) -> None:
+        """Publish all triggers as they are now."""
+        self._fill()
+        self._state.header.stamp = self._node.get_clock().now().to_msg()
+        self._state.header.frame_id = self._header.frame_id
+        self._state.model_id = self.board.model_id
+        self._states.publish(self._state)
 
     def part(self) -> Part:
         """State for the diagnostics."""
-        board = self.board
+        counts = np.bincount(self.board.state, minlength=len(State)).tolist()
         values: dict[str, object] = {
             "received": self._topic.received,
-            "refused": 0 if board is None else board.refused,
-            "triggers": 0 if board is None else len(board.triggers),
-            "active": 0 if board is None else int(np.count_nonzero(board.active)),
+            "refused": self.board.refused,
+            "triggers": len(self.board.triggers),
+            **{state.name.lower(): counts[state] for state in State},
         }
         return self._topic.part(values, (OK, "nothing to watch for"))
 
     def _on_embedding(self, message: Any) -> None:
-        vector = np.array(message.vector, np.float32)
-        self._observe(message, lambda board, stamp: board.observe(stamp, vector))
+        stamp = to_nanoseconds(message.header.stamp)
+        self._span = max(0.0, (stamp - to_nanoseconds(message.clip_start)) / 1e9)
+        if self._fits(message, stamp):
+            vector = np.array(message.vector, np.float32)
+            self._apply(self.board.observe(stamp, vector))
 
     def _on_labels(self, message: Any) -> None:
-        found = [label for group in message.groups for label in group.labels]
-        labels, scores = [label.text for label in found], [label.score for label in found]
-        self._observe(message, lambda board, stamp: board.observe_labels(stamp, labels, scores))
+        self._labels_arrived = time.monotonic()
+        stamp = to_nanoseconds(message.header.stamp)
+        if self._fits(message, stamp):
+            scores: dict[str, float] = {}
+            for group in message.groups:
+                for text, score in self._scores_of(group).items():
+                    scores[text] = max(score, scores.get(text, 0.0))  # it may stand in two groups
+            self._apply(self.board.observe_labels(stamp, scores))
 
-    def _observe(
-        self, message: Any, observe: Callable[[TriggerBoard, float], Sequence[Edge]]
-    ) -> None:
+    def _scores_of(self, group: Any) -> dict[str, float]:
+        """Scores of the triggers' texts in a LabelGroup; what is not among its best labels has no
+        more than their rest."""
+        mine = self._groups.get(group.prompt, frozenset())
+        found = {label.text: label.score for label in group.labels if label.text in mine}
+        if len(found) < len(mine):
+            rest = 1.0 - group.none_score - sum(label.score for label in group.labels)
+            found = dict.fromkeys(mine, max(0.0, rest)) | found
+        return found
+
+    def _fits(self, message: Any, stamp: int) -> bool:
+        """Whether a result of the model can be compared; what it says of turns is applied."""
         board = self.board
-        if board is None or board.triggers.model_id != message.model_id:
-            self._on_model_mismatch(str(message.model_id))
-            return
-        self._topic.trouble = ""
         self._header = message.header
-        known = board.known
-        edges = observe(board, to_seconds(message.header.stamp))
-        self._publish(edges, "CROSSED", board.triggers.model_id)
-        if edges or known != board.known:
-            self._publish_state()
+        if board.model_id and message.model_id != board.model_id:
+            self._topic.warn(
+                f"results of camera '{self._camera}' come from model {message.model_id}, the "
+                f"triggers' texts were encoded by {board.model_id}: start both with the same model"
+            )
+            self.forget(Reason.MODEL_CHANGED)
+            return False
+        self._topic.trouble = ""
+        if not message.in_domain:
+            self.forget(Reason.OUT_OF_DOMAIN)
+            return False
+        turning = self._guard.factor(stamp / 1e9) > 1
+        self._apply(board.turn(turning, self._now()))
+        return True
 
-    def _publish(self, edges: Sequence[Edge], reason: str, model_id: str) -> None:
-        for edge in edges:
+    def _apply(self, changes: Sequence[Change]) -> None:
+        if changes:
+            self._publish(self.board, changes)
+            self.publish_state()
+
+    def _publish(self, board: TriggerBoard, changes: Sequence[Change]) -> None:
+        """Publish changes of a board whose triggers stand in the state message."""
+        if not changes:
+            return
+        statuses = self._state.triggers
+        for change in changes:
+            self._fill_one(statuses[change.index], board, change.index)
+            scored = board.state[change.index] != State.UNKNOWN
+            stamp = to_nanoseconds(self._header.stamp)
             self._events.publish(
-                self._kind(
+                self._event_kind(
                     header=self._header,
-                    camera=self._camera,
-                    model_id=model_id,
-                    **vars(edge),
-                    reason=getattr(self._kind, reason),
-                    latency=age_of(self._node, to_nanoseconds(self._header.stamp)),
+                    event_id=uuid.uuid4().hex,
+                    model_id=board.model_id,
+                    previous_state=int(change.previous),
+                    trigger=statuses[change.index],
+                    latency=max(0.0, age_of(self._node, stamp)) if scored else 0.0,
                 )
             )
+        self._on_change({board.triggers[change.index].owner for change in changes})
 
-    def _publish_state(self) -> None:
-        board = self.board
-        message = self._state_kind(header=self._header, camera=self._camera)
-        if board is not None:
-            message.known = board.known
-            message.model_id = board.triggers.model_id if board.known else ""
-            message.texts = list(board.triggers.texts)
-            message.thresholds = array.array("f", board.triggers.thresholds.tolist())
-            message.scores = array.array("f", board.scores.tolist())
-            message.active = board.active.tolist()
-        self._states.publish(message)
+    def _fill(self) -> None:
+        for index, status in enumerate(self._state.triggers):
+            self._fill_one(status, self.board, index)
+
+    def _fill_one(self, status: Any, board: TriggerBoard, index: int) -> None:
+        state = int(board.state[index])
+        known = state != State.UNKNOWN
+        status.state = state
+        status.reason = int(board.reason[index])
+        status.text = board.best_text(index) if known else ""
+        status.score = float(board.score[index]) if known else float("nan")
+        status.since = to_stamp(int(board.since[index]))
+        status.evaluated = to_stamp(int(board.evaluated[index]))
+
+    def _now(self) -> int:
+        return int(self._node.get_clock().now().nanoseconds)
+
+
+def groups_of(camera: str, vocabulary: Any) -> Groups:
+    """The labels of a camera: its own groups of a msg/Vocabulary, and the common ones of other
+    prompts."""
+    common = {g.prompt: frozenset(g.labels) for g in vocabulary.groups if not g.cameras}
+    own = {g.prompt: frozenset(g.labels) for g in vocabulary.groups if camera in g.cameras}
+    return common | own

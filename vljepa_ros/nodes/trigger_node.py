@@ -1,32 +1,37 @@
-"""The trigger node: embeddings and labels in; which of many texts are true, published at edges."""
+"""The trigger node: embeddings and labels in; which triggers of which clients are true out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from vljepa_ros import ros
-from vljepa_ros.models.config import ModelError
 from vljepa_ros.nodes.diagnostics import ERROR, OK, WARN, Part
 from vljepa_ros.nodes.lifecycle_node import LifecycleNode, LifecycleParameters
-from vljepa_ros.nodes.parameters import live
-from vljepa_ros.nodes.topics import LATCHED, Endpoints
-from vljepa_ros.nodes.trigger_camera import TriggerCamera
+from vljepa_ros.nodes.parameters import live, read_only
+from vljepa_ros.nodes.topics import LATCHED, Endpoints, to_nanoseconds
+from vljepa_ros.nodes.trigger_camera import Groups, TriggerCamera, groups_of
 from vljepa_ros.nodes.trigger_texts import TriggerTexts
+from vljepa_ros.nodes.turn_input import AUTO_TYPE, TURN_TYPES, TurnInput
+from vljepa_ros.perception.trigger_board import Reason
 from vljepa_ros.perception.triggers import (
-    EncodedTriggers,
+    NO_LEASE,
+    PARAMETER,
+    Owners,
     Trigger,
-    checked_triggers,
+    TriggerError,
+    checked_owner,
+    checked_seconds,
+    checked_trigger,
     parse_triggers,
-    trigger_strings,
 )
-from vljepa_ros.perception.vocabulary import PresenceError, VocabularyError
+from vljepa_ros.perception.vocabulary import VocabularyError
 
-EDGES = ros.QoSProfile(
+EVENTS = ros.QoSProfile(
     depth=1000, reliability=ros.ReliabilityPolicy.RELIABLE
-)  # all may fall at once
+)  # all may change at once
 
 
 @dataclass(frozen=True)
@@ -35,167 +40,242 @@ class TriggerParameters(LifecycleParameters):
 
     triggers: tuple[str, ...] = live(
         [""],
-        "Texts to watch for, each as 'text' or 'text | threshold'; a single empty text: none.",
+        "Texts to watch for in addition to the triggers of clients, each as 'text' or 'text | "
+        "threshold'; a single empty text: none.",
     )
     threshold: float = live(
-        0.5, "Calibrated score at which a trigger without a threshold rises.", 0.001, 0.999
+        0.5,
+        "Calibrated score from which a trigger without a threshold becomes true.",
+        0.001,
+        0.999,
     )
-    release: float = live(0.8, "Share of its threshold below which a trigger falls.", 0.01, 1.0)
+    release: float = live(
+        0.8, "Share of its threshold below which a trigger becomes false.", 0.01, 1.0
+    )
     settle: float = live(0.3, "Seconds for which a score must stay beyond its limit.", 0.0, 3600.0)
     camera_timeout: float = live(
-        5.0, "Seconds without an embedding after which nothing is known any more.", 0.2, 3600.0
+        5.0,
+        "Seconds without an embedding after which a camera's triggers are unknown.",
+        0.2,
+        3600.0,
     )
+    turn_topic: str = read_only(
+        "",
+        "Topic of the robot's turn rate: odometry, an IMU or a twist; empty: turns are not known.",
+    )
+    turn_type: str = read_only(
+        AUTO_TYPE, "Kind of that topic; auto: as the graph says.", choices=(AUTO_TYPE, *TURN_TYPES)
+    )
+    turn_rate: float = live(0.1, "Turn rate from which the robot turns, rad/s.", 0.0, 100.0)
 
 
 class TriggerNode(LifecycleNode[TriggerParameters]):
     """Loads no model: texts are encoded by the perception node. Options go to the ROS node."""
 
     subject = "triggers"
-    codes = LifecycleNode.codes | {ModelError: "UNSUPPORTED", VocabularyError: "BAD_REQUEST"}
+    codes = LifecycleNode.codes | {TriggerError: "BAD_REQUEST", VocabularyError: "BAD_REQUEST"}
+    _texts: TriggerTexts
+    _turn: TurnInput | None = None
 
     def __init__(self, **options: Any) -> None:
-        self.used: EncodedTriggers | None = None
-        self._wanted: tuple[Trigger, ...] = ()
-        self._texts: TriggerTexts
-        self._labels: frozenset[str] = frozenset()
+        self.owners = Owners()
+        self._labels: dict[str, Groups] = {}  # of each camera, once they are known
         self._cameras: dict[str, TriggerCamera] = {}
         super().__init__("trigger_node", TriggerParameters, **options)
-        self._edges = Endpoints(self, self.warn)
+        self._events = Endpoints(self, self.warn)
         self._vocabulary = Endpoints(self)
-        self.serve("SetTriggers", "set_triggers", self._set_triggers)
-        self._pulse = self.create_timer(0.2, self._watch, clock=ros.steady_clock())
+        self.serve("AddTriggers", "add_triggers", self._add_triggers)
+        self.serve("RemoveTriggers", "remove_triggers", self._remove_triggers)
+        self._watchdog = self.create_timer(0.2, self._watch, clock=ros.steady_clock())
+        self._heartbeat = self.create_timer(1.0, self._publish_states, clock=ros.steady_clock())
 
     def check_parameters(self, value: Any) -> None:
         """Refuse a list of triggers that cannot be used."""
         if isinstance(value, TriggerParameters):
-            parse_triggers(value.triggers)
+            self.owners.check_number(PARAMETER, len(parse_triggers(value.triggers)))
 
     def apply(self) -> None:
         """Take over parameters that have changed."""
         if self.opened:
-            self._wanted = parse_triggers(self.settings.triggers)
+            self.owners.replace(PARAMETER, parse_triggers(self.settings.triggers))
             self._renew()
 
     def open(self) -> None:
-        """Check the list and the model's configuration; all work is done by the executor."""
-        self._wanted = parse_triggers(self.settings.triggers)
-        on_reset = partial(self._use, None, "MODEL_CHANGED")
-        self._texts = TriggerTexts(self, self._on_encoded, on_reset)
-        self._texts.set_texts([trigger.text for trigger in self._wanted])
-        edges = self._edges.publisher("vljepa_ros/msg/TriggerEvent", "triggers", EDGES)
-        mismatch = self._texts.on_model_mismatch
+        """All work is done by the executor."""
+        self.owners.replace(PARAMETER, parse_triggers(self.settings.triggers))
+        self._texts = TriggerTexts(self, self._renew, lambda: self._forget(Reason.MODEL_CHANGED))
+        events = self._events.publisher("vljepa_ros/msg/TriggerEvent", "triggers", EVENTS)
         self._cameras = {
-            camera: TriggerCamera(self, camera, edges, partial(mismatch, camera))
-            for camera in self.cameras
+            camera: TriggerCamera(self, camera, events, self._on_change) for camera in self.cameras
         }
-
-    def start(self) -> None:
-        """Watch, if there is something to watch for."""
         self._vocabulary.subscribe(
             "vljepa_ros/msg/Vocabulary", "vocabulary", self._on_vocabulary, LATCHED
         )
-        self._renew()
-        self._listen(bool(self._wanted))
+
+    def start(self) -> None:
+        """Watch, if there is something to watch for."""
+        p = self.settings
+        if p.turn_topic:
+            self._turn = TurnInput(self, p.turn_topic, p.turn_type, self._on_turn_rate)
+        self._forget(Reason.NOT_SCORED)
+        self._use()
 
     def stop(self) -> None:
-        """Watch no more; what was true falls."""
-        self._vocabulary.close()
-        self._listen(False)
-        self._use(None)
+        """Watch no more: nothing is known any longer, which is published last."""
+        if self._turn is not None:
+            self._turn.close()
+            self._turn = None
+        self._forget(Reason.REMOVED)
+        for camera in self._cameras.values():
+            camera.publish_state()
+            camera.listen(False)
 
     def close(self) -> None:
-        """Forget the texts' embeddings."""
+        """Forget all triggers and the texts' embeddings."""
         self._texts.close()
+        self._vocabulary.close()
         for camera in self._cameras.values():
             camera.close()
-        self._edges.close()
-        self._cameras, self.used = {}, None
+        self._events.close()
+        self.owners, self._cameras, self._labels = Owners(), {}, {}
 
     def parts(self) -> Sequence[Part]:
-        """Triggers and cameras for the diagnostics."""
-        texts = self._texts
-        values = {"triggers": len(self._wanted), "model_id": texts.model_id}
-        if texts.trouble:
-            state = ERROR, texts.trouble
-        elif not self.active:
+        """Triggers, cameras and turns for the diagnostics."""
+        triggers = self.owners.triggers
+        owners = {trigger.owner for trigger in triggers}
+        values = {
+            "triggers": len(triggers),
+            "owners": ", ".join(sorted(owners)),
+            "model_id": self._texts.model_id,
+        }
+        why, passing = self._why_unscored(triggers)
+        if not self.active:
             state = WARN, "not active"
-        elif not texts.complete:
-            state = WARN, "the texts are being encoded"
-        elif refused := self._refused:
-            state = ERROR, str(refused)
+        elif why:
+            state = WARN if passing else ERROR, f"some triggers are not watched: {why}"
         else:
-            state = OK, f"{len(self._wanted)} triggers"
+            state = OK, f"{len(triggers)} triggers of {len(owners)} owners"
+        turn = [] if self._turn is None else [self._turn.part()]
         cameras = [camera.part() for camera in self._cameras.values()]
-        return [Part("triggers", *state, values), *cameras]
+        return [Part("triggers", *state, values), *cameras, *turn]
 
-    async def _set_triggers(self, request: Any, response: Any) -> None:
-        wanted, texts = checked_triggers(request.texts, request.thresholds), self._texts
-        parameter = ros.Parameter("triggers", value=trigger_strings(wanted))
-        (result,) = self.set_parameters([parameter])
-        if not result.successful:
-            raise VocabularyError(result.reason)
-        if not texts.complete:
-            encoded = self.pending.wait("texts", self.settings.request_timeout)
-            texts.retry_now()
-            texts.request_missing(self.settings.request_timeout)
-            await encoded
-        response.accepted = len(wanted)
-        if not texts.complete or texts.trouble:
-            why = texts.trouble or "the texts are still being encoded"
+    async def _add_triggers(self, request: Any, response: Any) -> None:
+        owner = checked_owner(request.owner)
+        lease = checked_seconds(to_nanoseconds(request.lease), "lease") / 1e9
+        wanted = [checked_trigger(_trigger(owner, m), self.cameras) for m in request.triggers]
+        ids = [trigger.id for trigger in wanted]
+        twice = sorted({name for name in ids if ids.count(name) > 1})
+        if twice:
+            raise TriggerError(f"ids appear twice: {twice[:5]}, allowed: each id once")
+        self.owners.check_number(owner, len({*self.owners.of(owner), *ids}))
+        await self.prepare(wanted)
+        end = time.monotonic() + lease if lease else NO_LEASE
+        if self.owners.add(owner, wanted, end):
+            self._renew()
+        response.total = len(self.owners.of(owner))
+        why = "the node is not active" if not self.active else self._why_unscored(wanted)[0]
+        if why:
             response.result = self.result("PENDING", f"accepted, but not watched yet: {why}")
-        elif refused := self._refused:
-            raise refused
 
-    @property
-    def _refused(self) -> PresenceError | None:
-        """Which texts the model cannot judge; None if there are none."""
-        calibration = self._texts.calibration
-        alone = [trigger.text for trigger in self._wanted if trigger.text not in self._labels]
-        if calibration is None or calibration.judges_presence or not alone:
-            return None
-        return PresenceError(
-            f"{len(alone)} of {len(self._wanted)} triggers are not watched, the first is "
-            f"'{alone[0]}', allowed: labels of the vocabulary"
-        )
+    async def _remove_triggers(self, request: Any, response: Any) -> None:
+        response.removed = self.owners.remove(checked_owner(request.owner), request.ids)
+        self._renew()
+
+    async def prepare(self, triggers: Sequence[Trigger]) -> None:
+        """Have the texts of triggers encoded, if that is possible now.
+
+        Raises:
+            TriggerError: The model cannot judge them, or the node is being closed.
+        """
+        texts = list(dict.fromkeys(text for trigger in triggers for text in trigger.texts))
+        refusal = self._texts.refusal(self._no_labels(triggers))
+        if refusal and self._labels:
+            raise refusal
+        await self._texts.encode(texts, self.settings.request_timeout)
+        if not self.opened:
+            raise TriggerError("the node is being shut down", "NOT_ACTIVE")
+
+    def _why_unscored(self, triggers: Sequence[Trigger]) -> tuple[str, bool]:
+        """Why some of these are not watched, or an empty text; whether that will pass by itself."""
+        texts = self._no_labels(triggers)
+        passing = bool(self._texts.missing(texts)) and not self._texts.trouble
+        return self._texts.why_unscored(texts), passing
+
+    def _no_labels(self, triggers: Sequence[Trigger]) -> set[str]:
+        """Texts that are no labels of a camera for which they are watched."""
+        found = set()
+        for camera in self.cameras:
+            own = {t for trigger in triggers if trigger.watches(camera) for t in trigger.texts}
+            found |= own.difference(*self._labels.get(camera, {}).values())
+        return found
 
     def _watch(self) -> None:
-        """Five times a second: notice cameras that stopped, have texts encoded."""
-        for camera in self._cameras.values():
-            camera.watch(self.settings.camera_timeout)
-        if self.opened:
-            self._texts.request_missing(self.settings.request_timeout)
+        """Five times a second: notice leases that end and cameras that stop, encode texts."""
+        if not self.opened:
+            return
+        if self.owners.expire(time.monotonic()):
+            self._renew()
+        self._texts.request_missing(self.settings.request_timeout)
+        if self.active:
+            for camera in self._cameras.values():
+                camera.watch(self.settings.camera_timeout)
 
-    def _on_encoded(self) -> None:
-        """Texts were encoded, or could not be."""
-        self._renew()
-        if self._texts.complete or self._texts.trouble:
-            self.pending.complete(None, lambda key: key == "texts")
+    def _publish_states(self) -> None:
+        """Once a second: what is known, and with it that this node lives."""
+        if self._turn is not None:
+            self._turn.try_subscribe()
+        if self.active:
+            for camera in self._cameras.values():
+                camera.publish_state()
 
     def _renew(self) -> None:
-        """Compare with the list as it is now, as soon as its texts are encoded."""
-        texts, p = self._texts, self.settings
-        texts.set_texts([trigger.text for trigger in self._wanted])
+        """Compare with the triggers, texts and labels as they are now."""
+        if self.opened:
+            self._texts.keep(text for t in self.owners.triggers for text in t.texts)
         if self.active:
-            self._listen(bool(self._wanted))
-        if not self._wanted:
-            self._use(None)
-        elif texts.complete and texts.calibration is not None:
-            args = (self._wanted, texts.vectors, texts.model_id, texts.calibration)
-            self._use(EncodedTriggers(*args, p.threshold, p.release))
+            self._use()
+
+    def _use(self) -> None:
+        p, texts = self.settings, self._texts.encoded
+        triggers = [
+            trigger.with_defaults(p.threshold, p.release, round(p.settle * 1e9))
+            for trigger in self.owners.triggers
+        ]
+        for name, camera in self._cameras.items():
+            own = [trigger for trigger in triggers if trigger.watches(name)]
+            camera.use(own, texts, self._labels.get(name, {}))
+            camera.listen(True)
+
+    def _forget(self, reason: Reason) -> None:
+        for camera in self._cameras.values():
+            camera.forget(reason)
 
     def _on_vocabulary(self, message: Any) -> None:
-        labels = frozenset(label for group in message.groups for label in group.labels)
-        mine = {trigger.text for trigger in self._wanted}
-        changed = labels & mine != self._labels & mine
-        self._labels = labels
-        if changed:
+        before, self._labels = (
+            self._labels,
+            {name: groups_of(name, message) for name in self.cameras},
+        )
+        if before != self._labels:
             self._renew()
 
-    def _use(self, triggers: EncodedTriggers | None, reason: str = "REMOVED") -> None:
-        self.used = triggers
+    def _on_turn_rate(self, stamp: float, rate: float) -> None:
         for camera in self._cameras.values():
-            camera.use(triggers, self.settings.settle, self._labels, reason)
+            camera.turn(stamp, rate, self.settings.turn_rate)
 
-    def _listen(self, on: bool) -> None:
-        for camera in self._cameras.values():
-            camera.listen(on)
+    def _on_change(self, owners: Collection[str]) -> None:
+        """Triggers of these owners have changed their states."""
+
+
+def _trigger(owner: str, message: Any) -> Trigger:
+    """A Trigger from its message."""
+    return Trigger(
+        owner,
+        message.id,
+        tuple(message.texts),
+        tuple(message.cameras),
+        message.threshold,
+        message.release,
+        to_nanoseconds(message.hold),
+        to_nanoseconds(message.cooldown),
+        message.unknown_while_turning,
+    )

@@ -1,147 +1,170 @@
-"""Embeddings of the triggers' texts, from the perception node: asked for until they are there, and
-again when the model changes."""
+"""The triggers' texts as the model knows them: encoded by the perception node, again when the model
+changes, with the calibration that it publishes."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_ros.models.config import Calibration, ModelError
-from vljepa_ros.models.folder import load_config
+from vljepa_ros import ros
+from vljepa_ros.models.config import Calibration
 from vljepa_ros.nodes.lifecycle_node import LifecycleNode
 from vljepa_ros.nodes.text_encoder_client import EncodingResult, TextEncoderClient, TextEncoderError
-from vljepa_ros.resources import model_dir, model_names
+from vljepa_ros.nodes.topics import LATCHED, Endpoints
+from vljepa_ros.perception.trigger_board import EncodedTexts
+from vljepa_ros.perception.triggers import TriggerError
+from vljepa_ros.perception.vocabulary import PresenceError
 
 RETRY_S = 1.0  # until texts that could not be encoded are sent again
+AT_ONCE = 1000  # texts in a request
+SPARE = 1000  # encoded texts that are kept although no trigger has them
 
 
-class TriggerTexts:
+class TriggerTexts(Endpoints):
     """Used in the executor's thread only. Call `request_missing` a few times a second.
 
     Args:
-        node: Its parameter `model` names the model whose calibration is tried first.
-        on_encoded: Called when texts were encoded, or could not be.
-        on_reset: Called when embeddings come from another model: what was encoded is of no use.
+        node: A lifecycle node.
+        on_ready: Called when texts were encoded, or the model has become known.
+        on_model_change: Called before that, when scores get another meaning.
 
     Attributes:
-        model_id: Of the model that encoded the texts; empty while there are none.
-        trouble: Why texts are not encoded or cannot be compared; empty if all is well.
-
-    Raises:
-        ModelError: There is no such model.
+        model_id: Of the model that is there; empty: not known.
+        refused: Text -> why the model cannot encode it.
+        trouble: Why texts could not be encoded lately; empty: they could.
     """
 
     def __init__(
         self,
         node: LifecycleNode[Any],
-        on_encoded: Callable[[], None],
-        on_reset: Callable[[], None],
+        on_ready: Callable[[], None],
+        on_model_change: Callable[[], None],
     ) -> None:
-        self._model = node.settings.model
-        config = load_config(model_dir(self._model))
+        super().__init__(node)
         self.model_id = ""
+        self.refused: dict[str, str] = {}
         self.trouble = ""
-        self._node = node
-        self._on_encoded = on_encoded
-        self._on_reset = on_reset
+        self._on_ready = on_ready
+        self._on_model_change = on_model_change
         self._client = TextEncoderClient(node)
-        self._texts: tuple[str, ...] = ()
+        self._wanted: dict[str, None] = {}
         self._vectors: dict[str, NDArray[np.float32]] = {}
-        self._calibration = (config.model_id, config.calibration)
+        self._encoded_by = ""
+        self._calibration_id = ""
+        self._calibration: Calibration | None = None
+        self._judges = True  # as far as is known
         self._requested = False
         self._retry_at = 0.0
+        self._at_once = AT_ONCE
+        self.subscribe("vljepa_ros/msg/ModelInfo", "model_info", self._on_info, LATCHED)
 
     @property
-    def complete(self) -> bool:
-        """Whether all texts are encoded."""
-        return all(text in self._vectors for text in self._texts)
+    def encoded(self) -> EncodedTexts:
+        """What can be compared with embeddings now."""
+        fits = self._calibration is not None and self._encoded_by == self.model_id
+        if not fits or not self._judges:
+            return EncodedTexts(self.model_id)
+        assert self._calibration is not None
+        return EncodedTexts(self.model_id, dict(self._vectors), self._calibration)
 
-    @property
-    def calibration(self) -> Calibration | None:
-        """Of the model that encoded the texts; None if it is unknown, which is in `trouble`."""
-        return self._calibration[1] if self._calibration[0] == self.model_id else None
+    def missing(self, texts: Iterable[str]) -> list[str]:
+        """Those texts that have to be encoded."""
+        return [t for t in texts if t not in self._vectors and t not in self.refused]
 
-    @property
-    def vectors(self) -> NDArray[np.float32]:
-        """[texts, D] float32, L2 norm 1; of a complete list that is not empty."""
-        return np.stack([self._vectors[text] for text in self._texts])
+    def why_unscored(self, texts: Collection[str]) -> str:
+        """Why triggers with these texts, which are no labels, are not watched; empty: they are."""
+        refused = [self.refused[text] for text in texts if text in self.refused]
+        if refused or not texts:
+            return "; ".join(refused[:3])
+        if self.missing(texts):
+            return self.trouble or "the texts are still being encoded"
+        if self._calibration is None:
+            return "model_info of perception_node, which has the calibration, has not come yet"
+        return str(self.refusal(texts) or "")
 
-    def set_texts(self, texts: Sequence[str]) -> None:
-        """Replace the list; what is encoded already stays."""
-        self._texts = tuple(texts)
-        self._vectors = {text: self._vectors[text] for text in texts if text in self._vectors}
-        if not texts:
-            self.trouble = ""
+    def refusal(self, texts: Collection[str]) -> PresenceError | None:
+        """Why the model cannot judge texts that are no labels; None: it can, or is not known."""
+        if not texts or self._judges:
+            return None
+        listed = ", ".join(map(repr, sorted(texts)[:5]))
+        return PresenceError(f"texts of triggers are {listed}, allowed: labels of the vocabulary")
 
-    def retry_now(self) -> None:
-        """Have the next `request_missing` ask, although it failed a moment ago."""
-        self._retry_at = 0.0
+    def keep(self, texts: Iterable[str]) -> None:
+        """Have these texts encoded from now on, and no others."""
+        self._wanted = dict.fromkeys(texts)
+        if len(self._vectors) > len(self._wanted) + SPARE:
+            self._vectors = {t: v for t, v in self._vectors.items() if t in self._wanted}
+
+    async def encode(self, texts: Sequence[str], timeout: float) -> None:
+        """Encode texts now, as far as that is possible now; timeout: seconds for each reply.
+
+        Raises:
+            TriggerError: The model cannot encode one of them.
+        """
+        missing = [text for text in texts if text not in self._vectors]
+        while missing:
+            chunk, missing = missing[:AT_ONCE], missing[AT_ONCE:]
+            future = ros.Future()
+            self._client.request(chunk, timeout, partial(ros.complete, self._node, future))
+            result = await future
+            if isinstance(result, TextEncoderError) and result.is_refusal:
+                raise TriggerError(str(result))
+            self._take(chunk, result)
+            missing = missing if not isinstance(result, TextEncoderError) else []
 
     def request_missing(self, timeout: float) -> None:
         """Ask for what is missing, if it is time to; timeout: seconds to wait for the reply."""
-        if self._requested or self.complete or time.monotonic() < self._retry_at:
+        if self._requested or time.monotonic() < self._retry_at:
             return
-        missing = tuple(text for text in self._texts if text not in self._vectors)
-        self._requested = True
-        self._client.request(missing, timeout, lambda result: self._receive(missing, result))
-
-    def on_model_mismatch(self, camera: str, model_id: str) -> None:
-        """Encode the texts again: embeddings came that do not fit what is encoded."""
-        if self._requested or not self.complete or self.model_id in ("", model_id):
-            return  # under way, or only the calibration is missing
-        self._report(
-            f"embeddings of camera '{camera}' come from model {model_id}, the texts were encoded "
-            f"by model {self.model_id}; they are encoded again"
-        )
-        self._reset("")
-        self._retry_at = time.monotonic() + RETRY_S
+        chunk = self.missing(self._wanted)[: self._at_once]
+        if chunk:
+            self._requested = True
+            self._client.request(chunk, timeout, lambda result: self._receive(chunk, result))
 
     def close(self) -> None:
-        """Fail the pending request."""
+        """Fail pending requests and unsubscribe."""
+        super().close()
         self._client.close()
 
-    def _receive(self, texts: tuple[str, ...], result: EncodingResult) -> None:
+    def _receive(self, texts: list[str], result: EncodingResult) -> None:
         self._requested = False
-        self._retry_at = time.monotonic() + RETRY_S
+        if not isinstance(result, TextEncoderError):
+            self._at_once = min(AT_ONCE, 2 * self._at_once)
+        elif result.is_refusal and len(texts) > 1:
+            self._at_once = max(1, len(texts) // 4)  # find the one that is refused
+            return
+        elif result.is_refusal:
+            self.refused[texts[0]] = str(result)
+        self._take(texts, result)
+
+    def _take(self, texts: Sequence[str], result: EncodingResult) -> None:
         if isinstance(result, TextEncoderError):
-            self._report(str(result))
+            self._retry_at = time.monotonic() + RETRY_S
+            self.trouble = str(result)
+            self._node.warn(f"triggers are not watched: {result}")
         else:
             self.trouble = ""
-            if result.model_id != self.model_id:
-                self._reset(result.model_id)
+            if result.model_id != self._encoded_by:
+                self._vectors, self._encoded_by = {}, result.model_id
             self._vectors.update(zip(texts, result.vectors, strict=True))
-            self._find_calibration()
-            self.set_texts(self._texts)
-            if not self.complete:
-                self.retry_now()  # other texts are of another model, or the list has changed
-        self._on_encoded()
+        self._on_ready()
 
-    def _reset(self, model_id: str) -> None:
-        if self._vectors:
-            self._on_reset()
-        self._vectors, self.model_id = {}, model_id
-
-    def _find_calibration(self) -> None:
-        """Find the calibration of the model that encodes, among the shipped ones, too."""
-        if self.calibration is not None:
+    def _on_info(self, message: Any) -> None:
+        """Once or twice a second: the same, unless another model or calibration is there."""
+        if (message.model_id, message.calibration_id) == (self.model_id, self._calibration_id):
             return
-        for name in (self._model, *model_names()):
-            try:
-                config = load_config(model_dir(name))
-            except ModelError:
-                continue
-            if config.model_id == self.model_id:
-                self._calibration = (config.model_id, config.calibration)
-                return
-        self._report(
-            f"the texts were encoded by model {self.model_id}, whose calibration is unknown: set "
-            "the parameter model to its folder"
-        )
-
-    def _report(self, why: str) -> None:
-        self.trouble = why
-        self._node.warn(f"triggers are not watched: {why}")
+        if self.model_id:
+            self._on_model_change()
+        if message.model_id != self.model_id:
+            self.refused = {}
+        if self._encoded_by != message.model_id:
+            self._vectors, self._encoded_by = {}, message.model_id
+        self.model_id, self._calibration_id = message.model_id, message.calibration_id
+        self._calibration = Calibration(message.logit_scale, message.none_similarity)
+        self._judges = "presence" in message.capabilities
+        self._on_ready()
