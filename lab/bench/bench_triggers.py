@@ -29,7 +29,8 @@ from vljepa_ros.models.config import Calibration
 from vljepa_ros.perception.frames import model_input
 from vljepa_ros.perception.image_source import VideoFile
 from vljepa_ros.perception.scoring import score_group
-from vljepa_ros.perception.triggers import EncodedTriggers, Trigger, TriggerBoard
+from vljepa_ros.perception.trigger_board import EncodedTexts, State, TriggerBoard
+from vljepa_ros.perception.triggers import Trigger
 from vljepa_ros.perception.vocabulary import EncodedGroup, Group
 from vljepa_ros.resources import model_dir
 
@@ -38,6 +39,8 @@ DIMS = (256, 1536)
 RATE_HZ = 5.0  # embeddings a second of stamps
 SCENE_SAMPLES = 10  # embeddings that show one scene, then another: edges are part of the cost
 AFTERWARDS = 2.0  # seconds for which an event may still be published after its truth has ended
+SECOND = 10**9  # nanoseconds
+LIMITS: dict[str, Any] = {"threshold": 0.5, "release": 0.8}
 TRUTH = "#cbd2d9"  # colour of what was true
 
 
@@ -78,10 +81,11 @@ def replay(engine: Engine, folder: Path, rate: float = 5.0, settle: float = 0.3)
         EncodedGroup(Group(prompt, tuple(group)), engine.encode_text(list(group)))
         for prompt, group in config.vocabulary.items()
     ]
-    encoded = EncodedTriggers(
-        [Trigger(t) for t in texts], vectors, config.model_id, config.calibration, 0.5, 0.8
+    encoded = EncodedTexts(
+        config.model_id, dict(zip(texts, vectors, strict=True)), config.calibration
     )
-    board = TriggerBoard(encoded, settle, frozenset(labels))
+    triggers = [Trigger("replay", t, (t,), hold=round(settle * SECOND), **LIMITS) for t in texts]
+    board = TriggerBoard(triggers, encoded, frozenset(labels))
     step = max(1, round(config.frame_interval * fps))
     first = step * (config.clip_frames - 1)
     shown = range(first, len(valid), max(1, round(fps / rate)))
@@ -90,16 +94,15 @@ def replay(engine: Engine, folder: Path, rate: float = 5.0, settle: float = 0.3)
         places = [i - step * back for back in reversed(range(config.clip_frames))]
         stamps = tuple(round(place / fps * 1e9) for place in places)
         (seen,) = engine.encode([Clip(np.stack([frames[p] for p in places]), stamps)], [None])
-        board.observe(i / fps, engine.embed([seen.tokens], config.default_query)[0])
-        named: list[str] = []
-        scores: list[float] = []
+        stamp = round(i / fps * SECOND)
+        board.observe(stamp, engine.embed([seen.tokens], config.default_query)[0])
+        scores: dict[str, float] = {}
         for group in groups:
             (vector,) = engine.embed([seen.tokens], group.group.prompt)
             scored = score_group(vector, group, config.calibration)
-            named += scored.labels
-            scores += scored.scores.tolist()
-        board.observe_labels(i / fps, named, scores)
-        active.append(board.active.copy())
+            scores |= zip(scored.labels, scored.scores.tolist(), strict=True)
+        board.observe_labels(stamp, scores)
+        active.append(board.state == State.TRUE)
     true = np.array([[text in valid[i] for text in texts] for i in shown])
     times = np.array([i / fps for i in shown])
     return Replay(times, texts, tuple(t in labels for t in texts), true, np.array(active))
@@ -178,39 +181,39 @@ def bench_triggers(
     """Measure `TriggerBoard.observe`, all that an embedding costs in addition to its message.
 
     Returns:
-        `observe_ms.<dim>.<triggers>.{median,p99,n}` in milliseconds, and `edges.<dim>.<triggers>`,
-        how many edges were published meanwhile.
+        `observe_ms.<dim>.<triggers>.{median,p99,n}` in milliseconds, and
+        `changes.<dim>.<triggers>`, how many states changed meanwhile.
     """
     costs = {str(dim): {str(n): _observe_cost(n, dim, samples) for n in counts} for dim in dims}
     return {
         name: {dim: {n: cost[i] for n, cost in by_count.items()} for dim, by_count in costs.items()}
-        for i, name in enumerate(("observe_ms", "edges"))
+        for i, name in enumerate(("observe_ms", "changes"))
     }
 
 
 def _observe_cost(number: int, dim: int, samples: int) -> tuple[dict[str, float | int], int]:
-    board = _board(number, dim)
-    stream, stamps, edges = _stream(board.triggers.embeddings), count(), 0
+    triggers, texts = made_triggers(number, dim)
+    board = TriggerBoard(triggers, texts)
+    stream, stamps, changes = _stream(np.array([*texts.vectors.values()])), count(), 0
 
     def observe() -> None:
-        nonlocal edges
-        edges += len(board.observe(next(stamps) / RATE_HZ, next(stream)))
+        nonlocal changes
+        changes += len(board.observe(round(next(stamps) / RATE_HZ * SECOND), next(stream)))
 
     taken = measure_ms(observe, samples, warm_up=samples // 10)
-    return quantiles(taken, digits=4), edges
+    return quantiles(taken, digits=4), changes
 
 
-def _board(number: int, dim: int) -> TriggerBoard:
+def made_triggers(number: int, dim: int) -> tuple[list[Trigger], EncodedTexts]:
+    """Triggers and their texts, which resemble one another as those of a model do."""
     random = np.random.default_rng(0)
-    common = random.normal(size=dim)
-    texts = common + random.normal(size=(number, dim))
+    texts = random.normal(size=dim) + random.normal(size=(number, dim))
     texts /= np.linalg.norm(texts, axis=1, keepdims=True)
-    triggers = [Trigger(f"text {i}") for i in range(number)]
+    names = [f"text {i}" for i in range(number)]
+    vectors = dict(zip(names, texts.astype(np.float32), strict=True))
     calibration = Calibration(logit_scale=20.0, none_similarity=0.7)
-    encoded = EncodedTriggers(
-        triggers, texts.astype(np.float32), "bench", calibration, default=0.5, release=0.8
-    )
-    return TriggerBoard(encoded, settle=0.3)
+    triggers = [Trigger("bench", n, (n,), hold=round(0.3 * SECOND), **LIMITS) for n in names]
+    return triggers, EncodedTexts("bench", vectors, calibration)
 
 
 def _stream(texts: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:

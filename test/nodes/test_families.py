@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from graph import Graph, accepted, image, question
 
+from vljepa_ros import ros
 from vljepa_ros.nodes.perception_node import PerceptionNode
 from vljepa_ros.nodes.trigger_node import TriggerNode
 

@@ -68,13 +68,13 @@ def test_a_model_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) 
     assert "no such" in capsys.readouterr().err
 
 
-def test_every_figure_is_there_and_edges_are_told() -> None:
+def test_every_figure_is_there_and_changes_are_counted() -> None:
     found = bench_triggers(counts=(10, 50), dims=(32,), samples=100)
     assert set(found["observe_ms"]["32"]) == {"10", "50"}
     for number in ("10", "50"):
         assert found["observe_ms"]["32"][number]["n"] == 100
         assert found["observe_ms"]["32"][number]["median"] > 0
-        assert found["edges"]["32"][number] >= 10
+        assert found["changes"]["32"][number] >= 10
 
 
 def test_the_script_prints_and_saves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
