@@ -24,7 +24,6 @@ from vljepa_ros.nodes.trigger_node import TriggerNode
 
 PERCEPTION = """
 from vljepa_ros.nodes.program import run_node
-from vljepa_ros.nodes.perception_node import PerceptionNode
 run_node("perception_node")
 """
 
