@@ -213,7 +213,6 @@ def test_a_trigger_is_judged_only_when_all_its_texts_have_scores() -> None:
     mixed = replace(trigger(0), id="mixed", texts=("text 0", "a label"))
     missing = replace(trigger(0), id="missing", texts=("text 0", "not encoded"))
     board = TriggerBoard([mixed, missing], TEXTS, labels={"a label"})
-    assert board.unscored == ["not encoded"]
     assert board.observe(0, VECTORS[0]) == []
     assert board.observe_labels(0, {"a label": 0.1}) == [Change(0, State.UNKNOWN)]
     assert (State(board.state[0]), board.best_text(0)) == (State.TRUE, "text 0")

@@ -13,7 +13,7 @@ import numpy as np
 from vljepa_ros import ros
 from vljepa_ros.nodes.diagnostics import OK, Part
 from vljepa_ros.nodes.embedding_subscription import EmbeddingSubscription
-from vljepa_ros.nodes.topics import LATCHED, Endpoints, age_of, to_nanoseconds, to_stamp
+from vljepa_ros.nodes.topics import REPEATED, Endpoints, age_of, to_nanoseconds, to_stamp
 from vljepa_ros.perception.change.change_prior import TurnGuard, TurnGuardConfig
 from vljepa_ros.perception.trigger_board import (
     Change,
@@ -54,7 +54,7 @@ class TriggerCamera(Endpoints):
         self._event_kind = ros.interface("vljepa_ros/msg/TriggerEvent")
         self._status_kind = ros.interface("vljepa_ros/msg/TriggerStatus")
         self._states = self.publisher(
-            "vljepa_ros/msg/TriggerState", f"{camera}/trigger_state", LATCHED
+            "vljepa_ros/msg/TriggerState", f"{camera}/trigger_state", REPEATED
         )
         self._state = ros.interface("vljepa_ros/msg/TriggerState")(camera=camera)
         self._topic = EmbeddingSubscription(node, camera, self._on_embedding)

@@ -11,7 +11,7 @@ from vljepa_ros import ros
 from vljepa_ros.nodes.diagnostics import ERROR, OK, WARN, Part
 from vljepa_ros.nodes.lifecycle_node import LifecycleNode, LifecycleParameters
 from vljepa_ros.nodes.parameters import live, read_only
-from vljepa_ros.nodes.topics import LATCHED, Endpoints, to_nanoseconds
+from vljepa_ros.nodes.topics import LATCHED, REPEAT_S, Endpoints, to_nanoseconds
 from vljepa_ros.nodes.trigger_camera import Groups, TriggerCamera, groups_of
 from vljepa_ros.nodes.trigger_texts import TriggerTexts
 from vljepa_ros.nodes.turn_input import AUTO_TYPE, TURN_TYPES, TurnInput
@@ -87,7 +87,9 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
         self.serve("AddTriggers", "add_triggers", self._add_triggers)
         self.serve("RemoveTriggers", "remove_triggers", self._remove_triggers)
         self._watchdog = self.create_timer(0.2, self._watch, clock=ros.steady_clock())
-        self._heartbeat = self.create_timer(1.0, self._publish_states, clock=ros.steady_clock())
+        self._heartbeat = self.create_timer(
+            REPEAT_S, self._publish_states, clock=ros.steady_clock()
+        )
 
     def check_parameters(self, value: Any) -> None:
         """Refuse a list of triggers that cannot be used."""

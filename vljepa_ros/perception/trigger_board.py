@@ -143,13 +143,6 @@ class TriggerBoard:
         """[N] whether one of a trigger's texts goes by a label."""
         return self._by_label
 
-    @property
-    def unscored(self) -> list[str]:
-        """Texts that are neither labels nor encoded."""
-        have = {*self._compared.tolist(), *self._labels.values()}
-        texts = dict.fromkeys(_texts_of(self.triggers))
-        return [text for i, text in enumerate(texts) if i not in have]
-
     def best_text(self, index: int) -> str:
         """The text of a trigger that scores best."""
         texts = self.triggers[index].texts
