@@ -297,7 +297,7 @@ class ActionServer:
             if not isinstance(result, self._type.Result):
                 raise TypeError(f"expected a {self._type.__name__}.Result, got {result!r}")
         except Exception:
-            log.error(f"action {name}: a goal is aborted:\n{traceback.format_exc()}")
+            log.error(f"action {name}: a goal has no result:\n{traceback.format_exc()}")
             result = self._type.Result()
         if goal.is_active:
             log.warning(f"action {name}: a goal is aborted, as its callback did not end it")

@@ -238,14 +238,16 @@ def _profile(qos: Any) -> QoSProfile:
     reliable = Policy.Reliability.BestEffort not in qos
     latched = Policy.Durability.TransientLocal in qos
     keep_all = Policy.History.KeepAll in qos
-    deadline = qos[Policy.Deadline].deadline if Policy.Deadline in qos else _INFINITE
+    deadline = getattr(qos[Policy.Deadline], "deadline", _INFINITE)
+    lease = getattr(qos[Policy.Liveliness], "lease_duration", _INFINITE)
     history = qos[Policy.History] if Policy.History in qos else None  # noqa: SIM401
     return QoSProfile(
         depth=getattr(history, "depth", 1),
         history=HistoryPolicy.KEEP_ALL if keep_all else HistoryPolicy.KEEP_LAST,
         reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
         durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
-        deadline=Duration(nanoseconds=0 if deadline == _INFINITE else deadline),
+        deadline=Duration(nanoseconds=deadline % _INFINITE),  # none: 0
+        liveliness_lease_duration=Duration(nanoseconds=lease % _INFINITE),
     )
 
 
