@@ -94,7 +94,7 @@ def test_size_is_bounded_and_the_oldest_go(tmp_path: Path) -> None:
 
 def test_nothing_is_forgotten_without_limits(tmp_path: Path) -> None:
     store = open_store(tmp_path, MODEL, DIM, create=True)
-    assert forget(store, Retention(max_age=1.0)) == 0  # empty
+    assert forget(store, Retention(max_age=1.0, max_bytes=1)) == 0  # empty
     store.append([row(0.0), row(1e6)])
     assert forget(store, Retention()) == 0
 

@@ -50,10 +50,10 @@ def forget(store: MemoryStore, retention: Retention) -> int:
     """
     before = store.count()
     cameras = [Filter(camera=camera) for camera in store.cameras()]
-    newest = [_newest(store.ends(camera)) for camera in cameras]
+    newest = {camera: _newest(ends) for camera in cameras if (ends := store.ends(camera)).size}
 
     def forget_older(age: int, kind: str = "") -> None:
-        for camera, end in zip(cameras, newest, strict=True):
+        for camera, end in newest.items():
             store.delete(replace(camera, kind=kind, ended_before=end - age))
 
     if retention.max_age > 0:
@@ -62,16 +62,13 @@ def forget(store: MemoryStore, retention: Retention) -> int:
         forget_older(round(retention.max_sample_age * 1e9), SAMPLE)
     if retention.max_bytes > 0:
         size = store.disk_bytes()
-        if size > retention.max_bytes:
+        if size > retention.max_bytes and newest:
             share = 1.0 - SIZE_TARGET * retention.max_bytes / size
-            ages = np.sort(
-                np.concatenate(
-                    [end - store.ends(camera) for camera, end in zip(cameras, newest, strict=True)]
-                )
-            )
-            surplus = min(int(np.ceil(share * ages.size)), ages.size - 1)
+            ages = [end - store.ends(camera) for camera, end in newest.items()]
+            oldest = np.sort(np.concatenate(ages))[::-1]
+            surplus = min(int(np.ceil(share * oldest.size)), oldest.size - 1)
             if surplus > 0:
-                forget_older(int(ages[-1 - surplus]))
+                forget_older(int(oldest[surplus]))
     return before - store.count()
 
 
