@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,14 @@ from hypothesis import strategies as st
 
 from vljepa_ros.models.calibration import (
     FEATURES,
+    calibration_for,
     features,
     independent_probabilities,
     probabilities,
 )
 from vljepa_ros.models.config import Calibration
 from vljepa_ros.models.folder import load_config
+from vljepa_ros.resources import model_dir
 
 FITTED = Calibration(
     logit_scale=20.0,
@@ -83,3 +86,18 @@ def test_a_folder_without_weights_still_loads_and_one_with_them_too(tmp_path: Pa
     raw["calibration"] = {"scale_weights": [1.0] * FEATURES, "none_weights": [0.0] * FEATURES}
     (tmp_path / "config.json").write_text(json.dumps(raw))
     assert load_config(tmp_path).calibration.scale_weights == (1.0,) * FEATURES
+
+
+def test_a_text_of_words_nobody_knows_needs_more_to_pass() -> None:
+    config = load_config(model_dir("nano"))
+    usual = config.calibration
+    raised = {
+        text: calibration_for(config, text).none_similarity - usual.none_similarity
+        for text in ("the door opens", "die Tür ist offen", "ドアが開く", "zzqx 0000", "")
+    }
+    most = usual.unknown_words
+    assert raised["the door opens"] == pytest.approx(0.0)
+    assert 0.0 < raised["die Tür ist offen"] < most
+    assert [raised[text] for text in ("ドアが開く", "zzqx 0000", "")] == pytest.approx([most] * 3)
+    other = replace(config, calibration=replace(usual, unknown_words=0.0))
+    assert calibration_for(other, "zzqx 0000") == other.calibration

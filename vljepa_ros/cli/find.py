@@ -51,6 +51,7 @@ def add(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from vljepa_ros.models.calibration import calibration_for
     from vljepa_ros.perception.memory.search import MomentQuery, check_query, find_moments
     from vljepa_ros.perception.memory.store import open_store
 
@@ -60,9 +61,8 @@ def _run(args: argparse.Namespace) -> int:
     engine = options.load_model(args, frozenset({"text"}))
     store = open_store(args.memory, engine.config.model_id, engine.config.dim)
     (vector,) = engine.encode_text([args.text])
-    moments = find_moments(
-        store, query, vector, engine.config.calibration, thumbnails=args.html is not None
-    )
+    calibration = calibration_for(engine.config, args.text)
+    moments = find_moments(store, query, vector, calibration, thumbnails=args.html is not None)
     if args.html is not None:
         args.html.parent.mkdir(parents=True, exist_ok=True)
         args.html.write_text(_page(args.text, moments), encoding="utf-8")

@@ -13,11 +13,14 @@ in the model folder, so the model's family is a constant that they have taken in
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_ros.models.config import Calibration
+from vljepa_ros.models.config import Calibration, ModelConfig
+from vljepa_ros.models.tokenizer import known_words, load_tokenizer
 
 FEATURES = 10
 MAX_CANDIDATES = 500
@@ -50,6 +53,22 @@ def independent_probabilities(
     logits = calibration.logit_scale * (cosines - calibration.none_similarity)
     power = np.exp(-np.abs(logits))  # never overflows
     return np.where(logits >= 0.0, 1.0, power) / (1.0 + power)
+
+
+def calibration_for(config: ModelConfig, text: str) -> Calibration:
+    """The calibration for one text that stands alone: harder to pass with words nobody knows.
+
+    What the Y-Encoder makes of nonsense lies anywhere, among many rows near some; the tokenizer
+    tells it apart. Families with other files than a WordPiece tokenizer are not looked at.
+    """
+    scores = config.calibration
+    if not scores.unknown_words:
+        return scores
+    unknown = 1.0 - known_words(_tokenizer(config.folder / config.files["tokenizer"]), text)
+    return replace(scores, none_similarity=scores.none_similarity + unknown * scores.unknown_words)
+
+
+_tokenizer = lru_cache(maxsize=4)(load_tokenizer)
 
 
 def probabilities(

@@ -37,6 +37,8 @@ class Calibration:
             text.
         scale_weights: For sets of candidates, see `vljepa_ros.models.calibration`.
         none_weights: The same; both are empty or of the same length.
+        unknown_words: What is added to n for a text without a word that the tokenizer knows as a
+            whole; less with the share of words that it knows. 0: texts are not looked at.
     """
 
     logit_scale: float = 20.0
@@ -45,6 +47,7 @@ class Calibration:
     decode_above: float = 0.35
     scale_weights: tuple[float, ...] = ()
     none_weights: tuple[float, ...] = ()
+    unknown_words: float = 0.0
 
     @property
     def id(self) -> str:

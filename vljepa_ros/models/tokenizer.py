@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from vljepa_ros.models.config import ModelError
+
+_UNKNOWN = "[UNK]"
 
 
 class TextError(ModelError):
@@ -59,6 +62,15 @@ def encode_ids(tokenizer: Tokenizer, texts: Sequence[str], longest: int) -> list
                 f"begins '{text[:40]}'"
             )
     return rows
+
+
+def known_words(tokenizer: Tokenizer, text: str) -> float:
+    """Share of a text's words that are one token, 0..1: small for nonsense and other languages."""
+    encoding = tokenizer.encode(text, add_special_tokens=False)
+    pieces = Counter(encoding.word_ids)
+    tokens = zip(encoding.word_ids, encoding.tokens, strict=True)
+    known = sum(pieces[word] == 1 and token != _UNKNOWN for word, token in tokens)
+    return known / max(1, len(pieces))
 
 
 def pad_ids(

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from vljepa_ros import ros
+from vljepa_ros.models.calibration import calibration_for
 from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.models.folder import load_config
 from vljepa_ros.nodes.diagnostics import ERROR, OK, WARN, Part
@@ -227,7 +228,8 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
         )
         check_query(query)
         vector = await self._texts.encode(query.text, p.request_timeout, model.model_id)
-        moments = await self.run_in_worker(lambda _: memory.find(query, vector, model.calibration))
+        scores = calibration_for(model, query.text)
+        moments = await self.run_in_worker(lambda _: memory.find(query, vector, scores))
         fill_reply(response, moments)
 
     def _retention(self) -> Retention:

@@ -4,10 +4,12 @@ import itertools
 from types import SimpleNamespace
 
 import pytest
-from bench_find import fresh_texts, stream_figures
+from bench_find import filtered_search, fresh_texts, nonsense_scores, stream_figures
 
 from vljepa_lab.bench.harness import EmbeddingStream
 from vljepa_ros.cli.processes import ProcessFailed
+from vljepa_ros.engines.load import load_engine
+from vljepa_ros.resources import model_dir
 
 SECOND = 1_000_000_000
 
@@ -38,3 +40,22 @@ def test_a_stream_that_ended_is_told() -> None:
 def test_no_text_is_asked_twice() -> None:
     texts = list(itertools.islice(fresh_texts(), 2500))
     assert len(set(texts)) == 2500
+
+
+def test_filtered_search_is_compared_with_exact_search() -> None:
+    figures = filtered_search(3000, 5)
+    assert set(figures) == {
+        f"{kind}_{share}" for kind in ("window", "camera") for share in ("0.001", "0.01", "0.1")
+    }
+    assert all(one["recall_at_10"] == 1.0 for one in figures.values()), "too few for an index"
+
+
+def test_nonsense_stays_below_the_threshold_and_known_words_keep_their_scores() -> None:
+    engine = load_engine(
+        model_dir("nano"), threads=1, parts=frozenset({"vision", "predictor", "text"})
+    )
+    figures = nonsense_scores(engine, 10)
+    for name in ("letters", "languages"):
+        assert figures[name]["now"] <= 0.05 < figures[name]["before"]
+    for name in ("known_words", "vocabulary"):
+        assert figures[name]["now"] == figures[name]["before"] > 0.2
