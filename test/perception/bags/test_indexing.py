@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from colour_bag import BEGIN, SECOND, images, write_bag, write_messages
+from colour_bag import BEGIN, SECOND, header, images, write_bag, write_messages
 from colour_engine import ColourEngine
 
 from vljepa_ros.perception.bags.embedding import ClipPlan, embed_images
@@ -192,6 +193,36 @@ def test_damaged_images_are_counted_and_left_out(tmp_path: Path) -> None:
     assert front["reason"].startswith("JPEG image is truncated")
     assert (rear["images"], rear["broken"]) == (200, 0)
     assert report.broken == 96
+
+
+@pytest.mark.parametrize(
+    ("stamp_of", "said", "broken"),
+    [
+        (lambda number: BEGIN, "the same stamp again and again", 0),
+        (lambda number: 0, "no stamp", 0),
+        (
+            lambda number: BEGIN + (number * SECOND // 10) + 5 * SECOND * (number % 2),
+            "jump back",
+            0,
+        ),
+        (lambda number: -SECOND if number == 50 else BEGIN + number * SECOND // 10, "negative", 1),
+    ],
+)
+def test_a_camera_without_usable_stamps_is_indexed_all_the_same(
+    tmp_path: Path, stamp_of: Callable[[int], int], said: str, broken: int
+) -> None:
+    rows = images(200)
+    for number, (_, message) in enumerate(rows):
+        message.header = header(stamp_of(number))
+    topics = {("/front/image_raw", RAW): rows, ("/rear/image_raw", RAW): images(200, "blue")}
+    report = index(write_messages(tmp_path / "bag", topics), tmp_path)
+    front, rear = report.topics
+    assert said in front["note"]
+    assert rear["note"] == ""
+    assert (front["broken"], rear["broken"]) == (broken, 0)
+    store = open_store(tmp_path / "memory", "colour-1", 8, create=True)
+    kept = [store.count(Filter(camera=camera, kind=SAMPLE)) for camera in ("front", "rear")]
+    assert kept[0] >= kept[1] - 3
 
 
 def test_what_an_interrupted_run_lost_is_not_forgotten(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from vljepa_ros.perception.frames import ROTATIONS, FrameDecoder
 from vljepa_ros.perception.image_encodings import FrameError, Pixels
 from vljepa_ros.perception.memory.row import clip_to_jpeg
 from vljepa_ros.perception.ring import ClipRing
+from vljepa_ros.perception.stamps import ImageStamps
 
 ROUND = 32
 """Clips of one camera that are collected before the model runs; they bound the memory."""
@@ -92,6 +93,7 @@ class _Camera:
 
     name: str
     ring: ClipRing[BagImage]
+    stamps: ImageStamps
     due: int  # nanoseconds, stamp of the next clip
     clips: list[tuple[Clip, int, str]] = field(default_factory=list)
     state: Any = None
@@ -128,8 +130,16 @@ def embed_images(
             ring: ClipRing[BagImage] = ClipRing(
                 config.clip_frames, config.frame_interval, _counting(decode, counts[name])
             )
-            cameras[name] = _Camera(name, ring, (begin or {}).get(name, 0))
-        camera = cameras[name]
+            stamps = ImageStamps(config.frame_interval)
+            cameras[name] = _Camera(name, ring, stamps, (begin or {}).get(name, 0))
+        camera, count = cameras[name], counts[name]
+        stamp = camera.stamps.read(image.stamp, image.received)
+        count.note = camera.stamps.trouble or count.note
+        if stamp is None:
+            count.tried += 1
+            count.refuse(camera.stamps.trouble)
+            continue
+        image = replace(image, stamp=stamp)
         newest = camera.ring.newest
         if newest is not None and image.stamp < newest:
             # Time went back: a stamp may stand for another image now, the cache must not know it.
@@ -163,7 +173,7 @@ def _counting(decode: FrameDecoder, counts: ImageCounts) -> Callable[[BagImage],
         except FrameError as error:
             counts.refuse(str(error))
             raise
-        counts.note = decode.levels.note
+        counts.note = decode.levels.note or counts.note
         return pixels
 
     return decode_image

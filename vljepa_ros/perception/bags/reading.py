@@ -48,7 +48,7 @@ class BagImage:
 
     Attributes:
         camera: name.
-        stamp: nanoseconds, of its header (of recording where that is 0).
+        stamp: nanoseconds, of its header.
         received: nanoseconds, time of recording.
         frame_id: of its header.
         message: sensor_msgs Image or CompressedImage.
@@ -70,7 +70,7 @@ class ImageCounts:
         tried: messages that were decoded or refused; between two clips there are more than needed.
         broken: messages that were refused.
         reason: of the first that was.
-        note: what was done to their values, or empty.
+        note: what was done to their values or stamps, or empty.
     """
 
     images: int = 0
@@ -194,7 +194,7 @@ class BagReader:
                 continue
             header = message.header
             stamp = header.stamp.sec * 1_000_000_000 + header.stamp.nanosec
-            yield BagImage(camera, stamp or received, received, header.frame_id, message)
+            yield BagImage(camera, stamp, received, header.frame_id, message)
 
     def _files(self) -> list[Path]:
         """The storage files, in the order of recording."""
