@@ -39,6 +39,7 @@ SEEN_LIVE = {
         "answer_max_age",
         "image_timeout",
         "top_labels",
+        "evidence",  # its effect is seen in test_evidence.py
         "front.labels",
         "front.crop",
         "front.rotate",

@@ -10,6 +10,7 @@ from typing import Any
 
 from vljepa_ros.models.config import ModelConfig
 from vljepa_ros.nodes.diagnostics import Part, Warnings, checked
+from vljepa_ros.nodes.evidence import Evidence
 from vljepa_ros.nodes.image_topic import ImageTopic, ViewParameters
 from vljepa_ros.nodes.lifecycle_node import LifecycleNode
 from vljepa_ros.nodes.parameters import live, read_only
@@ -48,6 +49,7 @@ class CameraInput:
         model: The images become clips of this model.
         subscriptions: Given the camera, what somebody subscribes to; see `CameraFeed`.
         topic: Where its images come from; other cameras may be other parts of the same picture.
+        evidence: Given each image.
 
     Attributes:
         feed: What the pipeline takes clips from.
@@ -60,12 +62,14 @@ class CameraInput:
         model: ModelConfig,
         subscriptions: Callable[[str], frozenset[str]],
         topic: ImageTopic,
+        evidence: Evidence,
     ) -> None:
         self._node = node
         self._name = name
         self._parameters = node.camera_parameters[name]
         self._subscriptions = subscriptions
         self._topic = topic
+        self._evidence = evidence
         self._age = 0.0
         self._unusable = ""
         self._format: tuple[Any, ...] = ()
@@ -163,6 +167,7 @@ class CameraInput:
             self._format = present
             self._try_format(message)
         self.feed.subscriptions = self._subscriptions(self._name)
+        self._evidence.receive(self._name, stamp, message, self._decoder)
         self.feed.ring.push(stamp, image, message.header.frame_id, time.monotonic(), taken)
         self._node.worker.wake()
 

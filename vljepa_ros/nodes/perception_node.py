@@ -11,14 +11,15 @@ from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.nodes.camera_input import CameraInput, CameraParameters
 from vljepa_ros.nodes.diagnostics import OK, Part
+from vljepa_ros.nodes.evidence import Evidence
 from vljepa_ros.nodes.image_topic import ImageTopic
 from vljepa_ros.nodes.model_node import ModelNode, ModelParameters
-from vljepa_ros.nodes.parameters import live
+from vljepa_ros.nodes.parameters import live, read_only
 from vljepa_ros.nodes.perception_topics import PerceptionTopics
 from vljepa_ros.nodes.question_services import QuestionServices
 from vljepa_ros.nodes.topics import HEARTBEAT_S, Endpoints
 from vljepa_ros.nodes.vocabulary_services import NO_LABELS, VocabularyServices
-from vljepa_ros.perception.pipeline import Pipeline
+from vljepa_ros.perception.pipeline import Observation, Pipeline
 from vljepa_ros.perception.vocabulary import EncodedVocabulary
 
 
@@ -43,6 +44,14 @@ class PerceptionParameters(ModelParameters):
         0.0,
         1e9,
     )
+    evidence: bool = live(
+        False, "Publish the picture that decided each event and each trigger that became true."
+    )
+    snapshot_service: str = read_only(
+        "",
+        "With evidence: service of a rosbag2 recorder in snapshot mode that is called with each "
+        "event, such as /rosbag2_recorder/snapshot; empty: none.",
+    )
     image_timeout: float = live(
         5.0, "Seconds without an image after which a camera is reported.", 0.5, 3600.0
     )
@@ -62,6 +71,7 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
         self._mismatch = ""
         super().__init__("perception_node", PerceptionParameters, **options)
         self._heartbeat = Endpoints(self)
+        self._evidence = Evidence(self, self.settings.snapshot_service)
         self.vocabulary = VocabularyServices(self)
         self.questions = QuestionServices(self)
         self._watchdog = self.create_timer(1.0, self._watch, clock=ros.steady_clock())
@@ -76,6 +86,7 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
         if self.engine is not None:
             for camera in self._inputs:
                 camera.apply()
+            self._collect_evidence()
             self.vocabulary.refresh()
             self.worker.wake()
 
@@ -94,9 +105,10 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
             settings = self.camera_parameters[camera].value
             key = self.resolve_topic_name(settings.image_topic), settings.transport
             topic = self._images.setdefault(key, ImageTopic(self, *key))
-            self._inputs.append(CameraInput(self, camera, engine.config, subscriptions, topic))
+            made = CameraInput(self, camera, engine.config, subscriptions, topic, self._evidence)
+            self._inputs.append(made)
         feeds = [camera.feed for camera in self._inputs]
-        self.pipeline = Pipeline(engine, feeds, self._topics.publish, self._on_vocabulary)
+        self.pipeline = Pipeline(engine, feeds, self._publish, self._on_vocabulary)
         self.vocabulary.pipeline = self.questions.pipeline = self.pipeline
         self.vocabulary.version = 0
         self.vocabulary.refresh()
@@ -111,10 +123,12 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
         self.pipeline.watching = True
         for topic in self._images.values():
             topic.start()
+        self._collect_evidence()
 
     def stop(self) -> None:
         """Unsubscribe."""
         self._heartbeat.close()
+        self._evidence.close()
         self.pipeline.watching = False
         for topic in self._images.values():
             topic.close()
@@ -140,7 +154,20 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
             values[f"stage_ms.{stage}.median"] = median
             values[f"stage_ms.{stage}.p99"] = p99
         pipeline = Part("pipeline", OK, f"{self.pipeline.clips} clips", values)
-        return [*super().parts(), *(camera.part() for camera in self._inputs), pipeline]
+        found = [*super().parts(), *(camera.part() for camera in self._inputs), pipeline]
+        return [*found, self._evidence.part()] if self._evidence.is_open else found
+
+    def _collect_evidence(self) -> None:
+        """As the parameter says, while the node is active."""
+        if self.settings.evidence and self.pipeline.watching:
+            self._evidence.start()
+        else:
+            self._evidence.close()
+
+    def _publish(self, seen: Observation) -> float:
+        """In the worker's thread: publish an observation; returns its age in seconds."""
+        self._evidence.keep(seen.camera, seen.stamp)
+        return self._topics.publish(seen)
 
     def _on_vocabulary(self, used: EncodedVocabulary) -> None:
         """In the worker's thread: labels came into use."""
