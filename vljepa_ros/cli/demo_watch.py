@@ -67,7 +67,7 @@ class _Watcher:
             ("diagnostic_msgs/msg/DiagnosticArray", "/diagnostics", self._on_status),
             ("vljepa_ros/msg/Embedding", f"{CAMERA}/embeddings", self._on_embedding),
             ("vljepa_ros/msg/SceneEvent", "events", self._on_event),
-            ("vljepa_ros/msg/GroundTruth", "ground_truth", self._on_truth),
+            ("std_msgs/msg/String", "ground_truth", self._on_truth),
         ):
             graph.subscribe(interface, topic, callback, ros.QoSProfile(depth=10))
 
@@ -146,11 +146,11 @@ class _Watcher:
                 self._record.threshold = float(values.get("threshold", self._record.threshold))
 
     def _on_truth(self, message: Any) -> None:
-        stamp = seconds_of(message.header.stamp)
-        self._record.truths.append(
-            Truth(stamp, message.event, message.object, tuple(message.valid_texts))
-        )
-        self._states.append((stamp, json.loads(message.state)))
+        fact = json.loads(message.data)
+        stamp = fact["stamp"] * 1e-9
+        texts = tuple(fact["valid_texts"])
+        self._record.truths.append(Truth(stamp, fact["event"], fact["object"], texts))
+        self._states.append((stamp, fact["state"]))
 
 
 def watch(

@@ -16,7 +16,7 @@ from vljepa_ros.nodes.diagnostics import ERROR, Diagnostics, Part, Warnings, che
 from vljepa_ros.nodes.image_topic import TYPES
 from vljepa_ros.nodes.lifecycle_node import NAMESPACE
 from vljepa_ros.nodes.parameters import NodeParameters, ParameterGroup, live, read_only
-from vljepa_ros.nodes.topics import IMAGES_OUT, Endpoints, image_message, to_stamp
+from vljepa_ros.nodes.topics import IMAGES_OUT, Endpoints, image_message
 from vljepa_ros.perception.image_source import ImageSource, Shot, SourceError, open_source
 
 
@@ -52,7 +52,7 @@ class CameraNode(ros.Node):
         transport, publisher = self._main.value.transport, Endpoints(self).publisher
         topic = "image/compressed" if transport == "compressed" else "image"
         self._images = publisher(TYPES[transport], topic, IMAGES_OUT)
-        self._truth = publisher("vljepa_ros/msg/GroundTruth", "ground_truth")
+        self._truth = publisher("std_msgs/msg/String", "ground_truth")
         self._source: ImageSource | None = None
         self._shots: Iterator[Shot] = iter(())
         self._waiting: Shot | None = None  # read ahead, to know when it is due
@@ -115,7 +115,7 @@ class CameraNode(ros.Node):
         self._images.publish(self._as_message(shot, header))
         self._published += 1
         if shot.truth is not None:
-            self._truth.publish(self._as_fact(shot.truth, header, now.nanoseconds))
+            self._truth.publish(self._as_fact(shot.truth, now.nanoseconds))
         gap = 1.0 / self._rate
         if shot.time is not None:
             self._waiting = self._next()
@@ -166,21 +166,16 @@ class CameraNode(ros.Node):
         pixels = bgr if settings.encoding == "bgr8" else bgr[..., ::-1]
         return image_message(header, pixels, settings.encoding)
 
-    def _as_fact(self, truth: dict[str, Any], header: Any, stamp: int) -> Any:
-        """The truth at an image; how long ago the event began follows the pace of the playing."""
+    def _as_fact(self, truth: dict[str, Any], stamp: int) -> Any:
+        """The truth at an image as JSON, stamps in nanoseconds.
+
+        How long ago the event began follows the pace of the playing.
+        """
         assert self._source is not None
         age = max(0.0, float(truth["stamp"]) - float(truth.get("event_start", truth["stamp"])))
         begin = stamp - round(age * self._source.rate / self._rate * 1e9)
-        state = truth.get("state", {})
-        return ros.interface("vljepa_ros/msg/GroundTruth")(
-            header=header,
-            event=str(truth.get("event", "")),
-            object=str(truth.get("object") or ""),
-            event_start=to_stamp(max(0, begin)),
-            caption=str(truth.get("caption", "")),
-            valid_texts=[str(text) for text in truth.get("valid_texts", [])],
-            state=state if isinstance(state, str) else json.dumps(state),
-        )
+        fact = {**truth, "stamp": stamp, "event_start": max(0, begin)}
+        return ros.interface("std_msgs/msg/String")(data=json.dumps(fact))
 
     def _parts(self) -> list[Part]:
         values: dict[str, object] = {

@@ -166,7 +166,7 @@ def caption(state: State, rng: random.Random | None = None) -> str:
 
 
 def ground_truth(events: Sequence[Event], state: State, brief: bool = False) -> dict[str, Any]:
-    """The fields of msg/GroundTruth at the state's stamp.
+    """What is true at the stamp of a state: a line of `ground_truth.jsonl`.
 
     brief: valid_texts has the trained wordings only, each once, not with every article.
     """

@@ -65,7 +65,7 @@ class Frame:
     Attributes:
         stamp: seconds since the stream's start.
         image: RGB uint8 [height, width, 3].
-        truth: the fields of msg/GroundTruth, times in the same clock as `stamp`.
+        truth: see `captions.ground_truth`, times in the same clock as `stamp`.
     """
 
     stamp: float
