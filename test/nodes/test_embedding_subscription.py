@@ -113,7 +113,9 @@ def test_embeddings_from_a_bag_need_no_heartbeat(monkeypatch: pytest.MonkeyPatch
 @pytest.fixture
 def perception(domain: int) -> Iterator[subprocess.Popen[bytes]]:
     """A perception node in a process of its own."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(vljepa_ros.__file__).parents[1])}
+    root = str(Path(vljepa_ros.__file__).parents[1])
+    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
+    environment = {**os.environ, "PYTHONPATH": path}
     command = [sys.executable, "-c", PERCEPTION, "--ros-args", "-p", f"model:={MODEL}"]
     process = subprocess.Popen(command, env=environment)
     yield process

@@ -42,7 +42,8 @@ def two_cameras(graph: Graph) -> dict[str, Any]:
 def asking(graph: Graph, count: int = 1, **fields: Any) -> Callable[[], list[Any]]:
     """Ask without waiting; the function gives the replies that have come."""
     kind = ros.interface(ASK)
-    client = graph.client.create_client(kind, "answer_question")
+    # All replies may come at once, and rclpy's clients keep ten of them by default.
+    client = graph.client.create_client(kind, "answer_question", qos_profile=ros.services_qos)
     assert graph.spin(client.service_is_ready)
     fields = {"question": question("what?")} | fields
     futures = [client.call_async(kind.Request(**fields)) for _ in range(count)]
