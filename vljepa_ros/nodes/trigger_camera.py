@@ -3,9 +3,10 @@ out."""
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ class TriggerCamera(Endpoints):
         node: Any,
         camera: str,
         events: Any,
-        on_change: Callable[[Collection[str]], None],
+        on_change: Callable[[frozenset[str]], None],
     ) -> None:
         super().__init__(node, node.warn)
         self.board = TriggerBoard()
@@ -61,6 +62,7 @@ class TriggerCamera(Endpoints):
         self._labels = Endpoints(node, self._topic.warn)
         self._labels_arrived = 0.0
         self._groups: Groups = {}
+        self._places: dict[str, list[int]] = {}  # owner -> indices of its triggers
         self._header: Any = ros.interface("std_msgs/msg/Header")()
         self._span = 0.0  # seconds of the newest clip
         self._guard = TurnGuard(TurnGuardConfig())
@@ -77,9 +79,10 @@ class TriggerCamera(Endpoints):
         mine = {text for trigger in triggers for text in trigger.texts}
         self._groups = {prompt: labels & mine for prompt, labels in groups.items()}
         labels = frozenset().union(*self._groups.values())
-        old, self.board = self.board, TriggerBoard(triggers, texts, labels, now)
-        gone, replaced = self.board.carry_over(old, now)
-        self._publish(old, gone)
+        board = TriggerBoard(triggers, texts, labels, now)
+        gone, replaced = board.carry_over(self.board, now)
+        self._publish(gone)
+        self.board = board
         self._state.triggers = [
             self._status_kind(
                 owner=trigger.owner,
@@ -89,7 +92,10 @@ class TriggerCamera(Endpoints):
             )
             for trigger in triggers
         ]
-        self._publish(self.board, replaced)
+        self._places = {}
+        for index, trigger in enumerate(triggers):
+            self._places.setdefault(trigger.owner, []).append(index)
+        self._publish(replaced)
         self.publish_state()
 
     def listen(self, on: bool) -> None:
@@ -130,12 +136,13 @@ class TriggerCamera(Endpoints):
 
     def statuses(self, owner: str) -> list[Any]:
         """The msg/TriggerStatus of each trigger of an owner, as they are now."""
-        self._fill()
-        return [status for status in self._state.triggers if status.owner == owner]
+        own = self._places.get(owner, [])
+        self._fill(own)
+        return [self._state.triggers[index] for index in own]
 
     def publish_state(self) -> None:
         """Publish all triggers as they are now."""
-        self._fill()
+        self._fill(range(len(self.board.triggers)))
         self._state.header.stamp = self._node.get_clock().now().to_msg()
         self._state.header.frame_id = self._header.frame_id
         self._state.model_id = self.board.model_id
@@ -200,43 +207,40 @@ class TriggerCamera(Endpoints):
 
     def _apply(self, changes: Sequence[Change]) -> None:
         if changes:
-            self._publish(self.board, changes)
+            self._publish(changes)
             self.publish_state()
 
-    def _publish(self, board: TriggerBoard, changes: Sequence[Change]) -> None:
-        """Publish changes of a board whose triggers stand in the state message."""
+    def _publish(self, changes: Sequence[Change]) -> None:
         if not changes:
             return
-        statuses = self._state.triggers
+        stamp = to_nanoseconds(self._header.stamp)
         for change in changes:
-            self._fill_one(statuses[change.index], board, change.index)
-            scored = board.state[change.index] != State.UNKNOWN
-            stamp = to_nanoseconds(self._header.stamp)
+            self._fill([change.index])
+            status = self._state.triggers[change.index]
+            scored = status.state != State.UNKNOWN
             self._events.publish(
                 self._event_kind(
                     header=self._header,
                     event_id=uuid.uuid4().hex,
-                    model_id=board.model_id,
+                    model_id=self.board.model_id,
                     previous_state=int(change.previous),
-                    trigger=statuses[change.index],
+                    trigger=status,
                     latency=max(0.0, age_of(self._node, stamp)) if scored else 0.0,
                 )
             )
-        self._on_change({board.triggers[change.index].owner for change in changes})
+        self._on_change(frozenset(self.board.triggers[change.index].owner for change in changes))
 
-    def _fill(self) -> None:
-        for index, status in enumerate(self._state.triggers):
-            self._fill_one(status, self.board, index)
-
-    def _fill_one(self, status: Any, board: TriggerBoard, index: int) -> None:
-        state = int(board.state[index])
-        known = state != State.UNKNOWN
-        status.state = state
-        status.reason = int(board.reason[index])
-        status.text = board.best_text(index) if known else ""
-        status.score = float(board.score[index]) if known else float("nan")
-        status.since = to_stamp(int(board.since[index]))
-        status.evaluated = to_stamp(int(board.evaluated[index]))
+    def _fill(self, indices: Sequence[int]) -> None:
+        """Bring the statuses of some triggers up to date."""
+        board = self.board
+        for index in indices:
+            status, state = self._state.triggers[index], int(board.state[index])
+            known = state != State.UNKNOWN
+            status.state, status.reason = state, int(board.reason[index])
+            status.text = board.best_text(index) if known else ""
+            status.score = float(board.score[index]) if known else math.nan
+            status.since = to_stamp(int(board.since[index]))
+            status.evaluated = to_stamp(int(board.evaluated[index]))
 
     def _now(self) -> int:
         return int(self._node.get_clock().now().nanoseconds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from vljepa_ros.nodes.topics import LATCHED, REPEAT_S, Endpoints, to_nanoseconds
 from vljepa_ros.nodes.trigger_camera import Groups, TriggerCamera, groups_of
 from vljepa_ros.nodes.trigger_texts import TriggerTexts
 from vljepa_ros.nodes.turn_input import AUTO_TYPE, TURN_TYPES, TurnInput
+from vljepa_ros.nodes.wait_for import WaitFor
 from vljepa_ros.perception.trigger_board import Reason
 from vljepa_ros.perception.triggers import (
     NO_LEASE,
@@ -86,6 +87,7 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
         self._vocabulary = Endpoints(self)
         self.serve("AddTriggers", "add_triggers", self._add_triggers)
         self.serve("RemoveTriggers", "remove_triggers", self._remove_triggers)
+        self._waits = WaitFor(self)
         self._watchdog = self.create_timer(0.2, self._watch, clock=ros.steady_clock())
         self._heartbeat = self.create_timer(
             REPEAT_S, self._publish_states, clock=ros.steady_clock()
@@ -100,15 +102,16 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
         """Take over parameters that have changed."""
         if self.opened:
             self.owners.replace(PARAMETER, parse_triggers(self.settings.triggers))
-            self._renew()
+            self.renew()
 
     def open(self) -> None:
         """All work is done by the executor."""
         self.owners.replace(PARAMETER, parse_triggers(self.settings.triggers))
-        self._texts = TriggerTexts(self, self._renew, lambda: self._forget(Reason.MODEL_CHANGED))
+        self._texts = TriggerTexts(self, self.renew, lambda: self._forget(Reason.MODEL_CHANGED))
         events = self._events.publisher("vljepa_ros/msg/TriggerEvent", "triggers", EVENTS)
         self._cameras = {
-            camera: TriggerCamera(self, camera, events, self._on_change) for camera in self.cameras
+            camera: TriggerCamera(self, camera, events, self._waits.watch)
+            for camera in self.cameras
         }
         self._vocabulary.subscribe(
             "vljepa_ros/msg/Vocabulary", "vocabulary", self._on_vocabulary, LATCHED
@@ -127,6 +130,7 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
         if self._turn is not None:
             self._turn.close()
             self._turn = None
+        self._waits.refuse_all("the node is not active any more")
         self._forget(Reason.REMOVED)
         for camera in self._cameras.values():
             camera.publish_state()
@@ -140,6 +144,15 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
             camera.close()
         self._events.close()
         self.owners, self._cameras, self._labels = Owners(), {}, {}
+
+    def destroy_node(self) -> Any:
+        """Free everything, the action server first."""
+        self._waits.destroy()
+        return super().destroy_node()
+
+    def statuses(self, owner: str) -> list[Any]:
+        """The msg/TriggerStatus of each trigger of an owner and each camera, as they are now."""
+        return [status for camera in self._cameras.values() for status in camera.statuses(owner)]
 
     def parts(self) -> Sequence[Part]:
         """Triggers, cameras and turns for the diagnostics."""
@@ -173,7 +186,7 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
         await self.prepare(wanted)
         end = time.monotonic() + lease if lease else NO_LEASE
         if self.owners.add(owner, wanted, end):
-            self._renew()
+            self.renew()
         response.total = len(self.owners.of(owner))
         why = "the node is not active" if not self.active else self._why_unscored(wanted)[0]
         if why:
@@ -181,7 +194,7 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
 
     async def _remove_triggers(self, request: Any, response: Any) -> None:
         response.removed = self.owners.remove(checked_owner(request.owner), request.ids)
-        self._renew()
+        self.renew()
 
     async def prepare(self, triggers: Sequence[Trigger]) -> None:
         """Have the texts of triggers encoded, if that is possible now.
@@ -216,11 +229,12 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
         if not self.opened:
             return
         if self.owners.expire(time.monotonic()):
-            self._renew()
+            self.renew()
         self._texts.request_missing(self.settings.request_timeout)
         if self.active:
             for camera in self._cameras.values():
                 camera.watch(self.settings.camera_timeout)
+            self._waits.watch()
 
     def _publish_states(self) -> None:
         """Once a second: what is known, and with it that this node lives."""
@@ -230,7 +244,7 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
             for camera in self._cameras.values():
                 camera.publish_state()
 
-    def _renew(self) -> None:
+    def renew(self) -> None:
         """Compare with the triggers, texts and labels as they are now."""
         if self.opened:
             self._texts.keep(text for t in self.owners.triggers for text in t.texts)
@@ -258,14 +272,11 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
             {name: groups_of(name, message) for name in self.cameras},
         )
         if before != self._labels:
-            self._renew()
+            self.renew()
 
     def _on_turn_rate(self, stamp: float, rate: float) -> None:
         for camera in self._cameras.values():
             camera.turn(stamp, rate, self.settings.turn_rate)
-
-    def _on_change(self, owners: Collection[str]) -> None:
-        """Triggers of these owners have changed their states."""
 
 
 def _trigger(owner: str, message: Any) -> Trigger:

@@ -258,5 +258,19 @@ class TriggerBoard:
         return changes
 
 
+def any_of(states: Collection[int]) -> State:
+    """Whether one of several is TRUE; UNKNOWN if one might be."""
+    if State.TRUE in states:
+        return State.TRUE
+    return State.UNKNOWN if State.UNKNOWN in states or not states else State.FALSE
+
+
+def all_of(states: Collection[int]) -> State:
+    """Whether all of several are TRUE; UNKNOWN if they might be."""
+    if State.FALSE in states:
+        return State.FALSE
+    return State.UNKNOWN if State.UNKNOWN in states or not states else State.TRUE
+
+
 def _texts_of(triggers: Sequence[Trigger]) -> list[str]:
     return [text for trigger in triggers for text in trigger.texts]
