@@ -7,14 +7,14 @@ in a colcon install and in a wheel.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 from vljepa_ros.models.config import ModelError
 
-_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "README.md"]
-_INSTALL = "huggingface_hub is not installed: pip install huggingface_hub"
+_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w][\w./-]*))?")
+NO_HUB = "huggingface_hub is not installed: pip install huggingface_hub"
 
 
 def share_dir() -> Path:
@@ -44,7 +44,7 @@ def model_names() -> list[str]:
 
 def model_dir(model: str) -> Path:
     """Folder of a model given by name (a folder of `models/`), by path, or by the id of a fetched
-    model.
+    model, `owner/name` or `owner/name@revision`.
 
     Raises:
         ModelError: Neither a name of a shipped model, nor an existing folder, nor a hub id that
@@ -58,7 +58,7 @@ def model_dir(model: str) -> Path:
     path = Path(model).expanduser()
     if path.is_dir():
         return path
-    if is_hub_id(model):
+    if _ID.fullmatch(model):
         return local_snapshot(model)
     raise ModelError(
         f"no model '{model}': it is neither a folder nor one of the shipped models"
@@ -66,9 +66,16 @@ def model_dir(model: str) -> Path:
     )
 
 
-def is_hub_id(model: str) -> bool:
-    """Whether a name has the form `owner/name`."""
-    return _ID.fullmatch(model) is not None
+def hub_id(model: str) -> tuple[str, str | None]:
+    """Repository and revision of a hub id.
+
+    Raises:
+        ModelError: Another form.
+    """
+    found = _ID.fullmatch(model)
+    if not found:
+        raise ModelError(f"{model!r} is not a hub id; allowed: OWNER/NAME, OWNER/NAME@REVISION")
+    return found[1], found[2]
 
 
 def local_snapshot(model: str) -> Path:
@@ -80,36 +87,22 @@ def local_snapshot(model: str) -> Path:
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
-        raise ModelError(
-            f"'{model}' is no folder; to look it up as a hub id: {_INSTALL}"
-        ) from error
+        raise ModelError(f"'{model}' is no folder; to look it up as a hub id: {NO_HUB}") from error
+    name, revision = hub_id(model)
     try:
-        return Path(snapshot_download(model, local_files_only=True))
+        return Path(snapshot_download(name, revision=revision, local_files_only=True))
     except (OSError, ValueError) as error:
         raise ModelError(
-            f"model '{model}' is neither a folder nor in the hub's cache on this disk; "
-            f"download it with: vljepa fetch-model {model}"
+            f"model '{model}' is neither a folder nor in the hub's cache on this disk; download it "
+            f"with: vljepa fetch-model {model}; what was fetched with --revision REV is named "
+            f"{name}@REV"
         ) from error
 
 
-def fetch_model(model: str, revision: str | None = None, checkpoint: bool = False) -> Path:
-    """Download a model's files into the hub's cache.
-
-    Args:
-        checkpoint: `*.pt` too; they are pickles, for conversion only.
-
-    Raises:
-        ModelError: Not a hub id, no such model, or no network.
-    """
-    if not is_hub_id(model):
-        raise ModelError(f"{model!r} is not a hub id; allowed: OWNER/NAME")
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError as error:
-        raise ModelError(_INSTALL) from error
-    patterns = _FILES + (["*.pt"] if checkpoint else [])
-    try:
-        return Path(snapshot_download(model, revision=revision, allow_patterns=patterns))
-    except Exception as error:  # the hub client and its transport raise many kinds
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"'{model}' cannot be fetched: {reason}") from error
+def default_cache_root() -> Path:
+    """`$VLJEPA_ROS_CACHE`, else `vljepa_ros` in the user's cache directory."""
+    own = os.environ.get("VLJEPA_ROS_CACHE")
+    if own:
+        return Path(own).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "vljepa_ros"

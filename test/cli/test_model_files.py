@@ -13,10 +13,11 @@ from tiny_hub import image, set_field
 from tiny_paper import tiny_best_pt, tiny_vjepa2
 
 from vljepa_ros.cli.main import main
+from vljepa_ros.cli.model_files import fetch_model
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Clip
 from vljepa_ros.models.config import ModelError
-from vljepa_ros.resources import fetch_model, model_dir
+from vljepa_ros.resources import model_dir
 
 
 @pytest.fixture(autouse=True)
@@ -133,6 +134,19 @@ def test_a_folder_in_the_hubs_cache_is_found_offline(
     (entry / "refs").mkdir()
     (entry / "refs" / "main").write_text("abc")
     assert model_dir("own/clip").name == "abc"
+    # fetched with --revision only: `main` stays what it is, the revision is named
+    changed = Path(shutil.copytree(clip_folder, entry / "snapshots" / "def"))
+    (entry / "refs" / "v2").write_text("def")
+    assert model_dir("own/clip@v2") == changed
+    assert model_dir("own/clip@v2") != model_dir("own/clip")
+    (entry / "refs" / "main").unlink()
+    with pytest.raises(ModelError, match=r"fetched with --revision REV is named own/clip@REV"):
+        model_dir("own/clip")
+    engine = load_engine(model_dir("own/clip@v2"), "torch@cpu")
+    assert engine.config.name == "clip"
+    with pytest.raises(ModelError, match="two revisions: v2 in 'own/clip@v2', and v3"):
+        fetch_model("own/clip@v2", "v3")
+    (entry / "refs" / "main").write_text("abc")
     set_field(model_dir("own/clip"), "vljepa.json", name="own-clip")
     assert load_engine(model_dir("own/clip"), "torch@cpu").config.name == "own-clip"
 

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from vljepa_ros.engines.cache import CacheKey, EngineCache
 from vljepa_ros.models.config import ModelError
 
-KEY = CacheKey("clip-1", "abc", "tensorrt", "batch 1..8 (8)", "bf16", "11.4.0", "NVIDIA H200 sm90")
+KEY = CacheKey(
+    "clip-1", "abc", "{}", "tensorrt", "batch 1..8 (8)", "bf16", "11.4.0", "NVIDIA H200 sm90"
+)
 FIELDS = sorted(asdict(KEY))
 
 
@@ -48,7 +50,7 @@ def test_every_field_makes_an_entry_stale(field: str, tmp_path: Path, plan: Path
 
 @settings(max_examples=50, deadline=None)
 @given(
-    st.lists(st.text(max_size=6), min_size=7, max_size=7), st.integers(0, 6), st.text(max_size=6)
+    st.lists(st.text(max_size=6), min_size=8, max_size=8), st.integers(0, 7), st.text(max_size=6)
 )
 def test_keys_do_not_collide(values: list[str], index: int, changed: str) -> None:
     key = CacheKey(*values)

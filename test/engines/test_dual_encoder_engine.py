@@ -320,7 +320,7 @@ def test_own_fields_beside_the_hub_files(clip_folder: Path, tmp_path: Path) -> N
         ({"clip_duration": "long"}, "clip_duration is 'long' for clip_frames 4, allowed: seconds"),
         ({"clip_frames": 0}, "clip_frames is 0, allowed: 1 to 64"),
         ({"period": -1}, r"period is -1, allowed: 0\.0 to 60\.0"),
-        ({"memory_limit": "all"}, r"memory_limit is 'all', allowed: 0\.0 to 1024\.0"),
+        ({"memory_limit": "all"}, "memory_limit is 'all', allowed: a number"),
         ({"device": "gpu"}, "device is 'gpu', allowed: cpu, cuda, cuda:N"),
     ],
 )

@@ -334,3 +334,21 @@ def test_the_papers_starting_point(tmp_path: Path) -> None:
         convert_trunks(tmp_path / "other", *sources, layers=5)
     with pytest.raises(ModelError, match=r"model_type is 'llama', allowed: gemma3_text"):
         convert_trunks(tmp_path / "other", sources[0], sources[1], sources[1])
+
+
+def test_building_modules_leaves_the_configuration_as_it_was() -> None:
+    """transformers 5 writes `rope_theta` into a nested `rope_scaling`: the cache key changed."""
+    from copy import deepcopy
+
+    from vljepa_ros.models.vl_jepa.paper_model import PaperPredictor
+
+    config = {
+        "model_type": "llama", "hidden_size": 32, "intermediate_size": 48, "vocab_size": 8,
+        "num_hidden_layers": 1, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "head_dim": 8, "rope_theta": 500000.0,
+        "rope_scaling": {"rope_type": "llama3", "factor": 32.0, "low_freq_factor": 1.0,
+                         "high_freq_factor": 4.0, "original_max_position_embeddings": 8192},
+    }  # fmt: skip
+    before = deepcopy(config)
+    PaperPredictor(config, 16, 8)
+    assert config == before

@@ -98,7 +98,7 @@ def test_onnx_runtime_equals_torch(folders: dict[str, Path], tmp_path: Path) -> 
     for one in (exported.encode([clip], [None])[0].tokens,):
         other = torch_engine.encode([clip], [None])[0].tokens
         np.testing.assert_allclose(one, other, atol=1e-4)
-    texts = ["a cup", "the door is open , a person"]
+    texts = ["a cup", "the door is open , no"]
     np.testing.assert_allclose(
         exported.encode_text(texts), torch_engine.encode_text(texts), atol=1e-4
     )

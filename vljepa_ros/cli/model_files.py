@@ -11,7 +11,10 @@ from typing import Any
 
 from vljepa_ros.cli import options
 from vljepa_ros.cli.options import CliError
+from vljepa_ros.models.config import ModelError
+from vljepa_ros.resources import NO_HUB, hub_id
 
+_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "README.md"]
 _CONVERSION = (
     *("predictor_config", "y_encoder_config", "query_tokenizer", "text_tokenizer"),
     *("name", "clip_frames", "clip_duration"),
@@ -25,9 +28,12 @@ def add_fetch(commands: Any) -> None:
         "fetch-model",
         help="download a model from the hub",
         description="Download a model's configuration, safetensors and tokenizer into the hub's "
-        "cache; afterwards `model:=ID` loads it offline. Nodes never download anything.",
+        "cache; afterwards `model:=ID` (`model:=ID@REV` with a revision) loads it offline. Nodes "
+        "never download anything.",
     )
-    parser.add_argument("model", metavar="ID", help="for example google/siglip2-base-patch16-224")
+    parser.add_argument(
+        "model", metavar="ID", help="for example google/siglip2-base-patch16-224, or ID@REV"
+    )
     parser.add_argument("--revision", metavar="REV", help="branch, tag or commit (default: main)")
     parser.add_argument(
         "--checkpoint", action="store_true", help="fetch *.pt files too, for `vljepa convert`"
@@ -136,10 +142,37 @@ def _needs_torch(work: options.Run) -> options.Run:
     return options.exit_on_error(run)
 
 
-def _fetch(args: argparse.Namespace) -> int:
-    from vljepa_ros.resources import fetch_model
+def fetch_model(model: str, revision: str | None = None, checkpoint: bool = False) -> Path:
+    """Download a model's files into the hub's cache.
 
+    Args:
+        model: A hub id, with or without its revision.
+        revision: The same apart.
+        checkpoint: `*.pt` too; they are pickles, for conversion only.
+
+    Raises:
+        ModelError: Not a hub id, two revisions, no such model, or no network.
+    """
+    name, own = hub_id(model)
+    if revision and own and revision != own:
+        raise ModelError(f"two revisions: {own} in '{model}', and {revision}; allowed: one")
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise ModelError(NO_HUB) from error
+    patterns = _FILES + (["*.pt"] if checkpoint else [])
+    try:
+        return Path(snapshot_download(name, revision=revision or own, allow_patterns=patterns))
+    except Exception as error:  # the hub client and its transport raise many kinds
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"'{model}' cannot be fetched: {reason}") from error
+
+
+def _fetch(args: argparse.Namespace) -> int:
     print(fetch_model(args.model, args.revision, args.checkpoint))
+    name, own = hub_id(args.model)
+    revision = own or args.revision
+    _note(f"load it with model:={f'{name}@{revision}' if revision else name}")
     return 0
 
 
@@ -166,9 +199,9 @@ def _build(args: argparse.Namespace) -> int:
 
 def _fill_cache(args: argparse.Namespace, make: Callable[..., Any], **more: int) -> int:
     """Let `make` fill the engine cache from a model's configuration, print the parity."""
-    from vljepa_ros.engines.cache import EngineCache, default_cache_root
+    from vljepa_ros.engines.cache import EngineCache
     from vljepa_ros.models.folder import load_config
-    from vljepa_ros.resources import model_dir
+    from vljepa_ros.resources import default_cache_root, model_dir
 
     cache = EngineCache(default_cache_root())
     config = load_config(model_dir(args.model))

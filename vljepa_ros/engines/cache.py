@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -20,12 +19,14 @@ _ENTRY = "entry.json"
 class CacheKey:
     """What an engine was made from and for.
 
-    kind: `onnx` or `tensorrt`; version: of the exporter or builder; device: GPU name and compute
+    weights: hashed, with the architecture; kind: `onnx` or `tensorrt`; version: of the exporter or
+    builder; device: GPU name and compute
     capability, `any` for ONNX.
     """
 
     model: str
     weights: str
+    preprocessing: str
     kind: str
     shapes: str
     precision: str
@@ -38,25 +39,29 @@ class CacheKey:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def default_cache_root() -> Path:
-    """`$VLJEPA_ROS_CACHE`, else `vljepa_ros` in the user's cache directory."""
-    own = os.environ.get("VLJEPA_ROS_CACHE")
-    if own:
-        return Path(own).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "vljepa_ros"
-
-
-def weights_digest(config: ModelConfig) -> str:
-    """A hash of what the engine computes: the weights and the architecture."""
+def cache_key_of(
+    config: ModelConfig, kind: str, shapes: str, precision: str, version: str, device: str
+) -> CacheKey:
+    """The key of a model's graphs or engines; see `CacheKey` for the arguments."""
     if "model_type" in config.architecture:
-        from vljepa_ros.models.hub_folder import weights_hash  # no node needs it for nano
+        from vljepa_ros.models.weight_files import weights_digests  # no node needs it for nano
 
-        weights = weights_hash(config.folder)
+        weights = json.dumps(weights_digests(config.folder))
     else:
         weights = json.dumps(sorted(config.sha256.items()))
-    text = weights + json.dumps(config.architecture, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+    weights += json.dumps(config.architecture, sort_keys=True, default=str)
+    # Where images are resized decides nothing; all else of preprocessing is in the graph or may be.
+    steps = {name: v for name, v in config.preprocessing.items() if name != "device"}
+    return CacheKey(
+        config.model_id,
+        hashlib.sha256(weights.encode()).hexdigest(),
+        json.dumps(steps, sort_keys=True),
+        kind,
+        shapes,
+        precision,
+        version,
+        device,
+    )
 
 
 class EngineCache:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from vljepa_ros.engines.cache import CacheKey, EngineCache, default_cache_root, weights_digest
+from vljepa_ros.engines.cache import CacheKey, EngineCache, cache_key_of
 from vljepa_ros.engines.part_runner import PartRunner
 from vljepa_ros.engines.protocol import Clip, Engine
 from vljepa_ros.engines.select import (
@@ -35,6 +35,7 @@ from vljepa_ros.models.config import ModelConfig, ModelError, form_of
 from vljepa_ros.models.folder import load_config
 from vljepa_ros.models.parts import Part
 from vljepa_ros.models.vl_jepa.nano_config import GRAPHS
+from vljepa_ros.resources import default_cache_root
 
 PARTS = frozenset(GRAPHS)
 """What may be loaded alone; a family ignores those that it lacks."""
@@ -150,7 +151,9 @@ def cache_key(config: ModelConfig, kind: str, precision: str) -> CacheKey:
     machine."""
     parts = engine_class(config).parts_of(config)
     version, device = _EXPORTER, "any"
-    shapes = "; ".join(f"{p.name}: {', '.join(t.name for t in p.inputs)}" for p in parts)
+    shapes = "; ".join(
+        f"{p.name}: {', '.join(f'{t.name} {t.dims}' for t in p.inputs)}" for p in parts
+    )
     if kind == "tensorrt":
         import torch
 
@@ -161,9 +164,7 @@ def cache_key(config: ModelConfig, kind: str, precision: str) -> CacheKey:
         device = f"{torch.cuda.get_device_name()} sm{major}{minor}"
         profiles = engine_profiles(config, parts)
         shapes = "; ".join(f"{n}: {' | '.join(map(str, p))}" for n, p in profiles.items())
-    return CacheKey(
-        config.model_id, weights_digest(config), kind, shapes, precision, version, device
-    )
+    return cache_key_of(config, kind, shapes, precision, version, device)
 
 
 def warm_up(engine: Engine, parts: frozenset[str] = PARTS) -> None:

@@ -142,7 +142,8 @@ class NanoEngine(VlJepaEngine):
         """
         super().__init__(config, runner, parts)
         texts = parts & {"text", "predictor"}
-        self._tokenizer = TextTokenizer(config.path("tokenizer")) if texts else None
+        words = Architecture.from_dict(config.architecture).text.words
+        self._tokenizer = TextTokenizer(config.path("tokenizer"), words) if texts else None
         self._known = KnownTexts.load(config) if parts & {"text", "decoder"} else None
         self._words = (
             DecoderWords.load(config.path("decoder_words")) if "decoder" in parts else None

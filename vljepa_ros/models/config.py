@@ -210,8 +210,34 @@ def from_dict(kind: type[_T], raw: object, where: str) -> _T:
             raise ModelError(f"{path} must be an integer, not {value!r}")
         elif get_origin(hint) is Literal and value not in get_args(hint):
             raise ModelError(f"{path} is {value!r}, allowed: {', '.join(get_args(hint))}")
+        elif not _fits(value, hint):
+            allowed = _KINDS.get(get_origin(hint) or hint, "another kind of value")
+            raise ModelError(f"{path} is {str(value)[:60]!r}, allowed: {allowed}")
         values[name] = tuple(value) if isinstance(value, list) else value
     return kind(**values)
+
+
+_KINDS = {
+    float: "a number",
+    str: "a text",
+    bool: "true or false",
+    tuple: "a list of one kind",
+    dict: "an object, with values of one kind",
+}
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Whether a value read from JSON is what a field's type says."""
+    within = get_args(hint)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if get_origin(hint) is tuple:
+        return isinstance(value, list | tuple) and all(_fits(one, within[0]) for one in value)
+    if get_origin(hint) is dict:
+        return isinstance(value, dict) and all(_fits(one, within[1]) for one in value.values())
+    return hint is Any or get_origin(hint) is Literal or isinstance(value, hint)
 
 
 def form_of(config: ModelConfig) -> str:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
 from vljepa_ros.models.config import (
     FAMILIES,
     OPEN_CLIP_CONFIG,
-    Calibration,
     ModelConfig,
     ModelError,
+    from_dict,
     read_json,
 )
 
@@ -20,7 +20,8 @@ def load_config(folder: Path) -> ModelConfig:
     """Read the configuration of a model folder.
 
     Raises:
-        ModelError: No such folder, no or invalid config, unknown family, missing field.
+        ModelError: No such folder, no or invalid config, unknown family, a field that is missing or
+            of another type.
     """
     if not folder.is_dir():
         raise ModelError(f"no model folder at '{folder}'")
@@ -43,19 +44,12 @@ def load_config(folder: Path) -> ModelConfig:
         raw["frame_interval"] = _interval(raw, file)
     known = [entry for entry in fields(ModelConfig) if entry.name != "folder"]
     required = [f.name for f in known if f.default is MISSING and f.default_factory is MISSING]
-    try:
-        values = {f.name: raw[f.name] for f in known if f.name in raw or f.name in required}
-        values["vocabulary"] = {k: tuple(v) for k, v in raw.get("vocabulary", {}).items()}
-        fitted: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in raw.get("calibration", {}).items()
-        }
-        values["calibration"] = Calibration(**fitted)
-        return ModelConfig(folder=folder, **values)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ModelError(
-            f"'{file}': missing or wrong field {error}; required: {', '.join(required)}"
-        ) from error
+    if lacking := [name for name in required if name not in raw]:
+        raise ModelError(f"'{file}': missing field {', '.join(lacking)}")
+    values = {f.name: raw[f.name] for f in known if f.name in raw}
+    made = from_dict(ModelConfig, {**values, "folder": folder}, f"'{file}': model")
+    vocabulary = {prompt: tuple(labels) for prompt, labels in made.vocabulary.items()}
+    return replace(made, vocabulary=vocabulary)
 
 
 def _interval(raw: dict[str, Any], file: Path) -> float:

@@ -14,17 +14,25 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import struct
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import numpy as np
-
-from vljepa_ros.models.config import OPEN_CLIP_CONFIG, ModelError, read_json
+from vljepa_ros.models.config import OPEN_CLIP_CONFIG, ModelError, file_sha256, read_json
 from vljepa_ros.models.dual_encoder.perception_encoder_config import (
-    OPEN_CLIP_WEIGHTS,
     PERCEPTION_ENCODER,
     PerceptionEncoderSizes,
+)
+from vljepa_ros.models.hub_processor import (
+    INTERPOLATIONS,
+    PROCESSOR_FILES,
+    hub_preprocessing,
+    read_processor,
+)
+from vljepa_ros.models.weight_files import (
+    read_scalar,
+    tensor_shapes,
+    weights_digests,
+    weights_files,
 )
 
 HUB_FAMILIES = {
@@ -60,12 +68,9 @@ DEFAULT_LABELS = (
     "an animal",
 )
 _RESIZE_MODES = {"squash": "exact", "shortest": "shortest_edge"}
-_INTERPOLATIONS = {1: "lanczos", 2: "bilinear", 3: "bicubic"}
-_DTYPES = {"F32": "<f4", "F16": "<f2"}
-_CLIP_COLOURS = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-"""Mean and standard deviation of CLIP's training images, of each channel, 0..1."""
 _MACHINE = ("clip_duration", "period", "device", "memory_limit")
-_SAMPLE_EVERY, _SAMPLE = 16 << 20, 64 << 10
+_NOTES = {"architectures", "dtype", "torch_dtype", "transformers_version"}
+"""Fields of a hub configuration that change nothing of what is computed here, in fp32."""
 
 
 def hub_config(file: Path, raw: dict[str, Any]) -> dict[str, Any]:
@@ -76,22 +81,34 @@ def hub_config(file: Path, raw: dict[str, Any]) -> dict[str, Any]:
         raw: Its content; `config.json` has `model_type`.
 
     Raises:
-        ModelError: A model type that no family takes, missing weights, or a broken `vljepa.json`.
+        ModelError: A model type that no family takes, a missing or broken file, a field that
+            cannot be obeyed.
     """
     folder = file.parent
     if file.name == OPEN_CLIP_CONFIG:
         raw = {**raw, "model_type": PERCEPTION_ENCODER}
     kind = raw.get("model_type")
-    if kind not in HUB_FAMILIES:
+    if kind not in list(HUB_FAMILIES):
         raise ModelError(
             f"'{folder / 'config.json'}': model_type is {kind!r}, which no family takes; "
             f"allowed: {', '.join(sorted(HUB_FAMILIES))}"
         )
+    try:
+        return _fields(folder, raw, kind)
+    except ModelError as error:
+        raise error if "'" in str(error)[:2] else ModelError(f"'{file}': {error}") from error
+    except (AttributeError, TypeError, ValueError, KeyError, OverflowError) as error:
+        raise ModelError(f"'{file}' has a value of the wrong kind: {error}") from error
+
+
+def _fields(folder: Path, raw: dict[str, Any], kind: str) -> dict[str, Any]:
     family = HUB_FAMILIES[kind]
+    overrides = read_json(folder / OVERRIDES) if (folder / OVERRIDES).is_file() else {}
+    shapes = tensor_shapes(folder)  # also sees what is truncated
     fields: dict[str, Any] = {
-        "name": folder.resolve().name,
+        "name": _name(folder.resolve()),
         "family": family,
-        "model_id": f"{folder.resolve().name}-{weights_hash(folder)[:8]}",
+        "model_id": "",
         "clip_frames": 4,
         "frame_interval": 0.5,
         "default_query": "",
@@ -100,8 +117,18 @@ def hub_config(file: Path, raw: dict[str, Any]) -> dict[str, Any]:
         "architecture": raw,
         "licence": "see the model's card on the hub",
     }
-    fields |= _dual_encoder(folder, raw) if family == "dual_encoder" else _token_vlm(folder, raw)
-    overrides = _read(folder / OVERRIDES) if (folder / OVERRIDES).is_file() else {}
+    fields |= _dual_encoder(folder, raw, shapes) if family == "dual_encoder" else _token_vlm(raw)
+    own = overrides.pop("preprocessing", None)
+    if kind != PERCEPTION_ENCODER:
+        found = read_processor(folder)
+        if found is None and own is None:
+            raise ModelError(
+                f"'{folder}' holds neither {' nor '.join(PROCESSOR_FILES)}: how its images are "
+                f"prepared is unknown; fetch it again, or set preprocessing in {OVERRIDES}"
+            )
+        # Qwen's own sizes count pixels of whole images; a robot's clips have one fixed size.
+        rest = fields["input_size"], kind != "qwen2_5_vl"
+        fields["preprocessing"] = hub_preprocessing(*(found or ({}, folder)), kind, *rest)
     if "templates" in overrides:
         fields["architecture"] = {**raw, "templates": overrides.pop("templates")}
     allowed = {*fields, "calibration", "templates", *_MACHINE}
@@ -119,131 +146,78 @@ def hub_config(file: Path, raw: dict[str, Any]) -> dict[str, Any]:
     fields |= overrides
     if "input_size" in overrides and fields["preprocessing"]["resize"] == "exact":
         fields["preprocessing"] = {**fields["preprocessing"], "size": fields["input_size"]}
+    fields["preprocessing"] = {
+        **fields["preprocessing"],
+        **_section({"preprocessing": own}, "preprocessing"),
+    }
+    fields["model_id"] = fields["model_id"] or f"{kind}-{_contents_hash(folder, fields)[:8]}"
     return fields
 
 
-def weights_files(folder: Path) -> list[Path]:
-    """The safetensors files of a hub folder.
-
-    Raises:
-        ModelError: There are none; pickles are never read.
-    """
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        names = sorted(set(_read(index).get("weight_map", {}).values()))
-        missing = [name for name in names if not (folder / name).is_file()]
-        if missing or not names:
-            raise ModelError(f"'{folder}': weight files are missing: {', '.join(missing) or 'all'}")
-        return [folder / name for name in names]
-    for name in ("model.safetensors", OPEN_CLIP_WEIGHTS):
-        if (folder / name).is_file():
-            return [folder / name]
-    pickles = sorted(path.name for path in folder.glob("*.bin"))
-    found = f"; {', '.join(pickles)} is a pickle, which is never read" if pickles else ""
-    raise ModelError(f"'{folder}' holds no model.safetensors{found}")
+def _name(folder: Path) -> str:
+    """Of the folder; in the hub's cache, whose folders are named after commits, of the model."""
+    entry = folder.parent.parent.name
+    return entry.split("--")[-1] if entry.startswith("models--") else folder.name
 
 
-def weights_hash(folder: Path) -> str:
-    """SHA-256 over sizes, headers and samples of the weight files.
-
-    A file of several GiB takes too long to read at every start, so 64 KiB out of every 16 MiB are
-    read: enough to tell two trainings apart, not a guard against damage.
-    """
-    digest = hashlib.sha256()
-    for path in weights_files(folder):
-        size = path.stat().st_size
-        digest.update(struct.pack("<Q", size))
-        with path.open("rb") as file:
-            for start in range(0, size, _SAMPLE_EVERY):
-                file.seek(start)
-                digest.update(file.read(_SAMPLE))
-            file.seek(max(0, size - _SAMPLE))
-            digest.update(file.read(_SAMPLE))
-    return digest.hexdigest()
+def _contents_hash(folder: Path, fields: dict[str, Any]) -> str:
+    """SHA-256 of all that decides what embeddings come out, wherever the folder lies."""
+    tokenizer = folder / "tokenizer.json"
+    decisive = [
+        weights_digests(folder),
+        file_sha256(tokenizer) if tokenizer.is_file() else "",
+        _computing(fields["architecture"]),
+        fields["preprocessing"],
+    ]
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
-def read_scalar(folder: Path, name: str) -> float | None:
-    """One number out of the weights, None if there is no tensor of that name.
-
-    Raises:
-        ModelError: A type other than F32, F16 or BF16, or a broken file.
-    """
-    for path in weights_files(folder):
-        with path.open("rb") as file:
-            size, header = _header(path, file)
-            if name not in header:
-                continue
-            kind, begin = header[name]["dtype"], header[name]["data_offsets"][0]
-            file.seek(8 + size + begin)
-            raw = file.read(4)
-        if kind == "BF16":  # numpy has none: the upper half of a float32
-            return float(np.frombuffer(b"\0\0" + raw[:2], "<f4")[0])
-        if kind not in _DTYPES:
-            raise ModelError(f"'{path}': '{name}' is {kind}, allowed: F32, F16, BF16")
-        return float(np.frombuffer(raw, _DTYPES[kind], count=1)[0])
-    return None
+def _computing(config: Any) -> Any:
+    """A configuration without what only says who wrote it."""
+    if not isinstance(config, dict):
+        return config
+    kept = {k: v for k, v in config.items() if k not in _NOTES and not k.startswith("_")}
+    return {key: _computing(value) for key, value in kept.items()}
 
 
-def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Shape of each tensor of the weights; only their headers are read.
-
-    Raises:
-        ModelError: A broken file.
-    """
-    shapes: dict[str, tuple[int, ...]] = {}
-    for path in weights_files(folder):
-        with path.open("rb") as file:
-            _, header = _header(path, file)
-        header.pop("__metadata__", None)
-        shapes |= {name: tuple(entry["shape"]) for name, entry in header.items()}
-    return shapes
-
-
-def _header(path: Path, file: BinaryIO) -> tuple[int, dict[str, Any]]:
-    """Length and content of a safetensors file's header."""
-    try:
-        (size,) = struct.unpack("<Q", file.read(8))
-        return size, dict(json.loads(file.read(min(size, path.stat().st_size))))
-    except (struct.error, ValueError) as error:
-        raise ModelError(f"'{path}' is no safetensors file: {error}") from error
-
-
-def _dual_encoder(folder: Path, raw: dict[str, Any]) -> dict[str, Any]:
-    vision = raw.get("vision_config", {})
-    size = vision.get("image_size", 224)
-    if raw["model_type"] == PERCEPTION_ENCODER:
-        sizes = PerceptionEncoderSizes.of(raw, tensor_shapes(folder))
+def _dual_encoder(
+    folder: Path, raw: dict[str, Any], shapes: dict[str, tuple[int, ...]]
+) -> dict[str, Any]:
+    kind, vision, text = (
+        raw["model_type"],
+        _section(raw, "vision_config"),
+        _section(raw, "text_config"),
+    )
+    size = _size(vision, "image_size", 224)
+    own: dict[str, Any] = {}
+    if kind == PERCEPTION_ENCODER:
+        sizes = PerceptionEncoderSizes.of(raw, shapes)
         dim, size = sizes.dim, sizes.size
-        preprocessing = _open_clip_preprocessing(raw, size)
-    elif raw["model_type"] == "clip":
-        dim = raw.get("projection_dim", 512)
-        preprocessing = _preprocessing(folder, "shortest_edge", size)
+        own = {"preprocessing": _open_clip_preprocessing(raw, size)}
+    elif kind == "clip":
+        dim = _size(raw, "projection_dim", 512)
     else:
-        text = raw.get("text_config", {})
-        dim = text.get("projection_size") or text.get("hidden_size", 768)
-        if raw["model_type"] == "siglip2":
-            size = vision.get("patch_size", 16) * math.isqrt(vision.get("num_patches", 256))
-        preprocessing = _preprocessing(folder, "exact", size)
-    scale = math.exp(read_scalar(folder, "logit_scale") or math.log(1 / 0.07))
-    bias = read_scalar(folder, "logit_bias")
+        dim = _size(text, "projection_size", _size(text, "hidden_size", 768))
+        if kind == "siglip2":
+            patches = _size(vision, "num_patches", 256)
+            if found := read_processor(folder):
+                patches = _size(found[0], "max_num_patches", patches)
+            size = _size(vision, "patch_size", 16) * math.isqrt(patches)
+    scale = math.exp(read_scalar(folder, "logit_scale"))
     # With p = exp(a s) / (exp(a n) + exp(a s)) one label alone gets sigmoid(a s + bias): SigLIP's
     # own reading. CLIP has no bias and always chooses: "none" lies at the bottom of the scale.
-    none = -1.0 if bias is None else -bias / scale
-    return {
-        "dim": int(dim),
-        "input_size": int(size),
-        "preprocessing": preprocessing,
-        "calibration": {"logit_scale": scale, "none_similarity": none},
-    }
+    none = -read_scalar(folder, "logit_bias") / scale if kind.startswith("siglip") else -1.0
+    calibration = {"logit_scale": scale, "none_similarity": none}
+    return {"dim": dim, "input_size": size, "calibration": calibration, **own}
 
 
 def _open_clip_preprocessing(raw: dict[str, Any], size: int) -> dict[str, Any]:
-    found = raw.get("preprocess_cfg", {})
+    found = _section(raw, "preprocess_cfg")
     mode, interpolation = found.get("resize_mode", "squash"), found.get("interpolation", "bilinear")
-    if mode not in _RESIZE_MODES or interpolation not in _INTERPOLATIONS.values():
+    if mode not in _RESIZE_MODES or interpolation not in INTERPOLATIONS.values():
         raise ModelError(
             f"{OPEN_CLIP_CONFIG}: resize_mode is {mode!r} and interpolation {interpolation!r}; "
-            f"allowed: {', '.join(_RESIZE_MODES)}; {', '.join(_INTERPOLATIONS.values())}"
+            f"allowed: {', '.join(_RESIZE_MODES)}; {', '.join(INTERPOLATIONS.values())}"
         )
     return {
         "resize": _RESIZE_MODES[mode],
@@ -256,55 +230,40 @@ def _open_clip_preprocessing(raw: dict[str, Any], size: int) -> dict[str, Any]:
     }
 
 
-def _token_vlm(folder: Path, raw: dict[str, Any]) -> dict[str, Any]:
-    text = raw.get("text_config", raw)
-    vision = raw.get("vision_config", {})
-    kind = raw["model_type"]
-    size = vision.get("image_size", 224) if kind == "instructblip" else 336
+def _token_vlm(raw: dict[str, Any]) -> dict[str, Any]:
+    text = _section(raw, "text_config") or raw
+    image = raw["model_type"] == "instructblip"
     return {
-        "dim": int(text.get("hidden_size") or text.get("d_model") or 0),
-        "clip_frames": 1 if kind == "instructblip" else 4,
-        "input_size": int(size),
+        "dim": _size(text, "hidden_size", _size(text, "d_model", 1)),
+        "clip_frames": 1 if image else 4,
+        "input_size": _size(_section(raw, "vision_config"), "image_size", 224) if image else 336,
         "default_query": "Describe what is happening in one short sentence.",
-        "preprocessing": {
-            **_preprocessing(folder, "exact", size),
-            # Qwen's own sizes count pixels of whole images; a robot's clips have one fixed size.
-            **({"resize": "exact", "size": int(size), "crop": 0} if kind == "qwen2_5_vl" else {}),
-        },
         # Scores are log-likelihoods: scale 1 and no "none" make the calibrated value their softmax.
         "calibration": {"logit_scale": 1.0, "none_similarity": -1e4},
     }
 
 
-def _preprocessing(folder: Path, resize: str, size: int) -> dict[str, Any]:
-    raw: dict[str, Any] = {}
-    for name in ("processor_config.json", "preprocessor_config.json"):
-        if (folder / name).is_file():
-            found = _read(folder / name)
-            raw |= found.get("image_processor", found)
-    crop = raw.get("crop_size", size)
-    edge = raw.get("size", size)
-    if isinstance(edge, dict):
-        resize = "shortest_edge" if "shortest_edge" in edge else resize
-        edge = edge.get("shortest_edge", edge.get("height", size))
-    if isinstance(crop, dict):
-        crop = crop.get("height", size)
-    if "resample" in raw and raw["resample"] not in _INTERPOLATIONS:
-        raise ModelError(
-            f"'{folder}': resample is {raw['resample']!r}, allowed: 1 (Lanczos), 2 "
-            "(bilinear), 3 (bicubic)"
-        )
-    mean, std = _CLIP_COLOURS if resize == "shortest_edge" else ((0.5,) * 3, (0.5,) * 3)
-    return {
-        "resize": resize,
-        "size": int(edge),
-        "crop": int(crop) if resize == "shortest_edge" and raw.get("do_center_crop", True) else 0,
-        "interpolation": _INTERPOLATIONS.get(raw.get("resample", 0), "bicubic"),
-        "scale": raw.get("rescale_factor", 1.0 / 255.0),
-        "mean": list(raw.get("image_mean") or mean),
-        "std": list(raw.get("image_std") or std),
-    }
+def _section(raw: dict[str, Any], name: str) -> dict[str, Any]:
+    """An object within JSON; empty where it is missing or null.
+
+    Raises:
+        ModelError: Something else stands there.
+    """
+    value = raw.get(name)
+    if value is not None and not isinstance(value, dict):
+        raise ModelError(f"{name} is {str(value)[:60]!r}, allowed: an object")
+    return value or {}
 
 
-def _read(path: Path) -> dict[str, Any]:
-    return read_json(path, "cannot be read as JSON")
+def _size(raw: dict[str, Any], name: str, default: int) -> int:
+    """A whole number above 0 within JSON; the default where it is missing or null.
+
+    Raises:
+        ModelError: Something else stands there.
+    """
+    value = raw.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 1 << 31:
+        raise ModelError(f"{name} is {str(value)[:60]!r}, allowed: whole numbers above 0")
+    return value

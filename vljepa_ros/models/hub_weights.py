@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vljepa_ros.models.config import ModelError
-from vljepa_ros.models.hub_folder import weights_files
+from vljepa_ros.models.weight_files import weights_files
 
 _OLD_BUFFERS = (".position_ids", ".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias")
 """Constants that older versions of transformers saved with the weights (openai/clip-* has them)."""
@@ -28,7 +28,8 @@ def load_hub_model(model_class: Any, folder: Path, ignore: tuple[str, ...] = ())
         ignore: Prefixes of tensors that only the model or only the file may have.
 
     Raises:
-        ModelError: A tensor is missing, unexpected or of another shape: the message names it.
+        ModelError: A tensor is missing, unexpected, of another shape or not finite: the message
+            names it.
     """
     import torch
 
@@ -42,7 +43,7 @@ def load_hub_model(model_class: Any, folder: Path, ignore: tuple[str, ...] = ())
             dtype=torch.float32,
             ignore_mismatched_sizes=True,
         )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except Exception as error:  # safetensors and configurations of wrong types raise many kinds
         raise ModelError(f"'{folder}' cannot be loaded: {error}") from error
 
     def judged(key: str) -> list[str]:
@@ -54,9 +55,24 @@ def load_hub_model(model_class: Any, folder: Path, ignore: tuple[str, ...] = ())
             "missing": judged("missing_keys"),
             "wrong shape": [_shapes(name, *both) for name, *both in report["mismatched_keys"]],
             "not in it": [n for n in judged("unexpected_keys") if not n.endswith(_OLD_BUFFERS)],
+            "not finite": _not_finite(model.state_dict()),
         },
     )
     return model.eval().requires_grad_(False)
+
+
+def read_tensors(file: Path) -> dict[str, Any]:
+    """All tensors of a safetensors file.
+
+    Raises:
+        ModelError: It is missing, truncated or no such file.
+    """
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(str(file))
+    except Exception as error:  # safetensors raises its own kinds
+        raise ModelError(f"weights '{file}' cannot be read: {error}") from error
 
 
 def fill(module: Any, weights: Mapping[str, Any], source: str) -> None:
@@ -68,7 +84,7 @@ def fill(module: Any, weights: Mapping[str, Any], source: str) -> None:
         source: Where they come from, for messages.
 
     Raises:
-        ModelError: Missing, unknown or wrongly shaped tensors; the message names them.
+        ModelError: Missing, unknown, wrongly shaped or infinite tensors; the message names them.
     """
     import torch
 
@@ -80,11 +96,23 @@ def fill(module: Any, weights: Mapping[str, Any], source: str) -> None:
             "missing": list(set(own) - set(weights)),
             "not in the model": list(set(weights) - set(own)),
             "wrong shape": [_shapes(n, a, b) for n, (a, b) in shapes.items() if a != b],
+            "not finite": _not_finite(weights),
         },
     )
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(weights[name])
+
+
+def _not_finite(tensors: Mapping[str, Any]) -> list[str]:
+    """Names of tensors with NaN or infinite values: their sum shows it."""
+    import torch
+
+    return [
+        name
+        for name, tensor in tensors.items()
+        if tensor.is_floating_point() and not bool(tensor.sum(dtype=torch.float64).isfinite())
+    ]
 
 
 def _shapes(name: str, in_file: Sequence[int], in_config: Sequence[int]) -> str:

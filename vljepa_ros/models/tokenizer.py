@@ -21,21 +21,31 @@ class TextError(ModelError):
     code = "BAD_REQUEST"
 
 
-def load_tokenizer(file: Path, max_length: int = 0, noun: str = "tokenizer") -> Tokenizer:
+def load_tokenizer(
+    file: Path, max_length: int = 0, noun: str = "tokenizer", words: int = 0
+) -> Tokenizer:
     """Read a tokenizer that never pads.
 
     Args:
         file: A `tokenizer.json`.
         max_length: Most tokens of a text, special ones included; longer texts are cut. 0: no limit.
         noun: What the file should be, for the message.
+        words: Rows of the model's token table, 0: unknown. Tokens added to the tokenizer may be
+            more than that, as long as no text has one.
 
     Raises:
-        ModelError: Not a tokenizer.
+        ModelError: Not a tokenizer, or one of another model.
     """
     try:
         tokenizer = Tokenizer.from_file(str(file))
     except Exception as error:  # the Rust side raises plain Exception
         raise ModelError(f"'{file}' is not a {noun}: {error}") from error
+    own = tokenizer.get_vocab_size(with_added_tokens=False)
+    if words and own > words:
+        raise ModelError(
+            f"'{file}' knows {own} tokens, the model's table has {words}: it is the tokenizer of "
+            "another model"
+        )
     tokenizer.no_padding()
     tokenizer.no_truncation()
     if max_length:
@@ -43,16 +53,19 @@ def load_tokenizer(file: Path, max_length: int = 0, noun: str = "tokenizer") -> 
     return tokenizer
 
 
-def encode_ids(tokenizer: Tokenizer, texts: Sequence[str], longest: int) -> list[list[int]]:
+def encode_ids(
+    tokenizer: Tokenizer, texts: Sequence[str], longest: int, words: int = 0
+) -> list[list[int]]:
     """Ids of each text, special ones included.
 
     Args:
         tokenizer: From `load_tokenizer`.
         texts: To encode.
         longest: Most tokens that the model reads: what differs after them only would be one text.
+        words: Rows of the model's token table, 0: unknown.
 
     Raises:
-        TextError: A longer text.
+        TextError: A longer text, or one with a token that the model lacks.
     """
     rows = [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
     for text, row in zip(texts, rows, strict=True):
@@ -60,6 +73,11 @@ def encode_ids(tokenizer: Tokenizer, texts: Sequence[str], longest: int) -> list
             raise TextError(
                 f"a text has {len(row)} tokens, allowed: {longest} with the special ones; it "
                 f"begins '{text[:40]}'"
+            )
+        if words and row and max(row) >= words:
+            raise TextError(
+                f"'{text[:40]}' has the token {max(row)}, which the model lacks; allowed: 0 to "
+                f"{words - 1}"
             )
     return rows
 

@@ -14,9 +14,9 @@ from vljepa_ros.models.dual_encoder.perception_encoder_config import (
     PERCEPTION_ENCODER,
     PerceptionEncoderSizes,
 )
-from vljepa_ros.models.hub_folder import tensor_shapes
-from vljepa_ros.models.hub_weights import fill, load_hub_model
+from vljepa_ros.models.hub_weights import fill, load_hub_model, read_tensors
 from vljepa_ros.models.torch_preprocessing import PixelInput
+from vljepa_ros.models.weight_files import tensor_shapes
 
 
 def load_towers(config: ModelConfig, parts: frozenset[str]) -> dict[str, nn.Module]:
@@ -53,11 +53,9 @@ def load_towers(config: ModelConfig, parts: frozenset[str]) -> dict[str, nn.Modu
 
 
 def _perception_encoder(config: ModelConfig, parts: frozenset[str]) -> dict[str, nn.Module]:
-    from safetensors.torch import load_file
-
     sizes = PerceptionEncoderSizes.of(config.architecture, tensor_shapes(config.folder))
     file = config.path("weights")
-    weights = load_file(str(file))
+    weights = read_tensors(file)
 
     def filled(tower: nn.Module, prefix: str) -> nn.Module:
         own = {n.removeprefix(prefix): x for n, x in weights.items() if n.startswith(prefix)}

@@ -135,6 +135,13 @@ def longest_text(config: ModelConfig) -> int:
     return int(text.get("max_position_embeddings", 64 if text_length(config) else 77))
 
 
+def _words(config: ModelConfig) -> int:
+    """Rows of the text tower's token table, 0 where the configuration does not say."""
+    if config.architecture.get("model_type") == PERCEPTION_ENCODER:
+        return int(config.architecture["model_cfg"]["text_cfg"].get("vocab_size", 0))
+    return int(config.architecture.get("text_config", {}).get("vocab_size", 0))
+
+
 def _ends_with_its_greatest_id(config: ModelConfig) -> bool:
     """Whether the text tower is causal and read at the end-of-text token, the greatest id: then
     padding after it is seen by nobody and a text may have any length."""
@@ -165,7 +172,8 @@ class DualEncoderTokenizer:
             raise ModelError(
                 f"'{file}' is missing: a model that embeds texts needs its tokenizer.json"
             )
-        self._tokenizer = load_tokenizer(file)
+        self._words = _words(config)
+        self._tokenizer = load_tokenizer(file, words=self._words)
         self._longest = longest_text(config)
         raw = _tokenizer_config(config.folder)
         token = raw.get("pad_token")
@@ -190,4 +198,4 @@ class DualEncoderTokenizer:
             TextError: More than the text tower takes.
         """
         texts = [text.lower() for text in texts] if self._lowercase else list(texts)
-        return encode_ids(self._tokenizer, texts, self._longest)
+        return encode_ids(self._tokenizer, texts, self._longest, self._words)

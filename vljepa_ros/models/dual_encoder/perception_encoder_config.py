@@ -13,7 +13,6 @@ from typing import Any
 
 from vljepa_ros.models.config import OPEN_CLIP_CONFIG, ModelError
 
-OPEN_CLIP_WEIGHTS = "open_clip_model.safetensors"
 PERCEPTION_ENCODER = "perception_encoder"
 """Our `model_type` of such a folder."""
 

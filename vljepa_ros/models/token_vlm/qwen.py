@@ -47,9 +47,9 @@ class QwenVlm:
         from transformers import Qwen2_5_VLForConditionalGeneration
 
         self._config = config
-        self._model: Any = load_hub_model(
-            Qwen2_5_VLForConditionalGeneration, config.folder, ignore=("lm_head.",)
-        ).to(device=device, dtype=dtype)
+        self._model: Any = load_hub_model(Qwen2_5_VLForConditionalGeneration, config.folder).to(
+            device=device, dtype=dtype
+        )
         vision = self._model.config.vision_config
         self._patch, self._merge = vision.patch_size, vision.spatial_merge_size
         self._together = vision.temporal_patch_size

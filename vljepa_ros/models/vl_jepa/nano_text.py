@@ -21,13 +21,13 @@ _WORD = re.compile(r"[a-z0-9']+|[^\sa-z0-9']")
 class TextTokenizer:
     """WordPiece tokenizer of a model folder (`tokenizer.json`)."""
 
-    def __init__(self, file: Path) -> None:
-        """Load.
+    def __init__(self, file: Path, words: int = 0) -> None:
+        """Load; words: rows of the trunk's token table, 0: unknown.
 
         Raises:
-            ModelError: Not a tokenizer file.
+            ModelError: Not a tokenizer file, or that of another model.
         """
-        self._tokenizer = load_tokenizer(file, noun="tokenizer file")
+        self._tokenizer = load_tokenizer(file, noun="tokenizer file", words=words)
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Word-piece ids of each text, special ones included.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -10,15 +11,17 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from vljepa_ros.models.config import ModelConfig, ModelError
-from vljepa_ros.models.hub_weights import fill
+from vljepa_ros.models.config import ModelConfig
+from vljepa_ros.models.hub_weights import fill, read_tensors
 from vljepa_ros.models.torch_preprocessing import PixelInput
 from vljepa_ros.models.vl_jepa.paper_config import PaperSizes
 
 
 def _settings(kind: Any, config: Mapping[str, Any]) -> Any:
     """A configuration of transformers with the attention that every exporter knows."""
-    settings = kind(**{key: value for key, value in config.items() if key != "model_type"})
+    # A copy: transformers 5 writes `rope_theta` into a nested `rope_scaling`.
+    own = deepcopy({key: value for key, value in config.items() if key != "model_type"})
+    settings = kind(**own)
     settings._attn_implementation = "sdpa"
     return settings
 
@@ -182,15 +185,9 @@ def load_modules(config: ModelConfig, parts: frozenset[str]) -> dict[str, nn.Mod
     Raises:
         ModelError: A weight file is missing or does not match the configuration.
     """
-    from safetensors.torch import load_file
-
     modules = build_modules(config, parts)
     for name, module in modules.items():
         file = config.path(WEIGHTS_OF[name])
-        try:
-            weights = load_file(str(file))
-        except Exception as error:  # safetensors raises its own kinds
-            raise ModelError(f"weights '{file}' cannot be read: {error}") from error
-        fill(module, weights, str(file))
+        fill(module, read_tensors(file), str(file))
         module.eval().requires_grad_(False)
     return modules
