@@ -178,6 +178,12 @@ def test_two_bags_of_one_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert len(files) == 2
     said = capsys.readouterr().out
     assert all(f"events: {file}" in said for file in files)
+    page = tmp_path / "found.html"
+    assert run("find", "red", "--memory", tmp_path / "memory", "--html", page, *MODEL) == 0
+    # one name for two bags would not say which of them was found
+    said = capsys.readouterr().out
+    assert all(str(path)[-20:] in said and f">{path}<" in page.read_text() for path in bags)
+    assert [file.name for file in tmp_path.glob("found*")] == ["found.html"]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import argparse
 import base64
 import json
 import sys
+from collections import Counter
 from dataclasses import asdict
 from html import escape
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 from vljepa_ros.cli import options
 from vljepa_ros.cli.options import bag_name, format_time
+from vljepa_ros.files import atomic_write
 
 _QUERY = ("text", "camera", "start", "end", "limit", "min_score")
 _STYLE = (
@@ -64,8 +66,8 @@ def _run(args: argparse.Namespace) -> int:
     calibration = calibration_for(engine.config, args.text)
     moments = find_moments(store, query, vector, calibration, thumbnails=args.html is not None)
     if args.html is not None:
-        args.html.parent.mkdir(parents=True, exist_ok=True)
-        args.html.write_text(_page(args.text, moments), encoding="utf-8")
+        with atomic_write(args.html, "w") as file:
+            file.write(_page(args.text, moments))
     if args.json:
         print(json.dumps([_as_dict(moment) for moment in moments]))
     elif not moments:
@@ -87,6 +89,13 @@ def _as_dict(moment: Any) -> dict[str, Any]:
     }
 
 
+def _bag_names(moments: list[Any]) -> dict[str, str]:
+    """Source -> what it is called: its name, or its path where several have that name."""
+    sources = {moment.source for moment in moments}
+    times = Counter(map(bag_name, sources))
+    return {one: bag_name(one) if times[bag_name(one)] == 1 else one for one in sources}
+
+
 def _print_table(moments: list[Any]) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -96,13 +105,14 @@ def _print_table(moments: list[Any]) -> None:
     for name in ("best", "from - to", "camera", "bag"):
         table.add_column(name, no_wrap=True)
     table.add_column("text")
+    names = _bag_names(moments)
     for moment in moments:
         table.add_row(
             f"{moment.score:.3f}",
             format_time(moment.stamp),
             _span(moment),
             moment.camera,
-            bag_name(moment.source),
+            names[moment.source],
             moment.text,
         )
     # A pipe has no width of its own; 80 columns would cut the names.
@@ -119,6 +129,7 @@ def _page(text: str, moments: list[Any]) -> str:
     ]
     if not moments:
         parts.append("<p>Nothing fits.</p>")
+    names = _bag_names(moments)
     for moment in moments:
         image = ""
         if moment.best.thumbnail:
@@ -128,7 +139,7 @@ def _page(text: str, moments: list[Any]) -> str:
             f"<article><p><b>{moment.score:.3f}</b> {escape(moment.text)}<br>"
             f"<small>{escape(format_time(moment.stamp))} in {escape(_span(moment))}, "
             f"camera {escape(moment.camera)}, "
-            f"<span title='{escape(moment.source, quote=True)}'>{escape(bag_name(moment.source))}"
+            f"<span title='{escape(moment.source, quote=True)}'>{escape(names[moment.source])}"
             f"</span></small></p>{image}</article>"
         )
     return "\n".join([*parts, "</html>"]) + "\n"

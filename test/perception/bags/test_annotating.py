@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -80,3 +81,20 @@ def test_nothing_is_overwritten_or_left_half(tmp_path: Path) -> None:
         annotate_bag(bag, tmp_path / "new", scenes, ColourEngine(), "rosbag1")
     with pytest.raises(BagError, match="no bag at"):
         annotate_bag(tmp_path / "none", tmp_path / "new", scenes, ColourEngine(), "mcap")
+
+
+def test_a_copy_keeps_types_that_are_not_known_and_needs_no_metadata(tmp_path: Path) -> None:
+    """So a bag that a power cut left becomes a whole one."""
+    bag = write_bag(tmp_path / "bag", (("red", 5.0),))
+    (bag / "metadata.yaml").unlink()
+    with sqlite3.connect(bag / "bag.db3") as db:
+        db.execute("INSERT INTO topics VALUES (7, '/odd', 'my_msgs/msg/Odd', 'cdr', '- {', '')")
+        db.execute("INSERT INTO messages VALUES (NULL, 7, ?, X'00010000')", (BEGIN + SECOND,))
+        db.execute("DELETE FROM message_definitions")
+    out = tmp_path / "out"
+    annotate_bag(bag, out, scenes_in(bag, tmp_path / "work"), ColourEngine(), "mcap")
+    with AnyReader([out]) as after:
+        odd = [data for c, _, data in after.messages() if c.topic == "/odd"]
+        counts = {c.topic: c.msgcount for c in after.connections}
+    assert odd == [b"\0\1\0\0"]
+    assert counts["/front/image_raw"] == 50

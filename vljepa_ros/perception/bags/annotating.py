@@ -26,7 +26,6 @@ NAMESPACE = "vljepa"
 MESSAGES = ("Label", "LabelGroup", "Embedding", "SceneLabels", "SceneEvent")
 BAG_VERSION: Literal[8] = 8
 """Metadata of Jazzy; rosbags writes 8 and 9, older ROS reads the fields that it knows."""
-NO_HASH = "RIHS01_" + 64 * "0"
 
 _Added = tuple[int, str, bytes]  # time of recording in nanoseconds, topic, message
 
@@ -134,18 +133,30 @@ def _offered(connection: Connection) -> Any:
 
 
 def _definition(connection: Connection, store: Any) -> tuple[str, str]:
-    """Definition and hash of a message: the bag's own, else Jazzy's, else none."""
-    from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+    """Definition and hash of a message: the bag's own, else Jazzy's, else those of an empty one."""
+    from rosbags.typesys import Stores, get_typestore
 
-    with suppress(
-        Exception
-    ):  # not known, or not as rosbags reads it; the topic is copied all the same
-        if connection.definition:
-            store = get_typestore(Stores.EMPTY)
-            store.register(get_types_from_msg(connection.definition, connection.type))
-        definition, _ = store.generate_msgdef(connection.type, ros_version=2)
-        return connection.definition or definition, store.hash_rihs01(connection.type)
-    return connection.definition, NO_HASH
+    kind, own = connection.type, connection.definition
+    if not own and kind in store.fielddefs:
+        own, _ = store.generate_msgdef(kind, ros_version=2)
+    for definition in (own, ""):
+        with suppress(Exception):  # rosbags would not read the copy with what it cannot read here
+            types = get_typestore(Stores.EMPTY)
+            types.register(_parsed(definition, kind))
+            return definition, types.hash_rihs01(kind)
+    raise BagError(f"'{kind}' is no type of a message")
+
+
+def _parsed(definition: str, kind: str) -> Any:
+    from rosbags.typesys import get_types_from_idl, get_types_from_msg
+
+    line = "=" * 80 + "\n"
+    if not definition.startswith(f"{line}IDL: "):
+        return get_types_from_msg(definition, kind)
+    types: dict[str, Any] = {}
+    for part in definition.split(line)[1:]:
+        types.update(get_types_from_idl(part.partition("\n")[2]))
+    return types
 
 
 def _topics(scenes: list[Scene]) -> dict[str, str]:
