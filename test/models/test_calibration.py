@@ -75,6 +75,11 @@ def test_a_text_alone_has_a_probability_that_rises(low: float, high: float, scal
     assert 0.0 <= one <= other <= 1.0
 
 
+def test_a_text_alone_has_no_probability_where_there_is_no_none():
+    """With CLIP any text scored 1.000."""
+    assert (independent_probabilities(np.array([-0.5, 0.1, 0.9]), Calibration(100.0)) == 0).all()
+
+
 def test_a_folder_without_weights_still_loads_and_one_with_them_too(tmp_path: Path):
     raw = {
         "name": "m", "family": "vl_jepa", "model_id": "m-1", "dim": 4, "clip_frames": 2,

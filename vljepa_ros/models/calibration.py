@@ -47,9 +47,12 @@ def independent_probabilities(
 ) -> NDArray[np.float64]:
     """Probability that a text fits, each against none, from its cosine, of any shape; 0..1.
 
-    The formula of `Calibration` for one text.
+    The formula of `Calibration` for one text. 0 for a model that cannot judge presence: there is
+    nothing to compare with.
     """
     cosines = np.asarray(similarities, np.float64)
+    if not calibration.judges_presence:
+        return np.zeros_like(cosines)
     logits = calibration.logit_scale * (cosines - calibration.none_similarity)
     power = np.exp(-np.abs(logits))  # never overflows
     return np.where(logits >= 0.0, 1.0, power) / (1.0 + power)

@@ -144,3 +144,13 @@ def test_senseless_query(tmp_path: Path, changes: dict[str, object], message: st
     query = MomentQuery(**{"text": "a door", **changes})  # type: ignore[arg-type]
     with pytest.raises(QueryError, match=message):
         find_moments(store, query, vector(7), CALIBRATION)
+
+
+def test_a_model_that_only_chooses_orders_moments_but_gives_no_scores(tmp_path: Path) -> None:
+    """CLIP: with nothing to compare with, every row scored 1.000 and passed any least score."""
+    chooses, recent = Calibration(logit_scale=100.0), [row(1.0), row(50.0)]
+    found = find_moments(None, MomentQuery("x"), recent[1].vector, chooses, recent=recent)
+    assert [moment.score for moment in found] == [0.0, 0.0]
+    assert found[0].best is recent[1]
+    with pytest.raises(QueryError, match=r"min_score is 0\.5, allowed: 0: this model cannot judge"):
+        find_moments(None, MomentQuery("x", min_score=0.5), recent[1].vector, chooses)

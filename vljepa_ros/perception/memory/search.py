@@ -124,10 +124,15 @@ def find_moments(
         recent: rows that are on the way to the disk; they are found as well.
 
     Raises:
-        QueryError: see `check_query`; or the memory knows no such camera or source.
+        QueryError: see `check_query`; the memory knows no such camera or source; a least score,
+            where the model cannot judge a text alone (all scores are 0 then, the order is right).
         MemoryStoreError: the store cannot be read.
     """
     check_query(query)
+    if query.min_score > 0.0 and not calibration.judges_presence:
+        raise QueryError(
+            f"min_score is {query.min_score:g}, allowed: 0: this model cannot judge one text alone"
+        )
     _check_known(store, query, recent)
     which = Filter(camera=query.camera, source=query.source, start=query.start, end=query.end)
     fresh = _hits_among([row for row in recent if which.means(row)], vector)
