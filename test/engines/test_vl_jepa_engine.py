@@ -101,11 +101,14 @@ def test_each_row_of_a_batch_may_have_a_query_of_its_own(tiny, engine, monkeypat
     rows = [tokens[i % 2] for i in range(5)]
     passed = []
     run = OnnxRuntimeRunner.run
-    monkeypatch.setattr(
-        OnnxRuntimeRunner, "run", lambda self, name, x: passed.append(name) or run(self, name, x)
-    )
+
+    def counted(self, name, inputs):
+        passed.append((name, *(len(inputs[own]) for own in ("tokens", "query") if own in inputs)))
+        return run(self, name, inputs)
+
+    monkeypatch.setattr(OnnxRuntimeRunner, "run", counted)
     together = fresh.embed(rows, queries)
-    assert passed == ["text_trunk", "predictor"]
+    assert passed == [("text_trunk",), ("predictor", 2, 5)], "a clip's tokens pass once"
     fresh.close()
     for row, query, answer in zip(rows, queries, together, strict=True):
         np.testing.assert_allclose(engine.embed([row], query)[0], answer, atol=1e-5)

@@ -91,7 +91,7 @@ def test_padding_of_a_query_changes_nothing(mode: str, slots: int) -> None:
 def test_questions_about_one_clip_share_its_tokens(mode: str) -> None:
     part = predictor(mode)
     visual, query, valid = torch.randn(2, 16, 12), torch.randn(6, 4, 10), torch.ones(6, 4)
-    shared, where = part.predict(visual, query, valid, shared=3)
+    shared, where = part.predict(visual, query, valid, torch.arange(len(query)) // 3)
     alone, alone_where = part.predict(visual.repeat_interleave(3, 0), query, valid)
     torch.testing.assert_close(shared, alone, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(where, alone_where, atol=1e-5, rtol=1e-4)

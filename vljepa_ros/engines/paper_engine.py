@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_ros.engines.part_runner import Array, PartRunner
+from vljepa_ros.engines.part_runner import PartRunner
 from vljepa_ros.engines.protocol import Clip, EncodedClip, check_clips
 from vljepa_ros.engines.text_embeddings import ShapeRanges, unit_rows
 from vljepa_ros.engines.vl_jepa_engine import VlJepaEngine, by_length
@@ -113,7 +113,10 @@ class PaperEngine(VlJepaEngine):
         ids = (np.asarray(self._query_ids.ids(query), np.int64) for query in queries)
         return [self._table.rows(row) for row in ids]
 
-    def _predict(self, tokens: Array, query: Any, valid: Any) -> Any:
+    def _predict(
+        self, clips: list[NDArray[np.float32]], rows: NDArray[np.int64], query: Any, valid: Any
+    ) -> Any:
+        tokens = self._runner.stack([clips[row] for row in rows])
         inputs = {"tokens": tokens, "query": query, "query_mask": valid.astype(np.int64)}
         return unit_rows(self._runner.run("predictor", inputs)["vector"])
 

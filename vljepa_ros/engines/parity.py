@@ -48,7 +48,9 @@ def example_inputs(part: Part, sizes: Mapping[str, int], seed: int = 0) -> dict[
         if "mask" in tensor.name or tensor.name == "valid":
             inputs[tensor.name] = np.ones(shape, tensor.dtype)
         elif tensor.dtype == "int64":
-            inputs[tensor.name] = rng.integers(1, min(16, tensor.below), shape)
+            inputs[tensor.name] = rng.integers(
+                min(1, tensor.below - 1), min(16, tensor.below), shape
+            )
         elif tensor.dtype == "uint8":
             inputs[tensor.name] = rng.integers(0, 256, shape, dtype=np.uint8)
         else:

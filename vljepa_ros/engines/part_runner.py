@@ -59,8 +59,8 @@ class PartRunner(ABC):
         largest = None
         if all(isinstance(value, np.ndarray) for value in inputs.values()):
             largest = self._largest_batch(declared, check_inputs(declared, inputs))
-        first = declared.inputs[0]
-        rows = int(inputs[first.name].shape[first.batch_axis or 0])
+        axes = {tensor.name: tensor.batch_axis for tensor in declared.inputs}
+        rows = next(inputs[n].shape[axis] for n, axis in axes.items() if axis is not None)
         size = min(rows, largest) if largest else rows
         done: list[dict[str, Array]] = []
         start = 0
@@ -68,8 +68,7 @@ class PartRunner(ABC):
             batch = inputs
             if size < rows:
                 batch = {
-                    tensor.name: _rows(inputs[tensor.name], tensor.batch_axis, start, size)
-                    for tensor in declared.inputs
+                    name: _rows(inputs[name], axis, start, size) for name, axis in axes.items()
                 }
             try:
                 done.append(self._run(declared, batch, min(size, rows - start), largest))

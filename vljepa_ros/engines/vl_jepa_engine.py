@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_ros.engines.greedy_decode import generate_greedily
-from vljepa_ros.engines.part_runner import Array, PartRunner
+from vljepa_ros.engines.part_runner import Array, PartRunner, padded_rows
 from vljepa_ros.engines.protocol import Clip, EncodedClip, Generated
 from vljepa_ros.engines.text_embeddings import EmbeddingEngine, KnownTexts, ShapeRanges, TextCache
 from vljepa_ros.models.config import ModelConfig, ModelError
@@ -49,12 +49,16 @@ class VlJepaEngine(EmbeddingEngine):
         self, tokens: Sequence[NDArray[np.float32]], query: str | Sequence[str]
     ) -> NDArray[np.float32]:
         """Predictor: [B, D] float32, norm 1; clips of equal length in one batch."""
+        tokens = list(tokens)  # rows of an array would be other objects at each access
         result = np.zeros((len(tokens), self._config.dim), np.float32)
         queries = [query] * len(tokens) if isinstance(query, str) else query
         hidden = self._queries.fill(queries, self._embed_queries)
         for members in by_length(tokens):
-            stacked = self._runner.stack([tokens[index] for index in members])
-            result[members] = self._predict(stacked, *self._padded([hidden[i] for i in members]))
+            clips = {id(tokens[index]): tokens[index] for index in members}
+            places = {key: place for place, key in enumerate(clips)}
+            rows = np.array([places[id(tokens[index])] for index in members])
+            query_rows = self._padded([hidden[index] for index in members])
+            result[members] = self._predict(list(clips.values()), rows, *query_rows)
         return result
 
     def _padded(self, queries: Sequence[NDArray[np.float32]]) -> tuple[Array, Array]:
@@ -89,8 +93,16 @@ class VlJepaEngine(EmbeddingEngine):
         """Embedded tokens [L, W] of each query."""
 
     @abstractmethod
-    def _predict(self, tokens: Array, query: Array, valid: Array) -> NDArray[np.float32]:
-        """Predictor: tokens [B, N, V], query [B, L, W], valid [B, L] -> [B, D], norm 1."""
+    def _predict(
+        self,
+        clips: list[NDArray[np.float32]],
+        rows: NDArray[np.int64],
+        query: Array,
+        valid: Array,
+    ) -> NDArray[np.float32]:
+        """Predictor: tokens [N, V] of different clips, the clip that each row asks [B], query
+        [B, L, W], valid [B, L] -> [B, D], norm 1.
+        """
 
 
 @dataclass(frozen=True)
@@ -124,6 +136,7 @@ class NanoEngine(VlJepaEngine):
         prefix = nano.y_decoder.prefix
         ranges = {
             "pieces": (1, 16, nano.text.positions),
+            "clips": (1, 4, 64),
             "past": (prefix, prefix + 8, prefix + MAX_WORDS - 1),
         }
         texts = {"text_trunk": (1, 64), "text_head": (1, 64)}
@@ -242,8 +255,13 @@ class NanoEngine(VlJepaEngine):
         # copies: a row kept as a part of the batch would keep the batch
         return [row[: len(own)].copy() for row, own in zip(hidden, ids, strict=True)]
 
-    def _predict(self, tokens: Array, query: Any, valid: Any) -> Any:
-        inputs = {"tokens": tokens, "query": query, "valid": valid.astype(np.float32)}
+    def _predict(
+        self, clips: list[NDArray[np.float32]], rows: NDArray[np.int64], query: Any, valid: Any
+    ) -> Any:
+        if self._runner.fixed_shapes:
+            clips = clips + clips[-1:] * (padded_rows(len(clips)) - len(clips))
+        tokens = self._runner.stack(clips)
+        inputs = {"tokens": tokens, "query": query, "valid": valid, "clip": rows}
         return self._runner.run("predictor", inputs)["embedding"]
 
     def _encode_texts(self, texts: list[str]) -> NDArray[np.float32]:

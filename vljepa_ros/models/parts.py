@@ -40,7 +40,7 @@ class Part:
 
     Attributes:
         name: Unique within the model.
-        inputs: In the graph's order; the first one has the axis `batch`.
+        inputs: In the graph's order; at least one has the axis `batch`.
         outputs: In the graph's order.
         grows: Whether an axis has another size at each call (a decoder's cache), so that no size
             is worth a compilation or a recording of its own.

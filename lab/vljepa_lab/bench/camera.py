@@ -48,7 +48,7 @@ def image_qos(reliable: bool) -> Any:
 def main(argv: Sequence[str] | None = None) -> int:
     """Publish until the time is over or Ctrl-C."""
     parser = argparse.ArgumentParser(description="A camera for benchmarks.")
-    parser.add_argument("--topic", required=True)
+    parser.add_argument("--topic", nargs="+", required=True, help="several: as many cameras")
     parser.add_argument("--clip", type=Path, required=True)
     parser.add_argument("--domain", type=int, default=None)
     parser.add_argument("--fps", type=float, default=10.0)
@@ -66,8 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         shown = pictures(args.clip, args.width, args.height)
         header = ros.interface("std_msgs/msg/Header")(frame_id="bench_camera")
         messages = [image_message(header, picture) for picture in shown]
-        publisher = node.create_publisher(type(messages[0]), args.topic, image_qos(args.reliable))
-        while not publisher.get_subscription_count():
+        kind, qos = type(messages[0]), image_qos(args.reliable)
+        publishers = [node.create_publisher(kind, topic, qos) for topic in args.topic]
+        while not all(publisher.get_subscription_count() for publisher in publishers):
             time.sleep(0.01)
         time.sleep(0.3)  # until the subscription knows this publisher, too
         begin = time.monotonic()
@@ -77,7 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             now = node.get_clock().now()  # last, so that the stamp is the moment of publishing
             message.header.stamp = now.to_msg()
             sent.append(now.nanoseconds)
-            publisher.publish(message)
+            for publisher in publishers:
+                publisher.publish(message)
         time.sleep(0.5)  # until the last image has arrived
         node.destroy_node()
     except KeyboardInterrupt:

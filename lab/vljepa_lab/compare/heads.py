@@ -89,7 +89,8 @@ class JepaHead:
     def loss(self, tokens: Tensor, batch: Batch, questions: int) -> Tensor:
         """InfoNCE; with slots also where the named objects are."""
         self._texts.clear()
-        predicted, where = self.predictor.predict(tokens, batch.query, batch.valid, questions)
+        clip = torch.arange(len(batch.query), device=tokens.device) // questions
+        predicted, where = self.predictor.predict(tokens, batch.query, batch.valid, clip)
         loss, _ = answer_loss(predicted, batch.columns, self.text_head, self.scale, self.table)
         if where is not None and not self.blind:
             loss = loss + 0.4 * locate_loss(where, batch.cells)

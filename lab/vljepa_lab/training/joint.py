@@ -311,8 +311,9 @@ class _Run:
                 batch = next(batches).to(machine.device)
                 with machine.autocast():
                     tokens, dense, printed = forward(batch)
+                    clip = torch.arange(len(batch.query), device=tokens.device) // config.questions
                     predicted, where = model.predictor.predict(
-                        tokens, batch.query, batch.valid, config.questions
+                        tokens, batch.query, batch.valid, clip
                     )
                 contrast, right = answer_loss(
                     predicted.float(), batch.columns, model.text_head, self.scale, table

@@ -147,7 +147,7 @@ def _modules(model: VLJEPA) -> dict[str, tuple[nn.Module, str]]:
 
 def _example(tensor: Declared, sizes: Architecture) -> Tensor:
     """Any values of a declared shape; its free axes get sizes that differ from each other."""
-    free = {"batch": 2, "pieces": 5, "past": sizes.y_decoder.prefix + 1}
+    free = {"batch": 2, "clips": 3, "pieces": 5, "past": sizes.y_decoder.prefix + 1}
     dims = [free[dim] if isinstance(dim, str) else dim for dim in tensor.dims]
     return torch.ones(dims, dtype=getattr(torch, tensor.dtype))
 

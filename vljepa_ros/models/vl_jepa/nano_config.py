@@ -127,9 +127,10 @@ GRAPHS = {
 def nano_parts(sizes: Architecture) -> tuple[Part, ...]:
     """The graphs of nano, under the names of its files.
 
-    `pieces` are the word pieces of a text or query, at most `sizes.text.positions`; `valid` is 1
-    for a piece and 0 for padding; the Y-Decoder's cache has `past` positions, one more after each
-    step.
+    The Predictor is given different `clips`, and for each row of its batch a query and which
+    `clip` it asks. `pieces` are the word pieces of a text or query, at most
+    `sizes.text.positions`; `valid` is 1 for a piece and 0 for padding; the Y-Decoder's cache has
+    `past` positions, one more after each step.
     """
     cells, size = sizes.frame.grid**2, sizes.frame.input_size
     text, decoder = sizes.text, sizes.y_decoder
@@ -163,7 +164,12 @@ def nano_parts(sizes: Architecture) -> tuple[Part, ...]:
         Part("text_head", (pooled,), (embedding,)),
         Part(
             "predictor",
-            (tokens, Tensor("query", (*pieces, text.dim)), Tensor("valid", pieces)),
+            (
+                Tensor("tokens", ("clips", cells, sizes.window.dim)),
+                Tensor("query", (*pieces, text.dim)),
+                Tensor("valid", pieces),
+                Tensor("clip", ("batch",), "int64", 1),
+            ),
             (embedding,),
         ),
         Part("decoder_prefill", (embedding,), (logits, cache("cache", decoder.prefix))),

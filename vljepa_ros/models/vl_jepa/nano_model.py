@@ -27,9 +27,9 @@ from vljepa_ros.models.vl_jepa.nano_heads import TextHead, TextTrunk, YDecoder
 class Attention(nn.Module):
     """Multi-head attention of [B, N, dim] on itself or on a context [B, M, context_dim].
 
-    mask: boolean, broadcastable to [B, heads, N, M], True where attention is allowed. With `shared`
-    > 1 each context serves so many successive rows of x (questions about the same clip): [B /
-    shared, M, ...].
+    mask: boolean, broadcastable to [B, heads, N, M], True where attention is allowed. With `rows`
+    [B] each row of x attends to that row of a context [C, M, ...]: questions about the same clip
+    share its keys and values.
     """
 
     def __init__(self, dim: int, heads: int, context_dim: int | None = None) -> None:
@@ -46,20 +46,22 @@ class Attention(nn.Module):
         x: Tensor,
         context: Tensor | None = None,
         mask: Tensor | None = None,
-        shared: int = 1,
+        rows: Tensor | None = None,
     ) -> Tensor:
         """Shape of `x` out."""
-        if shared > 1:
-            rows = x.reshape(x.shape[0] // shared, shared * x.shape[1], x.shape[2])
-            return self.forward(rows, context, mask).reshape(x.shape)
         batch, count, dim = x.shape
         context = x if context is None else context
         query = self.query(x).reshape(batch, count, self.heads, -1).transpose(1, 2)
-        both = self.key_value(context).reshape(batch, context.shape[1], 2, self.heads, -1)
-        key, value = both.permute(2, 0, 3, 1, 4).unbind(0)
+        both = self.key_value(context).reshape(*context.shape[:2], 2, self.heads, -1)
+        key, value = (picked(one, rows) for one in both.permute(2, 0, 3, 1, 4).unbind(0))
         seen = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         out: Tensor = self.out(seen.transpose(1, 2).reshape(batch, count, dim))
         return out
+
+
+def picked(values: Tensor, rows: Tensor | None) -> Tensor:
+    """The rows of `values` at these indices; None: all of them."""
+    return values if rows is None else values.index_select(0, rows)
 
 
 def mlp(dim: int, expansion: int) -> nn.Sequential:
@@ -88,14 +90,16 @@ class Block(nn.Module):
         x: Tensor,
         context: Tensor | None = None,
         mask: Tensor | None = None,
-        shared: int = 1,
+        rows: Tensor | None = None,
+        first: int | None = None,
     ) -> Tensor:
-        """[B, N, dim] -> [B, N, dim]; `mask` is that of the self-attention, `shared` as in
-        Attention.
+        """[B, N, dim] -> [B, N, dim]; `mask` is that of the self-attention, `rows` as in
+        Attention; with `first` only so many positions come out.
         """
-        x = x + self.self_attention(self.norm_self(x), mask=mask)
+        seen = self.norm_self(x)
+        x = x[:, :first] + self.self_attention(seen[:, :first], seen, mask)
         if self.cross_attention is not None and self.norm_cross is not None:
-            x = x + self.cross_attention(self.norm_cross(x), context, shared=shared)
+            x = x + self.cross_attention(self.norm_cross(x), context, rows=rows)
         return x + self.mlp(self.norm_mlp(x))
 
 
@@ -227,36 +231,40 @@ class Predictor(nn.Module):
         self.norm = nn.LayerNorm(dim)
         self.out = nn.Linear(dim, out_dim)
 
-    def forward(self, tokens: Tensor, query: Tensor, valid: Tensor) -> Tensor:
+    def forward(
+        self, tokens: Tensor, query: Tensor, valid: Tensor, clip: Tensor | None = None
+    ) -> Tensor:
         """Predict.
 
         Args:
-            tokens: [B, N, visual_dim].
+            tokens: [C, N, visual_dim].
             query: [B, L, query_dim].
             valid: [B, L], 1 for a token, 0 for padding.
+            clip: [B], the clip that each query asks (only `cross` gains where it is fewer than B);
+                None: each its own.
 
         Returns:
             [B, out_dim], norm 1.
         """
-        return self.predict(tokens, query, valid)[0]
+        return self.predict(tokens, query, valid, clip)[0]
 
     def predict(
-        self, visual: Tensor, query: Tensor, valid: Tensor, shared: int = 1
+        self, visual: Tensor, query: Tensor, valid: Tensor, clip: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
         """Predict, and say where the slots point.
 
         Args:
-            visual: [B / shared, N, visual_dim].
-            query: [B, L, query_dim].
-            valid: [B, L], 1 for a token, 0 for padding.
-            shared: Successive queries that each clip serves (only `cross` gains by it).
+            visual: `tokens` of `forward`.
+            query: As in `forward`.
+            valid: As in `forward`.
+            clip: As in `forward`.
 
         Returns:
             What `forward` gives, and the logits [B, slots, N + 1] of the cell that each slot points
             at, the last one for "absent"; None without slots.
         """
-        if shared > 1 and self.mode != "cross":
-            visual, shared = visual.repeat_interleave(shared, 0), 1
+        if self.mode != "cross":
+            visual, clip = picked(visual, clip), None
         batch, own = query.shape[0], 1 + self.slots
         x = self.query_in(query) + self.position[:, : query.shape[1]]
         x = torch.cat([self.extra.expand(batch, -1, -1), x], 1)
@@ -273,9 +281,11 @@ class Predictor(nn.Module):
         context = visual if self.mode == "cross" else None
         where = None
         for index, block in enumerate(self.blocks):
-            x = block(x, context, mask, shared)
+            # nothing but the answer's position is looked at after the last block
+            last = self.mode == "cross" and self.middle < index + 1 == len(self.blocks)
+            x = block(x, context, mask, clip, 1 if last else None)
             if self.slots and index + 1 == self.middle:
-                x, where = self._attend_slots(x, visual, start, shared)
+                x, where = self._attend_slots(x, visual, start, clip)
         if self.mode == "joint":
             x = self.norm(x)
             weight = allowed[..., None].to(x.dtype)
@@ -285,16 +295,14 @@ class Predictor(nn.Module):
         return functional.normalize(self.out(pooled).float(), dim=-1), where
 
     def _attend_slots(
-        self, x: Tensor, visual: Tensor, start: int, shared: int
+        self, x: Tensor, visual: Tensor, start: int, clip: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Let the slots of x [B, ..., dim] point; new x, and the logits [B, slots, N + 1]."""
         first = start + 1
         answer, slots = x[:, start], x[:, first : first + self.slots]
-        keys = self.cell_key(visual) + self.cell_position
-        values = self.cell_value(visual) + self.cell_position
+        keys = picked(self.cell_key(visual) + self.cell_position, clip)
+        values = picked(self.cell_value(visual) + self.cell_position, clip)
         asked = self.point(slots) * slots.shape[-1] ** -0.5
-        if shared > 1:
-            asked = asked.reshape(asked.shape[0] // shared, -1, asked.shape[-1])
         absent = (asked * self.absent).sum(-1, keepdim=True)
         logits = torch.cat([asked @ keys.transpose(1, 2), absent], -1)
         weights = logits.softmax(-1)
