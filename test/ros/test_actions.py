@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from vljepa_ros import ros
 
-from .conftest import Graph
+from .conftest import Graph, builtin_only
 
 WaitFor = ros.interface("vljepa_ros/action/WaitFor")
 CancelGoal = ros.interface("action_msgs/srv/CancelGoal")
@@ -272,6 +273,25 @@ def test_a_server_that_goes_leaves_its_clients_waiting_and_its_goals_idle(
     pending.handles["door"].publish_feedback(WaitFor.Feedback())
     graph.spin(0.2)
     assert not result.done()
+
+
+@builtin_only
+def test_a_result_does_not_wait_for_a_client_that_is_gone(
+    graph: Graph, pending: Pending, goals: Goals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vljepa_ros.ros.builtin.service._REPLY_MATCH_S", 90.0)
+    other = Goals(graph)
+    goals.done(other.ready().send("gone")).get_result_async()
+    assert graph.until(lambda: "gone" in pending.futures)
+    graph.spin(0.2)
+    other.client.destroy()
+    near = goals.done(goals.ready().send("near"))
+    assert graph.until(lambda: "near" in pending.futures)
+    for name in ("gone", "near"):
+        pending.end(name, WaitFor.Result.OUTCOME_TRUE)
+    started = time.monotonic()
+    goals.done(near.get_result_async())
+    assert time.monotonic() - started < 60.0
 
 
 CLIENT = """
