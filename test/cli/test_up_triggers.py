@@ -105,7 +105,7 @@ def test_each_node_has_its_command_and_the_triggers_reach_theirs_alone() -> None
     every = BringupConfig(source="demo", nodes=frozenset(("camera", "memory", "perception")))
     assert set(commands(every)) == {"camera", "memory", "perception"}
     arguments = ros_arguments(config)
-    assert 'trigger_node:triggers:=["a door", "an arm | 0.7"]' in arguments
+    assert 'triggers:=["a door", "an arm | 0.7"]' in arguments
     for file in ("triggers.yaml", "memory.yaml", "selective_decoder.yaml"):
         assert any(argument.endswith(file) for argument in arguments)
 

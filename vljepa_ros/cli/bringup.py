@@ -82,7 +82,8 @@ def ros_arguments(config: BringupConfig) -> list[str]:
         "model": config.model,
         "engine": config.engine,
         "cameras": names,
-        "trigger_node:triggers": list(config.triggers),
+        # Not `trigger_node:triggers`: rcl finds no node in a namespace by that.
+        "triggers": list(config.triggers),
     }
     values = {name: value for name, value in given.items() if value}
     if config.source != "none":
