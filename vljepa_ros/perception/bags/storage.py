@@ -181,7 +181,8 @@ class McapFile(Storage):
         self._file.seek(max(0, self._size - 37))
         footer = self._file.read()
         if footer.startswith(b"\x02\x14") and footer.endswith(_MCAP):
-            self._file.seek(struct.unpack_from("<Q", footer, 9)[0] or self._size)
+            start = struct.unpack_from("<Q", footer, 9)[0] or self._size
+            self._file.seek(min(start, self._size))
             with suppress(struct.error, LookupError, ValueError):
                 for op, _, body, _ in _records(self._file, self._size):
                     self._learn(op, body)
@@ -201,8 +202,8 @@ class McapFile(Storage):
     def _by_chunk(self, ids: Collection[int], after: int) -> Iterator[Message]:
         for end, at, connections in self._chunks:
             if end >= after and connections.intersection(ids):
-                self._file.seek(at)
-                _, _, body, _ = next(_records(self._file, self._size))
+                self._file.seek(min(at, self._size))  # damage can name any place
+                _, _, body, _ = next(_records(self._file, self._size), (0, at, b"", False))
                 yield from sorted(self._of_chunk(body, at), key=lambda one: one[1])
 
     def _in_sequence(self) -> Iterator[Message]:
