@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 NODE = "/vljepa/perception_node"
 EARLY = 20  # Ctrl-C within half a second of the start of a node
-REPEATS = 5  # of the test that lost /rosout now and then
+REPEATS = 3  # of the test that lost /rosout now and then
 
 
 def output(*command: str, where: Path = ROOT, timeout: float = 3600.0) -> tuple[int, str]:
@@ -32,6 +32,18 @@ def output(*command: str, where: Path = ROOT, timeout: float = 3600.0) -> tuple[
         timeout=timeout, check=False,
     )  # fmt: skip
     return done.returncode, done.stdout
+
+
+def start_node() -> subprocess.Popen[str]:
+    """The installed script of perception_node."""
+    scripts = [
+        Path(prefix) / "lib/vljepa_ros/perception_node"
+        for prefix in os.environ["AMENT_PREFIX_PATH"].split(os.pathsep)
+    ]
+    command = [sys.executable, next(path for path in scripts if path.is_file())]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )  # fmt: skip
 
 
 def colcon_test(workspace: Path) -> str:
@@ -53,7 +65,7 @@ def bad_images() -> str:
 
 def shutdown_advice() -> str:
     """What a question is answered after `ros2 lifecycle set NODE shutdown`."""
-    node = subprocess.Popen(["ros2", "run", "vljepa_ros", "perception_node"], cwd=ROOT)
+    node = start_node()
     try:
         code, text = 1, ""
         end = time.monotonic() + 60.0
@@ -64,24 +76,17 @@ def shutdown_advice() -> str:
         reply = output("ros2", "service", "call", *service, timeout=60.0)[1]
     finally:
         node.send_signal(signal.SIGINT)
-        node.wait(30.0)
+        node.communicate(timeout=30.0)
     said = re.search(r"message='([^']*)'", reply)
     return f"{text.strip()}; then: {said[1] if said else reply[-300:]}"
 
 
 def early_interrupts() -> str:
     """Ctrl-C to the script of a node, within half a second of its start."""
-    script = next(
-        path
-        for prefix in os.environ["AMENT_PREFIX_PATH"].split(os.pathsep)
-        if (path := Path(prefix) / "lib/vljepa_ros/perception_node").is_file()
-    )
     clean, rest = 0, []
     for turn in range(EARLY):
         delay = 0.05 + 0.45 * random.Random(turn).random()
-        process = subprocess.Popen(
-            [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+        process = start_node()
         time.sleep(delay)
         process.send_signal(signal.SIGINT)
         text = process.communicate(timeout=60.0)[0]
@@ -95,6 +100,8 @@ def early_interrupts() -> str:
 def main() -> None:
     """Print a line for each."""
     workspace = Path(sys.argv[1]).resolve()
+    # What a shell starts in the background ignores SIGINT, and its children with it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     steps: dict[str, Callable[[], str]] = {
         "Ctrl-C within half a second of the start": early_interrupts,
         "after lifecycle shutdown": shutdown_advice,
