@@ -199,7 +199,7 @@ def filtered_search(rows: int, queries: int = 100) -> dict[str, dict[str, float]
                 for begin, end in zip(stamps[:queries], stamps[queries:], strict=True)
             ]
             figures[f"window_{share:g}"] = _against_exact(store, asked, windows)
-            named = [Filter(camera=f"camera_{share:g}")] * queries
+            named = [Filter(cameras=(f"camera_{share:g}",))] * queries
             figures[f"camera_{share:g}"] = _against_exact(store, asked, named)
     return figures
 
@@ -274,7 +274,7 @@ def _measure(
         begin = time.perf_counter()
         reply = graph.client.call(client, service.Request(text=text, limit=10), START_TIMEOUT_S)
         taken = 1000.0 * (time.perf_counter() - begin)
-        if reply.result.code or not reply.scores:
+        if reply.result.code or not reply.moments:
             raise ProcessFailed(f"find_moments found nothing: {reply.result.message}")
         return taken
 

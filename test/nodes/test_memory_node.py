@@ -117,20 +117,42 @@ def test_what_was_seen_is_found_with_its_time_text_and_pose(graph: Graph, tmp_pa
     graph.client.destroy_timer(again)
     reply = robot.find()
     assert accepted(reply), reply.result.message
-    assert len(reply.cameras) == len(reply.scores) == len(reply.poses) == len(reply.texts)
-    assert reply.cameras[0] == "front"
-    assert reply.texts[0] == TEXTS[0]
-    start, end, best = (nanoseconds(s[0]) for s in (reply.starts, reply.ends, reply.stamps))
+    found = reply.moments[0]
+    assert (found.camera, found.text, found.source) == ("front", TEXTS[0], "")
+    start, end, best = (nanoseconds(s) for s in (found.start, found.end, found.header.stamp))
     assert start <= best <= end
     assert robot.begin - 2 * SECOND <= start
     assert best <= change
-    assert reply.scores[0] == max(reply.scores)
-    assert reply.poses[0].position.x == 2.5
+    assert found.score == max(moment.score for moment in reply.moments)
+    assert found.localised
+    assert (found.pose.header.frame_id, found.pose.header.stamp) == ("map", found.header.stamp)
+    assert found.pose.pose.position.x == 2.5
+    assert reply.model_id == robot.model_id
     # the other text, and only what came after the change
     since = ros.Time(nanoseconds=change + SECOND).to_msg()
     later = robot.find(TEXTS[1], start=since)
-    assert later.texts[0] == TEXTS[1]
-    assert all(nanoseconds(stamp) > change for stamp in later.ends)
+    assert later.moments[0].text == TEXTS[1]
+    assert all(nanoseconds(moment.end) > change for moment in later.moments)
+
+
+def test_a_moment_is_found_by_another(graph: Graph, tmp_path: Path) -> None:
+    robot = Robot(graph, tmp_path / "memory")
+    stamps = []
+    for which in (0, 1, 0):
+        robot.see(which, 4.0)
+        stamps.append(graph.stamp)
+    assert robot.written(15)
+    like = ros.Time(nanoseconds=stamps[1] - SECOND).to_msg()
+    reply = robot.find("", like_camera="front", like_stamp=like)
+    assert accepted(reply), reply.result.message
+    best = reply.moments[0]
+    assert best.text == TEXTS[1]
+    assert best.score == pytest.approx(1.0, abs=1e-3)
+    assert not best.localised
+    assert math.isnan(best.pose.pose.position.x)
+    nothing = robot.find("", like_camera="front", like_stamp=ros.Time(nanoseconds=5).to_msg())
+    assert nothing.result.code == nothing.result.UNKNOWN_ID
+    assert "nothing is remembered of camera 'front' at 0.000 s" in nothing.result.message
 
 
 @pytest.mark.skipif(
@@ -160,7 +182,7 @@ def test_poses_come_from_tf(graph: Graph, tmp_path: Path) -> None:
     robot.see(0, 2.0)
     graph.client.destroy_timer(again)
     assert robot.written(3)
-    pose = robot.find().poses[0]
+    pose = robot.find().moments[0].pose.pose
     assert (pose.position.x, pose.position.y) == pytest.approx((1.0, 2.0))
     assert pose.orientation.z == pytest.approx(math.sqrt(0.5))
 
@@ -181,7 +203,7 @@ def test_segments_are_written_at_deactivation_and_found_after_a_restart(
     assert not accepted(refused)
     assert "is not configured; try: ros2 lifecycle set" in refused.result.message
     robot.node.autostart()
-    assert robot.find().texts[0] == TEXTS[0]
+    assert robot.find().moments[0].text == TEXTS[0]
 
 
 def test_senseless_requests_are_answered(graph: Graph, tmp_path: Path) -> None:
@@ -194,7 +216,7 @@ def test_senseless_requests_are_answered(graph: Graph, tmp_path: Path) -> None:
     early, late = (ros.Time(nanoseconds=n * SECOND).to_msg() for n in (5, 9))
     for fields, message in (
         ({"text": "  "}, "the text is empty"),
-        ({"camera": "left"}, "knows no camera 'left'; it has: front"),
+        ({"cameras": ["front", "left"]}, "knows no camera 'left'; it has: front"),
         ({"start": late, "end": early}, "is before start"),
         ({"limit": 0}, "limit is 0, allowed: 1 to 1000"),
         ({"min_score": 2.0}, "min_score is 2.0, allowed: 0 to 1"),
@@ -307,6 +329,11 @@ def test_thumbnails_show_what_the_camera_saw(graph: Graph, tmp_path: Path) -> No
     assert kept
     frames = jpeg_to_frames(kept[-1].thumbnail or b"", kept[-1].thumbnail_frames, 32)
     assert np.allclose(frames[-1].mean(axis=(0, 1)), (30, 200, 30), atol=12)
+    assert not any(moment.thumbnail.data for moment in robot.find().moments)
+    shown = [m.thumbnail for m in robot.find(thumbnails=True).moments if m.thumbnail.data]
+    assert shown
+    assert {thumbnail.format for thumbnail in shown} == {"jpeg"}
+    assert jpeg_to_frames(bytes(shown[0].data), kept[-1].thumbnail_frames, 32).shape[1] == 32
 
 
 def test_a_camera_upside_down_is_kept_so_that_it_can_be_embedded_again(

@@ -16,7 +16,7 @@ from vljepa_ros.cli import options
 from vljepa_ros.cli.options import bag_name, format_time
 from vljepa_ros.files import atomic_write
 
-_QUERY = ("text", "camera", "start", "end", "limit", "min_score")
+_QUERY = ("text", "start", "end", "limit", "min_score")
 _STYLE = (
     "body{font:15px system-ui,sans-serif;margin:2em auto;max-width:64em;padding:0 1em}"
     "article{border-top:1px solid #8884;padding:1em 0}"
@@ -58,7 +58,11 @@ def _run(args: argparse.Namespace) -> int:
     from vljepa_ros.perception.memory.store import open_store
 
     given = {name: getattr(args, name) for name in _QUERY}
-    query = MomentQuery(source=str(Path(args.bag).resolve()) if args.bag else "", **given)
+    query = MomentQuery(
+        cameras=(args.camera,) if args.camera else (),
+        source=str(Path(args.bag).resolve()) if args.bag else "",
+        **given,
+    )
     check_query(query)
     engine = options.load_model(args, frozenset({"text"}))
     store = open_store(args.memory, engine.config.model_id, engine.config.dim)

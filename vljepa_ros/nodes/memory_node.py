@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import threading
-from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -218,7 +217,7 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
         memory, model, p = self.memory, self._model, self.settings
         query = MomentQuery(
             text=str(request.text),
-            camera=str(request.camera),
+            cameras=tuple(request.cameras),
             start=to_nanoseconds(request.start) or None,
             end=to_nanoseconds(request.end) or None,
             limit=int(request.limit),
@@ -226,11 +225,22 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
             gap=round(p.merge_gap * 1e9),
             longest=round(p.longest_moment * 1e9),
         )
-        check_query(query)
-        vector = await self._texts.encode(query.text, p.request_timeout, model.model_id)
-        scores = calibration_for(model, query.text)
-        moments = await self.run_in_worker(lambda _: memory.find(query, vector, scores))
-        fill_reply(response, moments)
+        like, kept = str(request.like_camera), bool(request.thumbnails)
+        by_moment = bool(like) and not query.text
+        check_query(query, by_moment)
+        if by_moment:
+            stamp = to_nanoseconds(request.like_stamp)
+            moments = await self.run_in_worker(
+                lambda _: memory.find_like(query, like, stamp, thumbnails=kept)
+            )
+        else:
+            vector = await self._texts.encode(query.text, p.request_timeout, model.model_id)
+            scores = calibration_for(model, query.text)
+            moments = await self.run_in_worker(
+                lambda _: memory.find(query, vector, scores, thumbnails=kept)
+            )
+        response.model_id = model.model_id
+        response.moments = [moment_message(moment) for moment in moments]
 
     def _retention(self) -> Retention:
         p = self.settings
@@ -245,19 +255,25 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
             self.get_logger().error(f"the memory cannot be used: {problem}")
 
 
-def fill_reply(response: Any, moments: Sequence[Moment]) -> None:
-    """Write moments into a response of FindMoments.
-
-    poses stays empty if no moment has one; else a moment without one gets NaN as position.
-    """
-    response.cameras = [moment.camera for moment in moments]
-    response.starts = [to_stamp(moment.start) for moment in moments]
-    response.ends = [to_stamp(moment.end) for moment in moments]
-    response.stamps = [to_stamp(moment.stamp) for moment in moments]
-    response.scores = array("f", [moment.score for moment in moments])
-    response.texts = [moment.text for moment in moments]
-    if any(moment.pose is not None for moment in moments):
-        response.poses = [pose_message(moment.pose) for moment in moments]
+def moment_message(moment: Moment) -> Any:
+    """A msg/Moment; its thumbnail is empty unless one was read."""
+    message = ros.interface("vljepa_ros/msg/Moment")(
+        camera=moment.camera,
+        start=to_stamp(moment.start),
+        end=to_stamp(moment.end),
+        score=moment.score,
+        text=moment.text,
+        source=moment.source,
+        localised=moment.pose is not None,
+    )
+    message.header.stamp = message.pose.header.stamp = to_stamp(moment.stamp)
+    message.pose.pose = pose_message(moment.pose)
+    if moment.pose is not None:
+        message.pose.header.frame_id = moment.pose.frame_id
+    if moment.best.thumbnail:
+        message.thumbnail.header = message.header
+        message.thumbnail.format, message.thumbnail.data = "jpeg", moment.best.thumbnail
+    return message
 
 
 def pose_message(pose: Pose | None) -> Any:

@@ -221,7 +221,7 @@ def test_a_camera_without_usable_stamps_is_indexed_all_the_same(
     assert rear["note"] == ""
     assert (front["broken"], rear["broken"]) == (broken, 0)
     store = open_store(tmp_path / "memory", "colour-1", 8, create=True)
-    kept = [store.count(Filter(camera=camera, kind=SAMPLE)) for camera in ("front", "rear")]
+    kept = [store.count(Filter(cameras=(camera,), kind=SAMPLE)) for camera in ("front", "rear")]
     assert kept[0] >= kept[1] - 3
 
 

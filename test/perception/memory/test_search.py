@@ -129,7 +129,7 @@ def test_deeper_search_until_there_are_enough_moments(tmp_path: Path) -> None:
     [
         ({"text": "  "}, "the text is empty"),
         ({"text": "x" * 600}, "600 characters, allowed: 1 to 512"),
-        ({"camera": "left"}, "knows no camera 'left'; it has: front"),
+        ({"cameras": ("front", "left")}, "knows no camera 'left'; it has: front"),
         ({"source": "day1"}, "knows no source 'day1'"),
         ({"start": 5 * SECOND, "end": 4 * SECOND}, r"end \(4.000 s\) is before start \(5.000 s\)"),
         ({"limit": 0}, "limit is 0, allowed: 1 to 1000"),

@@ -60,10 +60,10 @@ def test_filters_by_camera_source_kind_and_time(tmp_path: Path) -> None:
     store.append([row(float(i), camera="o'hara", source="bag") for i in range(10)])
     store.append([row(3.0, kind=SEGMENT, start=0, end=9 * SECOND)])
     assert store.cameras() == ["front", "o'hara"]
-    assert store.count(Filter(camera="o'hara")) == 10
+    assert store.count(Filter(cameras=("o'hara",))) == 10
     assert store.count(Filter(source="bag", kind=SEGMENT)) == 0
     # rows overlap [4.5 s, 6 s] from 5 s (its start is 4 s) to 7 s (its start is 6 s)
-    which = Filter(camera="front", start=round(4.5 * SECOND), end=6 * SECOND)
+    which = Filter(cameras=("front",), start=round(4.5 * SECOND), end=6 * SECOND)
     stamps = {hit.row.stamp // SECOND for hit in store.nearest(vector(0), 20, which)}
     assert stamps == {3, 5, 6, 7}
 
@@ -71,7 +71,7 @@ def test_filters_by_camera_source_kind_and_time(tmp_path: Path) -> None:
 def test_camera_name_is_no_sql(tmp_path: Path) -> None:
     store = open_store(tmp_path, MODEL, DIM, create=True)
     store.append([row(1.0)])
-    assert store.count(Filter(camera="' OR '1'='1")) == 0
+    assert store.count(Filter(cameras=("' OR '1'='1",))) == 0
 
 
 def test_other_model_is_refused_and_nothing_changes(tmp_path: Path) -> None:

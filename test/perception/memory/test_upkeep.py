@@ -47,7 +47,7 @@ def test_a_camera_whose_clock_is_ahead_costs_the_others_nothing(
     store.append([row(begin + 10800.0 + second, camera="ahead") for second in seconds])
     assert tidy(store, Retention(max_age=3600.0)) == 118
     for camera, ahead in (("good", 0.0), ("ahead", 10800.0)):
-        ends = store.ends(Filter(camera=camera))
+        ends = store.ends(Filter(cameras=(camera,)))
         assert len(ends) == 61
         assert ends.min() >= (begin + ahead + 3540.0) * SECOND
 
@@ -72,7 +72,7 @@ def test_each_camera_gives_of_its_oldest_when_the_disk_is_full(tmp_path: Path) -
         jpegs = {second: rng.bytes(2000) for second in range(200)}
         store.append([row(begin + s, camera=camera, thumbnail=jpegs[s]) for s in jpegs])
     tidy(store, Retention(max_bytes=store.disk_bytes() // 2), keep_versions=0.001)
-    counts = [store.count(Filter(camera=camera)) for camera in ("1970", "good", "ahead")]
+    counts = [store.count(Filter(cameras=(camera,))) for camera in ("1970", "good", "ahead")]
     assert max(counts) - min(counts) <= 1
     assert 50 < min(counts) < 150
 
@@ -162,10 +162,10 @@ def test_a_filter_finds_what_exact_search_finds_however_far_its_rows_lie(
     for number in range(4):
         begin = 100 * number * SECOND
         for which in (
-            Filter(camera=f"room_{number}"),
+            Filter(cameras=(f"room_{number}",)),
             Filter(source=f"bag_{number}"),
             Filter(start=begin, end=begin + 50 * SECOND),
-            Filter(camera=f"room_{number}", start=begin + 95 * SECOND),
+            Filter(cameras=(f"room_{number}",), start=begin + 95 * SECOND),
         ):
             for query in rooms[2:6]:
                 exact = {hit.row.stamp for hit in store.nearest(query, 10, which, exact=True)}
@@ -249,11 +249,14 @@ def test_what_is_not_on_the_disk_yet_is_found(tmp_path: Path) -> None:
     assert memory.status().written == 0
     found = memory.find(MomentQuery("x", limit=1), vector(3), Calibration())
     assert [(m.camera, m.stamp) for m in found] == [("rear", SECOND)]
-    assert memory.find(MomentQuery("x", camera="front"), vector(3), Calibration())[0].start > SECOND
+    assert (
+        memory.find(MomentQuery("x", cameras=("front",)), vector(3), Calibration())[0].start
+        > SECOND
+    )
     early = MomentQuery("x", end=2 * SECOND)
     assert [m.stamp for m in memory.find(early, vector(4), Calibration())] == [SECOND]
     with pytest.raises(QueryError, match="knows no camera 'left'; it has: front, rear"):
-        memory.find(MomentQuery("x", camera="left"), vector(3), Calibration())
+        memory.find(MomentQuery("x", cameras=("left",)), vector(3), Calibration())
     assert memory.flush(60.0)
     memory.remember(row(900.0, seed=5))
     stamps = {m.stamp // SECOND for m in memory.find(MomentQuery("x"), vector(5), Calibration())}

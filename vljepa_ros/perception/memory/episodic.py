@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vljepa_ros.models.config import Calibration
 from vljepa_ros.perception.memory.row import Row, check_row
-from vljepa_ros.perception.memory.search import Moment, MomentQuery, find_moments
+from vljepa_ros.perception.memory.search import Moment, MomentQuery, find_moments, moment_vector
 from vljepa_ros.perception.memory.store import MemoryMissingError, MemoryStore, open_store
 from vljepa_ros.perception.memory.upkeep import Retention, Upkeep, tidy
 from vljepa_ros.perception.memory.writer import BatchWriter, WriterStatus
@@ -91,7 +91,7 @@ class EpisodicMemory:
         self,
         query: MomentQuery,
         vector: NDArray[np.float32],
-        calibration: Calibration,
+        calibration: Calibration | None,
         *,
         thumbnails: bool = False,
     ) -> list[Moment]:
@@ -103,14 +103,32 @@ class EpisodicMemory:
             QueryError: the query makes no sense.
             MemoryStoreError: the store cannot be read, or nothing was remembered yet.
         """
+        store, recent = self._all()
+        return find_moments(store, query, vector, calibration, thumbnails=thumbnails, recent=recent)
+
+    def find_like(
+        self, query: MomentQuery, camera: str, stamp: int, *, thumbnails: bool = False
+    ) -> list[Moment]:
+        """Moments like the one of a camera that contains a stamp, in nanoseconds, best first.
+
+        Raises:
+            UnknownMomentError: there is none.
+            QueryError: the query makes no sense.
+            MemoryStoreError: as in `find`.
+        """
+        store, recent = self._all()
+        vector = moment_vector(store, camera, stamp, recent)
+        return find_moments(store, query, vector, None, thumbnails=thumbnails, recent=recent)
+
+    def _all(self) -> tuple[MemoryStore | None, list[Row]]:
+        """The store, None where there is none yet, and what is on the way to it."""
         recent = self._writer.pending()  # first: what reaches the disk meanwhile is found there
         try:
-            store = self._opened(create=False)
+            return self._opened(create=False), recent
         except MemoryMissingError:
             if not recent:
                 raise
-            store = None
-        return find_moments(store, query, vector, calibration, thumbnails=thumbnails, recent=recent)
+            return None, recent
 
     def status(self) -> WriterStatus:
         """State of the writer, for diagnostics."""

@@ -28,13 +28,19 @@ MERGE_SHARE = 0.5
 everything around a good hit, fitting or not, would be a part of it."""
 
 
+class UnknownMomentError(QueryError):
+    """Nothing is remembered of the moment that a query names."""
+
+    code = "UNKNOWN_ID"
+
+
 @dataclass(frozen=True)
 class MomentQuery:
     """What to look for.
 
     Attributes:
-        text: what is searched for.
-        camera: name; empty for all.
+        text: what is searched for; empty for a query by another moment.
+        cameras: names; none for all.
         source: name of a bag; empty for all.
         start: nanoseconds, None for no bound.
         end: nanoseconds, None for no bound.
@@ -45,7 +51,7 @@ class MomentQuery:
     """
 
     text: str
-    camera: str = ""
+    cameras: tuple[str, ...] = ()
     source: str = ""
     start: int | None = None
     end: int | None = None
@@ -66,7 +72,7 @@ class Moment:
         end: nanoseconds, of the last of them.
         stamp: nanoseconds, of the best row.
         similarity: cosine, -1..1, of the best row.
-        score: calibrated, 0..1, of the best row.
+        score: of the best row: calibrated, 0..1; the cosine, -1..1, for a query by another moment.
         text: of the best row that has one.
         pose: of the best row that has one.
         best: the best row itself (its thumbnail too, where one was read).
@@ -84,13 +90,17 @@ class Moment:
     best: Row
 
 
-def check_query(query: MomentQuery) -> None:
+def check_query(query: MomentQuery, by_moment: bool = False) -> None:
     """Check a query before any text is embedded.
+
+    Args:
+        query: to check.
+        by_moment: it is one by another moment, without a text.
 
     Raises:
         QueryError: it makes no sense.
     """
-    if not query.text.strip():
+    if not by_moment and not query.text.strip():
         raise QueryError("the text is empty: say what to look for")
     if len(query.text) > MAX_TEXT:
         raise QueryError(f"the text has {len(query.text)} characters, allowed: 1 to {MAX_TEXT}")
@@ -108,7 +118,7 @@ def find_moments(
     store: MemoryStore | None,
     query: MomentQuery,
     vector: NDArray[np.float32],
-    calibration: Calibration,
+    calibration: Calibration | None,
     *,
     thumbnails: bool = False,
     recent: Sequence[Row] = (),
@@ -118,8 +128,9 @@ def find_moments(
     Args:
         store: None: nothing is on the disk yet.
         query: what to look for.
-        vector: [D] float32, L2 norm 1: `query.text` through the Y-Encoder of the store's model.
-        calibration: of that model.
+        vector: [D] float32, L2 norm 1: `query.text` through the Y-Encoder of the store's model, or
+            that of another moment.
+        calibration: of that model; None: another moment is compared with, scores are cosines.
         thumbnails: read the kept images too.
         recent: rows that are on the way to the disk; they are found as well.
 
@@ -128,13 +139,13 @@ def find_moments(
             where the model cannot judge a text alone (all scores are 0 then, the order is right).
         MemoryStoreError: the store cannot be read.
     """
-    check_query(query)
-    if query.min_score > 0.0 and not calibration.judges_presence:
+    check_query(query, calibration is None)
+    if query.min_score > 0.0 and calibration is not None and not calibration.judges_presence:
         raise QueryError(
             f"min_score is {query.min_score:g}, allowed: 0: this model cannot judge one text alone"
         )
     _check_known(store, query, recent)
-    which = Filter(camera=query.camera, source=query.source, start=query.start, end=query.end)
+    which = Filter(query.cameras, query.source, start=query.start, end=query.end)
     fresh = _hits_among([row for row in recent if which.means(row)], vector)
     wanted = query.limit * HITS_PER_MOMENT
     while True:
@@ -151,7 +162,33 @@ def find_moments(
         wanted *= 4
 
 
-def _score(hit: Hit, calibration: Calibration) -> float:
+def moment_vector(
+    store: MemoryStore | None, camera: str, stamp: int, recent: Sequence[Row] = ()
+) -> NDArray[np.float32]:
+    """[D] float32, L2 norm 1: of the shortest remembered stretch that contains a stamp.
+
+    Args:
+        store: None: nothing is on the disk yet.
+        camera: name.
+        stamp: nanoseconds.
+        recent: rows that are on the way to the disk.
+
+    Raises:
+        UnknownMomentError: nothing is remembered of that time.
+    """
+    which = Filter((camera,), start=stamp, end=stamp)
+    found = [row for row in recent if which.means(row)]
+    found += [] if store is None else store.rows(which)
+    if not found:
+        raise UnknownMomentError(
+            f"nothing is remembered of camera '{camera}' at {stamp / 1e9:.3f} s"
+        )
+    return min(found, key=lambda row: row.end - row.start).vector
+
+
+def _score(hit: Hit, calibration: Calibration | None) -> float:
+    if calibration is None:
+        return hit.similarity
     return float(independent_probabilities(hit.similarity, calibration))
 
 
@@ -164,7 +201,8 @@ def _hits_among(rows: Sequence[Row], vector: NDArray[np.float32]) -> list[Hit]:
 
 
 def _check_known(store: MemoryStore | None, query: MomentQuery, recent: Sequence[Row]) -> None:
-    for what, name in (("camera", query.camera), ("source", query.source)):
+    wanted = [("camera", name) for name in query.cameras]
+    for what, name in (*wanted, ("source", query.source)):
         names = {getattr(row, what) for row in recent}
         if not name or name in names:
             continue
@@ -199,7 +237,7 @@ class _Group:
 
 
 def merge_hits(
-    hits: Sequence[Hit], calibration: Calibration, *, gap: int, longest: int
+    hits: Sequence[Hit], calibration: Calibration | None, *, gap: int, longest: int
 ) -> list[Moment]:
     """Merge neighbouring hits of one camera and source, best moment first.
 
@@ -239,7 +277,7 @@ def _bridged(groups: list[_Group], gap: int, longest: int) -> list[_Group]:
     return kept
 
 
-def _moment(group: _Group, calibration: Calibration) -> Moment:
+def _moment(group: _Group, calibration: Calibration | None) -> Moment:
     best = group.hits[0]
     return Moment(
         camera=best.row.camera,

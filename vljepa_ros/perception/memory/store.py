@@ -75,7 +75,7 @@ class Filter:
     """Which rows are meant; empty or None: all.
 
     Attributes:
-        camera: name.
+        cameras: names.
         source: name of a bag.
         kind: SEGMENT or SAMPLE.
         start: nanoseconds; rows that ended before it are not meant.
@@ -83,7 +83,7 @@ class Filter:
         ended_before: nanoseconds; rows that ended then or later are not meant.
     """
 
-    camera: str = ""
+    cameras: tuple[str, ...] = ()
     source: str = ""
     kind: str = ""
     start: int | None = None
@@ -93,9 +93,11 @@ class Filter:
     def sql(self) -> str:
         """The filter as an SQL condition, empty for all rows."""
         parts = []
-        for name in ("camera", "source", "kind"):
-            if value := getattr(self, name).replace("'", "''"):
-                parts.append(f"{name} = '{value}'")
+        wanted = {"camera": self.cameras, "source": (self.source,), "kind": (self.kind,)}
+        for name, values in wanted.items():
+            quoted = ["'" + value.replace("'", "''") + "'" for value in values if value]
+            if quoted:
+                parts.append(f"{name} IN ({', '.join(quoted)})")
         for limit, condition in (
             (self.start, "end_ns >= {}"),
             (self.end, "start_ns <= {}"),
@@ -108,7 +110,7 @@ class Filter:
     def means(self, row: Row) -> bool:
         """Whether a row is meant; the same as `sql`."""
         return (
-            self.camera in ("", row.camera)
+            (not self.cameras or row.camera in self.cameras)
             and self.source in ("", row.source)
             and self.kind in ("", row.kind)
             and (self.start is None or row.end >= self.start)

@@ -49,7 +49,7 @@ def forget(store: MemoryStore, retention: Retention) -> int:
     comes back with the next `compact`.
     """
     before = store.count()
-    cameras = [Filter(camera=camera) for camera in store.cameras()]
+    cameras = [Filter(cameras=(camera,)) for camera in store.cameras()]
     newest = {camera: _newest(ends) for camera in cameras if (ends := store.ends(camera)).size}
 
     def forget_older(age: int, kind: str = "") -> None:
