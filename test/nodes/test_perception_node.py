@@ -32,6 +32,7 @@ def test_embeddings_carry_the_cameras_stamp_and_frame(graph: Graph) -> None:
     assert got.camera == "front"
     assert np.linalg.norm(np.array(got.vector)) == pytest.approx(1.0, abs=1e-4)
     assert last - nanoseconds(got.clip_start) == pytest.approx(1.5 * SECOND, abs=0.26 * SECOND)
+    assert got.saturation == pytest.approx(1 - 30 / 220, abs=0.01)
     assert got.latency > 0
     stamps = [nanoseconds(message.header.stamp) for message in heard]
     assert stamps == sorted(set(stamps)), "each clip once, in order"

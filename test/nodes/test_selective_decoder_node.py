@@ -30,6 +30,7 @@ class Stream:
         self.vectors = [embeddings[0], embeddings[1]]
         self.model_id = node.engine.config.model_id
         self.query = node.engine.config.default_query
+        self.saturation = -1.0  # not known
         self.publisher = graph.client.create_publisher(
             ros.interface(EMBEDDING), f"{camera}/embeddings", 10
         )
@@ -65,6 +66,7 @@ class Stream:
             camera=self.camera,
             model_id=self.model_id,
             query=self.query,
+            saturation=self.saturation,
             vector=array.array("f", vector.astype(np.float32).tobytes()),
         )
         message.header.stamp = ros.Time(nanoseconds=self.graph.stamp).to_msg()
@@ -103,6 +105,27 @@ def test_the_first_state_and_each_change_are_told_once(graph: Graph) -> None:
         assert changed - SECOND < nanoseconds(second.onset) < nanoseconds(second.header.stamp)
         assert second.change > 0.05
     assert node._inputs["front"].decoder.decodes == 2
+
+
+def test_a_camera_that_switches_to_infrared_is_waited_for(graph: Graph) -> None:
+    node = start(graph, always_on=True)
+    log = graph.listen("rcl_interfaces/msg/Log", "/rosout")
+    stream = Stream(graph, node)
+    stream.connect()
+    stream.saturation = 0.3
+    stream.show(0, 4.0)
+    stream.saturation = 0.0
+    stream.show(1, 1.6)  # clips that show both
+    stream.show(0, 3.0)
+    assert graph.spin(lambda: any("lost its colour" in m.msg for m in log), PATIENCE)
+    assert value_of(node, "colour_switches") == 1
+    assert node._inputs["front"].decoder.decodes == 1
+    stream.show(1, 4.0)
+    assert graph.spin(lambda: node._inputs["front"].decoder.decodes == 2), "a change in the dark"
+
+
+def value_of(node: Any, name: str) -> Any:
+    return node._inputs["front"].part().values[name]
 
 
 def test_the_scene_is_latched_repeated_and_marked_stale(graph: Graph) -> None:

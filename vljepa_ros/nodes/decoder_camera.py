@@ -13,8 +13,9 @@ from vljepa_ros.models.config import ModelConfig
 from vljepa_ros.nodes.diagnostics import OK, Part, checked
 from vljepa_ros.nodes.embedding_subscription import EmbeddingSubscription, Inbox
 from vljepa_ros.nodes.lifecycle_node import LifecycleNode
+from vljepa_ros.nodes.topics import to_seconds
 from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
-from vljepa_ros.perception.change.change_prior import TurnGuard, TurnGuardConfig
+from vljepa_ros.perception.change.change_prior import ColourGuard, TurnGuard, TurnGuardConfig
 from vljepa_ros.perception.decoder_state import CameraState, StateFile
 from vljepa_ros.perception.selective_decoder import SelectiveDecoder
 
@@ -45,7 +46,8 @@ class DecoderCamera:
         self._node = node
         self._span = engine.config.frame_interval * (engine.config.clip_frames - 1)
         self.guard = TurnGuard(self._guarding())
-        self.detector = AnchorDrift(self._detection(), self.guard)
+        self.colour = ColourGuard(self._span + node.settings.smoothing)
+        self.detector = AnchorDrift(self._detection(), self.guard, self.colour)
         self.decoder = SelectiveDecoder(
             self.detector, engine.generate, node.settings.min_confidence
         )
@@ -62,6 +64,7 @@ class DecoderCamera:
         """Take over parameters that have changed."""
         self.detector.configure(self._detection())
         self.guard.config = self._guarding()
+        self.colour.hold = self._span + self._node.settings.smoothing
         self.decoder.min_confidence = self._node.settings.min_confidence
 
     @property
@@ -78,10 +81,19 @@ class DecoderCamera:
             "decodes": self.decoder.decodes,
             "drift": self.detector.drift,
             "threshold": self.detector.threshold,
+            "colour_switches": self.colour.switches,
             "listening": self.topic.is_open,
             "text": self.decoder.last.text if self.decoder.last else "",
         }
         return self.topic.part(values, (OK, "nobody listens"))
+
+    def watch_colour(self, message: Any) -> None:
+        """In the worker's thread: an image that has lost its colour, or has it back, is no news."""
+        if self.colour.observe(to_seconds(message.header.stamp), float(message.saturation)):
+            self._node.get_logger().info(
+                f"camera '{self.topic.camera}': the whole picture has lost its colour or has it "
+                f"back (infrared?); changes are not judged for {self.colour.hold:.1f} s"
+            )
 
     def _keep(self, message: Any) -> None:
         self.topic.trouble = ""

@@ -84,6 +84,7 @@ class PerceptionTopics(Endpoints):
             camera=seen.camera,
             model_id=config.model_id,
             query=config.default_query,
+            saturation=seen.saturation,
             latency=age,
             clip_start=to_stamp(seen.clip_start),
             vector=array.array("f", seen.embedding.tobytes()),

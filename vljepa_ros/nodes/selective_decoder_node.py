@@ -141,6 +141,7 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
         if camera.query not in ("", message.query):
             camera.detector.reset()
         camera.query = message.query
+        camera.watch_colour(message)
         vector = np.array(message.vector, np.float32)
         update = camera.decoder.observe(to_seconds(message.header.stamp), vector)
         if update is None:

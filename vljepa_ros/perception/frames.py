@@ -30,6 +30,7 @@ from vljepa_ros.perception.image_encodings import (
 )
 
 ROTATIONS = (0, 90, 180, 270)
+DARK = 12  # level below which the colour of a picture is its noise
 COMPRESSED = "JPEG and PNG, with 8 bits or a format as image_transport writes it"
 _CODEC = re.compile(r"jpe?g|png", re.IGNORECASE)
 _TYPE = re.compile(r"(8|16|32|64)[USF]C\d*")  # OpenCV's, which sensor_msgs takes for encodings
@@ -281,3 +282,13 @@ def model_input(
     if reversed_channels:
         square = square[..., ::-1]
     return np.ascontiguousarray(np.rot90(square, k=-(rotate // 90)))
+
+
+def saturation(image: Pixels) -> float:
+    """Mean saturation of [H, W, 3] uint8 RGB, weighted by brightness: 0 (grey) to 1; -1 where it is
+    too dark to tell."""
+    few = image[::4, ::4]
+    bright = int(few.max(axis=2).sum(dtype=np.int64))
+    if bright < DARK * few.shape[0] * few.shape[1]:
+        return -1.0
+    return 1.0 - int(few.min(axis=2).sum(dtype=np.int64)) / bright

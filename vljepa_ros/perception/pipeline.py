@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_ros.engines.protocol import EncodedClip, Engine
+from vljepa_ros.perception.frames import saturation
 from vljepa_ros.perception.ring import ClipRing, TakenClip
 from vljepa_ros.perception.scoring import ScoredGroup, score_group
 from vljepa_ros.perception.vocabulary import EncodedVocabulary, VocabularyEncoder
@@ -52,6 +53,7 @@ class Observation:
         clip_start: Nanoseconds, of the oldest image.
         tag: frame_id of the newest image.
         embedding: [D] float32, L2 norm 1, for the default query.
+        saturation: Of the newest image, see `frames.saturation`.
         vocabulary_version: Of the labels; 0 if there are none.
         groups: Empty if nobody subscribes to labels.
     """
@@ -61,6 +63,7 @@ class Observation:
     clip_start: int
     tag: str
     embedding: NDArray[np.float32]
+    saturation: float
     vocabulary_version: int
     groups: tuple[ScoredGroup, ...]
 
@@ -262,8 +265,9 @@ class Pipeline:
                     for group in wanted[i]
                 )
             stamps, vector = taken.clip.stamps, answers[config.default_query, i]
+            colour = saturation(taken.clip.frames[-1])
             observation = Observation(
-                feed.name, stamps[-1], stamps[0], taken.tag, vector, version, scored
+                feed.name, stamps[-1], stamps[0], taken.tag, vector, colour, version, scored
             )
             self.clips += 1
             feed.published = stamps[-1]

@@ -200,6 +200,7 @@ def _added(scenes: list[Scene], engine: Engine, store: Any) -> Iterator[_Added]:
                 clip_start=time(clip.start),
                 query=config.default_query,
                 in_domain=True,
+                saturation=-1.0,
                 vector=np.asarray(clip.vector, np.float32),
             )
             if group is not None:

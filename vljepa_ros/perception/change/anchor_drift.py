@@ -20,7 +20,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from vljepa_ros.perception.change.change_prior import ChangePrior, TurnGuard
+from vljepa_ros.perception.change.change_prior import ChangePrior, ColourGuard, TurnGuard
 from vljepa_ros.perception.change.detector import (
     BREAK,
     CHANGE,
@@ -168,15 +168,22 @@ class AnchorDrift(ChangeDetector):
     pass now.
     """
 
-    def __init__(self, config: AnchorDriftConfig, guard: TurnGuard | None = None) -> None:
+    def __init__(
+        self,
+        config: AnchorDriftConfig,
+        guard: TurnGuard | None = None,
+        colour: ColourGuard | None = None,
+    ) -> None:
         """Start with an empty stream.
 
         Args:
             config: may be changed later, see `configure`.
             guard: takes the turn rates of the robot; without one, turns are not known.
+            colour: takes the saturation of the images; without one, infrared is not known.
         """
         self.config = config
         self.guard = guard
+        self.colour = colour
         super().__init__(config.max_gap, config.threshold)
 
     @property
@@ -259,10 +266,11 @@ class AnchorDrift(ChangeDetector):
 
     def _judge(self, stamp: float, sample: Vector, step: float) -> Change | None:
         """Decide whether a change is suspected at this sample."""
-        turning = 1.0 if self.guard is None else self.guard.factor(stamp)
+        guards = (guard for guard in (self.guard, self.colour) if guard is not None)
+        guarded = max((guard.factor(stamp) for guard in guards), default=1.0)
         # A fresh reference is itself noisy; so is everything in a burst of noise and in a turn.
         fresh = 1.0 + 2.0 * self.config.smoothing / self._reference_seconds
-        scale = fresh * self._noise.noise_burst * turning
+        scale = fresh * self._noise.noise_burst * guarded
         level = self._noise.level
         limit = max(self.config.threshold, threshold_multiplier(self.config.sensitivity) * level)
         self.threshold = limit * scale
@@ -276,7 +284,7 @@ class AnchorDrift(ChangeDetector):
         self._drop_suspicion()
         self._noise.learn(drift, step)
         self._refine(sample, step, drift, level)
-        return self._correct(stamp, limit * turning) or self._slow_change(stamp, step, limit)
+        return self._correct(stamp, limit * guarded) or self._slow_change(stamp, step, limit)
 
     def _suspect(self, stamp: float, sample: Vector, step: float, excess: float) -> Change | None:
         """Gather evidence, seconds * limits, and publish when it is enough.

@@ -15,6 +15,10 @@ does not undo that; events in quick succession do at once.
 While the camera turns, and until no clip shows the turn any more, the threshold is higher: another
 view of the same scene moves an embedding although its meaning has not changed. The turn rate comes
 from odometry or an IMU; an IMU at the camera tells of shaking as well.
+
+A camera that switches to infrared at night, and back, is another camera that looks at the same
+scene. It is known by the colour that the whole picture loses; the detector is suspended until no
+clip shows both. What differs for longer, the detector judges as after a turn.
 """
 
 from __future__ import annotations
@@ -30,6 +34,11 @@ EXPECTED_INTERVAL_S = 120.0  # from one change to the next, before anything is k
 MEMORY_S = 1800.0
 EVIDENCE_PER_LOG = 0.5  # how much more evidence is needed where the rate is lower by a factor of e
 MAX_QUIET_FACTOR = 2.0  # times the evidence
+SUSPENDED = 20.0  # on the threshold: more than an embedding can move
+GREY = 0.02  # mean saturation up to which a picture has no colour; compression leaves about 0.005
+LOST_SHARE = 1.0 / 3.0  # of its usual saturation: a picture that keeps more has not lost its colour
+RETURNED_SHARE = 0.5  # of what was lost: a picture that has so much has its colour back
+SATURATION_MEMORY = 0.1  # weight of a sample in the usual saturation
 
 
 class ChangePrior:
@@ -89,7 +98,7 @@ class TurnGuardConfig:
     """
 
     rate: float = 0.1
-    factor: float = 20.0
+    factor: float = SUSPENDED
     hold: float = 2.5
 
     def __post_init__(self) -> None:
@@ -121,3 +130,46 @@ class TurnGuard:
         if self._turned > stamp + self.config.hold:
             self._turned = -math.inf
         return self.config.factor if stamp - self._turned <= self.config.hold else 1.0
+
+
+class ColourGuard:
+    """Notices when the whole picture of a camera loses its colour, and when it comes back.
+
+    Attributes:
+        hold: seconds for which a switch is seen: a clip's length and the smoothing.
+        switches: how many there were.
+    """
+
+    def __init__(self, hold: float) -> None:
+        self.hold = hold
+        self.switches = 0
+        self._usual: float | None = None
+        self._grey = False
+        self._stamp = -math.inf
+
+    def observe(self, stamp: float, saturation: float) -> bool:
+        """Whether the newest image, at `stamp` seconds, is the first without colour or with it.
+
+        Args:
+            stamp: seconds.
+            saturation: mean of the image, 0..1; negative values and NaN, not known, count as none.
+        """
+        if not saturation >= 0.0:
+            return False
+        if self._usual is None:
+            self._usual, self._grey = saturation, saturation <= GREY
+            return False
+        least = max(GREY, RETURNED_SHARE * self._usual)
+        most = min(GREY, LOST_SHARE * self._usual)
+        if saturation > least if self._grey else saturation <= most:
+            self._grey = not self._grey
+            self._stamp = stamp
+            self.switches += 1
+            return True
+        if not self._grey:
+            self._usual += SATURATION_MEMORY * (saturation - self._usual)
+        return False
+
+    def factor(self, stamp: float) -> float:
+        """Factor on the threshold at `stamp`, as of TurnGuard: it suspends the detector."""
+        return SUSPENDED if 0.0 <= stamp - self._stamp <= self.hold else 1.0
