@@ -17,7 +17,6 @@ from vljepa_ros.perception.image_source import (
     SourceError,
     VideoFile,
     demo_clip,
-    frame_times,
     open_source,
 )
 
@@ -83,11 +82,9 @@ def test_a_video_of_variable_rate_keeps_its_times(tmp_path: Path, suffix: str) -
     video = VideoFile(path)
     shots = list(video.shots())
     assert np.allclose([shot.time for shot in shots], VARIABLE, atol=2e-3)
-    assert np.allclose(frame_times(path), VARIABLE, atol=2e-3)
-    seen = [int(shot.bgr.mean()) for shot in video.sampled(0.5)]
-    shown = [max(i for i, t in enumerate(VARIABLE) if t <= k / 2 + 1e-2) for k in range(len(seen))]
-    assert len(seen) == 2 * VARIABLE[-1] + 1
-    assert np.abs(np.subtract(seen, [level_of(index) for index in shown])).max() <= 3
+    assert [int(shot.bgr.mean()) for shot in shots[::16]] == pytest.approx(
+        [level_of(index) for index in range(len(VARIABLE))[::16]], abs=3
+    )
 
 
 class FakeCapture:

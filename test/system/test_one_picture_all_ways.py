@@ -36,7 +36,9 @@ def engine() -> Iterator[Engine]:
 def pictures(engine: Engine) -> list[np.ndarray]:
     """One clip, [H, W, 3] uint8 RGB each, larger than the model's input."""
     config = engine.config
-    shots = list(VideoFile(demo_clip()).sampled(config.frame_interval))[12:][: config.clip_frames]
+    video = VideoFile(demo_clip())
+    shots = list(video.shots())[60 :: round(config.frame_interval * video.rate)]
+    shots = shots[: config.clip_frames]
     return [
         cv2.resize(shot.bgr, (640, 480), interpolation=cv2.INTER_CUBIC)[..., ::-1] for shot in shots
     ]

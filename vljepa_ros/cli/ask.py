@@ -149,14 +149,14 @@ def _reply_as_text(result: dict[str, Any]) -> str:
 
 
 def _read_image(path: Path) -> Any:
-    from vljepa_ros.perception.frames import file_to_rgb
+    from vljepa_ros.perception.frames import picture_to_rgb
     from vljepa_ros.perception.image_encodings import FrameError
 
     if not path.is_file():
         raise CliUsageError(f"--image {path}: no such file")
     try:
-        return file_to_rgb(path)
-    except FrameError as error:
+        return picture_to_rgb(path.read_bytes(), str(path))
+    except (FrameError, OSError) as error:
         raise CliUsageError(f"--image: {error}; allowed: PNG, JPEG, ...") from error
 
 

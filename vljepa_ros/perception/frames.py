@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -152,19 +151,6 @@ def compressed_to_rgb(data: Any, format: str = "", levels: LevelRange | None = N
     raw = bytes_of(data)
     what = f"{_codec(raw)} image of {raw.size} bytes"
     return _as_rgb(_decoded(raw, what, _AS_STORED), encoding, coding, levels)
-
-
-def file_to_rgb(file: Path, levels: LevelRange | None = None) -> Pixels:
-    """`picture_to_rgb` of an image file.
-
-    Raises:
-        FrameError: It cannot be read or used.
-    """
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise FrameError(f"'{file}' cannot be read: {error}") from error
-    return picture_to_rgb(data, str(file), levels)
 
 
 def picture_to_rgb(data: bytes, name: str, levels: LevelRange | None = None) -> Pixels:

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_ros.perception.frames import file_to_rgb
+from vljepa_ros.perception.frames import picture_to_rgb
 from vljepa_ros.perception.image_encodings import FrameError, LevelRange
 from vljepa_ros.resources import share_dir
 
@@ -119,18 +119,6 @@ def _shown_at(capture: cv2.VideoCapture, before: float | None, rate: float) -> f
     return time if before is None or time > before else before + 1.0 / rate
 
 
-def frame_times(path: Path | str) -> list[float]:
-    """When each frame of a video is shown, in seconds; empty if it cannot be read."""
-    capture = cv2.VideoCapture(str(path))
-    try:
-        rate, times = _rate(capture, 10.0), list[float]()
-        while capture.grab():
-            times.append(_shown_at(capture, times[-1] if times else None, rate))
-        return times
-    finally:
-        capture.release()
-
-
 class VideoFile:
     """A video, with the truth of each frame from a `ground_truth.jsonl` in its folder, if any."""
 
@@ -161,18 +149,6 @@ class VideoFile:
                 yield Shot(np.asarray(read[1], np.uint8), next(truths), time - first)
         finally:
             capture.release()
-
-    def sampled(self, interval: float) -> Iterator[Shot]:
-        """What can be seen every `interval` seconds from the beginning."""
-        due, shown = 0.0, None
-        for shot in self.shots():
-            assert shot.time is not None
-            while shown is not None and shot.time > due + 1e-3:
-                yield shown
-                due += interval
-            shown = shot
-        if shown is not None:
-            yield shown
 
     def close(self) -> None:
         """Nothing is kept open between plays."""
@@ -228,8 +204,8 @@ class ImageFolder:
         levels, refused = LevelRange(), 0
         for file in self._files:
             try:
-                rgb = file_to_rgb(file, levels)
-            except FrameError as error:
+                rgb = picture_to_rgb(file.read_bytes(), str(file), levels)
+            except (FrameError, OSError) as error:
                 refused += 1
                 self.left_out = (
                     f"{refused} of {len(self._files)} images left out, the last: {error}"

@@ -66,7 +66,8 @@ def test_infrared_and_back_is_no_event() -> None:
     engine = load_engine(model_dir(MODEL), threads=1)
     config = engine.config
     begin, end = (round(seconds * RATE) for seconds in STILL_S)
-    shots = list(VideoFile(demo_clip()).sampled(1 / RATE))[begin:end]
+    video = VideoFile(demo_clip())
+    shots = list(video.shots())[:: round(video.rate / RATE)][begin:end]
     still = [model_input(shot.bgr[..., ::-1], config.input_size) for shot in shots]
     grey = [
         frame.mean(axis=2, keepdims=True).round().astype(np.uint8).repeat(3, 2) for frame in still

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,7 @@ from vljepa_lab.world.dataset import open_shards
 from vljepa_ros.engines.protocol import Clip, Engine
 from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.perception.frames import model_input
-from vljepa_ros.perception.image_source import SourceError, VideoFile
+from vljepa_ros.perception.image_source import Shot, SourceError, VideoFile
 
 LEAST_CLIPS = 256
 GREATEST_ERROR = 0.02
@@ -163,11 +163,24 @@ def _video_frames(file: Path, config: ModelConfig) -> NDArray[np.uint8]:
             config.input_size,
             preprocessing=config.preprocessing,
         )
-        for shot in islice(video.sampled(config.frame_interval), _MOST_FRAMES)
+        for shot in islice(sampled(video, config.frame_interval), _MOST_FRAMES)
     ]
     if len(frames) < config.clip_frames:
         raise refusal
     return np.stack(frames)
+
+
+def sampled(video: VideoFile, interval: float) -> Iterator[Shot]:
+    """What can be seen every `interval` seconds from the beginning."""
+    due, shown = 0.0, None
+    for shot in video.shots():
+        assert shot.time is not None
+        while shown is not None and shot.time > due + 1e-3:
+            yield shown
+            due += interval
+        shown = shot
+    if shown is not None:
+        yield shown
 
 
 def _windows(frames: NDArray[np.uint8], config: ModelConfig, count: int) -> NDArray[np.uint8]:

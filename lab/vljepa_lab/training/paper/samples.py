@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_ros.perception.frames import model_input, picture_to_rgb
-from vljepa_ros.perception.image_source import frame_times
+from vljepa_ros.perception.image_source import SourceError, VideoFile
 
 # The captioning prompts of open-vljepa; query-free training asks one of them.
 DEFAULT_QUERIES = ("Describe the video.", "What is happening in the video?", "What do you see?")
@@ -160,9 +160,10 @@ def _decode(data: bytes, suffix: str, name: str, frames: int) -> list[NDArray[np
 
 def _video(path: str, name: str, frames: int) -> list[NDArray[np.uint8]]:
     """Frames spread evenly over the video's time: the rate of many videos varies."""
-    times = np.array(frame_times(path))  # by reading: a container's count and length are guesses
-    if not times.size:
-        raise ValueError(f"'{name}' cannot be read as a video")
+    try:  # by reading: a container's count and length are guesses
+        times = np.array([shot.time for shot in VideoFile(Path(path)).shots()])
+    except SourceError as error:
+        raise ValueError(f"'{name}' cannot be read as a video") from error
     wanted = [
         int(np.abs(times - time).argmin()) for time in np.linspace(times[0], times[-1], frames)
     ]
