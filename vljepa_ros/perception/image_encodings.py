@@ -103,27 +103,25 @@ def to_rgb(
             f"image is {width}x{height} pixels, allowed for {encoding}: even "
             + ("sizes" if layout.block[1] > 1 else "widths")
         )
-    row = width * layout.pixel_bytes
+    row = width * layout.channels * layout.depth
     if step < row:
         raise FrameError(
             f"step is {step} bytes, allowed for {encoding} of width {width}: at least {row}"
         )
     flat = bytes_of(data)
-    second = layout.second_plane
-    if second is None:
-        needed = step * (height - 1) + row
-    else:
-        rows = height // second.rows
-        needed = step * height + second.steps * (step * (rows - 1) + row)
+    needed, rows, steps = step * (height - 1) + row, 0, 0
+    if layout.shared_rows:  # a second plane follows, of height / shared_rows pairs for each column
+        rows, steps = height // layout.shared_rows, 2 // layout.shared_rows
+        needed = step * height + steps * (step * (rows - 1) + row)
     if flat.size < needed:
         raise FrameError(
             f"image data is truncated: {flat.size} bytes, "
             f"{width}x{height} {encoding} with step {step} needs {needed}"
         )
     lines = _lines(flat, height, row, step)
-    if second is not None:
-        rest = _lines(flat[step * height :], rows, second.steps * row, second.steps * step)
-        return second.read(lines, rest.reshape(rows, -1, 2))
+    if rows:
+        colour = _lines(flat[step * height :], rows, steps * row, steps * step)
+        return layout.read(lines, colour.reshape(rows, -1, 2))
     if layout.depth == 2:
         values = lines.view(">u2" if is_bigendian else "<u2")
         lines = (levels or LevelRange()).to_8_bits(values)
@@ -157,42 +155,23 @@ def bytes_of(data: Any) -> Pixels:
 
 
 @dataclass(frozen=True)
-class SecondPlane:
-    """The plane of colour of nv12, nv21 and nv24.
-
-    Attributes:
-        rows: Rows of brightness to one of colour.
-        steps: Its step in steps of the first plane.
-        read: Makes [H, W, 3] RGB of brightness [H, W] and colour [H / rows, ..., 2].
-    """
-
-    rows: int
-    steps: int
-    read: Callable[[Pixels, Pixels], Pixels]
-
-
-@dataclass(frozen=True)
 class Layout:
     """How an encoding lies in memory.
 
     Attributes:
-        read: Makes [H, W, 3] RGB of [H, W * channels] levels of 8 bits.
+        read: Makes [H, W, 3] RGB of [H, W * channels] levels of 8 bits; of two planes, brightness
+            and colour [H / shared_rows, ..., 2].
         channels: Values of a pixel in a row.
         depth: Bytes of a value.
         block: Pixels across and down that share colour: sizes are multiples of them.
-        second_plane: Where colour has a plane of its own, which `read` is not asked for.
+        shared_rows: Where colour has a plane of its own, rows of brightness to one of colour.
     """
 
-    read: Callable[[Pixels], Pixels]
+    read: Callable[..., Pixels]
     channels: int
     depth: int = 1
     block: tuple[int, int] = (1, 1)
-    second_plane: SecondPlane | None = None
-
-    @property
-    def pixel_bytes(self) -> int:
-        """Bytes of a pixel in a row."""
-        return self.channels * self.depth
+    shared_rows: int = 0
 
 
 def _lines(flat: Pixels, rows: int, row: int, step: int) -> Pixels:
@@ -215,9 +194,7 @@ def grey(lines: Pixels) -> Pixels:
 
 def _converted(code: int, channels: int) -> Callable[[Pixels], Pixels]:
     def read(lines: Pixels) -> Pixels:
-        pixels = np.ascontiguousarray(lines)
-        if channels > 1:
-            pixels = pixels.reshape(lines.shape[0], -1, channels)
+        pixels = np.ascontiguousarray(lines).reshape(lines.shape[0], -1, channels)
         return as_uint8(cv2.cvtColor(pixels, code))
 
     return read
@@ -234,16 +211,14 @@ def _two_planes(code: int, enlarged: int = 1) -> Callable[[Pixels, Pixels], Pixe
     return read
 
 
-_RGB, _BGR = _picked(slice(None), 3), _picked(slice(None, None, -1), 3)
-_RGBA, _BGRA = _picked(slice(0, 3), 4), _picked(slice(2, None, -1), 4)
-_UYVY = Layout(_converted(cv2.COLOR_YUV2RGB_UYVY, 2), 2, block=(2, 1))
-_YUY2 = Layout(_converted(cv2.COLOR_YUV2RGB_YUY2, 2), 2, block=(2, 1))
-
-
-def _planar(code: int) -> Layout:
-    return Layout(grey, 1, block=(2, 2), second_plane=SecondPlane(2, 1, _two_planes(code)))
-
-
+_BGR, _BGRA = _picked(slice(None, None, -1), 3), _picked(slice(2, None, -1), 4)
+_NAMED = {
+    "rgb": (_picked(slice(None), 3), 3),
+    "bgr": (_BGR, 3),
+    "rgba": (_picked(slice(0, 3), 4), 4),
+    "bgra": (_BGRA, 4),
+    "mono": (grey, 1),
+}
 # OpenCV names a Bayer pattern by the second row: its BG is the RGGB of everyone else
 _BAYER = {
     "bayer_rggb": _converted(cv2.COLOR_BayerBG2RGB, 1),
@@ -251,32 +226,18 @@ _BAYER = {
     "bayer_gbrg": _converted(cv2.COLOR_BayerGR2RGB, 1),
     "bayer_grbg": _converted(cv2.COLOR_BayerGB2RGB, 1),
 }
+_UYVY = Layout(_converted(cv2.COLOR_YUV2RGB_UYVY, 2), 2, block=(2, 1))
+_YUY2 = Layout(_converted(cv2.COLOR_YUV2RGB_YUY2, 2), 2, block=(2, 1))
 _LAYOUTS = {
-    "rgb8": Layout(_RGB, 3),
-    "bgr8": Layout(_BGR, 3),
-    "rgba8": Layout(_RGBA, 4),
-    "bgra8": Layout(_BGRA, 4),
-    "mono8": Layout(grey, 1),
-    "rgb16": Layout(_RGB, 3, 2),
-    "bgr16": Layout(_BGR, 3, 2),
-    "rgba16": Layout(_RGBA, 4, 2),
-    "bgra16": Layout(_BGRA, 4, 2),
-    "mono16": Layout(grey, 1, 2),
+    **{f"{n}{8 * d}": Layout(*how, d) for d in (1, 2) for n, how in _NAMED.items()},
     "8UC1": Layout(grey, 1),
-    "8UC3": Layout(_BGR, 3),
-    "8UC4": Layout(_BGRA, 4),
-    "16UC3": Layout(_BGR, 3, 2),
-    "16UC4": Layout(_BGRA, 4, 2),
-    "yuv422": _UYVY,
-    "uyvy": _UYVY,
-    "yuv422_yuy2": _YUY2,
-    "yuyv": _YUY2,
-    "nv12": _planar(cv2.COLOR_YUV2RGB_NV12),
-    "nv21": _planar(cv2.COLOR_YUV2RGB_NV21),
-    "nv24": Layout(
-        grey, 1, second_plane=SecondPlane(1, 2, _two_planes(cv2.COLOR_YUV2RGB_NV12, enlarged=2))
-    ),
-    **{f"{name}8": Layout(read, 1, block=(2, 1)) for name, read in _BAYER.items()},
-    **{f"{name}16": Layout(read, 1, 2, block=(2, 1)) for name, read in _BAYER.items()},
+    **{f"{8 * d}UC3": Layout(_BGR, 3, d) for d in (1, 2)},
+    **{f"{8 * d}UC4": Layout(_BGRA, 4, d) for d in (1, 2)},
+    **dict.fromkeys(("yuv422", "uyvy"), _UYVY),
+    **dict.fromkeys(("yuv422_yuy2", "yuyv"), _YUY2),
+    "nv12": Layout(_two_planes(cv2.COLOR_YUV2RGB_NV12), 1, 1, (2, 2), 2),
+    "nv21": Layout(_two_planes(cv2.COLOR_YUV2RGB_NV21), 1, 1, (2, 2), 2),
+    "nv24": Layout(_two_planes(cv2.COLOR_YUV2RGB_NV12, 2), 1, 1, (1, 1), 1),
+    **{f"{n}{8 * d}": Layout(read, 1, d, (2, 1)) for d in (1, 2) for n, read in _BAYER.items()},
 }
 ENCODINGS = tuple(_LAYOUTS)

@@ -56,14 +56,15 @@ class ImageSource(Protocol):
     live: bool
     """Whether it cannot be played again."""
 
-    left_out: str
+    left_out: str = ""
     """Which of its images could not be used, and why; empty: none."""
 
     def shots(self) -> Iterator[Shot]:
         """From the beginning; may be called again if it is not live."""
 
     def close(self) -> None:
-        """Free the device or file."""
+        """Free the device or file, where one is kept open."""
+        return
 
 
 def demo_clip() -> Path:
@@ -119,11 +120,10 @@ def _shown_at(capture: cv2.VideoCapture, before: float | None, rate: float) -> f
     return time if before is None or time > before else before + 1.0 / rate
 
 
-class VideoFile:
+class VideoFile(ImageSource):
     """A video, with the truth of each frame from a `ground_truth.jsonl` in its folder, if any."""
 
     live = False
-    left_out = ""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -150,15 +150,11 @@ class VideoFile:
         finally:
             capture.release()
 
-    def close(self) -> None:
-        """Nothing is kept open between plays."""
 
-
-class Webcam:
+class Webcam(ImageSource):
     """A camera that OpenCV opens by its index."""
 
     live = True
-    left_out = ""
 
     def __init__(self, index: int) -> None:
         self._index = index
@@ -182,7 +178,7 @@ class Webcam:
         self._capture.release()
 
 
-class ImageFolder:
+class ImageFolder(ImageSource):
     """Images of a folder in the order of their names, in which 2 comes before 10."""
 
     live = False
@@ -191,7 +187,6 @@ class ImageFolder:
     def __init__(self, folder: Path) -> None:
         files = (file for file in folder.iterdir() if file.suffix.lower() in _IMAGES)
         self._files = sorted(files, key=_natural)
-        self.left_out = ""
         if not self._files:
             raise SourceError(f"no images in '{folder}', allowed: {', '.join(_IMAGES)}")
 
@@ -215,9 +210,6 @@ class ImageFolder:
         if refused == len(self._files):
             raise SourceError(self.left_out)
 
-    def close(self) -> None:
-        """Nothing is kept open."""
-
 
 def _natural(file: Path) -> tuple[list[str | int], str]:
     """Sorts by name, with numbers by their value."""
@@ -225,11 +217,10 @@ def _natural(file: Path) -> tuple[list[str | int], str]:
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], file.name
 
 
-class SimulatedWorld:
+class SimulatedWorld(ImageSource):
     """The simulated robot camera, live; needs the extra `world`."""
 
     live = True
-    left_out = ""
 
     def __init__(self, seed: int, size: tuple[int, int], rate: float) -> None:
         try:
