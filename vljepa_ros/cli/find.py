@@ -136,8 +136,8 @@ def _page(text: str, moments: list[Any]) -> str:
     names = _bag_names(moments)
     for moment in moments:
         image = ""
-        if moment.best.thumbnail:
-            data = base64.b64encode(moment.best.thumbnail).decode()
+        if moment.thumbnail:
+            data = base64.b64encode(moment.thumbnail).decode()
             image = f"<img src='data:image/jpeg;base64,{data}' alt='what the camera saw'>"
         parts.append(
             f"<article><p><b>{moment.score:.3f}</b> {escape(moment.text)}<br>"

@@ -270,9 +270,9 @@ def moment_message(moment: Moment) -> Any:
     message.pose.pose = pose_message(moment.pose)
     if moment.pose is not None:
         message.pose.header.frame_id = moment.pose.frame_id
-    if moment.best.thumbnail:
+    if moment.thumbnail:
         message.thumbnail.header = message.header
-        message.thumbnail.format, message.thumbnail.data = "jpeg", moment.best.thumbnail
+        message.thumbnail.format, message.thumbnail.data = "jpeg", moment.thumbnail
     return message
 
 

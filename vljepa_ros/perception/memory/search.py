@@ -75,7 +75,8 @@ class Moment:
         score: of the best row: calibrated, 0..1; the cosine, -1..1, for a query by another moment.
         text: of the best row that has one.
         pose: of the best row that has one.
-        best: the best row itself (its thumbnail too, where one was read).
+        best: the best row itself.
+        thumbnail: JPEG of the best row that has one, as in `Row`; None where none was read.
     """
 
     camera: str
@@ -88,6 +89,7 @@ class Moment:
     text: str
     pose: Pose | None
     best: Row
+    thumbnail: bytes | None
 
 
 def check_query(query: MomentQuery, by_moment: bool = False) -> None:
@@ -290,4 +292,5 @@ def _moment(group: _Group, calibration: Calibration | None) -> Moment:
         text=next((hit.row.text for hit in group.hits if hit.row.text), ""),
         pose=next((hit.row.pose for hit in group.hits if hit.row.pose is not None), None),
         best=best.row,
+        thumbnail=next((hit.row.thumbnail for hit in group.hits if hit.row.thumbnail), None),
     )
