@@ -154,6 +154,22 @@ def test_a_folder_that_cannot_be_written_is_no_hindrance(clip: Path) -> None:
     clip.chmod(0o755)
 
 
+@pytest.mark.parametrize(
+    ("file", "fields"),
+    [
+        ("tokenizer_config.json", {"model_input_names": 3}),
+        ("config.json", {"text_config": {"a": 1}}),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_found_at_load(
+    file: str, fields: dict[str, Any], siglip_folder: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(siglip_folder, tmp_path / "siglip"))
+    set_field(folder, file, **fields)
+    with pytest.raises(ModelError, match="siglip"):
+        load_engine(folder, "torch:fp32@cpu")
+
+
 VALUES = st.none() | st.booleans() | st.integers(-3, 3) | st.just("x") | st.just([]) | st.just({})
 
 

@@ -74,9 +74,21 @@ def load_engine(
         )
     if threads < 0:
         raise ModelError(f"threads must be 0 (automatic) or more, not {threads}")
+    try:
+        return _load(config, engine, threads, wanted)
+    except ModelError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"'{folder}' has a value of the wrong kind in one of its files: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _load(config: ModelConfig, engine: str, threads: int, wanted: frozenset[str]) -> Engine:
     cache = EngineCache(default_cache_root())
     request = parse_request(engine, config.device)
-    choice = choose(request, _available(config, request, cache), str(folder))
+    choice = choose(request, _available(config, request, cache), str(config.folder))
     _LOG.info("model '%s' on %s", config.name, choice.reason)
     if choice.remedy:
         _LOG.warning("model '%s' would run faster after: %s", config.name, choice.remedy)

@@ -63,11 +63,14 @@ def _perception_encoder(config: ModelConfig, parts: frozenset[str]) -> dict[str,
         return tower
 
     towers: dict[str, nn.Module] = {}
-    if "vision" in parts:
-        vision = filled(ImageTower(sizes), "visual.trunk.")
-        towers["vision"] = PixelInput(vision, config.preprocessing, "pixel_values")
-    if "text" in parts:
-        towers["text"] = filled(TextTower(sizes), "text.")
+    try:
+        if "vision" in parts:
+            vision = filled(ImageTower(sizes), "visual.trunk.")
+            towers["vision"] = PixelInput(vision, config.preprocessing, "pixel_values")
+        if "text" in parts:
+            towers["text"] = filled(TextTower(sizes), "text.")
+    except RuntimeError as error:
+        raise ModelError(f"model '{config.name}': sizes that do not fit: {error}") from error
     for tower in towers.values():
         tower.eval().requires_grad_(False)
     return towers

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from vljepa_ros.models.config import ModelConfig
+from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.models.hub_weights import fill, read_tensors
 from vljepa_ros.models.torch_preprocessing import PixelInput
 from vljepa_ros.models.vl_jepa.paper_config import PaperSizes
@@ -21,7 +21,10 @@ def _settings(kind: Any, config: Mapping[str, Any]) -> Any:
     """A configuration of transformers with the attention that every exporter knows."""
     # A copy: transformers 5 writes `rope_theta` into a nested `rope_scaling`.
     own = deepcopy({key: value for key, value in config.items() if key != "model_type"})
-    settings = kind(**own)
+    try:
+        settings = kind(**own)
+    except Exception as error:  # transformers checks each field with an error of its own
+        raise ModelError(f"not a configuration of {kind.model_type}: {error}") from error
     settings._attn_implementation = "sdpa"
     return settings
 
@@ -168,7 +171,10 @@ def build_modules(config: ModelConfig, parts: frozenset[str]) -> dict[str, nn.Mo
         "predictor": lambda: PaperPredictor(raw["predictor"], sizes.width, sizes.dim),
         "text": lambda: PaperYEncoder(raw["y_encoder"], sizes.dim),
     }
-    return {name: make() for name, make in build.items() if name in parts}
+    try:
+        return {name: make() for name, make in build.items() if name in parts}
+    except RuntimeError as error:
+        raise ModelError(f"model '{config.name}': sizes that do not fit: {error}") from error
 
 
 def with_pixel_input(config: ModelConfig, modules: dict[str, nn.Module]) -> dict[str, nn.Module]:
