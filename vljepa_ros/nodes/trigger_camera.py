@@ -7,6 +7,7 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -232,15 +233,15 @@ class TriggerCamera(Endpoints):
 
     def _fill(self, indices: Sequence[int]) -> None:
         """Bring the statuses of some triggers up to date."""
-        board = self.board
-        for index in indices:
-            status, state = self._state.triggers[index], int(board.state[index])
-            known = state != State.UNKNOWN
-            status.state, status.reason = state, int(board.reason[index])
-            status.text = board.best_text(index) if known else ""
-            status.score = float(board.score[index]) if known else math.nan
-            status.since = to_stamp(int(board.since[index]))
-            status.evaluated = to_stamp(int(board.evaluated[index]))
+        board, stamp = self.board, cache(to_stamp)  # most stamps are the same
+        rows = board.state, board.reason, board.score, board.since, board.evaluated
+        values = zip(*(row[indices].tolist() for row in rows), strict=True)
+        for index, (state, reason, score, since, evaluated) in zip(indices, values, strict=True):
+            status = self._state.triggers[index]
+            status.state, status.reason = state, reason
+            status.text = board.best_text(index) if state else ""
+            status.score = score if state else math.nan
+            status.since, status.evaluated = stamp(since), stamp(evaluated)
 
     def _now(self) -> int:
         return int(self._node.get_clock().now().nanoseconds)

@@ -12,6 +12,8 @@ import struct
 import sys
 from collections.abc import Callable
 from functools import cache
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,7 @@ from vljepa_ros.ros.builtin.message import (
 
 HEADER = b"\x00\x01\x00\x00" if sys.byteorder == "little" else b"\x00\x00\x00\x00"
 _NATIVE = "<" if sys.byteorder == "little" else ">"
+_pack_length = struct.Struct(_NATIVE + "I").pack
 _PADDING = [b"\0" * n for n in range(8)]
 
 Reader = Callable[[memoryview, int], "tuple[Any, int]"]
@@ -61,7 +64,7 @@ def _primitive_writer(base: str) -> Writer:
 def _write_string(parts: list[Any], position: int, value: str) -> int:
     data = value.encode("utf-8", "surrogateescape")
     gap = -position % 4
-    parts.append(_PADDING[gap] + struct.pack(_NATIVE + "I", len(data) + 1) + data + b"\0")
+    parts.append(_PADDING[gap] + _pack_length(len(data) + 1) + data + b"\0")
     return position + gap + 5 + len(data)
 
 
@@ -108,11 +111,54 @@ def _field_writer(kind: FieldType) -> Writer:
     return element if kind.kind == "scalar" else _list_writer(kind, element)
 
 
+def _numbers(slot: str, kind: FieldType) -> list[tuple[str, str]]:
+    """Attribute and struct code of each number in a field, those of a nested message included.
+
+    Empty if the size of the field varies.
+    """
+    if kind.kind != "scalar" or kind.base == "string":
+        return []
+    if not kind.nested:
+        return [(slot, _struct_code(kind.base))]
+    fields = message_class(kind.base)._definition.fields
+    inner = [_numbers(f"{slot}._{f.name}", f.type) for f in fields]
+    return [number for each in inner for number in each] if all(inner) else []
+
+
+def _run_writer(numbers: list[tuple[str, str]]) -> Writer:
+    """Writes fields that follow one another, numbers only, in one go."""
+    get = attrgetter(*(slot for slot, _ in numbers))
+
+    @cache
+    def packer(offset: int) -> struct.Struct:
+        layout, place = _NATIVE, offset
+        for _, code in numbers:
+            size = struct.calcsize(code)
+            layout += f"{-place % size}x{code}"
+            place += -place % size + size
+        return struct.Struct(layout)
+
+    def write(parts: list[Any], position: int, message: Any) -> int:
+        run = packer(position % 8)
+        parts.append(run.pack(*get(message)))
+        return position + run.size
+
+    return write
+
+
 @cache
 def _message_writer(name: str) -> Writer:
     cls = message_class(name)
+    steps: list[tuple[str, Callable[[Any], Any], Writer]] = []
     fields = cls._definition.fields
-    steps = [(f.name, "_" + f.name, _field_writer(f.type)) for f in fields]
+    for fixed, group in groupby(fields, lambda f: bool(_numbers("_" + f.name, f.type))):
+        found = list(group)
+        numbers = [n for f in found if fixed for n in _numbers("_" + f.name, f.type)]
+        if len(numbers) > 1:
+            label = ", ".join(f.name for f in found)
+            steps.append((label, lambda message: message, _run_writer(numbers)))
+        else:
+            steps += [(f.name, attrgetter("_" + f.name), _field_writer(f.type)) for f in found]
 
     def write(parts: list[Any], position: int, message: Any) -> int:
         if type(message) is not cls:
@@ -120,9 +166,9 @@ def _message_writer(name: str) -> Writer:
         if not steps:
             parts.append(b"\0")
             return position + 1
-        for field, slot, step in steps:
+        for field, get, step in steps:
             try:
-                position = step(parts, position, getattr(message, slot))
+                position = step(parts, position, get(message))
             except (struct.error, AttributeError, TypeError, ValueError) as error:
                 if isinstance(error, FieldError):
                     raise
