@@ -203,8 +203,9 @@ class McapFile(Storage):
         for end, at, connections in self._chunks:
             if end >= after and connections.intersection(ids):
                 self._file.seek(min(at, self._size))  # damage can name any place
-                _, _, body, _ = next(_records(self._file, self._size), (0, at, b"", False))
-                yield from sorted(self._of_chunk(body, at), key=lambda one: one[1])
+                nothing = 0, at, b"", False
+                _, _, body, whole = next(_records(self._file, self._size), nothing)
+                yield from sorted(self._of_chunk(body, at, whole), key=lambda one: one[1])
 
     def _in_sequence(self) -> Iterator[Message]:
         """All messages from the beginning of the file, learning its connections on the way."""
@@ -213,12 +214,12 @@ class McapFile(Storage):
             if op == _DATA_END:
                 return
             if op == _CHUNK:
-                yield from self._of_chunk(body, at)
+                yield from self._of_chunk(body, at, whole)
             elif whole:
                 yield from self._take(op, body)
         self.note(f"ends without an end mark after {self._size} bytes: the recording was cut off")
 
-    def _of_chunk(self, chunk: bytes, at: int) -> Iterator[Message]:
+    def _of_chunk(self, chunk: bytes, at: int, intact: bool) -> Iterator[Message]:
         """The messages of a chunk, or of what there is of it."""
         from lz4.frame import LZ4FrameDecompressor
 
@@ -234,6 +235,8 @@ class McapFile(Storage):
         for op, _, body, whole in _records(BytesIO(data), len(data)):
             if whole:
                 yield from self._take(op, body)
+            elif intact:
+                self.note(f"has a damaged chunk at byte {at}")
 
     def _take(self, op: int, body: bytes) -> Iterator[Message]:
         with suppress(struct.error, LookupError, ValueError):
@@ -325,6 +328,7 @@ def _records(stream: BinaryIO, size: int) -> Iterator[tuple[int, int, bytes, boo
     while at + 9 <= size:
         op, length = struct.unpack("<BQ", stream.read(9))
         if op == 0:  # of no record: what a power cut leaves
+            yield op, at, b"", False
             return
         left = size - at - 9
         yield op, at, stream.read(min(length, left)) if op in _READ else b"", length <= left
