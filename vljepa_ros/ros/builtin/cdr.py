@@ -11,7 +11,7 @@ import array
 import struct
 import sys
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
@@ -30,6 +30,7 @@ from vljepa_ros.ros.builtin.message import (
 HEADER = b"\x00\x01\x00\x00" if sys.byteorder == "little" else b"\x00\x00\x00\x00"
 _NATIVE = "<" if sys.byteorder == "little" else ">"
 _pack_length = struct.Struct(_NATIVE + "I").pack
+_SHORT = 128  # characters of strings whose bytes are kept
 _PADDING = [b"\0" * n for n in range(8)]
 
 Reader = Callable[[memoryview, int], "tuple[Any, int]"]
@@ -61,11 +62,21 @@ def _primitive_writer(base: str) -> Writer:
     return write
 
 
-def _write_string(parts: list[Any], position: int, value: str) -> int:
+def _string(value: str) -> bytes:
     data = value.encode("utf-8", "surrogateescape")
+    return _pack_length(len(data) + 1) + data + b"\0"
+
+
+_short_string = lru_cache(4096)(_string)  # names and labels come again with each message
+
+
+def _write_string(parts: list[Any], position: int, value: str) -> int:
+    data = _short_string(value) if len(value) <= _SHORT else _string(value)
     gap = -position % 4
-    parts.append(_PADDING[gap] + _pack_length(len(data) + 1) + data + b"\0")
-    return position + gap + 5 + len(data)
+    if gap:
+        parts.append(_PADDING[gap])
+    parts.append(data)
+    return position + gap + len(data)
 
 
 def _numeric_writer(kind: FieldType) -> Writer:
