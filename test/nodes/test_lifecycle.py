@@ -3,14 +3,21 @@ uses."""
 
 from __future__ import annotations
 
+import contextlib
+import pkgutil
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from graph import MODEL, Graph, accepted, status
 
 from vljepa_ros import ros
+from vljepa_ros.nodes.memory_node import MemoryNode
+from vljepa_ros.nodes.overlay_node import OverlayNode
 from vljepa_ros.nodes.perception_node import PerceptionNode
 from vljepa_ros.nodes.selective_decoder_node import SelectiveDecoderNode
+from vljepa_ros.nodes.trigger_node import TriggerNode
 
 CONFIGURE, CLEANUP, ACTIVATE, DEACTIVATE = 1, 2, 3, 4
 SHUTDOWN = {"unconfigured": 5, "inactive": 6, "active": 7}
@@ -129,3 +136,132 @@ def test_diagnostics_beat_in_every_state_even_without_a_clock(graph: Graph) -> N
     graph.add(PerceptionNode, model=MODEL, autostart=False, use_sim_time=True)
     assert graph.spin(lambda: len(heard) >= 2)
     assert status(heard, "node: model").message == "not configured"
+
+
+ENDPOINTS = {
+    PerceptionNode: ("perception_node.CameraInput", "perception_node.ImageTopic.start"),
+    SelectiveDecoderNode: (
+        "selective_decoder_node.DecoderCamera",
+        "selective_decoder_node.Endpoints.repeat",
+    ),
+    TriggerNode: ("trigger_node.TriggerCamera", "trigger_node.TriggerNode._use"),
+    MemoryNode: ("memory_node.MemoryInput", "memory_node.MemoryInput.start"),
+}
+"""Of each node: what it makes for each camera at configure, and what it calls at activate."""
+
+
+def endpoints(node: Any) -> list[Any]:
+    return [entity for _, entity in ros.endpoints(node)]
+
+
+@contextlib.contextmanager
+def fails_once_more(name: str) -> Iterator[None]:
+    """What is called by a name fails, but for the first call, as an endpoint does."""
+    module, _, what = f"vljepa_ros.nodes.{name}".rpartition(".")
+    owner = pkgutil.resolve_name(module)
+    original, calls = getattr(owner, what), []
+
+    def call(*args: Any, **options: Any) -> Any:
+        calls.append(args)
+        if len(calls) > 1 or what in ("_use", "repeat"):
+            raise RuntimeError("no more endpoints")
+        return original(*args, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, what, call)
+        yield
+
+
+@pytest.mark.parametrize("kind", ENDPOINTS)
+def test_what_fails_in_a_transition_is_undone(graph: Graph, kind: Any, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"cameras": ["left", "right"]}
+    if kind is MemoryNode:
+        pytest.importorskip("lancedb")
+        options["location"] = str(tmp_path / "memory")
+    if kind is PerceptionNode:
+        options |= {f"{side}__image_topic": f"/{side}/image" for side in ("left", "right")}
+    node = graph.add(kind, start=False, **options)
+    log = graph.listen("rcl_interfaces/msg/Log", "/rosout")
+    health = graph.listen("diagnostic_msgs/msg/DiagnosticArray", "/diagnostics")
+    reason, before = "RuntimeError: no more endpoints", endpoints(node)
+    at_configure, at_activate = ENDPOINTS[kind]
+    for _ in range(2):
+        with fails_once_more(at_configure):
+            assert not change(graph, node, CONFIGURE)
+        assert state(graph, node) == "unconfigured"
+        assert endpoints(node) == before, "nothing of it stays"
+    assert graph.spin(lambda: any(reason in m.msg and "Traceback" in m.msg for m in log))
+    assert graph.spin(lambda: (s := status(health, f": {node.subject}")) and reason in s.message)
+    assert change(graph, node, CONFIGURE)
+
+    inactive = endpoints(node)
+    for _ in range(2):
+        with fails_once_more(at_activate):
+            assert not change(graph, node, ACTIVATE)
+        assert state(graph, node) == "inactive"
+        assert endpoints(node) == inactive
+    assert node.refusal(True).count(reason) == 1
+    assert graph.spin(
+        lambda: (s := status(health, f": {node.subject}")) and s.message == f"not active: {reason}"
+    )
+    assert change(graph, node, ACTIVATE)
+    assert graph.spin(
+        lambda: (s := status(health, f": {node.subject}")) and reason not in s.message
+    )
+    assert change(graph, node, DEACTIVATE)
+    assert change(graph, node, CLEANUP)
+    assert endpoints(node) == before
+
+
+def test_what_fails_at_deactivate_leaves_a_node_that_can_be_configured(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = graph.add(TriggerNode)
+    log = graph.listen("rcl_interfaces/msg/Log", "/rosout")
+    with monkeypatch.context() as patch:
+        patch.setattr(node, "stop", lambda: 1 // 0)
+        assert not change(graph, node, DEACTIVATE)
+    assert state(graph, node) == "unconfigured"
+    assert "ZeroDivisionError" in node.refusal(False)
+    assert graph.spin(lambda: any("cannot deactivate: ZeroDivisionError" in m.msg for m in log))
+    assert change(graph, node, CONFIGURE)
+    assert change(graph, node, ACTIVATE)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [
+        (PerceptionNode, "right.image_topic", "/camera/0/image"),
+        (PerceptionNode, "right.image_topic", ""),
+        (PerceptionNode, "right.image_topic", "camera/"),
+        (PerceptionNode, "right.image_topic", "a//b"),
+        (PerceptionNode, "right.image_topic", "/my camera"),
+        (PerceptionNode, "right.image_topic", "/" + 250 * "x"),
+        (PerceptionNode, "snapshot_service", "/0/snapshot"),
+        (SelectiveDecoderNode, "turn_topic", "odom?"),
+        (TriggerNode, "turn_topic", "~odom"),
+        (MemoryNode, "pose_topic", "/1/pose"),
+        (MemoryNode, "right.image_topic", "/camera/1/image"),
+    ],
+)
+def test_names_that_ros_does_not_allow(graph: Graph, kind: Any, name: str, value: str) -> None:
+    options = {"cameras": ["left", "right"], name: value}
+    node = graph.add(kind, start=False, **options)
+    before = endpoints(node)
+    for _ in range(2):
+        assert not change(graph, node, CONFIGURE)
+        assert state(graph, node) == "unconfigured"
+        assert endpoints(node) == before
+    assert name in node.why
+    assert value[:20] in node.why
+    assert "allowed: parts of letters, digits and _ between slashes" in node.why
+
+
+@pytest.mark.parametrize("name", ["image_topic", "camera"])
+def test_the_overlay_draws_nothing_with_a_wrong_name(graph: Graph, name: str) -> None:
+    health = graph.listen("diagnostic_msgs/msg/DiagnosticArray", "/diagnostics")
+    node = graph.add(OverlayNode, **{name: "/camera/0/image"})
+    graph.listen("sensor_msgs/msg/Image", "front/overlay")
+    assert graph.spin(lambda: (s := status(health, ": picture")) and f"{name}: " in s.message)
+    assert graph.client.count_subscribers("/camera/image_raw") == 0
+    assert node.get_name() == "overlay_node"

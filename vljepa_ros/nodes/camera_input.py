@@ -30,7 +30,9 @@ class CameraParameters(ViewParameters):
     """What stands under a camera's name."""
 
     image_topic: str = read_only(
-        "/camera/image_raw", "Topic of the images; relative names allowed."
+        "/camera/image_raw",
+        "Topic of the images; relative names allowed.",
+        ros_name=True,
     )
     max_rate: float = live(0.0, "Clips a second at most; 0: as the node's max_rate.", 0.0, 1000.0)
     labels: tuple[str, ...] = live(

@@ -19,8 +19,12 @@ from vljepa_ros.nodes.pending import Pending
 from vljepa_ros.perception.worker import DeadlineError, QueueFullError, Request, Worker
 
 NAMESPACE = "vljepa"
-_CAMERA = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*")
+_CAMERA = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{0,99}")
 Return = ros.TransitionCallbackReturn
+
+
+class _ParameterError(Exception):
+    """Parameters given at the start cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
         if bad or not names or len(set(names)) < len(names):
             self.main.problems["cameras"] = (
                 f"cameras is {list(names)}, allowed: one or more different names, each with a "
-                "letter first, then letters, digits and _"
+                "letter first, then letters, digits and _, at most 100 characters"
             )
         self.cameras = tuple(dict.fromkeys(name for name in names if name not in bad))
         self.camera_parameters: dict[str, ParameterGroup[Any]] = {
@@ -97,7 +101,7 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
         """Take over parameters that have changed."""
 
     def open(self) -> Callable[[], float | None] | None:
-        """Configure; what it made must not stay if it raises. It may raise what is in `codes`.
+        """Configure. It may raise what is in `codes`; then, too, `close` frees what it has made.
 
         Returns:
             The continuous work, see `Worker.start`; None if it needs no worker's thread.
@@ -114,7 +118,7 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
         """Deactivate."""
 
     def close(self) -> None:
-        """Free what `open` made; the worker has ended."""
+        """Free what `open` made, all of it or a part; the worker has ended."""
 
     def parts(self) -> Sequence[Part]:
         """State of an opened node for the diagnostics."""
@@ -202,46 +206,31 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
 
     def on_configure(self, state: Any) -> Any:
         """Check parameters and files, open, start the worker."""
-        if self.table.problems:
-            return self._fail("; ".join(self.table.problems.values()))
-        try:
-            step = self.open()
-        except tuple(self.codes) as error:
-            return self._fail(str(error))
-        self.opened, self.why = True, ""
-        if step is not None:
-            self.worker.start(step, self.get_name())
-        self.ready()
-        return super().on_configure(state)
+        return self._transit("configure", self._configure, self._undo_configure)
 
     def on_activate(self, state: Any) -> Any:
         """Begin to work."""
-        result = super().on_activate(state)
-        self.start()
-        self.active = True
-        return result
+        return self._transit("activate", self._activate, self._undo_activate)
 
     def on_deactivate(self, state: Any) -> Any:
         """Stop work, keep what is open."""
-        self._pause()
-        return super().on_deactivate(state)
+        return self._transit("deactivate", self._pause)
 
     def on_cleanup(self, state: Any) -> Any:
         """Free everything."""
-        self._release()
-        return super().on_cleanup(state)
+        return self._transit("clean up", self._release)
 
     def on_shutdown(self, state: Any) -> Any:
         """Free everything, for good: this node can only be started anew."""
-        self._release()
-        self.shut_down = True
-        return super().on_shutdown(state)
+        self.shut_down = self._transit("shut down", self._release) == Return.SUCCESS
+        return Return.SUCCESS if self.shut_down else Return.ERROR
 
     def on_error(self, state: Any) -> Any:
         """Free everything and go back to unconfigured, so that it can be tried again."""
-        self._release()
-        self.why = self.why or "a transition failed; the log has the reason"
-        return Return.SUCCESS
+        why = self.why
+        result = self._transit("recover", self._release)
+        self.why = self.why or why
+        return result
 
     def destroy_node(self) -> Any:
         """Free everything, then the node."""
@@ -255,13 +244,13 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
     def refusal(self, needs_active: bool) -> str:
         """Why a request cannot be served in this state, or an empty text."""
         name = self.get_fully_qualified_name()
+        why = f" ({self.why})" if self.why else ""
         if self.shut_down:
             return f"{name} was shut down and cannot be configured again; start its process anew"
         if not self.opened:
-            why = f" ({self.why})" if self.why else ""
             return f"{name} is not configured{why}; try: ros2 lifecycle set {name} configure"
         if needs_active and not self.active:
-            return f"{name} is not active; try: ros2 lifecycle set {name} activate"
+            return f"{name} is not active{why}; try: ros2 lifecycle set {name} activate"
         return ""
 
     def _all_parts(self) -> Sequence[Part]:
@@ -269,7 +258,10 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
         if not self.opened:
             why = "shut down" if self.shut_down else self.why
             return [Part(self.subject, ERROR if self.why else WARN, why or "not configured")]
-        return self.parts()
+        if not self.why:
+            return self.parts()
+        state = Part(self.subject, ERROR, f"not active: {self.why}")
+        return [state, *(part for part in self.parts() if part.name != self.subject)]
 
     def _expire(self) -> None:
         """Ten times a second: answer requests whose time is over."""
@@ -290,10 +282,65 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
             self.close()
         self.pending.complete(None)
 
-    def _fail(self, why: str) -> Any:
-        self.why = why
-        self.get_logger().error(f"cannot configure: {why}")
+    def _configure(self) -> None:
+        if self.table.problems:
+            raise _ParameterError("; ".join(self.table.problems.values()))
+        step = self.open()
+        self.opened = True
+        if step is not None:
+            self.worker.start(step, self.get_name())
+        self.ready()
+
+    def _undo_configure(self) -> None:
+        self.opened = True  # perhaps in part only, which `close` frees as well
+        self._release()
+
+    def _activate(self) -> None:
+        self.start()
+        self.active = True
+
+    def _undo_activate(self) -> None:
+        self.active = False
+        self.stop()
+
+    def _transit(
+        self, doing: str, run: Callable[[], None], undo: Callable[[], None] | None = None
+    ) -> Any:
+        """Run a transition; an exception is logged here, for rclpy does not, and is in `why`.
+
+        Args:
+            doing: Which transition it is.
+            run: Does it.
+            undo: Called if it fails: the node stays what it was. Without it, `on_error` comes next.
+        """
+        before = [entity for _, entity in ros.endpoints(self)]
+        try:
+            run()
+        except Exception as error:
+            self.why = self._reason(f"cannot {doing}", error)
+        else:
+            self.why = ""
+            return Return.SUCCESS
+        if undo is None:
+            return Return.ERROR
+        try:
+            undo()
+        except Exception as error:
+            self._reason(f"cannot undo what was done to {doing}", error)
+        for destroy, entity in ros.endpoints(self):
+            if not any(entity is one for one in before):
+                destroy(entity)
         return Return.FAILURE
+
+    def _reason(self, what: str, error: Exception) -> str:
+        """Log an error, with its traceback unless its text is meant for users; that text."""
+        if isinstance(error, (_ParameterError, *self.codes)):
+            reason, trace = str(error), ""
+        else:
+            reason = f"{type(error).__name__}: {error}"
+            trace = "\n" + "".join(traceback.format_exception(error))
+        self.get_logger().error(f"{what}: {reason}{trace}")
+        return reason
 
     def _on_step_error(self, error: Exception) -> None:
         self.failures += 1

@@ -33,7 +33,9 @@ class MemoryCameraParameters(ViewParameters):
     """What stands under a camera's name."""
 
     image_topic: str = read_only(
-        "", "Topic of the images of which thumbnails are kept; empty: no thumbnails."
+        "",
+        "Topic of the images of which thumbnails are kept; empty: no thumbnails.",
+        ros_name=True,
     )
 
 

@@ -45,7 +45,9 @@ class MemoryParameters(LifecycleParameters):
         600.0, "Seconds between two rounds of forgetting and compaction.", 1.0, 86400.0
     )
     pose_topic: str = read_only(
-        "", "Topic of the robot's pose; empty: no poses are kept, unless pose_type is tf."
+        "",
+        "Topic of the robot's pose; empty: no poses are kept, unless pose_type is tf.",
+        ros_name=True,
     )
     pose_type: str = read_only(
         "odometry",
@@ -168,11 +170,11 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
 
     def close(self) -> None:
         """Write what is pending, end the threads, close the store."""
-        self._texts.close()
-        if not self.memory.close():
-            left = self.memory.status().pending
+        if (texts := vars(self).pop("_texts", None)) is not None:
+            texts.close()
+        if (memory := vars(self).pop("memory", None)) is not None and not memory.close():
+            left = memory.status().pending
             self.get_logger().error(f"{left} rows of the memory could not be written")
-        del self.memory, self._texts
         self._inputs = {}
 
     def parts(self) -> Sequence[Part]:

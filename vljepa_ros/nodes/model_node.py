@@ -61,19 +61,14 @@ class ModelNode(LifecycleNode[M]):
         raise NotImplementedError
 
     def free(self) -> None:
-        """Clean up what `prepare` made; the worker has ended."""
+        """Clean up what `prepare` made, all of it or a part; the worker has ended."""
 
     def open(self) -> Callable[[], float | None]:
         """Load the model."""
         p = self.settings
-        engine = load_engine(model_dir(p.model), p.engine, p.threads, self.model_parts)
-        try:
-            step = self.prepare(engine)
-        except tuple(self.codes):
-            engine.close()
-            raise
-        self.engine = engine
-        info = engine.info
+        self.engine = load_engine(model_dir(p.model), p.engine, p.threads, self.model_parts)
+        engine, info = self.engine, self.engine.info
+        step = self.prepare(engine)
         self.get_logger().info(
             f"model {engine.config.model_id} on {info.engine}, {info.device}, {info.precision}"
         )
@@ -81,10 +76,10 @@ class ModelNode(LifecycleNode[M]):
 
     def close(self) -> None:
         """Free the model."""
-        assert self.engine is not None
         self.free()
-        self.engine.close()
-        self.engine = None
+        if self.engine is not None:
+            self.engine.close()
+            self.engine = None
 
     def which_camera(self, name: str) -> str:
         """The camera that a request names; empty: the only one.

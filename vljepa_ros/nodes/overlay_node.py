@@ -22,8 +22,10 @@ IMAGE_TIMEOUT_S = 5.0  # without an image, until that is reported
 class OverlayParameters(TransportParameter):
     """What is drawn over what."""
 
-    camera: str = read_only("front", "Name of the camera, as the perception node knows it.")
-    image_topic: str = read_only("/camera/image_raw", "Topic of its images.")
+    camera: str = read_only(
+        "front", "Name of the camera, as the perception node knows it.", ros_name=True
+    )
+    image_topic: str = read_only("/camera/image_raw", "Topic of its images.", ros_name=True)
     labels: int = live(3, "Labels that are shown, the best of all groups.", 0, 20)
 
 
@@ -45,7 +47,10 @@ class OverlayNode(ros.Node):
         self._labels: list[tuple[str, float]] = []
         self._drawn = 0
         self._trouble = "; ".join(self._table.problems.values())
-        self._pulse = self.create_timer(0.5, self._watch, clock=ros.steady_clock())
+        if self._trouble:
+            self.get_logger().error(f"nothing is drawn: {self._trouble}")
+        else:
+            self._pulse = self.create_timer(0.5, self._watch, clock=ros.steady_clock())
         self._diagnostics = Diagnostics(self, self._parts)
 
     def _watch(self) -> None:

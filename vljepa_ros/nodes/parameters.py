@@ -25,6 +25,7 @@ def live(
     high: float | None = None,
     choices: Sequence[Any] = (),
     read_only: bool = False,
+    ros_name: bool = False,
 ) -> Any:
     """A field of a dataclass of parameters.
 
@@ -35,6 +36,7 @@ def live(
         high: Greatest value allowed.
         choices: Values allowed, if not all are.
         read_only: Whether it is read once, when the node starts.
+        ros_name: Whether it is the name of a topic or a service; empty only if that is the default.
     """
     metadata = {
         "description": description,
@@ -43,6 +45,7 @@ def live(
         "choices": tuple(choices),
         "length": len(default) if low is not None and isinstance(default, list) else None,
         "read_only": read_only,
+        "ros_name": ros_name,
     }
     if isinstance(default, list):
         return dataclasses.field(default_factory=lambda: tuple(default), metadata=metadata)
@@ -99,6 +102,8 @@ class ParameterGroup(Generic[P]):
             node.declare_parameter(name, value, descriptor)
             got = node.get_parameter(name).value
             _check(name, got, field.metadata)
+            if field.metadata["ros_name"] and got != default:
+                ros.check_name(node, got)
         except Exception as error:  # rclpy and Humble differ in what they raise here
             self.problems[name] = f"{name}: {error}; allowed: {_allowed(field.metadata, value)}"
             if not node.has_parameter(name):
@@ -183,6 +188,8 @@ def _allowed(metadata: Any, value: Any) -> str:
         kind = "with a decimal point" if isinstance(value, float) else "whole numbers"
         count = f"{metadata['length']} values of " if metadata["length"] else ""
         return f"{count}{metadata['low']} to {metadata['high']}, {kind}"
+    if metadata["ros_name"]:
+        return "parts of letters, digits and _ between slashes, each with a letter or _ first"
     names = {
         bool: "true or false",
         str: "a text, quoted where YAML sees something else: 'yes', '1'",

@@ -51,6 +51,7 @@ class PerceptionParameters(ModelParameters):
         "",
         "With evidence: service of a rosbag2 recorder in snapshot mode that is called with each "
         "event, such as /rosbag2_recorder/snapshot; empty: none.",
+        ros_name=True,
     )
     image_timeout: float = live(
         5.0, "Seconds without an image after which a camera is reported.", 0.5, 3600.0
@@ -137,9 +138,11 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
 
     def free(self) -> None:
         """Free the pipeline and the publishers."""
-        self._topics.close()
+        if (topics := vars(self).pop("_topics", None)) is not None:
+            topics.close()
         self._inputs, self._images = [], {}
-        del self.pipeline, self.vocabulary.pipeline, self.questions.pipeline, self._topics
+        for owner in (self, self.vocabulary, self.questions):
+            vars(owner).pop("pipeline", None)
 
     def parts(self) -> Sequence[Part]:
         """Model, cameras and stages for the diagnostics."""

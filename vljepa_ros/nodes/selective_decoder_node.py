@@ -43,7 +43,9 @@ class DecoderParameters(ModelParameters):
     )
     include_vector: bool = live(False, "Put the state's embedding into events.")
     turn_topic: str = read_only(
-        "", "Topic of the robot's turn rate: odometry, an IMU or a twist; empty: no turn guard."
+        "",
+        "Topic of the robot's turn rate: odometry, an IMU or a twist; empty: no turn guard.",
+        ros_name=True,
     )
     turn_type: str = read_only(
         AUTO_TYPE, "Kind of that topic; auto: as the graph says.", choices=(AUTO_TYPE, *TURN_TYPES)
@@ -117,9 +119,9 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
         """Keep the last published state, forget the detectors."""
         if self._keeper is not None:
             self._keeper.close()
-        self._topics.close()
+        if (topics := vars(self).pop("_topics", None)) is not None:
+            topics.close()
         self._inputs, self._keeper = {}, None
-        del self._topics
 
     def parts(self) -> Sequence[Part]:
         """Model, cameras, state file and turn guard for the diagnostics."""

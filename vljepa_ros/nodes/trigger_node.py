@@ -63,6 +63,7 @@ class TriggerParameters(LifecycleParameters):
     turn_topic: str = read_only(
         "",
         "Topic of the robot's turn rate: odometry, an IMU or a twist; empty: turns are not known.",
+        ros_name=True,
     )
     turn_type: str = read_only(
         AUTO_TYPE, "Kind of that topic; auto: as the graph says.", choices=(AUTO_TYPE, *TURN_TYPES)
@@ -138,7 +139,8 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
 
     def close(self) -> None:
         """Forget all triggers and the texts' embeddings."""
-        self._texts.close()
+        if (texts := vars(self).pop("_texts", None)) is not None:
+            texts.close()
         self._vocabulary.close()
         for camera in self._cameras.values():
             camera.close()

@@ -35,7 +35,9 @@ from rclpy.exceptions import (
     ParameterNotDeclaredException,
     ParameterUninitializedException,
 )
+from rclpy.exceptions import NameValidationException as _InvalidName
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.expand_topic_name import expand_topic_name as _expand
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.logging import get_logger
 from rclpy.node import Node
@@ -47,6 +49,8 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.signals import SignalHandlerOptions as _SignalHandlerOptions
 from rclpy.task import Future
 from rclpy.time import Time
+from rclpy.validate_full_topic_name import validate_full_topic_name as _check_full_name
+from rclpy.validate_topic_name import validate_topic_name as _check_name
 
 from vljepa_ros.ros.events import DeadlineMissed, IncompatibleQoS
 
@@ -93,6 +97,25 @@ def interface(name: str) -> type[Any]:
             f"unknown interface {name!r}: is the package {package} built and sourced? ({error})"
         ) from error
     return found
+
+
+def check_name(node: Node, name: str) -> None:
+    """Raise ValueError, with ROS's rule, if `name` can be no topic or service of a node."""
+    try:
+        _check_name(name)
+        _check_full_name(_expand(name, node.get_name(), node.get_namespace()))
+    except (_InvalidName, ValueError) as error:  # three lines, the last one points with a ^
+        raise ValueError(" ".join(str(error).split()).rstrip(" ^")) from error
+
+
+def endpoints(node: Node) -> list[tuple[Any, Any]]:
+    """Everything that a node has created, each with what destroys it."""
+    kinds = ("publisher", "subscription", "timer", "service", "client")
+    return [
+        (getattr(node, f"destroy_{kind}"), one)
+        for kind in kinds
+        for one in getattr(node, f"{kind}s")
+    ]
 
 
 def complete(node: Node, future: Future, result: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from vljepa_ros.ros.builtin import names as _names
 from vljepa_ros.ros.builtin.action_client import ActionClient
 from vljepa_ros.ros.builtin.action_server import (
     ActionServer,
@@ -52,6 +53,16 @@ from vljepa_ros.ros.builtin.qos import (
     sensor_data_qos,
     services_qos,
 )
+
+
+def check_name(node: Node, name: str) -> None:
+    """Raise ValueError, with ROS's rule, if `name` can be no topic or service of a node."""
+    _names.expand(name, node.get_name(), node.get_namespace())
+
+
+def endpoints(node: Node) -> list[tuple[Any, Any]]:
+    """Everything that a node has created, each with what destroys it."""
+    return [(node.destroy_publisher, entity) for entity in node.entities()]
 
 
 def complete(node: Node, future: Future, result: Any) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-_TOKEN = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+_TOKEN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LONGEST = 247  # characters of a full name, as rmw allows
 
 
 class InvalidNameError(ValueError):
@@ -13,7 +14,7 @@ class InvalidNameError(ValueError):
 
 def check_node_name(name: str) -> str:
     """`name`, if it is a node name. Raises InvalidNameError."""
-    if not _TOKEN.match(name):
+    if not _TOKEN.fullmatch(name):
         raise InvalidNameError(
             f"invalid node name {name!r}: letters, digits and underscores, the first no digit"
         )
@@ -23,7 +24,7 @@ def check_node_name(name: str) -> str:
 def check_namespace(namespace: str) -> str:
     """`namespace` with a leading slash and none at the end. Raises InvalidNameError."""
     full = "/" + namespace.strip("/")
-    if full != "/" and not all(_TOKEN.match(part) for part in full[1:].split("/")):
+    if full != "/" and not all(_TOKEN.fullmatch(part) for part in full[1:].split("/")):
         raise InvalidNameError(
             f"invalid namespace {namespace!r}: parts of letters, digits and underscores between"
             " slashes"
@@ -48,11 +49,13 @@ def expand(name: str, node_name: str, namespace: str) -> str:
     else:
         full = join(namespace, name)
     full = full.replace("{node}", node_name).replace("{ns}", namespace.strip("/"))
-    if not all(_TOKEN.match(part) for part in full[1:].split("/")):
+    if not all(_TOKEN.fullmatch(part) for part in full[1:].split("/")):
         raise InvalidNameError(
             f"invalid name {name!r} (expanded: {full!r}): parts of letters, digits and underscores"
             " between slashes, no part beginning with a digit"
         )
+    if len(full) > _LONGEST:
+        raise InvalidNameError(f"{full[:40]!r}... has {len(full)} characters, allowed: {_LONGEST}")
     return full
 
 
