@@ -7,7 +7,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # torch, mujoco and the linters are for the tests only: the demo installs the light package.
 LIGHT := $(VENV)/light.stamp
 FULL := $(VENV)/test.stamp
-SOURCES := vljepa_ros lab scripts launch test doc setup.py
+SOURCES := vljepa_ros lab scripts launch test doc examples setup.py
 
 CONSTRAINTS = $(shell $(BIN)/python -c 'import sys; print("constraints-3.10.txt" if sys.version_info < (3, 11) else "constraints.txt")')
 

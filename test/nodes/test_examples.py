@@ -1,0 +1,170 @@
+"""The examples for planners with real nodes, on the runtime that is there."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from code_size import ROOT
+from graph import MODEL, Graph, question
+from trigger_robot import ARM, DOOR, STATE, STATUS, Robot
+
+from vljepa_ros import ros
+from vljepa_ros.nodes.perception_node import PerceptionNode
+from vljepa_ros.nodes.topics import REPEATED
+
+RCLPY = ("rclpy", *(f"rclpy.{part}" for part in ("action", "duration", "event_handler", "qos")))
+Example = Callable[[str], Any]
+
+
+def interfaces(kind: str) -> ModuleType:
+    """`vljepa_ros.msg`, `.srv` or `.action`, which only a colcon build has."""
+    made = ModuleType(f"vljepa_ros.{kind}")
+    for path in (ROOT / kind).iterdir():
+        setattr(made, path.stem, ros.interface(f"vljepa_ros/{kind}/{path.stem}"))
+    return made
+
+
+@pytest.fixture
+def example(monkeypatch: pytest.MonkeyPatch) -> Iterator[Example]:
+    """Imports a file of `examples/`; the built-in runtime stands in for rclpy meanwhile."""
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    if ros.RUNTIME == "builtin":
+        events = lambda deadline: ros.endpoint_events(deadline_missed=deadline)  # noqa: E731
+        monkeypatch.setattr(ros, "SubscriptionEventCallbacks", events, raising=False)
+        for name in RCLPY:
+            monkeypatch.setitem(sys.modules, name, ros)
+        for kind in ("msg", "srv", "action"):
+            monkeypatch.setitem(sys.modules, f"vljepa_ros.{kind}", interfaces(kind))
+    yield importlib.import_module
+    for name in set(sys.modules) - before:
+        if Path(getattr(sys.modules[name], "__file__", None) or "/").parent.name == "examples":
+            del sys.modules[name]
+
+
+def test_ask(graph: Graph, example: Example) -> None:
+    ask, kind = example("ask"), "vljepa_ros/srv/AnswerQuestion"
+
+    def decide(candidates: list[str], **fields: Any) -> tuple[str, str]:
+        wanted = ask.request("what colour is it?", candidates)
+        fields = {
+            name: fields.get(name, getattr(wanted, name))
+            for name in ("question", "max_age", "wait")
+        }
+        return ask.decide(graph.call(kind, "answer_question", **fields))
+
+    graph.add(PerceptionNode, model=MODEL)
+    assert decide(["red", "green"], wait=ros.Duration(seconds=0.0).to_msg())[0] == "retry"
+    camera = graph.camera()
+    graph.stamp = graph.client.get_clock().now().nanoseconds
+    graph.show(camera, seconds=0.2)
+    limit = ros.Duration(seconds=60.0).to_msg()
+    assert decide(["red", "green"], max_age=limit)[0] in ("act", "look again")
+    assert decide(["red", "green"], question=question("what?", [" "]))[0] == "give up"
+
+
+@pytest.fixture
+def robot(graph: Graph) -> Robot:
+    return Robot(graph)
+
+
+@pytest.fixture
+def planner(graph: Graph) -> Iterator[Any]:
+    """A node of the planner's own."""
+    node = ros.Node("planner")
+    graph.executor.add_node(node)
+    yield node
+    graph.executor.remove_node(node)
+    node.destroy_node()
+
+
+def test_wait_for(graph: Graph, robot: Robot, example: Example) -> None:
+    client = ros.ActionClient(graph.client, ros.interface("vljepa_ros/action/WaitFor"), "wait_for")
+    assert graph.spin(client.server_is_ready)
+    wait_for = example("wait_for").wait_for
+
+    async def wait() -> Any:
+        return await wait_for(client, [ARM], 20.0)
+
+    task = graph.executor.create_task(wait)
+    assert graph.spin(lambda: robot.node.owners.triggers)
+    robot.see(ARM)
+    assert graph.spin(task.done)
+    assert task.result().outcome == task.result().OUTCOME_TRUE
+    client.destroy()
+
+
+def test_triggers(
+    graph: Graph,
+    robot: Robot,
+    planner: Any,
+    example: Example,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    triggers = example("triggers")
+    monkeypatch.setattr(triggers, "LEASE_S", 0.9)
+    kind = ros.interface("vljepa_ros/msg/Trigger")
+    watched = triggers.Triggers(planner, "planner", [kind(id="door", texts=[DOOR])], "front")
+    assert watched.state("door") == STATUS.STATE_UNKNOWN
+    assert graph.spin(lambda: watched.added)
+    assert robot.watches()
+    for text, state in ((DOOR, STATUS.STATE_TRUE), (ARM, STATUS.STATE_FALSE)):
+        robot.see(text)
+        assert graph.spin(lambda state=state: watched.state("door") == state)
+    robot.remove("planner")  # as after a restart: the lease's renewal adds them again
+    assert graph.spin(lambda: not robot.node.owners.triggers)
+    assert graph.spin(lambda: robot.node.owners.triggers)
+    robot.see(ARM)
+    assert graph.spin(lambda: watched.state("door") == STATUS.STATE_FALSE)
+    graph.remove(robot.node)
+    assert graph.spin(lambda: watched.state("door") == STATUS.STATE_UNKNOWN)
+
+
+def test_triggers_are_unknown_when_the_state_is_not_repeated(
+    graph: Graph, planner: Any, example: Example
+) -> None:
+    watched = example("triggers").Triggers(planner, "planner", [], "front")
+    publisher = graph.connect(graph.publisher(STATE, "front/trigger_state", REPEATED))
+    status = STATUS(owner="planner", id="door", state=STATUS.STATE_TRUE)
+    publisher.publish(ros.interface(STATE)(camera="front", triggers=[status]))
+    assert graph.spin(lambda: watched.state("door") == STATUS.STATE_TRUE)
+    assert graph.spin(lambda: watched.state("door") == STATUS.STATE_UNKNOWN, 10.0)
+
+
+def test_py_trees(graph: Graph, robot: Robot, example: Example) -> None:
+    trees = pytest.importorskip("py_trees", reason="py_trees is not installed")
+    nodes, status = example("py_trees_nodes"), trees.common.Status
+    states = {"door": STATUS.STATE_UNKNOWN}
+    watched = type("Watched", (), {"state": staticmethod(states.get)})
+    condition = nodes.TriggerIsTrue(watched, "door")
+    for state, expected in (
+        (STATUS.STATE_UNKNOWN, status.RUNNING),
+        (STATUS.STATE_FALSE, status.FAILURE),
+        (STATUS.STATE_TRUE, status.SUCCESS),
+    ):
+        states["door"] = state
+        condition.tick_once()
+        assert condition.status == expected
+    client = ros.ActionClient(graph.client, ros.interface("vljepa_ros/action/WaitFor"), "wait_for")
+    assert graph.spin(client.server_is_ready)
+    action = nodes.WaitForText(client, ARM, 20.0)
+
+    def ticked(expected: Any) -> bool:
+        action.tick_once()
+        return bool(action.status == expected)
+
+    assert ticked(status.RUNNING)
+    assert graph.spin(lambda: robot.node.owners.triggers)
+    robot.see(ARM)
+    assert graph.spin(lambda: ticked(status.SUCCESS))
+    assert ticked(status.RUNNING)
+    assert graph.spin(lambda: robot.node.owners.triggers)
+    action.stop(status.INVALID)
+    assert graph.spin(lambda: not robot.node.owners.triggers), "canceled"
+    client.destroy()
