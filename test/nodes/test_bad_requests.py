@@ -24,9 +24,9 @@ from graph import (
     ("fields", "reason"),
     [
         ({"camera": "rear"}, "unknown camera 'rear', allowed: front"),
-        ({"candidates": []}, "0 candidates, allowed: 1 to 10000"),
+        ({"candidates": []}, "0 candidates, allowed: 1 to 1000"),
         ({"candidates": ["yes", ""]}, "text 1 of the candidates has 0 characters"),
-        ({"candidates": ["x"] * 10001}, "10001 candidates, allowed: 1 to 10000"),
+        ({"candidates": ["x"] * 1001}, "1001 candidates, allowed: 1 to 1000"),
         ({"text": ""}, "has 0 characters, allowed: 1 to 512"),
         ({"text": "why? " * 200}, "characters, allowed: 1 to 512"),
         ({"text": "why not? " * 30}, "tokens, allowed: 64 with the special ones; it begins 'why"),
@@ -114,15 +114,15 @@ def test_a_single_candidate_and_duplicates(graph: Graph, watch: Watch) -> None:
     assert len(set(reply.answer.scores)) == 2
 
 
-def test_ten_thousand_candidates_are_answered_or_the_deadline_is(
+def test_as_many_candidates_as_allowed_are_answered_or_the_deadline_is(
     graph: Graph, watch: Watch
 ) -> None:
     graph.show(watch.camera, "red", 2.0)
-    many = [f"thing number {i}" for i in range(10000)]
+    many = [f"thing number {i}" for i in range(1000)]
     reply = graph.ask(candidates=many)
     if accepted(reply):
         answer = reply.answer
-        assert len(answer.scores) == 10000
+        assert len(answer.scores) == 1000
         assert answer.answer == ("" if answer.index < 0 else many[answer.index])
     else:
         assert "no answer within 10 s" in reply.result.message

@@ -80,7 +80,7 @@ def test_an_answer_is_never_less_probable_than_none_or_the_threshold(scores, lim
 def test_a_model_that_only_chooses_needs_two_different_candidates() -> None:
     for candidates in (["yes"], ["yes", " yes "]):
         why = checked_question("what?", candidates, {"score"}).unsupported
-        assert why.startswith("1 candidate, allowed: 2 to 10000 different ones")
+        assert why.startswith("1 candidate, allowed: 2 to 1000 different ones")
         assert "'presence'" in why
     assert not checked_question("what?", ["yes", "no"], {"score"}).unsupported
     assert not checked_question("what?", ["yes"], PRESENCE).unsupported
@@ -92,8 +92,8 @@ def test_a_model_that_only_chooses_needs_two_different_candidates() -> None:
     [
         ("", ["a"], "has 0 characters, allowed: 1 to 512"),
         ("x" * 513, ["a"], "has 513 characters, allowed: 1 to 512"),
-        ("what?", [], "0 candidates, allowed: 1 to 10000"),
-        ("what?", ["a"] * 10001, "10001 candidates, allowed: 1 to 10000"),
+        ("what?", [], "0 candidates, allowed: 1 to 1000"),
+        ("what?", ["a"] * 1001, "1001 candidates, allowed: 1 to 1000"),
         ("what?", ["a", " "], "text 1 of the candidates has 0 characters"),
     ],
 )
@@ -111,10 +111,18 @@ def test_questions_that_cannot_be_asked(question, candidates, reason) -> None:
     [
         (0, 2, "0 questions, allowed: 1 to 256"),
         (257, 2, "257 questions, allowed: 1 to 256"),
-        (3, 7000, "21000 candidates in all, allowed: 20000"),
+        (21, 1000, "21000 candidates in all, allowed: 20000"),
     ],
 )
 def test_one_request_has_so_many_questions_and_candidates(count, candidates, reason) -> None:
     question = SimpleNamespace(text="?", candidates=[str(i) for i in range(candidates)])
     with pytest.raises(VocabularyError, match=reason):
         checked_questions([question] * count, PRESENCE)
+
+
+def test_one_request_has_so_many_different_candidates() -> None:
+    few = SimpleNamespace(text="?", candidates=[str(i) for i in range(600)])
+    more = SimpleNamespace(text="?", candidates=[str(i) for i in range(500, 1001)])
+    assert len(checked_questions([few] * 20, PRESENCE)) == 20
+    with pytest.raises(VocabularyError, match="1001 different candidates, allowed: 1000"):
+        checked_questions([few, more], PRESENCE)

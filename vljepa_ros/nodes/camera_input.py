@@ -115,9 +115,8 @@ class CameraInput:
         if self._decoder.levels.note != self._note:
             self._note = self._decoder.levels.note
             self._node.get_logger().info(f"camera '{self._name}': {self._note}")
-        if self._topic.is_open and self._topic.silence >= self._node.settings.image_timeout:
-            advice = self._topic.existing_topics(f"{self._name}.")
-            self._warn("silent", f"{self._topic.no_image()}; {advice}")
+        if missing := self._missing:
+            self._warn("silent", missing + self._topic.other_topics(f"{self._name}."))
 
     def part(self) -> Part:
         """State of this camera for the diagnostics."""
@@ -140,7 +139,7 @@ class CameraInput:
         if not topic.is_open:
             trouble = "not active"
         elif topic.silence >= self._node.settings.image_timeout:
-            trouble = topic.no_image()
+            trouble = self._missing
         elif unusable:
             trouble = f"no usable image: {unusable}"
         elif self._stamps.trouble:
@@ -148,7 +147,7 @@ class CameraInput:
         elif abs(self._age) > STALE_STAMP_S:
             trouble = self._stale_stamps()
         else:
-            trouble = topic.mismatch
+            trouble = self._missing or topic.mismatch
         return checked(f"camera {self._name}", trouble, "images arrive", values)
 
     def _receive(self, message: Any, image: Any) -> None:
@@ -181,6 +180,12 @@ class CameraInput:
         except FrameError as error:
             self._unusable = str(error)
             self._warn(self._unusable, f"images cannot be used: {error}")
+
+    @property
+    def _missing(self) -> str:
+        """Says that images are missing, while there should be some."""
+        timeout = self._node.settings.image_timeout
+        return self._topic.trouble(timeout) if self._topic.is_open else ""
 
     def _rate(self) -> float:
         """The camera's own, else the node's; at most what the model folder's `period` allows."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from vljepa_ros.nodes.topics import IMAGES, Endpoints
 from vljepa_ros.perception.frames import ROTATIONS, SharedImage
 
 TYPES = {"raw": "sensor_msgs/msg/Image", "compressed": "sensor_msgs/msg/CompressedImage"}
+
+_FEW = 6  # the newest images, by whose times of arrival a topic that loses most is known
 
 
 @dataclass(frozen=True)
@@ -59,18 +62,19 @@ class ImageTopic(Endpoints):
         self.receivers: list[Callable[[Any, Any], None]] = []
         self.mismatch = ""
         self._started = time.monotonic()
-        self._arrived: float | None = None
+        self._arrivals: deque[float] = deque(maxlen=_FEW)
 
     @property
     def silence(self) -> float:
         """Seconds since the newest image, or since `start` where there was none."""
-        return time.monotonic() - (self._started if self._arrived is None else self._arrived)
+        return time.monotonic() - (self._arrivals[-1] if self._arrivals else self._started)
 
     def start(self) -> None:
         """Subscribe; nothing happens if it is subscribed to already."""
         if self.is_open:
             return
-        self._started, self._arrived, self.mismatch = time.monotonic(), None, ""
+        self._started, self.mismatch = time.monotonic(), ""
+        self._arrivals.clear()
         self.subscribe(
             TYPES[self.transport],
             self.topic,
@@ -79,15 +83,35 @@ class ImageTopic(Endpoints):
             qos_overriding_options=ros.QoSOverridingOptions.with_default_policies(),
         )
 
-    def no_image(self) -> str:
-        """Says that none comes, and since when."""
-        end = "yet" if self._arrived is None else "any more"
-        return f"no image on '{self.topic}' {end}, for {self.silence:.0f} s" + (
-            f" ({self.mismatch})" if self.mismatch else ""
-        )
+    def trouble(self, timeout: float) -> str:
+        """Says that no images come, or only a few, and what helps if they are lost on the way.
 
-    def existing_topics(self, prefix: str = "") -> str:
-        """Which image topics there are, and which parameters to set, whose names have a prefix."""
+        Args:
+            timeout: Seconds between two images that are too long; half of it is, on average.
+
+        Returns:
+            Empty if enough of them come.
+        """
+        count, end = len(self._arrivals), "any more" if self._arrivals else "yet"
+        took = time.monotonic() - self._arrivals[0] if count > 1 else 0.0
+        if self.silence >= timeout:
+            text = f"no image on '{self.topic}' {end}, for {self.silence:.0f} s"
+        elif took >= max(timeout, count * timeout / 2):
+            text = f"only {count} images on '{self.topic}' in {took:.0f} s"
+        else:
+            return ""
+        if self.mismatch:
+            return f"{text} ({self.mismatch})"
+        return f"{text}; {self._lost}" if self._is_published else text
+
+    def other_topics(self, prefix: str = "") -> str:
+        """If nobody publishes it: which image topics there are, and which parameters to set.
+
+        Args:
+            prefix: Of the names of these parameters.
+        """
+        if self._is_published:
+            return ""
         kinds = {kind: transport for transport, kind in TYPES.items()}
         found = [
             f"{topic} ({kinds[kind]})"
@@ -96,14 +120,29 @@ class ImageTopic(Endpoints):
             if kind in kinds and self._node.count_publishers(topic)
         ]
         if not found:
-            return "no image topic is published by anybody: is the camera's driver running?"
+            return "; no image topic is published by anybody: is the camera's driver running?"
         return (
-            f"image topics that exist: {', '.join(sorted(found))}; "
+            f"; image topics that exist: {', '.join(sorted(found))}; "
             f"set {prefix}image_topic and {prefix}transport"
         )
 
+    @property
+    def _is_published(self) -> bool:
+        """Whether the graph has a publisher of this topic and type."""
+        publishers = self._node.get_publishers_info_by_topic(self.topic)
+        return any(info.topic_type == TYPES[self.transport] for info in publishers)
+
+    @property
+    def _lost(self) -> str:
+        return (
+            "it has a publisher; if that sends more, they are lost on the way: set the parameter "
+            f"qos_overrides.{self.topic}.subscription.reliability to reliable, or give the "
+            "middleware a larger receive buffer: sysctl -w net.core.rmem_max=8388608, and for "
+            'Cyclone DDS <SocketReceiveBufferSize min="4MB"/> in the file of CYCLONEDDS_URI'
+        )
+
     def _receive(self, message: Any) -> None:
-        self._arrived = time.monotonic()
+        self._arrivals.append(time.monotonic())
         image = message if len(self.receivers) == 1 else SharedImage(message)
         for receive in self.receivers:
             receive(message, image)

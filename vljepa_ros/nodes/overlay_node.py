@@ -63,9 +63,8 @@ class OverlayNode(ros.Node):
             camera, subscribe = self._main.value.camera, self._words.subscribe
             subscribe("vljepa_ros/msg/SceneLabels", f"{camera}/labels", self._on_labels)
             subscribe("vljepa_ros/msg/SceneEvent", f"{camera}/scene", self._on_scene, LATCHED)
-        elif self._images.silence > IMAGE_TIMEOUT_S:
-            advice = self._images.existing_topics()
-            self.warn(f"nothing to draw on: {self._images.no_image()}; {advice}")
+        elif missing := self._images.trouble(IMAGE_TIMEOUT_S):
+            self.warn(f"nothing to draw on: {missing}{self._images.other_topics()}")
 
     def warn(self, text: str) -> None:
         """Log a warning, the same one not more than once in ten seconds."""
@@ -94,7 +93,7 @@ class OverlayNode(ros.Node):
     def _parts(self) -> list[Part]:
         watched, trouble = self._images.is_open, self._trouble
         values = {"drawn": self._drawn, "watched": watched}
-        if watched and self._images.silence > IMAGE_TIMEOUT_S:
-            trouble = trouble or self._images.no_image()
+        if watched:
+            trouble = trouble or self._images.trouble(IMAGE_TIMEOUT_S)
         fine = "1 subscriber" if watched else "no subscribers"
         return [checked("picture", trouble, fine, values)]

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from vljepa_ros.models.config import Calibration
 from vljepa_ros.perception.scoring import calibrated_scores
 from vljepa_ros.perception.vocabulary import (
-    MAX_LABELS,
     MAX_TOTAL_LABELS,
     PresenceError,
     VocabularyError,
@@ -27,6 +26,9 @@ from vljepa_ros.perception.vocabulary import (
 )
 
 MAX_QUESTIONS = 256
+MAX_CANDIDATES = 1000
+"""In a question, and different ones in a request: what nano encodes anew within `request_timeout`
+on two busy cores while a camera streams; see `doc/questions.md`."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +93,10 @@ def checked_question(
     (question,) = checked_texts([text], "questions", 1)
     if "caption" in capabilities and not candidates:
         return Question(question, ())
-    asked = Question(question, checked_texts(candidates, "candidates", MAX_LABELS))
+    asked = Question(question, checked_texts(candidates, "candidates", MAX_CANDIDATES))
     if "presence" in capabilities or len(asked.different) > 1:
         return asked
-    reason = PresenceError(f"1 candidate, allowed: 2 to {MAX_LABELS} different ones")
+    reason = PresenceError(f"1 candidate, allowed: 2 to {MAX_CANDIDATES} different ones")
     return Question(question, asked.candidates, str(reason))
 
 
@@ -120,6 +122,9 @@ def checked_questions(questions: Sequence[Any], capabilities: Collection[str]) -
     total = sum(len(question.candidates) for question in checked)
     if total > MAX_TOTAL_LABELS:
         raise VocabularyError(f"{total} candidates in all, allowed: {MAX_TOTAL_LABELS}")
+    different = len({text for question in checked for text in question.candidates})
+    if different > MAX_CANDIDATES:
+        raise VocabularyError(f"{different} different candidates, allowed: {MAX_CANDIDATES}")
     return checked
 
 
