@@ -36,6 +36,7 @@ class DecoderCamera:
 
     Attributes:
         newest: The newest message.
+        stale: Whether it was found not to stand for the present.
         query: The query that embeddings answer.
         seen: Unix time at which the newest message came.
         topic: Its subscription.
@@ -52,6 +53,7 @@ class DecoderCamera:
             self.detector, engine.generate, node.settings.min_confidence
         )
         self.newest: Any = None
+        self.stale = False
         self.query = ""
         self.seen = 0.0
         self.topic = EmbeddingSubscription(

@@ -154,10 +154,13 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
     def _event(self, name: str, message: Any, update: SceneUpdate) -> Any:
         return self._topics.event(name, message.header, update, self.settings.include_vector)
 
-    def _repeat_states(self) -> None:
+    def _repeat_states(self, grown_stale: bool = False) -> None:
+        """Publish each camera's state again, or only of those whose input has just stopped."""
         for name, camera in self._inputs.items():
-            stale = not camera.topic.is_open or bool(camera.topic.stale)
-            self._topics.repeat_state(name, camera.newest, stale)
+            before = camera.stale
+            camera.stale = not camera.topic.is_open or bool(camera.topic.stale)
+            if not grown_stale or (camera.stale and not before):
+                self._topics.repeat_state(name, camera.newest, camera.stale)
 
     def _watch(self) -> None:
         """Five times a second: subscribe if somebody subscribes to us or waits for `describe`."""
@@ -168,6 +171,7 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
         requested, always = self.pending.keys, self.settings.always_on
         for name, camera in self._inputs.items():
             camera.topic.listen(always or name in requested or self._topics.has_subscribers(name))
+        self._repeat_states(grown_stale=True)
         self.worker.wake()
         self.pending.complete(True, lambda name: self._inputs[name].fresh)
 
