@@ -37,7 +37,7 @@ class DirectionEngine:
             0.5,
             4,
             "?",
-            calibration=Calibration(logit_scale=10.0),
+            calibration=Calibration(logit_scale=10.0, none_similarity=0.0),
         )
 
     def token(self, text: str) -> np.ndarray:
@@ -83,8 +83,8 @@ def test_answers_scores_and_answers_that_do_not_look():
         False,
         False,
     ]
-    assert answered[0].score == pytest.approx(np.exp(10) / (np.exp(10) + 2 + np.exp(-10)), rel=1e-4)
-    assert answered[0].none == pytest.approx(np.exp(-10) / (np.exp(10) + 2 + np.exp(-10)), rel=1e-4)
+    assert answered[0].score == pytest.approx(np.exp(10) / (np.exp(10) + 3), rel=1e-4)
+    assert answered[0].none == pytest.approx(1 / (np.exp(10) + 3), rel=1e-4)
 
 
 def test_one_pass_for_each_question_and_texts_are_embedded_once():
