@@ -46,6 +46,7 @@ class WaitForText(Behaviour):
 
     def initialise(self) -> None:
         """Send a goal; its result arrives while the node is spun between two ticks."""
+        self.client.wait_for_server(timeout_sec=2.0)  # a goal to a server not yet found is lost
         self.handle, self.result, self.end = None, None, time.monotonic() + self.seconds + 5.0
         timeout = Duration(seconds=self.seconds).to_msg()
         goal = WaitFor.Goal(texts=[self.text], timeout=timeout)

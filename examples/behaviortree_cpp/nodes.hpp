@@ -86,6 +86,11 @@ public:
 
   BT::NodeStatus onStart() override
   {
+    // A goal that is sent before the server was discovered is lost.
+    if (!client_->wait_for_action_server(std::chrono::seconds(2))) {
+      setOutput("why", std::string("trigger_node is not there"));
+      return BT::NodeStatus::FAILURE;
+    }
     auto seconds = getInput<double>("seconds").value();
     WaitFor::Goal request;
     request.texts = {getInput<std::string>("text").value()};

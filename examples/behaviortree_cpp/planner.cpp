@@ -3,6 +3,8 @@
 
 #include "nodes.hpp"
 
+#include <filesystem>
+
 int main(int argc, char ** argv)
 {
   rclcpp::init(argc, argv);
@@ -10,13 +12,16 @@ int main(int argc, char ** argv)
   BT::BehaviorTreeFactory factory;
   factory.registerNodeType<vljepa_example::TriggerIsTrue>("TriggerIsTrue", node);
   factory.registerNodeType<vljepa_example::WaitForText>("WaitForText", node);
-  auto tree = factory.createTreeFromFile(argc > 1 ? argv[1] : "tree.xml");
+  auto tree = factory.createTreeFromFile(std::filesystem::absolute(argv[1]));
   auto status = BT::NodeStatus::RUNNING;
   for (rclcpp::WallRate rate(10.0); rclcpp::ok() && status == BT::NodeStatus::RUNNING; rate.sleep()) {
     rclcpp::spin_some(node);  // what arrived since the tick before
     status = tree.tickOnce();
   }
-  RCLCPP_INFO(node->get_logger(), "the tree ends with %s", BT::toStr(status).c_str());
+  std::string why;
+  (void)tree.rootBlackboard()->get("why", why);
+  RCLCPP_INFO(
+    node->get_logger(), "the tree ends with %s %s", BT::toStr(status).c_str(), why.c_str());
   tree.haltTree();
   rclcpp::shutdown();
   return status == BT::NodeStatus::SUCCESS ? 0 : 1;
