@@ -66,6 +66,9 @@ class WaitFor:
             "wait_for",
             self._execute,
             cancel_callback=lambda handle: ros.CancelResponse.ACCEPT,
+            goal_service_qos_profile=ros.services_qos,
+            cancel_service_qos_profile=ros.services_qos,
+            result_service_qos_profile=ros.services_qos,
         )
 
     def destroy(self) -> None:
