@@ -12,6 +12,9 @@ from colour_engine import COLOURS
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
+from vljepa_ros.perception.bags.reading import RAW, BagReader, ImageCounts
+from vljepa_ros.perception.bags.topics import choose_topics
+
 SECOND = 1_000_000_000
 BEGIN = 1_700_000_000 * SECOND
 """Header stamp of the first image; it is recorded 20 ms later."""
@@ -118,3 +121,28 @@ def image(stamp: int, rgb: np.ndarray, compressed: bool, encoding: str = "rgb8")
         step=3 * width,
         data=np.ascontiguousarray(rgb).reshape(-1),
     )
+
+
+FRONT = ("/front/image_raw", RAW)
+STORAGES = ["sqlite3", "mcap"]
+
+
+def read(bag: Path) -> tuple[list[int], BagReader, ImageCounts]:
+    """Stamps in tenths of a second since BEGIN, the closed reader, and the counts."""
+    counts = ImageCounts()
+    with BagReader(bag) as reader:
+        topics, _ = choose_topics(reader)
+        found = [
+            round((image.stamp - BEGIN) / SECOND * 10)
+            for image in reader.images(topics, {topics[0].camera: counts})
+        ]
+    return found, reader, counts
+
+
+def bag_of(path: Path, count: int = 60, **options: Any) -> Path:
+    return write_messages(path, {FRONT: images(count)}, **options)
+
+
+def storage_file(bag: Path) -> Path:
+    (file,) = (file for file in bag.iterdir() if file.name != "metadata.yaml")
+    return file
