@@ -126,7 +126,7 @@ class Evidence(Endpoints):
             if self._snapshot.service_is_ready():
                 self._snapshot.call_async(self._snapshot.srv_type.Request())
             else:
-                self._report(f"nobody serves snapshot_service '{self._snapshot_service}'")
+                self._report(f"snapshot_service '{self._snapshot_service}' is not available")
 
     def _report(self, trouble: str) -> None:
         self._trouble = trouble

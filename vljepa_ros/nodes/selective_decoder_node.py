@@ -17,13 +17,13 @@ from vljepa_ros.nodes.diagnostics import Part
 from vljepa_ros.nodes.model_node import ModelNode, ModelParameters
 from vljepa_ros.nodes.parameters import live, read_only
 from vljepa_ros.nodes.topics import REPEAT_S, Endpoints, to_seconds
-from vljepa_ros.nodes.turn_input import AUTO_TYPE, TURN_TYPES, TurnInput
+from vljepa_ros.nodes.turn_input import TurnInput, TurnParameters
 from vljepa_ros.perception.pipeline import PerceptionError
 from vljepa_ros.perception.selective_decoder import SceneUpdate
 
 
 @dataclass(frozen=True)
-class DecoderParameters(ModelParameters):
+class DecoderParameters(TurnParameters, ModelParameters):
     """Parameters in addition to the common ones."""
 
     sensitivity: float = live(
@@ -42,15 +42,6 @@ class DecoderParameters(ModelParameters):
         0.0, "Confidence below which a text is withheld: the event comes without one.", 0.0, 1.0
     )
     include_vector: bool = live(False, "Put the state's embedding into events.")
-    turn_topic: str = read_only(
-        "",
-        "Topic of the robot's turn rate: odometry, an IMU or a twist; empty: no turn guard.",
-        ros_name=True,
-    )
-    turn_type: str = read_only(
-        AUTO_TYPE, "Kind of that topic; auto: as the graph says.", choices=(AUTO_TYPE, *TURN_TYPES)
-    )
-    turn_rate: float = live(0.1, "Turn rate from which the robot turns, rad/s.", 0.0, 100.0)
     turn_factor: float = live(
         20.0, "How many times larger a change must be while the robot turns.", 1.0, 100.0
     )

@@ -25,6 +25,7 @@ from vljepa_ros.perception.trigger_board import (
     TriggerBoard,
 )
 from vljepa_ros.perception.triggers import Trigger
+from vljepa_ros.perception.vocabulary import groups_for
 
 Groups = Mapping[str, frozenset[str]]
 """Prompt -> labels."""
@@ -248,8 +249,5 @@ class TriggerCamera(Endpoints):
 
 
 def groups_of(camera: str, vocabulary: Any) -> Groups:
-    """The labels of a camera: its own groups of a msg/Vocabulary, and the common ones of other
-    prompts."""
-    common = {g.prompt: frozenset(g.labels) for g in vocabulary.groups if not g.cameras}
-    own = {g.prompt: frozenset(g.labels) for g in vocabulary.groups if camera in g.cameras}
-    return common | own
+    """The labels of a camera in a msg/Vocabulary."""
+    return {g.prompt: frozenset(g.labels) for g in groups_for(camera, vocabulary.groups)}

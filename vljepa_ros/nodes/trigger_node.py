@@ -10,11 +10,11 @@ from typing import Any
 from vljepa_ros import ros
 from vljepa_ros.nodes.diagnostics import ERROR, OK, WARN, Part
 from vljepa_ros.nodes.lifecycle_node import LifecycleNode, LifecycleParameters
-from vljepa_ros.nodes.parameters import live, read_only
+from vljepa_ros.nodes.parameters import live
 from vljepa_ros.nodes.topics import LATCHED, REPEAT_S, Endpoints, to_nanoseconds
 from vljepa_ros.nodes.trigger_camera import Groups, TriggerCamera, groups_of
 from vljepa_ros.nodes.trigger_texts import TriggerTexts
-from vljepa_ros.nodes.turn_input import AUTO_TYPE, TURN_TYPES, TurnInput
+from vljepa_ros.nodes.turn_input import TurnInput, TurnParameters
 from vljepa_ros.nodes.wait_for import WaitFor
 from vljepa_ros.perception.trigger_board import Reason
 from vljepa_ros.perception.triggers import (
@@ -36,7 +36,7 @@ EVENTS = ros.QoSProfile(
 
 
 @dataclass(frozen=True)
-class TriggerParameters(LifecycleParameters):
+class TriggerParameters(TurnParameters, LifecycleParameters):
     """Parameters in addition to the common ones."""
 
     triggers: tuple[str, ...] = live(
@@ -60,15 +60,6 @@ class TriggerParameters(LifecycleParameters):
         0.2,
         3600.0,
     )
-    turn_topic: str = read_only(
-        "",
-        "Topic of the robot's turn rate: odometry, an IMU or a twist; empty: turns are not known.",
-        ros_name=True,
-    )
-    turn_type: str = read_only(
-        AUTO_TYPE, "Kind of that topic; auto: as the graph says.", choices=(AUTO_TYPE, *TURN_TYPES)
-    )
-    turn_rate: float = live(0.1, "Turn rate from which the robot turns, rad/s.", 0.0, 100.0)
 
 
 class TriggerNode(LifecycleNode[TriggerParameters]):

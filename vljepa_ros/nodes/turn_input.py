@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.diagnostics import Part, checked
+from vljepa_ros.nodes.parameters import live, read_only
 from vljepa_ros.nodes.topics import IMAGES, Endpoints, to_seconds
 
 AUTO_TYPE = "auto"
@@ -20,6 +22,21 @@ TURN_TYPES = {
     "twist_with_covariance_stamped": "geometry_msgs/msg/TwistWithCovarianceStamped",
 }
 SILENCE_S = 2.0  # without a message, after which that is reported
+
+
+@dataclass(frozen=True)
+class TurnParameters:
+    """Where the turn rate comes from, and from which on the robot turns."""
+
+    turn_topic: str = read_only(
+        "",
+        "Topic of the robot's turn rate: odometry, an IMU or a twist; empty: turns are not known.",
+        ros_name=True,
+    )
+    turn_type: str = read_only(
+        AUTO_TYPE, "Kind of that topic; auto: as the graph says.", choices=(AUTO_TYPE, *TURN_TYPES)
+    )
+    turn_rate: float = live(0.1, "Turn rate from which the robot turns, rad/s.", 0.0, 100.0)
 
 
 class TurnInput(Endpoints):

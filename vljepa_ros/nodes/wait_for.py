@@ -34,7 +34,7 @@ class _Goal:
         done: Of the name of the outcome and why.
         begun: When it was accepted.
         judged: When something could be judged last.
-        told: When the last feedback was published.
+        reported: When the last feedback was published.
         statuses: The triggers as they were last.
     """
 
@@ -45,7 +45,7 @@ class _Goal:
     done: Any
     begun: float
     judged: float
-    told: float
+    reported: float
     statuses: list[Any]
 
 
@@ -155,8 +155,8 @@ class WaitFor:
         elif goal.unknown_after and now - goal.judged >= goal.unknown_after:
             late = f"for {goal.unknown_after:g} s"
             self._end(goal, "UNKNOWN", f"nothing was known {late}: {_unknown(statuses)}")
-        elif changed or now - goal.told >= REPEAT_S:
-            goal.told = now
+        elif changed or now - goal.reported >= REPEAT_S:
+            goal.reported = now
             elapsed = ros.Duration(nanoseconds=round((now - goal.begun) * 1e9)).to_msg()
             goal.handle.publish_feedback(self._kind.Feedback(elapsed=elapsed, triggers=statuses))
 

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from vljepa_ros.engines.protocol import Engine
 
 T = TypeVar("T")
+
+G = TypeVar("G")
 
 MAX_LABELS = 10000  # in a group
 MAX_TOTAL_LABELS = 20000
@@ -295,13 +297,27 @@ class EncodedVocabulary:
 
     def of_camera(self, name: str) -> list[EncodedGroup]:
         """The groups of one camera: its own, and the common ones of other prompts."""
-        own = {each.group.prompt for each in self.groups if name in each.group.cameras}
-        return [
-            each
-            for each in self.groups
-            if name in each.group.cameras
-            or (not each.group.cameras and each.group.prompt not in own)
-        ]
+        return groups_for(name, self.groups, lambda encoded: encoded.group)
+
+
+def groups_for(
+    camera: str, groups: Sequence[G], described: Callable[[G], Any] = lambda group: group
+) -> list[G]:
+    """The groups of one camera, in their order: its own, and the common ones of other prompts.
+
+    Args:
+        camera: Its name.
+        groups: Of a vocabulary.
+        described: Given one of them, what has its `prompt` and `cameras`: a Group, or a
+            msg/VocabularyGroup.
+    """
+    own = {described(one).prompt for one in groups if camera in described(one).cameras}
+    return [
+        one
+        for one in groups
+        if camera in described(one).cameras
+        or (not described(one).cameras and described(one).prompt not in own)
+    ]
 
 
 class VocabularyEncoder:
