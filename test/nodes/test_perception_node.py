@@ -64,6 +64,7 @@ def test_latched_topics_tell_latecomers_what_runs(graph: Graph) -> None:
     assert graph.spin(lambda: info and words)
     config = node.engine.config
     assert (info[0].model_id, info[0].dim) == (config.model_id, config.dim)
+    assert info[0].visual_dim == config.visual_dim
     assert info[0].engine == "onnxruntime"
     assert info[0].domain == config.domain != ""
     scores = config.calibration

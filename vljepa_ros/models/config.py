@@ -39,6 +39,9 @@ class Calibration:
         none_weights: The same; both are empty or of the same length.
         unknown_words: What is added to n for a text without a word that the tokenizer knows as a
             whole; less with the share of words that it knows. 0: texts are not looked at.
+        yes_above: Probability of a text alone from which a model that cannot read questions says
+            that it is there.
+        no_below: The same, below which it says that it is not; between the two it abstains.
     """
 
     logit_scale: float = 20.0
@@ -48,6 +51,15 @@ class Calibration:
     scale_weights: tuple[float, ...] = ()
     none_weights: tuple[float, ...] = ()
     unknown_words: float = 0.0
+    yes_above: float = 0.33
+    no_below: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.no_below <= self.yes_above < 1.0:
+            raise ModelError(
+                f"calibration: no_below is {self.no_below}, yes_above {self.yes_above}, allowed: "
+                "both between 0 and 1, yes_above not less"
+            )
 
     @property
     def id(self) -> str:
@@ -70,6 +82,10 @@ class ModelConfig:
 
     Attributes:
         domain: The pictures that it was made for, in one sentence; empty: not stated.
+        visual_dim: How many of an embedding's last entries describe the picture alone; changes are
+            looked for in them. 0: in the whole embedding.
+        change_threshold: Cosine distance, of what changes are looked for in, below which nothing
+            is a change.
         clip_frames: Frames of a clip.
         frame_interval: Seconds between two of them.
         input_size: Side in pixels that each frame is resized to.
@@ -101,6 +117,8 @@ class ModelConfig:
     preprocessing: dict[str, Any] = field(default_factory=dict)
     licence: str = ""
     domain: str = ""
+    visual_dim: int = 0
+    change_threshold: float = 0.06
     precision: str = "fp32"
     period: float = 0.0
     device: str = ""
@@ -112,6 +130,8 @@ class ModelConfig:
             "frame_interval": (self.frame_interval, 0.001, 60.0, (int, float)),
             "period": (self.period, 0.0, 60.0, (int, float)),
             "memory_limit": (self.memory_limit, 0.0, 1024.0, (int, float)),
+            "visual_dim": (self.visual_dim, 0, self.dim, int),
+            "change_threshold": (self.change_threshold, 0.0, 2.0, (int, float)),
         }
         for name, (value, least, most, kind) in allowed.items():
             if not isinstance(value, kind) or isinstance(value, bool) or not least <= value <= most:

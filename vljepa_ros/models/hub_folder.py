@@ -131,7 +131,7 @@ def _fields(folder: Path, raw: dict[str, Any], kind: str) -> dict[str, Any]:
         fields["preprocessing"] = hub_preprocessing(*(found or ({}, folder)), kind, *rest)
     if "templates" in overrides:
         fields["architecture"] = {**raw, "templates": overrides.pop("templates")}
-    allowed = {*fields, "calibration", "templates", *_MACHINE}
+    allowed = {*fields, "calibration", "change_threshold", "templates", *_MACHINE}
     if unknown := set(overrides) - allowed:
         raise ModelError(
             f"'{folder / OVERRIDES}': unknown fields {', '.join(sorted(unknown))}; allowed: "

@@ -134,12 +134,13 @@ class PerceptionTopics(Endpoints):
     def publish_model_info(self) -> None:
         """Publish what runs, latched; repeated, it says that this node lives."""
         config, info = self._engine.config, self._engine.info
-        names = ("name", "model_id", "family", "domain", "dim", "clip_frames", "input_size")
+        names = ("name", "model_id", "family", "domain", "clip_frames", "input_size")
+        sizes = ("dim", "visual_dim")
         scores = config.calibration
         self._info.publish(
             ros.interface("vljepa_ros/msg/ModelInfo")(
                 stamp=self._node.get_clock().now().to_msg(),
-                **{name: getattr(config, name) for name in names},
+                **{name: getattr(config, name) for name in names + sizes},
                 frame_interval=float(config.frame_interval),
                 **asdict(info),
                 capabilities=sorted(self._engine.capabilities),
