@@ -23,6 +23,25 @@ ROOT = Path(__file__).parents[2]
 NODE = "/vljepa/perception_node"
 EARLY = 20  # Ctrl-C within half a second of the start of a node
 REPEATS = 3  # of the test that lost /rosout now and then
+WATCHED = 30.0  # seconds for which images come
+SIZE = (720, 1280)
+RELIABLE = "qos_overrides./camera/image_raw.subscription.reliability:=reliable"
+CAMERA = f"""
+import numpy as np, rclpy, time
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
+rclpy.init()
+node = rclpy.create_node("camera")
+qos = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
+publisher = node.create_publisher(Image, "/camera/image_raw", qos)
+image = Image(height={SIZE[0]}, width={SIZE[1]}, encoding="rgb8", step={3 * SIZE[1]})
+image.data.frombytes(np.random.default_rng(0).integers(0, 255, {3 * SIZE[0] * SIZE[1]}, "u1"))
+def publish():
+    image.header.stamp = node.get_clock().now().to_msg()
+    publisher.publish(image)
+node.create_timer(1 / 30, publish)
+rclpy.spin(node)
+"""
 
 
 def output(*command: str, where: Path = ROOT, timeout: float = 3600.0) -> tuple[int, str]:
@@ -34,13 +53,13 @@ def output(*command: str, where: Path = ROOT, timeout: float = 3600.0) -> tuple[
     return done.returncode, done.stdout
 
 
-def start_node() -> subprocess.Popen[str]:
+def start_node(*arguments: str) -> subprocess.Popen[str]:
     """The installed script of perception_node."""
     scripts = [
         Path(prefix) / "lib/vljepa_ros/perception_node"
         for prefix in os.environ["AMENT_PREFIX_PATH"].split(os.pathsep)
     ]
-    command = [sys.executable, next(path for path in scripts if path.is_file())]
+    command = [sys.executable, next(path for path in scripts if path.is_file()), *arguments]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )  # fmt: skip
@@ -97,6 +116,24 @@ def early_interrupts() -> str:
     return "; ".join([f"{clean} of {EARLY} end with 0 and without a traceback", *rest])
 
 
+def large_images(*parameters: str) -> str:
+    """1280x720 at 30 Hz: what perception_node reports of a camera, and the advice it logs."""
+    camera = subprocess.Popen([sys.executable, "-c", CAMERA])
+    arguments = [part for text in parameters for part in ("-p", text)]
+    node = start_node("--ros-args", "-p", "cameras:=[camera]", *arguments)
+    try:
+        time.sleep(WATCHED)
+        echo = ("ros2", "topic", "echo", "--once", "/diagnostics", "--field", "status")
+        status = output(*echo, timeout=60.0)[1]
+    finally:
+        node.send_signal(signal.SIGINT)
+        log = node.communicate(timeout=30.0)[0]
+        camera.kill()
+    said = [line for line in log.splitlines() if "lost" in line or "receive buffer" in line]
+    level = re.findall(r"message='([^']*)'", status)
+    return f"diagnostics: {'; '.join(level)[:300]}; log: {said[-1][-500:] if said else 'none'}"
+
+
 def main() -> None:
     """Print a line for each."""
     workspace = Path(sys.argv[1]).resolve()
@@ -105,6 +142,8 @@ def main() -> None:
     steps: dict[str, Callable[[], str]] = {
         "Ctrl-C within half a second of the start": early_interrupts,
         "after lifecycle shutdown": shutdown_advice,
+        "1280x720 at 30 Hz, best effort, default receive buffer": large_images,
+        "the same, with the remedy of the log": lambda: large_images(RELIABLE),
         "tests of bad images": bad_images,
         "colcon test without torch": lambda: colcon_test(workspace),
     }
