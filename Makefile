@@ -14,7 +14,7 @@ CONSTRAINTS = $(shell $(BIN)/python -c 'import sys; print("constraints-3.10.txt"
 .PHONY: demo test lint clean help
 
 help:
-	@echo "make demo    camera, perception and decoder on the shipped clip, about a minute"
+	@echo "make demo    camera, perception and decoder on the shipped clip, a good minute"
 	@echo "make test    linters, types and all tests"
 	@echo "make lint    linters and types only"
 	@echo "make clean   remove what the other targets made"

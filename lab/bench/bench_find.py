@@ -8,7 +8,7 @@ stream and a request every quarter of a second, each with a text that no node ha
 and the same work (text, search) in this process without any node, the control.
 
 Before, without nodes: what a filter that keeps few of the rows finds, against exact search; and how
-often nonsense and other languages score above .5 among the clips of the demo.
+often nonsense and other languages score above .5 among the clips of a video.
 """
 
 from __future__ import annotations
@@ -54,13 +54,14 @@ from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.models.calibration import calibration_for, independent_probabilities
 from vljepa_ros.perception.frames import model_input
-from vljepa_ros.perception.image_source import VideoFile, demo_clip
+from vljepa_ros.perception.image_source import VideoFile
 from vljepa_ros.perception.memory.search import MomentQuery, find_moments
 from vljepa_ros.perception.memory.store import Filter, MemoryStore, open_store
 from vljepa_ros.perception.memory.upkeep import compact_and_index
 from vljepa_ros.perception.ring import ClipRing
 from vljepa_ros.resources import model_dir
 
+CLIP = Path(__file__).parents[2] / "test" / "fixtures" / "dense_clip" / "clip.mp4"
 ROUNDS = 4  # in each of which stream, requests and control take their turns
 REQUEST_INTERVAL_S = 0.25  # far more often than people and planners ask
 WARM_UP = 20  # requests that do not count
@@ -121,7 +122,7 @@ def bench_find(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def nonsense_scores(engine: Engine, step: int = 2) -> dict[str, Any]:
-    """Share of texts whose best score among the demo's clips is .5 or above.
+    """Share of texts whose best score among the clips of a video is .5 or above.
 
     `before`: by the model's calibration as it is; `now`: as `find` reads it for each text.
 
@@ -136,7 +137,7 @@ def nonsense_scores(engine: Engine, step: int = 2) -> dict[str, Any]:
         lambda bgr: model_input(bgr[..., ::-1], config.input_size),
     )
     seen = []
-    for number, shot in enumerate(VideoFile(demo_clip()).shots()):
+    for number, shot in enumerate(VideoFile(CLIP).shots()):
         stamp = round(1e8 * number)
         ring.push(stamp, shot.bgr, now=stamp / 1e9)
         if number % step == 0 and (taken := ring.take(stamp / 1e9)):

@@ -1,11 +1,12 @@
-"""What semantic triggers cost for each embedding, and how right they are on the shipped clip.
+"""What semantic triggers cost for each embedding, and how right they are on a clip.
 
     python lab/bench/bench_triggers.py --clip --plot triggers.png --save triggers.json
 
 Embeddings of 256 and 1536 numbers meet 10 to 1000 triggers, changes of scene among them; a few
-seconds on one core. --clip also watches the model's demo clip, whose truth is known, with its
-vocabulary as triggers. --node runs trigger_node in a process of its own, with 100 triggers on each
-of 4 cameras at 5 embeddings a second, and measures its processor time, without triggers first.
+seconds on one core. --clip also watches a clip with an event every three seconds, whose truth is
+known, with the model's vocabulary as triggers. --node runs trigger_node in a process of its own,
+with 100 triggers on each of 4 cameras at 5 embeddings a second, and measures its processor time,
+without triggers first.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ RATE_HZ = 5.0  # embeddings a second of stamps
 SCENE_SAMPLES = 10  # embeddings that show one scene, then another: edges are part of the cost
 AFTERWARDS = 2.0  # seconds for which an event may still be published after its truth has ended
 SECOND = 10**9  # nanoseconds
+DENSE_CLIP = Path(__file__).parents[2] / "test" / "fixtures" / "dense_clip"
 LIMITS: dict[str, Any] = {"threshold": 0.5, "release": 0.8}
 TRUTH = "#cbd2d9"  # colour of what was true
 
@@ -317,7 +319,7 @@ def plot_triggers(found: Replay, path: Path) -> Path:
     axes.set_yticks(range(len(shown)), [found.texts[i] for i in shown], fontsize=8, color=INK)
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.set_xlim(float(found.times[0]), float(found.times[-1]))
-    axes.set_xlabel("seconds of the shipped clip", color=INK)
+    axes.set_xlabel("seconds of the clip", color=INK)
     axes.set_title(
         "Triggers on a camera: when each text was true, and when its trigger said so",
         fontsize=11,
@@ -359,9 +361,8 @@ def _as_text(result: Mapping[str, Any]) -> str:
 
 
 def _watch_clip(model: str, plot: Path | None) -> dict[str, Any]:
-    folder = model_dir(model)
-    engine = load_engine(folder)
-    found = replay(engine, folder / "demo")
+    engine = load_engine(model_dir(model))
+    found = replay(engine, DENSE_CLIP)
     engine.close()
     if plot is not None:
         plot_triggers(found, plot)
@@ -373,7 +374,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     add_number_option(parser, "--samples", 2000, "embeddings of each figure", natural_number, "N")
-    parser.add_argument("--clip", action="store_true", help="watch the demo clip, too")
+    parser.add_argument("--clip", action="store_true", help="watch a clip, too")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw that; implies --clip")
     parser.add_argument(
         "--node", type=float, metavar="S", help="run trigger_node for 3 x S seconds"

@@ -45,8 +45,39 @@ def test_images_before_the_first_text_and_without_a_truth_do_not_count():
     assert record.right_share() == pytest.approx(1.0)
 
 
+def test_an_event_is_told_by_a_text_that_was_not_true_before_it():
+    record = ten_seconds()
+    state = "the lights are on"
+    record.truths = [
+        truth(t.stamp, *t.valid_texts, state, event=t.event if t.stamp < 108 else "nothing")
+        for t in record.truths
+    ]
+    record.truths += [truth(110 + tenth / 10, "all is quiet", state) for tenth in range(10)]
+    assert record.event_delays() == [pytest.approx(1.0)]
+    record.texts[1] = published(106.0, state)
+    assert record.event_delays() == [None]
+    record.texts[1] = published(110.1, "the door opens")  # over for more than AFTERGLOW
+    assert record.event_delays() == [None]
+    record.texts[1:] = [published(106.0, "all is quiet"), published(107.5, "The door opens.")]
+    assert record.event_delays() == [pytest.approx(2.5)]
+    record.texts[0] = published(105.1, "all is quiet")  # it began before anything was said
+    assert record.event_delays() == []
+
+
+def test_an_event_whose_time_is_not_over_does_not_count():
+    assert ten_seconds().event_delays() == []
+
+
+def test_the_constant_text_is_the_one_that_is_true_most_often():
+    record = ten_seconds()
+    assert record.constant_text()[1] == pytest.approx(0.5)
+    record.truths += [truth(110 + tenth / 10, "all is quiet") for tenth in range(100)]
+    assert record.constant_text() == ("all is quiet", pytest.approx(0.75))
+
+
 def test_nothing_measured_gives_no_figure():
     summary = DemoRecord().summary()
+    assert (summary["events"], summary["delay_s"], summary["constant_text"]) == (0, None, "")
     assert summary["text_right_share"] is None
     assert summary["latency_ms"] == {"median": None, "p99": None}
     assert summary["decodes_saved"] == 0.0

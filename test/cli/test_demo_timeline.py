@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from vljepa_ros.cli.demo_record import Answer, DemoRecord, PublishedText, Truth
-from vljepa_ros.cli.demo_timeline import RIGHT, WRONG, draw_timeline, stretches
+from vljepa_ros.cli.demo_timeline import RIGHT, WRONG, draw_timeline
 
 
 def record(right: bool) -> DemoRecord:
@@ -46,6 +46,6 @@ def test_an_empty_record_still_gives_a_picture(tmp_path: Path):
 
 
 def test_images_in_a_row_with_one_event_are_one_stretch():
-    parts = stretches(record(True))
+    parts = record(True).stretches()
     assert [part[2].event for part in parts] == ["a person comes in", "the door opens"]
     assert parts[0][1] == parts[1][0] == 70.0

@@ -1,4 +1,4 @@
-"""`vljepa demo`: the whole graph on the shipped clip, watched for a minute."""
+"""`vljepa demo`: the whole graph on the shipped clip, watched for a good minute."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def add(commands: Any) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "demo",
-        help="watch the robot see: the shipped clip, about a minute",
+        help="watch the robot see: the shipped clip, a good minute",
         description="Run camera, perception and decoder as real nodes on the shipped clip, show "
         "what the robot says beside what is true, ask two questions, and leave events.jsonl and "
         f"timeline.png. It runs in ROS domain {DEMO_DOMAIN} in a namespace of its own, so that it "
         "does not meet a robot's nodes.",
     )
-    options.add_number_option(parser, "--seconds", 60.0, "length of the demo")
+    options.add_number_option(parser, "--seconds", 72.0, "length of the demo")
     parser.add_argument(
         "--out",
         type=Path,
@@ -87,14 +87,18 @@ def _print_summary(summary: dict[str, Any], files: list[Path]) -> None:
     def percent(share: float | None) -> str:
         return "unknown" if share is None else f"{100 * share:.0f}%"
 
-    latency = summary["latency_ms"]
+    latency, delay = summary["latency_ms"], summary["delay_s"]
+    late = "" if delay is None else f", {delay:.1f} s after their onset (median)"
     print(
         f"\n{summary['seconds']:.0f} s watched\n"
+        f"  events told rightly   {summary['events_told']} of {summary['events']}{late}\n"
+        f"  decodes               {summary['decodes']} instead of {summary['clips']}, "
+        f"{percent(summary['decodes_saved'])} saved\n"
         f"  text right            {percent(summary['text_right_share'])} of the time "
         f"({percent(summary['text_right_share_from_onset'])} counted from the onset each event "
         "names)\n"
-        f"  decodes               {summary['decodes']} instead of {summary['clips']}, "
-        f"{percent(summary['decodes_saved'])} saved\n"
+        f"  a constant text       {percent(summary['constant_text_right_share'])} of the time, "
+        f"but 0 of {summary['events']} events: {summary['constant_text']}\n"
         f"  camera to embedding   {latency['median']} ms median, {latency['p99']} ms p99"
     )
     for answer in summary["answers"]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import statistics
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,6 +99,14 @@ class DemoRecord:
         """Stamp of the last image known, seconds."""
         return max(self._stamps(-1), default=0.0)
 
+    @property
+    def _first_text(self) -> float:
+        return self.texts[0].received if self.texts else math.inf
+
+    def _judged(self) -> list[Truth]:
+        """Images from the first text on of which something is known to be true."""
+        return [t for t in self.truths if t.valid_texts and t.stamp >= self._first_text]
+
     def _stamps(self, index: int) -> list[float]:
         """Stamps of the first or last truth, text and drift."""
         stamps = [part[index].stamp for part in (self.truths, self.texts) if part]
@@ -135,19 +145,47 @@ class DemoRecord:
 
     def right_share(self, from_onset: bool = False) -> float | None:
         """Share of images, from the first text on, at which the text in force was true."""
-        if not self.texts:
-            return None
-        first = self.texts[0].received
-        judged = [
-            self.is_right(truth, from_onset)
-            for truth in self.truths
-            if truth.valid_texts and truth.stamp >= first
-        ]
+        judged = [self.is_right(truth, from_onset) for truth in self._judged()]
         return sum(judged) / len(judged) if judged else None
+
+    def constant_text(self) -> tuple[str, float]:
+        """The text that is true most often, and in what share of images: known without looking."""
+        judged = self._judged()
+        counts = Counter(text for truth in judged for text in truth.valid_texts)
+        return next(((t, n / len(judged)) for t, n in counts.most_common(1)), ("", 0.0))
+
+    def stretches(self) -> list[tuple[float, float, Truth]]:
+        """(start, end, truth): images in a row with one event and object are one."""
+        starts: list[Truth] = []
+        for truth in self.truths:
+            if not starts or (starts[-1].event, starts[-1].object) != (truth.event, truth.object):
+                starts.append(truth)
+        ends = [truth.stamp for truth in [*starts[1:], *self.truths[-1:]]]
+        return [(truth.stamp, end, truth) for truth, end in zip(starts, ends, strict=True)]
+
+    def event_delays(self) -> list[float | None]:
+        """Seconds from each event's onset to the first text that names it in time, else None.
+
+        A text may come until AFTERGLOW after the event's end. Events count that begin after the
+        first text and whose time is over.
+        """
+        delays: list[float | None] = []
+        for begin, end, truth in self.stretches():
+            before, latest = self.truth_at(begin - 1e-3), end + AFTERGLOW
+            if truth.event == "nothing" or begin < self._first_text or latest > self.end:
+                continue
+            known = set() if before is None else set(before.valid_texts)
+            names = [text for text in truth.valid_texts if text not in known]  # states are known
+            told = [t.received for t in self.texts if same_text(t.text, names)]
+            delays.append(next((at - begin for at in told if begin <= at <= latest), None))
+        return delays
 
     def summary(self) -> dict[str, Any]:
         """Figures of the whole demo; latencies in milliseconds, None where nothing was measured."""
         ordered = sorted(self.latencies)
+        delays = self.event_delays()
+        told = [delay for delay in delays if delay is not None]
+        constant, constant_share = self.constant_text()
         share, onset_share = self.right_share(), self.right_share(from_onset=True)
         median = p99 = None
         if ordered:
@@ -155,6 +193,11 @@ class DemoRecord:
             p99 = round(1000 * ordered[int(0.99 * (len(ordered) - 1))], 1)
         return {
             "seconds": round(self.end - self.start, 1),
+            "events": len(delays),
+            "events_told": len(told),
+            "delay_s": round(statistics.median(told), 2) if told else None,
+            "constant_text": constant,
+            "constant_text_right_share": round(constant_share, 4),
             "text_right_share": None if share is None else round(share, 4),
             "text_right_share_from_onset": None if onset_share is None else round(onset_share, 4),
             "clips": self.frames,

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from vljepa_ros.cli.demo_record import AFTERGLOW, DemoRecord, Truth
+from vljepa_ros.cli.demo_record import AFTERGLOW, DemoRecord
 
 ROW_SECONDS = 20.0
 INK = "#1f2933"
@@ -22,16 +22,6 @@ DASHED = (0, (5, 3))
 # Muted, told apart also without colour by the text in them.
 EVENT_COLOURS = ("#bcd4f0", "#f6dfa6", "#d9c7ec", "#bfe3e0", "#f3c9dc", "#d5e3b5")
 TRUE_BAND, TEXT_BAND = (1.12, 0.9), (0.04, 0.92)  # lower edge and height of the two strips
-
-
-def stretches(record: DemoRecord) -> list[tuple[float, float, Truth]]:
-    """Ground truth as (start, end, truth): images in a row with one event and object are one."""
-    starts: list[Truth] = []
-    for truth in record.truths:
-        if not starts or (starts[-1].event, starts[-1].object) != (truth.event, truth.object):
-            starts.append(truth)
-    ends = [truth.stamp for truth in [*starts[1:], *record.truths[-1:]]]
-    return [(truth.stamp, end, truth) for truth, end in zip(starts, ends, strict=True)]
 
 
 def draw_timeline(record: DemoRecord, path: Path, title: str = "vljepa demo") -> None:
@@ -74,7 +64,7 @@ def _draw_strips(axes: Any, record: DemoRecord, zero: float) -> None:
     axes.spines[:].set_visible(False)
     kinds = sorted({truth.event for truth in record.truths} - {"nothing"})
     colours = {kind: EVENT_COLOURS[i % len(EVENT_COLOURS)] for i, kind in enumerate(kinds)}
-    for begin, end, truth in stretches(record):
+    for begin, end, truth in record.stretches():
         colour = colours.get(truth.event, QUIET)
         _draw_bar(axes, begin - zero, end - zero, TRUE_BAND, colour, truth.words)
     judged: dict[str, list[tuple[float, float]]] = {RIGHT: [], WRONG: []}
@@ -166,9 +156,12 @@ def _draw_heading(figure: Any, record: DemoRecord, title: str) -> None:
     from matplotlib.patches import Patch
 
     share, height = record.right_share(), figure.get_figheight()
-    parts = [f"{record.decodes} decodes for {record.frames} clips"]
+    delays = record.event_delays()
+    told = sum(delay is not None for delay in delays)
+    parts = [f"{told} of {len(delays)} events told rightly"]
+    parts.append(f"{record.decodes} decodes for {record.frames} clips")
     if share is not None:
-        parts.insert(0, f"text right {100 * share:.0f}% of the time")
+        parts.append(f"text right {100 * share:.0f}% of the time")
     parts.append(f"an event's text counts until {AFTERGLOW:g} s after its end")
     figure.text(0.075, 1 - 0.34 / height, title, fontsize=16, color=INK, weight="bold")
     figure.text(0.075, 1 - 0.66 / height, "; ".join(parts), fontsize=11, color="#52606d")

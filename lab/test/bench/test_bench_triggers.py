@@ -1,4 +1,4 @@
-"""Cost of boards on which something happens; measures of the shipped clip and of a made truth."""
+"""Cost of boards on which something happens; measures of a clip and of a made truth."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bench_triggers import Replay, bench_triggers, main, measures, plot_triggers, replay
+from bench_triggers import (
+    DENSE_CLIP,
+    Replay,
+    bench_triggers,
+    main,
+    measures,
+    plot_triggers,
+    replay,
+)
 
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.resources import model_dir
@@ -51,10 +59,9 @@ def test_measures_of_a_truth_made_by_hand(tmp_path: Path) -> None:
     assert plot_triggers(found, tmp_path / "a" / "b.png").stat().st_size > 1000
 
 
-def test_the_shipped_model_tells_states_and_events_of_its_clip() -> None:
-    folder = model_dir("nano")
-    engine = load_engine(folder)
-    found = replay(engine, folder / "demo", rate=2.5)
+def test_the_shipped_model_tells_states_and_events_of_a_clip() -> None:
+    engine = load_engine(model_dir("nano"))
+    found = replay(engine, DENSE_CLIP, rate=2.5)
     actions = next(iter(engine.config.vocabulary.values()))
     engine.close()
     got = measures(found, actions)

@@ -43,6 +43,17 @@ def test_what_happens_is_what_it_always_was(renderer: Renderer) -> None:
     ]
 
 
+def test_a_script_says_what_happens_and_when(renderer: Renderer) -> None:
+    """Also where one event has not ended at the onset of the next; the impossible is left out."""
+    script = [(1.0, "lights on"), (2.0, "lights off"), (2.1, "turn left"), (20.0, "lights on")]
+    scene = Scene(renderer, 11, "train", script=script)  # where the lights are on at first
+    scene.advance(60.0)
+    events = scene.events
+    assert [e.kind for e in events] == ["lights off", "turn left", "lights on"]
+    assert [events[0].start, events[2].start] == [2.0, 20.0]
+    assert events[1].start == events[0].end > 2.1
+
+
 def test_another_seed_gives_another_scene(renderer: Renderer) -> None:
     pictures = []
     for seed in (1, 2):

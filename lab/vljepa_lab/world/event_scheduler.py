@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 
 from vljepa_lab.world.animation import Motion, apply_motion, return_gripper
@@ -54,6 +57,16 @@ def _choose_motion(
         if motion is not None:
             return motion
     return None
+
+
+def _scripted_motion(
+    kind: str, state: SceneState, rng: np.random.Generator, t: float
+) -> Motion | None:
+    """Draw how a motion of the kind goes, or None where it is impossible now."""
+    if kind not in _weights(state):
+        return None
+    draws = (_draw_motion(kind, state, rng, t) for _ in range(_DRAWS))
+    return next((motion for motion in draws if motion is not None), None)
 
 
 def _draw_motion(kind: str, state: SceneState, rng: np.random.Generator, t: float) -> Motion | None:
@@ -115,6 +128,8 @@ class EventScheduler:
         rng: draws all that happens from now on.
         gap: mean seconds between the end of an event and the next one.
         first: seconds until the first event.
+        script: (onset in seconds, kind) of all that happens, in order, in place of what `gap` and
+            `first` draw; what is impossible at its time is left out.
 
     Attributes:
         events: those that ended.
@@ -122,7 +137,12 @@ class EventScheduler:
     """
 
     def __init__(
-        self, state: SceneState, rng: np.random.Generator, gap: float, first: float
+        self,
+        state: SceneState,
+        rng: np.random.Generator,
+        gap: float,
+        first: float,
+        script: Sequence[tuple[float, str]] | None = None,
     ) -> None:
         self.events: list[Event] = []
         self.time = 0.0
@@ -130,6 +150,9 @@ class EventScheduler:
         self._motion: Motion | None = None
         self._last: Motion | None = None
         self._released = state.gripper()  # the gripper when the last event ended
+        self._script = None if script is None else list(script)
+        if self._script is not None:
+            self._next = self._next_onset(0.0)
 
     @property
     def present(self) -> Event | None:
@@ -150,20 +173,36 @@ class EventScheduler:
                 self._idle(min(t, self._next))
                 if t < self._next:
                     break
-                last = self._last.kind if self._last else ""
-                self._motion = _choose_motion(self._state, self._rng, self._next, last)
-                if self._motion is None:
-                    self._next += _RETRY_S
+                self._motion = self._begin(self._next)
             elif t >= m.end:
                 apply_motion(m, self._state, 1.0)
                 self.events.append(_event(m))
                 self._motion, self._last = None, m
                 self._released = self._state.gripper()
-                self._next = m.end + self._gap * float(self._rng.uniform(0.35, 1.65))
+                self._next = self._next_onset(m.end)
             else:
                 apply_motion(m, self._state, (t - m.start) / m.duration)
                 break
         self.time = t
+
+    def _begin(self, t: float) -> Motion | None:
+        """The motion that starts at `t`; None, and a later `_next`, where it is impossible."""
+        if self._script is None:
+            last = self._last.kind if self._last else ""
+            motion = _choose_motion(self._state, self._rng, t, last)
+            if motion is None:
+                self._next += _RETRY_S
+        else:
+            motion = _scripted_motion(self._script.pop(0)[1], self._state, self._rng, t)
+            if motion is None:
+                self._next = self._next_onset(t)
+        return motion
+
+    def _next_onset(self, free: float) -> float:
+        """When the next event begins; free: seconds, from then on it may."""
+        if self._script is None:
+            return free + self._gap * float(self._rng.uniform(0.35, 1.65))
+        return max(free, self._script[0][0]) if self._script else math.inf
 
     def _idle(self, t: float) -> None:
         if self._last is not None:

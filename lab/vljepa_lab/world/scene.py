@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ from vljepa_lab.world.scene_state import PERSON_OUT, SceneObject, SceneState
 
 
 class Scene:
-    """One room and what happens in it, deterministic from (seed, split, gap, first).
+    """One room and what happens in it, deterministic from its arguments.
 
     What happens does not depend on how often it is looked at. The renderer is borrowed: only the
     newest scene made on it may be advanced.
@@ -43,6 +44,7 @@ class Scene:
         first: the first event starts so many seconds in at most.
         furnished: more furniture, bright panes and other light than plain rooms have (`decor`);
             training rooms only.
+        script: what happens and when, instead of what is drawn (see `EventScheduler`).
 
     Raises:
         ValueError: an unknown split, a gap that is not positive, or furnished in another split.
@@ -56,6 +58,7 @@ class Scene:
         gap: float = 2.2,
         first: float = 2.0,
         furnished: bool = False,
+        script: Sequence[tuple[float, str]] | None = None,
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"split {split!r} is unknown; allowed are {', '.join(SPLITS)}")
@@ -73,7 +76,8 @@ class Scene:
         hinge_left = bool(rng.random() < 0.5)
         self.world = SceneState(home, room.door_side, hinge_left, grip=home.copy(), grip_width=0.13)
         self._fill(rng)
-        self._scheduler = EventScheduler(self.world, rng, gap, float(rng.uniform(0.0, first)))
+        start = float(rng.uniform(0.0, first))
+        self._scheduler = EventScheduler(self.world, rng, gap, start, script)
         self._sensor = Sensor(self.room, renderer.width * renderer.height * 3, seed)
 
     # ------------------------------------------------------------------ setting up

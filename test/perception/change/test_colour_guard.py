@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,12 +16,13 @@ from vljepa_ros.engines.protocol import Clip
 from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
 from vljepa_ros.perception.change.change_prior import ColourGuard
 from vljepa_ros.perception.frames import model_input, saturation
-from vljepa_ros.perception.image_source import VideoFile, demo_clip
+from vljepa_ros.perception.image_source import VideoFile
 from vljepa_ros.perception.selective_decoder import SelectiveDecoder
 from vljepa_ros.resources import model_dir
 
 RATE = 5  # samples a second
-STILL_S = 9.6, 12.8  # of the shipped clip: nothing happens
+CLIP = Path(__file__).parents[2] / "fixtures" / "dense_clip" / "clip.mp4"
+STILL_S = 9.6, 12.8  # of it: nothing happens
 SWITCHES, EACH_S = 12, 6
 
 
@@ -62,11 +64,11 @@ def test_saturation_of_pictures() -> None:
 
 
 def test_infrared_and_back_is_no_event() -> None:
-    """Twelve switches of a still scene of the shipped clip; the guard waits them out."""
+    """Twelve switches of a still scene of the world; the guard waits them out."""
     engine = load_engine(model_dir(MODEL), threads=1)
     config = engine.config
     begin, end = (round(seconds * RATE) for seconds in STILL_S)
-    video = VideoFile(demo_clip())
+    video = VideoFile(CLIP)
     shots = list(video.shots())[:: round(video.rate / RATE)][begin:end]
     still = [model_input(shot.bgr[..., ::-1], config.input_size) for shot in shots]
     grey = [
