@@ -58,13 +58,23 @@ def test_one_argument_changes_the_family(name: str, graph: Graph, folders: dict[
     assert (info[0].family, info[0].engine, info[0].device) == (FAMILIES[name][-1], "torch", "cpu")
     assert info[0].precision == "fp32"
     graph.show(camera, "red", 9.0)  # longer than the longest clip
-    reply = graph.ask("is the door open ?", ["yes", "no"])
+    reply = graph.ask("what is there ?", ["a cup", "a door"])
     assert accepted(reply), reply.result.message
     assert sum(reply.answer.scores) + reply.answer.none_score == pytest.approx(1.0, abs=1e-4)
-    several = graph.ask_all(questions=[question("is the door open ?"), question("is it red ?")])
+    several = graph.ask_all(
+        questions=[
+            question("what is there ?", ["a cup", "a door"]),
+            question("is there a cup ?"),
+            question("is the door open ?"),
+        ]
+    )
     assert accepted(several), several.result.message
-    assert several.answers[0].scores == pytest.approx(list(reply.answer.scores), abs=1e-3)
-    assert len(several.answers) == 2
+    what, presence, state = several.answers
+    assert what.scores == pytest.approx(list(reply.answer.scores), abs=1e-3)
+    reads, judges = FAMILIES[name][-1] != "dual_encoder", "presence" in info[0].capabilities
+    assert (state.status != state.UNSUPPORTED) == reads
+    assert ("'is there a ...?'" in state.message) != reads
+    assert (presence.status != presence.UNSUPPORTED) == (reads or judges)
     if embeds:
         assert graph.spin(lambda: embeddings and seen, again=lambda: graph.show(camera, "red", 0.5))
         assert np.linalg.norm(embeddings[-1].vector) == pytest.approx(1.0, abs=1e-4)
@@ -97,7 +107,7 @@ def test_a_text_is_never_judged_against_nothing(
     node = graph.add(PerceptionNode, model=str(folders[name]), **options)
     triggers = graph.add(TriggerNode, triggers=["zzqx 0000"])
     assert graph.spin(lambda: "zzqx" in (w := triggers.parts()[0].message) or w.startswith("1 "))
-    asked = graph.ask_about(image("red", graph.stamp), question=question("is it red ?", ["yes"]))
+    asked = graph.ask_about(image("red", graph.stamp), question=question("is it a cup ?", ["yes"]))
     labelled = graph.set(node, "labels", ["what? | a cup"])
     other = ros.interface("vljepa_ros/msg/Trigger")(id="zzqx", texts=["zzqx"])
     watched = graph.call(

@@ -271,6 +271,19 @@ class Writer(ColourEngine):
         return [Generated(f"it is {query}", 0.4 if "dark" in query else 0.8, True) for _ in tokens]
 
 
+def test_yes_and_no_of_a_model_that_cannot_read_questions() -> None:
+    s = Setup()
+    s.show("a", "red", 0.0)
+    texts = ("is there a red thing?", "is there a blue thing?", "is no green thing here?")
+    asked = [checked_question(t, ["no", "yes"], {"presence"}, reads_questions=False) for t in texts]
+    named = checked_question("which?", ["red", "blue"], {"presence"}, reads_questions=False)
+    state = checked_question("is it open?", ["no", "yes"], {"presence"}, reads_questions=False)
+    (camera,) = done(s.start("a", [asked[0], named, *asked[1:], state]))
+    assert [answer.text for answer in camera.answers] == ["yes", "red", "no", "yes", ""]
+    assert camera.answers[-1].status == "UNSUPPORTED"
+    assert set(s.engine.texts) >= {"a red thing", "a blue thing", "green thing"}
+
+
 def test_a_model_without_embeddings_is_asked_one_question_at_a_time() -> None:
     s = Setup("ab")
     s.engine = Writer()

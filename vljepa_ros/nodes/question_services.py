@@ -58,8 +58,7 @@ class QuestionServices:
 
     async def _answer_questions(self, request: Any, response: Any) -> None:
         cameras = self._which_cameras(request.cameras)
-        capabilities = self.pipeline.engine.capabilities
-        questions = checked_questions(request.questions, capabilities)
+        questions = checked_questions(request.questions, *self._abilities())
         total = len(cameras) * len(questions)
         if total > MAX_ANSWERS:
             raise VocabularyError(
@@ -138,8 +137,12 @@ class QuestionServices:
                 response.result = self._node.result(code, answer.message)
 
     def _question(self, question: Any) -> Question:
-        capabilities = self.pipeline.engine.capabilities
-        return checked_question(question.text, question.candidates, capabilities)
+        return checked_question(question.text, question.candidates, *self._abilities())
+
+    def _abilities(self) -> tuple[frozenset[str], bool]:
+        """Capabilities of the model, and whether it reads questions."""
+        engine = self.pipeline.engine
+        return engine.capabilities, engine.config.family != "dual_encoder"
 
     def _which_cameras(self, names: Sequence[str]) -> list[str]:
         """The cameras that a request names; none: all.

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from vljepa_ros.engines.protocol import Captioner, Clip, EncodedClip, Engine
 from vljepa_ros.perception.pipeline import CameraFeed, Pipeline
-from vljepa_ros.perception.questions import Answer, Question, best_answer
+from vljepa_ros.perception.questions import Answer, Question, best_answer, yes_or_no
 from vljepa_ros.perception.ring import TakenClip
-from vljepa_ros.perception.vocabulary import in_slices
+from vljepa_ros.perception.vocabulary import encode_texts, in_slices
 from vljepa_ros.perception.worker import CooperativeTask
 
 Tokens = NDArray[np.float32]
@@ -158,14 +158,19 @@ class Answerer:
     def _candidates(
         self, questions: Sequence[Question]
     ) -> CooperativeTask[list[NDArray[np.float32]]]:
-        """[different candidates, D] of each question, where an engine embeds answers; else none."""
+        """[compared texts, D] of each question, where an engine embeds answers; else none."""
         if "embed" not in self._engine.capabilities:
             return []
-        pairs = [(asked.text, one) for asked in questions for one in asked.different]
+        named = [text for asked in questions if asked.presence for text in asked.compared]
+        things = iter((yield from encode_texts(self._engine, named)))
+        read = [asked for asked in questions if not asked.presence]
+        pairs = [(asked.text, one) for asked in read for one in asked.different]
         encode, dim = self._engine.encode_candidates, self._engine.config.dim
-        vectors = yield from in_slices(encode, pairs, dim)
-        ends = np.cumsum([len(question.different) for question in questions])
-        return np.split(vectors, ends[:-1])
+        answers = iter((yield from in_slices(encode, pairs, dim)))
+        return [
+            np.stack([next(things if asked.presence else answers) for _ in asked.compared])
+            for asked in questions
+        ]
 
     def _answers(
         self,
@@ -220,8 +225,10 @@ class Answerer:
     def _best(
         self, question: Question, similarities: NDArray[np.float32], abstain_below: float
     ) -> Answer:
-        calibration = self._engine.config.calibration
-        return best_answer(question, similarities, calibration, abstain_below)
+        config = self._engine.config
+        if question.presence:
+            return yes_or_no(question, similarities, config, abstain_below)
+        return best_answer(question, similarities, config.calibration, abstain_below)
 
 
 def _unsupported(question: Question) -> Answer | None:

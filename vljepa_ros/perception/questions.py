@@ -10,25 +10,31 @@ other candidates together; AMBIGUOUS if the other candidates have it.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_ros.models.config import Calibration
-from vljepa_ros.perception.scoring import calibrated_scores
+from vljepa_ros.models.config import Calibration, ModelConfig
+from vljepa_ros.perception.scoring import Scores, calibrated_scores
 from vljepa_ros.perception.vocabulary import (
     MAX_TOTAL_LABELS,
     PresenceError,
     VocabularyError,
     checked_texts,
 )
+from vljepa_ros.perception.yes_no import Presence, answer_kind, is_yes_or_no, judged, parse
 
 MAX_QUESTIONS = 256
 MAX_CANDIDATES = 1000
 """In a question, and different ones in a request: what nano encodes anew within `request_timeout`
 on two busy cores while a camera streams; see `doc/questions.md`."""
+_CANNOT_READ = (
+    "this model compares pictures with texts and cannot read this question; allowed for yes or no: "
+    "'is there a ...?', 'is anybody here?', 'is it indoors?' and the like. For anything else give "
+    "candidates that name what may be seen, such as 'the door is open' and 'the door is closed'"
+)
 
 
 @dataclass(frozen=True)
@@ -39,16 +45,23 @@ class Question:
         text: The question.
         candidates: Without surrounding blanks, in the order they were given.
         unsupported: Why the model cannot answer a question of this form; empty if it can.
+        presence: What decides between yes and no for a model that cannot read questions.
     """
 
     text: str
     candidates: tuple[str, ...]
     unsupported: str = ""
+    presence: Presence | None = None
 
     @property
     def different(self) -> list[str]:
         """The candidates without repetitions."""
         return list(dict.fromkeys(self.candidates))
+
+    @property
+    def compared(self) -> list[str]:
+        """The texts that clips are compared with."""
+        return list(self.presence.texts) if self.presence else self.different
 
 
 @dataclass(frozen=True)
@@ -77,7 +90,10 @@ class Answer:
 
 
 def checked_question(
-    text: str, candidates: Sequence[str], capabilities: Collection[str]
+    text: str,
+    candidates: Sequence[str],
+    capabilities: Collection[str],
+    reads_questions: bool = True,
 ) -> Question:
     """A question that can be asked.
 
@@ -86,6 +102,8 @@ def checked_question(
         candidates: Possible answers.
         capabilities: Of the engine: with `caption` it writes an answer of its own where there are
             no candidates, without `presence` it must have two to choose from.
+        reads_questions: False: what the question says is seen in the candidates only, so that yes
+            and no are answered as `yes_no` says.
 
     Raises:
         VocabularyError: Question or a candidate empty or too long; no or too many candidates.
@@ -94,18 +112,29 @@ def checked_question(
     if "caption" in capabilities and not candidates:
         return Question(question, ())
     asked = Question(question, checked_texts(candidates, "candidates", MAX_CANDIDATES))
+    if not reads_questions and is_yes_or_no(question, asked.candidates):
+        found = parse(question)
+        if found is None:
+            return replace(asked, unsupported=_CANNOT_READ)
+        if "presence" in capabilities or found.contrast:
+            return replace(asked, presence=found)
+        named = "yes and no, allowed: two or more candidates that name what may be seen"
+        return replace(asked, unsupported=str(PresenceError(named)))
     if "presence" in capabilities or len(asked.different) > 1:
         return asked
     reason = PresenceError(f"1 candidate, allowed: 2 to {MAX_CANDIDATES} different ones")
     return Question(question, asked.candidates, str(reason))
 
 
-def checked_questions(questions: Sequence[Any], capabilities: Collection[str]) -> list[Question]:
+def checked_questions(
+    questions: Sequence[Any], capabilities: Collection[str], reads_questions: bool = True
+) -> list[Question]:
     """Questions that can be asked in one request.
 
     Args:
         questions: Each with `text` and `candidates`, such as msg/Question.
         capabilities: See `checked_question`.
+        reads_questions: The same.
 
     Raises:
         VocabularyError: One of them cannot be asked, which the message names; none at all, or more
@@ -116,7 +145,8 @@ def checked_questions(questions: Sequence[Any], capabilities: Collection[str]) -
     checked = []
     for number, question in enumerate(questions):
         try:
-            checked.append(checked_question(question.text, question.candidates, capabilities))
+            given = question.text, question.candidates
+            checked.append(checked_question(*given, capabilities, reads_questions))
         except VocabularyError as error:
             raise VocabularyError(f"questions[{number}]: {error}") from error
     total = sum(len(question.candidates) for question in checked)
@@ -142,7 +172,32 @@ def best_answer(
         calibration: Of the model.
         abstain_below: 0..1.
     """
-    found = calibrated_scores(similarities, calibration)
+    return _chosen(question, calibrated_scores(similarities, calibration), abstain_below)
+
+
+def yes_or_no(
+    question: Question,
+    similarities: NDArray[np.float32],
+    config: ModelConfig,
+    abstain_below: float,
+) -> Answer:
+    """Answer by the presence of what the question names, see `yes_no`.
+
+    Args:
+        question: With `presence`.
+        similarities: [question.compared] float32, cosine of each with the clip.
+        config: Of the model.
+        abstain_below: 0..1.
+    """
+    assert question.presence is not None
+    each, why = judged(question.presence, similarities, config)
+    scores = [each.pop(answer_kind(one), 0.0) for one in question.different]
+    found = Scores(np.array(scores, np.float32), max(0.0, 1.0 - sum(scores)))
+    answer = _chosen(question, found, abstain_below)
+    return replace(answer, message=why) if answer.message else answer
+
+
+def _chosen(question: Question, found: Scores, abstain_below: float) -> Answer:
     different, none = question.different, found.none_score
     best, text = float(found.scores[found.best]), different[found.best]
     index = {text: i for i, text in enumerate(different)}

@@ -18,8 +18,6 @@ from vljepa_ros.models.tokenizer import encode_ids, load_tokenizer, pad_ids
 # Short, general templates; the mean of several wordings is steadier than one (CLIP, section 3.1.4).
 TEMPLATES = ("{}", "a photo of {}.", "an image of {}.", "a video of {}.")
 
-_YES = {"yes", "true", "yeah"}
-_NO = {"no", "false", "nope"}
 _VERB = r"(is|are|was|were|does|do|did|has|have|can)"
 
 
@@ -41,10 +39,9 @@ def as_statement(question: str, candidate: str) -> str:
     """A declarative sentence that is true of an image if `candidate` answers `question`.
 
     A dual encoder cannot read a question; it can only say how well a sentence fits an image. The
-    rules cover the usual wordings in English; anything else becomes "question? candidate".
+    rules cover the usual wordings in English; anything else becomes "question? candidate". Yes and
+    no are answered without it, see `perception.yes_no`.
 
-    >>> as_statement("Is the door open?", "no")
-    'the door is not open'
     >>> as_statement("What colour is the cup?", "red")
     'the colour of the cup is red'
     """
@@ -52,29 +49,11 @@ def as_statement(question: str, candidate: str) -> str:
     answer = candidate.strip().rstrip(".")
     if not asked:
         return answer
-    if answer.lower() in _YES | _NO:
-        statement = _polar(asked, answer.lower() in _YES)
-        if statement:
-            return statement
     for pattern, form in _OPEN:
         match = re.fullmatch(pattern, asked)
         if match:
             return form.format(*match.groups(), answer=answer)
     return f"{asked}? {answer}"
-
-
-def _polar(asked: str, yes: bool) -> str:
-    there = re.fullmatch(r"(is|are) there (any |an? |some )?(.+)", asked)
-    if there:
-        verb, article, rest = there.groups()
-        kept = "" if article in (None, "any ") else article
-        return f"there {verb} {kept}{rest}" if yes else f"there {verb} no {rest}"
-    being = re.fullmatch(r"(is|are|was|were|can|has|have) ((?:the |an? |any)?\S+) (.+)", asked)
-    found = being or re.fullmatch(r"(does|do|did) ((?:the |an? )?\S+) (.+)", asked)
-    if not found:
-        return ""
-    verb, subject, rest = found.groups()
-    return f"{subject} {verb} {rest}" if yes else f"{subject} {verb} not {rest}"
 
 
 _OPEN: tuple[tuple[str, str], ...] = (
