@@ -48,13 +48,14 @@ def test_wheel_carries_models_interfaces_and_command(tmp_path: Path) -> None:
     (site,) = venv.glob("lib/python3*/site-packages")
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     code = (
-        "from vljepa_ros.resources import share_dir, model_dir\n"
+        "from vljepa_ros.resources import catalogue, share_dir, model_dir\n"
         "from vljepa_ros.engines.load import load_engine\n"
         "from vljepa_ros.ros import interface\n"
         "import vljepa_ros\n"
         "print(vljepa_ros.__file__, share_dir())\n"
         "load_engine(model_dir('nano')).close()\n"
         "interface('vljepa_ros/msg/SceneEvent')()\n"
+        "assert catalogue()['siglip2-base'].hub\n"
         "assert (share_dir() / 'launch' / 'perception.launch.py').is_file()\n"
         "assert (share_dir() / 'config' / 'perception.yaml').is_file()\n"
     )

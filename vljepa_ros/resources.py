@@ -9,10 +9,18 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 
+import yaml
+
+from vljepa_ros.models.catalogue import CatalogueEntry, read_catalogue
 from vljepa_ros.models.config import ModelError
 
+AUTO, EVERYDAY, NANO = "auto", "everyday", "nano"
+NANO_SOURCES = {"demo": "the shipped clip", "world": "the simulated world"}
 _ID = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w][\w./-]*))?")
 NO_HUB = "huggingface_hub is not installed: pip install huggingface_hub"
 
@@ -42,16 +50,69 @@ def model_names() -> list[str]:
     return sorted(path.parent.name for path in folder.glob("*/config.json"))
 
 
-def model_dir(model: str) -> Path:
-    """Folder of a model given by name (a folder of `models/`), by path, or by the id of a fetched
-    model, `owner/name` or `owner/name@revision`.
+@cache
+def catalogue() -> dict[str, CatalogueEntry]:
+    """The models worth having, by short name.
 
     Raises:
-        ModelError: Neither a name of a shipped model, nor an existing folder, nor a hub id that
-            `vljepa fetch-model` has put on this disk.
+        ModelError: The file cannot be read.
+    """
+    return read_catalogue(share_dir() / "models" / "catalogue.yaml")
+
+
+def choose_model(
+    model: str, source: str, params_files: Sequence[str | Path] = ()
+) -> tuple[str, str]:
+    """What `model:=auto` stands for.
+
+    Args:
+        model: A model, AUTO, or empty: as the parameter files say.
+        source: Of the images, as the camera node takes it; `none`: the robot's own cameras.
+        params_files: The user's own; with AUTO, a model that one of them names is left to it.
+
+    Returns:
+        The model to give to the nodes, empty: none; and a line for the log that says why.
+    """
+    if model != AUTO:
+        return model, f"model {model or 'as in the parameter files'}: as asked for"
+    for file in params_files:
+        if _names_model(Path(file)):
+            return "", f"model as in {file}"
+    chosen, why = EVERYDAY, "real cameras"
+    if source in NANO_SOURCES:
+        chosen, why = NANO, f"source {source} is {NANO_SOURCES[source]}"
+    larger = [name for name, entry in catalogue().items() if entry.family == "dual_encoder"]
+    return chosen, (
+        f"model {chosen}: {why} (model:=auto). Larger ones that can be fetched (vljepa models): "
+        + ", ".join(name for name in larger if catalogue()[name].hub)
+    )
+
+
+def _names_model(file: Path) -> bool:
+    """Whether a parameter file gives any node a model; what cannot be read is the nodes' to say."""
+
+    def within(value: object) -> bool:
+        return isinstance(value, Mapping) and any(
+            within(inner) or (name == "model" and inner not in ("", AUTO))
+            for name, inner in value.items()
+        )
+
+    try:
+        return within(yaml.safe_load(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, yaml.YAMLError):
+        return False
+
+
+def model_dir(model: str) -> Path:
+    """Folder of a model given by name (a folder of `models/`, or of the catalogue and fetched), by
+    path, or by the id of a fetched model, `owner/name` or `owner/name@revision`.
+
+    Raises:
+        ModelError: It is none of these; the message says how to get it.
     """
     if not model:
         raise ModelError(f"no model given; shipped models: {', '.join(model_names())}; or a path")
+    model = EVERYDAY if model == AUTO else model
     named = share_dir() / "models" / model
     if "/" not in model and (named / "config.json").is_file():
         return named
@@ -60,26 +121,65 @@ def model_dir(model: str) -> Path:
         return path
     if _ID.fullmatch(model):
         return local_snapshot(model)
-    raise ModelError(
-        f"no model '{model}': it is neither a folder nor one of the shipped models"
-        f" ({', '.join(model_names()) or 'none'})"
-    )
+    entry = catalogue().get(model.partition("@")[0])
+    if entry is None:
+        raise ModelError(
+            f"no model '{model}': it is neither a folder nor one of the shipped models"
+            f" ({', '.join(model_names()) or 'none'}) or of the catalogue (vljepa models)"
+            f"{like_one_known(model)}"
+        )
+    if not entry.hub:
+        raise ModelError(
+            f"model '{model}' belongs to this package, but there is no '{named}/config.json': "
+            f"install the package again, or start with model:={_other(model)}"
+        )
+    if entry.convert_with:
+        if (converted := converted_dir(model)).is_dir():
+            return converted
+        raise ModelError(
+            f"model '{model}' is not on this disk; vljepa fetch-model {model} makes it"
+        )
+    return local_snapshot(model)
+
+
+def _other(model: str) -> str:
+    """A shipped model to take instead of one that is missing, and what that one knows."""
+    names = [name for name in model_names() if name != model]
+    known = f"{NANO} (which knows the simulated world only)"
+    return known if NANO in names else (names or ["PATH"])[0]
+
+
+def like_one_known(model: str) -> str:
+    """A question whether a name like it was meant; empty: there is none."""
+    near = get_close_matches(model, [*catalogue(), *model_names()], n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(dict.fromkeys(near))}?" if near else ""
+
+
+def converted_dir(name: str) -> Path:
+    """Where `vljepa fetch-model` puts a model that it converts."""
+    return default_cache_root() / "models" / name
 
 
 def hub_id(model: str) -> tuple[str, str | None]:
-    """Repository and revision of a hub id.
+    """Repository and revision of a hub id, or of a short name of the catalogue.
 
     Raises:
         ModelError: Another form.
     """
+    name, _, revision = model.partition("@")
+    if "/" not in name and (entry := catalogue().get(name)) is not None and entry.hub:
+        return entry.hub, revision or entry.revision or None
     found = _ID.fullmatch(model)
     if not found:
-        raise ModelError(f"{model!r} is not a hub id; allowed: OWNER/NAME, OWNER/NAME@REVISION")
+        raise ModelError(
+            f"{model!r} is not a hub id; allowed: OWNER/NAME, OWNER/NAME@REVISION, or a short name "
+            f"of `vljepa models`{like_one_known(model)}"
+        )
     return found[1], found[2]
 
 
 def local_snapshot(model: str) -> Path:
-    """Folder of a hub id in the hub's cache; never the network.
+    """Folder of a hub id or short name in the hub's cache; never the network.
 
     Raises:
         ModelError: It is not there; the message names `vljepa fetch-model`.

@@ -13,7 +13,7 @@ from tiny_hub import image, set_field
 from tiny_paper import tiny_best_pt, tiny_vjepa2
 
 from vljepa_ros.cli.main import main
-from vljepa_ros.cli.model_files import fetch_model
+from vljepa_ros.cli.models import fetch_model
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Clip
 from vljepa_ros.models.config import ModelError

@@ -10,6 +10,7 @@ from typing import Any
 
 from vljepa_ros.cli import options
 from vljepa_ros.cli.options import CliError
+from vljepa_ros.resources import NANO
 
 DEMO_DOMAIN = 73  # so that the demo does not meet the graph of a robot, which is mostly 0
 
@@ -32,7 +33,7 @@ def add(commands: Any) -> None:
         metavar="DIR",
         help="where the files go (default: demo_out)",
     )
-    options.add_model_options(parser)
+    options.add_model_options(parser, NANO)
     options.add_domain_option(parser, DEMO_DOMAIN, str(DEMO_DOMAIN))
     parser.set_defaults(run=run)
 

@@ -17,8 +17,9 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from vljepa_ros import __version__
-from vljepa_ros.cli import ask, bag, demo, events, find, info, memory, model_files, up
+from vljepa_ros.cli import ask, bag, demo, events, find, info, memory, model_files, models, up
 from vljepa_ros.cli.options import CliError, CliUsageError
+from vljepa_ros.models.config import ModelError
 
 # Each of these modules is cheap to import: what is heavy is imported when the command runs.
 COMMANDS = (
@@ -31,7 +32,8 @@ COMMANDS = (
     bag.add,
     find.add,
     memory.add,
-    model_files.add_fetch,
+    models.add_models,
+    models.add_fetch,
     model_files.add_convert,
     model_files.add_export,
     model_files.add_build,
@@ -104,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(args.run(args))
     except SystemExit as stop:  # argparse: --help, --version and errors
         return stop.code if isinstance(stop.code, int) else 2
-    except (CliUsageError, CliError) as error:
+    except (CliUsageError, CliError, ModelError) as error:
         print(f"vljepa {args.command}: {error}", file=sys.stderr)
         return 2 if isinstance(error, CliUsageError) else 1
     except KeyboardInterrupt:

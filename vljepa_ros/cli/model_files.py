@@ -1,44 +1,21 @@
-"""Model files: `vljepa fetch-model`, `convert`, `export` and `build-engine`."""
+"""Model files: `vljepa convert`, `export` and `build-engine`."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from vljepa_ros.cli import options
-from vljepa_ros.cli.options import CliError
-from vljepa_ros.models.config import ModelError
-from vljepa_ros.resources import NO_HUB, hub_id
+from vljepa_ros.cli.options import CliError, note
 
-_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "README.md"]
 _CONVERSION = (
     *("predictor_config", "y_encoder_config", "query_tokenizer", "text_tokenizer"),
     *("name", "clip_frames", "clip_duration"),
 )
 """Options of `vljepa convert` that `convert_open_vljepa` takes under the same names."""
-
-
-def add_fetch(commands: Any) -> None:
-    """Add `vljepa fetch-model`, the only command that downloads a model."""
-    parser = commands.add_parser(
-        "fetch-model",
-        help="download a model from the hub",
-        description="Download a model's configuration, safetensors and tokenizer into the hub's "
-        "cache; afterwards `model:=ID` (`model:=ID@REV` with a revision) loads it offline. Nodes "
-        "never download anything.",
-    )
-    parser.add_argument(
-        "model", metavar="ID", help="for example google/siglip2-base-patch16-224, or ID@REV"
-    )
-    parser.add_argument("--revision", metavar="REV", help="branch, tag or commit (default: main)")
-    parser.add_argument(
-        "--checkpoint", action="store_true", help="fetch *.pt files too, for `vljepa convert`"
-    )
-    parser.set_defaults(run=options.exit_on_error(_fetch))
 
 
 def add_convert(commands: Any) -> None:
@@ -119,7 +96,9 @@ def add_build(commands: Any) -> None:
 def _add_model_and_precision(
     parser: argparse.ArgumentParser, precisions: tuple[str, ...], what: str
 ) -> None:
-    parser.add_argument("model", metavar="MODEL", help="model folder, or hub id that was fetched")
+    parser.add_argument(
+        "model", metavar="MODEL", help="model folder, or a name or hub id that was fetched"
+    )
     parser.add_argument(
         "--precision",
         choices=precisions,
@@ -140,40 +119,6 @@ def _needs_torch(work: options.Run) -> options.Run:
             ) from error
 
     return options.exit_on_error(run)
-
-
-def fetch_model(model: str, revision: str | None = None, checkpoint: bool = False) -> Path:
-    """Download a model's files into the hub's cache.
-
-    Args:
-        model: A hub id, with or without its revision.
-        revision: The same apart.
-        checkpoint: `*.pt` too; they are pickles, for conversion only.
-
-    Raises:
-        ModelError: Not a hub id, two revisions, no such model, or no network.
-    """
-    name, own = hub_id(model)
-    if revision and own and revision != own:
-        raise ModelError(f"two revisions: {own} in '{model}', and {revision}; allowed: one")
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError as error:
-        raise ModelError(NO_HUB) from error
-    patterns = _FILES + (["*.pt"] if checkpoint else [])
-    try:
-        return Path(snapshot_download(name, revision=revision or own, allow_patterns=patterns))
-    except Exception as error:  # the hub client and its transport raise many kinds
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"'{model}' cannot be fetched: {reason}") from error
-
-
-def _fetch(args: argparse.Namespace) -> int:
-    print(fetch_model(args.model, args.revision, args.checkpoint))
-    name, own = hub_id(args.model)
-    revision = own or args.revision
-    _note(f"load it with model:={f'{name}@{revision}' if revision else name}")
-    return 0
 
 
 def _convert(args: argparse.Namespace) -> int:
@@ -205,7 +150,7 @@ def _fill_cache(args: argparse.Namespace, make: Callable[..., Any], **more: int)
 
     cache = EngineCache(default_cache_root())
     config = load_config(model_dir(args.model))
-    folder, results = make(config, cache, precision=args.precision, progress=_note, **more)
+    folder, results = make(config, cache, precision=args.precision, progress=note, **more)
     if args.json:
         parity = {r.part: {"cosine": r.cosine, "difference": r.difference} for r in results}
         print(json.dumps({"folder": str(folder), "parity": parity}))
@@ -214,7 +159,3 @@ def _fill_cache(args: argparse.Namespace, make: Callable[..., Any], **more: int)
         print(f"{r.part:<10} cosine {r.cosine:.7f}  greatest difference {r.difference:.2e}")
     print(folder)
     return 0
-
-
-def _note(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -7,9 +7,12 @@ import datetime
 import math
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from vljepa_ros.resources import NANO
 
 DEFAULT_MEMORY = "~/.vljepa/memory"
 _TOPIC = re.compile(r"/?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
@@ -145,12 +148,17 @@ def add_service_options(parser: argparse.ArgumentParser, json_what: str) -> None
 
 def add_model_options(
     parser: argparse.ArgumentParser,
-    model: str | None = "nano",
+    model: str | None = NANO,
     engine: str | None = "auto",
     threads: bool = False,
 ) -> None:
     """Add --model and --engine, with their defaults, and with `threads` --threads."""
-    parser.add_argument("--model", default=model, metavar="NAME_OR_FOLDER", help="default: nano")
+    parser.add_argument(
+        "--model",
+        default=model,
+        metavar="NAME_OR_FOLDER",
+        help=f"see `vljepa models` (default: {model})",
+    )
     parser.add_argument("--engine", default=engine, metavar="NAME", help="default: auto")
     if threads:
         parser.add_argument(
@@ -178,6 +186,11 @@ def add_actions(parser: argparse.ArgumentParser, title: str, metavar: str, dest:
 
     parser.set_defaults(run=print_help)
     return parser.add_subparsers(title=title, metavar=metavar, dest=dest)
+
+
+def note(line: str) -> None:
+    """Tell a person what goes on, apart from what the command prints."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def load_model(args: argparse.Namespace, parts: frozenset[str] | None = None) -> Any:

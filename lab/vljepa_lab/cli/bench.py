@@ -16,6 +16,7 @@ from vljepa_ros.cli.options import (
     natural_number,
     non_negative_seconds,
 )
+from vljepa_ros.resources import NANO
 
 
 def add(commands: Any) -> None:
@@ -40,7 +41,7 @@ def add(commands: Any) -> None:
         "streams, beside the bare Predictor pass; and the stream's rate before and during it.",
     )
     for stream, seconds in ((graph, 60.0), (vqa, 10.0)):
-        add_model_options(stream)
+        add_model_options(stream, NANO)
         add_number_option(stream, "--seconds", seconds, "length of the measured stream")
         add_result_options(stream)
         stream.set_defaults(run=_run_stream)

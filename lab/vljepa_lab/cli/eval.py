@@ -26,6 +26,7 @@ from vljepa_ros.cli.options import (
     add_number_option,
     natural_number,
 )
+from vljepa_ros.resources import NANO
 
 
 def add(commands: Any) -> None:
@@ -45,7 +46,7 @@ def add(commands: Any) -> None:
         help="only these: labels, vqa, retrieval, captions, events, or single tasks (default: all "
         "but events)",
     )
-    add_model_options(parser)
+    add_model_options(parser, NANO)
     parser.add_argument("--data", type=Path, metavar="DIR", help="a data set with test splits")
     parser.add_argument(
         "--scenes",

@@ -1,0 +1,76 @@
+"""The models worth having and what is known of them: `models/catalogue.yaml`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from vljepa_ros.models.config import FAMILIES, ModelError, from_dict
+
+_SHORT = re.compile(r"[a-z0-9][a-z0-9.-]*")
+_REQUIRED = ("family", "licence", "best_at", "tried")
+_CONVERSION = {"x_encoder", "query_tokenizer", "text_tokenizer"}
+
+
+@dataclass(frozen=True)
+class CatalogueEntry:
+    """What is known of one model.
+
+    Attributes:
+        family: Of FAMILIES.
+        licence: Of the weights.
+        best_at: What to take it for, in a few words.
+        tried: How far this project has run it.
+        hub: Its id on the hub; empty: it comes with the package.
+        revision: The commit that is fetched; empty: the newest.
+        download_gb: Size of the download, about; 0: there is none.
+        gpu_gb: GPU memory that it needs, about; 0: it runs well without a GPU.
+        convert_with: Where the checkpoint must be converted, the hub ids of the X-Encoder and of
+            the two tokenizers that are not part of it.
+    """
+
+    family: str = ""
+    licence: str = ""
+    best_at: str = ""
+    tried: str = ""
+    hub: str = ""
+    revision: str = ""
+    download_gb: float = 0.0
+    gpu_gb: float = 0.0
+    convert_with: dict[str, str] = field(default_factory=dict)
+
+
+def read_catalogue(file: Path) -> dict[str, CatalogueEntry]:
+    """Short name -> entry, in the file's order.
+
+    Raises:
+        ModelError: The file cannot be read, or an entry is wrong; the message names both
+            entry and field.
+    """
+    try:
+        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ModelError(f"'{file}' cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(raw, dict):
+        raise ModelError(f"'{file}' must hold names with their entries, not {raw!r:.40}")
+    return {str(name): _entry(f"'{file}': {name}", str(name), value) for name, value in raw.items()}
+
+
+def _entry(where: str, name: str, raw: object) -> CatalogueEntry:
+    if not _SHORT.fullmatch(name):
+        raise ModelError(f"{where} is no short name: lower case letters, digits, dots and dashes")
+    given = {str(key): value for key, value in raw.items()} if isinstance(raw, dict) else raw
+    entry = from_dict(CatalogueEntry, given, where)
+    if lacking := [key for key in _REQUIRED if not getattr(entry, key)]:
+        raise ModelError(f"{where} lacks {', '.join(lacking)}")
+    if entry.family not in FAMILIES:
+        raise ModelError(f"{where}.family is {entry.family!r}, allowed: {', '.join(FAMILIES)}")
+    if entry.hub.count("/") != (1 if entry.hub else 0):
+        raise ModelError(f"{where}.hub is {entry.hub!r}, allowed: OWNER/NAME")
+    if entry.convert_with and set(entry.convert_with) != _CONVERSION:
+        allowed = ", ".join(sorted(_CONVERSION))
+        raise ModelError(f"{where}.convert_with has {', '.join(entry.convert_with)}, not {allowed}")
+    return entry
