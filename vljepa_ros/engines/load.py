@@ -41,7 +41,8 @@ PARTS = frozenset(GRAPHS)
 """What may be loaded alone; a family ignores those that it lacks."""
 
 NANO_THREADS = 2
-"""More do not pay for graphs of nano's size and take cores from the rest of the robot."""
+"""More do not pay for graphs of its size, nor of other models that come with the package, and take
+cores from the rest of the robot."""
 
 _GPU_PROVIDERS = frozenset({"CUDAExecutionProvider", "TensorrtExecutionProvider"})
 _EXPORTER = "onnx opset 18"
@@ -130,11 +131,17 @@ def engine_class(config: ModelConfig) -> type[EmbeddingEngine]:
     )
 
 
+def ships_graphs(config: ModelConfig) -> bool:
+    """Whether the graphs lie in the model folder, in one precision: nano's, and others' whose
+    configuration names them."""
+    return form_of(config) == "nano" or {"vision", "text"} <= set(config.files)
+
+
 def shipped_graphs(config: ModelConfig, parts: Sequence[Part]) -> dict[str, Path]:
     """ONNX files of the model folder itself, by part; empty for what has to be exported."""
-    return (
-        {part.name: config.path(part.name) for part in parts} if form_of(config) == "nano" else {}
-    )
+    if not ships_graphs(config):
+        return {}
+    return {part.name: config.path(part.name) for part in parts}
 
 
 def check_precision(config: ModelConfig, precision: str) -> None:
@@ -222,14 +229,15 @@ def _available(config: ModelConfig, request: Request, cache: EngineCache) -> Ava
         return Available(packages, has_gpu(), engines=frozenset({"auto", "torch"}))
     needs = engine_class(config).torch_needs(config)
     engines = frozenset(ENGINE_NAMES)
-    if form_of(config) != "nano":
+    if not ships_graphs(config):
         cuda = has_gpu()
         onnx = cache.explain(cache_key(config, "onnx", request.precision or "fp32"))
         tensorrt = tensorrt_obstacle(cuda)
         return Available(packages, cuda, onnx, tensorrt, engines, providers, torch_needs=needs)
-    # Nano's graphs lie in the folder in one precision. `auto` takes what runs them, or torch; what
-    # has to be built or recorded is not faster for a model of this size as far as is known, and
-    # runs if it is asked for.
+    if form_of(config) != "nano":  # there is no code here that torch could run
+        engines = frozenset(name for name in engines if name.startswith(("auto", "onnxruntime")))
+    # `auto` takes what runs the graphs of the folder, or torch; what has to be built or recorded is
+    # not faster for a model of this size as far as is known, and runs if it is asked for.
     lowers = request.engine.startswith(("torch", "tensorrt"))
     # torch is not imported to find out that a CPU-only ONNX Runtime has no use for a GPU.
     wanted = not request.device.startswith("cpu") and (bool(providers & _GPU_PROVIDERS) or lowers)
@@ -248,7 +256,7 @@ def _runner(
         from vljepa_ros.engines.onnxruntime_runner import OnnxRuntimeRunner
 
         graphs = shipped_graphs(config, parts)
-        if form_of(config) == "nano":
+        if graphs:
             threads = threads or min(NANO_THREADS, os.cpu_count() or 1)
         else:
             graphs = cache.find(cache_key(config, "onnx", choice.precision))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_ros.models.config import ModelError
-from vljepa_ros.models.resize import resize_antialiased
+from vljepa_ros.models.resize import resize_antialiased, resize_area
 
 
 def preprocess(image: NDArray[np.uint8], preprocessing: Mapping[str, Any]) -> NDArray[np.uint8]:
@@ -20,8 +20,8 @@ def preprocess(image: NDArray[np.uint8], preprocessing: Mapping[str, Any]) -> ND
         image: [H, W, 3] uint8 RGB.
         preprocessing: `resize` (`shortest_edge`, `exact` or `none`), `size` (pixels to resize to),
             `crop` (pixels of the centre crop, 0: none), `interpolation` (`bilinear`, `bicubic`,
-            `lanczos`), `device` (where torch does it, for example `cuda:0`; missing: here, by
-            numpy).
+            `lanczos`; `area`: OpenCV's averaging, on every device), `device` (where torch does it,
+            for example `cuda:0`; missing: here, by numpy).
 
     Returns:
         [S, S, 3] uint8 RGB (`exact` and cropped inputs are square).
@@ -34,22 +34,25 @@ def preprocess(image: NDArray[np.uint8], preprocessing: Mapping[str, Any]) -> ND
             f"an image must be [H, W, 3] uint8 RGB, this is {list(image.shape)} {image.dtype}"
         )
     how = preprocessing.get("resize", "exact")
-    resize = resize_antialiased
-    if preprocessing.get("device"):
+    interpolation = str(preprocessing.get("interpolation", "bicubic"))
+    resize: Callable[[NDArray[np.uint8], int, int], NDArray[np.uint8]]
+    resize = partial(resize_antialiased, interpolation=interpolation)
+    if interpolation == "area":
+        resize = resize_area
+    elif preprocessing.get("device"):
         from vljepa_ros.models.torch_preprocessing import resize_torch
 
-        resize = partial(resize_torch, str(preprocessing["device"]))
+        resize = partial(resize_torch, str(preprocessing["device"]), interpolation=interpolation)
     height, width = image.shape[:2]
     size = int(preprocessing["size"])
-    interpolation = str(preprocessing.get("interpolation", "bicubic"))
     if how == "exact":
-        image = resize(image, size, size, interpolation)
+        image = resize(image, size, size)
     elif how == "shortest_edge":
         # Pillow users round the long edge down; the hub's processors do the same.
         short, long = min(height, width), max(height, width)
         scaled = int(size * long / short)
         target = (size, scaled) if height <= width else (scaled, size)
-        image = resize(image, *target, interpolation)
+        image = resize(image, *target)
     elif how != "none":
         raise ModelError(f"resize is {how!r}, allowed: shortest_edge, exact, none")
     crop = int(preprocessing.get("crop", 0))

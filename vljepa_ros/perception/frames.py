@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_ros.models.preprocessing import preprocess
+from vljepa_ros.models.resize import resize_area
 from vljepa_ros.perception.image_encodings import (
     ENCODINGS,
     FrameError,
@@ -259,14 +260,8 @@ def model_input(
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     square = image[top : top + side, left : left + side]
-    reversed_channels = square.strides[2] < 0
-    if reversed_channels:  # OpenCV would copy the whole square; turn the small result instead
-        square = square[..., ::-1]
     if side != size:
-        how = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
-        square = as_uint8(cv2.resize(square, (size, size), interpolation=how))
-    if reversed_channels:
-        square = square[..., ::-1]
+        square = resize_area(square, size, size)
     return np.ascontiguousarray(np.rot90(square, k=-(rotate // 90)))
 
 

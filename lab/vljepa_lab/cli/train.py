@@ -12,6 +12,7 @@ from vljepa_ros.cli.options import CliError
 MODELS = {  # name -> its module, and the packages that it needs
     "nano": ("vljepa_lab.training.nano", ("torch", "mujoco")),
     "full": ("vljepa_lab.training.paper.train", ("torch", "transformers")),
+    "everyday": ("vljepa_lab.convert.everyday.build", ("torch", "onnx")),
     "calibrate": ("vljepa_lab.training.calibrate_folder", ("torch",)),
     "blind": ("vljepa_lab.compare.blind", ("torch",)),
     "comparison": ("vljepa_lab.compare.comparison", ("torch",)),
@@ -26,6 +27,7 @@ def add(commands: Any) -> None:
         help="train a model",
         description="Train a model from nothing to a checkpoint, resumable. `calibrate` fits the "
         "calibration of a model folder anew; `trunks` makes the folder that `full` starts from; "
+        "`everyday` composes the embedded model for real pictures from published networks; "
         "`blind` and `comparison` train what it is compared with. All options after the name "
         "belong to the trainer: vljepa train nano --help",
     )

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
+from vljepa_lab.training.graph_writer import WEIGHTS
 from vljepa_lab.training.loop import load_checkpoint, load_into
-from vljepa_lab.training.model_folder_writer import WEIGHTS, sha256_of
+from vljepa_lab.training.model_folder_writer import sha256_of
 from vljepa_lab.training.nano_config import TRAINED
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.folder import load_config

@@ -1,42 +1,31 @@
-"""Write a model folder: weights, ONNX graphs, tokenizer, word lists, known texts, `config.json`.
+"""Write nano's folder: weights, ONNX graphs, tokenizer, word lists, known texts, `config.json`.
 
-Each graph's initializers become external data that points into the one weights file (safetensors
-is a raw file behind a header), followed by the few nodes that turn the stored fp16 or int8 into
-fp32. ONNX Runtime folds these nodes when it loads, so they cost nothing per call. Needs torch and
-onnx.
+Needs torch and onnx.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import struct
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
 from safetensors.numpy import save_file
-from safetensors.torch import save_file as save_tensors
 from tokenizers import Tokenizer
-from torch import Tensor, nn
+from torch import nn
 
+from vljepa_lab.training.graph_writer import Graph, rounded, write_graphs
 from vljepa_lab.world.records import ACTIONS
 from vljepa_ros.models.config import Calibration
-from vljepa_ros.models.parts import Part
-from vljepa_ros.models.parts import Tensor as Declared
 from vljepa_ros.models.tokenizer import pad_ids
-from vljepa_ros.models.vl_jepa.nano_config import Architecture, nano_parts
+from vljepa_ros.models.vl_jepa.nano_config import nano_parts
 from vljepa_ros.models.vl_jepa.nano_heads import DecoderPrefill, DecoderStep
 from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
 from vljepa_ros.models.vl_jepa.nano_text import DecoderWords, TextTokenizer
-from vljepa_ros.models.vl_jepa.nano_weights import SCALE, unpack
 
 LICENCE = "Apache-2.0"
 DOMAIN = "one simulated room with a table, an arm, a door, lights and people, at 128 x 128 pixels"
@@ -129,101 +118,6 @@ def _write_json(file: Path, value: object, indent: int | None = None) -> None:
     file.write_text(json.dumps(value, indent=indent, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-WEIGHTS = "model.safetensors"
-_INT8_PART = "text_trunk."
-OPSET = 20
-_TYPES = {"F16": TensorProto.FLOAT16, "F32": TensorProto.FLOAT, "I8": TensorProto.INT8}
-
-
-def _modules(model: VLJEPA) -> dict[str, tuple[nn.Module, str]]:
-    """Graph -> what computes it, and the prefix of its parameters in the weights file."""
-    names = ("frame", "window", "predictor", "text_trunk", "text_head")
-    return {
-        **{name: (getattr(model, name), f"{name}.") for name in names},
-        "decoder_prefill": (DecoderPrefill(model.y_decoder), "y_decoder."),
-        "decoder_step": (DecoderStep(model.y_decoder), "y_decoder."),
-    }
-
-
-def _example(tensor: Declared, sizes: Architecture) -> Tensor:
-    """Any values of a declared shape; its free axes get sizes that differ from each other."""
-    free = {"batch": 2, "clips": 3, "pieces": 5, "past": sizes.y_decoder.prefix + 1}
-    dims = [free[dim] if isinstance(dim, str) else dim for dim in tensor.dims]
-    return torch.ones(dims, dtype=getattr(torch, tensor.dtype))
-
-
-def _trace(module: nn.Module, part: Part, sizes: Architecture) -> Any:
-    # DYNAMIC lets the tracer find out which axes must agree; axes of the same name do.
-    free = [
-        {axis: torch.export.Dim.DYNAMIC for axis, dim in enumerate(t.dims) if isinstance(dim, str)}
-        for t in part.inputs
-    ]
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            module.eval(),
-            tuple(_example(tensor, sizes) for tensor in part.inputs),
-            dynamo=True,
-            input_names=[tensor.name for tensor in part.inputs],
-            output_names=[tensor.name for tensor in part.outputs],
-            dynamic_shapes=tuple(axes or None for axes in free),
-            opset_version=OPSET,
-            optimize=False,
-            verbose=False,
-        )
-    assert program is not None
-    return program.model_proto
-
-
-def _layout(weights: Path) -> dict[str, tuple[str, list[int], int, int]]:
-    """Tensor name -> safetensors type, shape, offset and length in the file."""
-    with weights.open("rb") as file:
-        (size,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(size))
-    start = 8 + size
-    return {
-        name: (entry["dtype"], entry["shape"], start + entry["data_offsets"][0],
-               entry["data_offsets"][1] - entry["data_offsets"][0])
-        for name, entry in header.items()
-        if name != "__metadata__"
-    }  # fmt: skip
-
-
-def _external(name: str, layout: tuple[str, list[int], int, int]) -> TensorProto:
-    kind, shape, offset, length = layout
-    tensor = TensorProto(name=name, data_type=_TYPES[kind], dims=shape)
-    tensor.data_location = TensorProto.EXTERNAL
-    for key, value in (("location", WEIGHTS), ("offset", offset), ("length", length)):
-        tensor.external_data.add(key=key, value=str(value))
-    return tensor
-
-
-def _point_into(
-    model: Any, prefix: str, layout: dict[str, tuple[str, list[int], int, int]]
-) -> None:
-    """Replace the initializers that are parameters by external ones and the nodes that widen
-    them.
-    """
-    kept, external, widen = [], [], []
-    for initializer in model.graph.initializer:
-        name = initializer.name
-        own = prefix + name.removeprefix("decoder.")
-        if own not in layout:
-            kept.append(initializer)
-            continue
-        scaled, stored = own + SCALE in layout, f"{name}.stored"
-        wide = f"{name}.wide" if scaled else name
-        external.append(_external(stored, layout[own]))
-        widen.append(helper.make_node("Cast", [stored], [wide], to=TensorProto.FLOAT))
-        if scaled:
-            external.append(_external(f"{name}.scale", layout[own + SCALE]))
-            widen.append(helper.make_node("Mul", [wide, f"{name}.scale"], [name]))
-    nodes = list(model.graph.node)
-    del model.graph.initializer[:], model.graph.node[:]
-    model.graph.initializer.extend([*kept, *external])
-    model.graph.node.extend([*widen, *nodes])
-
-
 def export_graphs(model: VLJEPA, folder: Path) -> dict[str, str]:
     """Write the weights file and the graphs into `folder`; returns part -> file name.
 
@@ -231,23 +125,17 @@ def export_graphs(model: VLJEPA, folder: Path) -> dict[str, str]:
     """
     model = model.cpu().eval()
     model.load_state_dict(rounded(model.state_dict()))
-    folder.mkdir(parents=True, exist_ok=True)
-    save_model(model, folder / WEIGHTS)
-    layout = _layout(folder / WEIGHTS)
-    files = {"weights": WEIGHTS}
-    parts = {part.name: part for part in nano_parts(model.architecture)}
-    for name, (module, prefix) in _modules(model).items():
-        proto = _trace(module, parts[name], model.architecture)
-        _point_into(proto, prefix, layout)
-        for info in (proto.graph.node, proto.graph.input, proto.graph.output):
-            for entry in info:
-                entry.ClearField("metadata_props")
-                entry.ClearField("doc_string")
-        del proto.graph.value_info[:], proto.metadata_props[:]
-        file = f"{name}.onnx"
-        onnx.save(proto, str(folder / file))
-        files[name] = file
-    return files
+    modules: dict[str, nn.Module] = {
+        "decoder_prefill": DecoderPrefill(model.y_decoder),
+        "decoder_step": DecoderStep(model.y_decoder),
+    }
+    graphs = {}
+    for part in nano_parts(model.architecture):
+        module = modules.get(part.name) or getattr(model, part.name)
+        own = "y_decoder" if part.name in modules else part.name
+        graphs[part.name] = Graph(part, module, {"decoder.": f"{own}.", "": f"{own}."})
+    free = {"batch": 2, "clips": 3, "pieces": 5, "past": model.architecture.y_decoder.prefix + 1}
+    return write_graphs(graphs, model.state_dict(), folder, free)
 
 
 def sha256_of(file: Path) -> str:
@@ -323,32 +211,6 @@ def write_card(
         rows="\n".join(rows),
     )
     file.write_text(text, encoding="utf-8")
-
-
-def pack(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """fp32 parameters -> what is stored: fp16, or int8 rows with `<name>.scale` [rows, 1]
-    float32.
-    """
-    stored: dict[str, Tensor] = {}
-    for name, tensor in state.items():
-        value = tensor.detach().float().cpu()
-        if name.startswith(_INT8_PART) and name.endswith("weight") and value.ndim == 2:
-            scale = value.abs().amax(1, keepdim=True).clamp(min=1e-12) / 127
-            stored[name] = (value / scale).round().clamp(-127, 127).to(torch.int8).contiguous()
-            stored[name + SCALE] = scale.contiguous()
-        else:
-            stored[name] = value.half().contiguous()
-    return stored
-
-
-def rounded(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """fp32 parameters as they come back from the file. Idempotent."""
-    return unpack(pack(state))
-
-
-def save_model(model: VLJEPA, file: Path) -> None:
-    """Write the weights file."""
-    save_tensors(pack(model.state_dict()), str(file), metadata={"format": "pt"})
 
 
 def trainable_parameters(model: nn.Module) -> int:

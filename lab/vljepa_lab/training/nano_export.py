@@ -9,10 +9,10 @@ from tokenizers import Tokenizer
 
 from vljepa_lab.training.calibration import calibrate
 from vljepa_lab.training.decoder import known_keys, train_decoder
+from vljepa_lab.training.graph_writer import rounded
 from vljepa_lab.training.loop import RunContext, load_checkpoint, load_into
 from vljepa_lab.training.model_folder_writer import (
     FolderContents,
-    rounded,
     trainable_parameters,
     write_card,
     write_model_folder,

@@ -19,7 +19,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from vljepa_lab.training.model_folder_writer import rounded
+from vljepa_lab.training.graph_writer import rounded
 from vljepa_lab.world.captions import event_text, state_text
 from vljepa_lab.world.records import ACTIONS, COLORS, SHAPES
 from vljepa_lab.world.wordings import wordings
@@ -81,16 +81,19 @@ def _tokenizer(words: list[str]) -> Tokenizer:
     return tokenizer
 
 
-def build_trunk(own_words: Iterable[str]) -> tuple[Tokenizer, TextSizes, dict[str, Tensor]]:
+def build_trunk(
+    own_words: Iterable[str] | None,
+) -> tuple[Tokenizer, TextSizes, dict[str, Tensor]]:
     """Tokenizer, sizes, and the parameters of `TextTrunk`, already rounded to the stored precision.
 
-    own_words: words that must stay whole (those of the world's questions, answers and labels).
+    own_words: words that must stay whole (those of the questions, answers and labels); None:
+        all that MiniLM has.
     """
     folder = minilm_folder()
     config = json.loads((folder / "config.json").read_text())
     vocabulary = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
     state = {k: v.float() for k, v in load_file(str(folder / "model.safetensors")).items()}
-    keep = _kept(vocabulary, own_words)
+    keep = list(range(len(vocabulary))) if own_words is None else _kept(vocabulary, own_words)
     # [PAD] must stay 0: padded ids are zero.
     keep = [vocabulary.index("[PAD]"), *[i for i in keep if vocabulary[i] != "[PAD]"]]
     sizes = TextSizes(

@@ -92,15 +92,17 @@ def patch_size(config: ModelConfig) -> int:
 
 
 def text_length(config: ModelConfig) -> int:
-    """The fixed number of tokens of a text, 0 where it may vary (CLIP)."""
-    if _ends_with_its_greatest_id(config):
+    """The fixed number of tokens of a text, 0 where it may vary (CLIP, BERT)."""
+    if _takes_any_length(config):
         return 0
     text = config.architecture.get("text_config", {})
     return int(text.get("max_position_embeddings", 64))
 
 
 def uses_text_mask(config: ModelConfig) -> bool:
-    """Whether padding is masked: only where the model's tokenizer says so."""
+    """Whether padding is masked: in BERT, and where the model's tokenizer says so."""
+    if _is_bert(config):
+        return True
     if _ends_with_its_greatest_id(config):
         return False
     return "attention_mask" in _tokenizer_config(config.folder).get("model_input_names", ())
@@ -127,6 +129,15 @@ def _ends_with_its_greatest_id(config: ModelConfig) -> bool:
     return config.architecture.get("model_type") in ("clip", PERCEPTION_ENCODER)
 
 
+def _is_bert(config: ModelConfig) -> bool:
+    """Whether texts are read by a sentence encoder, whose attention skips padding."""
+    return config.architecture.get("text_config", {}).get("model_type") == "bert"
+
+
+def _takes_any_length(config: ModelConfig) -> bool:
+    return _ends_with_its_greatest_id(config) or _is_bert(config)
+
+
 def _tokenizer_config(folder: Path) -> dict[str, Any]:
     file = folder / "tokenizer_config.json"
     return read_json(file) if file.is_file() else {}
@@ -136,8 +147,8 @@ class DualEncoderTokenizer:
     """Turns texts into padded ids.
 
     CLIP pads to the longest text of a call, because its pooled token is the first end-of-text and
-    its attention is causal; SigLIP was trained on texts padded to a fixed length that are not
-    masked, so another length would give another embedding.
+    its attention is causal, and so does BERT, which masks padding; SigLIP was trained on texts
+    padded to a fixed length that are not masked, so another length would give another embedding.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -164,7 +175,7 @@ class DualEncoderTokenizer:
         self._pad_left = raw.get("padding_side", "right") == "left"
         # SigLIP saw lower case only; CLIP's tokenizer lowers by itself.
         self._lowercase = not _ends_with_its_greatest_id(config)
-        self._length = self._longest if self._lowercase else 0
+        self._length = 0 if _takes_any_length(config) else self._longest
 
     def __call__(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Ids and mask (1: token, 0: padding), each [len(texts), L] int64."""
