@@ -21,23 +21,15 @@ from typing import Any
 import cv2
 import numpy as np
 
+from vljepa_lab.bench.camera import pictures
 from vljepa_lab.bench.harness import IMAGE_SIZE, as_lines, run_script
 from vljepa_ros.cli.options import add_model_options, add_number_option, natural_number
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Clip
 from vljepa_ros.perception.frames import FrameDecoder
-from vljepa_ros.resources import model_dir, share_dir
+from vljepa_ros.resources import model_dir
 
 UNCOUNTED = 3  # rounds
-
-
-def picture(width: int, height: int) -> Any:
-    """[height, width, 3] uint8 RGB from the demo's clip, enlarged."""
-    video = cv2.VideoCapture(str(share_dir() / "models" / "nano" / "demo" / "clip.mp4"))
-    found, frame = video.read()
-    if not found:
-        raise SystemExit("the demo's clip cannot be read")
-    return cv2.resize(frame[..., ::-1], (width, height), interpolation=cv2.INTER_CUBIC)
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
@@ -48,7 +40,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     config = engine.config
     decoder = FrameDecoder(config.input_size, preprocessing=config.preprocessing)
     width, height = IMAGE_SIZE
-    shown = picture(width, height)
+    shown = pictures(model_dir("nano") / "demo" / "clip.mp4", width, height)[0]
     raw = SimpleNamespace(
         height=height, width=width, encoding="bgr8", is_bigendian=0, step=3 * width,
         data=shown[..., ::-1].tobytes(),

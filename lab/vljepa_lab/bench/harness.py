@@ -126,7 +126,10 @@ class BareModel:
 
     def _show(self) -> None:
         picture = self._pictures[self._shown % len(self._pictures)]
-        self._frames.append(model_input(picture, self._engine.config.input_size))
+        config = self._engine.config
+        self._frames.append(
+            model_input(picture, config.input_size, preprocessing=config.preprocessing)
+        )
         self._shown += 1
 
 
@@ -183,7 +186,7 @@ class BenchGraph:
 
     def __init__(self, model: str, engine: str) -> None:
         self.folder = model_dir(model)
-        self.clip = self.folder / "demo" / "clip.mp4"
+        self.clip = model_dir("nano") / "demo" / "clip.mp4"
         self.stream = EmbeddingStream()
         self._model = ["--model", model, "--engine", engine]
         name = f"bench_{os.getpid()}"
