@@ -17,7 +17,7 @@ Encode = Callable[[Sequence[str]], Floats]
 """Texts to [N, D] float32 of norm 1."""
 
 FORMS = ("{}", "a photo of {}.")
-_NEARER, _PLACE = 0.5, 0.4
+_NEARER, _PLACE = 0.5, 0.2
 """Weights: of a hypernym for each step above its class, and of where a thing is met."""
 _HYPERNYM_WORDS = 2
 
