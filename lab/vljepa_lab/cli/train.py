@@ -12,7 +12,7 @@ from vljepa_ros.cli.options import CliError
 MODELS = {  # name -> its module, and the packages that it needs
     "nano": ("vljepa_lab.training.nano", ("torch", "mujoco")),
     "full": ("vljepa_lab.training.paper.train", ("torch", "transformers")),
-    "everyday": ("vljepa_lab.convert.everyday.build", ("torch", "onnx")),
+    "everyday": ("vljepa_lab.training.everyday.build", ("torch", "onnx")),
     "calibrate": ("vljepa_lab.training.calibrate_folder", ("torch",)),
     "blind": ("vljepa_lab.compare.blind", ("torch",)),
     "comparison": ("vljepa_lab.compare.comparison", ("torch",)),

@@ -1,7 +1,7 @@
 """Make `classes.json` from WordNet 3.0: names and hypernyms of ImageNet's 1000 classes.
 
-Run once, `python -m vljepa_lab.convert.everyday.table DATA_NOUN CLASS_IDS`; the result is kept with
-the code, so that nobody needs WordNet to build the model. ImageNet's ids are the offsets of
+Run once, `python -m vljepa_lab.training.everyday.table DATA_NOUN CLASS_IDS`; the result is kept
+with the code, so that nobody needs WordNet to build the model. ImageNet's ids are the offsets of
 WordNet 3.0 (Debian's `wordnet-base` has it, later versions have other offsets).
 """
 

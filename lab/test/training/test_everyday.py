@@ -9,9 +9,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from vljepa_lab.convert.everyday import networks  # noqa: E402
-from vljepa_lab.convert.everyday.concepts import concepts, read_table  # noqa: E402
-from vljepa_lab.convert.everyday.table import class_table, read_synsets  # noqa: E402
+from vljepa_lab.training.everyday import networks  # noqa: E402
+from vljepa_lab.training.everyday.concepts import concepts, read_table  # noqa: E402
+from vljepa_lab.training.everyday.table import class_table, read_synsets  # noqa: E402
 
 
 def write_graph(folder: Path, order: list[str], kind: str = "float16") -> tuple[Path, Path]:

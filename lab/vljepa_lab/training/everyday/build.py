@@ -23,15 +23,15 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vljepa_lab.convert.everyday.concepts import FORMS, Concepts, concepts, read_table
-from vljepa_lab.convert.everyday.networks import (
+from vljepa_lab.training.everyday.concepts import FORMS, Concepts, concepts, read_table
+from vljepa_lab.training.everyday.networks import (
     LITE_SIZE,
     EfficientNetLite0,
     NanoDet,
     load_lite0,
     read_convolutions,
 )
-from vljepa_lab.convert.everyday.sources import SourceError, fetch_sources
+from vljepa_lab.training.everyday.sources import SourceError, fetch_sources
 from vljepa_lab.training.graph_writer import Graph, rounded, write_graphs
 from vljepa_lab.training.text_trunk import build_trunk
 from vljepa_ros.models.config import Calibration, ModelConfig, ModelError, file_sha256
