@@ -11,7 +11,6 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vljepa_lab.training.everyday.calibrate import CALIBRATION, fit_to_pictures
 from vljepa_lab.training.everyday.concepts import FORMS, Concepts, concepts, read_table
 from vljepa_lab.training.everyday.networks import (
     LITE_SIZE,
@@ -54,7 +54,6 @@ _PARTS = 3**-0.5
 _BATCH = 64
 
 _VOCABULARY = Path(__file__).with_name("vocabulary.yaml")
-CALIBRATION = Calibration(logit_scale=34.64, none_similarity=0.26, abstain_below=0.5)
 
 
 class Vision(nn.Module):
@@ -143,7 +142,7 @@ def write_everyday(out: Path, cache: Path) -> str:
     kept = rounded(state)
     text.load_state_dict({name: kept[name] for name in text.state_dict()})
     vision.load_state_dict({name: kept[f"vision.{name}"] for name in vision.state_dict()})
-    config = ModelConfig(folder=out, **raw)
+    config = ModelConfig(folder=out, **{**raw, "calibration": Calibration()})
     modules: dict[str, tuple[nn.Module, str]] = {"vision": (vision, "vision."), "text": (text, "")}
     graphs = {
         part.name: Graph(part, modules[part.name][0], {"": modules[part.name][1]})
@@ -154,7 +153,6 @@ def write_everyday(out: Path, cache: Path) -> str:
     raw["files"] = files
     raw["sha256"] = {name: file_sha256(out / name) for name in sorted(files.values())}
     raw["model_id"] = f"everyday-{raw['sha256'][files['weights']][:8]}"
-    raw["calibration"] = asdict(CALIBRATION)
     (out / "config.json").write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
     return str(raw["model_id"])
 
@@ -173,6 +171,7 @@ def _config(trunk: TextTrunk) -> dict[str, Any]:
         "input_size": INPUT_SIZE,
         "default_query": "what is happening?",
         "vocabulary": yaml.safe_load(_VOCABULARY.read_text(encoding="utf-8")),
+        "calibration": json.loads(CALIBRATION.read_text(encoding="utf-8")),
         "preprocessing": {"resize": "exact", "size": INPUT_SIZE, "interpolation": "area"},
         "architecture": {
             "model_type": "everyday",
@@ -191,9 +190,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """`vljepa train everyday`: print the folder that was made."""
     parser = argparse.ArgumentParser(prog="vljepa train everyday", description=__doc__)
     parser.add_argument("out", type=Path, metavar="OUT", help="folder to make")
+    parser.add_argument(
+        "--calibrate", nargs=2, type=Path, metavar=("TRUTH", "PICTURES"),
+        help="instead of making OUT, fit its calibration to a folder of pictures",
+    )  # fmt: skip
     args = parser.parse_args(argv)
     torch.set_num_threads(1)  # the same sums, bit for bit, on any number of cores
     try:
+        if args.calibrate:
+            print(fit_to_pictures(args.out, *args.calibrate))
+            return 0
         print(args.out, write_everyday(args.out, default_cache_root() / "everyday"))
     except (SourceError, ModelError, RuntimeError) as error:
         print(f"vljepa train everyday: {error}", file=sys.stderr)
