@@ -61,7 +61,7 @@ def test_what_is_wrong_is_named_with_entry_and_field(
         ).map(lambda entry: yaml.safe_dump({"a": GOOD | entry})),
     )
 )
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 def test_no_text_is_more_than_a_model_error(tmp_path_factory: pytest.TempPathFactory, text: str):
     file = tmp_path_factory.mktemp("catalogue") / "catalogue.yaml"
     file.write_text(text, encoding="utf-8", newline="", errors="surrogatepass")

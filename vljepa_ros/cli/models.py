@@ -17,7 +17,6 @@ from vljepa_ros.cli import options
 from vljepa_ros.cli.options import CliError, note
 from vljepa_ros.models.catalogue import CatalogueEntry
 from vljepa_ros.models.config import OPEN_CLIP_CONFIG, ModelError
-from vljepa_ros.models.weight_files import weights_files
 from vljepa_ros.resources import NO_HUB, catalogue, converted_dir, hub_id, model_dir
 
 _FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "README.md")
@@ -144,6 +143,8 @@ def _fetch_converted(name: str, revision: str | None, entry: CatalogueEntry) -> 
 
 def _check_complete(folder: Path) -> None:
     """Refuse a folder of which a file is missing, as an interrupted download leaves it."""
+    from vljepa_ros.models.weight_files import weights_files
+
     if not any((folder / name).is_file() for name in ("config.json", OPEN_CLIP_CONFIG)):
         raise ModelError(f"'{folder}' holds no config.json; fetch it again")
     weights_files(folder)
