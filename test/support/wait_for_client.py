@@ -45,7 +45,8 @@ class Waiting:
 
 
 def action_client(graph: Graph) -> Any:
-    """Of a server that is there."""
-    client = ros.ActionClient(graph.client, WAIT, "wait_for")
+    """Of a server that is there; many goals may end at once, and rclpy keeps ten results."""
+    results = ros.QoSProfile(depth=100)
+    client = ros.ActionClient(graph.client, WAIT, "wait_for", result_service_qos_profile=results)
     assert graph.spin(client.server_is_ready)
     return client
