@@ -34,6 +34,7 @@ from vljepa_ros.cli.options import add_number_option, natural_number
 from vljepa_ros.cli.processes import PackageProcess
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Clip, Engine
+from vljepa_ros.models.calibration import EncodedText
 from vljepa_ros.models.config import Calibration
 from vljepa_ros.nodes.topics import REPEATED
 from vljepa_ros.perception.frames import model_input
@@ -93,7 +94,8 @@ def replay(engine: Engine, folder: Path, rate: float = 5.0, settle: float = 0.3)
         for prompt, group in config.vocabulary.items()
     ]
     encoded = EncodedTexts(
-        config.model_id, dict(zip(texts, vectors, strict=True)), config.calibration
+        config.model_id,
+        {t: EncodedText(v, config.calibration) for t, v in zip(texts, vectors, strict=True)},
     )
     triggers = [Trigger("replay", t, (t,), hold=round(settle * SECOND), **LIMITS) for t in texts]
     board = TriggerBoard(triggers, encoded, frozenset(labels))
@@ -221,10 +223,10 @@ def made_triggers(number: int, dim: int) -> tuple[list[Trigger], EncodedTexts]:
     texts = random.normal(size=dim) + random.normal(size=(number, dim))
     texts /= np.linalg.norm(texts, axis=1, keepdims=True)
     names = [f"text {i}" for i in range(number)]
-    vectors = dict(zip(names, texts.astype(np.float32), strict=True))
     calibration = Calibration(logit_scale=20.0, none_similarity=0.7)
+    encoded = [EncodedText(vector, calibration) for vector in texts.astype(np.float32)]
     triggers = [Trigger("bench", n, (n,), hold=round(0.3 * SECOND), **LIMITS) for n in names]
-    return triggers, EncodedTexts("bench", vectors, calibration)
+    return triggers, EncodedTexts("bench", dict(zip(names, encoded, strict=True)))
 
 
 def _stream(texts: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vljepa_ros.models.calibration import EncodedText
 from vljepa_ros.models.config import Calibration
 from vljepa_ros.perception.trigger_board import Change, EncodedTexts, Reason, State, TriggerBoard
 from vljepa_ros.perception.triggers import Trigger
@@ -18,7 +19,9 @@ DIM = 6
 SECOND = 10**9
 CALIBRATION = Calibration(logit_scale=12.0, none_similarity=0.3)
 VECTORS = np.eye(DIM, dtype=np.float32)
-TEXTS = EncodedTexts("nano-1", {f"text {i}": v for i, v in enumerate(VECTORS)}, CALIBRATION)
+TEXTS = EncodedTexts(
+    "nano-1", {f"text {i}": EncodedText(v, CALIBRATION) for i, v in enumerate(VECTORS)}
+)
 NOW = 7  # the node's clock, where only that is told
 
 

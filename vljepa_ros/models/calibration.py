@@ -13,7 +13,7 @@ in the model folder, so the model's family is a constant that they have taken in
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -27,6 +27,23 @@ MAX_CANDIDATES = 500
 """Sets were at most so large when the weights were fitted; larger ones count as this large."""
 _MIN_LOG_SCALE, _MAX_LOG_SCALE = -2.0, 6.0
 """Inverse temperatures of 0.14 to 400: beyond them the softmax is flat, or a step."""
+
+
+@dataclass(frozen=True)
+class EncodedText:
+    """A text, or the name of a taught label, as it is compared with embeddings.
+
+    Attributes:
+        vector: [D] float32, L2 norm 1.
+        calibration: turns their cosine into the probability that it fits, for this text alone.
+    """
+
+    vector: NDArray[np.float32]
+    calibration: Calibration
+
+    def score(self, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Probabilities [...] that it fits embeddings [..., D] of L2 norm 1."""
+        return independent_probabilities(embeddings @ self.vector, self.calibration)
 
 
 def features(similarities: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -53,9 +70,13 @@ def independent_probabilities(
     cosines = np.asarray(similarities, np.float64)
     if not calibration.judges_presence:
         return np.zeros_like(cosines)
-    logits = calibration.logit_scale * (cosines - calibration.none_similarity)
-    power = np.exp(-np.abs(logits))  # never overflows
-    return np.where(logits >= 0.0, 1.0, power) / (1.0 + power)
+    return sigmoid(calibration.logit_scale * (cosines - calibration.none_similarity))
+
+
+def sigmoid(logits: NDArray[np.floating]) -> NDArray[np.float64]:
+    """1 / (1 + exp(-x)), of any shape, without overflow."""
+    power = np.exp(-np.abs(logits))
+    return np.asarray(np.where(logits >= 0.0, 1.0, power) / (1.0 + power), np.float64)
 
 
 def calibration_for(config: ModelConfig, text: str) -> Calibration:

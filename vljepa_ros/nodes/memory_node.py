@@ -10,7 +10,6 @@ from importlib.util import find_spec
 from typing import Any
 
 from vljepa_ros import ros
-from vljepa_ros.models.calibration import calibration_for
 from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.models.folder import load_config
 from vljepa_ros.nodes.diagnostics import ERROR, OK, WARN, Part
@@ -236,10 +235,9 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
                 lambda _: memory.find_like(query, like, stamp, thumbnails=kept)
             )
         else:
-            vector = await self._texts.encode(query.text, p.request_timeout, model.model_id)
-            scores = calibration_for(model, query.text)
+            text = await self._texts.encode(query.text, p.request_timeout, model.model_id)
             moments = await self.run_in_worker(
-                lambda _: memory.find(query, vector, scores, thumbnails=kept)
+                lambda _: memory.find(query, text.vector, text.calibration, thumbnails=kept)
             )
         response.model_id = model.model_id
         response.moments = [moment_message(moment) for moment in moments]

@@ -17,9 +17,11 @@ from vljepa_ros.nodes.model_node import ModelNode, ModelParameters
 from vljepa_ros.nodes.parameters import live, read_only
 from vljepa_ros.nodes.perception_topics import PerceptionTopics
 from vljepa_ros.nodes.question_services import QuestionServices
+from vljepa_ros.nodes.teaching import Teaching
 from vljepa_ros.nodes.topics import HEARTBEAT_S, Endpoints
 from vljepa_ros.nodes.vocabulary_services import NO_LABELS, VocabularyServices
-from vljepa_ros.perception.pipeline import Observation, Pipeline
+from vljepa_ros.perception.pipeline import EMBEDDINGS, Observation, Pipeline
+from vljepa_ros.perception.teaching import TeachingError
 from vljepa_ros.perception.vocabulary import EncodedVocabulary
 
 
@@ -53,6 +55,9 @@ class PerceptionParameters(ModelParameters):
         "event, such as /rosbag2_recorder/snapshot; empty: none.",
         ros_name=True,
     )
+    memory: str = read_only(
+        "~/.vljepa/memory", "Store of memory_node, from which labels are taught by past frames."
+    )
     image_timeout: float = live(
         5.0, "Seconds without an image after which a camera is reported.", 0.5, 3600.0
     )
@@ -62,6 +67,7 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
     """See `doc/architecture.md`, the flow of a frame. Options go to the ROS node."""
 
     model_parts = frozenset({"vision", "predictor", "text"})
+    codes = ModelNode.codes | {TeachingError: "BAD_REQUEST"}
     camera_kind = CameraParameters
     pipeline: Pipeline
     _topics: PerceptionTopics
@@ -75,6 +81,7 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
         self._evidence = Evidence(self, self.settings.snapshot_service)
         self.vocabulary = VocabularyServices(self)
         self.questions = QuestionServices(self)
+        self.teaching = Teaching(self, self.vocabulary, self._on_taught)
         self._watchdog = self.create_timer(1.0, self._watch, clock=ros.steady_clock())
 
     def check_parameters(self, value: Any) -> None:
@@ -101,17 +108,19 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
                 "there are no embeddings, labels or events"
             )
         self._topics = PerceptionTopics(self, self.cameras, engine, self._on_mismatch)
-        subscriptions = self._topics.subscriptions
         for camera in self.cameras:
             settings = self.camera_parameters[camera].value
             key = self.resolve_topic_name(settings.image_topic), settings.transport
             topic = self._images.setdefault(key, ImageTopic(self, *key))
-            made = CameraInput(self, camera, engine.config, subscriptions, topic, self._evidence)
+            made = CameraInput(
+                self, camera, engine.config, self._subscriptions, topic, self._evidence
+            )
             self._inputs.append(made)
         feeds = [camera.feed for camera in self._inputs]
         self.pipeline = Pipeline(engine, feeds, self._publish, self._on_vocabulary)
         self.vocabulary.pipeline = self.questions.pipeline = self.pipeline
         self.vocabulary.version = 0
+        self.teaching.open(self.pipeline)
         self.vocabulary.refresh()
         return self.pipeline.step
 
@@ -119,6 +128,7 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
         """Subscribe to the cameras and republish the latched topics."""
         self._topics.publish_model_info()
         self._heartbeat.repeat(HEARTBEAT_S, self._topics.publish_model_info)
+        self.teaching.start()
         if self.pipeline.labels.current is not None:
             self._publish_vocabulary(self.pipeline.labels.current)
         self.pipeline.watching = True
@@ -129,6 +139,7 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
     def stop(self) -> None:
         """Unsubscribe."""
         self._heartbeat.close()
+        self.teaching.stop()
         self._evidence.close()
         self.pipeline.watching = False
         for topic in self._images.values():
@@ -141,7 +152,7 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
         if (topics := vars(self).pop("_topics", None)) is not None:
             topics.close()
         self._inputs, self._images = [], {}
-        for owner in (self, self.vocabulary, self.questions):
+        for owner in (self, self.vocabulary, self.questions, self.teaching):
             vars(owner).pop("pipeline", None)
 
     def parts(self) -> Sequence[Part]:
@@ -157,7 +168,8 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
             values[f"stage_ms.{stage}.median"] = median
             values[f"stage_ms.{stage}.p99"] = p99
         pipeline = Part("pipeline", OK, f"{self.pipeline.clips} clips", values)
-        found = [*super().parts(), *(camera.part() for camera in self._inputs), pipeline]
+        cameras = (camera.part() for camera in self._inputs)
+        found = [*super().parts(), *cameras, pipeline, self.teaching.part()]
         return [*found, self._evidence.part()] if self._evidence.is_open else found
 
     def _collect_evidence(self) -> None:
@@ -170,6 +182,9 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
     def _publish(self, seen: Observation) -> float:
         """In the worker's thread: publish an observation; returns its age in seconds."""
         self._evidence.keep(seen.camera, seen.stamp)
+        clip = self.pipeline.cameras[seen.camera].encoded
+        if clip is not None:
+            self.teaching.observe(seen, clip[0].clip.frames)
         return self._topics.publish(seen)
 
     def _on_vocabulary(self, used: EncodedVocabulary) -> None:
@@ -180,9 +195,22 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
     def _publish_vocabulary(self, used: EncodedVocabulary) -> None:
         self._topics.publish_vocabulary(used, self.vocabulary.owner_of)
 
+    def _subscriptions(self, camera: str) -> frozenset[str]:
+        """What is wanted of a camera, by subscribers or to teach a label."""
+        wanted = self._topics.subscriptions(camera)
+        return wanted | {EMBEDDINGS} if self.teaching.wants(camera) else wanted
+
+    def _on_taught(self) -> None:
+        """Taught labels changed: say so, once the node works."""
+        self._topics.taught_version = self.teaching.version
+        if self.active:
+            self._topics.publish_model_info()
+
     def _watch(self) -> None:
         for camera in self._inputs:
             camera.watch()
+        if self.opened:
+            self.teaching.watch()
 
     def _on_mismatch(self, text: str) -> None:
         self._mismatch = text

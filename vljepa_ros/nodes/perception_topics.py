@@ -43,6 +43,9 @@ class PerceptionTopics(Endpoints):
         cameras: Their names.
         engine: What makes the results.
         on_mismatch: See `Endpoints`.
+
+    Attributes:
+        taught_version: Of the taught labels, see msg/ModelInfo.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class PerceptionTopics(Endpoints):
     ) -> None:
         super().__init__(node, on_mismatch)
         self._engine = engine
+        self.taught_version = 0
         found = {name: ros.find_interface(kind) for name, kind in _KINDS.items()}
         self._messages: dict[str, Any] = {name: kind for name, kind in found.items() if kind}
         self._result: Any = ros.find_interface("vision_msgs/msg/ObjectHypothesis")
@@ -145,6 +149,7 @@ class PerceptionTopics(Endpoints):
                 **asdict(info),
                 capabilities=sorted(self._engine.capabilities),
                 calibration_id=scores.id,
+                taught_version=self.taught_version,
                 logit_scale=float(scores.logit_scale),
                 none_similarity=float(scores.none_similarity),
                 abstain_below=float(scores.abstain_below),

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vljepa_ros import ros
+from vljepa_ros.models.calibration import EncodedText
+from vljepa_ros.models.config import Calibration
 from vljepa_ros.nodes.lifecycle_node import LifecycleNode
-
-_CACHE_SIZE = 256  # texts; an operator's questions repeat, and each is a few kilobytes
 
 
 class TextEncoderError(RuntimeError):
@@ -31,15 +29,15 @@ class TextEncoderError(RuntimeError):
 
 @dataclass(frozen=True)
 class EncodedTexts:
-    """Texts as embeddings.
+    """Texts, or names of taught labels, in their order.
 
     Attributes:
         model_id: Of the model that encoded them.
-        vectors: [texts, D] float32, L2 norm 1.
+        texts: Encoded.
     """
 
     model_id: str
-    vectors: NDArray[np.float32]
+    texts: list[EncodedText]
 
 
 EncodingResult = EncodedTexts | TextEncoderError
@@ -53,7 +51,6 @@ class TextEncoderClient:
         self._kind = ros.interface("vljepa_ros/srv/EncodeText")
         self._name = node.resolve_service_name("encode_text")
         self._client = node.create_client(self._kind, "encode_text")
-        self._cache: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
 
     def close(self) -> None:
         """Fail pending requests and destroy the client."""
@@ -88,20 +85,17 @@ class TextEncoderClient:
             lambda done: self._node.pending.complete(done.result(), lambda other: other is key)
         )
 
-    async def encode(self, text: str, timeout: float, model_id: str) -> NDArray[np.float32]:
-        """[D] float32, L2 norm 1; at once if the text was encoded lately.
+    async def encode(self, text: str, timeout: float, model_id: str) -> EncodedText:
+        """One text.
 
         Args:
             text: To embed.
             timeout: Seconds.
-            model_id: The model it must be of; the same one in each call.
+            model_id: The model it must be of.
 
         Raises:
             TextEncoderError: The service is missing, refuses, is late, or runs another model.
         """
-        if text in self._cache:
-            self._cache.move_to_end(text)
-            return self._cache[text]
         future = ros.Future()
         self.request([text], timeout, lambda result: ros.complete(self._node, future, result))
         result = await future
@@ -112,11 +106,7 @@ class TextEncoderClient:
                 f"'{self._name}' embeds with model {result.model_id}, this memory keeps "
                 f"{model_id}: start both nodes with the same model"
             )
-        vector: NDArray[np.float32] = result.vectors[0]
-        self._cache[text] = vector
-        if len(self._cache) > _CACHE_SIZE:
-            self._cache.popitem(last=False)
-        return vector
+        return result.texts[0]
 
     def _read(self, reply: Any) -> EncodingResult:
         if reply.result.code:
@@ -125,4 +115,6 @@ class TextEncoderClient:
                 is_refusal=reply.result.code == reply.result.BAD_REQUEST,
             )
         vectors = np.array(reply.vectors, np.float32).reshape(-1, max(1, int(reply.dim)))
-        return EncodedTexts(str(reply.model_id), vectors)
+        calibrations = map(Calibration, reply.logit_scales, reply.none_similarities)
+        texts = list(map(EncodedText, vectors, calibrations))
+        return EncodedTexts(str(reply.model_id), texts)

@@ -196,12 +196,12 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
             TriggerError: The model cannot judge them, or the node is being closed.
         """
         texts = list(dict.fromkeys(text for trigger in triggers for text in trigger.texts))
-        refusal = self._texts.refusal(self._no_labels(triggers))
-        if refusal and self._labels:
-            raise refusal
         await self._texts.encode(texts, self.settings.request_timeout)
         if not self.opened:
             raise TriggerError("the node is being shut down", "NOT_ACTIVE")
+        refusal = self._texts.refusal(self._no_labels(triggers))
+        if refusal and self._labels:
+            raise refusal
 
     def _why_unscored(self, triggers: Sequence[Trigger]) -> tuple[str, bool]:
         """Why some of these are not watched, or an empty text; whether that will pass by itself."""

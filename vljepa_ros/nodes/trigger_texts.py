@@ -1,5 +1,5 @@
 """The triggers' texts as the model knows them: encoded by the perception node, again when the model
-changes, with the calibration that it publishes."""
+or a taught label changes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from vljepa_ros import ros
-from vljepa_ros.models.config import Calibration
+from vljepa_ros.models.calibration import EncodedText
 from vljepa_ros.nodes.lifecycle_node import LifecycleNode
 from vljepa_ros.nodes.text_encoder_client import EncodingResult, TextEncoderClient, TextEncoderError
 from vljepa_ros.nodes.topics import LATCHED, Endpoints
@@ -53,11 +50,11 @@ class TriggerTexts(Endpoints):
         self._on_model_change = on_model_change
         self._client = TextEncoderClient(node)
         self._wanted: dict[str, None] = {}
-        self._vectors: dict[str, NDArray[np.float32]] = {}
+        self._encoded: dict[str, EncodedText] = {}
         self._encoded_by = ""
+        self._versions: dict[str, int] = {}  # of the taught labels, when a text was sent
         self._calibration_id = ""
-        self._calibration: Calibration | None = None
-        self._judges = True  # as far as is known
+        self._taught_version = 0
         self._requested = False
         self._retry_at = 0.0
         self._at_once = AT_ONCE
@@ -66,15 +63,15 @@ class TriggerTexts(Endpoints):
     @property
     def encoded(self) -> EncodedTexts:
         """What can be compared with embeddings now."""
-        fits = self._calibration is not None and self._encoded_by == self.model_id
-        if not fits or not self._judges:
-            return EncodedTexts(self.model_id)
-        assert self._calibration is not None
-        return EncodedTexts(self.model_id, dict(self._vectors), self._calibration)
+        fits = self._encoded_by == self.model_id
+        return EncodedTexts(
+            self.model_id,
+            {t: e for t, e in self._encoded.items() if fits and e.calibration.judges_presence},
+        )
 
     def missing(self, texts: Iterable[str]) -> list[str]:
         """Those texts that have to be encoded."""
-        return [t for t in texts if t not in self._vectors and t not in self.refused]
+        return [t for t in texts if t not in self._encoded and t not in self.refused]
 
     def why_unscored(self, texts: Collection[str]) -> str:
         """Why triggers with these texts, which are no labels, are not watched; empty: they are."""
@@ -83,22 +80,25 @@ class TriggerTexts(Endpoints):
             return "; ".join(refused[:3])
         if self.missing(texts):
             return self.trouble or "the texts are still being encoded"
-        if self._calibration is None:
-            return "model_info of perception_node, which has the calibration, has not come yet"
+        if not self.model_id:
+            return "model_info of perception_node has not come yet"
         return str(self.refusal(texts) or "")
 
     def refusal(self, texts: Collection[str]) -> PresenceError | None:
         """Why the model cannot judge texts that are no labels; None: it can, or is not known."""
-        if not texts or self._judges:
+        known = {t: self._encoded[t].calibration for t in texts if t in self._encoded}
+        bad = sorted(t for t, calibration in known.items() if not calibration.judges_presence)
+        if not bad:
             return None
-        listed = ", ".join(map(repr, sorted(texts)[:5]))
+        listed = ", ".join(map(repr, bad[:5]))
         return PresenceError(f"texts of triggers are {listed}, allowed: labels of the vocabulary")
 
     def keep(self, texts: Iterable[str]) -> None:
         """Have these texts encoded from now on, and no others."""
         self._wanted = dict.fromkeys(texts)
-        if len(self._vectors) > len(self._wanted) + SPARE:
-            self._vectors = {t: v for t, v in self._vectors.items() if t in self._wanted}
+        if len(self._encoded) > len(self._wanted) + SPARE:
+            self._encoded = {t: e for t, e in self._encoded.items() if t in self._wanted}
+            self._versions = {t: v for t, v in self._versions.items() if t in self._wanted}
 
     async def encode(self, texts: Sequence[str], timeout: float) -> None:
         """Encode texts now, as far as that is possible now; timeout: seconds for each reply.
@@ -106,32 +106,37 @@ class TriggerTexts(Endpoints):
         Raises:
             TriggerError: The model cannot encode one of them.
         """
-        missing = [text for text in texts if text not in self._vectors]
+        missing = [text for text in texts if text not in self._encoded]
         while missing:
             chunk, missing = missing[:AT_ONCE], missing[AT_ONCE:]
-            future = ros.Future()
+            future, version = ros.Future(), self._taught_version
             self._client.request(chunk, timeout, partial(ros.complete, self._node, future))
             result = await future
             if isinstance(result, TextEncoderError) and result.is_refusal:
                 raise TriggerError(str(result))
-            self._take(chunk, result)
+            self._take(chunk, result, version)
             missing = missing if not isinstance(result, TextEncoderError) else []
 
     def request_missing(self, timeout: float) -> None:
         """Ask for what is missing, if it is time to; timeout: seconds to wait for the reply."""
         if self._requested or time.monotonic() < self._retry_at:
             return
-        chunk = self.missing(self._wanted)[: self._at_once]
+        version = self._taught_version
+        current = {t for t, v in self._versions.items() if v == version} & self._encoded.keys()
+        chunk = [t for t in self._wanted if t not in current and t not in self.refused]
+        chunk = chunk[: self._at_once]
         if chunk:
             self._requested = True
-            self._client.request(chunk, timeout, lambda result: self._receive(chunk, result))
+            self._client.request(
+                chunk, timeout, lambda result: self._receive(chunk, result, version)
+            )
 
     def close(self) -> None:
         """Fail pending requests and unsubscribe."""
         super().close()
         self._client.close()
 
-    def _receive(self, texts: list[str], result: EncodingResult) -> None:
+    def _receive(self, texts: list[str], result: EncodingResult, version: int) -> None:
         self._requested = False
         if not isinstance(result, TextEncoderError):
             self._at_once = min(AT_ONCE, 2 * self._at_once)
@@ -140,9 +145,10 @@ class TriggerTexts(Endpoints):
             return
         elif result.is_refusal:
             self.refused[texts[0]] = str(result)
-        self._take(texts, result)
+            self._encoded.pop(texts[0], None)
+        self._take(texts, result, version)
 
-    def _take(self, texts: Sequence[str], result: EncodingResult) -> None:
+    def _take(self, texts: Sequence[str], result: EncodingResult, version: int) -> None:
         if isinstance(result, TextEncoderError):
             self._retry_at = time.monotonic() + RETRY_S
             self.trouble = str(result)
@@ -150,21 +156,21 @@ class TriggerTexts(Endpoints):
         else:
             self.trouble = ""
             if result.model_id != self._encoded_by:
-                self._vectors, self._encoded_by = {}, result.model_id
-            self._vectors.update(zip(texts, result.vectors, strict=True))
+                self._encoded, self._encoded_by = {}, result.model_id
+            self._encoded.update(zip(texts, result.texts, strict=True))
+            self._versions.update(dict.fromkeys(texts, version))
         self._on_ready()
 
     def _on_info(self, message: Any) -> None:
         """Once or twice a second: the same, unless another model or calibration is there."""
+        if message.taught_version != self._taught_version:
+            self._taught_version, self.refused = message.taught_version, {}
         if (message.model_id, message.calibration_id) == (self.model_id, self._calibration_id):
             return
         if self.model_id:
             self._on_model_change()
-        if message.model_id != self.model_id:
+        if self.model_id or self._encoded_by != message.model_id:
             self.refused = {}
-        if self._encoded_by != message.model_id:
-            self._vectors, self._encoded_by = {}, message.model_id
+            self._encoded, self._encoded_by = {}, message.model_id
         self.model_id, self._calibration_id = message.model_id, message.calibration_id
-        self._calibration = Calibration(message.logit_scale, message.none_similarity)
-        self._judges = "presence" in message.capabilities
         self._on_ready()

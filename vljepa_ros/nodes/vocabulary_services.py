@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import array
+from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
 
 from vljepa_ros import ros
 from vljepa_ros.engines.protocol import Engine
+from vljepa_ros.models.calibration import EncodedText, calibration_for
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.nodes.model_node import ModelNode
 from vljepa_ros.perception.pipeline import PerceptionError, Pipeline
@@ -36,6 +40,8 @@ class VocabularyServices:
         pipeline: Set by the node while it is configured.
         vocabulary: The labels in use, or in use as soon as they are encoded; from `refresh`.
         version: Of the vocabulary; 0 before the first.
+        taught: Name -> taught label; such a name is no text. One that cannot be used has a
+            calibration that does not judge presence.
     """
 
     def __init__(self, node: ModelNode[Any]) -> None:
@@ -44,6 +50,7 @@ class VocabularyServices:
         self.pipeline: Pipeline
         self.vocabulary: Vocabulary
         self.version = 0
+        self.taught: Mapping[str, EncodedText] = {}
         node.serve("EncodeText", "encode_text", self._encode_text)
         node.serve("SetLabels", "set_labels", self._set_labels)
 
@@ -63,21 +70,32 @@ class VocabularyServices:
             )
         vocabulary = parse(labels, engine.config.default_query if engine else "?")
         if engine:
-            vocabulary.check(engine)
+            vocabulary.check(engine, self.taught)
 
-    def refresh(self) -> None:
-        """Encode the vocabulary that the parameters describe, if it is another one."""
+    def teach(self, taught: Mapping[str, EncodedText]) -> None:
+        """Use other taught labels from now on, in the vocabulary that is there, too."""
+        changed = {
+            name
+            for name in {*taught, *self.taught}
+            if taught.get(name) is not self.taught.get(name)
+        }
+        self.taught = taught
+        if self.version and any(changed.intersection(g.labels) for g in self.vocabulary.groups):
+            self.refresh(anew=True)
+
+    def refresh(self, anew: bool = False) -> None:
+        """Encode the vocabulary that the parameters describe, if it is another one, or `anew`."""
         engine = self.pipeline.engine
         if "encode_text" not in engine.capabilities:
             self.vocabulary = Vocabulary(())
             return
         own = {camera: self._of(camera) for camera in self._node.cameras}
         vocabulary = self._of("").with_own_groups(own)
-        vocabulary.check(engine)
-        if not self.version or vocabulary != self.vocabulary:
+        vocabulary.check(engine, self.taught)
+        if anew or not self.version or vocabulary != self.vocabulary:
             self.vocabulary = vocabulary
             self.version += 1
-            self.pipeline.labels.replace(self.version, vocabulary)
+            self.pipeline.labels.replace(self.version, vocabulary, self.taught)
 
     def owner_of(self, group: Group) -> str:
         """Who set a group: the owner that a request named, PARAMETER or MODEL."""
@@ -105,11 +123,24 @@ class VocabularyServices:
 
     async def _encode_text(self, request: Any, response: Any) -> None:
         engine = self.pipeline.engine
-        texts = checked_texts(request.texts, "texts", _MAX_TEXTS)
+        names, taught = checked_texts(request.texts, "texts", _MAX_TEXTS), self.taught
+        for name in names:
+            if name in taught and not taught[name].calibration.judges_presence:
+                raise VocabularyError(
+                    f"'{name}' is the name of a taught label that cannot be used now: see LIST of "
+                    "the service teach"
+                )
+        texts = [name for name in names if name not in taught]
         vectors = await self._node.run_in_worker(lambda _: encode_texts(engine, texts))
+        encoded = dict(taught)
+        for text, vector in zip(texts, vectors, strict=True):
+            encoded[text] = EncodedText(vector, calibration_for(engine.config, text))
+        found = [encoded[name] for name in names]
         response.model_id = engine.config.model_id
         response.dim = int(vectors.shape[1])
-        response.vectors = array.array("f", vectors.tobytes())
+        response.vectors = array.array("f", np.stack([one.vector for one in found]).tobytes())
+        response.logit_scales = [float(one.calibration.logit_scale) for one in found]
+        response.none_similarities = [float(one.calibration.none_similarity) for one in found]
 
     async def _set_labels(self, request: Any, response: Any) -> None:
         node = self._node

@@ -259,12 +259,12 @@ class Pipeline:
                 vectors = self.engine.embed([encoded[i].tokens for i in clips], prompt)
                 answers |= {(prompt, i): vectors[row] for row, i in enumerate(clips)}
         for i, (feed, taken) in enumerate(batch):
+            stamps, vector = taken.clip.stamps, answers[config.default_query, i]
             with self.stages.stage("compare"):
                 scored = tuple(
-                    score_group(answers[group.group.prompt, i], group, config.calibration)
+                    score_group(answers[group.group.prompt, i], group, config.calibration, vector)
                     for group in wanted[i]
                 )
-            stamps, vector = taken.clip.stamps, answers[config.default_query, i]
             colour = saturation(taken.clip.frames[-1])
             observation = Observation(
                 feed.name, stamps[-1], stamps[0], taken.tag, vector, colour, version, scored

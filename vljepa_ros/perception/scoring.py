@@ -50,7 +50,7 @@ class ScoredGroup:
         prompt: the group's prompt.
         labels: best first.
         scores: [labels] float32, see `Scores`.
-        similarities: [labels] float32, cosine.
+        similarities: [labels] float32, cosine; of a taught label with its direction.
         none_score: see `Scores`.
     """
 
@@ -62,19 +62,53 @@ class ScoredGroup:
 
 
 def score_group(
-    embedding: NDArray[np.float32], encoded: EncodedGroup, calibration: Calibration
+    embedding: NDArray[np.float32],
+    encoded: EncodedGroup,
+    calibration: Calibration,
+    shown: NDArray[np.float32] | None = None,
 ) -> ScoredGroup:
     """Compare a clip's answer to the group's prompt with each label.
+
+    Taught labels are asked first: texts and "none" share what they leave.
 
     Args:
         embedding: [D] float32, L2 norm 1.
         encoded: the group and its labels' embeddings.
         calibration: of the model.
+        shown: [D] the answer to the default query, with which taught labels are compared; None:
+            `embedding`.
     """
     similarities = encoded.embeddings @ embedding
-    order = np.argsort(-similarities, kind="stable")
-    found = calibrated_scores(similarities, calibration)
+    if not encoded.taught:
+        order = np.argsort(-similarities, kind="stable")
+        found = calibrated_scores(similarities, calibration)
+    else:
+        found = _with_taught(
+            similarities, embedding if shown is None else shown, encoded, calibration
+        )
+        order = np.lexsort([-similarities, -found.scores])
     labels = tuple(encoded.group.labels[i] for i in order)
     return ScoredGroup(
         encoded.group.prompt, labels, found.scores[order], similarities[order], found.none_score
     )
+
+
+def _with_taught(
+    similarities: NDArray[np.float32],
+    shown: NDArray[np.float32],
+    encoded: EncodedGroup,
+    calibration: Calibration,
+) -> Scores:
+    """Scores of a group with taught labels, whose similarities are written."""
+    odds = np.zeros(len(similarities))
+    for place, label in encoded.taught.items():
+        similarities[place] = label.vector @ shown
+        likely = min(float(label.score(shown)), 1.0 - 1e-9)
+        odds[place] = likely / (1.0 - likely)
+    rest = 1.0 / (1.0 + odds.sum())
+    scores, none = odds * rest, rest
+    texts = np.array([place not in encoded.taught for place in range(len(odds))])
+    if texts.any():
+        found = calibrated_scores(similarities[texts], calibration)
+        scores[texts], none = found.scores * rest, found.none_score * rest
+    return Scores(scores.astype(np.float32), float(none))

@@ -2,7 +2,7 @@
 
 The score of a text is calibrated,
 
-    p = sigmoid(a (s - n)),  s the cosine of embedding and text, a and n of `Calibration`,
+    p = sigmoid(a (s - n)),  s the cosine of embedding and text, a and n of its `Calibration`,
 
 the probability of one text against none; the best of a trigger's texts counts. The trigger becomes
 TRUE when p has been at its threshold or above for `hold`, and FALSE when p has been below `release`
@@ -23,8 +23,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_ros.models.calibration import independent_probabilities
-from vljepa_ros.models.config import Calibration
+from vljepa_ros.models.calibration import EncodedText, sigmoid
 from vljepa_ros.perception.change.detector import usable
 from vljepa_ros.perception.triggers import Trigger
 
@@ -59,13 +58,11 @@ class EncodedTexts:
 
     Attributes:
         model_id: Name and weights hash of the model; empty: not known.
-        vectors: Text -> [D] float32, L2 norm 1.
-        calibration: Of the model.
+        texts: Text -> itself, encoded; those that cannot be judged alone are left out.
     """
 
     model_id: str = ""
-    vectors: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
-    calibration: Calibration = field(default_factory=Calibration)
+    texts: Mapping[str, EncodedText] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -127,10 +124,12 @@ class TriggerBoard:
 
         places = {text: i for i, text in enumerate(dict.fromkeys(_texts_of(triggers)))}
         self._labels = {text: i for text, i in places.items() if text in labels}
-        compared = [t for t in places if t in texts.vectors and t not in self._labels]
+        compared = [t for t in places if t in texts.texts and t not in self._labels]
         self._compared = np.array([places[t] for t in compared], np.intp)
-        self._embeddings = np.array([texts.vectors[t] for t in compared], np.float32)
-        self._calibration = texts.calibration
+        encoded = [texts.texts[t] for t in compared]
+        self._embeddings = np.array([one.vector for one in encoded], np.float32)
+        self._scales = np.array([one.calibration.logit_scale for one in encoded])
+        self._nones = np.array([one.calibration.none_similarity for one in encoded])
         self._text_scores = np.full(len(places), np.nan, np.float32)
         self._places = np.array([places[text] for text in _texts_of(triggers)], np.intp)
         counts = [len(t.texts) for t in triggers]
@@ -169,9 +168,7 @@ class TriggerBoard:
             return []
         if self._embeddings.size:
             cosines = self._embeddings @ vector
-            self._text_scores[self._compared] = independent_probabilities(
-                cosines, self._calibration
-            )
+            self._text_scores[self._compared] = sigmoid(self._scales * (cosines - self._nones))
         return self._judge(stamp, self._by_embedding)
 
     def observe_labels(self, stamp: int, scores: Mapping[str, float]) -> list[Change]:

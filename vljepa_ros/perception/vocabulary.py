@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_ros.engines.protocol import Engine
+from vljepa_ros.models.calibration import EncodedText
 
 T = TypeVar("T")
 
@@ -26,6 +27,7 @@ MAX_TOTAL_LABELS = 20000
 MAX_TEXT = 512  # characters
 BAR = "|"
 
+NONE_TAUGHT: Mapping[str, EncodedText] = {}
 SLICE_S = 0.01  # of work between two pauses of the encoder: what a frame may wait for a text
 TEXTS_AT_ONCE = 4, 32
 """At least: one at a time takes twice as long for each. At most: texts that follow known ones,
@@ -75,17 +77,22 @@ class Vocabulary:
         """Number of labels in all groups."""
         return sum(len(group.labels) for group in self.groups)
 
-    def check(self, engine: Engine) -> None:
+    def check(self, engine: Engine, taught: Collection[str] = ()) -> None:
         """Refuse labels that an engine cannot tell apart. Any thread.
 
+        Args:
+            engine: reads them, but for
+            taught: names of taught labels.
+
         Raises:
-            PresenceError: a label alone in its group, for an engine without `presence`.
+            PresenceError: a text alone in its group, for an engine without `presence`.
             TextError: a text that is too long, or two labels that are the same tokens.
         """
         for group in self.groups:
-            if len(group.labels) < 2 and "presence" not in engine.capabilities:
+            texts = [label for label in group.labels if label not in taught]
+            if len(group.labels) < 2 and texts and "presence" not in engine.capabilities:
                 raise PresenceError(f"1 label of '{group.prompt}', allowed: 2 to {MAX_LABELS}")
-            engine.check_texts(group.prompt, group.labels)
+            engine.check_texts(group.prompt, texts)
 
     def with_group(self, prompt: str, labels: Sequence[str]) -> Vocabulary:
         """This vocabulary with the labels of one prompt replaced, or the group added at the end.
@@ -281,10 +288,17 @@ def in_slices(
 
 @dataclass(frozen=True)
 class EncodedGroup:
-    """A group and its labels' embeddings, [labels, D] float32, L2 norm 1."""
+    """A group, encoded.
+
+    Attributes:
+        group: its labels.
+        embeddings: [labels, D] float32, L2 norm 1; zeros for a taught label.
+        taught: place in the group -> taught label.
+    """
 
     group: Group
     embeddings: NDArray[np.float32]
+    taught: Mapping[int, EncodedText] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -335,8 +349,8 @@ class VocabularyEncoder:
         """
         self._engine = engine
         self._on_ready = on_ready
-        self._wanted: tuple[int, Vocabulary] | None = None
-        self._begun: tuple[int, Vocabulary] | None = None
+        self._wanted: tuple[int, Vocabulary, Mapping[str, EncodedText]] | None = None
+        self._begun: tuple[int, Vocabulary, Mapping[str, EncodedText]] | None = None
         self._slices = encode_texts(engine, ())
         self.current: EncodedVocabulary | None = None
 
@@ -345,9 +359,17 @@ class VocabularyEncoder:
         """True while a vocabulary waits to be encoded."""
         return self._wanted is not None
 
-    def replace(self, version: int, vocabulary: Vocabulary) -> None:
-        """Use another vocabulary as soon as it is encoded; the newest one wins. Any thread."""
-        self._wanted = (version, vocabulary)
+    def replace(
+        self, version: int, vocabulary: Vocabulary, taught: Mapping[str, EncodedText] = NONE_TAUGHT
+    ) -> None:
+        """Use another vocabulary as soon as it is encoded; the newest one wins. Any thread.
+
+        Args:
+            version: of the vocabulary.
+            vocabulary: its labels.
+            taught: name -> taught label, those that are no texts.
+        """
+        self._wanted = (version, vocabulary, taught)
 
     def advance(self) -> None:
         """Encode one slice of the wanted vocabulary, and use it once that was the last one.
@@ -357,9 +379,10 @@ class VocabularyEncoder:
         wanted = self._wanted
         if wanted is None:
             return
-        version, vocabulary = wanted
+        version, vocabulary, taught = wanted
+        labels = [label for group in vocabulary.groups for label in group.labels]
         if wanted is not self._begun:
-            texts = [label for group in vocabulary.groups for label in group.labels]
+            texts = [label for label in labels if label not in taught]
             self._begun, self._slices = wanted, encode_texts(self._engine, texts)
         try:
             next(self._slices)
@@ -369,8 +392,15 @@ class VocabularyEncoder:
         except Exception:
             self._begun = None
             raise
+        rows = np.zeros((len(labels), vectors.shape[1]), np.float32)
+        rows[[label not in taught for label in labels]] = vectors
         ends = np.cumsum([len(group.labels) for group in vocabulary.groups])
-        groups = tuple(map(EncodedGroup, vocabulary.groups, np.split(vectors, ends[:-1])))
+        groups = tuple(
+            EncodedGroup(
+                group, own, {i: taught[one] for i, one in enumerate(group.labels) if one in taught}
+            )
+            for group, own in zip(vocabulary.groups, np.split(rows, ends[:-1]), strict=True)
+        )
         self.current = EncodedVocabulary(version, vocabulary, groups)
         if self._wanted is wanted:
             self._wanted = None

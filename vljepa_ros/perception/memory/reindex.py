@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from vljepa_ros.engines.protocol import Clip, Engine
-from vljepa_ros.perception.memory.row import Row, jpeg_to_frames
+from vljepa_ros.perception.memory.row import Row, kept_clip
 from vljepa_ros.perception.memory.store import MemoryStore
 
 BATCH = 16  # clips encoded at once
@@ -47,7 +45,7 @@ def reindex(
         kept: list[Row] = []
         clips: list[Clip] = []
         for row in rows[first : first + BATCH]:
-            clip = _clip(row, engine)
+            clip = kept_clip(row.thumbnail, row.thumbnail_frames, row.stamp, engine.config)
             if clip is None:
                 left[row.source] = left.get(row.source, 0) + 1
             else:
@@ -64,18 +62,3 @@ def reindex(
         progress(min(1.0, (first + BATCH) / len(rows)))
     new.append(ready)
     return Reindexed(done + len(ready), left)
-
-
-def _clip(row: Row, engine: Engine) -> Clip | None:
-    if row.thumbnail is None:
-        return None
-    config = engine.config
-    try:
-        frames = jpeg_to_frames(row.thumbnail, row.thumbnail_frames, config.input_size)
-    except ValueError:
-        return None
-    # Another model may want more or fewer images: the nearest in time stand in.
-    picked = np.linspace(0, len(frames) - 1, config.clip_frames).round().astype(int)
-    step = round(config.frame_interval * 1e9)
-    stamps = tuple(row.stamp - (config.clip_frames - 1 - i) * step for i in range(len(picked)))
-    return Clip(np.ascontiguousarray(frames[picked]), stamps)

@@ -17,6 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vljepa_ros.engines.protocol import Clip
+from vljepa_ros.models.config import ModelConfig
 from vljepa_ros.perception.frames import compressed_to_rgb, model_input
 
 SEGMENT = "segment"
@@ -213,3 +215,27 @@ def jpeg_to_frames(data: bytes, count: int, size: int) -> NDArray[np.uint8]:
         raise ValueError(f"a thumbnail of {count} square images has shape {strip.shape[:2]}")
     frames = [strip[:, i * side : (i + 1) * side] for i in range(count)]
     return np.stack([model_input(frame, size) for frame in frames])
+
+
+def kept_clip(data: bytes | None, count: int, stamp: int, model: ModelConfig) -> Clip | None:
+    """The clip that a model is given in place of one of which a JPEG of `count` images was kept.
+
+    Args:
+        data: made by `clip_to_jpeg`.
+        count: images in it; another model may want more or fewer: the nearest in time stand in.
+        stamp: nanoseconds, of the newest.
+        model: whose clip it becomes.
+
+    Returns:
+        None: there is no JPEG, or it is damaged.
+    """
+    if data is None:
+        return None
+    try:
+        frames = jpeg_to_frames(data, count, model.input_size)
+    except ValueError:
+        return None
+    picked = np.linspace(0, len(frames) - 1, model.clip_frames).round().astype(int)
+    step = round(model.frame_interval * 1e9)
+    stamps = tuple(stamp - (model.clip_frames - 1 - i) * step for i in range(len(picked)))
+    return Clip(np.ascontiguousarray(frames[picked]), stamps)

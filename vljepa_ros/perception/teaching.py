@@ -1,0 +1,167 @@
+"""A label by example: from embeddings of a state and of the state it must be told apart from to a
+direction in the embedding space, and a probability.
+
+Balanced ridge regression on the embeddings x of norm 1, in closed form; what it gives to each of
+the frames when their recording is left out is what its probability is fitted to:
+
+    p = sigmoid(a (u . x - n)),  u the direction, of norm 1
+
+That is the formula of `Calibration` for one text: a taught label is compared like any text, with
+a calibration of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vljepa_ros.models.calibration import EncodedText, sigmoid
+from vljepa_ros.models.config import Calibration
+
+LEAST_FRAMES = 20  # of each state
+LEAST_ACCURACY = 0.7  # balanced; chance is .5, and left-out frames of one recording are few
+ENOUGH = 60  # frames of each state while they are being shown: some milliseconds
+BLOCKS = 5  # stretches of a state's only recording, each left out once
+RIDGE = 0.001  # of the mean squared distance of a frame from the centre
+TYPICAL = 0.95
+"""Probability of a typical frame of the state: neighbouring frames say the same again, so that
+hundreds of them are no more evidence than some twenty."""
+Float = NDArray[np.float64]
+
+
+class TeachingError(ValueError):
+    """Examples that make no label; `code`: name of a constant of msg/Result."""
+
+    def __init__(self, message: str, code: str = "BAD_REQUEST") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class TaughtLabel(EncodedText):
+    """A state as a direction in the embedding space, `vector`; `calibration` has a and n.
+
+    Attributes:
+        accuracy: balanced, of frames whose recording, or stretch of it, was left out, 0..1.
+        across_recordings: whole recordings of both states were left out, not stretches of one.
+    """
+
+    accuracy: float
+    across_recordings: bool
+
+
+def fit(
+    state: NDArray[np.float32],
+    other: NDArray[np.float32],
+    state_recordings: NDArray[np.integer] | None = None,
+    other_recordings: NDArray[np.integer] | None = None,
+) -> TaughtLabel:
+    """Make a label of two states.
+
+    Args:
+        state: [N, D] embeddings of L2 norm 1 that show it, in the order of time.
+        other: [M, D], those that show the other state.
+        state_recordings: [N] which recording each is of; None: all of one.
+        other_recordings: [M].
+
+    Raises:
+        TeachingError: Fewer than LEAST_FRAMES of one, or the two are too alike.
+    """
+    for what, shown in (("the state", state), ("the other state", other)):
+        if len(shown) < LEAST_FRAMES:
+            raise TeachingError(
+                f"{len(shown)} frames show {what}, allowed: at least {LEAST_FRAMES}"
+            )
+    rows: Float = np.concatenate([state, other]).astype(np.float64)
+    shows = np.arange(len(rows)) < len(state)
+    folds, across = _folds(len(state), state_recordings, len(other), other_recordings)
+    margins = _left_out(rows, shows, folds)
+    accuracy = balanced_accuracy(margins > 0.0, shows)
+    if not accuracy >= LEAST_ACCURACY:
+        raise TeachingError(
+            f"the two states look too alike: frames that were left out are told apart with a "
+            f"balanced accuracy of {accuracy:.2f} (chance: 0.50), allowed: {LEAST_ACCURACY:g} "
+            "or more"
+        )
+    slope, bias = _logistic(margins, shows)
+    weights, offset = _ridge(rows, shows)
+    norm = float(np.linalg.norm(weights))
+    calibration = Calibration(slope * norm, (offset - bias / slope) / norm)
+    return TaughtLabel((weights / norm).astype(np.float32), calibration, accuracy, across)
+
+
+def separability(state: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Balanced accuracy on stretches that were left out, 0..1; NaN: too few of one state yet.
+
+    Args:
+        state: [N, D] embeddings of L2 norm 1 that show it, in the order of time.
+        other: [M, D], those that show the other state.
+    """
+    if min(len(state), len(other)) < BLOCKS:
+        return math.nan
+    some = [rows[:: -(-len(rows) // ENOUGH)] for rows in (state, other)]
+    rows: Float = np.concatenate(some).astype(np.float64)
+    shows = np.arange(len(rows)) < len(some[0])
+    folds, _ = _folds(len(some[0]), None, len(some[1]), None)
+    return balanced_accuracy(_left_out(rows, shows, folds) > 0.0, shows)
+
+
+def balanced_accuracy(found: NDArray[np.bool_], shows: NDArray[np.bool_]) -> float:
+    """Mean of the shares of both states that were recognised, 0..1."""
+    return float((found[shows].mean() + (~found[~shows]).mean()) / 2)
+
+
+def _folds(
+    state: int,
+    state_recordings: NDArray[np.integer] | None,
+    other: int,
+    other_recordings: NDArray[np.integer] | None,
+) -> tuple[NDArray[np.intp], bool]:
+    """Which fold each frame is left out with, and whether all folds are whole recordings."""
+    folds, across = [], True
+    for size, recordings in ((state, state_recordings), (other, other_recordings)):
+        _, place = np.unique(recordings if recordings is not None else [0], return_inverse=True)
+        if place.max() == 0:
+            place, across = np.arange(size) * BLOCKS // size, False
+        folds.append(place)
+    return np.concatenate(folds), across
+
+
+def _left_out(rows: Float, shows: NDArray[np.bool_], folds: NDArray[np.intp]) -> Float:
+    """What each frame is given by the frames of the other folds, as `_ridge` says."""
+    margins = np.zeros(len(rows))
+    for fold in np.unique(folds):
+        out = folds == fold
+        weights, offset = _ridge(rows[~out], shows[~out])
+        margins[out] = rows[out] @ weights - offset
+    return margins
+
+
+def _ridge(rows: Float, shows: NDArray[np.bool_]) -> tuple[Float, float]:
+    """Weights [D] and offset: rows @ weights - offset is about 1 where they show the state, -1
+    where they show the other one."""
+    share = np.where(shows, 0.5 / shows.sum(), 0.5 / (~shows).sum())
+    centre = share @ rows
+    spread = rows - centre
+    half = np.sqrt(share)[:, None] * spread
+    level = RIDGE * float(np.square(half).sum()) + 1e-12
+    gram = half @ half.T + level * np.eye(len(rows))
+    weights = half.T @ np.linalg.solve(gram, np.sqrt(share) * np.where(shows, 1.0, -1.0))
+    return weights, float(weights @ centre)
+
+
+def _logistic(margins: Float, shows: NDArray[np.bool_]) -> tuple[float, float]:
+    """Slope, above 0, and bias of the probability that a margin means: Newton's method."""
+    share = np.where(shows, 0.5 / shows.sum(), 0.5 / (~shows).sum())
+    wanted = np.where(shows, TYPICAL, 1.0 - TYPICAL)
+    inputs = np.stack([margins, np.ones_like(margins)], axis=1)
+    found = np.array([1.0, 0.0])
+    for _ in range(20):
+        likely = sigmoid(inputs @ found)
+        slope = inputs.T @ (share * (likely - wanted)) + 1e-3 * found
+        curve = (inputs * (share * likely * (1.0 - likely))[:, None]).T @ inputs
+        found = found - np.linalg.solve(curve + 1e-3 * np.eye(2), slope)
+    return max(float(found[0]), 0.1), float(found[1])
