@@ -207,7 +207,11 @@ def bench_triggers(
 def _observe_cost(number: int, dim: int, samples: int) -> tuple[dict[str, float | int], int]:
     triggers, texts = made_triggers(number, dim)
     board = TriggerBoard(triggers, texts)
-    stream, stamps, changes = _stream(np.array([*texts.vectors.values()])), count(), 0
+    stream, stamps, changes = (
+        _stream(np.array([t.vector for t in texts.texts.values()])),
+        count(),
+        0,
+    )
 
     def observe() -> None:
         nonlocal changes

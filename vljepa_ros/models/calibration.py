@@ -36,14 +36,21 @@ class EncodedText:
     Attributes:
         vector: [D] float32, L2 norm 1.
         calibration: turns their cosine into the probability that it fits, for this text alone.
+        scene: [D] float32, L2 norm 1, what the pictures of a taught label's scene resemble; None:
+            any picture may show it.
+        least: dot product with `scene` below which an embedding is of another scene: the
+            probability is 0.
     """
 
     vector: NDArray[np.float32]
     calibration: Calibration
+    scene: NDArray[np.float32] | None = None
+    least: float = 0.0
 
     def score(self, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
         """Probabilities [...] that it fits embeddings [..., D] of L2 norm 1."""
-        return independent_probabilities(embeddings @ self.vector, self.calibration)
+        found = independent_probabilities(embeddings @ self.vector, self.calibration)
+        return found if self.scene is None else found * (embeddings @ self.scene >= self.least)
 
 
 def features(similarities: NDArray[np.floating]) -> NDArray[np.float64]:

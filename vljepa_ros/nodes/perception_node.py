@@ -8,6 +8,7 @@ from typing import Any
 
 from vljepa_ros import ros
 from vljepa_ros.engines.protocol import Engine
+from vljepa_ros.models.calibration import EncodedText
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.nodes.camera_input import CameraInput, CameraParameters
 from vljepa_ros.nodes.diagnostics import OK, Part
@@ -81,7 +82,7 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
         self._evidence = Evidence(self, self.settings.snapshot_service)
         self.vocabulary = VocabularyServices(self)
         self.questions = QuestionServices(self)
-        self.teaching = Teaching(self, self.vocabulary, self._on_taught)
+        self.teaching = Teaching(self, self._on_taught)
         self._watchdog = self.create_timer(1.0, self._watch, clock=ros.steady_clock())
 
     def check_parameters(self, value: Any) -> None:
@@ -200,9 +201,10 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
         wanted = self._topics.subscriptions(camera)
         return wanted | {EMBEDDINGS} if self.teaching.wants(camera) else wanted
 
-    def _on_taught(self) -> None:
-        """Taught labels changed: say so, once the node works."""
-        self._topics.taught_version = self.teaching.version
+    def _on_taught(self, labels: dict[str, EncodedText]) -> None:
+        """Taught labels changed: use them, and say so once the node works."""
+        self.vocabulary.teach(labels)
+        self._topics.taught_version += 1
         if self.active:
             self._topics.publish_model_info()
 

@@ -116,5 +116,7 @@ class TextEncoderClient:
             )
         vectors = np.array(reply.vectors, np.float32).reshape(-1, max(1, int(reply.dim)))
         calibrations = map(Calibration, reply.logit_scales, reply.none_similarities)
-        texts = list(map(EncodedText, vectors, calibrations))
+        scenes = iter(np.array(reply.scenes, np.float32).reshape(-1, max(1, int(reply.dim))))
+        own = [next(scenes) if least else None for least in reply.least]
+        texts = list(map(EncodedText, vectors, calibrations, own, reply.least))
         return EncodedTexts(str(reply.model_id), texts)

@@ -139,6 +139,9 @@ class VocabularyServices:
         response.model_id = engine.config.model_id
         response.dim = int(vectors.shape[1])
         response.vectors = array.array("f", np.stack([one.vector for one in found]).tobytes())
+        scenes = [one.scene for one in found if one.scene is not None]
+        response.scenes = array.array("f", b"".join(scene.tobytes() for scene in scenes))
+        response.least = [float(one.least) for one in found]
         response.logit_scales = [float(one.calibration.logit_scale) for one in found]
         response.none_similarities = [float(one.calibration.none_similarity) for one in found]
 

@@ -8,155 +8,25 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.files import atomic_write
 from vljepa_ros.models.config import ModelConfig
-from vljepa_ros.perception.memory.row import kept_clip
-from vljepa_ros.perception.teaching import LEAST_FRAMES, TaughtLabel, TeachingError, fit
-from vljepa_ros.perception.vocabulary import BAR
-from vljepa_ros.perception.worker import CooperativeTask
+from vljepa_ros.perception.lesson import Example, Lesson, Recording, checked_label
+from vljepa_ros.perception.teaching import TeachingError
 
 FORMAT = "1"
 SUFFIX = ".taught"
-MAX_NAME = 128  # characters
-MAX_FRAMES = 200  # of a state that are kept
 MAX_PICTURES = 50 * 2**20  # bytes of JPEG of all labels
 
 
 class TaughtFileError(ValueError):
     """A file that holds no taught label; the message names it."""
-
-
-@dataclass(frozen=True)
-class Example:
-    """One clip that shows a state.
-
-    Attributes:
-        stamp: nanoseconds, of its newest image.
-        vector: [D] float32, L2 norm 1: its embedding.
-        jpeg: its images as `clip_to_jpeg` makes them; empty: not kept.
-        images: how many.
-    """
-
-    stamp: int
-    vector: NDArray[np.float32]
-    jpeg: bytes = b""
-    images: int = 1
-
-
-@dataclass(frozen=True)
-class Recording:
-    """Clips of one camera, shown one after the other."""
-
-    camera: str
-    shows_other: bool
-    examples: tuple[Example, ...]
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """All that was shown for one taught label.
-
-    Attributes:
-        name: of the label.
-        other: name of the state it is told apart from.
-        model_id: of the model that the vectors are of.
-        recordings: in the order in which they were made.
-        label: what was learned; None: it cannot be used.
-        message: why not, else empty.
-    """
-
-    name: str
-    other: str
-    model_id: str
-    recordings: tuple[Recording, ...] = ()
-    label: TaughtLabel | None = field(default=None, compare=False)
-    message: str = field(default="", compare=False)
-
-    def of(self, shows_other: bool) -> list[Recording]:
-        """The recordings of one state."""
-        return [one for one in self.recordings if one.shows_other == shows_other]
-
-    def frames(self, shows_other: bool) -> int:
-        """How many clips show one state."""
-        return sum(len(one.examples) for one in self.of(shows_other))
-
-    def vectors(self, shows_other: bool) -> NDArray[np.float32]:
-        """[N, D] of the clips that show one state."""
-        found = [e.vector for one in self.of(shows_other) for e in one.examples]
-        return np.array(found, np.float32)
-
-    @property
-    def pictures(self) -> int:
-        """Bytes of the kept pictures."""
-        return sum(len(e.jpeg) for one in self.recordings for e in one.examples)
-
-    @property
-    def too_little(self) -> str:
-        """Which state must be shown, or shown longer, and how often it was; empty: none."""
-        for shows_other, state in ((False, self.name), (True, self.other)):
-            if (frames := self.frames(shows_other)) < LEAST_FRAMES:
-                return f"{frames} frames show '{state}', allowed: {LEAST_FRAMES} or more"
-        return ""
-
-    def learned(self) -> Lesson:
-        """This lesson with the label that was learned, or with the reason why there is none."""
-        if message := self.too_little:
-            return replace(self, label=None, message=message)
-        sizes = [[len(one.examples) for one in self.of(which)] for which in (False, True)]
-        recordings = [np.repeat(np.arange(len(own)), own) for own in sizes]
-        try:
-            label = fit(self.vectors(False), self.vectors(True), *recordings)
-            return replace(self, label=label, message="")
-        except TeachingError as error:
-            return replace(self, label=None, message=str(error))
-
-    def shown(self, recording: Recording) -> Lesson:
-        """This lesson with one more recording, the newest MAX_FRAMES of each state."""
-        left = {False: MAX_FRAMES, True: MAX_FRAMES}
-        kept: list[Recording] = []
-        for one in reversed((*self.recordings, recording)):
-            room = left[one.shows_other]
-            if examples := one.examples[max(0, len(one.examples) - room) :] if room else ():
-                left[one.shows_other] -= len(examples)
-                kept.append(replace(one, examples=examples))
-        return replace(self, recordings=tuple(reversed(kept)))
-
-    def without_pictures(self, size: int) -> Lesson:
-        """This lesson without its oldest pictures, about `size` bytes of the state with more of
-        them; their embeddings stay."""
-        sizes = {
-            which: sum(len(e.jpeg) for one in self.of(which) for e in one.examples)
-            for which in (False, True)
-        }
-        which = sizes[True] > sizes[False]
-        recordings = []
-        for one in self.recordings:
-            examples = list(one.examples)
-            for place, example in enumerate(examples if one.shows_other == which else ()):
-                if size > 0:
-                    size -= len(example.jpeg)
-                    examples[place] = replace(example, jpeg=b"")
-            recordings.append(replace(one, examples=tuple(examples)))
-        return replace(self, recordings=tuple(recordings))
-
-
-def checked_label(name: str, what: str) -> str:
-    """The name of a state without surrounding blanks. Raises TeachingError."""
-    clean = name.strip()
-    if not 1 <= len(clean) <= MAX_NAME:
-        raise TeachingError(f"{what} has {len(clean)} characters, allowed: 1 to {MAX_NAME}")
-    if BAR in clean:
-        raise TeachingError(f"{what} is '{clean}', allowed: no '{BAR}', which separates labels")
-    return clean
 
 
 def taught_folder(node_name: str) -> Path:
@@ -167,23 +37,6 @@ def taught_folder(node_name: str) -> Path:
     """
     home = Path(os.environ.get("ROS_HOME") or "~/.ros").expanduser()
     return home / "vljepa_ros" / f"{node_name.strip('/').replace('/', '.')}.taught"
-
-
-def embedded_again(lesson: Lesson, engine: Engine) -> CooperativeTask[Lesson]:
-    """The lesson for another model, from its kept pictures; a step for each of them."""
-    recordings = []
-    for recording in lesson.recordings:
-        examples = []
-        for example in recording.examples:
-            clip = kept_clip(example.jpeg or None, example.images, example.stamp, engine.config)
-            if clip is not None:
-                (seen,) = engine.encode([clip], [None])
-                (vector,) = engine.embed([seen.tokens], engine.config.default_query)
-                examples.append(replace(example, vector=vector))
-                yield None
-        recordings.append(replace(recording, examples=tuple(examples)))
-    made = tuple(one for one in recordings if one.examples)
-    return replace(lesson, model_id=engine.config.model_id, recordings=made)
 
 
 def write_lesson(path: Path, lesson: Lesson) -> None:
@@ -296,6 +149,36 @@ class TaughtStore:
                 self._read(file, model)
         return True
 
+    def lesson_for(self, name: str, other: str, model_id: str) -> Lesson:
+        """The lesson that a recording is to be added to, perhaps a new one.
+
+        Args:
+            name: of the label.
+            other: of the state it is told apart from; empty: as before.
+            model_id: of the model in use.
+
+        Raises:
+            TeachingError: a name cannot be used, or is used otherwise.
+        """
+        name = checked_label(name, "name")
+        before = self.lessons.get(name)
+        if before is None and (problem := self.problems.get(self.path_of(name).name)):
+            raise TeachingError(f"{problem}; forget '{name}' to teach it anew")
+        known = before.other if before and not other.strip() else other
+        other = checked_label(known, "other, the state that it is told apart from,")
+        if other == name:
+            raise TeachingError(f"name and other are both '{name}', allowed: two states")
+        if before is None:
+            return Lesson(name, other, model_id)
+        if other != before.other:
+            raise TeachingError(
+                f"'{name}' is told apart from '{before.other}', not from '{other}': forget it to "
+                "teach it anew"
+            )
+        if before.model_id != model_id:
+            raise TeachingError(f"'{name}' is {before.message}: try again later", "BUSY")
+        return before
+
     def put(self, lesson: Lesson) -> None:
         """Keep a lesson, within MAX_PICTURES of all.
 
@@ -333,7 +216,7 @@ class TaughtStore:
             if sizes - {(model.dim,)}:
                 self.problems[file] = f"'{file}' holds vectors of {sizes}, not of ({model.dim},)"
                 return
-            self.lessons[lesson.name] = lesson.learned()
+            self.lessons[lesson.name] = lesson.learned(model.visual_dim)
         elif lesson.name not in self.lessons:
             message = f"of model {lesson.model_id}; it is being learned again"
             self.lessons[lesson.name] = replace(lesson, message=message)

@@ -26,6 +26,9 @@ LEAST_ACCURACY = 0.7  # balanced; chance is .5, and left-out frames of one recor
 ENOUGH = 60  # frames of each state while they are being shown: some milliseconds
 BLOCKS = 5  # stretches of a state's only recording, each left out once
 RIDGE = 0.001  # of the mean squared distance of a frame from the centre
+LEAST_LIKE = 0.5
+"""Cosine, of the visual part, with the mean of both states: frames of the same clips stayed above,
+those of other cameras below."""
 TYPICAL = 0.95
 """Probability of a typical frame of the state: neighbouring frames say the same again, so that
 hundreds of them are no more evidence than some twenty."""
@@ -49,8 +52,8 @@ class TaughtLabel(EncodedText):
         across_recordings: whole recordings of both states were left out, not stretches of one.
     """
 
-    accuracy: float
-    across_recordings: bool
+    accuracy: float = math.nan
+    across_recordings: bool = False
 
 
 def fit(
@@ -58,6 +61,7 @@ def fit(
     other: NDArray[np.float32],
     state_recordings: NDArray[np.integer] | None = None,
     other_recordings: NDArray[np.integer] | None = None,
+    visual_dim: int = 0,
 ) -> TaughtLabel:
     """Make a label of two states.
 
@@ -66,6 +70,9 @@ def fit(
         other: [M, D], those that show the other state.
         state_recordings: [N] which recording each is of; None: all of one.
         other_recordings: [M].
+        visual_dim: The last entries of an embedding that describe the picture alone: pictures that
+            resemble neither state there, of another camera perhaps, score 0. 0: there are none,
+            and nothing is known of such pictures.
 
     Raises:
         TeachingError: Fewer than LEAST_FRAMES of one, or the two are too alike.
@@ -90,7 +97,9 @@ def fit(
     weights, offset = _ridge(rows, shows)
     norm = float(np.linalg.norm(weights))
     calibration = Calibration(slope * norm, (offset - bias / slope) / norm)
-    return TaughtLabel((weights / norm).astype(np.float32), calibration, accuracy, across)
+    scene, least = _scene(rows, shows, visual_dim)
+    vector = (weights / norm).astype(np.float32)
+    return TaughtLabel(vector, calibration, scene, least, accuracy, across)
 
 
 def separability(state: NDArray[np.float32], other: NDArray[np.float32]) -> float:
@@ -151,6 +160,19 @@ def _ridge(rows: Float, shows: NDArray[np.bool_]) -> tuple[Float, float]:
     gram = half @ half.T + level * np.eye(len(rows))
     weights = half.T @ np.linalg.solve(gram, np.sqrt(share) * np.where(shows, 1.0, -1.0))
     return weights, float(weights @ centre)
+
+
+def _scene(
+    rows: Float, shows: NDArray[np.bool_], visual_dim: int
+) -> tuple[NDArray[np.float32] | None, float]:
+    """What pictures of the two states resemble, and how much at least; see `EncodedText`."""
+    if not visual_dim:
+        return None, 0.0
+    visual = np.zeros_like(rows)
+    visual[:, -visual_dim:] = rows[:, -visual_dim:]
+    centre = visual[shows].mean(axis=0) + visual[~shows].mean(axis=0)
+    centre /= max(float(np.linalg.norm(centre)), 1e-12)
+    return centre.astype(np.float32), LEAST_LIKE * float(np.linalg.norm(visual, axis=1).mean())
 
 
 def _logistic(margins: Float, shows: NDArray[np.bool_]) -> tuple[float, float]:

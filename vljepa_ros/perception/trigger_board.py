@@ -130,6 +130,7 @@ class TriggerBoard:
         self._embeddings = np.array([one.vector for one in encoded], np.float32)
         self._scales = np.array([one.calibration.logit_scale for one in encoded])
         self._nones = np.array([one.calibration.none_similarity for one in encoded])
+        self._scenes = [(i, one) for i, one in enumerate(encoded) if one.scene is not None]
         self._text_scores = np.full(len(places), np.nan, np.float32)
         self._places = np.array([places[text] for text in _texts_of(triggers)], np.intp)
         counts = [len(t.texts) for t in triggers]
@@ -168,7 +169,10 @@ class TriggerBoard:
             return []
         if self._embeddings.size:
             cosines = self._embeddings @ vector
-            self._text_scores[self._compared] = sigmoid(self._scales * (cosines - self._nones))
+            scores = sigmoid(self._scales * (cosines - self._nones))
+            for i, one in self._scenes:
+                scores[i] = one.score(vector)
+            self._text_scores[self._compared] = scores
         return self._judge(stamp, self._by_embedding)
 
     def observe_labels(self, stamp: int, scores: Mapping[str, float]) -> list[Change]:

@@ -1,0 +1,187 @@
+"""Labels by example on the real middleware, from the first recording to a restart."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from graph import COLOURS, MODEL, SECOND, Graph, nanoseconds
+from test_memory_node import Robot
+
+from vljepa_ros import ros
+from vljepa_ros.nodes.perception_node import PerceptionNode
+from vljepa_ros.nodes.trigger_node import TriggerNode
+from vljepa_ros.perception.taught_store import taught_folder
+
+TEACH = ros.interface("vljepa_ros/srv/Teach")
+RESULT = ros.interface("vljepa_ros/msg/Result")
+RED, BLUE = "the red lamp is on", "the blue lamp is on"
+
+
+def teach(graph: Graph, operation: str, name: str = "", **fields: Any) -> tuple[str, str, Any]:
+    """The code's name, the message, and the reply."""
+    reply = graph.call(
+        "vljepa_ros/srv/Teach",
+        "teach",
+        operation=getattr(TEACH.Request, operation),
+        name=name,
+        **fields,
+    )
+    codes = ("OK", "PENDING", "BUSY", "STALE", "BAD_REQUEST", "UNKNOWN_CAMERA", "UNKNOWN_ID",
+             "UNSUPPORTED", "FAILED", "NOT_ACTIVE")  # fmt: skip
+    code = next(c for c in codes if getattr(RESULT, c) == reply.result.code)
+    return code, reply.result.message, reply
+
+
+def noisy(graph: Graph, camera: Any, colour: str, images: int) -> None:
+    """Images of one colour, no two of them alike."""
+    random = np.random.default_rng(graph.stamp)
+    for _ in range(images):
+        pixels = np.array(COLOURS[colour]) + random.normal(0, 12, (60, 80, 3))
+        graph.show_one(camera, data=np.clip(pixels, 0, 255).astype(np.uint8).tobytes())
+
+
+def record(graph: Graph, camera: Any, colour: str, images: int = 26, **fields: Any) -> Any:
+    code, _, _ = teach(graph, "START", **{"name": RED, "other": BLUE, **fields})
+    assert code == "PENDING"
+    noisy(graph, camera, colour, images)
+    return teach(graph, "STOP")
+
+
+def test_a_state_is_shown_and_then_used_like_a_text(graph: Graph, tmp_path: Path) -> None:
+    node = graph.add(PerceptionNode, model=MODEL, max_rate=1000.0, memory=str(tmp_path / "none"))
+    watcher = graph.add(TriggerNode, triggers=[RED], settle=0.0)
+    progress = graph.listen("vljepa_ros/msg/TeachProgress", "teach_progress")
+    states = graph.listen("vljepa_ros/msg/TriggerState", "front/trigger_state", latched=True)
+    camera = graph.camera()
+
+    for operation, fields, code, message in (
+        ("STOP", {}, "BAD_REQUEST", "no recording runs"),
+        (
+            "START",
+            {"name": RED, "other": BLUE, "camera": "rear"},
+            "UNKNOWN_CAMERA",
+            "allowed: front",
+        ),
+        ("START", {"name": RED, "other": RED}, "BAD_REQUEST", "allowed: two states"),
+        ("START", {"name": RED}, "BAD_REQUEST", "other, the state that it is told apart from"),
+        ("START", {"name": "a" * 129, "other": RED}, "BAD_REQUEST", "129 characters"),
+        ("START", {"name": "a | b", "other": RED}, "BAD_REQUEST", "allowed: no '|'"),
+        ("FROM_MEMORY", {"name": RED, "other": BLUE}, "UNSUPPORTED", "none"),
+        ("FORGET", {"name": RED}, "UNKNOWN_ID", "there are: none"),
+        ("LIST", {"name": RED}, "UNKNOWN_ID", "there are: none"),
+    ):
+        found, text, _ = teach(graph, operation, **fields)
+        assert (found, message in text) == (code, True), text
+
+    code, text, reply = record(graph, camera, "red", images=16 + 5)  # 1.5 s until the first clip
+    assert code == "PENDING"
+    assert "frames show" in text
+    assert "allowed: 20 or more" in text
+    assert reply.labels[0].frames < 20
+    assert not reply.labels[0].usable
+    assert teach(graph, "START", RED, other="the lamp is off")[1].startswith(
+        f"'{RED}' is told apart"
+    )
+    code, text, _ = record(graph, camera, "red", name="again", other="the same")
+    assert code == "PENDING"
+    assert "0 frames show 'the same'" in text
+    code, text, _ = record(graph, camera, "red", name="again", other="the same", showing_other=True)
+    assert code == "BAD_REQUEST"
+    assert "too alike" in text
+    record(graph, camera, "red")
+    teach(graph, "START", RED, showing_other=True)
+    assert teach(graph, "START", RED)[0] == "BUSY"
+    assert teach(graph, "FORGET", RED)[0] == "BUSY"
+    noisy(graph, camera, "blue", 40)
+    assert graph.spin(lambda: progress and progress[-1].frames >= 20)
+    code, text, reply = teach(graph, "STOP", RED)
+    assert (code, text) == ("OK", "")
+    (label,) = reply.labels
+    assert label.usable
+    assert label.recordings == 3
+    assert list(label.cameras) == ["front"]
+    assert math.isnan(label.accuracy), "the other state was recorded once"
+    assert progress[-1].needed == 20
+    assert progress[-1].separability > 0.9
+    assert not progress[-1].too_alike
+    assert progress[-1].header.frame_id == "front_optical"
+
+    # a vocabulary, a trigger
+    labels = graph.listen("vljepa_ros/msg/SceneLabels", "front/labels")
+    fields = {"prompt": "lamp", "labels": [RED, "a dog"]}
+    assert graph.call("vljepa_ros/srv/SetLabels", "set_labels", **fields).result.code == 0
+
+    def shows(colour: str, best: str, state: int) -> bool:
+        def both() -> bool:
+            groups = [g for g in labels[-1].groups if g.prompt == "lamp"] if labels else []
+            is_best = any((g.labels[0].text == best) == (g.labels[0].score > 0.5) for g in groups)
+            return bool(groups) and is_best and states[-1].triggers[0].state == state
+
+        return graph.spin(both, again=lambda: noisy(graph, camera, colour, 1))
+
+    assert shows("red", RED, 2), states[-1]
+    assert shows("blue", "a dog", 1), states[-1]
+    assert watcher.parts()[0].message.startswith("1 triggers")
+
+    # a restart, another name, forgotten
+    (folder,) = {taught_folder(node.get_fully_qualified_name())}
+    (folder / f"damaged{next(folder.iterdir()).suffix}").write_bytes(b"no label")
+    node.trigger_deactivate(), node.trigger_cleanup()
+    assert node.trigger_configure() == node.trigger_activate()
+    code, text, reply = teach(graph, "LIST")
+    assert code == "OK"
+    assert "damaged" in text
+    assert [(one.name, one.usable) for one in reply.labels] == [("again", False), (RED, True)]
+    assert "cannot be used" in next(p for p in node.parts() if p.name == "taught labels").message
+    assert teach(graph, "RENAME", RED, new_name="again")[0] == "BAD_REQUEST"
+    assert teach(graph, "RENAME", RED, new_name="lit")[0] == "OK"
+    encoded = graph.call("vljepa_ros/srv/EncodeText", "encode_text", texts=["lit", RED])
+    assert encoded.logit_scales[0] != encoded.logit_scales[1], "a direction, and a text again"
+    refused = graph.call("vljepa_ros/srv/EncodeText", "encode_text", texts=["again"])
+    assert "'again' is the name of a taught label that cannot be used" in refused.result.message
+    assert teach(graph, "FORGET", "lit")[0] == teach(graph, "FORGET", "again")[0] == "OK"
+    assert teach(graph, "LIST")[2].labels == []
+
+
+def test_a_label_is_taught_by_the_memory_and_found_in_it(graph: Graph, tmp_path: Path) -> None:
+    pytest.importorskip("lancedb")
+    robot = Robot(graph, tmp_path / "memory", sample_interval=0.2)
+    main = robot.perception.main
+    main.value = replace(main.value, memory=str(tmp_path / "memory"))
+    ranges = []
+    for which in (0, 1):
+        begin = graph.stamp
+        robot.see(which, 5.0)
+        ranges.append((begin + SECOND // 10, graph.stamp))
+    assert robot.written(50)
+
+    def taught(begin: int, end: int, showing_other: bool) -> Any:
+        return teach(
+            graph,
+            "FROM_MEMORY",
+            RED,
+            other=BLUE,
+            showing_other=showing_other,
+            start=ros.Time(nanoseconds=begin).to_msg(),
+            end=ros.Time(nanoseconds=end).to_msg(),
+        )
+
+    begin, end = ranges[0]
+    assert taught(end + 60 * SECOND, end + 61 * SECOND, False)[0] == "UNKNOWN_ID"
+    assert taught(end, begin, False)[:2][0] == "BAD_REQUEST"
+    code, text, _ = taught(*ranges[0], False)
+    assert code == "PENDING"
+    assert f"0 frames show '{BLUE}'" in text
+    code, text, reply = taught(*ranges[1], True)
+    assert (code, text) == ("OK", "")
+    assert reply.labels[0].other_frames >= 20
+    found = robot.find(RED, min_score=0.5)
+    assert found.result.code == 0, found.result.message
+    (moment,) = found.moments
+    assert begin <= nanoseconds(moment.header.stamp) <= end
+    assert moment.score > 0.9
