@@ -199,6 +199,22 @@ def local_snapshot(model: str) -> Path:
         ) from error
 
 
+def kept_by(node_name: str, suffix: str) -> Path:
+    """Where a node keeps something over a restart: in $ROS_HOME/vljepa_ros, named after the node.
+
+    Args:
+        node_name: fully qualified, such as `/vljepa/perception_node`.
+        suffix: Of the file or folder.
+    """
+    home = Path(os.environ.get("ROS_HOME") or "~/.ros").expanduser()
+    return home / "vljepa_ros" / f"{node_name.strip('/').replace('/', '.')}{suffix}"
+
+
+def taught_folder(node_name: str) -> Path:
+    """Folder of a perception node's taught labels."""
+    return kept_by(node_name, ".taught")
+
+
 def default_cache_root() -> Path:
     """`$VLJEPA_ROS_CACHE`, else `vljepa_ros` in the user's cache directory."""
     own = os.environ.get("VLJEPA_ROS_CACHE")

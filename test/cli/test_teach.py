@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vljepa_ros.cli.main import main
-from vljepa_ros.perception.taught_store import taught_folder
+from vljepa_ros.resources import taught_folder
 
 LIT, DARK = "the lamp is lit", "the lamp is off"
 
@@ -39,7 +39,8 @@ def test_a_label_is_learned_from_pictures_and_carried_elsewhere(
     (pictures / "dark" / "99.png").write_bytes(b"no picture")
     assert teach("--model", "nano", LIT, "--other-pictures", f"{pictures}/dark/*.png") == 0
     output = capsys.readouterr()
-    assert f"'{LIT}': 22 frames, 22 of '{DARK}', accuracy unknown" in output.out
+    assert f"'{LIT}' (22 frames), not '{DARK}' (22)" in output.out
+    assert "usable True, accuracy None" in output.out
     assert "1 pictures left out" in output.err
     assert teach(LIT, "--export", pictures / "lit.taught") == 0
     assert teach("--import", pictures / "lit.taught") == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import math
 import time
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -398,3 +399,45 @@ def test_a_moment_without_a_pose_beside_one_with_it_gets_nan() -> None:
 def _message(heard: list[Any], name: str) -> str:
     found = status(heard, name)
     return "" if found is None else str(found.message)
+
+
+def test_a_label_is_taught_by_the_memory_and_found_in_it(graph: Graph, tmp_path: Path) -> None:
+    robot = Robot(graph, tmp_path / "memory", sample_interval=0.2)
+    main = robot.perception.main
+    main.value = replace(main.value, memory=str(tmp_path / "memory"))
+    ranges = []
+    for which in (0, 1):
+        begin = graph.stamp
+        robot.see(which, 5.0)
+        ranges.append((begin + SECOND // 10, graph.stamp))
+    assert robot.written(50)
+
+    kind = ros.interface("vljepa_ros/srv/Teach")
+
+    def taught(begin: int, end: int, showing_other: bool) -> Any:
+        return graph.call(
+            "vljepa_ros/srv/Teach",
+            "teach",
+            operation=kind.Request.FROM_MEMORY,
+            name="it is picked up",
+            other="a door opens",
+            showing_other=showing_other,
+            start=ros.Time(nanoseconds=begin).to_msg(),
+            end=ros.Time(nanoseconds=end).to_msg(),
+        )
+
+    (begin, end), result = ranges[0], ros.interface("vljepa_ros/msg/Result")
+    nothing = taught(end + 60 * SECOND, end + 61 * SECOND, False).result
+    assert nothing.code == result.UNKNOWN_ID
+    assert "has no samples of camera 'front'" in nothing.message
+    assert taught(end, begin, False).result.code == result.BAD_REQUEST
+    one = taught(*ranges[0], False).result
+    assert one.code == result.PENDING
+    assert "0 frames show 'a door opens'" in one.message
+    both = taught(*ranges[1], True)
+    assert (both.result.code, both.result.message) == (result.OK, "")
+    assert both.labels[0].other_frames >= 20
+    found = robot.find("it is picked up", min_score=0.5)
+    (moment,) = found.moments
+    assert begin <= nanoseconds(moment.header.stamp) <= end
+    assert moment.score > 0.9

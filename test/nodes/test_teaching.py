@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
-from graph import COLOURS, MODEL, SECOND, Graph, nanoseconds
-from test_memory_node import Robot
+from graph import COLOURS, MODEL, Graph
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.perception_node import PerceptionNode
 from vljepa_ros.nodes.trigger_node import TriggerNode
-from vljepa_ros.perception.taught_store import taught_folder
+from vljepa_ros.resources import taught_folder
 
 TEACH = ros.interface("vljepa_ros/srv/Teach")
 RESULT = ros.interface("vljepa_ros/msg/Result")
@@ -37,27 +34,40 @@ def teach(graph: Graph, operation: str, name: str = "", **fields: Any) -> tuple[
     return code, reply.result.message, reply
 
 
-def noisy(graph: Graph, camera: Any, colour: str, images: int) -> None:
-    """Images of one colour, no two of them alike."""
-    random = np.random.default_rng(graph.stamp)
-    for _ in range(images):
-        pixels = np.array(COLOURS[colour]) + random.normal(0, 12, (60, 80, 3))
-        graph.show_one(camera, data=np.clip(pixels, 0, 255).astype(np.uint8).tobytes())
+class Room:
+    """A perception node whose camera shows one colour or another, no two images alike."""
 
+    def __init__(self, graph: Graph, **parameters: Any) -> None:
+        self.graph = graph
+        self.node = graph.add(PerceptionNode, model=MODEL, max_rate=1000.0, **parameters)
+        self.random = np.random.default_rng(0)
+        self.camera = graph.camera()
 
-def record(graph: Graph, camera: Any, colour: str, images: int = 26, **fields: Any) -> Any:
-    code, _, _ = teach(graph, "START", **{"name": RED, "other": BLUE, **fields})
-    assert code == "PENDING"
-    noisy(graph, camera, colour, images)
-    return teach(graph, "STOP")
+    def show_one(self, colour: str) -> None:
+        pixels = np.array(COLOURS[colour]) + self.random.normal(0, 12, (60, 80, 3))
+        self.graph.show_one(self.camera, data=np.clip(pixels, 0, 255).astype(np.uint8).tobytes())
+
+    def show(self, colour: str, clips: int) -> None:
+        """Until so many clips were embedded."""
+        wanted = self.node.pipeline.clips + clips
+        assert self.graph.spin(
+            lambda: self.node.pipeline.clips >= wanted, again=lambda: self.show_one(colour)
+        )
+
+    def record(self, colour: str, clips: int = 24, **fields: Any) -> tuple[str, str, Any]:
+        """What STOP replies."""
+        code, text, _ = teach(self.graph, "START", **{"name": RED, "other": BLUE, **fields})
+        assert code == "PENDING", text
+        self.show(colour, clips)
+        return teach(self.graph, "STOP")
 
 
 def test_a_state_is_shown_and_then_used_like_a_text(graph: Graph, tmp_path: Path) -> None:
-    node = graph.add(PerceptionNode, model=MODEL, max_rate=1000.0, memory=str(tmp_path / "none"))
+    room = Room(graph, memory=str(tmp_path / "none"))
+    node = room.node
     watcher = graph.add(TriggerNode, triggers=[RED], settle=0.0)
     progress = graph.listen("vljepa_ros/msg/TeachProgress", "teach_progress")
     states = graph.listen("vljepa_ros/msg/TriggerState", "front/trigger_state", latched=True)
-    camera = graph.camera()
 
     for operation, fields, code, message in (
         ("STOP", {}, "BAD_REQUEST", "no recording runs"),
@@ -78,7 +88,7 @@ def test_a_state_is_shown_and_then_used_like_a_text(graph: Graph, tmp_path: Path
         found, text, _ = teach(graph, operation, **fields)
         assert (found, message in text) == (code, True), text
 
-    code, text, reply = record(graph, camera, "red", images=16 + 5)  # 1.5 s until the first clip
+    code, text, reply = room.record("red", 5)
     assert code == "PENDING"
     assert "frames show" in text
     assert "allowed: 20 or more" in text
@@ -87,17 +97,17 @@ def test_a_state_is_shown_and_then_used_like_a_text(graph: Graph, tmp_path: Path
     assert teach(graph, "START", RED, other="the lamp is off")[1].startswith(
         f"'{RED}' is told apart"
     )
-    code, text, _ = record(graph, camera, "red", name="again", other="the same")
+    code, text, _ = room.record("red", name="again", other="the same")
     assert code == "PENDING"
     assert "0 frames show 'the same'" in text
-    code, text, _ = record(graph, camera, "red", name="again", other="the same", showing_other=True)
+    code, text, _ = room.record("red", name="again", other="the same", showing_other=True)
     assert code == "BAD_REQUEST"
     assert "too alike" in text
-    record(graph, camera, "red")
+    room.record("red")
     teach(graph, "START", RED, showing_other=True)
     assert teach(graph, "START", RED)[0] == "BUSY"
     assert teach(graph, "FORGET", RED)[0] == "BUSY"
-    noisy(graph, camera, "blue", 40)
+    room.show("blue", 24)
     assert graph.spin(lambda: progress and progress[-1].frames >= 20)
     code, text, reply = teach(graph, "STOP", RED)
     assert (code, text) == ("OK", "")
@@ -122,7 +132,7 @@ def test_a_state_is_shown_and_then_used_like_a_text(graph: Graph, tmp_path: Path
             is_best = any((g.labels[0].text == best) == (g.labels[0].score > 0.5) for g in groups)
             return bool(groups) and is_best and states[-1].triggers[0].state == state
 
-        return graph.spin(both, again=lambda: noisy(graph, camera, colour, 1))
+        return graph.spin(both, again=lambda: room.show_one(colour))
 
     assert shows("red", RED, 2), states[-1]
     assert shows("blue", "a dog", 1), states[-1]
@@ -146,42 +156,3 @@ def test_a_state_is_shown_and_then_used_like_a_text(graph: Graph, tmp_path: Path
     assert "'again' is the name of a taught label that cannot be used" in refused.result.message
     assert teach(graph, "FORGET", "lit")[0] == teach(graph, "FORGET", "again")[0] == "OK"
     assert teach(graph, "LIST")[2].labels == []
-
-
-def test_a_label_is_taught_by_the_memory_and_found_in_it(graph: Graph, tmp_path: Path) -> None:
-    pytest.importorskip("lancedb")
-    robot = Robot(graph, tmp_path / "memory", sample_interval=0.2)
-    main = robot.perception.main
-    main.value = replace(main.value, memory=str(tmp_path / "memory"))
-    ranges = []
-    for which in (0, 1):
-        begin = graph.stamp
-        robot.see(which, 5.0)
-        ranges.append((begin + SECOND // 10, graph.stamp))
-    assert robot.written(50)
-
-    def taught(begin: int, end: int, showing_other: bool) -> Any:
-        return teach(
-            graph,
-            "FROM_MEMORY",
-            RED,
-            other=BLUE,
-            showing_other=showing_other,
-            start=ros.Time(nanoseconds=begin).to_msg(),
-            end=ros.Time(nanoseconds=end).to_msg(),
-        )
-
-    begin, end = ranges[0]
-    assert taught(end + 60 * SECOND, end + 61 * SECOND, False)[0] == "UNKNOWN_ID"
-    assert taught(end, begin, False)[:2][0] == "BAD_REQUEST"
-    code, text, _ = taught(*ranges[0], False)
-    assert code == "PENDING"
-    assert f"0 frames show '{BLUE}'" in text
-    code, text, reply = taught(*ranges[1], True)
-    assert (code, text) == ("OK", "")
-    assert reply.labels[0].other_frames >= 20
-    found = robot.find(RED, min_score=0.5)
-    assert found.result.code == 0, found.result.message
-    (moment,) = found.moments
-    assert begin <= nanoseconds(moment.header.stamp) <= end
-    assert moment.score > 0.9

@@ -141,7 +141,7 @@ class Graph:
         self.spin_once_all()
         return publisher
 
-    def call(self, kind: str, name: str, timeout: float = 2 * PATIENCE, **fields: Any) -> Any:
+    def call(self, kind: str, name: str, /, timeout: float = 2 * PATIENCE, **fields: Any) -> Any:
         """The reply of a service."""
         interface = ros.interface(kind)
         client = self.client.create_client(interface, name)

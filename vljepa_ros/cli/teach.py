@@ -9,12 +9,24 @@ import math
 import select
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from vljepa_ros.cli import options
 from vljepa_ros.cli.options import CliError, CliUsageError
 
+FIELDS: dict[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("name", "other", "model_id", "message"), str),
+    **dict.fromkeys(("frames", "other_frames", "recordings"), int),
+    "cameras": list,
+    "accuracy": float,
+    "usable": bool,
+}
+LINE = (
+    "'{name}' ({frames} frames), not '{other}' ({other_frames}), on {cameras}: usable {usable}, "
+    "accuracy {accuracy}"
+)
 PAUSE_S = 3.0  # between two states that are recorded without a keyboard
 
 
@@ -78,7 +90,8 @@ def _run(args: argparse.Namespace) -> int:
 
 def _store(args: argparse.Namespace) -> Any:
     """The labels of the robot's perception node, on this machine."""
-    from vljepa_ros.perception.taught_store import TaughtStore, taught_folder
+    from vljepa_ros.perception.taught_store import TaughtStore
+    from vljepa_ros.resources import taught_folder
 
     prefix = f"/{args.namespace}" if args.namespace else ""
     return TaughtStore(taught_folder(f"{prefix}/vljepa/perception_node"))
@@ -110,44 +123,28 @@ def _local(args: argparse.Namespace) -> int:
     """Learn from pictures or a bag, in this process."""
     from vljepa_ros.perception.example_sources import from_bag, from_pictures
 
-    sources = (
-        ((False, args.state_span), (True, args.other_span))
-        if args.bag
-        else ((False, args.pictures), (True, args.other_pictures))
-    )
-    if not any(source for _, source in sources):
+    pictures = [pattern and _files(pattern) for pattern in (args.pictures, args.other_pictures)]
+    sources = [args.state_span, args.other_span] if args.bag else pictures
+    if not any(sources):
         raise CliUsageError("--bag needs --from or --other-from: times of the bag")
-    if not args.bag:
-        sources = tuple((which, _files(source)) for which, source in sources if source)
-    store = _store(args)
-    engine = options.load_model(args, frozenset({"vision", "predictor"}))
+    store, engine = _store(args), options.load_model(args, frozenset({"vision", "predictor"}))
+    config, camera = engine.config, args.camera or "pictures"
     if "embed" not in engine.capabilities:
-        raise CliError(
-            f"model '{engine.config.name}' has no embeddings: it cannot be taught labels"
-        )
-    store.refresh(engine.config)
-    lesson = store.lesson_for(args.name, args.other, engine.config.model_id)
-    camera = args.camera or "pictures"
-    for shows_other, source in sources:
-        if not source:
-            continue
-        if args.bag:
+        raise CliError(f"model '{config.name}' has no embeddings: it cannot be taught labels")
+    store.refresh(config)
+    lesson = store.lesson_for(args.name, args.other, config.model_id)
+    for shows_other, source in zip((False, True), sources, strict=True):
+        if source and args.bag:
             recording = from_bag(engine, args.bag, args.topic, source, camera, shows_other)
-        else:
+            lesson = lesson.shown(recording)
+        elif source:
             recording, left_out = from_pictures(engine, source, camera, shows_other)
-            print(*filter(None, [left_out]), sep="\n", file=sys.stderr, end="")
-        lesson = lesson.shown(recording)
-    lesson = lesson.learned(engine.config.visual_dim)
-    store.put(lesson)
-    label = lesson.label
-    accuracy = label.accuracy if label and label.across_recordings else math.nan
-    print(
-        f"'{lesson.name}': {lesson.frames(False)} frames, {lesson.frames(True)} of "
-        f"'{lesson.other}', {_accuracy(accuracy)}, {lesson.model_id}"
-    )
-    if lesson.message:
-        raise CliError(f"kept, but not usable yet: {lesson.message}")
-    return 0
+            lesson = lesson.shown(recording)
+            print(left_out, end="\n" if left_out else "", file=sys.stderr)
+    store.put(lesson.learned(config.visual_dim))
+    from vljepa_ros.nodes.teaching import label_message
+
+    return _report(args, [label_message(store.lessons[lesson.name])], "")
 
 
 def _files(pattern: str) -> list[Path]:
@@ -183,18 +180,27 @@ def _served(args: argparse.Namespace) -> int:
         else:
             for place, which in enumerate(show):
                 reply = teacher.record(which, pause=PAUSE_S if place and args.seconds else 0.0)
-    result = reply.result
-    labels = [_as_dict(label) for label in reply.labels]
-    if args.json:
-        print(json.dumps(labels))
-    elif args.forget:
+    if args.forget:
         print(f"'{args.name}' is forgotten")
+        return 0
+    return _report(args, reply.labels, reply.result.message)
+
+
+def _report(args: argparse.Namespace, labels: Sequence[Any], message: str) -> int:
+    """Print labels; fail if the one that was taught cannot be used."""
+    found = [
+        {name: kind(getattr(label, name)) for name, kind in FIELDS.items()} for label in labels
+    ]
+    for one in found:
+        one["accuracy"] = None if math.isnan(one["accuracy"]) else round(one["accuracy"], 3)
+    if args.json:
+        print(json.dumps(found))
     else:
-        print("\n".join(map(_line, labels)) or "nothing was taught")
-    if result.code != result.OK:
-        raise CliError(result.message)
-    if result.message:
-        print(result.message, file=sys.stderr)
+        print("\n".join(LINE.format(**one) for one in found) or "nothing was taught")
+    bad = [one["message"] for one in found if not (one["usable"] or args.list)]
+    if bad:
+        raise CliError(f"kept, but not usable yet: {bad[0]}")
+    print(message, end="\n" if message else "", file=sys.stderr)
     return 0
 
 
@@ -252,10 +258,10 @@ class _Teacher:
         return reply
 
     def _progress(self, message: Any) -> None:
-        told = "too alike" if message.too_alike else f"told apart {message.separability:.2f}"
-        text = f"\r{message.frames} frames (of at least {message.needed}), {told}   "
-        print(text if message.separability == message.separability else text.split(",")[0],
-              end="", file=sys.stderr, flush=True)  # fmt: skip
+        told = f", told apart {message.separability:.2f}"
+        told = ", too alike" if message.too_alike else told if message.separability >= 0 else ""
+        text = f"\r{message.frames} frames, {message.needed} or more needed{told}    "
+        print(text, end="", file=sys.stderr, flush=True)
 
 
 def _entered() -> bool:
@@ -263,26 +269,3 @@ def _entered() -> bool:
         return False
     sys.stdin.readline()
     return True
-
-
-def _as_dict(label: Any) -> dict[str, Any]:
-    texts = {name: getattr(label, name) for name in ("name", "other", "model_id", "message")}
-    counts = {name: int(getattr(label, name)) for name in ("frames", "other_frames", "recordings")}
-    accuracy = None if math.isnan(label.accuracy) else round(float(label.accuracy), 3)
-    cameras = list(label.cameras)
-    return {**texts, **counts, "cameras": cameras, "accuracy": accuracy, "usable": label.usable}
-
-
-def _line(label: dict[str, Any]) -> str:
-    accuracy = math.nan if label["accuracy"] is None else label["accuracy"]
-    state = _accuracy(accuracy) if label["usable"] else f"not usable: {label['message']}"
-    return (
-        f"'{label['name']}' ({label['frames']} frames), not '{label['other']}' "
-        f"({label['other_frames']}), on {', '.join(label['cameras'])}: {state}"
-    )
-
-
-def _accuracy(accuracy: float) -> str:
-    if math.isnan(accuracy):
-        return "accuracy unknown (show both states twice)"
-    return f"accuracy {accuracy:.2f} on recordings left out"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftCo
 from vljepa_ros.perception.change.change_prior import ColourGuard, TurnGuard, TurnGuardConfig
 from vljepa_ros.perception.decoder_state import CameraState, StateFile
 from vljepa_ros.perception.selective_decoder import SelectiveDecoder
+from vljepa_ros.resources import kept_by
 
 AUTO_STATE = "auto"
 MAX_GAP_S = 30.0  # a camera at the lowest max_rate is not a broken stream
@@ -131,7 +131,11 @@ class StateKeeper:
     ) -> None:
         self._node = node
         self._cameras = cameras
-        file = _automatic_path(node) if path == AUTO_STATE else Path(path).expanduser()
+        file = (
+            kept_by(node.get_fully_qualified_name(), ".json")
+            if path == AUTO_STATE
+            else Path(path).expanduser()
+        )
         self._file = StateFile(file, model.model_id, model.dim)
         self._trouble = ""
 
@@ -179,9 +183,3 @@ class StateKeeper:
             self._node.get_logger().warning(self._trouble, throttle_duration_sec=60.0)
         else:
             self._trouble = ""
-
-
-def _automatic_path(node: Any) -> Path:
-    home = Path(os.environ.get("ROS_HOME") or "~/.ros").expanduser()
-    name = str(node.get_fully_qualified_name()).strip("/").replace("/", ".")
-    return home / "vljepa_ros" / f"{name}.json"

@@ -22,7 +22,6 @@ from vljepa_ros.nodes.teaching import Teaching
 from vljepa_ros.nodes.topics import HEARTBEAT_S, Endpoints
 from vljepa_ros.nodes.vocabulary_services import NO_LABELS, VocabularyServices
 from vljepa_ros.perception.pipeline import EMBEDDINGS, Observation, Pipeline
-from vljepa_ros.perception.teaching import TeachingError
 from vljepa_ros.perception.vocabulary import EncodedVocabulary
 
 
@@ -68,7 +67,6 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
     """See `doc/architecture.md`, the flow of a frame. Options go to the ROS node."""
 
     model_parts = frozenset({"vision", "predictor", "text"})
-    codes = ModelNode.codes | {TeachingError: "BAD_REQUEST"}
     camera_kind = CameraParameters
     pipeline: Pipeline
     _topics: PerceptionTopics
@@ -153,7 +151,8 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
         if (topics := vars(self).pop("_topics", None)) is not None:
             topics.close()
         self._inputs, self._images = [], {}
-        for owner in (self, self.vocabulary, self.questions, self.teaching):
+        self.teaching.close()
+        for owner in (self, self.vocabulary, self.questions):
             vars(owner).pop("pipeline", None)
 
     def parts(self) -> Sequence[Part]:
@@ -170,7 +169,7 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
             values[f"stage_ms.{stage}.p99"] = p99
         pipeline = Part("pipeline", OK, f"{self.pipeline.clips} clips", values)
         cameras = (camera.part() for camera in self._inputs)
-        found = [*super().parts(), *cameras, pipeline, self.teaching.part()]
+        found = [*super().parts(), *cameras, pipeline, *self.teaching.parts()]
         return [*found, self._evidence.part()] if self._evidence.is_open else found
 
     def _collect_evidence(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections import deque
 from dataclasses import dataclass, field, replace
 
@@ -26,7 +25,6 @@ from vljepa_ros.perception.worker import CooperativeTask
 MAX_NAME = 128  # characters
 MAX_FRAMES = 200  # of a state that are kept
 JUDGED_EVERY = 5  # frames of a recording
-LONGEST_S = 600.0  # a recording; who began it may be gone
 
 
 @dataclass(frozen=True)
@@ -128,21 +126,15 @@ class Lesson:
                 kept.append(replace(one, examples=examples))
         return replace(self, recordings=tuple(reversed(kept)))
 
-    def without_pictures(self, size: int) -> Lesson:
-        """This lesson without its oldest pictures, about `size` bytes of the state with more of
-        them; their embeddings stay."""
-        sizes = {
-            which: sum(len(e.jpeg) for one in self.of(which) for e in one.examples)
-            for which in (False, True)
-        }
-        which = sizes[True] > sizes[False]
+    def with_fewer_pictures(self) -> Lesson:
+        """Without the older half of each recording's pictures; their embeddings stay."""
         recordings = []
         for one in self.recordings:
-            examples = list(one.examples)
-            for place, example in enumerate(examples if one.shows_other == which else ()):
-                if size > 0:
-                    size -= len(example.jpeg)
-                    examples[place] = replace(example, jpeg=b"")
+            places = [place for place, e in enumerate(one.examples) if e.jpeg]
+            older = set(places[: -(-len(places) // 2)])
+            examples = [
+                replace(e, jpeg=b"") if i in older else e for i, e in enumerate(one.examples)
+            ]
             recordings.append(replace(one, examples=tuple(examples)))
         return replace(self, recordings=tuple(recordings))
 
@@ -155,34 +147,31 @@ class RunningRecording:
         lesson: What was shown before.
         camera: Name.
         shows_other: Which state.
-        count: Clips so far.
-        tag: frame_id of the newest.
-        separability: See `teaching`.
         until: Time of the steady clock at which it ends at the latest, seconds.
+        count: Clips so far.
+        newest: Stamp of the newest, nanoseconds.
+        tag: Its frame_id.
+        separability: See `teaching`.
     """
 
     lesson: Lesson
     camera: str
     shows_other: bool
+    until: float
     count: int = 0
+    newest: int = 0
     tag: str = ""
     separability: float = math.nan
-    until: float = field(default_factory=lambda: time.monotonic() + LONGEST_S)
     _examples: deque[Example] = field(default_factory=lambda: deque(maxlen=MAX_FRAMES))
 
     def add(self, seen: Observation, frames: NDArray[np.uint8]) -> None:
         """Keep a clip, [T, S, S, 3] uint8 RGB, that was embedded."""
         jpeg = clip_to_jpeg(frames, frames.shape[1])
         self._examples.append(Example(seen.stamp, seen.embedding, jpeg, len(frames)))
-        self.tag, self.count = seen.tag, self.count + 1
+        self.tag, self.newest, self.count = seen.tag, seen.stamp, self.count + 1
         if self.count % JUDGED_EVERY == 0:
             lesson = self.taken()
             self.separability = separability(lesson.vectors(False), lesson.vectors(True))
-
-    @property
-    def newest(self) -> int:
-        """Stamp of the newest clip, nanoseconds; 0: none."""
-        return self._examples[-1].stamp if self._examples else 0
 
     def taken(self) -> Lesson:
         """The lesson with what was recorded so far."""

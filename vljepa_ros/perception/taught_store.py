@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -29,16 +29,6 @@ class TaughtFileError(ValueError):
     """A file that holds no taught label; the message names it."""
 
 
-def taught_folder(node_name: str) -> Path:
-    """Where a perception node keeps its labels: in $ROS_HOME/vljepa_ros, named after the node.
-
-    Args:
-        node_name: fully qualified, such as `/vljepa/perception_node`.
-    """
-    home = Path(os.environ.get("ROS_HOME") or "~/.ros").expanduser()
-    return home / "vljepa_ros" / f"{node_name.strip('/').replace('/', '.')}.taught"
-
-
 def write_lesson(path: Path, lesson: Lesson) -> None:
     """Write a file, whole or not at all.
 
@@ -46,25 +36,17 @@ def write_lesson(path: Path, lesson: Lesson) -> None:
         OSError: It cannot be written; the old content stays.
     """
     examples = [e for one in lesson.recordings for e in one.examples]
-    sizes = [len(one.examples) for one in lesson.recordings]
-    vectors = [e.vector for e in examples]
+    recordings = [
+        [one.camera, one.shows_other, [[e.stamp, e.images, len(e.jpeg)] for e in one.examples]]
+        for one in lesson.recordings
+    ]
+    about = [FORMAT, lesson.name, lesson.other, lesson.model_id, recordings]
     tensors = {
-        "vectors": np.stack(vectors).astype(np.float32) if vectors else np.zeros((0, 0), "f4"),
-        "stamps": np.array([e.stamp for e in examples], np.int64),
-        "images": np.array([e.images for e in examples], np.int64),
-        "recording": np.repeat(np.arange(len(sizes)), sizes).astype(np.int64),
-        "sizes": np.array([len(e.jpeg) for e in examples], np.int64),
+        "vectors": np.array([e.vector for e in examples], np.float32),
         "pictures": np.frombuffer(b"".join(e.jpeg for e in examples), np.uint8),
     }
-    metadata = {
-        "format": FORMAT,
-        "name": lesson.name,
-        "other": lesson.other,
-        "model_id": lesson.model_id,
-        "recordings": json.dumps([[one.camera, one.shows_other] for one in lesson.recordings]),
-    }
     with atomic_write(path) as file:
-        file.write(save(tensors, metadata))
+        file.write(save(tensors, {"taught": json.dumps(about)}))
 
 
 def read_lesson(path: Path) -> Lesson:
@@ -75,32 +57,23 @@ def read_lesson(path: Path) -> Lesson:
     """
     try:
         with safe_open(str(path), "np") as file:
-            about = file.metadata() or {}
-            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if about["format"] != FORMAT:
-            raise ValueError(f"format is {about['format']!r}, allowed: {FORMAT}")
-        vectors, ends = found["vectors"], np.cumsum(found["sizes"])
-        if not np.isfinite(vectors).all() or (found["sizes"] < 0).any():
-            raise ValueError("values that are not finite")
-        data = found["pictures"].tobytes()
-        if len(data) != (ends[-1] if len(ends) else 0):
-            raise ValueError(f"{len(data)} bytes of pictures")
-        examples = [
-            Example(int(stamp), vector, data[end - size : end], int(images))
-            for stamp, vector, size, end, images in zip(
-                found["stamps"], vectors, found["sizes"], ends, found["images"], strict=True
-            )
-        ]
+            version, name, other, model_id, found = json.loads(file.metadata()["taught"])
+            vectors = iter(file.get_tensor("vectors"))
+            pictures = BytesIO(file.get_tensor("pictures").tobytes())
+        if version != FORMAT:
+            raise ValueError(f"format is {version!r}, allowed: {FORMAT}")
         recordings = tuple(
             Recording(
                 str(camera),
                 bool(shows_other),
-                tuple(examples[i] for i in np.flatnonzero(found["recording"] == place)),
+                tuple(
+                    Example(int(stamp), next(vectors), pictures.read(size), int(images))
+                    for stamp, images, size in examples
+                ),
             )
-            for place, (camera, shows_other) in enumerate(json.loads(about["recordings"]))
+            for camera, shows_other, examples in found
         )
-        name, other = (checked_label(about[key], key) for key in ("name", "other"))
-        return Lesson(name, other, about["model_id"], recordings)
+        return Lesson(checked_label(name, "name"), str(other), str(model_id), recordings)
     except Exception as error:  # whatever the file holds
         raise TaughtFileError(f"'{path}' holds no taught label: {error!r}") from error
 
@@ -117,7 +90,7 @@ class TaughtStore:
         self.folder = folder
         self.lessons: dict[str, Lesson] = {}
         self.problems: dict[str, str] = {}
-        self._seen: dict[str, tuple[int, int]] = {}
+        self._seen: dict[Path, tuple[int, int]] = {}
 
     def path_of(self, name: str) -> Path:
         """The file of a label."""
@@ -129,25 +102,23 @@ class TaughtStore:
         """Take over files that have come, changed or gone since; whether there were any.
 
         A label in use is not replaced by what another model has learned.
+
+        Raises:
+            OSError: the folder cannot be read.
         """
-        present = {}
-        if self.folder.is_dir():
-            with os.scandir(self.folder) as entries:
-                for entry in entries:
-                    if entry.name.endswith(SUFFIX):
-                        stat = entry.stat()
-                        present[entry.name] = (stat.st_mtime_ns, stat.st_size)
-        if present == self._seen:
-            return False
+        present = {path: _state(path) for path in sorted(self.folder.glob(f"*{SUFFIX}"))}
         before, self._seen = self._seen, present
-        self.problems = {name: why for name, why in self.problems.items() if name in present}
-        files = {self.path_of(name).name: name for name in self.lessons}
-        for gone in files.keys() & before.keys() - present.keys():
-            del self.lessons[files[gone]]
-        for file in sorted(present):
-            if before.get(file) != present[file]:
-                self._read(file, model)
-        return True
+        for path in before.keys() - present.keys():
+            self.problems.pop(path.name, None)
+            for name in [name for name in self.lessons if self.path_of(name) == path]:
+                del self.lessons[name]
+        changed = [path for path, state in present.items() if before.get(path) != state]
+        for path in changed:
+            try:
+                self._take(path, read_lesson(path), model)
+            except TaughtFileError as error:
+                self.problems[path.name] = str(error)
+        return present != before
 
     def lesson_for(self, name: str, other: str, model_id: str) -> Lesson:
         """The lesson that a recording is to be added to, perhaps a new one.
@@ -185,42 +156,40 @@ class TaughtStore:
         Raises:
             OSError: It cannot be written; it is used, but not kept.
         """
-        changed = {lesson.name}
         self.lessons[lesson.name] = lesson
-        while (over := sum(one.pictures for one in self.lessons.values()) - MAX_PICTURES) > 0:
+        changed = {lesson.name}
+        while sum(one.pictures for one in self.lessons.values()) > MAX_PICTURES:
             largest = max(self.lessons.values(), key=lambda one: one.pictures)
-            self.lessons[largest.name] = largest.without_pictures(over)
+            self.lessons[largest.name] = largest.with_fewer_pictures()
             changed.add(largest.name)
         for name in changed:
             write_lesson(self.path_of(name), self.lessons[name])
-            self._note(self.path_of(name))
+            self._seen[self.path_of(name)] = _state(self.path_of(name))
 
     def remove(self, name: str) -> None:
         """Forget a label. Raises OSError if its file cannot be deleted."""
-        path = self.path_of(name)
-        path.unlink(missing_ok=True)
-        self._seen.pop(path.name, None)
+        self.path_of(name).unlink(missing_ok=True)
+        self._seen.pop(self.path_of(name), None)
+        self.problems.pop(self.path_of(name).name, None)
         self.lessons.pop(name, None)
 
-    def _read(self, file: str, model: ModelConfig) -> None:
-        try:
-            lesson = read_lesson(self.folder / file)
-            if file != self.path_of(lesson.name).name:
-                raise TaughtFileError(f"'{file}' is not the file of its label '{lesson.name}'")
-        except TaughtFileError as error:
-            self.problems[file] = str(error)
-            return
-        self.problems.pop(file, None)
-        if lesson.model_id == model.model_id:
-            sizes = {e.vector.shape for one in lesson.recordings for e in one.examples}
-            if sizes - {(model.dim,)}:
-                self.problems[file] = f"'{file}' holds vectors of {sizes}, not of ({model.dim},)"
-                return
+    def _take(self, path: Path, lesson: Lesson, model: ModelConfig) -> None:
+        """Use what a file holds. Raises TaughtFileError if it cannot be used."""
+        sizes = {e.vector.shape for one in lesson.recordings for e in one.examples}
+        own = lesson.model_id == model.model_id
+        if path != self.path_of(lesson.name) or (own and sizes - {(model.dim,)}):
+            raise TaughtFileError(
+                f"'{path}' is not the file of '{lesson.name}', or its vectors have not {model.dim} "
+                "values"
+            )
+        self.problems.pop(path.name, None)
+        if own:
             self.lessons[lesson.name] = lesson.learned(model.visual_dim)
         elif lesson.name not in self.lessons:
             message = f"of model {lesson.model_id}; it is being learned again"
             self.lessons[lesson.name] = replace(lesson, message=message)
 
-    def _note(self, path: Path) -> None:
-        stat = path.stat()
-        self._seen[path.name] = (stat.st_mtime_ns, stat.st_size)
+
+def _state(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_mtime_ns, stat.st_size

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from vljepa_ros.models.calibration import EncodedText, sigmoid
 from vljepa_ros.models.config import Calibration
+from vljepa_ros.perception.vocabulary import VocabularyError
 
 LEAST_FRAMES = 20  # of each state
 LEAST_ACCURACY = 0.7  # balanced; chance is .5, and left-out frames of one recording are few
@@ -35,7 +36,7 @@ hundreds of them are no more evidence than some twenty."""
 Float = NDArray[np.float64]
 
 
-class TeachingError(ValueError):
+class TeachingError(VocabularyError):
     """Examples that make no label; `code`: name of a constant of msg/Result."""
 
     def __init__(self, message: str, code: str = "BAD_REQUEST") -> None:
@@ -82,10 +83,7 @@ def fit(
             raise TeachingError(
                 f"{len(shown)} frames show {what}, allowed: at least {LEAST_FRAMES}"
             )
-    rows: Float = np.concatenate([state, other]).astype(np.float64)
-    shows = np.arange(len(rows)) < len(state)
-    folds, across = _folds(len(state), state_recordings, len(other), other_recordings)
-    margins = _left_out(rows, shows, folds)
+    rows, shows, margins, across = _left_out(state, other, state_recordings, other_recordings)
     accuracy = balanced_accuracy(margins > 0.0, shows)
     if not accuracy >= LEAST_ACCURACY:
         raise TeachingError(
@@ -111,11 +109,8 @@ def separability(state: NDArray[np.float32], other: NDArray[np.float32]) -> floa
     """
     if min(len(state), len(other)) < BLOCKS:
         return math.nan
-    some = [rows[:: -(-len(rows) // ENOUGH)] for rows in (state, other)]
-    rows: Float = np.concatenate(some).astype(np.float64)
-    shows = np.arange(len(rows)) < len(some[0])
-    folds, _ = _folds(len(some[0]), None, len(some[1]), None)
-    return balanced_accuracy(_left_out(rows, shows, folds) > 0.0, shows)
+    _, shows, margins, _ = _left_out(state[-ENOUGH:], other[-ENOUGH:])
+    return balanced_accuracy(margins > 0.0, shows)
 
 
 def balanced_accuracy(found: NDArray[np.bool_], shows: NDArray[np.bool_]) -> float:
@@ -123,30 +118,24 @@ def balanced_accuracy(found: NDArray[np.bool_], shows: NDArray[np.bool_]) -> flo
     return float((found[shows].mean() + (~found[~shows]).mean()) / 2)
 
 
-def _folds(
-    state: int,
-    state_recordings: NDArray[np.integer] | None,
-    other: int,
-    other_recordings: NDArray[np.integer] | None,
-) -> tuple[NDArray[np.intp], bool]:
-    """Which fold each frame is left out with, and whether all folds are whole recordings."""
+def _left_out(
+    state: NDArray[np.float32], other: NDArray[np.float32], *recordings: NDArray[np.integer] | None
+) -> tuple[Float, NDArray[np.bool_], Float, bool]:
+    """All frames, which of them show the state, and what each is given by `_ridge` of the frames of
+    other recordings, or of other stretches of the only one; whether there were others of both."""
+    rows: Float = np.concatenate([state, other]).astype(np.float64)
+    shows = np.arange(len(rows)) < len(state)
     folds, across = [], True
-    for size, recordings in ((state, state_recordings), (other, other_recordings)):
-        _, place = np.unique(recordings if recordings is not None else [0], return_inverse=True)
+    for size, own in zip((len(state), len(other)), recordings or (None, None), strict=True):
+        _, place = np.unique(np.zeros(size) if own is None else own, return_inverse=True)
         if place.max() == 0:
             place, across = np.arange(size) * BLOCKS // size, False
         folds.append(place)
-    return np.concatenate(folds), across
-
-
-def _left_out(rows: Float, shows: NDArray[np.bool_], folds: NDArray[np.intp]) -> Float:
-    """What each frame is given by the frames of the other folds, as `_ridge` says."""
-    margins = np.zeros(len(rows))
-    for fold in np.unique(folds):
-        out = folds == fold
+    fold, margins = np.concatenate(folds), np.zeros(len(rows))
+    for out in (fold == number for number in np.unique(fold)):
         weights, offset = _ridge(rows[~out], shows[~out])
         margins[out] = rows[out] @ weights - offset
-    return margins
+    return rows, shows, margins, across
 
 
 def _ridge(rows: Float, shows: NDArray[np.bool_]) -> tuple[Float, float]:

@@ -1,0 +1,276 @@
+"""The taught labels of a perception node: recorded, learned, kept, learned again for another model.
+
+Everything but `observe` and `wants` may wait for the disk, and is done under one lock.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vljepa_ros.models.calibration import EncodedText
+from vljepa_ros.models.config import Calibration
+from vljepa_ros.perception.lesson import (
+    MAX_FRAMES,
+    Example,
+    Lesson,
+    Recording,
+    RunningRecording,
+    checked_label,
+    embedded_again,
+)
+from vljepa_ros.perception.memory.row import SAMPLE
+from vljepa_ros.perception.pipeline import EMBEDDINGS, Observation, Pipeline
+from vljepa_ros.perception.taught_store import TaughtStore
+from vljepa_ros.perception.teaching import TeachingError
+from vljepa_ros.perception.worker import QueueFullError, Request, Worker
+
+LONGEST_S = 600.0  # a recording; who began it may be gone
+LONGEST_LEARNING_S = 3600.0  # again, for another model, beside the work of the cameras
+
+
+@dataclass(frozen=True)
+class Taught:
+    """How a request ended: the labels concerned, and a code and text of msg/Result."""
+
+    lessons: tuple[Lesson, ...] = ()
+    code: str = "OK"
+    message: str = ""
+
+
+class Teacher:
+    """From the first label to the end of the node's configuration.
+
+    Args:
+        folder: Where the labels are kept.
+        pipeline: Its cameras are recorded, for its model.
+        memory: Location of the memory.
+        warn: Given what went wrong, for the log.
+
+    Attributes:
+        running: The recording that runs, if any.
+        changed: Whether labels have changed since `in_use` was called.
+    """
+
+    def __init__(
+        self, folder: Path, pipeline: Pipeline, memory: str, warn: Callable[[str], None]
+    ) -> None:
+        self._pipeline = pipeline
+        self._model = pipeline.engine.config
+        self._memory = memory
+        self._warn = warn
+        self._lock = threading.RLock()
+        self._store = TaughtStore(folder)
+        self._trouble = ""
+        self._learning = False
+        self.running: RunningRecording | None = None
+        self.changed = True
+        self.refresh()
+
+    def in_use(self) -> dict[str, EncodedText]:
+        """Name -> label. One that cannot be used scores 0: a taught name is no text."""
+        self.changed = False
+        unusable = EncodedText(np.zeros(self._model.dim, np.float32), Calibration())
+        return {name: one.label or unusable for name, one in dict(self._store.lessons).items()}
+
+    @property
+    def trouble(self) -> str:
+        """What cannot be used, and why; empty: nothing."""
+        lessons = list(self._store.lessons.values())
+        bad = [f"'{one.name}' cannot be used: {one.message}" for one in lessons if one.message]
+        return "; ".join(filter(None, [self._trouble, *self._store.problems.values(), *bad]))
+
+    def wants(self, camera: str) -> bool:
+        """Whether the clips of a camera are being recorded."""
+        return self.running is not None and self.running.camera == camera
+
+    def observe(self, seen: Observation, frames: NDArray[np.uint8]) -> None:
+        """In the worker's thread: a clip [T, S, S, 3] uint8 RGB was embedded."""
+        running = self.running
+        if running is not None and running.camera == seen.camera:
+            running.add(seen, frames)
+
+    def start(self, name: str, other: str, camera: str, shows_other: bool) -> Taught:
+        """Record a camera until `stop`."""
+        with self._lock:
+            self._check_idle()
+            lesson = self._store.lesson_for(name, other, self._model.model_id)
+            until = time.monotonic() + LONGEST_S
+            self.running = RunningRecording(lesson, camera, shows_other, until)
+        self._pipeline.cameras[camera].subscriptions |= {EMBEDDINGS}
+        return Taught((lesson,), "PENDING", f"recording camera '{camera}' until STOP")
+
+    def stop(self, name: str = "") -> Taught:
+        """End the recording, keep it and learn."""
+        with self._lock:
+            running = self.running
+            if running is None:
+                raise TeachingError("no recording runs that STOP could end: begin one with START")
+            if name.strip() not in ("", running.lesson.name):
+                raise TeachingError(
+                    f"name is '{name}', but the recording is for '{running.lesson.name}'"
+                )
+            self.running = None
+            if not running.count:
+                raise TeachingError(
+                    f"camera '{running.camera}' has sent no image since START",
+                    "STALE",
+                )
+            return self._put(running.taken())
+
+    def end(self) -> None:
+        """End a recording, if one runs, and keep it if it has any frames."""
+        with self._lock:
+            running, self.running = self.running, None
+            if running is not None and running.count:
+                self._put(running.taken())
+
+    def from_memory(
+        self, name: str, other: str, camera: str, shows_other: bool, start: int, end: int
+    ) -> Taught:
+        """Take the samples of a time range of the memory, nanoseconds, as a recording."""
+        from vljepa_ros.perception.memory.store import Filter, MemoryStoreError, open_store
+
+        if end < start:
+            raise TeachingError(
+                f"end ({end / 1e9:.3f} s) is before start ({start / 1e9:.3f} s), allowed: after it"
+            )
+        with self._lock:
+            lesson = self._store.lesson_for(name, other, self._model.model_id)
+            try:
+                store = open_store(self._memory, self._model.model_id, self._model.dim)
+                rows = store.rows(Filter((camera,), kind=SAMPLE, start=start, end=end))
+            except MemoryStoreError as error:
+                raise TeachingError(str(error), "UNSUPPORTED") from error
+            if not rows:
+                raise TeachingError(
+                    f"the memory at '{self._memory}' has no samples of camera '{camera}' from "
+                    f"{start / 1e9:.3f} to {end / 1e9:.3f} s",
+                    "UNKNOWN_ID",
+                )
+            examples = [
+                Example(r.stamp, r.vector, r.thumbnail or b"", r.thumbnail_frames or 1)
+                for r in rows[-MAX_FRAMES:]
+            ]
+            return self._put(lesson.shown(Recording(camera, shows_other, tuple(examples))))
+
+    def listed(self, name: str) -> Taught:
+        """One label, or all; the message names files that cannot be used."""
+        with self._lock:
+            lessons = self._store.lessons
+            names = [self._known(name)] if name.strip() else sorted(lessons)
+            problems = "; ".join(self._store.problems.values())
+            return Taught(tuple(lessons[one] for one in names), message=problems)
+
+    def rename(self, name: str, new_name: str) -> Taught:
+        """Give a label another name."""
+        with self._lock:
+            self._check_idle()
+            lesson = self._store.lessons[self._known(name)]
+            new = checked_label(new_name, "new_name")
+            if new in (lesson.other, *self._store.lessons):
+                raise TeachingError(f"new_name is '{new}', allowed: a name that no state here has")
+            done = self._put(replace(lesson, name=new))
+            if done.code == "FAILED":
+                return done
+            self._store.remove(lesson.name)
+            return Taught(done.lessons)
+
+    def forget(self, name: str) -> Taught:
+        """Delete a label with its frames, or the damaged file of one."""
+        with self._lock:
+            self._check_idle()
+            if not self._store.path_of(name.strip()).exists():
+                name = self._known(name)
+            self._store.remove(name.strip())
+            self.changed = True
+            return Taught()
+
+    def refresh(self) -> None:
+        """Notice files that changed."""
+        with self._lock:
+            known = dict(self._store.problems)
+            try:
+                self.changed |= self._store.refresh(self._model)
+            except OSError as error:
+                self._store.problems["folder"] = f"'{self._store.folder}' cannot be read: {error}"
+            for file in self._store.problems.keys() - known.keys():
+                self._warn(f"a taught label is left out: {self._store.problems[file]}")
+
+    def watch(self, worker: Worker) -> None:
+        """Once a second, unless something else is being done: end what is too long, notice files
+        that changed, have the next label embedded again that another model has learned."""
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
+            self.refresh()
+            if self.running is not None and time.monotonic() > self.running.until:
+                self._warn(f"a recording for '{self.running.lesson.name}' has become too long")
+                self.end()
+            lessons = self._store.lessons.values()
+            stale = [one for one in lessons if one.model_id != self._model.model_id]
+            if stale and not self._learning:
+                self._learning = True
+                task = embedded_again(stale[0], self._pipeline.engine)
+                request = Request(lambda _: task, self._on_embedded_again, LONGEST_LEARNING_S)
+                worker.submit(request)
+        except QueueFullError:
+            self._learning = False
+        finally:
+            self._lock.release()
+
+    def _on_embedded_again(self, lesson: Lesson | None, error: Exception | None) -> None:
+        """In the worker's thread."""
+        if lesson is None:
+            self._warn(f"a taught label could not be learned again: {error}")
+        else:
+            threading.Thread(target=partial(self._take_again, lesson), daemon=True).start()
+
+    def _take_again(self, lesson: Lesson) -> None:
+        """Use what was learned for this model; the file stays if too few frames were kept."""
+        with self._lock:
+            known = lesson.name in self._store.lessons  # else it was forgotten meanwhile
+            if known and lesson.too_little:
+                self._store.lessons[lesson.name] = lesson.learned(self._model.visual_dim)
+                self.changed = True
+            elif known:
+                self._put(lesson)
+            self._learning = False
+
+    def _put(self, lesson: Lesson) -> Taught:
+        """Learn and keep."""
+        learned = lesson.learned(self._model.visual_dim)
+        self.changed, self._trouble = True, ""
+        try:
+            self._store.put(learned)
+        except OSError as error:
+            self._trouble = (
+                f"'{lesson.name}' is lost with the next restart, for it cannot be kept in "
+                f"'{self._store.folder}': {error}"
+            )
+            self._warn(self._trouble)
+            return Taught((learned,), "FAILED", self._trouble)
+        if not learned.message:
+            return Taught((learned,))
+        code = "BAD_REQUEST" if lesson.frames(False) and lesson.frames(True) else "PENDING"
+        return Taught((learned,), code, f"kept, but not usable yet: {learned.message}")
+
+    def _check_idle(self) -> None:
+        if self.running is not None:
+            raise TeachingError(
+                f"a recording for '{self.running.lesson.name}' runs: end it with STOP first", "BUSY"
+            )
+
+    def _known(self, name: str) -> str:
+        clean = checked_label(name, "name")
+        if clean not in self._store.lessons:
+            known = ", ".join(map(repr, sorted(self._store.lessons)[:10])) or "none"
+            raise TeachingError(f"no taught label '{clean}'; there are: {known}", "UNKNOWN_ID")
+        return clean
