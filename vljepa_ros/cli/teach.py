@@ -124,7 +124,7 @@ def _local(args: argparse.Namespace) -> int:
     from vljepa_ros.perception.example_sources import from_bag, from_pictures
 
     pictures = [pattern and _files(pattern) for pattern in (args.pictures, args.other_pictures)]
-    sources = [args.state_span, args.other_span] if args.bag else pictures
+    sources: list[Any] = [args.state_span, args.other_span] if args.bag else pictures
     if not any(sources):
         raise CliUsageError("--bag needs --from or --other-from: times of the bag")
     store, engine = _store(args), options.load_model(args, frozenset({"vision", "predictor"}))

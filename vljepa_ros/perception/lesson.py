@@ -108,9 +108,9 @@ class Lesson:
         if message := self.too_little:
             return replace(self, label=None, message=message)
         sizes = [[len(one.examples) for one in self.of(which)] for which in (False, True)]
-        recordings = [np.repeat(np.arange(len(own)), own) for own in sizes]
+        first, second = (np.repeat(np.arange(len(own)), own) for own in sizes)
         try:
-            label = fit(self.vectors(False), self.vectors(True), *recordings, visual_dim)
+            label = fit(self.vectors(False), self.vectors(True), first, second, visual_dim)
             return replace(self, label=label, message="")
         except TeachingError as error:
             return replace(self, label=None, message=str(error))

@@ -10,8 +10,10 @@ import re
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import save
 
@@ -41,7 +43,7 @@ def write_lesson(path: Path, lesson: Lesson) -> None:
         for one in lesson.recordings
     ]
     about = [FORMAT, lesson.name, lesson.other, lesson.model_id, recordings]
-    tensors = {
+    tensors: dict[str, NDArray[Any]] = {
         "vectors": np.array([e.vector for e in examples], np.float32),
         "pictures": np.frombuffer(b"".join(e.jpeg for e in examples), np.uint8),
     }
