@@ -181,6 +181,7 @@ class Teacher:
             if done.code == "FAILED":
                 return done
             self._store.remove(lesson.name)
+            self.changed = True
             return Taught(done.lessons)
 
     def forget(self, name: str) -> Taught:
@@ -247,7 +248,7 @@ class Teacher:
     def _put(self, lesson: Lesson) -> Taught:
         """Learn and keep."""
         learned = lesson.learned(self._model.visual_dim)
-        self.changed, self._trouble = True, ""
+        self._trouble = ""
         try:
             self._store.put(learned)
         except OSError as error:
@@ -257,6 +258,8 @@ class Teacher:
             )
             self._warn(self._trouble)
             return Taught((learned,), "FAILED", self._trouble)
+        finally:
+            self.changed = True  # at the end: what is in use is looked up meanwhile
         if not learned.message:
             return Taught((learned,))
         code = "BAD_REQUEST" if lesson.frames(False) and lesson.frames(True) else "PENDING"

@@ -128,7 +128,7 @@ def _left_out(
     folds, across = [], True
     for size, own in zip((len(state), len(other)), recordings or (None, None), strict=True):
         _, place = np.unique(np.zeros(size) if own is None else own, return_inverse=True)
-        if place.max() == 0:
+        if size - np.bincount(place).max() < LEAST_FRAMES // 2:  # too few to learn from are left
             place, across = np.arange(size) * BLOCKS // size, False
         folds.append(place)
     fold, margins = np.concatenate(folds), np.zeros(len(rows))
