@@ -15,6 +15,7 @@ from graph import Graph, accepted, image, question
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.perception_node import PerceptionNode
+from vljepa_ros.nodes.selective_decoder_node import SelectiveDecoderNode
 from vljepa_ros.nodes.trigger_node import TriggerNode
 
 pytestmark = pytest.mark.skipif(
@@ -167,3 +168,28 @@ def test_the_model_folders_own_settings_hold(graph: Graph, folders: dict[str, Pa
     assert (info[0].clip_frames, info[0].device) == (3, "cpu")
     assert info[0].frame_interval == pytest.approx(0.4)
     assert node.pipeline.cameras["front"].max_rate == 0.5
+
+
+def test_a_model_without_a_decoder_speaks_the_words_in_use(
+    graph: Graph, folders: dict[str, Path]
+) -> None:
+    """Those of perception, at once when they change, none below what is asked for."""
+    same = {"model": str(folders["siglip"]), "engine": "torch:fp32@cpu"}
+    node = graph.add(PerceptionNode, **same, labels=LABELS, max_rate=1000.0)
+    decoder = graph.add(SelectiveDecoderNode, **same, min_confidence=0.0, state_file="")
+    events = graph.listen("vljepa_ros/msg/SceneEvent", "events")
+    camera = graph.camera()
+
+    def seen() -> None:
+        graph.show(camera, "red", 0.5)
+
+    assert graph.spin(lambda: events, again=seen)
+    assert events[-1].text in {"a cup", "a door"}
+    assert not events[-1].decoded
+    assert graph.set(node, "labels", ["what is it? | my lamp | my bed"]).successful
+    assert graph.spin(lambda: events[-1].text in {"my lamp", "my bed"}, again=seen)
+    assert events[-1].previous_text in {"a cup", "a door"}
+    assert graph.set(decoder, "min_confidence", 1.0).successful
+    reply = graph.call("vljepa_ros/srv/Describe", "describe")
+    assert accepted(reply), reply.result.message
+    assert (reply.event.text, reply.event.confidence) == ("", 0.0)

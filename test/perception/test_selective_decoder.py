@@ -90,3 +90,41 @@ def test_describing_counts_as_no_event() -> None:
     assert (said.text, said.is_event, said.sequence) == ("it is green", False, 0)
     assert n.last is not None
     assert n.last.text == "it is red"
+
+
+def test_the_visual_part_finds_changes_and_the_whole_state_is_described() -> None:
+    """Six entries of language, which swing all the time, and two of the picture."""
+
+    def generate(states: Any) -> list[Generated]:
+        seen.append(states[0])
+        return [Generated(f"{float(states[0][-1]):.1f}", 0.9, True)]
+
+    seen: list[Any] = []
+    chance = np.random.default_rng(0)
+    made = SelectiveDecoder(AnchorDrift(AnchorDriftConfig()), generate, sizes=(8, 2))
+    told = []
+    for i in range(80):
+        language = chance.normal(size=6)
+        picture = np.array([1.0, 0.0] if i < 40 else [0.0, 1.0])
+        parts = [part / np.linalg.norm(part) / np.sqrt(2) for part in (language, picture)]
+        told.append(made.observe(i / 5, np.concatenate(parts).astype(np.float32)))
+    events = [update for update in told if update]
+    assert [update.reason for update in events] == ["first", "change"]
+    assert events[1].change > 0.9
+    for state in (*seen, *(update.state for update in events), made.present):
+        assert np.linalg.norm(state) == np.float32(1.0) or abs(np.linalg.norm(state) - 1) < 1e-5
+        assert np.abs(state[:6]).max() > 0.05, "the language part is whole"
+    again = SelectiveDecoder(AnchorDrift(AnchorDriftConfig()), generate, sizes=(8, 2))
+    again.restore(events[1])
+    assert again.observe(0.0, events[1].state) is None
+    assert again.observe(0.2, np.ones(5, np.float32)) is None, "refused, not fatal"
+
+
+def test_a_vocabulary_that_changes_under_an_unsure_state_is_no_event() -> None:
+    made = SelectiveDecoder(
+        AnchorDrift(AnchorDriftConfig()), ColourEngine().generate, min_confidence=0.95
+    )
+    play(made, ["red"] * 5)
+    made.detector.reset()
+    (again,) = play(made, ["red"] * 5, 5.0)
+    assert (again.text, again.is_event, again.sequence) == ("", False, 0)

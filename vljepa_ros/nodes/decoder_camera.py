@@ -9,13 +9,14 @@ from typing import Any
 
 from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.models.config import ModelConfig
-from vljepa_ros.nodes.diagnostics import OK, Part, checked
+from vljepa_ros.nodes.diagnostics import OK, WARN, Part, checked
 from vljepa_ros.nodes.embedding_subscription import EmbeddingSubscription, Inbox
 from vljepa_ros.nodes.lifecycle_node import LifecycleNode
-from vljepa_ros.nodes.topics import to_seconds
+from vljepa_ros.nodes.topics import Endpoints, to_seconds
 from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
 from vljepa_ros.perception.change.change_prior import ColourGuard, TurnGuard, TurnGuardConfig
 from vljepa_ros.perception.decoder_state import CameraState, StateFile
+from vljepa_ros.perception.narration import LabelNarrator, ScoredLabels
 from vljepa_ros.perception.selective_decoder import SelectiveDecoder
 from vljepa_ros.resources import kept_by
 
@@ -23,7 +24,7 @@ AUTO_STATE = "auto"
 MAX_GAP_S = 30.0  # a camera at the lowest max_rate is not a broken stream
 TURN_TAIL_S = 1.0  # in addition to the clip, for which a turn is felt: the smoothing comes back
 FRESH_EMBEDDING_S = 1.0  # age up to which an embedding stands for the present
-_INBOX_SIZE = 64  # embeddings; a worker that is later than that, 13 s at 5 Hz, will not catch up
+_INBOX_SIZE = 128  # embeddings and labels; a worker that is 13 s late, at 5 Hz, will not catch up
 
 
 class DecoderCamera:
@@ -32,7 +33,7 @@ class DecoderCamera:
     Args:
         node: Has the parameters of the decoder.
         camera: Its name.
-        engine: Decodes; embeddings of another model are refused.
+        engine: Decodes, or the narrator does; embeddings of another model are refused.
 
     Attributes:
         newest: The newest message.
@@ -40,25 +41,30 @@ class DecoderCamera:
         query: The query that embeddings answer.
         seen: Unix time at which the newest message came.
         topic: Its subscription.
-        inbox: Messages that wait, oldest first.
+        inbox: Messages that wait, oldest first: embeddings, and labels for the narrator.
+        narrator: Speaks for a model without a Y-Decoder; else None.
     """
 
     def __init__(self, node: LifecycleNode[Any], camera: str, engine: Engine) -> None:
         self._node = node
-        self._span = engine.config.frame_interval * (engine.config.clip_frames - 1)
+        self._config = config = engine.config
+        self._span = config.frame_interval * (config.clip_frames - 1)
         self.guard = TurnGuard(self._guarding())
         self.colour = ColourGuard(self._span + node.settings.smoothing)
         self.detector = AnchorDrift(self._detection(), self.guard, self.colour)
-        self.decoder = SelectiveDecoder(
-            self.detector, engine.generate, node.settings.min_confidence
-        )
+        decodes = "generate" in engine.capabilities
+        self.narrator = None if decodes else LabelNarrator(self._least())
+        speak = engine.generate if self.narrator is None else self.narrator.generate
+        sizes = config.dim, config.visual_dim
+        self.decoder = SelectiveDecoder(self.detector, speak, self._least(), sizes)
         self.newest: Any = None
         self.stale = False
         self.query = ""
         self.seen = 0.0
         self.topic = EmbeddingSubscription(
-            node, camera, self._keep, engine.config.model_id, "this node decodes"
+            node, camera, self._keep, config.model_id, "this node decodes"
         )
+        self._labels = Endpoints(node, self.topic.warn)
         self.inbox: Inbox[Any] = Inbox(_INBOX_SIZE)
         self._arrived = 0.0
 
@@ -67,12 +73,29 @@ class DecoderCamera:
         self.detector.configure(self._detection())
         self.guard.config = self._guarding()
         self.colour.hold = self._span + self._node.settings.smoothing
-        self.decoder.min_confidence = self._node.settings.min_confidence
+        self.decoder.min_confidence = self._least()
+        if self.narrator is not None:
+            self.narrator.least = self._least()
+
+    def listen(self, on: bool) -> None:
+        """Subscribe or unsubscribe: to embeddings, and to labels if they are the words."""
+        self.topic.listen(on)
+        if not on:
+            self._labels.close()
+        elif self.narrator is not None and not self._labels.is_open:
+            topic = f"{self.topic.camera}/labels"
+            self._labels.subscribe("vljepa_ros/msg/SceneLabels", topic, self._keep_labels)
+
+    @property
+    def speaks(self) -> bool:
+        """Whether there are words: those of the vocabulary come with the first labels."""
+        return self.narrator is None or self.narrator.ready
 
     @property
     def fresh(self) -> bool:
-        """Whether the newest embedding stands for the present."""
-        return self.newest is not None and time.monotonic() - self._arrived < FRESH_EMBEDDING_S
+        """Whether the newest embedding stands for the present, and can be put into words."""
+        arrived = self.newest is not None and time.monotonic() - self._arrived < FRESH_EMBEDDING_S
+        return arrived and self.speaks
 
     def part(self) -> Part:
         """State for the diagnostics."""
@@ -87,7 +110,19 @@ class DecoderCamera:
             "listening": self.topic.is_open,
             "text": self.decoder.last.text if self.decoder.last else "",
         }
-        return self.topic.part(values, (OK, "nobody listens"))
+        part = self.topic.part(values, (OK, "nobody listens"))
+        if self.topic.is_open and part.level == OK and not self.speaks:
+            topic = self._node.resolve_topic_name(f"{self.topic.camera}/labels")
+            return Part(part.name, WARN, f"no labels on '{topic}' yet: no texts", values)
+        return part
+
+    def take_labels(self, message: Any) -> None:
+        """In the worker's thread: other words are used at once, as for a state seen first."""
+        assert self.narrator is not None
+        groups = {g.prompt: {one.text: one.score for one in g.labels} for g in message.groups}
+        stamp, version = to_seconds(message.header.stamp), message.vocabulary_version
+        if self.narrator.keep(ScoredLabels(stamp, version, groups)):
+            self.detector.reset()
 
     def watch_colour(self, message: Any) -> None:
         """In the worker's thread: an image that has lost its colour, or has it back, is no news."""
@@ -103,6 +138,18 @@ class DecoderCamera:
         self.inbox.put(message)
         self._node.worker.wake()
 
+    def _keep_labels(self, message: Any) -> None:
+        if message.model_id == self._config.model_id and any(g.labels for g in message.groups):
+            self.inbox.put(message)
+            self._node.worker.wake()
+
+    def _least(self) -> float:
+        """Confidence that a text needs."""
+        own = self._node.settings.min_confidence
+        if own >= 0.0:
+            return float(own)
+        return 0.0 if self.narrator is None else self._config.calibration.abstain_below
+
     def _guarding(self) -> TurnGuardConfig:
         p = self._node.settings
         return TurnGuardConfig(p.turn_rate, p.turn_factor, self._span + TURN_TAIL_S)
@@ -111,6 +158,8 @@ class DecoderCamera:
         p = self._node.settings
         names = ("threshold", "release", "smoothing", "settle", "min_gap", "sensitivity")
         chosen = {name: getattr(p, name) for name in names}
+        if p.threshold < 0.0:
+            chosen["threshold"] = self._config.change_threshold
         return AnchorDriftConfig(**chosen, clip=self._span, max_gap=MAX_GAP_S)
 
 

@@ -30,7 +30,10 @@ class DecoderParameters(TurnParameters, ModelParameters):
         1.0, "False alarms per hour to expect on a quiet stream: the knob to turn.", 1e-3, 1e3
     )
     threshold: float = live(
-        0.06, "Cosine distance from the last state told, below which nothing changed.", 0.0, 2.0
+        -1.0,
+        "Cosine distance from the last state told, below which nothing changed; -1: the model's.",
+        -1.0,
+        2.0,
     )
     release: float = live(
         0.8, "Share of the threshold below which a suspected change is dropped.", 0.0, 1.0
@@ -39,7 +42,11 @@ class DecoderParameters(TurnParameters, ModelParameters):
     settle: float = live(0.7, "Seconds that a change must last before it is told.", 0.0, 60.0)
     min_gap: float = live(1.0, "Seconds from one change to the next, at least.", 0.0, 3600.0)
     min_confidence: float = live(
-        0.0, "Confidence below which a text is withheld: the event comes without one.", 0.0, 1.0
+        -1.0,
+        "Confidence below which a text is withheld: the event comes without one. -1: none is with "
+        "a Y-Decoder; what the model needs to answer a question where texts are labels.",
+        -1.0,
+        1.0,
     )
     include_vector: bool = live(False, "Put the state's embedding into events.")
     turn_factor: float = live(
@@ -58,7 +65,7 @@ class DecoderParameters(TurnParameters, ModelParameters):
 class SelectiveDecoderNode(ModelNode[DecoderParameters]):
     """Decodes only at a change; `describe` decodes on demand. Options go to the ROS node."""
 
-    model_parts = frozenset({"text", "decoder"})
+    model_parts = frozenset({"decoder"})
     _topics: DecoderTopics
 
     def __init__(self, **options: Any) -> None:
@@ -77,8 +84,8 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
 
     def prepare(self, engine: Engine) -> Callable[[], float | None]:
         """Make a detector for each camera; go on where the last run ended."""
-        if "generate" not in engine.capabilities:
-            raise ModelError(f"model '{engine.config.name}' has no decoder")
+        if engine.config.family == "token_vlm":
+            raise ModelError(f"model '{engine.config.name}' has no embeddings: there is no decoder")
         config, p = engine.config, self.settings
         self._topics = DecoderTopics(self, self.cameras, config.model_id, self.warn)
         self._inputs = {name: DecoderCamera(self, name, engine) for name in self.cameras}
@@ -104,7 +111,7 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
             self._turn.close()
             self._turn = None
         for camera in self._inputs.values():
-            camera.topic.listen(False)
+            camera.listen(False)
 
     def free(self) -> None:
         """Keep the last published state, forget the detectors."""
@@ -124,7 +131,10 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
         event = False
         for name, camera in self._inputs.items():
             while (message := camera.inbox.take()) is not None:
-                event |= self._observe(name, camera, message)
+                if not hasattr(message, "vector"):
+                    camera.take_labels(message)
+                elif camera.speaks:
+                    event |= self._observe(name, camera, message)
         if self._keeper is not None:
             self._keeper.keep(event)
         return None
@@ -161,7 +171,7 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
             self._turn.try_subscribe()
         requested, always = self.pending.keys, self.settings.always_on
         for name, camera in self._inputs.items():
-            camera.topic.listen(always or name in requested or self._topics.has_subscribers(name))
+            camera.listen(always or name in requested or self._topics.has_subscribers(name))
         self._repeat_states(grown_stale=True)
         self.worker.wake()
         self.pending.complete(True, lambda name: self._inputs[name].fresh)
@@ -170,9 +180,10 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
         name, timeout = self.which_camera(request.camera), self.settings.request_timeout
         camera = self._inputs[name]
         if not camera.fresh and not await self.pending.wait(name, timeout):
-            topic = self.resolve_topic_name(f"{name}/embeddings")
+            lacking = "label" if camera.newest is not None and not camera.speaks else "embedding"
+            topic = self.resolve_topic_name(f"{name}/{lacking}s")
             raise PerceptionError(
-                f"no embedding of camera '{name}' came on '{topic}' within {timeout:g} s: is "
+                f"no {lacking} of camera '{name}' came on '{topic}' within {timeout:g} s: is "
                 "perception_node active?"
             )
         response.event = await self.run_in_worker(lambda _: self._present(name, camera))
@@ -180,7 +191,7 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
     def _present(self, name: str, camera: DecoderCamera) -> Any:
         """In the worker's thread: the present state in words."""
         self._take_embeddings()
-        message, present = camera.newest, camera.detector.present
+        message, present = camera.newest, camera.decoder.present
         if message is None or present is None:
             raise PerceptionError(f"no usable embedding of camera '{name}' yet")
         update = camera.decoder.describe(to_seconds(message.header.stamp), present)

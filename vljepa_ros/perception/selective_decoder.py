@@ -9,7 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_ros.engines.protocol import Generated
-from vljepa_ros.perception.change.detector import CHANGE, CORRECTION, FIRST, ChangeDetector
+from vljepa_ros.perception.change.detector import (
+    CHANGE,
+    CORRECTION,
+    FIRST,
+    ChangeDetector,
+    unit,
+    visual_weights,
+)
 
 REQUEST = "request"
 _UNSURE = Generated("", 0.0, False)
@@ -31,7 +38,8 @@ class SceneUpdate:
         previous_text: The text of the event before; empty for the first.
         decoded: True: by the Y-Decoder; False: the nearest known text, or none.
         confidence: Calibrated probability that the text is true, 0..1; 0 without a text.
-        change: Cosine distance, 0..2, between this state and the one before.
+        change: Cosine distance, 0..2, between this state and the one before, of what changes are
+            looked for in.
         state: [D] float32, L2 norm 1.
     """
 
@@ -56,6 +64,8 @@ class SelectiveDecoder:
         detector: Says when the state has changed.
         generate: Y-Decoder: texts for [B, D] float32 embeddings.
         min_confidence: Below it a text is withheld, 0..1. May be changed at any time.
+        sizes: Of an embedding, and of its last entries in which changes are looked for, if those
+            are not all.
     """
 
     def __init__(
@@ -63,12 +73,14 @@ class SelectiveDecoder:
         detector: ChangeDetector,
         generate: Callable[[NDArray[np.float32]], list[Generated]],
         min_confidence: float = 0.0,
+        sizes: tuple[int, int] = (0, 0),
     ) -> None:
         self.detector = detector
         self.min_confidence = min_confidence
         self.decodes = 0
         self.last: SceneUpdate | None = None
         self._generate = generate
+        self._weights = visual_weights(*sizes)
         self._sequence = -1
         self._previous_text = ""
 
@@ -79,7 +91,7 @@ class SelectiveDecoder:
             TypeError: The detector cannot be restored.
             ValueError: The state of `last` is zero or not finite.
         """
-        self.detector.restore(last.state)
+        self.detector.restore(self._weighed(last.state))
         self.last = last
         self._sequence, self._previous_text = last.sequence, last.previous_text
 
@@ -90,12 +102,14 @@ class SelectiveDecoder:
             stamp: Seconds, of the image.
             embedding: [D] float32.
         """
-        change = self.detector.observe(stamp, embedding)
+        change = self.detector.observe(stamp, self._weighed(embedding))
         if change is None:
             return None
-        last, found = self.last, self._decode(change.state)
+        state = self._whole(change.state)
+        last, found = self.last, self._decode(state)
         before = "" if last is None else last.text
-        is_event = last is None or not found.text or found.text != before
+        unsure = not found.text and change.reason != FIRST
+        is_event = last is None or unsure or found.text != before
         corrects = self._sequence
         if is_event:
             self._sequence += 1
@@ -115,9 +129,15 @@ class SelectiveDecoder:
             decoded=found.decoded,
             confidence=found.confidence,
             change=change.distance,
-            state=change.state,
+            state=state,
         )
         return self.last
+
+    @property
+    def present(self) -> NDArray[np.float32] | None:
+        """[D] float32, L2 norm 1: the present state; None before the first embedding."""
+        present = self.detector.present
+        return None if present is None else self._whole(present)
 
     def describe(self, stamp: float, embedding: NDArray[np.float32]) -> SceneUpdate:
         """Decode what is seen at `stamp` seconds, changed or not; it is not an event."""
@@ -136,6 +156,14 @@ class SelectiveDecoder:
             change=self.detector.drift,
             state=embedding,
         )
+
+    def _weighed(self, embedding: NDArray[np.float32]) -> NDArray[np.float32]:
+        fits = embedding.size == self._weights.size  # the detector refuses what does not
+        return embedding * self._weights if fits else embedding
+
+    def _whole(self, state: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A state of the detector as an embedding, L2 norm 1."""
+        return unit(state / self._weights) if state.size == self._weights.size else state
 
     def _decode(self, state: NDArray[np.float32]) -> Generated:
         """Text of one state, [D] float32."""

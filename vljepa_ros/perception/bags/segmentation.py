@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_ros.engines.protocol import Engine, Generated
+from vljepa_ros.models.config import form_of
 from vljepa_ros.perception.bags.embedding import EmbeddedClip
+from vljepa_ros.perception.change.detector import cosine_distance, visual_weights
 from vljepa_ros.perception.memory.row import SAMPLE, SEGMENT, Row, mean_direction
 from vljepa_ros.perception.scoring import score_group
 from vljepa_ros.perception.vocabulary import EncodedGroup, Group
@@ -114,13 +116,14 @@ class Scene:
         clips: its embeddings, by stamp.
         vector: [D] float32, their mean, L2 norm 1.
         best: index of the clip nearest to the mean.
-        text: of the Y-Decoder; empty without one.
+        text: of the Y-Decoder; without one the label, if it is sure enough.
         decoded: see `Generated`.
         confidence: 0..1.
         label: best label of the default query; empty where the model has none.
         label_score: 0..1.
         previous_text: of the scene before it.
-        change: cosine distance from the scene before it, 0 for the first of a camera.
+        change: cosine distance from the scene before it, of what changes are looked for in; 0 for
+            the first of a camera.
     """
 
     camera: str
@@ -173,13 +176,16 @@ def scenes_of(
     """
     scenes: list[Scene] = []
     group = default_group(engine)
+    weights = visual_weights(engine.config.dim, engine.config.visual_dim)
     for camera in sorted({clip.camera for clip in clips}):
         own = sorted((c for c in clips if c.camera == camera), key=lambda clip: clip.stamp)
         vectors = np.stack([clip.vector for clip in own]).astype(np.float32)
         stamps = np.array([clip.stamp for clip in own], np.int64)
-        ranges = segment_stream(stamps, vectors, threshold=threshold, shortest=shortest)
+        seen = vectors * weights
+        seen /= np.linalg.norm(seen, axis=1, keepdims=True)
+        ranges = segment_stream(stamps, seen, threshold=threshold, shortest=shortest)
         means = np.stack([mean_direction(vectors[first:last]) for first, last in ranges])
-        texts = _texts(engine, means)
+        texts = _texts(engine, means, group)
         for number, (first, last) in enumerate(ranges):
             label, label_score = "", 0.0
             if group is not None:
@@ -198,7 +204,9 @@ def scenes_of(
                     label=label,
                     label_score=label_score,
                     previous_text=previous.text if previous else "",
-                    change=float(1.0 - previous.vector @ means[number]) if previous else 0.0,
+                    change=cosine_distance(previous.vector * weights, means[number] * weights)
+                    if previous
+                    else 0.0,
                 )
             )
     return sorted(scenes, key=lambda scene: (scene.start, scene.camera))
@@ -222,10 +230,19 @@ def scenes_to_rows(scenes: list[Scene], sample_interval: float, source: str) -> 
     return rows
 
 
-def _texts(engine: Engine, means: NDArray[np.float32]) -> list[Generated]:
-    """Texts of [N, D]; empty without a Y-Decoder."""
-    if "generate" not in engine.capabilities:
-        return [Generated("", 0.0, False)] * len(means)
+def _texts(
+    engine: Engine, means: NDArray[np.float32], group: EncodedGroup | None
+) -> list[Generated]:
+    """Texts of [N, D]: without a Y-Decoder the labels that are sure enough."""
+    scores = engine.config.calibration
+    if form_of(engine.config) != "nano":
+        scored = [score_group(mean, group, scores) if group else None for mean in means]
+        return [
+            Generated(one.labels[0], float(one.scores[0]), False)
+            if one and one.scores[0] >= scores.abstain_below
+            else Generated("", 0.0, False)
+            for one in scored
+        ]
     return [
         one
         for start in range(0, len(means), DECODED_AT_ONCE)
@@ -235,8 +252,11 @@ def _texts(engine: Engine, means: NDArray[np.float32]) -> list[Generated]:
 
 def default_group(engine: Engine) -> EncodedGroup | None:
     """The labels that answer the query the embeddings answer; None: the model has none."""
-    labels = engine.config.vocabulary.get(engine.config.default_query, ())
+    config = engine.config
+    query, groups = config.default_query, config.vocabulary
+    if query not in groups and config.family == "dual_encoder":  # its embeddings answer any
+        query = next(iter(groups), query)
+    labels = groups.get(query, ())
     if not labels or "encode_text" not in engine.capabilities:
         return None
-    query = engine.config.default_query
     return EncodedGroup(Group(query, tuple(labels)), engine.encode_text(labels))

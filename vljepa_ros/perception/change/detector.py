@@ -64,6 +64,16 @@ def unit(vector: Vector) -> Vector:
     return vector * np.float32(1.0 / norm) if norm > 1e-12 else vector
 
 
+def visual_weights(dim: int, visual_dim: int) -> Vector:
+    """[dim] factors under which the last `visual_dim` entries alone say how far an embedding moved.
+
+    What they damp comes back where a state is divided by them. 0: all entries count.
+    """
+    weights = np.ones(dim, np.float32)
+    weights[: dim - visual_dim if visual_dim else 0] = 1e-3
+    return weights
+
+
 def cosine_distance(one: Vector, other: Vector) -> float:
     """Cosine distance, 0..2, of two vectors of any norm; 1 if one of them has no direction."""
     norms = float(one @ one) * float(other @ other)

@@ -88,6 +88,8 @@ def shipped_detector(model: ModelConfig) -> AnchorDriftConfig:
     (node,) = yaml.safe_load(file.read_text(encoding="utf-8")).values()
     names = {field.name for field in dataclasses.fields(AnchorDriftConfig)}
     given = {k: float(v) for k, v in node["ros__parameters"].items() if k in names}
+    if given["threshold"] < 0.0:
+        given["threshold"] = model.change_threshold
     return AnchorDriftConfig(**given, clip=model.frame_interval * (model.clip_frames - 1))
 
 

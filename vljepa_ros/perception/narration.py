@@ -1,0 +1,82 @@
+"""Texts of a model without a Y-Decoder: the labels of the live vocabulary, as perception scores
+them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vljepa_ros.engines.protocol import Generated
+
+KEPT = 32  # messages: more than come in WINDOW_S
+WINDOW_S = 0.7  # over which scores are averaged; a change has lasted so long when it is published
+LEAST_GAIN = 0.1  # of a score since the last text: a label that rose less is no news
+
+
+@dataclass(frozen=True)
+class ScoredLabels:
+    """What the labels of one camera score in one clip.
+
+    Attributes:
+        stamp: Seconds.
+        version: Of the vocabulary.
+        groups: Prompt -> label -> calibrated score, 0..1; what is not listed counts as 0.
+    """
+
+    stamp: float
+    version: int
+    groups: Mapping[str, Mapping[str, float]]
+
+
+class LabelNarrator:
+    """Says which label of one camera describes its present state.
+
+    Of the groups whose best label is sure enough, that label speaks which rose most since the last
+    text; if none rose, the first group's in the order of the vocabulary.
+
+    Attributes:
+        least: Score, 0..1, from which a label is sure enough.
+    """
+
+    def __init__(self, least: float) -> None:
+        self.least = least
+        self._kept: deque[ScoredLabels] = deque(maxlen=KEPT)
+        self._said: dict[tuple[str, str], float] = {}
+
+    @property
+    def ready(self) -> bool:
+        """Whether labels have come."""
+        return bool(self._kept)
+
+    def keep(self, scored: ScoredLabels) -> bool:
+        """Take the newest scores; whether the vocabulary is another one than before."""
+        changed = bool(self._kept) and self._kept[-1].version != scored.version
+        if changed or (self._kept and scored.stamp < self._kept[-1].stamp):
+            self._kept.clear()
+        self._kept.append(scored)
+        return changed
+
+    def generate(self, embeddings: NDArray[np.float32]) -> list[Generated]:
+        """The text of the present, once for each of [B, D] embeddings of it."""
+        since = self._kept[-1].stamp - WINDOW_S
+        recent = [scored for scored in self._kept if scored.stamp > since]
+        scores: dict[tuple[str, str], float] = {}
+        for scored in recent:
+            for prompt, labels in scored.groups.items():
+                for text, score in labels.items():
+                    mean = scores.get((prompt, text), 0.0) + score / len(recent)
+                    scores[prompt, text] = mean
+        best: dict[str, str] = {}
+        for prompt, text in sorted(scores, key=lambda key: -scores[key]):
+            best.setdefault(prompt, text)
+        order = [(prompt, best[prompt]) for prompt in self._kept[-1].groups if prompt in best]
+        sure = [key for key in order if scores[key] >= self.least] or order
+        gains = [scores[key] - self._said.get(key, 0.0) for key in sure]
+        news = int(np.argmax(gains)) if self._said and max(gains) >= LEAST_GAIN else 0
+        self._said = scores
+        said = sure[news]
+        return [Generated(said[1], min(1.0, scores[said]), False)] * len(embeddings)
