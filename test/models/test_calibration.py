@@ -114,7 +114,7 @@ def test_a_text_of_words_nobody_knows_needs_more_to_pass() -> None:
     [
         ("visual_dim", 5, "visual_dim is 5, allowed: 0 to 4"),
         ("change_threshold", 3.0, "change_threshold is 3.0, allowed: 0.0 to 2.0"),
-        ("calibration", {"no_below": 0.4}, "no_below is 0.4, yes_above 0.33, allowed"),
+        ("calibration", {"no_below": 0.5}, "no_below is 0.5, yes_above 0.4, allowed"),
     ],
 )
 def test_settings_that_make_no_sense_are_named(

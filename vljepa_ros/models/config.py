@@ -51,7 +51,7 @@ class Calibration:
     scale_weights: tuple[float, ...] = ()
     none_weights: tuple[float, ...] = ()
     unknown_words: float = 0.0
-    yes_above: float = 0.33
+    yes_above: float = 0.4
     no_below: float = 0.1
 
     def __post_init__(self) -> None:

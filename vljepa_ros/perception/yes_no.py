@@ -21,7 +21,7 @@ from vljepa_ros.models.config import ModelConfig
 
 YES, NO, UNSURE = "yes", "no", "unsure"
 PERSON = "a person"
-INDOORS, OUTDOORS = "a room indoors", "a place outdoors"
+INDOORS, OUTDOORS = "indoors", "outdoors"
 
 _VIEW = r"(?:picture|image|photo(?:graph)?|frame|scene|view|camera|video|clip|shot|footage)s?"
 _ROOM = (
@@ -249,7 +249,7 @@ def judged(
     return {YES: yes, NO: no, UNSURE: 1.0 - yes - no}, why
 
 
-CONTRAST_BAND = 0.4
+CONTRAST_BAND = 0.8
 """Logits: of two texts that exclude each other, the better one must lead by so much."""
 
 

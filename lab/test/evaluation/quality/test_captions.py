@@ -41,7 +41,8 @@ def test_the_gate_is_set_as_the_decoder_node_is():
     detection = shipped_detector(model)
     assert detection.clip == model.frame_interval * (model.clip_frames - 1)
     text = (share_dir() / "config" / "selective_decoder.yaml").read_text()
-    for name in ("threshold", "settle", "smoothing", "release", "min_gap"):
+    assert detection.threshold == model.change_threshold
+    for name in ("settle", "smoothing", "release", "min_gap"):
         assert f"{name}: {getattr(detection, name)}\n" in text
 
 
