@@ -40,11 +40,15 @@ class Graph:
         module: What computes it.
         prefixes: Of its parameters: start of the module's name for them -> start of the name in the
             weights file; the first that fits counts.
+        folded: Whether constants are. ONNX Runtime joins an activation to the convolution before it
+            only if its limits are constants; but weights that are transposed before they are used
+            would be folded into the graph's file.
     """
 
     part: Part
     module: nn.Module
     prefixes: Mapping[str, str]
+    folded: bool = False
 
 
 def write_graphs(
@@ -66,7 +70,7 @@ def write_graphs(
     layout = _layout(folder / WEIGHTS)
     files = {"weights": WEIGHTS}
     for name, graph in graphs.items():
-        proto = _trace(graph.module, graph.part, free)
+        proto = _trace(graph, free)
         _point_into(proto, graph.prefixes, layout)
         for info in (proto.graph.node, proto.graph.input, proto.graph.output):
             for entry in info:
@@ -105,7 +109,8 @@ def _example(tensor: Declared, free: Mapping[str, int]) -> Tensor:
     return torch.ones(dims, dtype=getattr(torch, tensor.dtype))
 
 
-def _trace(module: nn.Module, part: Part, free: Mapping[str, int]) -> Any:
+def _trace(graph: Graph, free: Mapping[str, int]) -> Any:
+    part = graph.part
     # DYNAMIC lets the tracer find out which axes must agree; axes of the same name do.
     axes = [
         {axis: torch.export.Dim.DYNAMIC for axis, dim in enumerate(t.dims) if isinstance(dim, str)}
@@ -114,14 +119,14 @@ def _trace(module: nn.Module, part: Part, free: Mapping[str, int]) -> Any:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            module.eval(),
+            graph.module.eval(),
             tuple(_example(tensor, free) for tensor in part.inputs),
             dynamo=True,
             input_names=[tensor.name for tensor in part.inputs],
             output_names=[tensor.name for tensor in part.outputs],
             dynamic_shapes=tuple(some or None for some in axes),
             opset_version=OPSET,
-            optimize=False,
+            optimize=graph.folded,
             verbose=False,
         )
     assert program is not None
@@ -155,9 +160,9 @@ def _point_into(
     model: Any, prefixes: Mapping[str, str], layout: dict[str, tuple[str, list[int], int, int]]
 ) -> None:
     """Replace the initializers that are parameters by external ones and the nodes that widen
-    them.
+    them; of a table that only rows are taken from, the rows.
     """
-    kept, external, widen = [], [], []
+    kept, external, nodes = [], [], list(model.graph.node)
     for initializer in model.graph.initializer:
         name = initializer.name
         start = next((prefix for prefix in prefixes if name.startswith(prefix)), "")
@@ -165,14 +170,28 @@ def _point_into(
         if own not in layout:
             kept.append(initializer)
             continue
-        scaled, stored = own + SCALE in layout, f"{name}.stored"
-        wide = f"{name}.wide" if scaled else name
-        external.append(_external(stored, layout[own]))
-        widen.append(helper.make_node("Cast", [stored], [wide], to=TensorProto.FLOAT))
-        if scaled:
-            external.append(_external(f"{name}.scale", layout[own + SCALE]))
-            widen.append(helper.make_node("Mul", [wide, f"{name}.scale"], [name]))
-    nodes = list(model.graph.node)
+        factor = f"{name}.scale" if own + SCALE in layout else ""
+        external.append(_external(f"{name}.stored", layout[own]))
+        if factor:
+            external.append(_external(factor, layout[own + SCALE]))
+        takers = [node for node in nodes if name in node.input]
+        if not all(node.op_type == "Gather" and node.input[0] == name for node in takers):
+            nodes[:0] = _widened(f"{name}.stored", factor, name)
+            continue
+        for node in takers:
+            rows, out = f"{node.output[0]}.stored", node.output[0]
+            taken = [helper.make_node("Gather", [f"{name}.stored", node.input[1]], [rows])]
+            if factor:
+                taken.append(helper.make_node("Gather", [factor, node.input[1]], [f"{out}.scale"]))
+            place = nodes.index(node)
+            nodes[place : place + 1] = taken + _widened(rows, factor and f"{out}.scale", out)
     del model.graph.initializer[:], model.graph.node[:]
     model.graph.initializer.extend([*kept, *external])
-    model.graph.node.extend([*widen, *nodes])
+    model.graph.node.extend(nodes)
+
+
+def _widened(stored: str, factor: str, out: str) -> list[Any]:
+    """The nodes from stored numbers to float32 ones."""
+    wide = f"{out}.wide" if factor else out
+    nodes = [helper.make_node("Cast", [stored], [wide], to=TensorProto.FLOAT)]
+    return nodes + ([helper.make_node("Mul", [wide, factor], [out])] if factor else [])

