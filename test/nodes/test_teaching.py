@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,8 +61,8 @@ class Room:
         return teach(self.graph, "STOP")
 
 
-def test_a_state_is_shown_and_then_used_like_a_text(graph: Graph, tmp_path: Path) -> None:
-    room = Room(graph, memory=str(tmp_path / "none"))
+def test_a_state_is_shown_and_then_used_like_a_text(graph: Graph) -> None:
+    room = Room(graph)
     node = room.node
     watcher = graph.add(TriggerNode, triggers=[RED], settle=0.0)
     progress = graph.listen("vljepa_ros/msg/TeachProgress", "teach_progress")
@@ -81,7 +80,6 @@ def test_a_state_is_shown_and_then_used_like_a_text(graph: Graph, tmp_path: Path
         ("START", {"name": RED}, "BAD_REQUEST", "other, the state that it is told apart from"),
         ("START", {"name": "a" * 129, "other": RED}, "BAD_REQUEST", "129 characters"),
         ("START", {"name": "a | b", "other": RED}, "BAD_REQUEST", "allowed: no '|'"),
-        ("FROM_MEMORY", {"name": RED, "other": BLUE}, "UNSUPPORTED", "none"),
         ("FORGET", {"name": RED}, "UNKNOWN_ID", "there are: none"),
         ("LIST", {"name": RED}, "UNKNOWN_ID", "there are: none"),
     ):
