@@ -210,11 +210,6 @@ def kept_by(node_name: str, suffix: str) -> Path:
     return home / "vljepa_ros" / f"{node_name.strip('/').replace('/', '.')}{suffix}"
 
 
-def taught_folder(node_name: str) -> Path:
-    """Folder of a perception node's taught labels."""
-    return kept_by(node_name, ".taught")
-
-
 def default_cache_root() -> Path:
     """`$VLJEPA_ROS_CACHE`, else `vljepa_ros` in the user's cache directory."""
     own = os.environ.get("VLJEPA_ROS_CACHE")

@@ -34,13 +34,13 @@ from vljepa_ros.cli.options import add_number_option, natural_number
 from vljepa_ros.cli.processes import PackageProcess
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Clip, Engine
-from vljepa_ros.models.calibration import EncodedText
+from vljepa_ros.models.calibration import EncodedText, EncodedTexts
 from vljepa_ros.models.config import Calibration
 from vljepa_ros.nodes.topics import REPEATED
 from vljepa_ros.perception.frames import model_input
 from vljepa_ros.perception.image_source import VideoFile
 from vljepa_ros.perception.scoring import score_group
-from vljepa_ros.perception.trigger_board import EncodedTexts, State, TriggerBoard
+from vljepa_ros.perception.trigger_board import State, TriggerBoard
 from vljepa_ros.perception.triggers import Trigger
 from vljepa_ros.perception.vocabulary import EncodedGroup, Group
 from vljepa_ros.resources import model_dir

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vljepa_ros.cli.main import main
-from vljepa_ros.resources import taught_folder
+from vljepa_ros.resources import kept_by
 
 LIT, DARK = "the lamp is lit", "the lamp is off"
 
@@ -36,18 +36,21 @@ def test_a_label_is_learned_from_pictures_and_carried_elsewhere(
     both = ("--model", "nano", LIT, "--other", DARK, "--pictures")
     assert teach(*both, pictures / "lit") == 1
     assert f"0 frames show '{DARK}', allowed: 20 or more" in capsys.readouterr().err
-    (pictures / "dark" / "99.png").write_bytes(b"no picture")
     assert teach("--model", "nano", LIT, "--other-pictures", f"{pictures}/dark/*.png") == 0
     output = capsys.readouterr()
-    assert f"'{LIT}' (22 frames), not '{DARK}' (22)" in output.out
+    assert f"name {LIT}, other {DARK}, frames 22, other_frames 22, recordings 2" in output.out
     assert "usable True, accuracy None" in output.out
-    assert "1 pictures left out" in output.err
+    (pictures / "dark" / "99.png").write_bytes(b"no picture")
+    assert teach("--model", "nano", LIT, "--other-pictures", pictures / "dark") == 1
+    assert "99.png'" in capsys.readouterr().err
     assert teach(LIT, "--export", pictures / "lit.taught") == 0
     assert teach("--import", pictures / "lit.taught") == 1
-    assert "rename or forget it first" in capsys.readouterr().err
+    assert (
+        "exists already, allowed: a new file, a label with another name" in capsys.readouterr().err
+    )
     monkeypatch.setenv("ROS_HOME", str(pictures / "elsewhere"))
     assert teach("--import", pictures / "lit.taught") == 0
-    folder = taught_folder("/vljepa/perception_node")
+    folder = kept_by("/vljepa/perception_node", ".taught")
     assert str(folder).startswith(str(pictures / "elsewhere"))
     assert len(list(folder.iterdir())) == 1
     assert teach("--import", pictures / "lit" / "00.png") == 1
@@ -61,7 +64,7 @@ def test_a_label_is_learned_from_pictures_and_carried_elsewhere(
         ((LIT, "--other", DARK), 2, "--seconds"),
         ((LIT, "--bag", "/no/such"), 2, "--from"),
         ((LIT, "--pictures", "/no/such/*.png"), 2, "no pictures at"),
-        ((LIT, "--export", "/no/such/file"), 1, "no taught label"),
+        ((LIT, "--export", "/no/such/file"), 1, "holds no taught label"),
         ((LIT, "--list", "--forget"), 2, "not allowed with"),
     ],
 )

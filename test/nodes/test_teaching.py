@@ -11,7 +11,7 @@ from graph import COLOURS, MODEL, Graph
 from vljepa_ros import ros
 from vljepa_ros.nodes.perception_node import PerceptionNode
 from vljepa_ros.nodes.trigger_node import TriggerNode
-from vljepa_ros.resources import taught_folder
+from vljepa_ros.resources import kept_by
 
 TEACH = ros.interface("vljepa_ros/srv/Teach")
 RESULT = ros.interface("vljepa_ros/msg/Result")
@@ -92,9 +92,7 @@ def test_a_state_is_shown_and_then_used_like_a_text(graph: Graph) -> None:
     assert "allowed: 20 or more" in text
     assert reply.labels[0].frames < 20
     assert not reply.labels[0].usable
-    assert teach(graph, "START", RED, other="the lamp is off")[1].startswith(
-        f"'{RED}' is told apart"
-    )
+    assert teach(graph, "START", RED, other="the lamp is off")[1].endswith("or forget it")
     code, text, _ = room.record("red", name="again", other="the same")
     assert code == "PENDING"
     assert "0 frames show 'the same'" in text
@@ -137,7 +135,7 @@ def test_a_state_is_shown_and_then_used_like_a_text(graph: Graph) -> None:
     assert watcher.parts()[0].message.startswith("1 triggers")
 
     # a restart, another name, forgotten
-    (folder,) = {taught_folder(node.get_fully_qualified_name())}
+    (folder,) = {kept_by(node.get_fully_qualified_name(), ".taught")}
     (folder / f"damaged{next(folder.iterdir()).suffix}").write_bytes(b"no label")
     node.trigger_deactivate(), node.trigger_cleanup()
     assert node.trigger_configure() == node.trigger_activate()
@@ -151,6 +149,6 @@ def test_a_state_is_shown_and_then_used_like_a_text(graph: Graph) -> None:
     encoded = graph.call("vljepa_ros/srv/EncodeText", "encode_text", texts=["lit", RED])
     assert encoded.logit_scales[0] != encoded.logit_scales[1], "a direction, and a text again"
     refused = graph.call("vljepa_ros/srv/EncodeText", "encode_text", texts=["again"])
-    assert "'again' is the name of a taught label that cannot be used" in refused.result.message
+    assert "'again' is a taught label that cannot be used" in refused.result.message
     assert teach(graph, "FORGET", "lit")[0] == teach(graph, "FORGET", "again")[0] == "OK"
     assert teach(graph, "LIST")[2].labels == []

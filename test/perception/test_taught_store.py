@@ -19,7 +19,7 @@ from vljepa_ros.perception.lesson import (
     embedded_again,
 )
 from vljepa_ros.perception.memory.row import clip_to_jpeg
-from vljepa_ros.perception.taught_store import TaughtFileError, TaughtStore, read_lesson
+from vljepa_ros.perception.taught_store import TaughtStore, read_lesson
 from vljepa_ros.perception.teaching import TeachingError
 
 ENGINE = ColourEngine()
@@ -83,7 +83,7 @@ def test_a_damaged_file_is_named_and_the_rest_serves(lesson: Lesson, tmp_path: P
     assert fresh.refresh(CONFIG)
     assert lesson.name in fresh.lessons, "what is in use stays"
     assert path.name in fresh.problems
-    with pytest.raises(TaughtFileError, match="holds no taught label"):
+    with pytest.raises(TeachingError, match="holds no taught label"):
         read_lesson(path)
 
 

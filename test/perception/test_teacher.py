@@ -45,7 +45,7 @@ class School:
             vector = np.eye(config.dim)[int(shows_other)] + random.normal(0, 0.03, config.dim)
             vector = (vector / np.linalg.norm(vector)).astype(np.float32)
             seen = Observation("front", self.stamp, self.stamp, "", vector, 0.0, 0, ())
-            self.teacher.observe(seen, frames)
+            self.teacher.running.add(seen, frames)
         return self.teacher.stop()
 
     def judges(self) -> bool:
@@ -77,8 +77,7 @@ def test_a_recording_is_ended_with_its_node_and_nothing_is_lost(tmp_path: Path) 
     school.teacher.end()
     school.record(RED, False)
     school.teacher.start("lit", "", "front", True)
-    assert school.teacher.wants("front")
-    assert not school.teacher.wants("rear")
+    assert school.teacher.running.camera == "front"
     school.teacher.end()
     with pytest.raises(TeachingError, match="no recording runs"):
         school.teacher.stop()

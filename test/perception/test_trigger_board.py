@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vljepa_ros.models.calibration import EncodedText
+from vljepa_ros.models.calibration import EncodedText, EncodedTexts
 from vljepa_ros.models.config import Calibration
-from vljepa_ros.perception.trigger_board import Change, EncodedTexts, Reason, State, TriggerBoard
+from vljepa_ros.perception.trigger_board import Change, Reason, State, TriggerBoard
 from vljepa_ros.perception.triggers import Trigger
 
 DIM = 6

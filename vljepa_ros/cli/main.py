@@ -17,20 +17,9 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from vljepa_ros import __version__
-from vljepa_ros.cli import (
-    ask,
-    bag,
-    demo,
-    events,
-    find,
-    info,
-    memory,
-    model_files,
-    models,
-    teach,
-    up,
-)
+from vljepa_ros.cli import ask, bag, demo, events, find, info, memory, model_files, models, up
 from vljepa_ros.cli.options import CliError, CliUsageError
+from vljepa_ros.cli.teach import add as add_teach
 from vljepa_ros.models.config import ModelError
 
 # Each of these modules is cheap to import: what is heavy is imported when the command runs.
@@ -39,7 +28,7 @@ COMMANDS = (
     up.add,
     ask.add_ask,
     ask.add_label,
-    teach.add,
+    add_teach,
     events.add,
     info.add,
     bag.add,

@@ -9,25 +9,18 @@ import math
 import select
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from vljepa_ros.cli import options
 from vljepa_ros.cli.options import CliError, CliUsageError
 
-FIELDS: dict[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("name", "other", "model_id", "message"), str),
-    **dict.fromkeys(("frames", "other_frames", "recordings"), int),
-    "cameras": list,
-    "accuracy": float,
-    "usable": bool,
-}
-LINE = (
-    "'{name}' ({frames} frames), not '{other}' ({other_frames}), on {cameras}: usable {usable}, "
-    "accuracy {accuracy}"
+FIELDS = (
+    *("name", "other", "frames", "other_frames", "recordings", "cameras"),
+    *("usable", "accuracy", "model_id", "message"),
 )
-PAUSE_S = 3.0  # between two states that are recorded without a keyboard
+PAUSE_S = 3.0  # to show a state that is recorded without a keyboard
 
 
 def add(commands: Any) -> None:
@@ -41,26 +34,22 @@ def add(commands: Any) -> None:
         epilog="Example: vljepa teach 'the gripper holds a part' --other 'the gripper is empty'",
     )
     parser.add_argument("name", metavar="NAME", nargs="?", default="", help="the label's name")
-    parser.add_argument("--other", default="", metavar="NAME", help="the state to tell it from")
-    parser.add_argument("--camera", default="", help="camera's name (default: the only one)")
-    parser.add_argument(
-        "--show", choices=("both", "state", "other"), default="both", help="default: both"
-    )
-    parser.add_argument(
-        "--seconds",
-        type=options.positive_seconds,
-        metavar="S",
-        help="record each for S seconds (default: until Enter)",
-    )
-    span = {"nargs": 2, "type": options.time_of, "metavar": ("START", "END")}
-    parser.add_argument("--from", dest="state_span", **span, help="times that show the state")
-    parser.add_argument("--other-from", dest="other_span", **span, help="and the other one")
-    parser.add_argument("--bag", type=Path, help="these are times of a bag, not of the memory")
-    parser.add_argument(
-        "--topic", default="", help="image topic of the bag (default: the only one)"
-    )
-    parser.add_argument("--pictures", metavar="GLOB", help="files or a folder with the state")
-    parser.add_argument("--other-pictures", metavar="GLOB", help="and with the other one")
+    show: dict[str, Any] = {"choices": ("both", "state", "other"), "default": "both"}
+    seconds: dict[str, Any] = {"type": options.positive_seconds, "metavar": "S"}
+    span: dict[str, Any] = {"nargs": 2, "type": options.time_of, "metavar": ("START", "END")}
+    for name, how, text in (
+        ("--other", {"metavar": "NAME", "default": ""}, "the state to tell it from"),
+        ("--camera", {"default": ""}, "camera's name (default: the only one)"),
+        ("--show", show, "default: both"),
+        ("--seconds", seconds, "record each for S seconds (default: until Enter)"),
+        ("--from", {"dest": "state_span", **span}, "times that show the state"),
+        ("--other-from", {"dest": "other_span", **span}, "and the other one"),
+        ("--bag", {"type": Path}, "these are times of a bag, not of the memory"),
+        ("--topic", {"default": ""}, "image topic of the bag (default: the only one)"),
+        ("--pictures", {"metavar": "GLOB"}, "files or a folder with the state"),
+        ("--other-pictures", {"metavar": "GLOB"}, "and with the other one"),
+    ):
+        parser.add_argument(name, help=text, **how)
     does = parser.add_mutually_exclusive_group()
     does.add_argument("--list", action="store_true", help="list what was taught")
     does.add_argument("--rename", metavar="NEW", help="give it another name")
@@ -73,7 +62,7 @@ def add(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from vljepa_ros.perception.taught_store import TaughtFileError
+    from vljepa_ros.perception.image_encodings import FrameError
     from vljepa_ros.perception.teaching import TeachingError
 
     if not (args.name.strip() or args.list or args.source):
@@ -84,17 +73,17 @@ def _run(args: argparse.Namespace) -> int:
         if args.pictures or args.other_pictures or args.bag:
             return _local(args)
         return _served(args)
-    except (TeachingError, TaughtFileError) as error:
+    except (FrameError, TeachingError) as error:
         raise CliError(str(error)) from error
 
 
 def _store(args: argparse.Namespace) -> Any:
     """The labels of the robot's perception node, on this machine."""
     from vljepa_ros.perception.taught_store import TaughtStore
-    from vljepa_ros.resources import taught_folder
+    from vljepa_ros.resources import kept_by
 
     prefix = f"/{args.namespace}" if args.namespace else ""
-    return TaughtStore(taught_folder(f"{prefix}/vljepa/perception_node"))
+    return TaughtStore(kept_by(f"{prefix}/vljepa/perception_node", ".taught"))
 
 
 def _copy(args: argparse.Namespace) -> int:
@@ -102,20 +91,12 @@ def _copy(args: argparse.Namespace) -> int:
     from vljepa_ros.perception.taught_store import read_lesson, write_lesson
 
     store = _store(args)
-    if args.export:
-        path = store.path_of(args.name.strip())
-        if not path.is_file():
-            raise CliError(f"no taught label '{args.name}' in '{store.folder}'")
-        lesson = read_lesson(path)
-        write_lesson(args.export, lesson)
-        print(f"'{lesson.name}' written to {args.export}")
-        return 0
-    lesson = read_lesson(args.source)
-    path = store.path_of(lesson.name)
-    if path.exists():
-        raise CliError(f"there is a label '{lesson.name}' already: rename or forget it first")
-    write_lesson(path, lesson)
-    print(f"'{lesson.name}' taken over into {store.folder}")
+    lesson = read_lesson(args.source or store.path_of(args.name.strip()))
+    place = args.export or store.path_of(lesson.name)
+    if place.exists():
+        raise CliError(f"'{place}' exists already, allowed: a new file, a label with another name")
+    write_lesson(place, lesson)
+    print(f"'{lesson.name}' written to {place}")
     return 0
 
 
@@ -133,14 +114,11 @@ def _local(args: argparse.Namespace) -> int:
         raise CliError(f"model '{config.name}' has no embeddings: it cannot be taught labels")
     store.refresh(config)
     lesson = store.lesson_for(args.name, args.other, config.model_id)
-    for shows_other, source in zip((False, True), sources, strict=True):
-        if source and args.bag:
-            recording = from_bag(engine, args.bag, args.topic, source, camera, shows_other)
-            lesson = lesson.shown(recording)
-        elif source:
-            recording, left_out = from_pictures(engine, source, camera, shows_other)
-            lesson = lesson.shown(recording)
-            print(left_out, end="\n" if left_out else "", file=sys.stderr)
+    for shows_other, source in enumerate(sources):
+        if source:
+            where = (args.bag, args.topic, source) if args.bag else (source,)
+            make = from_bag if args.bag else from_pictures
+            lesson = lesson.shown(make(engine, *where, camera, bool(shows_other)))
     store.put(lesson.learned(config.visual_dim))
     from vljepa_ros.nodes.teaching import label_message
 
@@ -149,9 +127,8 @@ def _local(args: argparse.Namespace) -> int:
 
 def _files(pattern: str) -> list[Path]:
     """The files of a folder or of a pattern, in the order of their names."""
-    folder = Path(pattern).expanduser()
-    found = folder.iterdir() if folder.is_dir() else map(Path, glob.glob(str(folder)))
-    files = sorted(path for path in found if path.is_file())
+    path = Path(pattern).expanduser()
+    files = sorted(path.iterdir() if path.is_dir() else map(Path, glob.glob(str(path))))
     if not files:
         raise CliUsageError(f"no pictures at '{pattern}'")
     return files
@@ -161,45 +138,34 @@ def _served(args: argparse.Namespace) -> int:
     """What perception_node does."""
     from vljepa_ros.cli.client import GraphClient
 
-    show = [which for which in (False, True) if args.show != ("state" if which else "other")]
-    memory = args.state_span or args.other_span
     manages = args.list or args.rename or args.forget
-    if not (manages or memory or args.seconds or sys.stdin.isatty()):
+    spans = {False: args.state_span, True: args.other_span}
+    if not (manages or any(spans.values()) or args.seconds or sys.stdin.isatty()):
         raise CliUsageError("standard input is no terminal: say how long with --seconds")
     with GraphClient(args.namespace, args.domain) as graph:
         teacher = _Teacher(graph, args)
-        if args.list:
-            reply = teacher.ask("LIST", name=args.name)
-        elif args.rename:
+        if args.rename:
             reply = teacher.ask("RENAME", new_name=args.rename)
-        elif args.forget:
-            reply = teacher.ask("FORGET")
-        elif memory:
-            spans = (False, args.state_span), (True, args.other_span)
-            reply = [teacher.take(which, span) for which, span in spans if span][-1]
+        elif manages:
+            reply = teacher.ask("LIST" if args.list else "FORGET")
+        elif any(spans.values()):
+            reply = [teacher.take(which, span) for which, span in spans.items() if span][-1]
         else:
-            for place, which in enumerate(show):
-                reply = teacher.record(which, pause=PAUSE_S if place and args.seconds else 0.0)
-    if args.forget:
-        print(f"'{args.name}' is forgotten")
-        return 0
+            show = {"state": [False], "other": [True]}.get(args.show, [False, True])
+            reply = [teacher.record(which) for which in show][-1]
     return _report(args, reply.labels, reply.result.message)
 
 
 def _report(args: argparse.Namespace, labels: Sequence[Any], message: str) -> int:
     """Print labels; fail if the one that was taught cannot be used."""
-    found = [
-        {name: kind(getattr(label, name)) for name, kind in FIELDS.items()} for label in labels
-    ]
+    found = [{name: getattr(label, name) for name in FIELDS} for label in labels]
     for one in found:
-        one["accuracy"] = None if math.isnan(one["accuracy"]) else round(one["accuracy"], 3)
-    if args.json:
-        print(json.dumps(found))
-    else:
-        print("\n".join(LINE.format(**one) for one in found) or "nothing was taught")
-    bad = [one["message"] for one in found if not (one["usable"] or args.list)]
-    if bad:
-        raise CliError(f"kept, but not usable yet: {bad[0]}")
+        one["cameras"] = list(one["cameras"])
+        one["accuracy"] = None if math.isnan(one["accuracy"]) else one["accuracy"]
+    lines = [", ".join(f"{name} {value}" for name, value in one.items()) for one in found]
+    print(json.dumps(found) if args.json else "\n".join(lines) or "no taught labels")
+    if not args.list and any(one["message"] for one in found):
+        raise CliError(f"kept, but not usable yet: {found[0]['message']}")
     print(message, end="\n" if message else "", file=sys.stderr)
     return 0
 
@@ -214,7 +180,6 @@ class _Teacher:
         self._graph, self._args = graph, args
         self._kind = ros.interface("vljepa_ros/srv/Teach").Request
         self._client = graph.connect("vljepa_ros/srv/Teach", "teach", args.timeout)
-        self._newest: Any = None
         graph.subscribe("vljepa_ros/msg/TeachProgress", "teach_progress", self._progress, RESULTS)
 
     def ask(self, operation: str, **fields: Any) -> Any:
@@ -238,13 +203,13 @@ class _Teacher:
         start, end = map(to_stamp, span)
         return self.ask("FROM_MEMORY", showing_other=shows_other, start=start, end=end)
 
-    def record(self, shows_other: bool, pause: float) -> Any:
+    def record(self, shows_other: bool) -> Any:
         """Record one state until Enter, or for the seconds that were asked for."""
         args, told = self._args, sys.stderr
         what = (args.other or "the other state") if shows_other else args.name
         print(f"show: {what}", "" if args.seconds else ", then press Enter", sep="", file=told)
         if args.seconds:
-            time.sleep(pause)
+            time.sleep(PAUSE_S)
         else:
             sys.stdin.readline()
         self.ask("START", showing_other=shows_other)
@@ -265,7 +230,4 @@ class _Teacher:
 
 
 def _entered() -> bool:
-    if not select.select([sys.stdin], [], [], 0)[0]:
-        return False
-    sys.stdin.readline()
-    return True
+    return bool(select.select([sys.stdin], [], [], 0)[0] and sys.stdin.readline())

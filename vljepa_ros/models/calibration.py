@@ -13,7 +13,8 @@ in the model folder, so the model's family is a constant that they have taken in
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
@@ -51,6 +52,22 @@ class EncodedText:
         """Probabilities [...] that it fits embeddings [..., D] of L2 norm 1."""
         found = independent_probabilities(embeddings @ self.vector, self.calibration)
         return found if self.scene is None else found * (embeddings @ self.scene >= self.least)
+
+
+@dataclass(frozen=True)
+class EncodedTexts:
+    """Texts that can be compared with embeddings of one model.
+
+    Attributes:
+        model_id: Name and weights hash of the model; empty: not known.
+        texts: Text -> itself, encoded.
+    """
+
+    model_id: str = ""
+    texts: Mapping[str, EncodedText] = field(default_factory=dict)
+
+
+NO_TEXTS = EncodedTexts()
 
 
 def features(similarities: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -180,11 +180,8 @@ class StateKeeper:
     ) -> None:
         self._node = node
         self._cameras = cameras
-        file = (
-            kept_by(node.get_fully_qualified_name(), ".json")
-            if path == AUTO_STATE
-            else Path(path).expanduser()
-        )
+        own = kept_by(node.get_fully_qualified_name(), ".json")
+        file = own if path == AUTO_STATE else Path(path).expanduser()
         self._file = StateFile(file, model.model_id, model.dim)
         self._trouble = ""
 

@@ -16,10 +16,10 @@ from vljepa_ros.nodes.diagnostics import Part, checked
 from vljepa_ros.nodes.model_node import ModelNode
 from vljepa_ros.nodes.topics import Endpoints, to_nanoseconds, to_stamp
 from vljepa_ros.perception.pipeline import Observation, PerceptionError, Pipeline
-from vljepa_ros.resources import taught_folder
+from vljepa_ros.resources import kept_by
 
 if TYPE_CHECKING:
-    from vljepa_ros.perception.lesson import Lesson
+    from vljepa_ros.perception.lesson import Lesson, RunningRecording
     from vljepa_ros.perception.teacher import Taught, Teacher
 
 PROGRESS_S = 0.2
@@ -70,17 +70,17 @@ class Teaching:
 
     def wants(self, camera: str) -> bool:
         """Whether the clips of a camera are being recorded."""
-        return self._teacher is not None and self._teacher.wants(camera)
+        return (running := self._running) is not None and running.camera == camera
 
     def observe(self, seen: Observation, frames: NDArray[np.uint8]) -> None:
         """In the worker's thread: a clip [T, S, S, 3] uint8 RGB was embedded."""
-        if self._teacher is not None:
-            self._teacher.observe(seen, frames)
+        if (running := self._running) is not None and running.camera == seen.camera:
+            running.add(seen, frames)
 
     def watch(self) -> None:
         """Once a second: notice labels that came or changed."""
         if self._teacher is None and self._pipeline is not None:
-            folder = taught_folder(self._node.get_fully_qualified_name())
+            folder = kept_by(self._node.get_fully_qualified_name(), ".taught")
             if folder.is_dir() and "embed" in self._pipeline.engine.capabilities:
                 self._begin()
         elif self._teacher is not None:
@@ -91,6 +91,10 @@ class Teaching:
         """State for the diagnostics."""
         teacher = self._teacher
         return [checked("taught labels", teacher.trouble, "usable", {})] if teacher else []
+
+    @property
+    def _running(self) -> RunningRecording | None:
+        return self._teacher.running if self._teacher is not None else None
 
     async def _teach(self, request: Any, response: Any) -> None:
         work = self._work(self._begin(), request)
@@ -146,7 +150,7 @@ class Teaching:
                 "UNSUPPORTED",
             )
         if self._teacher is None:
-            folder = taught_folder(self._node.get_fully_qualified_name())
+            folder = kept_by(self._node.get_fully_qualified_name(), ".taught")
             memory = self._node.settings.memory
             self._teacher = Teacher(folder, self._pipeline, memory, self._node.warn)
         return self._teacher
@@ -158,8 +162,7 @@ class Teaching:
     def _publish_progress(self, publish: Callable[[Any], None]) -> None:
         from vljepa_ros.perception.teaching import LEAST_ACCURACY, LEAST_FRAMES
 
-        running = self._teacher.running if self._teacher is not None else None
-        if running is None:
+        if (running := self._running) is None:
             return
         message = ros.interface("vljepa_ros/msg/TeachProgress")(
             camera=running.camera,
@@ -179,14 +182,11 @@ def label_message(lesson: Lesson) -> Any:
     """A msg/TaughtLabel."""
     label = lesson.label
     return ros.interface("vljepa_ros/msg/TaughtLabel")(
-        name=lesson.name,
-        other=lesson.other,
-        model_id=lesson.model_id,
+        **{name: getattr(lesson, name) for name in ("name", "other", "model_id", "message")},
         cameras=sorted({one.camera for one in lesson.recordings}),
         frames=lesson.frames(False),
         other_frames=lesson.frames(True),
         recordings=len(lesson.recordings),
         accuracy=label.accuracy if label and label.across_recordings else math.nan,
         usable=label is not None,
-        message=lesson.message,
     )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from vljepa_ros import ros
-from vljepa_ros.models.calibration import EncodedText
+from vljepa_ros.models.calibration import EncodedText, EncodedTexts
 from vljepa_ros.models.config import Calibration
 from vljepa_ros.nodes.lifecycle_node import LifecycleNode
 
@@ -25,19 +24,6 @@ class TextEncoderError(RuntimeError):
     def __init__(self, message: str, is_refusal: bool = False) -> None:
         super().__init__(message)
         self.is_refusal = is_refusal
-
-
-@dataclass(frozen=True)
-class EncodedTexts:
-    """Texts, or names of taught labels, in their order.
-
-    Attributes:
-        model_id: Of the model that encoded them.
-        texts: Encoded.
-    """
-
-    model_id: str
-    texts: list[EncodedText]
 
 
 EncodingResult = EncodedTexts | TextEncoderError
@@ -78,7 +64,7 @@ class TextEncoderClient:
         late = TextEncoderError(f"'{self._name}' did not answer within {timeout:g} s")
         key = (self, object())
         self._node.pending.add(
-            key, timeout, lambda reply: on_done(late if reply is None else self._read(reply))
+            key, timeout, lambda reply: on_done(late if reply is None else self._read(texts, reply))
         )
         call = self._client.call_async(self._kind.Request(texts=list(texts)))
         call.add_done_callback(
@@ -106,9 +92,9 @@ class TextEncoderClient:
                 f"'{self._name}' embeds with model {result.model_id}, this memory keeps "
                 f"{model_id}: start both nodes with the same model"
             )
-        return result.texts[0]
+        return result.texts[text]
 
-    def _read(self, reply: Any) -> EncodingResult:
+    def _read(self, texts: Sequence[str], reply: Any) -> EncodingResult:
         if reply.result.code:
             return TextEncoderError(
                 f"'{self._name}' refused the text: {reply.result.message}",
@@ -118,5 +104,5 @@ class TextEncoderClient:
         calibrations = map(Calibration, reply.logit_scales, reply.none_similarities)
         scenes = iter(np.array(reply.scenes, np.float32).reshape(-1, max(1, int(reply.dim))))
         own = [next(scenes) if least else None for least in reply.least]
-        texts = list(map(EncodedText, vectors, calibrations, own, reply.least))
-        return EncodedTexts(str(reply.model_id), texts)
+        encoded = map(EncodedText, vectors, calibrations, own, reply.least)
+        return EncodedTexts(str(reply.model_id), dict(zip(texts, encoded, strict=True)))

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from vljepa_ros import ros
+from vljepa_ros.models.calibration import EncodedTexts
 from vljepa_ros.nodes.diagnostics import OK, Part
 from vljepa_ros.nodes.embedding_subscription import EmbeddingSubscription
 from vljepa_ros.nodes.topics import REPEATED, Endpoints, age_of, to_nanoseconds, to_stamp
 from vljepa_ros.perception.change.change_prior import TurnGuard, TurnGuardConfig
 from vljepa_ros.perception.trigger_board import (
     Change,
-    EncodedTexts,
     Reason,
     State,
     TriggerBoard,

@@ -9,11 +9,10 @@ from functools import partial
 from typing import Any
 
 from vljepa_ros import ros
-from vljepa_ros.models.calibration import EncodedText
+from vljepa_ros.models.calibration import EncodedText, EncodedTexts
 from vljepa_ros.nodes.lifecycle_node import LifecycleNode
 from vljepa_ros.nodes.text_encoder_client import EncodingResult, TextEncoderClient, TextEncoderError
 from vljepa_ros.nodes.topics import LATCHED, Endpoints
-from vljepa_ros.perception.trigger_board import EncodedTexts
 from vljepa_ros.perception.triggers import TriggerError
 from vljepa_ros.perception.vocabulary import PresenceError
 
@@ -157,7 +156,7 @@ class TriggerTexts(Endpoints):
             self.trouble = ""
             if result.model_id != self._encoded_by:
                 self._encoded, self._encoded_by = {}, result.model_id
-            self._encoded.update(zip(texts, result.texts, strict=True))
+            self._encoded.update(result.texts)
             self._versions.update(dict.fromkeys(texts, version))
         self._on_ready()
 

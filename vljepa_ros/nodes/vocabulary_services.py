@@ -74,13 +74,8 @@ class VocabularyServices:
 
     def teach(self, taught: Mapping[str, EncodedText]) -> None:
         """Use other taught labels from now on, in the vocabulary that is there, too."""
-        changed = {
-            name
-            for name in {*taught, *self.taught}
-            if taught.get(name) is not self.taught.get(name)
-        }
         self.taught = taught
-        if self.version and any(changed.intersection(g.labels) for g in self.vocabulary.groups):
+        if self.version:
             self.refresh(anew=True)
 
     def refresh(self, anew: bool = False) -> None:
@@ -124,12 +119,9 @@ class VocabularyServices:
     async def _encode_text(self, request: Any, response: Any) -> None:
         engine = self.pipeline.engine
         names, taught = checked_texts(request.texts, "texts", _MAX_TEXTS), self.taught
-        for name in names:
-            if name in taught and not taught[name].calibration.judges_presence:
-                raise VocabularyError(
-                    f"'{name}' is the name of a taught label that cannot be used now: see LIST of "
-                    "the service teach"
-                )
+        bad = [n for n in names if n in taught and not taught[n].calibration.judges_presence]
+        if bad:
+            raise VocabularyError(f"'{bad[0]}' is a taught label that cannot be used: see teach")
         texts = [name for name in names if name not in taught]
         vectors = await self._node.run_in_worker(lambda _: encode_texts(engine, texts))
         encoded = dict(taught)

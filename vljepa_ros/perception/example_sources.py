@@ -12,36 +12,31 @@ from vljepa_ros.perception.bags.embedding import ClipPlan, embed_images
 from vljepa_ros.perception.bags.reading import BagReader, ImageCounts
 from vljepa_ros.perception.bags.topics import choose_topics
 from vljepa_ros.perception.frames import model_input, picture_to_rgb
-from vljepa_ros.perception.image_encodings import FrameError, LevelRange
+from vljepa_ros.perception.image_encodings import LevelRange
 from vljepa_ros.perception.lesson import MAX_FRAMES, Example, Recording
 from vljepa_ros.perception.memory.row import clip_to_jpeg
 
 
 def from_pictures(
     engine: Engine, files: Sequence[Path], camera: str, shows_other: bool
-) -> tuple[Recording, str]:
-    """A recording of the newest MAX_FRAMES picture files, each a clip that stands still.
+) -> Recording:
+    """A recording of the last MAX_FRAMES picture files, each a clip that stands still.
 
-    Returns:
-        The recording, and which files were left out and why; empty: none.
+    Raises:
+        FrameError: one of them is no picture; the message names it.
+        OSError: one of them cannot be read.
     """
     config, levels = engine.config, LevelRange()
-    examples, left_out = [], []
+    examples = []
     for place, file in enumerate(files[-MAX_FRAMES:]):
-        try:
-            rgb = picture_to_rgb(file.read_bytes(), str(file), levels)
-        except (FrameError, OSError) as error:
-            left_out.append(str(error))
-            continue
+        rgb = picture_to_rgb(file.read_bytes(), str(file), levels)
         frame = model_input(rgb, config.input_size, preprocessing=config.preprocessing)
         stamps = tuple(range(config.clip_frames))
         clip = Clip(np.repeat(frame[np.newaxis], config.clip_frames, axis=0), stamps)
         (seen,) = engine.encode([clip], [None])
         (vector,) = engine.embed([seen.tokens], config.default_query)
-        jpeg = clip_to_jpeg(frame[np.newaxis], config.input_size)
-        examples.append(Example(place, vector, jpeg))
-    why = f"{len(left_out)} pictures left out, the last: {left_out[-1]}" if left_out else ""
-    return Recording(camera, shows_other, tuple(examples)), why
+        examples.append(Example(place, vector, clip_to_jpeg(frame[np.newaxis], config.input_size)))
+    return Recording(camera, shows_other, tuple(examples))
 
 
 def from_bag(
@@ -67,12 +62,8 @@ def from_bag(
         if len(topics) > 1:
             found = ", ".join(one.topic for one in topics)
             raise reader.error(f"'{bag}' has several image topics: {found}; choose one")
-        name = topics[0].camera
-        counts = {name: ImageCounts()}
-        earliest = start - round((config.clip_frames + 1) * config.frame_interval * 1e9)
-        images = (
-            image for image in reader.images(topics, counts) if earliest <= image.stamp <= end
-        )
+        counts = {(name := topics[0].camera): ImageCounts()}
+        images = (one for one in reader.images(topics, counts) if one.stamp <= end)
         plan = ClipPlan(config.frame_interval or 0.2, thumbnail=config.input_size)
         rounds = embed_images(engine, images, plan, counts, begin={name: start})
         clips = [clip for one in rounds for clip in one if start <= clip.stamp <= end]

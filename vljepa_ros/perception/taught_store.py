@@ -27,10 +27,6 @@ SUFFIX = ".taught"
 MAX_PICTURES = 50 * 2**20  # bytes of JPEG of all labels
 
 
-class TaughtFileError(ValueError):
-    """A file that holds no taught label; the message names it."""
-
-
 def write_lesson(path: Path, lesson: Lesson) -> None:
     """Write a file, whole or not at all.
 
@@ -55,7 +51,7 @@ def read_lesson(path: Path) -> Lesson:
     """Read a file.
 
     Raises:
-        TaughtFileError: It is damaged or none of a taught label.
+        TeachingError: It is damaged or none of a taught label.
     """
     try:
         with safe_open(str(path), "np") as file:
@@ -77,7 +73,7 @@ def read_lesson(path: Path) -> Lesson:
         )
         return Lesson(checked_label(name, "name"), str(other), str(model_id), recordings)
     except Exception as error:  # whatever the file holds
-        raise TaughtFileError(f"'{path}' holds no taught label: {error!r}") from error
+        raise TeachingError(f"'{path}' holds no taught label: {error!r}") from error
 
 
 class TaughtStore:
@@ -118,7 +114,7 @@ class TaughtStore:
         for path in changed:
             try:
                 self._take(path, read_lesson(path), model)
-            except TaughtFileError as error:
+            except TeachingError as error:
                 self.problems[path.name] = str(error)
         return present != before
 
@@ -144,10 +140,7 @@ class TaughtStore:
         if before is None:
             return Lesson(name, other, model_id)
         if other != before.other:
-            raise TeachingError(
-                f"'{name}' is told apart from '{before.other}', not from '{other}': forget it to "
-                "teach it anew"
-            )
+            raise TeachingError(f"other is '{other}', allowed: '{before.other}'; or forget it")
         if before.model_id != model_id:
             raise TeachingError(f"'{name}' is {before.message}: try again later", "BUSY")
         return before
@@ -176,11 +169,11 @@ class TaughtStore:
         self.lessons.pop(name, None)
 
     def _take(self, path: Path, lesson: Lesson, model: ModelConfig) -> None:
-        """Use what a file holds. Raises TaughtFileError if it cannot be used."""
+        """Use what a file holds. Raises TeachingError if it cannot be used."""
         sizes = {e.vector.shape for one in lesson.recordings for e in one.examples}
         own = lesson.model_id == model.model_id
         if path != self.path_of(lesson.name) or (own and sizes - {(model.dim,)}):
-            raise TaughtFileError(
+            raise TeachingError(
                 f"'{path}' is not the file of '{lesson.name}', or its vectors have not {model.dim} "
                 "values"
             )

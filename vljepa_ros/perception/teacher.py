@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vljepa_ros.models.calibration import EncodedText
 from vljepa_ros.models.config import Calibration
@@ -27,7 +26,7 @@ from vljepa_ros.perception.lesson import (
     embedded_again,
 )
 from vljepa_ros.perception.memory.row import SAMPLE
-from vljepa_ros.perception.pipeline import EMBEDDINGS, Observation, Pipeline
+from vljepa_ros.perception.pipeline import EMBEDDINGS, Pipeline
 from vljepa_ros.perception.taught_store import TaughtStore
 from vljepa_ros.perception.teaching import TeachingError
 from vljepa_ros.perception.worker import QueueFullError, Request, Worker
@@ -87,16 +86,6 @@ class Teacher:
         bad = [f"'{one.name}' cannot be used: {one.message}" for one in lessons if one.message]
         return "; ".join(filter(None, [self._trouble, *self._store.problems.values(), *bad]))
 
-    def wants(self, camera: str) -> bool:
-        """Whether the clips of a camera are being recorded."""
-        return self.running is not None and self.running.camera == camera
-
-    def observe(self, seen: Observation, frames: NDArray[np.uint8]) -> None:
-        """In the worker's thread: a clip [T, S, S, 3] uint8 RGB was embedded."""
-        running = self.running
-        if running is not None and running.camera == seen.camera:
-            running.add(seen, frames)
-
     def start(self, name: str, other: str, camera: str, shows_other: bool) -> Taught:
         """Record a camera until `stop`."""
         with self._lock:
@@ -114,15 +103,10 @@ class Teacher:
             if running is None:
                 raise TeachingError("no recording runs that STOP could end: begin one with START")
             if name.strip() not in ("", running.lesson.name):
-                raise TeachingError(
-                    f"name is '{name}', but the recording is for '{running.lesson.name}'"
-                )
+                raise TeachingError(f"name is '{name}', allowed: '{running.lesson.name}'")
             self.running = None
             if not running.count:
-                raise TeachingError(
-                    f"camera '{running.camera}' has sent no image since START",
-                    "STALE",
-                )
+                raise TeachingError(f"no image of '{running.camera}' since START", "STALE")
             return self._put(running.taken())
 
     def end(self) -> None:
@@ -139,9 +123,7 @@ class Teacher:
         from vljepa_ros.perception.memory.store import Filter, MemoryStoreError, open_store
 
         if end < start:
-            raise TeachingError(
-                f"end ({end / 1e9:.3f} s) is before start ({start / 1e9:.3f} s), allowed: after it"
-            )
+            raise TeachingError(f"end is {(start - end) / 1e9:.3f} s before start, allowed: later")
         with self._lock:
             lesson = self._store.lesson_for(name, other, self._model.model_id)
             try:
@@ -150,11 +132,9 @@ class Teacher:
             except MemoryStoreError as error:
                 raise TeachingError(str(error), "UNSUPPORTED") from error
             if not rows:
-                raise TeachingError(
-                    f"the memory at '{self._memory}' has no samples of camera '{camera}' from "
-                    f"{start / 1e9:.3f} to {end / 1e9:.3f} s",
-                    "UNKNOWN_ID",
-                )
+                span = f"{start / 1e9:.3f} to {end / 1e9:.3f} s"
+                text = f"'{self._memory}' has no samples of camera '{camera}' from {span}"
+                raise TeachingError(text, "UNKNOWN_ID")
             examples = [
                 Example(r.stamp, r.vector, r.thumbnail or b"", r.thumbnail_frames or 1)
                 for r in rows[-MAX_FRAMES:]
@@ -252,10 +232,7 @@ class Teacher:
         try:
             self._store.put(learned)
         except OSError as error:
-            self._trouble = (
-                f"'{lesson.name}' is lost with the next restart, for it cannot be kept in "
-                f"'{self._store.folder}': {error}"
-            )
+            self._trouble = f"'{lesson.name}' will be lost, for it cannot be kept: {error}"
             self._warn(self._trouble)
             return Taught((learned,), "FAILED", self._trouble)
         finally:
@@ -267,9 +244,8 @@ class Teacher:
 
     def _check_idle(self) -> None:
         if self.running is not None:
-            raise TeachingError(
-                f"a recording for '{self.running.lesson.name}' runs: end it with STOP first", "BUSY"
-            )
+            text = f"a recording for '{self.running.lesson.name}' runs: end it with STOP first"
+            raise TeachingError(text, "BUSY")
 
     def _known(self, name: str) -> str:
         clean = checked_label(name, "name")

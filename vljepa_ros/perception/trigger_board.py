@@ -17,13 +17,13 @@ from the answer to the prompt of the label's group, calibrated within the group.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_ros.models.calibration import EncodedText, sigmoid
+from vljepa_ros.models.calibration import NO_TEXTS, EncodedTexts, sigmoid
 from vljepa_ros.perception.change.detector import usable
 from vljepa_ros.perception.triggers import Trigger
 
@@ -50,19 +50,6 @@ class Reason(IntEnum):
     TURNING = 5
     OUT_OF_DOMAIN = 6
     REMOVED = 7
-
-
-@dataclass(frozen=True)
-class EncodedTexts:
-    """Texts that can be compared with embeddings of one model.
-
-    Attributes:
-        model_id: Name and weights hash of the model; empty: not known.
-        texts: Text -> itself, encoded; those that cannot be judged alone are left out.
-    """
-
-    model_id: str = ""
-    texts: Mapping[str, EncodedText] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -100,7 +87,7 @@ class TriggerBoard:
     def __init__(
         self,
         triggers: Sequence[Trigger] = (),
-        texts: EncodedTexts = EncodedTexts(),
+        texts: EncodedTexts = NO_TEXTS,
         labels: Collection[str] = (),
         now: int = 0,
     ) -> None:
