@@ -109,16 +109,19 @@ def _local(args: argparse.Namespace) -> int:
     if not any(sources):
         raise CliUsageError("--bag needs --from or --other-from: times of the bag")
     store, engine = _store(args), options.load_model(args, frozenset({"vision", "predictor"}))
-    config, camera = engine.config, args.camera or "pictures"
+    config = engine.config
     if "embed" not in engine.capabilities:
         raise CliError(f"model '{config.name}' has no embeddings: it cannot be taught labels")
     store.refresh(config)
     lesson = store.lesson_for(args.name, args.other, config.model_id)
     for shows_other, source in enumerate(sources):
         if source:
-            where = (args.bag, args.topic, source) if args.bag else (source,)
-            make = from_bag if args.bag else from_pictures
-            lesson = lesson.shown(make(engine, *where, camera, bool(shows_other)))
+            shown = args.camera or "pictures", bool(shows_other)
+            if args.bag:
+                recording = from_bag(engine, args.bag, args.topic, source, *shown)
+            else:
+                recording = from_pictures(engine, source, *shown)
+            lesson = lesson.shown(recording)
     store.put(lesson.learned(config.visual_dim))
     from vljepa_ros.nodes.teaching import label_message
 

@@ -60,8 +60,7 @@ def from_bag(
     with BagReader(bag) as reader:
         topics, _ = choose_topics(reader, {topic: camera} if topic else None)
         if len(topics) > 1:
-            found = ", ".join(one.topic for one in topics)
-            raise reader.error(f"'{bag}' has several image topics: {found}; choose one")
+            raise reader.error(f"'{bag}' has {len(topics)} image topics; choose one with --topic")
         counts = {(name := topics[0].camera): ImageCounts()}
         images = (one for one in reader.images(topics, counts) if one.stamp <= end)
         plan = ClipPlan(config.frame_interval or 0.2, thumbnail=config.input_size)
