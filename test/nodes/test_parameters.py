@@ -40,6 +40,7 @@ SEEN_LIVE = {
         "image_timeout",
         "top_labels",
         "evidence",  # its effect is seen in test_evidence.py
+        "judge_domain",  # its effect is seen in test_perception_node.py
         "front.labels",
         "front.crop",
         "front.rotate",

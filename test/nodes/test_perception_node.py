@@ -7,7 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from graph import MODEL, SECOND, Graph, accepted, nanoseconds, status, two_colours, value
+from graph import (
+    MODEL,
+    SECOND,
+    Graph,
+    accepted,
+    image,
+    nanoseconds,
+    status,
+    two_colours,
+    value,
+)
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.perception_node import PerceptionNode
@@ -357,3 +367,37 @@ def test_an_outputs_quality_can_be_overridden(graph: Graph) -> None:
 def made(name: str, value: str = "reliable", **options) -> PerceptionNode:
     options["parameter_overrides"].append(ros.Parameter(name, value=value))
     return PerceptionNode(**options)
+
+
+def test_pictures_out_of_the_models_domain_are_marked_until_they_are_not_judged(
+    graph: Graph,
+) -> None:
+    node = start(graph, judge_domain=True, always_on=True)
+    heard, labels = (
+        graph.listen(EMBEDDING, "front/embeddings"),
+        graph.listen(LABELS, "front/labels"),
+    )
+    diagnostics = graph.listen("diagnostic_msgs/msg/DiagnosticArray", "/diagnostics")
+    camera = graph.camera()
+
+    def show() -> None:
+        graph.show_one(camera, "green")
+
+    assert graph.spin(lambda: heard and not heard[-1].in_domain, again=show)
+    assert graph.spin(lambda: labels and not labels[-1].in_domain, again=show)
+    answer = graph.ask().answer
+    assert (answer.status, answer.in_domain) == (answer.OUT_OF_DOMAIN, False)
+    assert (answer.answer, answer.index, len(answer.scores)) == ("", -1, 0)
+
+    def says() -> str:
+        found = status(diagnostics, "camera front")
+        return found.message if found else ""
+
+    assert graph.spin(lambda: "model:=everyday" in says(), again=show)
+    assert f"'{node.engine.config.name}' was made for" in says() == answer.message
+    assert value(status(diagnostics, "camera front"), "in_domain") == "False"
+    picture = graph.ask_about(image("green", graph.stamp)).answer
+    assert (picture.status, picture.in_domain) == (picture.OUT_OF_DOMAIN, False)
+    assert graph.set(node, "judge_domain", False).successful
+    assert graph.spin(lambda: heard[-1].in_domain, again=show)
+    assert graph.ask().answer.status != answer.OUT_OF_DOMAIN

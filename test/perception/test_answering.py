@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from colour_domain import write_domain
 from colour_engine import COLOURS, ColourEngine, painted
 
 from vljepa_ros.engines.protocol import Generated
@@ -42,8 +44,10 @@ def done(task: CooperativeTask[Any]) -> Any:
 class Setup:
     """Cameras whose images are 0.1 s apart, and a clock that stands at the last one of them."""
 
-    def __init__(self, names: str = "a", max_rate: float = 1.0) -> None:
+    def __init__(self, names: str = "a", max_rate: float = 1.0, domain: Path | None = None) -> None:
         self.engine = ColourEngine()
+        if domain is not None:
+            self.engine.config = write_domain(self.engine.config, domain)
         self.feeds = {n: CameraFeed(n, ClipRing(4, 0.5, decode), max_rate) for n in names}
         pipeline = Pipeline(
             self.engine, list(self.feeds.values()), lambda seen: 0.0, lambda used: None
@@ -308,3 +312,23 @@ def test_a_model_without_embeddings_is_asked_one_question_at_a_time() -> None:
 def test_freshness_knows_no_limit() -> None:
     assert Freshness(lambda: 10**18, max_age=math.inf).holds((0, 0))
     assert not Freshness(lambda: 0).holds(None)
+
+
+def test_pictures_out_of_the_domain_answer_no_question(tmp_path: Path) -> None:
+    s = Setup(domain=tmp_path)
+    asked = checked_question("what colour is it now?", ["red", "blue"], s.engine.capabilities)
+    for start in range(0, 20, 2):
+        s.show("a", "blue", float(start))
+        (one,) = done(s.answerer.ask(["a"], [asked], 0.5, ANY_AGE))
+    answer = one.answers[0]
+    assert (answer.status, answer.text, answer.index) == ("OUT_OF_DOMAIN", "", -1)
+    assert "model:=everyday" in answer.message
+    assert not answer.in_domain
+    for start in range(20, 30, 2):
+        s.show("a", "red", float(start))
+        (one,) = done(s.answerer.ask(["a"], [asked], 0.5, ANY_AGE))
+    assert one.answers[0].in_domain
+    assert one.answers[0].text == "red"
+    for colour, fits in (("blue", False), ("red", True)):
+        answer = done(s.answerer.ask_about(decode(colour), asked, 0.5))
+        assert (answer.in_domain, answer.status == "ANSWERED") == (fits, fits)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import numpy as np
+from colour_domain import write_domain
 from colour_engine import ColourEngine, painted
 
 from vljepa_ros.perception.frames import model_input
@@ -29,8 +31,12 @@ def decode(message) -> np.ndarray:
 
 
 class Setup:
-    def __init__(self, names: str = "ab", max_rate: float = 1e6) -> None:
+    def __init__(
+        self, names: str = "ab", max_rate: float = 1e6, domain: Path | None = None
+    ) -> None:
         self.engine = ColourEngine()
+        if domain is not None:
+            self.engine.config = write_domain(self.engine.config, domain)
         self.seen: list[Observation] = []
         self.ready: list[EncodedVocabulary] = []
         self.feeds = {
@@ -190,3 +196,26 @@ def test_stages_are_timed() -> None:
         "camera_to_embedding",
     }
     assert all(0 <= median <= p99 for median, p99 in times.values())
+
+
+def test_a_camera_out_of_the_domain_is_marked_and_another_one_is_not(tmp_path: Path) -> None:
+    s = Setup(domain=tmp_path)
+
+    def seen(name: str, colour: str, start: float) -> list[bool]:
+        s.seen.clear()
+        for step in range(8):
+            # a clip that is not whole yet would be looked at again only after a pause
+            s.show(name, colour, start + step * 2.0)
+            s.pipeline.step()
+        return [one.in_domain for one in s.seen if one.camera == name]
+
+    assert all(seen("a", "red", 0.0))
+    assert all(seen("b", "red", 0.0))
+    away = seen("a", "blue", 16.0)
+    assert away[0]
+    assert not away[-1]
+    assert s.feeds["b"].domain.in_domain
+    assert seen("a", "red", 32.0)[-1]
+    seen("a", "blue", 48.0)
+    s.pipeline.judges_domain = False
+    assert all(seen("a", "blue", 64.0))

@@ -128,3 +128,20 @@ def test_a_vocabulary_that_changes_under_an_unsure_state_is_no_event() -> None:
     made.detector.reset()
     (again,) = play(made, ["red"] * 5, 5.0)
     assert (again.text, again.is_event, again.sequence) == ("", False, 0)
+
+
+def test_pictures_out_of_the_domain_have_no_text_until_they_are_of_it_again() -> None:
+    n = decoder()
+    vectors = ColourEngine().encode_text(["red"] * 20 + ["green"] * 20 + ["green"] * 20)
+    told = [
+        update
+        for i, vector in enumerate(vectors)
+        if (update := n.observe(i / 5, vector, not 10 <= i < 50))
+    ]
+    assert [(t.text, t.reason, t.is_event, t.corrects) for t in told] == [
+        ("it is red", "first", True, 0),
+        ("", "correction", True, 0),
+        ("", "change", True, 2),
+        ("it is green", "correction", True, 2),
+    ]
+    assert n.decodes == 2

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from vljepa_ros import ros
+from vljepa_ros.nodes.perception_node import PerceptionNode
 from vljepa_ros.nodes.topics import LATCHED, RESULTS
 
 MODEL = os.environ.get("VLJEPA_TEST_MODEL", "nano")
@@ -45,7 +46,12 @@ class Graph:
         ros.shutdown()
 
     def add(self, kind: Callable[..., Any], start: bool = True, **parameters: Any) -> Any:
-        """A node with parameters (`__` stands for a dot), configured and activated."""
+        """A node with parameters (`__` stands for a dot), configured and activated.
+
+        Painted pictures are in no model's domain: it is judged only where a test asks for it.
+        """
+        if kind is PerceptionNode:
+            parameters.setdefault("judge_domain", False)
         overrides = [
             ros.Parameter(name.replace("__", "."), value=value)
             for name, value in parameters.items()

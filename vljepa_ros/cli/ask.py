@@ -95,6 +95,7 @@ def ask(args: argparse.Namespace) -> int:
         "margin": round(float(answer.margin), 6),
         "stamp": options.seconds_of(answer.header.stamp),
         "age": options.seconds_of(answer.age),
+        "in_domain": bool(answer.in_domain),
         "model_id": answer.model_id,
         "seconds": round(seconds, 6),
     }
@@ -132,10 +133,12 @@ def label(args: argparse.Namespace) -> int:
 
 def _reply_as_text(result: dict[str, Any]) -> str:
     """Return a few lines for a person: the answer, all scores best first, margin, stamp."""
-    names = [*result["candidates"], "(none of them)"]
-    width = max(map(len, names))
-    scores = [*result["scores"], result["none_score"]]
-    ranked = sorted(zip(scores, names, strict=True), key=lambda pair: -pair[0])
+    ranked: list[tuple[float, str]] = []
+    if result["scores"]:  # there are none where nothing was compared
+        pairs = zip(result["scores"], result["candidates"], strict=True)
+        ranked = [*pairs, (result["none_score"], "(none of them)")]
+    ranked.sort(key=lambda pair: -pair[0])
+    width = max((len(name) for _, name in ranked), default=0)
     lines = [result["answer"] or f"no answer: {result['message']}"]
     lines += [
         f"  {candidate:<{width}}  {score:.3f}  {'#' * round(20 * score)}".rstrip()

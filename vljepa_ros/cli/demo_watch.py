@@ -105,7 +105,7 @@ class _Watcher:
             state = next((s for at, s in reversed(self._states) if at <= stamp + 1e-6), None)
             truth = "" if state is None else question.truth(state)
             text = reply.answer.answer or "(no answer)"
-            score = round(max(reply.answer.scores), 6)
+            score = round(max(reply.answer.scores, default=0.0), 6)
             self._record.answers.append(Answer(stamp, question.text, text, score, seconds, truth))
 
         future.add_done_callback(on_reply)

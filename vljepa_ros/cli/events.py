@@ -143,8 +143,10 @@ def event_as_line(event: dict[str, Any]) -> str:
             f"{clock}  {event['camera']}  {event['id']}: {event['state'].upper()}{why}  "
             f"[trigger of {event['owner']}, was {event['previous_state']}{score}]"
         )
+    where = "" if event["in_domain"] else ", out of the model's domain"
     source = "" if event["decoded"] or not event["text"] else " (nearest known text)"
     return (
         f"{clock}  {event['camera']}  {event['text'] or '(no sure text)'}{source}  "
-        f"[{event['reason']}, confidence {event['confidence']:.2f}, change {event['change']:.2f}]"
+        f"[{event['reason']}, confidence {event['confidence']:.2f}, change {event['change']:.2f}"
+        f"{where}]"
     )

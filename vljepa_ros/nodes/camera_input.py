@@ -15,6 +15,7 @@ from vljepa_ros.nodes.image_topic import ImageTopic, ViewParameters
 from vljepa_ros.nodes.lifecycle_node import LifecycleNode
 from vljepa_ros.nodes.parameters import live, read_only
 from vljepa_ros.nodes.topics import to_nanoseconds
+from vljepa_ros.perception.domain import out_of_domain
 from vljepa_ros.perception.frames import FrameDecoder
 from vljepa_ros.perception.image_encodings import FrameError, LevelRange
 from vljepa_ros.perception.pipeline import CameraFeed
@@ -68,6 +69,8 @@ class CameraInput:
     ) -> None:
         self._node = node
         self._name = name
+        self._model = model
+        self._in_domain = True
         self._parameters = node.camera_parameters[name]
         self._subscriptions = subscriptions
         self._topic = topic
@@ -115,6 +118,13 @@ class CameraInput:
         if self._decoder.levels.note != self._note:
             self._note = self._decoder.levels.note
             self._node.get_logger().info(f"camera '{self._name}': {self._note}")
+        if self._in_domain != self.feed.domain.in_domain:
+            self._in_domain = self.feed.domain.in_domain
+            log = self._node.get_logger()
+            if self._in_domain:
+                log.info(f"camera '{self._name}': its pictures are of the model's domain again")
+            else:
+                log.warning(f"camera '{self._name}': {out_of_domain(self._model)}")
         if missing := self._missing:
             self._warn("silent", missing + self._topic.other_topics(f"{self._name}."))
 
@@ -133,6 +143,7 @@ class CameraInput:
             "image_age": self._age,
             "refused_stamps": self._stamps.refused,
             "levels": self._note,
+            "in_domain": self.feed.domain.in_domain,
             "last_error": self._unusable or counts.error,
         }
         unusable = self._unusable or counts.failing
@@ -148,6 +159,8 @@ class CameraInput:
             trouble = self._stale_stamps()
         else:
             trouble = self._missing or topic.mismatch
+        if not trouble and not self.feed.domain.in_domain:
+            trouble = out_of_domain(self._model)
         return checked(f"camera {self._name}", trouble, "images arrive", values)
 
     def _receive(self, message: Any, image: Any) -> None:

@@ -49,7 +49,14 @@ class DecoderTopics(Endpoints):
         counts = self._events.get_subscription_count()
         return bool(counts + self._scenes[camera].get_subscription_count())
 
-    def event(self, camera: str, header: Any, update: SceneUpdate, include_vector: bool) -> Any:
+    def event(
+        self,
+        camera: str,
+        header: Any,
+        update: SceneUpdate,
+        include_vector: bool,
+        in_domain: bool = True,
+    ) -> Any:
         """Make a SceneEvent.
 
         Args:
@@ -57,6 +64,7 @@ class DecoderTopics(Endpoints):
             header: Of the embedding that the state was confirmed with.
             update: What to publish.
             include_vector: Whether it carries the state's embedding.
+            in_domain: As in the embedding.
         """
         stamp = to_nanoseconds(header.stamp)
         age = age_of(self._node, stamp)
@@ -74,6 +82,7 @@ class DecoderTopics(Endpoints):
             decoded=bool(update.decoded),
             confidence=float(update.confidence),
             change=float(update.change),
+            in_domain=in_domain,
             age=to_duration(age),
             latency=age,
         )
@@ -109,4 +118,5 @@ class DecoderTopics(Endpoints):
             if newest is not None:
                 stamp = to_nanoseconds(newest.header.stamp)
                 message.age = to_duration(age_of(self._node, stamp))
+                message.in_domain = newest.in_domain
             self._scenes[camera].publish(message)

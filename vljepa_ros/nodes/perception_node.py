@@ -58,6 +58,11 @@ class PerceptionParameters(ModelParameters):
     memory: str = read_only(
         "~/.vljepa/memory", "Store of memory_node, from which labels are taught by past frames."
     )
+    judge_domain: bool = live(
+        True,
+        "Mark pictures that are far from those that the model was made for, and answer no "
+        "questions about them; only where the model folder describes its domain.",
+    )
     image_timeout: float = live(
         5.0, "Seconds without an image after which a camera is reported.", 0.5, 3600.0
     )
@@ -94,6 +99,7 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
             for camera in self._inputs:
                 camera.apply()
             self._collect_evidence()
+            self.pipeline.judges_domain = self.settings.judge_domain
             self.vocabulary.refresh()
             self.worker.wake()
 
@@ -117,6 +123,7 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
             self._inputs.append(made)
         feeds = [camera.feed for camera in self._inputs]
         self.pipeline = Pipeline(engine, feeds, self._publish, self._on_vocabulary)
+        self.pipeline.judges_domain = self.settings.judge_domain
         self.vocabulary.pipeline = self.questions.pipeline = self.pipeline
         self.vocabulary.version = 0
         self.teaching.open(self.pipeline)

@@ -88,6 +88,7 @@ class PerceptionTopics(Endpoints):
             camera=seen.camera,
             model_id=config.model_id,
             query=config.default_query,
+            in_domain=seen.in_domain,
             saturation=seen.saturation,
             latency=age,
             clip_start=to_stamp(seen.clip_start),
@@ -103,6 +104,7 @@ class PerceptionTopics(Endpoints):
             camera=seen.camera,
             model_id=config.model_id,
             vocabulary_version=seen.vocabulary_version,
+            in_domain=seen.in_domain,
             latency=age_of(self._node, seen.stamp),
             groups=[label_group(group, top) for group in seen.groups],
         )

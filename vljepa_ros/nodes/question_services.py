@@ -126,6 +126,7 @@ class QuestionServices:
             scores=array.array("f", answer.scores.tobytes()),
             none_score=answer.none_score,
             margin=answer.margin,
+            in_domain=answer.in_domain,
             model_id=self.pipeline.engine.config.model_id,
         )
 

@@ -146,14 +146,16 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
         camera.query = message.query
         camera.watch_colour(message)
         vector = np.array(message.vector, np.float32)
-        update = camera.decoder.observe(to_seconds(message.header.stamp), vector)
+        stamp = to_seconds(message.header.stamp)
+        update = camera.decoder.observe(stamp, vector, message.in_domain)
         if update is None:
             return False
         self._topics.publish(self._event(name, message, update), update.is_event)
         return update.is_event
 
     def _event(self, name: str, message: Any, update: SceneUpdate) -> Any:
-        return self._topics.event(name, message.header, update, self.settings.include_vector)
+        vector = self.settings.include_vector
+        return self._topics.event(name, message.header, update, vector, message.in_domain)
 
     def _repeat_states(self, grown_stale: bool = False) -> None:
         """Publish each camera's state again, or only of those whose input has just stopped."""

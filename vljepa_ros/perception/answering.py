@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_ros.engines.protocol import Captioner, Clip, EncodedClip, Engine
+from vljepa_ros.perception.domain import DomainWatch, out_of_domain
 from vljepa_ros.perception.pipeline import CameraFeed, Pipeline
 from vljepa_ros.perception.questions import Answer, Question, best_answer, yes_or_no
 from vljepa_ros.perception.ring import TakenClip
@@ -28,6 +29,7 @@ Tokens = NDArray[np.float32]
 PREDICTOR_ROWS = 32
 """Of a batch at most: what a frame may wait for, some 20 ms on a CPU; and few shapes for engines
 that compile or record each."""
+PICTURE_STANDS_S = 2  # seconds that a single picture is taken to have been seen
 CANDIDATES_AT_ONCE = 1024
 """Scored at once by a model without embeddings. Each chunk costs it a pass over the clip."""
 
@@ -131,7 +133,8 @@ class Answerer:
         asked = []
         for feed in feeds:
             if feed.name in looked:
-                asked.append(AskedCamera(feed.name, looked[feed.name][0], answers.pop(0)))
+                clip, fits = looked[feed.name][0], feed.domain.in_domain
+                asked.append(AskedCamera(feed.name, clip, self._kept(answers.pop(0), fits)))
             else:
                 stale = Answer("STALE", self._why_stale(feed, fresh))
                 refused = [_unsupported(question) or stale for question in questions]
@@ -145,8 +148,22 @@ class Answerer:
         vectors = yield from self._candidates([question])
         frames = np.repeat(image[None], self._engine.config.clip_frames, axis=0)
         (encoded,) = self._engine.encode([Clip(frames, (0,) * len(frames))], [None])
+        watch = DomainWatch()
+        for second in range(PICTURE_STANDS_S):
+            self._pipeline.judge_domain((second * 10**9,), encoded, watch)
         answers = yield from self._answers([encoded.tokens], [question], vectors, abstain_below)
-        return answers[0][0]
+        return self._kept(answers[0], watch.in_domain)[0]
+
+    def _kept(self, answers: list[Answer], in_domain: bool) -> list[Answer]:
+        """The answers, or that there are none: pictures out of the domain answer no question."""
+        if in_domain:
+            return answers
+        message = out_of_domain(self._engine.config)
+        none = Answer("OUT_OF_DOMAIN", message, in_domain=False)
+        return [
+            replace(one, in_domain=False) if one.status == "UNSUPPORTED" else none
+            for one in answers
+        ]
 
     @staticmethod
     def _why_stale(feed: CameraFeed, fresh: Freshness) -> str:

@@ -12,13 +12,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_ros.engines.protocol import EncodedClip, Engine
+from vljepa_ros.perception.domain import Domain, DomainWatch
 from vljepa_ros.perception.frames import saturation
 from vljepa_ros.perception.ring import ClipRing, TakenClip
 from vljepa_ros.perception.scoring import ScoredGroup, score_group
@@ -56,6 +57,7 @@ class Observation:
         saturation: Of the newest image, see `frames.saturation`.
         vocabulary_version: Of the labels; 0 if there are none.
         groups: Empty if nobody subscribes to labels.
+        in_domain: See `DomainWatch`.
     """
 
     camera: str
@@ -66,6 +68,7 @@ class Observation:
     saturation: float
     vocabulary_version: int
     groups: tuple[ScoredGroup, ...]
+    in_domain: bool = True
 
 
 @dataclass
@@ -81,6 +84,7 @@ class CameraFeed:
         due: Time of the steady clock, in seconds, before which it is not encoded again.
         encoded: The newest clip that was encoded, for subscribers or for a question.
         published: Stamp of the newest image that was published, nanoseconds.
+        domain: Whether its pictures are of the model's domain, by all clips encoded.
     """
 
     name: str
@@ -90,6 +94,7 @@ class CameraFeed:
     due: float = 0.0
     encoded: tuple[TakenClip, EncodedClip] | None = None
     published: int | None = None
+    domain: DomainWatch = field(default_factory=DomainWatch)
 
     def has_encoded(self, taken: TakenClip) -> bool:
         """Whether a clip is encoded already; equal stamps may stand for other images."""
@@ -101,6 +106,7 @@ class CameraFeed:
         """Forget all images: they were decoded in another way, or time went back."""
         self.ring.clear()
         self.encoded = self.published = None
+        self.domain = DomainWatch()
 
 
 class StageTimes:
@@ -142,6 +148,10 @@ class Pipeline:
         publish: Given each observation in the worker's thread; returns its age, the seconds since
             its stamp.
         vocabulary_ready: See `VocabularyEncoder`.
+
+    Attributes:
+        judges_domain: Whether pictures out of the model's domain are marked, where it has a
+            description of it; live.
     """
 
     def __init__(
@@ -157,6 +167,8 @@ class Pipeline:
         self.stages = StageTimes()
         self.clips = 0
         self.watching = False
+        self.judges_domain = True
+        self._domain = Domain.load(engine.config)
         self._publish = publish
 
     def step(self) -> float | None:
@@ -203,6 +215,14 @@ class Pipeline:
         for (feed, taken), clip in zip(batch, self._encode(batch), strict=True):
             found[feed.name] = taken, clip
         return found
+
+    def judge_domain(self, stamps: tuple[int, ...], clip: EncodedClip, watch: DomainWatch) -> None:
+        """Let `watch` know whether a clip of these stamps is like those of the model's domain."""
+        if self._domain is None or not self.judges_domain:
+            watch.in_domain = True
+            return
+        with self.stages.stage("domain"):
+            watch.observe(stamps, self._domain.score(clip.tokens))
 
     def _is_due(self, feed: CameraFeed, now: float) -> bool:
         if now < feed.due:
@@ -267,7 +287,15 @@ class Pipeline:
                 )
             colour = saturation(taken.clip.frames[-1])
             observation = Observation(
-                feed.name, stamps[-1], stamps[0], taken.tag, vector, colour, version, scored
+                feed.name,
+                stamps[-1],
+                stamps[0],
+                taken.tag,
+                vector,
+                colour,
+                version,
+                scored,
+                feed.domain.in_domain,
             )
             self.clips += 1
             feed.published = stamps[-1]
@@ -288,4 +316,5 @@ class Pipeline:
                 encoded = self.engine.encode([taken.clip for _, taken in missing], states)
             for (feed, taken), clip in zip(missing, encoded, strict=True):
                 feed.encoded = taken, clip
+                self.judge_domain(taken.clip.stamps, clip, feed.domain)
         return [feed.encoded[1] for feed, _ in batch if feed.encoded is not None]

@@ -78,6 +78,7 @@ class Answer:
             nothing was compared.
         none_score: 0..1, that none of them is right.
         margin: Best score minus the second best, 0..1.
+        in_domain: See `DomainWatch`.
     """
 
     status: str = "ANSWERED"
@@ -87,6 +88,7 @@ class Answer:
     scores: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
     none_score: float = 0.0
     margin: float = 0.0
+    in_domain: bool = True
 
 
 def checked_question(

@@ -13,6 +13,7 @@ from vljepa_ros.perception.change.detector import (
     CHANGE,
     CORRECTION,
     FIRST,
+    Change,
     ChangeDetector,
     unit,
     visual_weights,
@@ -83,6 +84,7 @@ class SelectiveDecoder:
         self._weights = visual_weights(*sizes)
         self._sequence = -1
         self._previous_text = ""
+        self._in_domain = True
 
     def restore(self, last: SceneUpdate) -> None:
         """Go on where another decoder ended: its last update is not published again as an event.
@@ -95,20 +97,29 @@ class SelectiveDecoder:
         self.last = last
         self._sequence, self._previous_text = last.sequence, last.previous_text
 
-    def observe(self, stamp: float, embedding: NDArray[np.float32]) -> SceneUpdate | None:
-        """Take one embedding; an update if the scene changed.
+    def observe(
+        self, stamp: float, embedding: NDArray[np.float32], in_domain: bool = True
+    ) -> SceneUpdate | None:
+        """Take one embedding; an update if the scene changed, or may be described only now.
 
         Args:
             stamp: Seconds, of the image.
             embedding: [D] float32.
+            in_domain: False: its pictures are far from the model's domain, it has no text.
         """
-        change = self.detector.observe(stamp, self._weighed(embedding))
-        if change is None:
+        change, last = self.detector.observe(stamp, self._weighed(embedding)), self.last
+        turned, self._in_domain = in_domain != self._in_domain, in_domain
+        again = last if change is None and turned else None
+        if change is not None:
+            state = self._whole(change.state)
+        elif again is not None:
+            state = again.state
+            change = Change(stamp, again.onset, state, again.change, CORRECTION)
+        else:
             return None
-        state = self._whole(change.state)
-        last, found = self.last, self._decode(state)
+        found = self._decode(state)
         before = "" if last is None else last.text
-        unsure = not found.text and change.reason != FIRST
+        unsure = not found.text and change.reason != FIRST and again is None
         is_event = last is None or unsure or found.text != before
         corrects = self._sequence
         if is_event:
@@ -167,6 +178,8 @@ class SelectiveDecoder:
 
     def _decode(self, state: NDArray[np.float32]) -> Generated:
         """Text of one state, [D] float32."""
+        if not self._in_domain:
+            return _UNSURE
         self.decodes += 1
         (generated,) = self._generate(state[None])
         return generated if generated.confidence >= self.min_confidence else _UNSURE

@@ -14,6 +14,7 @@ MODELS = {  # name -> its module, and the packages that it needs
     "full": ("vljepa_lab.training.paper.train", ("torch", "transformers")),
     "everyday": ("vljepa_lab.training.everyday.build", ("torch", "onnx")),
     "calibrate": ("vljepa_lab.training.calibrate_folder", ("torch",)),
+    "domain": ("vljepa_lab.training.domain", ("torch", "mujoco")),
     "blind": ("vljepa_lab.compare.blind", ("torch",)),
     "comparison": ("vljepa_lab.compare.comparison", ("torch",)),
     "trunks": ("vljepa_lab.convert.trunks", ("torch", "transformers")),

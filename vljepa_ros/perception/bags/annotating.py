@@ -199,7 +199,7 @@ def _added(scenes: list[Scene], engine: Engine, store: Any) -> Iterator[_Added]:
                 clip,
                 clip_start=time(clip.start),
                 query=config.default_query,
-                in_domain=True,
+                in_domain=clip.in_domain,
                 saturation=-1.0,
                 vector=np.asarray(clip.vector, np.float32),
             )
@@ -210,7 +210,7 @@ def _added(scenes: list[Scene], engine: Engine, store: Any) -> Iterator[_Added]:
                     "SceneLabels",
                     clip,
                     vocabulary_version=0,
-                    in_domain=True,
+                    in_domain=clip.in_domain,
                     groups=[
                         types["vljepa_ros/msg/LabelGroup"](
                             prompt=scored.prompt,
@@ -240,7 +240,7 @@ def _added(scenes: list[Scene], engine: Engine, store: Any) -> Iterator[_Added]:
             decoded=scene.decoded,
             confidence=scene.confidence,
             change=scene.change,
-            in_domain=True,
+            in_domain=scene.in_domain,
             stale=False,
             age=types["builtin_interfaces/msg/Duration"](sec=0, nanosec=0),
             vector=np.zeros(0, np.float32),

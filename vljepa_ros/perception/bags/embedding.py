@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vljepa_ros.engines.protocol import Clip, Engine
 from vljepa_ros.models.config import ModelConfig
 from vljepa_ros.perception.bags.reading import BagImage, ImageCounts
+from vljepa_ros.perception.domain import Domain, DomainWatch
 from vljepa_ros.perception.frames import ROTATIONS, FrameDecoder
 from vljepa_ros.perception.image_encodings import FrameError, Pixels
 from vljepa_ros.perception.memory.row import clip_to_jpeg
@@ -75,6 +76,7 @@ class EmbeddedClip:
         vector: [D] float32, L2 norm 1.
         thumbnail: JPEG of `frames` images, or empty.
         frames: images in the thumbnail.
+        in_domain: see `DomainWatch`.
     """
 
     camera: str
@@ -85,6 +87,7 @@ class EmbeddedClip:
     vector: NDArray[np.float32]
     thumbnail: bytes = b""
     frames: int = 0
+    in_domain: bool = True
 
 
 @dataclass
@@ -97,6 +100,7 @@ class _Camera:
     due: int  # nanoseconds, stamp of the next clip
     clips: list[tuple[Clip, int, str]] = field(default_factory=list)
     state: Any = None
+    watch: DomainWatch = field(default_factory=DomainWatch)
 
 
 def embed_images(
@@ -117,7 +121,7 @@ def embed_images(
         progress: called with the time of recording of images as they are read, nanoseconds.
         begin: camera -> stamp of the first clip wanted, nanoseconds; earlier images fill it.
     """
-    config = engine.config
+    config, domain = engine.config, Domain.load(engine.config)
     cameras: dict[str, _Camera] = {}
     step = round(plan.every * 1e9)
     # An image that is more than this before its time is no early one: time went back.
@@ -144,8 +148,8 @@ def embed_images(
         if newest is not None and image.stamp < newest:
             # Time went back: a stamp may stand for another image now, the cache must not know it.
             if camera.clips:
-                yield _embed(engine, camera, plan)
-            camera.state = None
+                yield _embed(engine, camera, plan, domain)
+            camera.state, camera.watch = None, DomainWatch()
         camera.ring.push(image.stamp, image, image.frame_id, now=image.received / 1e9)
         if 0 < camera.due - image.stamp <= early:
             continue
@@ -157,10 +161,10 @@ def embed_images(
         camera.due = (camera.due if on_grid else image.stamp) + step
         camera.clips.append((taken.clip, image.received, image.frame_id))
         if len(camera.clips) >= ROUND:
-            yield _embed(engine, camera, plan)
+            yield _embed(engine, camera, plan, domain)
     for camera in cameras.values():
         if camera.clips:
-            yield _embed(engine, camera, plan)
+            yield _embed(engine, camera, plan, domain)
 
 
 def _counting(decode: FrameDecoder, counts: ImageCounts) -> Callable[[BagImage], Pixels]:
@@ -179,7 +183,9 @@ def _counting(decode: FrameDecoder, counts: ImageCounts) -> Callable[[BagImage],
     return decode_image
 
 
-def _embed(engine: Engine, camera: _Camera, plan: ClipPlan) -> list[EmbeddedClip]:
+def _embed(
+    engine: Engine, camera: _Camera, plan: ClipPlan, domain: Domain | None
+) -> list[EmbeddedClip]:
     """Run the model over the waiting clips of one camera."""
     waiting, camera.clips = camera.clips, []
     length = -(-len(waiting) // LANES)
@@ -197,12 +203,13 @@ def _embed(engine: Engine, camera: _Camera, plan: ClipPlan) -> list[EmbeddedClip
     camera.state = states[-1]
     vectors = engine.embed(tokens, engine.config.default_query)
     embedded = []
-    for (clip, received, frame_id), vector in zip(waiting, vectors, strict=True):
+    for (clip, received, frame_id), one, vector in zip(waiting, tokens, vectors, strict=True):
+        fits = domain is None or camera.watch.observe(clip.stamps, domain.score(one))
         jpeg, frames = b"", 0
         if plan.thumbnail:
             jpeg, frames = clip_to_jpeg(clip.frames, plan.thumbnail), len(clip.frames)
         start, stamp = clip.stamps[0], clip.stamps[-1]
         embedded.append(
-            EmbeddedClip(camera.name, start, stamp, received, frame_id, vector, jpeg, frames)
+            EmbeddedClip(camera.name, start, stamp, received, frame_id, vector, jpeg, frames, fits)
         )
     return embedded

@@ -106,7 +106,7 @@ class ResumeFile:
         self._path = path
         self.clips: list[EmbeddedClip] = []
         self.counts: dict[str, ImageCounts] = {}
-        header = (json.dumps({"format": 3, **work}, sort_keys=True) + "\n").encode()
+        header = (json.dumps({"format": 4, **work}, sort_keys=True) + "\n").encode()
         lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
         if lines[:1] != [header]:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,7 +119,7 @@ class ResumeFile:
                     self.counts = {camera: ImageCounts(**one) for camera, one in counts}
                     good += len(line)
                     continue
-                camera, *times, frame_id, vector, thumbnail, frames = json.loads(line)
+                camera, *times, frame_id, vector, thumbnail, frames, fits = json.loads(line)
                 halves = np.frombuffer(base64.b64decode(vector), np.float16)
                 jpeg = base64.b64decode(thumbnail)
             except (TypeError, ValueError):
@@ -127,9 +127,8 @@ class ResumeFile:
             if not line.endswith(b"\n"):
                 break
             start, stamp, received = times
-            clip = EmbeddedClip(
-                camera, start, stamp, received, frame_id, halves.astype(np.float32), jpeg, frames
-            )
+            seen = halves.astype(np.float32), jpeg, frames, fits
+            clip = EmbeddedClip(camera, start, stamp, received, frame_id, *seen)
             self.clips.append(clip)
             good += len(line)
         os.truncate(path, good)
@@ -143,7 +142,7 @@ class ResumeFile:
                 for data in (clip.vector.astype(np.float16).tobytes(), clip.thumbnail)
             )
             head = clip.camera, clip.start, clip.stamp, clip.received, clip.frame_id
-            line = json.dumps([*head, vector, thumbnail, clip.frames])
+            line = json.dumps([*head, vector, thumbnail, clip.frames, clip.in_domain])
             self._file.write(line.encode() + b"\n")
         so_far = {camera: asdict(one) for camera, one in counts.items()}
         self._file.write(json.dumps(so_far).encode() + b"\n")

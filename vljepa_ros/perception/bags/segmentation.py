@@ -24,6 +24,7 @@ from vljepa_ros.perception.scoring import score_group
 from vljepa_ros.perception.vocabulary import EncodedGroup, Group
 
 DECODED_AT_ONCE = 32  # texts
+NO_TEXT = Generated("", 0.0, False)
 
 
 def segment_stream(
@@ -124,6 +125,7 @@ class Scene:
         previous_text: of the scene before it.
         change: cosine distance from the scene before it, of what changes are looked for in; 0 for
             the first of a camera.
+        in_domain: False: most of its clips are far from the model's domain; it has no text.
     """
 
     camera: str
@@ -137,6 +139,7 @@ class Scene:
     label_score: float
     previous_text: str
     change: float
+    in_domain: bool = True
 
     @property
     def start(self) -> int:
@@ -164,6 +167,7 @@ class Scene:
             "change": round(self.change, 4),
             "label": self.label,
             "label_score": round(self.label_score, 4),
+            "in_domain": self.in_domain,
         }
 
 
@@ -188,7 +192,9 @@ def scenes_of(
         texts = _texts(engine, means, group)
         for number, (first, last) in enumerate(ranges):
             label, label_score = "", 0.0
-            if group is not None:
+            in_domain = 2 * sum(clip.in_domain for clip in own[first:last]) >= last - first
+            text = texts[number] if in_domain else NO_TEXT
+            if group is not None and in_domain:
                 scored = score_group(means[number], group, engine.config.calibration)
                 label, label_score = scored.labels[0], float(scored.scores[0])
             previous = scenes[-1] if number else None
@@ -198,15 +204,16 @@ def scenes_of(
                     clips=tuple(own[first:last]),
                     vector=means[number],
                     best=int(np.argmax(vectors[first:last] @ means[number])),
-                    text=texts[number].text,
-                    decoded=texts[number].decoded,
-                    confidence=float(texts[number].confidence),
+                    text=text.text,
+                    decoded=text.decoded,
+                    confidence=float(text.confidence),
                     label=label,
                     label_score=label_score,
                     previous_text=previous.text if previous else "",
                     change=cosine_distance(previous.vector * weights, means[number] * weights)
                     if previous
                     else 0.0,
+                    in_domain=in_domain,
                 )
             )
     return sorted(scenes, key=lambda scene: (scene.start, scene.camera))
@@ -240,7 +247,7 @@ def _texts(
         return [
             Generated(one.labels[0], float(one.scores[0]), False)
             if one and one.scores[0] >= scores.abstain_below
-            else Generated("", 0.0, False)
+            else NO_TEXT
             for one in scored
         ]
     return [
