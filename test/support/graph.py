@@ -50,7 +50,7 @@ class Graph:
 
         Painted pictures are in no model's domain: it is judged only where a test asks for it.
         """
-        if kind is PerceptionNode:
+        if kind is PerceptionNode and start:
             parameters.setdefault("judge_domain", False)
         overrides = [
             ros.Parameter(name.replace("__", "."), value=value)

@@ -48,8 +48,8 @@ def test_what_was_learned_is_a_place_and_a_direction(domain: Domain) -> None:
     inside = rng.normal(size=(50, 4, 8)).astype(np.float32)
     outside = inside.copy()
     outside[:, 2] += 2.0
-    assert np.mean([domain.score(one) > 0 for one in inside]) > 0.9
-    assert np.mean([domain.score(one) < 0 for one in outside]) > 0.9
+    assert np.mean([domain.score(one) > 0 for one in inside]) > 0.8
+    assert np.mean([domain.score(one) < 0 for one in outside]) > 0.8
 
 
 def test_the_zero_is_where_hardly_any_stream_of_the_domain_is_marked(domain: Domain) -> None:
