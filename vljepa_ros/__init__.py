@@ -10,4 +10,7 @@ for _folder in sys.path:
     if _path not in __path__ and os.path.isfile(os.path.join(_path, "__init__.py")):
         __path__.append(_path)
 
+# Of image files; OpenCV reads it when it is first imported. Its own limit is a gigapixel.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "64000000")
+
 __version__ = "0.1.0"

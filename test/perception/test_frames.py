@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
+import tracemalloc
+import zlib
 from types import SimpleNamespace
 
 import cv2
@@ -11,7 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vljepa_ros.perception.frames import FrameDecoder, compressed_to_rgb, model_input
+from vljepa_ros.perception.frames import (
+    FrameDecoder,
+    compressed_to_rgb,
+    model_input,
+    picture_to_rgb,
+)
 from vljepa_ros.perception.image_encodings import (
     ENCODINGS,
     FrameError,
@@ -56,6 +65,66 @@ def test_compressed_images(suffix: str) -> None:
 def test_undecodable_images_are_refused(data: bytes, reason: str) -> None:
     with pytest.raises(FrameError, match=reason):
         compressed_to_rgb(data)
+
+
+def claiming(suffix: str, width: int, height: int) -> bytes:
+    """A small image whose header claims another size."""
+    data = bytearray(coded(pixels(1, 8, 8, 3), suffix))
+    if suffix == ".png":
+        data[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
+        data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    elif suffix == ".jpg":
+        at = max(data.find(b"\xff\xc0"), data.find(b"\xff\xc2"))
+        data[at + 5 : at + 9] = height.to_bytes(2, "big") + width.to_bytes(2, "big")
+    elif suffix == ".bmp":
+        data[18:26] = width.to_bytes(4, "little") + height.to_bytes(4, "little")
+    else:  # WebP without loss
+        at = data.find(b"VP8L") + 9
+        bits = int.from_bytes(data[at : at + 4], "little") >> 28 << 28
+        data[at : at + 4] = (bits | width - 1 | height - 1 << 14).to_bytes(4, "little")
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(65000, 65000), (8001, 8001), (20000, 1), (1, 65000), (16385, 2)]
+)
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_a_huge_size_is_refused_before_decoding(suffix: str, width: int, height: int) -> None:
+    data = claiming(suffix, width, height)
+    reason = f"is {width}x{height} pixels, allowed: at most 64 megapixels and 16384 on a side"
+    with pytest.raises(FrameError, match=reason):
+        compressed_to_rgb(data)
+    with pytest.raises(FrameError, match=f"'photo' {reason}"):
+        picture_to_rgb(data, "photo")
+    rows = SimpleNamespace(height=height, width=width, encoding="mono8", is_bigendian=0, step=width)
+    rows.data = b""
+    with pytest.raises(FrameError, match=f"image {reason}"):
+        FrameDecoder(8)(rows)
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".webp"])
+def test_opencv_refuses_the_huge_sizes_of_other_files(suffix: str) -> None:
+    script = (
+        "import sys; from vljepa_ros.perception.frames import *;"
+        "picture_to_rgb(sys.stdin.buffer.read(), 'photo')"
+    )
+    data = claiming(suffix, 16000, 16000)
+    done = subprocess.run([sys.executable, "-c", script], input=data, capture_output=True)
+    assert b"FrameError: 'photo' is damaged or too large" in done.stderr
+    assert b"PIXELS" in done.stderr
+
+
+@pytest.mark.parametrize("how", [{"resize": "exact"}, {"resize": "shortest_edge", "crop": 224}])
+@pytest.mark.parametrize("size", [(1, 16000), (16000, 1), (3, 9000)])
+def test_a_long_thin_image_takes_little_memory(how: dict, size: tuple[int, int]) -> None:
+    tracemalloc.start()
+    try:
+        image = model_input(np.full((*size, 3), 7, np.uint8), 224, 0, {"size": 224, **how})
+        assert tracemalloc.get_traced_memory()[1] < 300e6
+    finally:
+        tracemalloc.stop()
+    assert image.shape == (224, 224, 3)
+    assert (image == 7).all()
 
 
 @given(SIZES, st.sampled_from([0, 90, 180, 270]), st.booleans(), st.integers(0, 99))

@@ -43,8 +43,12 @@ def preprocess(image: NDArray[np.uint8], preprocessing: Mapping[str, Any]) -> ND
         from vljepa_ros.models.torch_preprocessing import resize_torch
 
         resize = partial(resize_torch, str(preprocessing["device"]), interpolation=interpolation)
+    size, crop = int(preprocessing["size"]), int(preprocessing.get("crop", 0))
     height, width = image.shape[:2]
-    size = int(preprocessing["size"])
+    if how == "shortest_edge" and crop:  # of a long thin image only the middle is ever seen
+        most = 3 * min(height, width)
+        image = image[max(0, height - most) // 2 :, max(0, width - most) // 2 :][:most, :most]
+        height, width = image.shape[:2]
     if how == "exact":
         image = resize(image, size, size)
     elif how == "shortest_edge":
@@ -55,7 +59,6 @@ def preprocess(image: NDArray[np.uint8], preprocessing: Mapping[str, Any]) -> ND
         image = resize(image, *target)
     elif how != "none":
         raise ModelError(f"resize is {how!r}, allowed: shortest_edge, exact, none")
-    crop = int(preprocessing.get("crop", 0))
     if not crop:
         return image
     height, width = image.shape[:2]

@@ -7,7 +7,7 @@ message is any object with the fields of sensor_msgs/Image or CompressedImage.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.preprocessing import preprocess
 from vljepa_ros.models.resize import resize_area
 from vljepa_ros.perception.image_encodings import (
@@ -24,6 +25,7 @@ from vljepa_ros.perception.image_encodings import (
     Pixels,
     as_uint8,
     bytes_of,
+    check_size,
     grey,
     layout_of,
     to_rgb,
@@ -35,6 +37,7 @@ COMPRESSED = "JPEG and PNG, with 8 bits or a format as image_transport writes it
 _CODEC = re.compile(r"jpe?g|png", re.IGNORECASE)
 _TYPE = re.compile(r"(8|16|32|64)[USF]C\d*")  # OpenCV's, which sensor_msgs takes for encodings
 _JPEG_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")  # not one within the picture's data
+_JPEG_SIZE = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers that height and width follow
 _AS_STORED = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
 
@@ -178,7 +181,7 @@ def _codec(raw: Pixels) -> str:
         raise FrameError(f"compressed image is empty, allowed: {COMPRESSED}")
     content = raw.tobytes()
     if content.startswith(b"\xff\xd8\xff"):
-        codec, complete = "JPEG", _jpeg_ends(content)
+        codec, complete = "JPEG", any(marker == 0xD9 for marker, _ in _jpeg_segments(content))
     elif content.startswith(b"\x89PNG\r\n\x1a\n"):
         codec, complete = "PNG", b"IEND\xae\x42\x60\x82" in content
     else:
@@ -190,25 +193,38 @@ def _codec(raw: Pixels) -> str:
     return codec
 
 
-def _jpeg_ends(content: bytes) -> bool:
-    """Whether a JPEG has its own end marker: those of thumbnails inside it do not count."""
+def _jpeg_segments(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """Markers of a JPEG with the first bytes of what follows, up to its own end marker: those of
+    thumbnails inside it are left out."""
     at = 2
     while found := _JPEG_MARKER.search(content, at):
         at = found.end()
-        if content[at - 1] == 0xD9:
-            return True
+        yield content[at - 1], content[at : at + 7]
         at += int.from_bytes(content[at : at + 2], "big")  # the segment's length
-    return False
+
+
+def _check_claimed_size(content: bytes, what: str) -> None:
+    """Refuse a JPEG or PNG whose header claims a huge size; OpenCV does it for other codecs."""
+    height, width = 1, 1
+    if content.startswith(b"\x89PNG"):
+        width, height = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))
+    elif content.startswith(b"\xff\xd8"):
+        sizes = (after for marker, after in _jpeg_segments(content) if marker in _JPEG_SIZE)
+        _, _, _, *size = next(sizes, bytes((0, 0, 0, 0, 1, 0, 1)))
+        height, width = (int.from_bytes(pair, "big") for pair in (size[:2], size[2:]))
+    check_size(max(width, 1), max(height, 1), what)  # none at all: damaged, as OpenCV will find
 
 
 def _decoded(raw: Pixels, what: str, flags: int) -> NDArray[Any]:
     """[H, W] or [H, W, 3] BGR, uint8 or uint16."""
+    _check_claimed_size(raw.tobytes(), what)
     try:
         stored: NDArray[Any] | None = cv2.imdecode(raw, flags)
     except cv2.error as error:
-        raise FrameError(f"{what} is damaged: {error}") from error
+        raise FrameError(f"{what} is damaged or too large: {error}") from error
     if stored is None or stored.size == 0 or stored.dtype not in (np.uint8, np.uint16):
         raise FrameError(f"{what} is damaged and cannot be decoded")
+    check_size(stored.shape[1], stored.shape[0], what)
     return stored
 
 
@@ -249,12 +265,16 @@ def model_input(
         [size, size, 3] uint8 RGB, contiguous.
 
     Raises:
-        FrameError: A rotation that is not in ROTATIONS.
+        FrameError: A rotation that is not in ROTATIONS, or an image that the model's own
+            preprocessing cannot fit.
     """
     if rotate not in ROTATIONS:
         raise FrameError(f"rotation is {rotate}, allowed: {', '.join(map(str, ROTATIONS))}")
     if preprocessing is not None and "resize" in preprocessing:
-        fitted = preprocess(image, preprocessing)
+        try:
+            fitted = preprocess(image, preprocessing)
+        except ModelError as error:
+            raise FrameError(str(error)) from error
         return np.ascontiguousarray(np.rot90(fitted, k=-(rotate // 90)))
     height, width = image.shape[:2]
     side = min(height, width)

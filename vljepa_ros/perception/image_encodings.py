@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
+MOST_PIXELS, LONGEST_SIDE = 64_000_000, 16_384
 
 
 class FrameError(ValueError):
@@ -92,12 +93,11 @@ def to_rgb(
 
     Raises:
         UnknownEncodingError: An encoding that is not in ENCODINGS.
-        FrameError: Zero size, a step too small for the width, too few bytes, or an odd size where
-            pixels share colour.
+        FrameError: Zero or huge size, a step too small for the width, too few bytes, or an odd size
+            where pixels share colour.
     """
     layout = layout_of(encoding)
-    if height <= 0 or width <= 0:
-        raise FrameError(f"image is {width}x{height} pixels, allowed: at least 1x1")
+    check_size(width, height)
     if width % layout.block[0] or height % layout.block[1]:
         raise FrameError(
             f"image is {width}x{height} pixels, allowed for {encoding}: even "
@@ -126,6 +126,26 @@ def to_rgb(
         values = lines.view(">u2" if is_bigendian else "<u2")
         lines = (levels or LevelRange()).to_8_bits(values)
     return layout.read(lines)
+
+
+def check_size(width: int, height: int, what: str = "image") -> None:
+    """Refuse sizes that would take seconds or gigabytes.
+
+    Args:
+        width: Pixels in a row.
+        height: Rows of pixels.
+        what: The image, for the message.
+
+    Raises:
+        FrameError: No pixel, over 64 megapixels, or a side that is too long.
+    """
+    if height <= 0 or width <= 0:
+        raise FrameError(f"{what} is {width}x{height} pixels, allowed: at least 1x1")
+    if width * height > MOST_PIXELS or max(width, height) > LONGEST_SIDE:
+        raise FrameError(
+            f"{what} is {width}x{height} pixels, allowed: at most {MOST_PIXELS // 1_000_000} "
+            f"megapixels and {LONGEST_SIDE} on a side"
+        )
 
 
 def layout_of(encoding: str) -> Layout:
