@@ -59,7 +59,8 @@ def test_compressed_images(suffix: str) -> None:
         (b"", "empty, allowed: JPEG and PNG"),
         (b"GIF89a....", "begins with 47 49 46 38, allowed: JPEG and PNG"),
         (b"\xff\xd8\xff" + bytes(20) + b"\xff\xd9", "damaged"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(20) + b"IEND\xaeB`\x82", "damaged"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(24) + b"IEND\xaeB`\x82", "damaged"),
+        (b"\x89PNG\r\n\x1a\n" + b"\xff" * 20 + b"IEND\xaeB`\x82", "truncated"),
     ],
 )
 def test_undecodable_images_are_refused(data: bytes, reason: str) -> None:
@@ -102,6 +103,14 @@ def test_a_huge_size_is_refused_before_decoding(suffix: str, width: int, height:
         FrameDecoder(8)(rows)
 
 
+def test_a_chunk_of_a_png_cannot_claim_what_is_not_there() -> None:
+    data = bytearray(coded(pixels(1, 8, 8, 3)))
+    data[33:37] = (0x7D000000).to_bytes(4, "big")
+    for decode in (compressed_to_rgb, lambda png: picture_to_rgb(png, "photo")):
+        with pytest.raises(FrameError, match="truncated: its chunks do not lead to an end"):
+            decode(bytes(data))
+
+
 @pytest.mark.parametrize("suffix", [".bmp", ".webp"])
 def test_opencv_refuses_the_huge_sizes_of_other_files(suffix: str) -> None:
     script = (
@@ -114,16 +123,16 @@ def test_opencv_refuses_the_huge_sizes_of_other_files(suffix: str) -> None:
     assert b"PIXELS" in done.stderr
 
 
-@pytest.mark.parametrize("how", [{"resize": "exact"}, {"resize": "shortest_edge", "crop": 224}])
-@pytest.mark.parametrize("size", [(1, 16000), (16000, 1), (3, 9000)])
+@pytest.mark.parametrize("how", [{"resize": "exact"}, {"resize": "shortest_edge", "crop": 64}])
+@pytest.mark.parametrize("size", [(1, 16000), (9000, 2)])
 def test_a_long_thin_image_takes_little_memory(how: dict, size: tuple[int, int]) -> None:
     tracemalloc.start()
     try:
-        image = model_input(np.full((*size, 3), 7, np.uint8), 224, 0, {"size": 224, **how})
-        assert tracemalloc.get_traced_memory()[1] < 300e6
+        image = model_input(np.full((*size, 3), 7, np.uint8), 64, 0, {"size": 64, **how})
+        assert tracemalloc.get_traced_memory()[1] < 100e6
     finally:
         tracemalloc.stop()
-    assert image.shape == (224, 224, 3)
+    assert image.shape == (64, 64, 3)
     assert (image == 7).all()
 
 

@@ -176,21 +176,31 @@ def picture_to_rgb(data: bytes, name: str, levels: LevelRange | None = None) -> 
 
 
 def _codec(raw: Pixels) -> str:
-    """JPEG or PNG, complete."""
+    """JPEG, complete, or PNG."""
     if raw.size == 0:
         raise FrameError(f"compressed image is empty, allowed: {COMPRESSED}")
     content = raw.tobytes()
-    if content.startswith(b"\xff\xd8\xff"):
-        codec, complete = "JPEG", any(marker == 0xD9 for marker, _ in _jpeg_segments(content))
-    elif content.startswith(b"\x89PNG\r\n\x1a\n"):
-        codec, complete = "PNG", b"IEND\xae\x42\x60\x82" in content
-    else:
+    if content.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if not content.startswith(b"\xff\xd8\xff"):
         raise FrameError(
             f"compressed image begins with {content[:4].hex(' ')}, allowed: {COMPRESSED}"
         )
-    if not complete:
-        raise FrameError(f"{codec} image is truncated: {raw.size} bytes without its end marker")
-    return codec
+    if all(marker != 0xD9 for marker, _ in _jpeg_segments(content)):
+        raise FrameError(f"JPEG image is truncated: {raw.size} bytes without its end marker")
+    return "JPEG"
+
+
+def _png_ends(content: bytes) -> bool:
+    """Whether the chunks of a PNG, each within it, lead to its end. OpenCV allocates what a chunk
+    says that it has."""
+    at = 8
+    while len(content) >= at + 12:
+        kind = content[at + 4 : at + 8]
+        at += 12 + int.from_bytes(content[at : at + 4], "big")
+        if kind == b"IEND":
+            return at <= len(content)
+    return False
 
 
 def _jpeg_segments(content: bytes) -> Iterator[tuple[int, bytes]]:
@@ -203,10 +213,13 @@ def _jpeg_segments(content: bytes) -> Iterator[tuple[int, bytes]]:
         at += int.from_bytes(content[at : at + 2], "big")  # the segment's length
 
 
-def _check_claimed_size(content: bytes, what: str) -> None:
-    """Refuse a JPEG or PNG whose header claims a huge size; OpenCV does it for other codecs."""
+def _check_claims(content: bytes, what: str) -> None:
+    """Refuse a JPEG or PNG that claims to be larger than it is or may be; OpenCV does it for other
+    codecs."""
     height, width = 1, 1
-    if content.startswith(b"\x89PNG"):
+    if content.startswith(b"\x89PNG\r\n\x1a\n"):
+        if not _png_ends(content):
+            raise FrameError(f"{what} is truncated: its chunks do not lead to an end marker")
         width, height = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))
     elif content.startswith(b"\xff\xd8"):
         sizes = (after for marker, after in _jpeg_segments(content) if marker in _JPEG_SIZE)
@@ -217,7 +230,7 @@ def _check_claimed_size(content: bytes, what: str) -> None:
 
 def _decoded(raw: Pixels, what: str, flags: int) -> NDArray[Any]:
     """[H, W] or [H, W, 3] BGR, uint8 or uint16."""
-    _check_claimed_size(raw.tobytes(), what)
+    _check_claims(raw.tobytes(), what)
     try:
         stored: NDArray[Any] | None = cv2.imdecode(raw, flags)
     except cv2.error as error:
