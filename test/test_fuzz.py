@@ -15,7 +15,10 @@ TARGETS = fuzz.targets()
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_random_input_is_used_or_refused(name: str) -> None:
-    done = fuzz.run_target(name, TARGETS[name], 1, range(60))
+    slow = name == "model folder"
+    if slow:
+        pytest.importorskip("transformers")
+    done = fuzz.run_target(name, TARGETS[name], 1, range(8 if slow else 60))
     assert done["failures"] == {}
     unnamed = {one for one in done["outcomes"] if one.startswith("refused") and one != "refused"}
     assert unnamed == set(), "a refusal without its reason"

@@ -90,6 +90,15 @@ OTHER_LANGUAGES = [
     *("lampan släcks", "ingenting händer", "ovi avautuu", "a porta abre-se"),
     *("o robô pega o copo", "az ajtó kinyílik", "ușa se deschide"),
 ]
+OTHER_SUBJECTS = (
+    *("a dog", "the stock market", "an astronaut", "the queen", "a violin", "our neighbour"),
+    *("the weather", "a whale", "the bank", "a tractor", "the committee", "a rainbow"),
+)
+OTHER_ACTS = (
+    *("wins the tennis match", "explodes in the sky", "drives a red sports car"),
+    *("writes a letter to the king", "runs through the forest", "bakes bread in the kitchen"),
+    *("rises over the mountains", "plays chess with a robot", "catches fire"),
+)
 FILTERS = (0.001, 0.01, 0.1)  # shares of the rows that a filter keeps
 TEXTS = 960  # different texts before a number is added to them
 
@@ -151,16 +160,18 @@ def nonsense_scores(engine: Engine, step: int = 2) -> dict[str, Any]:
             for words in rng.integers(1, 6, 400)
         ],
         "languages": OTHER_LANGUAGES,
+        "other_worlds": [f"{who} {does}" for who in OTHER_SUBJECTS for does in OTHER_ACTS],
         "known_words": candidate_texts(TEXTS // 4),
         "vocabulary": [label for labels in config.vocabulary.values() for label in labels],
     }
     figures: dict[str, Any] = {"clips": len(seen)}
     for name, texts in groups.items():
-        best = (np.stack(seen) @ engine.encode_text(texts).T).max(axis=0)
+        vectors = engine.encode_text(texts)
+        best = (np.stack(seen) @ vectors.T).max(axis=0)
         before = independent_probabilities(best, config.calibration)
         now = [
-            float(independent_probabilities(cosine, calibration_for(config, text)))
-            for cosine, text in zip(best, texts, strict=True)
+            float(independent_probabilities(cosine, calibration_for(config, text, vector)))
+            for cosine, text, vector in zip(best, texts, vectors, strict=True)
         ]
         shares = {way: np.mean(np.array(p) >= 0.5) for way, p in (("before", before), ("now", now))}
         figures[name] = {way: round(float(share), 4) for way, share in shares.items()}

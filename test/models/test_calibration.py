@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import load_file
 
 from vljepa_ros.models.calibration import (
+    FAMILIAR,
     FEATURES,
     calibration_for,
     features,
@@ -107,6 +109,24 @@ def test_a_text_of_words_nobody_knows_needs_more_to_pass() -> None:
     assert [raised[text] for text in ("ドアが開く", "zzqx 0000", "")] == pytest.approx([most] * 3)
     other = replace(config, calibration=replace(usual, unknown_words=0.0))
     assert calibration_for(other, "zzqx 0000") == other.calibration
+
+
+def test_a_text_that_is_like_none_of_the_known_ones_needs_more_to_pass() -> None:
+    config = load_config(model_dir("nano"))
+    usual = config.calibration.none_similarity
+    known = load_file(config.path("known_embeddings"))["embeddings"].astype(np.float32)
+    own, other = known[5], np.linalg.svd(known)[2][-1]  # what is least like any
+    both = (own + other) / np.linalg.norm(own + other)
+    raised = [
+        calibration_for(config, "the door opens", vector).none_similarity - usual
+        for vector in (own, both, other)
+    ]
+    assert raised[0] == pytest.approx(0.0)
+    assert 0.0 < raised[1] < raised[2]
+    most = config.calibration.unfamiliar * FAMILIAR
+    assert raised[2] <= most
+    without = replace(config, calibration=replace(config.calibration, unfamiliar=0.0))
+    assert calibration_for(without, "the door opens", other) == without.calibration
 
 
 @pytest.mark.parametrize(

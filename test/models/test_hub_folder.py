@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,8 +18,9 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
+from tiny_dual_encoders import tiny_clip  # noqa: E402
 from tiny_hub import set_field  # noqa: E402
-from tiny_token_vlms import tiny_qwen  # noqa: E402
+from tiny_token_vlms import tiny_instructblip, tiny_qwen  # noqa: E402
 
 from vljepa_ros.engines.cache import EngineCache  # noqa: E402
 from vljepa_ros.engines.load import cache_key, load_engine  # noqa: E402
@@ -170,6 +172,28 @@ def test_a_value_of_the_wrong_kind_is_found_at_load(
         load_engine(folder, "torch:fp32@cpu")
 
 
+@pytest.mark.parametrize(
+    ("make", "fields", "says"),
+    [
+        (tiny_qwen, {"text_config": {"a": 1}}, "million parameters, its weights have 0.. million"),
+        (tiny_qwen, {"vision_config": None}, "vision_config is missing; needed: vision_config"),
+        (tiny_qwen, {"quantization_config": {"bits": 4}}, "weights that are not quantised"),
+        (tiny_instructblip, {"text_config": None}, "text_config is missing; needed: vision_config"),
+        (tiny_instructblip, {"qformer_config": 3}, "qformer_config is '3', allowed: an object"),
+        (tiny_clip, {"vision_config": {"hidden_size": 0}}, "hidden_size is '0', allowed: 1 to"),
+        (tiny_clip, {"text_config": {"num_hidden_layers": 10**9}}, "allowed: 1 to 1000"),
+        (tiny_clip, {"projection_dim": True}, "projection_dim is 'True', allowed: 1 to"),
+    ],
+)
+def test_what_a_configuration_lacks_or_gets_wrong_is_named_before_memory_is_taken(
+    make: Callable[[Path], Path], fields: dict[str, Any], says: str, tmp_path: Path
+) -> None:
+    folder = make(tmp_path / "model")
+    set_field(folder, "config.json", **fields)
+    with pytest.raises(ModelError, match=says):
+        load_engine(folder, "torch:fp32@cpu")
+
+
 VALUES = st.none() | st.booleans() | st.integers(-3, 3) | st.just("x") | st.just([]) | st.just({})
 
 
@@ -210,6 +234,12 @@ def test_a_field_of_the_wrong_kind_is_a_model_error(
         ("calibration", {"scale": 1.0}, "calibration: unknown scale; allowed: logit_scale"),
         ("name", 3, "model.name is '3', allowed: a text"),
         ("preprocessing", None, "model.preprocessing is 'None', allowed: an object"),
+        ("preprocessing", {"scale": math.inf}, "preprocessing.scale is inf, allowed: a number ab"),
+        ("preprocessing", {"std": [1.0, 0.0, 1.0]}, "std is .*, allowed: three numbers above 0"),
+        ("preprocessing", {"mean": [1.0]}, r"mean is \[1.0\], allowed: three numbers"),
+        ("calibration", {"logit_scale": math.nan}, "logit_scale is 'nan', allowed: a number"),
+        ("input_size", 0, "input_size is 0, allowed: 1 to 4096"),
+        ("dim", -1, "model.dim is -1, allowed: 0 to"),
     ],
 )
 def test_our_own_config_is_checked_by_type(

@@ -114,18 +114,21 @@ def test_a_single_candidate_and_duplicates(graph: Graph, watch: Watch) -> None:
     assert len(set(reply.answer.scores)) == 2
 
 
-def test_as_many_candidates_as_allowed_are_answered_or_the_deadline_is(
+def test_as_many_candidates_as_allowed_are_answered_when_asked_again_after_a_deadline(
     graph: Graph, watch: Watch
 ) -> None:
     graph.show(watch.camera, "red", 2.0)
     many = [f"thing number {i}" for i in range(1000)]
-    reply = graph.ask(candidates=many)
-    if accepted(reply):
-        answer = reply.answer
-        assert len(answer.scores) == 1000
-        assert answer.answer == ("" if answer.index < 0 else many[answer.index])
-    else:
-        assert "no answer within 10 s" in reply.result.message
+    for _ in range(5):
+        reply = graph.ask(candidates=many)
+        if accepted(reply):
+            break
+        assert (
+            "of 1000 texts are encoded and kept, ask again for the others" in reply.result.message
+        )
+    answer = reply.answer
+    assert len(answer.scores) == 1000
+    assert answer.answer == ("" if answer.index < 0 else many[answer.index])
     assert watch.lives()
 
 

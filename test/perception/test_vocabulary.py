@@ -96,12 +96,19 @@ def test_many_texts_are_encoded_in_slices() -> None:
     texts = [f"{colour} {i}" for i in range(20) for colour in COLOURS]
     counts = [0]
 
-    def watched() -> Generator[None, None, None]:
+    def watched() -> Generator[str, None, None]:
         vectors = yield from encode_texts(engine, texts)
         assert np.array_equal(vectors, ColourEngine().encode_text(texts))
 
-    counts += [len(engine.texts) for _ in watched()]
+    said = []
+    for progress in watched():
+        counts.append(len(engine.texts))
+        said.append(progress)
     assert len(counts) > 5
+    kept = counts[-1]
+    assert (
+        said[-1] == f"{kept} of {len(texts)} texts are encoded and kept, ask again for the others"
+    )
     assert max(np.diff(counts)) <= 64
     with pytest.raises(StopIteration) as end:
         next(encode_texts(engine, []))

@@ -3,9 +3,10 @@ nothing."""
 
 from __future__ import annotations
 
+import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from itertools import pairwise
 
 import pytest
@@ -283,6 +284,20 @@ def test_long_work_gives_up_when_nobody_waits(made) -> None:
     answers.wait()
     assert isinstance(answers.errors[0], DeadlineError)
     assert rounds < 100
+
+
+def test_who_waits_too_long_is_given_how_far_it_is(made) -> None:
+    worker, _ = made()
+
+    def work() -> Generator[str, None, None]:
+        for done in range(10_000):
+            yield f"{done} of 10000, ask again"
+            time.sleep(0.001)
+
+    answers = Answers()
+    worker.submit(Request(lambda _: work(), answers, 0.1))
+    answers.wait()
+    assert re.fullmatch(r"no answer within 0.1 s: \d+ of 10000, ask again", str(answers.errors[0]))
 
 
 def test_errors_are_answers_and_end_nothing(made) -> None:

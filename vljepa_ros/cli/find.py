@@ -67,7 +67,7 @@ def _run(args: argparse.Namespace) -> int:
     engine = options.load_model(args, frozenset({"text"}))
     store = open_store(args.memory, engine.config.model_id, engine.config.dim)
     (vector,) = engine.encode_text([args.text])
-    calibration = calibration_for(engine.config, args.text)
+    calibration = calibration_for(engine.config, args.text, vector)
     moments = find_moments(store, query, vector, calibration, thumbnails=args.html is not None)
     if args.html is not None:
         with atomic_write(args.html, "w") as file:

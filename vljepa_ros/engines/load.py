@@ -79,10 +79,11 @@ def load_engine(
         return _load(config, engine, threads, wanted)
     except ModelError:
         raise
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except (
+        *(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
+    ) as error:
         raise ModelError(
-            f"'{folder}' has a value of the wrong kind in one of its files: "
-            f"{type(error).__name__}: {error}"
+            f"'{folder}' does not run with the values in its files: {type(error).__name__}: {error}"
         ) from error
 
 
@@ -97,7 +98,9 @@ def _load(config: ModelConfig, engine: str, threads: int, wanted: frozenset[str]
     if config.family == "token_vlm":
         from vljepa_ros.engines.token_vlm_engine import TokenVlmEngine
 
-        return TokenVlmEngine.load(config, choice.device, choice.precision, threads)
+        answering = TokenVlmEngine.load(config, choice.device, choice.precision, threads)
+        warm_up(answering, wanted)
+        return answering
     check_precision(config, choice.precision)
     runner = _runner(config, choice, _needed_graphs(config, wanted), threads, cache)
     if choice.device.startswith("cuda") and find_spec("torch") is not None:
@@ -187,17 +190,19 @@ def cache_key(config: ModelConfig, kind: str, precision: str) -> CacheKey:
 
 
 def warm_up(engine: Engine, parts: frozenset[str] = PARTS) -> None:
-    """Compile, record and allocate while the node configures, not when the first image comes.
+    """Compile, record and allocate while the node configures, not when the first image comes; and
+    see that a model from the hub runs with the values in its files.
 
     One clip, the default query and one text: the shapes that a robot with one camera uses; other
     batches are prepared when they first come.
 
     Args:
-        engine: Nothing is done where it runs on a CPU and is not compiled.
+        engine: Nothing is done for nano where it runs on a CPU and is not compiled.
         parts: Those that were loaded.
     """
     config = engine.config
-    if not engine.info.device.startswith("cuda") and "compiled" not in engine.info.engine:
+    prepared = engine.info.device.startswith("cuda") or "compiled" in engine.info.engine
+    if form_of(config) == "nano" and not prepared:
         return
     if "vision" in parts:
         frames = np.zeros((config.clip_frames, config.input_size, config.input_size, 3), np.uint8)
@@ -205,6 +210,8 @@ def warm_up(engine: Engine, parts: frozenset[str] = PARTS) -> None:
         has_words = form_of(config) != "paper" or "query_tokenizer" in config.files
         if "embed" in engine.capabilities and has_words:
             engine.embed([tokens], config.default_query)
+        elif "embed" not in engine.capabilities:
+            engine.score(tokens, config.default_query, ["yes"])
     has_texts = form_of(config) != "paper" or "text_tokenizer" in config.files
     if "encode_text" in engine.capabilities and has_texts:
         engine.encode_text(["a warm-up"])

@@ -16,14 +16,18 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load_file
 
 from vljepa_ros.models.config import Calibration, ModelConfig
 from vljepa_ros.models.tokenizer import known_words, load_tokenizer
 
 FEATURES = 10
+FAMILIAR = 0.8
+"""Cosine with the nearest known text from which a text counts as one of a model's own subjects."""
 MAX_CANDIDATES = 500
 """Sets were at most so large when the weights were fitted; larger ones count as this large."""
 _MIN_LOG_SCALE, _MAX_LOG_SCALE = -2.0, 6.0
@@ -103,20 +107,38 @@ def sigmoid(logits: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.asarray(np.where(logits >= 0.0, 1.0, power) / (1.0 + power), np.float64)
 
 
-def calibration_for(config: ModelConfig, text: str) -> Calibration:
-    """The calibration for one text that stands alone: harder to pass with words nobody knows.
+def calibration_for(
+    config: ModelConfig, text: str, vector: NDArray[np.float32] | None = None
+) -> Calibration:
+    """The calibration for one text that stands alone: harder to pass for what a model does not
+    know.
 
-    What the Y-Encoder makes of nonsense lies anywhere, among many rows near some; the tokenizer
-    tells it apart. Families with other files than a WordPiece tokenizer are not looked at.
+    What the Y-Encoder makes of nonsense, and of English about another world, lies anywhere, among
+    many rows near some; the tokenizer and the model's known texts tell it apart. Families with
+    other files than a WordPiece tokenizer are not looked at.
+
+    Args:
+        config: Of the model.
+        text: The text.
+        vector: Its embedding, [D] float32 of norm 1; None: not compared with known texts.
     """
     scores = config.calibration
-    if not scores.unknown_words:
-        return scores
-    unknown = 1.0 - known_words(_tokenizer(config.folder / config.files["tokenizer"]), text)
-    return replace(scores, none_similarity=scores.none_similarity + unknown * scores.unknown_words)
+    none = scores.none_similarity
+    if scores.unknown_words:
+        unknown = 1.0 - known_words(_tokenizer(config.path("tokenizer")), text)
+        none += unknown * scores.unknown_words
+    if scores.unfamiliar and vector is not None:
+        nearest = float((_embeddings(config.path("known_embeddings")) @ vector).max())
+        none += max(0.0, FAMILIAR - nearest) * scores.unfamiliar
+    return replace(scores, none_similarity=none)
 
 
 _tokenizer = lru_cache(maxsize=4)(load_tokenizer)
+
+
+@lru_cache(maxsize=4)
+def _embeddings(file: Path) -> NDArray[np.float32]:
+    return load_file(file)["embeddings"].astype(np.float32)
 
 
 def probabilities(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field, is_dataclass
@@ -15,6 +16,10 @@ _T = TypeVar("_T")
 FAMILIES = ("vl_jepa", "dual_encoder", "token_vlm")
 OPEN_CLIP_CONFIG = "open_clip_config.json"
 """Takes the place of `config.json` in a folder in open_clip's format."""
+
+
+MOST = 1 << 24
+"""Above all sizes, lengths and numbers of layers of a model."""
 
 
 class ModelError(ValueError):
@@ -42,6 +47,8 @@ class Calibration:
         yes_above: Probability of a text alone from which a model that cannot read questions says
             that it is there.
         no_below: The same, below which it says that it is not; between the two it abstains.
+        unfamiliar: What is added to n for a text that is like none of the model's known texts: so
+            much for each cosine by which the nearest lies below `calibration.FAMILIAR`.
     """
 
     logit_scale: float = 20.0
@@ -51,6 +58,7 @@ class Calibration:
     scale_weights: tuple[float, ...] = ()
     none_weights: tuple[float, ...] = ()
     unknown_words: float = 0.0
+    unfamiliar: float = 0.0
     yes_above: float = 0.4
     no_below: float = 0.1
 
@@ -126,7 +134,9 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         allowed: dict[str, tuple[Any, float, float, Any]] = {
+            "dim": (self.dim, 1, 65536, int),
             "clip_frames": (self.clip_frames, 1, 64, int),
+            "input_size": (self.input_size, 1, 4096, int),
             "frame_interval": (self.frame_interval, 0.001, 60.0, (int, float)),
             "period": (self.period, 0.0, 60.0, (int, float)),
             "memory_limit": (self.memory_limit, 0.0, 1024.0, (int, float)),
@@ -137,6 +147,15 @@ class ModelConfig:
             if not isinstance(value, kind) or isinstance(value, bool) or not least <= value <= most:
                 raise ModelError(
                     f"model '{self.name}': {name} is {value!r}, allowed: {least} to {most}"
+                )
+        for name, count, least in (("scale", 1, 0.0), ("mean", 3, -math.inf), ("std", 3, 0.0)):
+            value = self.preprocessing.get(name, [1.0] * count)
+            values = value if isinstance(value, list | tuple) else [value]
+            if len(values) != count or not all(_fits(x, float) and x > least for x in values):
+                raise ModelError(
+                    f"model '{self.name}': preprocessing.{name} is {str(value)[:60]}, allowed: "
+                    + ("a number" if count == 1 else "three numbers")
+                    + (" above 0" if least == 0.0 else "")
                 )
         if not re.fullmatch(r"|cpu|cuda(:\d+)?", str(self.device)):
             raise ModelError(
@@ -203,6 +222,33 @@ def read_json(path: Path, problem: str = "is not valid JSON") -> dict[str, Any]:
     return raw
 
 
+def section(raw: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """An object within JSON; empty where it is missing or null.
+
+    Raises:
+        ModelError: Something else stands there.
+    """
+    value = raw.get(name)
+    if value is not None and not isinstance(value, dict):
+        raise ModelError(f"{name} is {str(value)[:60]!r}, allowed: an object")
+    return value or {}
+
+
+def size_of(raw: Mapping[str, Any], name: str, default: int) -> int:
+    """A size, a length or a number of layers within JSON; the default where it is missing or null.
+
+    Raises:
+        ModelError: Something else stands there.
+    """
+    value = raw.get(name)
+    if value is None:
+        return default
+    most = 1000 if name == "depth" or "layers" in name else MOST - 1
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= most:
+        raise ModelError(f"{name} is {str(value)[:60]!r}, allowed: 1 to {most}")
+    return value
+
+
 def from_dict(kind: type[_T], raw: object, where: str) -> _T:
     """A dataclass of plain values, and of dataclasses of such, from what JSON holds.
 
@@ -228,6 +274,8 @@ def from_dict(kind: type[_T], raw: object, where: str) -> _T:
             value = from_dict(hint, value, path)
         elif hint is int and not isinstance(value, int):
             raise ModelError(f"{path} must be an integer, not {value!r}")
+        elif hint is int and not 0 <= value < MOST:
+            raise ModelError(f"{path} is {value}, allowed: 0 to {MOST - 1}")
         elif get_origin(hint) is Literal and value not in get_args(hint):
             raise ModelError(f"{path} is {value!r}, allowed: {', '.join(get_args(hint))}")
         elif not _fits(value, hint):
@@ -250,7 +298,8 @@ def _fits(value: object, hint: Any) -> bool:
     """Whether a value read from JSON is what a field's type says."""
     within = get_args(hint)
     if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return number and abs(value) < math.inf
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     if get_origin(hint) is tuple:

@@ -17,7 +17,14 @@ import math
 from pathlib import Path
 from typing import Any
 
-from vljepa_ros.models.config import OPEN_CLIP_CONFIG, ModelError, file_sha256, read_json
+from vljepa_ros.models.config import (
+    OPEN_CLIP_CONFIG,
+    ModelError,
+    file_sha256,
+    read_json,
+    section,
+    size_of,
+)
 from vljepa_ros.models.dual_encoder.perception_encoder_config import (
     PERCEPTION_ENCODER,
     PerceptionEncoderSizes,
@@ -44,6 +51,18 @@ HUB_FAMILIES = {
     "instructblip": "token_vlm",
 }
 OVERRIDES = "vljepa.json"
+_SECTIONS = {
+    "qwen2_5_vl": ("vision_config",),  # the text model's own fields may stand beside it
+    "instructblip": ("vision_config", "qformer_config", "text_config"),
+    PERCEPTION_ENCODER: ("model_cfg",),
+}
+_SIZES = (
+    *("hidden_size", "intermediate_size", "vocab_size", "projection_dim", "projection_size"),
+    *("num_hidden_layers", "num_attention_heads", "num_key_value_heads", "depth", "num_heads"),
+    *("image_size", "patch_size", "num_channels", "num_patches", "max_position_embeddings"),
+    *("out_hidden_size", "spatial_merge_size", "temporal_patch_size", "num_query_tokens"),
+    *("encoder_hidden_size", "cross_attention_frequency", "head_dim", "embed_dim"),
+)
 # What a robot's camera often sees; a vocabulary of one's own belongs into `vljepa.json`.
 DEFAULT_LABELS = (
     "an empty room",
@@ -103,6 +122,7 @@ def hub_config(file: Path, raw: dict[str, Any]) -> dict[str, Any]:
 
 def _fields(folder: Path, raw: dict[str, Any], kind: str) -> dict[str, Any]:
     family = HUB_FAMILIES[kind]
+    _check_sections(raw, _SECTIONS.get(kind, ("vision_config", "text_config")))
     overrides = read_json(folder / OVERRIDES) if (folder / OVERRIDES).is_file() else {}
     shapes = tensor_shapes(folder)  # also sees what is truncated
     fields: dict[str, Any] = {
@@ -148,10 +168,25 @@ def _fields(folder: Path, raw: dict[str, Any], kind: str) -> dict[str, Any]:
         fields["preprocessing"] = {**fields["preprocessing"], "size": fields["input_size"]}
     fields["preprocessing"] = {
         **fields["preprocessing"],
-        **_section({"preprocessing": own}, "preprocessing"),
+        **section({"preprocessing": own}, "preprocessing"),
     }
     fields["model_id"] = fields["model_id"] or f"{kind}-{_contents_hash(folder, fields)[:8]}"
     return fields
+
+
+def _check_sections(raw: dict[str, Any], needed: tuple[str, ...] = ()) -> None:
+    """Refuse a configuration without the parts that its model has, and sizes that are none."""
+    for name in needed:
+        if raw.get(name) is None:
+            raise ModelError(f"{name} is missing; needed: {', '.join(needed)}")
+        section(raw, name)
+    if raw.get("quantization_config"):
+        raise ModelError("quantization_config is set; allowed: weights that are not quantised")
+    for name in _SIZES:
+        size_of(raw, name, 1)
+    for value in raw.values():
+        if isinstance(value, dict):
+            _check_sections(value)
 
 
 def _name(folder: Path) -> str:
@@ -185,24 +220,24 @@ def _dual_encoder(
 ) -> dict[str, Any]:
     kind, vision, text = (
         raw["model_type"],
-        _section(raw, "vision_config"),
-        _section(raw, "text_config"),
+        section(raw, "vision_config"),
+        section(raw, "text_config"),
     )
-    size = _size(vision, "image_size", 224)
+    size = size_of(vision, "image_size", 224)
     own: dict[str, Any] = {}
     if kind == PERCEPTION_ENCODER:
         sizes = PerceptionEncoderSizes.of(raw, shapes)
         dim, size = sizes.dim, sizes.size
         own = {"preprocessing": _open_clip_preprocessing(raw, size)}
     elif kind == "clip":
-        dim = _size(raw, "projection_dim", 512)
+        dim = size_of(raw, "projection_dim", 512)
     else:
-        dim = _size(text, "projection_size", _size(text, "hidden_size", 768))
+        dim = size_of(text, "projection_size", size_of(text, "hidden_size", 768))
         if kind == "siglip2":
-            patches = _size(vision, "num_patches", 256)
+            patches = size_of(vision, "num_patches", 256)
             if found := read_processor(folder):
-                patches = _size(found[0], "max_num_patches", patches)
-            size = _size(vision, "patch_size", 16) * math.isqrt(patches)
+                patches = size_of(found[0], "max_num_patches", patches)
+            size = size_of(vision, "patch_size", 16) * math.isqrt(patches)
     scale = math.exp(read_scalar(folder, "logit_scale"))
     # With p = exp(a s) / (exp(a n) + exp(a s)) one label alone gets sigmoid(a s + bias): SigLIP's
     # own reading. CLIP has no bias and always chooses: "none" lies at the bottom of the scale.
@@ -212,7 +247,7 @@ def _dual_encoder(
 
 
 def _open_clip_preprocessing(raw: dict[str, Any], size: int) -> dict[str, Any]:
-    found = _section(raw, "preprocess_cfg")
+    found = section(raw, "preprocess_cfg")
     mode, interpolation = found.get("resize_mode", "squash"), found.get("interpolation", "bilinear")
     if mode not in _RESIZE_MODES or interpolation not in INTERPOLATIONS.values():
         raise ModelError(
@@ -231,39 +266,13 @@ def _open_clip_preprocessing(raw: dict[str, Any], size: int) -> dict[str, Any]:
 
 
 def _token_vlm(raw: dict[str, Any]) -> dict[str, Any]:
-    text = _section(raw, "text_config") or raw
+    text = section(raw, "text_config") or raw
     image = raw["model_type"] == "instructblip"
     return {
-        "dim": _size(text, "hidden_size", _size(text, "d_model", 1)),
+        "dim": size_of(text, "hidden_size", size_of(text, "d_model", 1)),
         "clip_frames": 1 if image else 4,
-        "input_size": _size(_section(raw, "vision_config"), "image_size", 224) if image else 336,
+        "input_size": size_of(section(raw, "vision_config"), "image_size", 224) if image else 336,
         "default_query": "Describe what is happening in one short sentence.",
         # Scores are log-likelihoods: scale 1 and no "none" make the calibrated value their softmax.
         "calibration": {"logit_scale": 1.0, "none_similarity": -1e4},
     }
-
-
-def _section(raw: dict[str, Any], name: str) -> dict[str, Any]:
-    """An object within JSON; empty where it is missing or null.
-
-    Raises:
-        ModelError: Something else stands there.
-    """
-    value = raw.get(name)
-    if value is not None and not isinstance(value, dict):
-        raise ModelError(f"{name} is {str(value)[:60]!r}, allowed: an object")
-    return value or {}
-
-
-def _size(raw: dict[str, Any], name: str, default: int) -> int:
-    """A whole number above 0 within JSON; the default where it is missing or null.
-
-    Raises:
-        ModelError: Something else stands there.
-    """
-    value = raw.get(name)
-    if value is None:
-        return default
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 1 << 31:
-        raise ModelError(f"{name} is {str(value)[:60]!r}, allowed: whole numbers above 0")
-    return value

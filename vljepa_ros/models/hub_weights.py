@@ -6,12 +6,13 @@ run on those.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from vljepa_ros.models.config import ModelError
-from vljepa_ros.models.weight_files import weights_files
+from vljepa_ros.models.weight_files import tensor_shapes
 
 _OLD_BUFFERS = (".position_ids", ".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias")
 """Constants that older versions of transformers saved with the weights (openai/clip-* has them)."""
@@ -29,11 +30,15 @@ def load_hub_model(model_class: Any, folder: Path, ignore: tuple[str, ...] = ())
 
     Raises:
         ModelError: A tensor is missing, unexpected, of another shape or not finite: the message
-            names it.
+            names it. Or the configuration is that of a much larger model.
     """
     import torch
 
-    weights_files(folder)
+    check_sizes(
+        lambda: model_class(model_class.config_class.from_pretrained(folder)),
+        tensor_shapes(folder).values(),
+        f"'{folder}'",
+    )
     try:
         model, report = model_class.from_pretrained(
             folder,
@@ -59,6 +64,34 @@ def load_hub_model(model_class: Any, folder: Path, ignore: tuple[str, ...] = ())
         },
     )
     return model.eval().requires_grad_(False)
+
+
+def check_sizes(make: Callable[[], Any], shapes: Iterable[Sequence[int]], which: str) -> None:
+    """See, without memory for it, that a module is no larger than the weights that shall fill it.
+
+    Args:
+        make: Builds the torch module.
+        shapes: Of the weights.
+        which: The model, for messages.
+
+    Raises:
+        ModelError: Its configuration gives no module, or one of over twice as many parameters.
+    """
+    import torch
+
+    try:
+        with torch.device("meta"):
+            needed = sum(tensor.numel() for tensor in make().parameters())
+    except ModelError:
+        raise
+    except Exception as error:  # each size that cannot be has an error of its own
+        raise ModelError(f"{which}: its configuration gives no model: {error}") from error
+    stored = sum(map(math.prod, shapes))
+    if needed > 2 * stored + 1_000_000:  # a tied tensor is stored once
+        raise ModelError(
+            f"{which}: its configuration gives a model of {needed / 1e6:.0f} million parameters, "
+            f"its weights have {stored / 1e6:.1f} million; a size is wrong or missing"
+        )
 
 
 def read_tensors(file: Path) -> dict[str, Any]:

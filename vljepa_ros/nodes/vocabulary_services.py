@@ -126,7 +126,7 @@ class VocabularyServices:
         vectors = await self._node.run_in_worker(lambda _: encode_texts(engine, texts))
         encoded = dict(taught)
         for text, vector in zip(texts, vectors, strict=True):
-            encoded[text] = EncodedText(vector, calibration_for(engine.config, text))
+            encoded[text] = EncodedText(vector, calibration_for(engine.config, text, vector))
         found = [encoded[name] for name in names]
         response.model_id = engine.config.model_id
         response.dim = int(vectors.shape[1])

@@ -28,7 +28,7 @@ from vljepa_ros.perception.yes_no import Presence, answer_kind, is_yes_or_no, ju
 
 MAX_QUESTIONS = 256
 MAX_CANDIDATES = 1000
-"""In a question, and different ones in a request: what nano encodes anew within `request_timeout`
+"""In a question, and different ones in a request: about what nano encodes anew in `request_timeout`
 on two busy cores while a camera streams; see `doc/questions.md`."""
 _CANNOT_READ = (
     "this model compares pictures with texts and cannot read this question; allowed for yes or no: "

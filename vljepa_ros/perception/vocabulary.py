@@ -249,17 +249,17 @@ def _plain(text: str) -> str:
     return " ".join(text.lower().split()).rstrip(".")
 
 
-def encode_texts(
-    engine: Engine, texts: Sequence[str]
-) -> Generator[None, None, NDArray[np.float32]]:
+def encode_texts(engine: Engine, texts: Sequence[str]) -> Generator[str, None, NDArray[np.float32]]:
     """Encode many texts, see `in_slices`; those that the engine knows cost nothing."""
     return in_slices(engine.encode_text, texts, engine.config.dim)
 
 
 def in_slices(
     encode: Callable[[Sequence[T]], NDArray[np.float32]], texts: Sequence[T], dim: int
-) -> Generator[None, None, NDArray[np.float32]]:
+) -> Generator[str, None, NDArray[np.float32]]:
     """Encode in steps of about SLICE_S, between which frames and other requests come.
+
+    An engine keeps the texts that it has encoded, so a second call goes on where one was given up.
 
     Args:
         encode: makes [N, dim] float32, L2 norm 1, of N texts.
@@ -275,7 +275,7 @@ def in_slices(
     begun = before = time.perf_counter()
     while start < len(texts):
         if before - begun >= SLICE_S:
-            yield
+            yield f"{start} of {len(texts)} texts are encoded and kept, ask again for the others"
             begun = before = time.perf_counter()
         pieces.append(encode(texts[start : start + size]))
         start += size

@@ -16,9 +16,9 @@ from types import GeneratorType
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
-CooperativeTask = Generator[float | None, None, T]
+CooperativeTask = Generator[float | str | None, None, T]
 """Other work gets its turn wherever it yields. With a number, the next step comes after `wake`, or
-so many seconds later at the latest."""
+so many seconds later at the latest; with a text, that is how far it is, for who waits too long."""
 
 MAX_WAITING = 128
 """Requests that may wait, as the services' files say: some seconds of work at a few milliseconds
@@ -60,6 +60,7 @@ class Request(Generic[T]):
         self._lock = threading.Lock()
         self._answered = False
         self._task: CooperativeTask[T] | None = None
+        self._progress = ""
         self.paused_until = 0.0
 
     def check(self) -> None:
@@ -69,7 +70,7 @@ class Request(Generic[T]):
             DeadlineError: The deadline has passed.
         """
         if self._answered or time.monotonic() > self._deadline:
-            raise DeadlineError(f"no answer within {self._timeout:g} s")
+            raise DeadlineError(f"no answer within {self._timeout:g} s{self._progress}")
 
     def step(self) -> bool:
         """Run it, or the next step of its task; an exception is an answer, too.
@@ -85,8 +86,9 @@ class Request(Generic[T]):
                     self.answer(result, None)  # type: ignore[arg-type]
                     return True
                 self._task = result
-            pause = next(self._task)
-            self.paused_until = 0.0 if pause is None else time.monotonic() + pause
+            said = next(self._task)
+            self.paused_until = time.monotonic() + said if isinstance(said, int | float) else 0.0
+            self._progress = f": {said}" if isinstance(said, str) else ""
         except StopIteration as end:
             self.answer(end.value, None)
         except Exception as error:

@@ -27,6 +27,7 @@ from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
 from vljepa_ros.models.vl_jepa.nano_text import DecoderWords
 
 UNKNOWN_WORDS = 0.15
+UNFAMILIAR = 1.5
 """With it, random letters never scored above .5 and other languages 2% of the times, against 18%
 without; texts of known words keep their scores. Measured by lab/bench/bench_find.py."""
 ABSTAIN_BELOW = 0.5
@@ -137,6 +138,7 @@ def _fit_single(rows: Tensor, target: Tensor) -> Calibration:
         round(float(none.detach()), 4),
         abstain_below=ABSTAIN_BELOW,
         unknown_words=UNKNOWN_WORDS,
+        unfamiliar=UNFAMILIAR,
     )
 
 

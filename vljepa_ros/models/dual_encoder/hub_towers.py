@@ -14,7 +14,7 @@ from vljepa_ros.models.dual_encoder.perception_encoder_config import (
     PERCEPTION_ENCODER,
     PerceptionEncoderSizes,
 )
-from vljepa_ros.models.hub_weights import fill, load_hub_model, read_tensors
+from vljepa_ros.models.hub_weights import check_sizes, fill, load_hub_model, read_tensors
 from vljepa_ros.models.torch_preprocessing import PixelInput
 from vljepa_ros.models.weight_files import tensor_shapes
 
@@ -57,20 +57,20 @@ def _perception_encoder(config: ModelConfig, parts: frozenset[str]) -> dict[str,
     file = config.path("weights")
     weights = read_tensors(file)
 
-    def filled(tower: nn.Module, prefix: str) -> nn.Module:
+    def filled(kind: type[ImageTower] | type[TextTower], prefix: str) -> nn.Module:
         own = {n.removeprefix(prefix): x for n, x in weights.items() if n.startswith(prefix)}
-        fill(tower, own, f"'{file}' ({prefix[:-1]})")
+        where = f"'{file}' ({prefix[:-1]})"
+        check_sizes(lambda: kind(sizes), (x.shape for x in own.values()), where)
+        tower = kind(sizes)
+        fill(tower, own, where)
         return tower
 
     towers: dict[str, nn.Module] = {}
-    try:
-        if "vision" in parts:
-            vision = filled(ImageTower(sizes), "visual.trunk.")
-            towers["vision"] = PixelInput(vision, config.preprocessing, "pixel_values")
-        if "text" in parts:
-            towers["text"] = filled(TextTower(sizes), "text.")
-    except RuntimeError as error:
-        raise ModelError(f"model '{config.name}': sizes that do not fit: {error}") from error
+    if "vision" in parts:
+        vision = filled(ImageTower, "visual.trunk.")
+        towers["vision"] = PixelInput(vision, config.preprocessing, "pixel_values")
+    if "text" in parts:
+        towers["text"] = filled(TextTower, "text.")
     for tower in towers.values():
         tower.eval().requires_grad_(False)
     return towers

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vljepa_ros.models.config import OPEN_CLIP_CONFIG, ModelError
+from vljepa_ros.models.config import OPEN_CLIP_CONFIG, ModelError, section, size_of
 
 PERCEPTION_ENCODER = "perception_encoder"
 """Our `model_type` of such a folder."""
@@ -76,8 +76,8 @@ class PerceptionEncoderSizes:
             ModelError: Not a Perception Encoder, an option that is not known here, or weights
                 without the image tower.
         """
-        model = config.get("model_cfg", {})
-        vision, text = model.get("vision_cfg", {}), model.get("text_cfg", {})
+        model = section(config, "model_cfg")
+        vision, text = section(model, "vision_cfg"), section(model, "text_cfg")
         tower = str(vision.get("timm_model_name"))
         found = _TOWER.fullmatch(tower)
         if not found:
@@ -102,9 +102,15 @@ class PerceptionEncoderSizes:
                 f"{prefix}{needed[0]} has patches of {patch} pixels, '{tower}' of {found[2]}"
             )
         gigantic = found[1] == "gigantic"
-        text_width = int(text.get("width", 512))
+        text_width, heads = size_of(text, "width", 512), size_of(text, "heads", 8)
+        ratio = text.get("mlp_ratio", 4.0)
+        if text_width % heads or type(ratio) not in (int, float) or not 0.0 < ratio <= 64.0:
+            raise ModelError(
+                f"{OPEN_CLIP_CONFIG}: text_cfg has heads {heads} for width {text_width} and "
+                f"mlp_ratio {ratio!r}, allowed: heads that divide the width, up to 64"
+            )
         return cls(
-            size=int(vision.get("image_size", found[3])),
+            size=size_of(vision, "image_size", int(found[3])),
             patch=patch,
             width=width,
             depth=1 + max(int(n.split(".")[3]) for n in shapes if n.startswith(f"{prefix}blocks.")),
@@ -112,11 +118,11 @@ class PerceptionEncoderSizes:
             hidden=shapes[prefix + needed[1]][0],
             pool_hidden=shapes[prefix + needed[2]][0],
             class_token=not gigantic,
-            dim=int(model.get("embed_dim", 512)),
-            words=int(text.get("vocab_size", 49408)),
-            text_length=int(text.get("context_length", 77)),
+            dim=size_of(model, "embed_dim", 512),
+            words=size_of(text, "vocab_size", 49408),
+            text_length=size_of(text, "context_length", 77),
             text_width=text_width,
-            text_heads=int(text.get("heads", 8)),
-            text_hidden=int(text_width * float(text.get("mlp_ratio", 4.0))),
-            text_depth=int(text.get("layers", 12)),
+            text_heads=heads,
+            text_hidden=int(text_width * ratio),
+            text_depth=size_of(text, "layers", 12),
         )

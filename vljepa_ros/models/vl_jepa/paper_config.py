@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vljepa_ros.models.config import ModelConfig, ModelError, read_json
+from vljepa_ros.models.config import ModelConfig, ModelError, read_json, section, size_of
 from vljepa_ros.models.parts import Part, Tensor
 
 _DEFAULTS = read_json(Path(__file__).with_name("paper_defaults.json"))
@@ -56,17 +56,22 @@ class PaperSizes:
         missing = [n for n in ("x_encoder", "predictor", "y_encoder") if n not in architecture]
         if missing:
             raise ModelError(f"model '{config.name}': architecture lacks {', '.join(missing)}")
-        vision = architecture["x_encoder"]
+        vision, predictor, text = (
+            section(architecture, name) for name in ("x_encoder", "predictor", "y_encoder")
+        )
+        for part in (vision, predictor, text):
+            size_of(part, "num_hidden_layers", 1)
         patch = vision.get("patch_size", 16)
+        square = {"patch_size": patch[0] if isinstance(patch, list) and patch else patch}
         sizes = cls(
-            crop=int(vision.get("crop_size", 256)),
-            patch=int(patch[0] if isinstance(patch, list) else patch),
-            tubelet=int(vision.get("tubelet_size", 2)),
-            width=int(vision.get("hidden_size", 1024)),
-            hidden=int(architecture["predictor"]["hidden_size"]),
+            crop=size_of(vision, "crop_size", 256),
+            patch=size_of(square, "patch_size", 16),
+            tubelet=size_of(vision, "tubelet_size", 2),
+            width=size_of(vision, "hidden_size", 1024),
+            hidden=size_of(predictor, "hidden_size", 2048),
             dim=config.dim,
-            query_length=int(architecture.get("query_length", 64)),
-            text_length=int(architecture.get("text_length", 512)),
+            query_length=size_of(architecture, "query_length", 64),
+            text_length=size_of(architecture, "text_length", 512),
         )
         # transformers takes other sizes without a word and gives every token a wrong position.
         if config.input_size != sizes.crop:

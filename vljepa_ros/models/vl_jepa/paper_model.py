@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from vljepa_ros.models.config import ModelConfig, ModelError
-from vljepa_ros.models.hub_weights import fill, read_tensors
+from vljepa_ros.models.hub_weights import check_sizes, fill, read_tensors
 from vljepa_ros.models.torch_preprocessing import PixelInput
 from vljepa_ros.models.vl_jepa.paper_config import PaperSizes
 
@@ -191,9 +191,15 @@ def load_modules(config: ModelConfig, parts: frozenset[str]) -> dict[str, nn.Mod
     Raises:
         ModelError: A weight file is missing or does not match the configuration.
     """
+    weights = {name: read_tensors(config.path(WEIGHTS_OF[name])) for name in sorted(parts)}
+    for name, tensors in weights.items():
+        check_sizes(
+            lambda name=name: build_modules(config, frozenset({name}))[name],  # type: ignore[misc]
+            (tensor.shape for tensor in tensors.values()),
+            f"'{config.path(WEIGHTS_OF[name])}'",
+        )
     modules = build_modules(config, parts)
     for name, module in modules.items():
-        file = config.path(WEIGHTS_OF[name])
-        fill(module, read_tensors(file), str(file))
+        fill(module, weights[name], str(config.path(WEIGHTS_OF[name])))
         module.eval().requires_grad_(False)
     return modules
