@@ -11,11 +11,12 @@ SOURCES := vljepa_ros lab scripts launch test doc examples setup.py
 
 CONSTRAINTS = $(shell $(BIN)/python -c 'import sys; print("constraints-3.10.txt" if sys.version_info < (3, 11) else "constraints.txt")')
 
-.PHONY: demo test lint clean help
+.PHONY: demo test check lint clean help
 
 help:
 	@echo "make demo    camera, perception and decoder on the shipped clip, a good minute"
-	@echo "make test    linters, types and all tests"
+	@echo "make test    linters, types and tests"
+	@echo "make check   the same, and the slow tests: exports, benchmarks, trainings from nothing"
 	@echo "make lint    linters and types only"
 	@echo "make clean   remove what the other targets made"
 
@@ -25,6 +26,9 @@ demo: $(LIGHT)
 test: lint
 	# One worker for each of the two cores that CI has: many tests wait for other processes.
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: test
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m check
 
 lint: $(FULL)
 	$(BIN)/ruff check $(SOURCES)

@@ -95,6 +95,7 @@ def test_convert_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFix
     assert "EmbeddingGemma" in capsys.readouterr().err
 
 
+@pytest.mark.check
 @pytest.mark.timeout(600)
 def test_bench_of_the_tiny_full_size(capsys: pytest.CaptureFixture[str]) -> None:
     line = ["bench", "engine", "--model", "full", "--random-weights", "--tiny", "--json",

@@ -200,6 +200,7 @@ def test_generate_names_the_nearest_label(engines: dict[str, DualEncoderEngine])
     assert all(not g.decoded and 0.0 < g.confidence <= 1.0 for g in said)
 
 
+@pytest.mark.check
 @pytest.mark.timeout(600)  # an export takes its time on a busy machine
 @pytest.mark.parametrize(("name", "parts"), [("naflex_folder", frozenset({"vision"}))])
 def test_onnx_runtime_equals_torch(

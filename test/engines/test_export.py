@@ -17,6 +17,7 @@ from vljepa_ros.models.folder import load_config
 pytestmark = pytest.mark.timeout(600)
 
 
+@pytest.mark.check
 def test_graphs_in_half_precision_equal_torch(tiny, tmp_path: Path) -> None:
     config = load_config(tiny.folder)
     parts = [p for p in NanoEngine.parts_of(config) if p.name in ("text_trunk", "decoder_step")]

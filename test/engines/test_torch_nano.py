@@ -48,6 +48,7 @@ def test_what_torch_cannot_do_is_named(tiny) -> None:
         load_engine(tiny.folder, "torch:int3")
 
 
+@pytest.mark.check
 def test_bench_engine_measures_and_reports(tiny) -> None:
     config = load_config(tiny.folder)
     settings = BenchSettings(

@@ -52,6 +52,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> ModelConfig:
     return load_config(converted(tmp_path_factory.mktemp("full")))
 
 
+@pytest.mark.check
 def test_questions_of_all_lengths_share_a_graph(config: ModelConfig) -> None:
     graphs: list[Any] = []
 

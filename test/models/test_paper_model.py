@@ -195,6 +195,7 @@ def test_score_ranks_candidates(engine: PaperEngine) -> None:
     np.testing.assert_allclose(scores, engine.encode_text(["red", "blue"]) @ answer, atol=1e-6)
 
 
+@pytest.mark.check
 @pytest.mark.timeout(600)  # an export takes its time on a busy machine
 def test_onnx_runtime_equals_torch(folder: Path, engine: PaperEngine, tmp_path: Path) -> None:
     config = load_config(folder)

@@ -87,6 +87,7 @@ def test_text_length_and_padding_do_not_matter(folders: dict[str, Path]) -> None
         folders["tiny"], "torch:fp32@cpu").encode_text(texts[:1])[0], atol=1e-5)  # fmt: skip
 
 
+@pytest.mark.check
 @pytest.mark.timeout(600)  # an export takes its time on a busy machine
 def test_onnx_runtime_equals_torch(folders: dict[str, Path], tmp_path: Path) -> None:
     config = load_config(folders["gigantic"])

@@ -61,6 +61,7 @@ def tiny(folder: Path) -> NanoConfig:
     )
 
 
+@pytest.mark.check
 @pytest.mark.timeout(900)
 def test_from_nothing_to_a_model_in_pieces(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

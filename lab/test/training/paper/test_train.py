@@ -91,6 +91,7 @@ def two_processes(options: list[str]) -> None:
             process.kill()
 
 
+@pytest.mark.check
 @pytest.mark.timeout(600)  # four processes import torch
 def test_two_processes_equal_one_and_resume_exactly(
     folder: Path, data: Path, tmp_path: Path
