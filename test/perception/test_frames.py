@@ -59,7 +59,7 @@ def test_compressed_images(suffix: str) -> None:
         (b"", "empty, allowed: JPEG and PNG"),
         (b"GIF89a....", "begins with 47 49 46 38, allowed: JPEG and PNG"),
         (b"\xff\xd8\xff" + bytes(20) + b"\xff\xd9", "damaged"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(24) + b"IEND\xaeB`\x82", "damaged"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(16) + b"IEND\xaeB`\x82", "damaged"),
         (b"\x89PNG\r\n\x1a\n" + b"\xff" * 20 + b"IEND\xaeB`\x82", "truncated"),
     ],
 )
