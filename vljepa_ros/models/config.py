@@ -299,7 +299,7 @@ def _fits(value: object, hint: Any) -> bool:
     within = get_args(hint)
     if hint is float:
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        return number and abs(value) < math.inf
+        return number and -math.inf < value < math.inf  # type: ignore[operator]
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     if get_origin(hint) is tuple:
