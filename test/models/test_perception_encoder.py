@@ -130,7 +130,7 @@ def edit(folder: Path, to: Path, section: str, **fields: object) -> Path:
         ("text", {"heads": 5}, "heads 5 for width 32 .* allowed: heads that divide the width"),
         ("text", {"mlp_ratio": "x"}, "mlp_ratio 'x', allowed: .* up to 64"),
         ("text", {"vocab_size": 10**7}, "gives a model of .* million parameters, its weights"),
-        ("vision", {"image_size": 10**6}, "gives a model of .* million parameters, its weights"),
+        ("vision", {"image_size": 4000}, "gives a model of .* million parameters, its weights"),
         ("preprocess", {"resize_mode": "longest"}, "'longest' .* allowed: squash, shortest"),
     ],
 )
