@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from vljepa_ros.cli.demo_record import AFTERGLOW, DemoRecord
+from vljepa_ros.cli.demo_record import DemoRecord
 
 ROW_SECONDS = 20.0
 INK = "#1f2933"
@@ -162,7 +162,6 @@ def _draw_heading(figure: Any, record: DemoRecord, title: str) -> None:
     parts.append(f"{record.decodes} decodes for {record.frames} clips")
     if share is not None:
         parts.append(f"text right {100 * share:.0f}% of the time")
-    parts.append(f"an event's text counts until {AFTERGLOW:g} s after its end")
     figure.text(0.075, 1 - 0.34 / height, title, fontsize=16, color=INK, weight="bold")
     figure.text(0.075, 1 - 0.66 / height, "; ".join(parts), fontsize=11, color="#52606d")
     figure.legend(
