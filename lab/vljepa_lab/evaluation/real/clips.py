@@ -16,7 +16,7 @@ from vljepa_lab.evaluation.real.sources import read_clip
 from vljepa_lab.evaluation.real.truth import RealClip
 from vljepa_ros.engines.protocol import Clip, Engine
 from vljepa_ros.perception.change.anchor_drift import AnchorDrift
-from vljepa_ros.perception.change.detector import CHANGE
+from vljepa_ros.perception.change.detector import CHANGE, visual_weights
 from vljepa_ros.perception.teaching import LEAST_FRAMES, TeachingError, balanced_accuracy, fit
 
 Floats = NDArray[np.float32]
@@ -117,7 +117,7 @@ def _changes(
 ) -> dict[str, Any]:
     """How many of a clip's changes of state the detector finds, and what else it reports."""
     detector = AnchorDrift(shipped_detector(engine.config))
-    seen = embeddings[:, -engine.config.visual_dim :] if engine.config.visual_dim else embeddings
+    seen = embeddings * visual_weights(engine.config.dim, engine.config.visual_dim)
     stride = max(1, round(rate / CHANGE_RATE))
     found = []
     for row in range(0, len(frames), stride):
