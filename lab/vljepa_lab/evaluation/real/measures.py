@@ -23,8 +23,7 @@ class Figure:
 
     def as_json(self) -> dict[str, float | int | None]:
         """Plain JSON types."""
-        known = self.n > 0 and np.isfinite(self.value)
-        value, error = (round(x, 4) if known else None for x in (self.value, self.error))
+        value, error = (round(x, 4) if np.isfinite(x) else None for x in (self.value, self.error))
         return {"value": value, "standard_error": error, "n": self.n}
 
 
