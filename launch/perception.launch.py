@@ -7,12 +7,13 @@ ros2 launch vljepa_ros perception.launch.py image:=/camera/color/image_raw
 import os
 
 from ament_index_python.packages import get_package_share_directory
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchDescription
+from vljepa_ros.resources import choose_model
 
 # name: (default, description, choices)
 ARGUMENTS = {
@@ -25,7 +26,12 @@ ARGUMENTS = {
     "cameras": ("", "names of the cameras, separated by commas; empty: as in params_file", None),
     "image": ("", "image topic of the first camera; empty: as in params_file", None),
     "transport": ("", "of the first camera; empty: as in params_file", ["", "raw", "compressed"]),
-    "model": ("", "name of a shipped model or a path; empty: as in params_file", None),
+    "model": (
+        "auto",
+        "auto: nano for source demo and world, else everyday, unless params_file names one; a name "
+        "that `vljepa models` lists, a folder, or a hub id; empty: as in params_file",
+        None,
+    ),
     "engine": ("", "auto, onnxruntime, torch, tensorrt ...; empty: as in params_file", None),
     "params_file": ("", "parameter file read after the package's own in config/", None),
     "namespace": ("", "the robot's namespace; nodes live in `vljepa` inside it", None),
@@ -52,7 +58,9 @@ def make_nodes(context):
     of_all = {"autostart": given["autostart"] == "true"}
     if cameras:
         of_all["cameras"] = cameras
-    of_model = {**of_all, "model": text(given["model"])} if given["model"] else of_all
+    params_files = [given["params_file"]] if given["params_file"] else []
+    model, why = choose_model(given["model"], given["source"], params_files)
+    of_model = {**of_all, "model": text(model)} if model else of_all
     engine = {"engine": text(given["engine"])} if given["engine"] else {}
     first = cameras[0] if cameras else "front"
     of_camera = {}
@@ -65,9 +73,7 @@ def make_nodes(context):
         of_camera[f"{first}.transport"] = text(given["transport"])
 
     def node(name, file, *overrides):
-        files = [os.path.join(config, file)]
-        if given["params_file"]:
-            files.append(given["params_file"])
+        files = [os.path.join(config, file), *params_files]
         return Node(
             package="vljepa_ros",
             executable=name,
@@ -90,7 +96,7 @@ def make_nodes(context):
         if given["transport"]:
             played["transport"] = text(given["transport"])
         nodes.append(node("camera_node", "camera.yaml", played))
-    return nodes
+    return [LogInfo(msg=why), *nodes]
 
 
 def generate_launch_description():

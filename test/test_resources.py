@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from vljepa_ros.models.config import ModelError
-from vljepa_ros.resources import model_dir, model_names, share_dir
+from vljepa_ros.resources import catalogue, choose_model, model_dir, model_names, share_dir
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -27,6 +28,54 @@ def test_source_tree_is_found() -> None:
 def test_unknown_model_names_the_allowed_ones(name: str) -> None:
     with pytest.raises(ModelError, match="nano"):
         model_dir(name)
+
+
+@pytest.mark.parametrize(
+    ("model", "source", "chosen", "why"),
+    [
+        ("auto", "demo", "nano", "source demo is the shipped clip"),
+        ("auto", "world", "nano", "source world is the simulated world"),
+        ("auto", "none", "everyday", "real cameras (model:=auto). Larger ones"),
+        ("auto", "0", "everyday", "siglip2-base"),
+        ("nano", "0", "nano", "as asked for"),
+        ("", "0", "", "as in the parameter files"),
+    ],
+)
+def test_auto_is_a_model_for_what_the_cameras_show(
+    model: str, source: str, chosen: str, why: str
+) -> None:
+    found, line = choose_model(model, source)
+    assert found == chosen
+    assert why in line
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("/**:\n  perception_node:\n    ros__parameters: {model: clip-base}", True),
+        ("/**/perception_node:\n  ros__parameters:\n    model: auto", False),
+        ("/**:\n  ros__parameters: {max_rate: 1.0, model: ''}", False),
+        ("model: [", False),
+        ("\0", False),
+    ],
+)
+def test_auto_leaves_a_model_to_the_parameter_file_that_names_one(
+    tmp_path: Path, text: str, named: bool
+) -> None:
+    file = tmp_path / "robot.yaml"
+    file.write_text(text)
+    model, line = choose_model("auto", "demo", [file])
+    assert (model, str(file) in line) == (("", True) if named else ("nano", False))
+
+
+def test_a_shipped_model_that_is_missing_is_named_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(ROOT / "models" / "nano", tmp_path / "models" / "nano")
+    assert "everyday" in catalogue()  # read before the package looks elsewhere
+    monkeypatch.setattr("vljepa_ros.resources.share_dir", lambda: tmp_path)
+    with pytest.raises(ModelError, match=r"model 'everyday' belongs .*start with model:=nano"):
+        model_dir("auto")
 
 
 @pytest.mark.timeout(300)

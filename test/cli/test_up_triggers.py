@@ -99,6 +99,30 @@ def test_a_bad_trigger_is_refused_before_anything_starts(
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("options", "model", "why"),
+    [
+        (["--source", "0"], "everyday", "real cameras"),
+        ([], "nano", "the shipped clip"),
+        (["--model", "nano", "--source", "0"], "nano", "as asked for"),
+        (["-p", "perception_node:model:=x", "--source", "0"], "", ""),
+    ],
+)
+def test_the_model_is_chosen_once_for_all_nodes(
+    options: list[str],
+    model: str,
+    why: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    started: list[BringupConfig] = []
+    monkeypatch.setattr("vljepa_ros.cli.up.leave_quietly_on_signals", lambda: None)
+    monkeypatch.setattr("vljepa_ros.cli.bringup.run", lambda config: started.append(config) or 0)
+    assert main(["up", *options]) == 0
+    assert [config.model for config in started] == [model]
+    assert why in capsys.readouterr().err
+
+
 def test_each_node_has_its_command_and_the_triggers_reach_theirs_alone() -> None:
     config = BringupConfig(source="none", triggers=("a door", "an arm | 0.7"))
     assert set(commands(config)) == {"decoder", "perception", "triggers"}

@@ -31,7 +31,7 @@ run_node("perception_node")
 class Stream:
     """A subscription on a clock that the test turns; notes how often diagnostics were published."""
 
-    def __init__(self, patch: pytest.MonkeyPatch, heartbeat: bool) -> None:
+    def __init__(self, patch: pytest.MonkeyPatch, heartbeat: bool, model_id: str = "") -> None:
         self.now, self.published, self.callbacks = 100.0, 0, dict[str, Any]()
         self.heartbeat = heartbeat
         patch.setattr(embedding_subscription.time, "monotonic", lambda: self.now)
@@ -44,10 +44,16 @@ class Stream:
             destroy_subscription=None,
             destroy_timer=None,
             diagnostics=SimpleNamespace(publish=self.publish),
-            get_logger=lambda: SimpleNamespace(warning=lambda text: None),
+            get_logger=lambda: SimpleNamespace(warning=self.warn),
         )
-        self.topic = EmbeddingSubscription(node, "front", lambda message: None)
+        self.warnings = list[str]()
+        self.topic = EmbeddingSubscription(
+            node, "front", lambda message: None, model_id, "this node decodes"
+        )
         self.topic.listen(True)
+
+    def warn(self, text: str, **_: float) -> None:
+        self.warnings.append(text)
 
     def publish(self) -> None:
         self.published += 1
@@ -108,6 +114,17 @@ def test_embeddings_from_a_bag_need_no_heartbeat(monkeypatch: pytest.MonkeyPatch
     stream.receive(10, 4.0)
     assert set(stream.receive(10, 4.0)) == {"embeddings arrive"}
     assert stream.wait(20.0)[-1] == "no embedding on '/vljepa/front/embeddings' any more"
+
+
+def test_another_model_is_named_before_an_embedding_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Stream(monkeypatch, heartbeat=False, model_id="nano-1")
+    for model_id, level in (("everyday-2", 2), ("nano-1", 1)):  # ERROR, then: nothing came yet
+        stream.callbacks["model_info"](SimpleNamespace(model_id=model_id))
+        assert stream.topic.part({}, (0, "idle")).level == level
+    assert stream.warnings == [
+        "perception_node runs model everyday-2, this node decodes nano-1: start both nodes with "
+        "the same model"
+    ]
 
 
 @pytest.fixture

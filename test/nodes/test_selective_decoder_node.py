@@ -13,6 +13,7 @@ from graph import MODEL, SECOND, Graph, accepted, nanoseconds, status, value
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.selective_decoder_node import SelectiveDecoderNode
+from vljepa_ros.nodes.topics import LATCHED
 
 EVENT = "vljepa_ros/msg/SceneEvent"
 EMBEDDING = "vljepa_ros/msg/Embedding"
@@ -161,6 +162,17 @@ def test_it_listens_only_while_somebody_listens_to_it(graph: Graph) -> None:
     stream = Stream(graph, node)
     graph.spin_for(0.6)
     assert stream.publisher.get_subscription_count() == 0
+    info = graph.publisher("vljepa_ros/msg/ModelInfo", "model_info", LATCHED)
+    info.publish(ros.interface("vljepa_ros/msg/ModelInfo")(model_id="other-1"))
+    heard = graph.listen("diagnostic_msgs/msg/DiagnosticArray", "/diagnostics")
+
+    def said() -> str:
+        part = status(heard, "selective_decoder_node: camera front")
+        return part.message if part else ""
+
+    assert graph.spin(lambda: "perception_node runs model other-1" in said()), (
+        "without an embedding"
+    )
     graph.listen(EVENT, "events")
     stream.connect()
     graph.unsubscribe_all()

@@ -89,6 +89,7 @@ def test_the_scripts_end_cleanly(tmp_path: Path, name: str, gap: float | None) -
 def test_ctrl_c_while_a_node_is_loading(tmp_path: Path, library: str) -> None:
     log = tmp_path / "log.txt"
     command = [sys.executable, "-m", "vljepa_ros.nodes.program", "perception_node"]
+    command += ["--ros-args", "-p", f"model:={MODEL}"]
     process = begin(command, log, "")
     end = time.monotonic() + 60.0
     while library not in Path(f"/proc/{process.pid}/maps").read_text():

@@ -110,7 +110,9 @@ def test_it_makes_the_nodes(given: dict[str, str], nodes: list[str]) -> None:
     context = launch.LaunchContext()
     for name, (default, _, _) in module.ARGUMENTS.items():
         context.launch_configurations[name] = given.get(name, default)
-    made = module.make_nodes(context)
+    said, *made = module.make_nodes(context)
+    model = "nano" if given.get("source") == "demo" else "everyday"
+    assert f"model {model}: " in said.msg[0].text
     assert [node.node_executable for node in made] == nodes
     for node in made:
         node._perform_substitutions(context)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vljepa_ros.resources import NANO
+from vljepa_ros.resources import EVERYDAY
 
 DEFAULT_MEMORY = "~/.vljepa/memory"
 _TOPIC = re.compile(r"/?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
@@ -148,7 +148,7 @@ def add_service_options(parser: argparse.ArgumentParser, json_what: str) -> None
 
 def add_model_options(
     parser: argparse.ArgumentParser,
-    model: str | None = NANO,
+    model: str = EVERYDAY,
     engine: str | None = "auto",
     threads: bool = False,
 ) -> None:

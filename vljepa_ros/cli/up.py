@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from vljepa_ros.cli import options
-from vljepa_ros.cli.options import CliUsageError
+from vljepa_ros.cli.options import CliUsageError, note
 from vljepa_ros.nodes.program import leave_quietly_on_signals
+from vljepa_ros.resources import AUTO, choose_model
 
 SOURCES = ("demo", "none", "world")
 
 _CAMERA = re.compile(r"([A-Za-z][A-Za-z0-9_]*)(?:=(.+))?")
 _PARAMETER = re.compile(r"(?:[A-Za-z_][A-Za-z0-9_]*:)?[A-Za-z_][A-Za-z0-9_.]*:=.*", re.DOTALL)
+_MODEL = re.compile(r"(?:[A-Za-z0-9_]+:)?model:=")
 LEVELS = ("debug", "info", "warn", "error", "fatal")
 
 
@@ -55,7 +57,7 @@ def add(commands: Any) -> None:
         "that publish elsewhere; a video file, a folder of images or a webcam (0, /dev/video0) "
         "(default: demo)",
     )
-    options.add_model_options(parser, None, None)
+    options.add_model_options(parser, AUTO, None)
     parser.add_argument(
         "--camera",
         type=camera,
@@ -105,6 +107,7 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the nodes until Ctrl-C; 0 after it."""
     _check(args)
+    model = _choose_model(args)
     leave_quietly_on_signals()
     if args.domain is not None:
         os.environ["ROS_DOMAIN_ID"] = str(args.domain)
@@ -113,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
     left_out = {"decoder": args.no_decoder, "memory": not args.memory}
     config = bringup.BringupConfig(
         source=args.source,
-        model=args.model or "",
+        model=model,
         engine=args.engine or "",
         cameras=tuple(args.camera or ()),
         triggers=tuple(args.trigger),
@@ -154,5 +157,14 @@ def _check(args: argparse.Namespace) -> None:
             parse_triggers(args.trigger)
         except VocabularyError as error:
             raise CliUsageError(f"--trigger: {error}") from error
-    if args.model is not None:
-        options.read_model(args.model)
+
+
+def _choose_model(args: argparse.Namespace) -> str:
+    """The model to give to the nodes, empty: their parameters name it; said before they start."""
+    if args.model == AUTO and any(_MODEL.match(given) for given in args.param):
+        return ""
+    model, why = choose_model(args.model, args.source, args.params_file)
+    if model:
+        options.read_model(model)
+    note(why)
+    return model

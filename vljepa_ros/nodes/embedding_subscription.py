@@ -87,6 +87,7 @@ class EmbeddingSubscription(Endpoints):
         self._heartbeats = 0
         self._alive = 0.0
         self._reported = ""
+        self._mismatch = ""
 
     def listen(self, on: bool) -> None:
         """Subscribe or unsubscribe."""
@@ -98,6 +99,13 @@ class EmbeddingSubscription(Endpoints):
             self.subscribe("vljepa_ros/msg/Embedding", self._topic, self._receive)
             self.subscribe("vljepa_ros/msg/ModelInfo", "model_info", self._on_heartbeat, LATCHED)
             self.repeat(HEARTBEAT_S / 2, self._watch)
+
+    def compare(self, info: Any) -> None:
+        """Note whether perception runs the model that this node needs; info: a ModelInfo."""
+        same = self._model_id in ("", info.model_id)
+        self._mismatch = "" if same else self._differs("perception_node runs", info.model_id)
+        if self._mismatch:
+            self._node.get_logger().warning(self._mismatch, throttle_duration_sec=10.0)
 
     def warn(self, text: str) -> None:
         """Report trouble in the log and in the diagnostics."""
@@ -139,8 +147,8 @@ class EmbeddingSubscription(Endpoints):
             idle: Level and message while it is not subscribed.
         """
         name = f"camera {self.camera}"
-        if self.trouble:
-            return Part(name, ERROR, self.trouble, values)
+        if trouble := self._mismatch or self.trouble:
+            return Part(name, ERROR, trouble, values)
         if not self.is_open:
             return Part(name, *idle, values)
         values = {**values, "seconds_since_embedding": time.monotonic() - self.arrived}
@@ -163,6 +171,14 @@ class EmbeddingSubscription(Endpoints):
     def _on_heartbeat(self, message: Any) -> None:
         self._heartbeats += 1
         self._alive = time.monotonic()
+        if self._model_id:
+            self.compare(message)
+
+    def _differs(self, what: str, model_id: str) -> str:
+        return (
+            f"{what} model {model_id}, {self._purpose} {self._model_id}: start both nodes with the "
+            "same model"
+        )
 
     def _receive(self, message: Any) -> None:
         now = time.monotonic()
@@ -172,9 +188,7 @@ class EmbeddingSubscription(Endpoints):
         silence, self.arrived = now - self.arrived, now
         self._period = max(min(silence, self._limit), PERIOD_DECAY * self._period)
         if self._model_id and message.model_id != self._model_id:
-            self.warn(
-                f"embeddings of camera '{self.camera}' come from model {message.model_id}, "
-                f"{self._purpose} {self._model_id}: start both nodes with the same model"
-            )
+            came = f"embeddings of camera '{self.camera}' come from"
+            self.warn(self._differs(came, message.model_id))
         else:
             self._on_embedding(message)

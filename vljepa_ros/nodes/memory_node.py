@@ -25,14 +25,14 @@ from vljepa_ros.perception.memory.search import Moment, MomentQuery, check_query
 from vljepa_ros.perception.memory.store import MemoryStoreError, QueryError
 from vljepa_ros.perception.memory.upkeep import Retention
 from vljepa_ros.perception.worker import Request
-from vljepa_ros.resources import model_dir
+from vljepa_ros.resources import EVERYDAY, model_dir
 
 
 @dataclass(frozen=True)
 class MemoryParameters(LifecycleParameters):
     """Parameters in addition to the common ones and those of each camera."""
 
-    model: str = read_only("nano", "Model: the name of a folder in models/, or a path to one.")
+    model: str = read_only(EVERYDAY, "Model: a name of `vljepa models`, a folder, or a hub id.")
     location: str = read_only(
         "~/.vljepa/memory", "Directory of the store, or an object storage address (s3://...)."
     )

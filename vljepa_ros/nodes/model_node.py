@@ -15,14 +15,14 @@ from vljepa_ros.nodes.parameters import live, read_only
 from vljepa_ros.perception.image_encodings import FrameError
 from vljepa_ros.perception.pipeline import PerceptionError
 from vljepa_ros.perception.vocabulary import VocabularyError
-from vljepa_ros.resources import model_dir
+from vljepa_ros.resources import EVERYDAY, model_dir
 
 
 @dataclass(frozen=True)
 class ModelParameters(LifecycleParameters):
     """Parameters shared by all nodes that load a model."""
 
-    model: str = read_only("nano", "Model: the name of a folder in models/, or a path to one.")
+    model: str = read_only(EVERYDAY, "Model: a name of `vljepa models`, a folder, or a hub id.")
     engine: str = read_only(
         "auto",
         "ENGINE[:PRECISION][@DEVICE]: auto, onnxruntime, onnxruntime-cuda, onnxruntime-tensorrt,"

@@ -16,7 +16,7 @@ from vljepa_ros.nodes.decoder_topics import DecoderTopics
 from vljepa_ros.nodes.diagnostics import Part
 from vljepa_ros.nodes.model_node import ModelNode, ModelParameters
 from vljepa_ros.nodes.parameters import live, read_only
-from vljepa_ros.nodes.topics import REPEAT_S, Endpoints, to_seconds
+from vljepa_ros.nodes.topics import LATCHED, REPEAT_S, Endpoints, to_seconds
 from vljepa_ros.nodes.turn_input import TurnInput, TurnParameters
 from vljepa_ros.perception.pipeline import PerceptionError
 from vljepa_ros.perception.selective_decoder import SceneUpdate
@@ -101,6 +101,9 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
         """Say once a second that this node lives; embeddings: when somebody subscribes to us."""
         p = self.settings
         self._heartbeat.repeat(REPEAT_S, self._repeat_states)
+        self._heartbeat.subscribe(
+            "vljepa_ros/msg/ModelInfo", "model_info", self._compare_models, LATCHED
+        )
         if p.turn_topic:
             self._turn = TurnInput(self, p.turn_topic, p.turn_type, self._on_turn_rate)
 
@@ -198,6 +201,11 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
             raise PerceptionError(f"no usable embedding of camera '{name}' yet")
         update = camera.decoder.describe(to_seconds(message.header.stamp), present)
         return self._event(name, message, update)
+
+    def _compare_models(self, info: Any) -> None:
+        """Also while nobody listens to this node, and no embedding comes."""
+        for camera in self._inputs.values():
+            camera.topic.compare(info)
 
     def _on_turn_rate(self, stamp: float, rate: float) -> None:
         for camera in self._inputs.values():

@@ -46,7 +46,7 @@ class PresenceError(VocabularyError):
     def __init__(self, what: str) -> None:
         super().__init__(
             f"{what}: this model chooses among texts and cannot judge one alone (it has no "
-            "capability 'presence'; nano and SigLIP have it)"
+            "capability 'presence'; nano, everyday and SigLIP have it)"
         )
 
 

@@ -80,7 +80,7 @@ def test_other_model_is_refused_and_nothing_changes(tmp_path: Path) -> None:
         OtherModelError, match=r"holds embeddings of model 'nano-0123abcd' \(32-d\)"
     ):
         open_store(tmp_path, "nano-ffff", DIM, create=True)
-    with pytest.raises(OtherModelError, match="reindex"):
+    with pytest.raises(OtherModelError, match=r"left as it is; .*model:=nano, .*memory reindex"):
         open_store(tmp_path, MODEL, 64)
     assert open_store(tmp_path).count() == 1
     assert open_store(tmp_path).model_id == MODEL

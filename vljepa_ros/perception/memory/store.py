@@ -31,6 +31,7 @@ from vljepa_ros.perception.memory.row import (
     rows_to_table,
     table_to_rows,
 )
+from vljepa_ros.resources import model_names
 
 TABLE = "moments"
 INDEX_CACHE_BYTES = 128 << 20
@@ -387,9 +388,12 @@ def open_store(
             )
         kept_model, kept_dim = metadata[b"vljepa.model_id"].decode(), int(metadata[b"vljepa.dim"])
     if model_id and (kept_model != model_id or (dim and kept_dim != dim)):
+        name = kept_model.rpartition("-")[0]
+        former = f"model:={name}" if name in model_names() else "the model that made it"
         raise OtherModelError(
             f"the memory at '{where}' holds embeddings of model '{kept_model}' ({kept_dim}-d), not "
-            f"of '{model_id}'; use another directory, or re-embed it: vljepa memory reindex"
+            f"of '{model_id}', and is left as it is; go on with it with {former}, use another "
+            f"directory, or embed it again: vljepa memory reindex --memory {where} --to NEW"
         )
     return MemoryStore(table, where, kept_model, kept_dim)
 
