@@ -176,7 +176,7 @@ def test_a_model_without_a_decoder_speaks_the_words_in_use(
     """Those of perception, at once when they change, none below what is asked for."""
     same = {"model": str(folders["siglip"]), "engine": "torch:fp32@cpu"}
     node = graph.add(PerceptionNode, **same, labels=LABELS, max_rate=1000.0)
-    decoder = graph.add(SelectiveDecoderNode, **same, min_confidence=0.0, state_file="")
+    decoder = graph.add(SelectiveDecoderNode, **same, state_file="")
     events = graph.listen("vljepa_ros/msg/SceneEvent", "events")
     camera = graph.camera()
 

@@ -53,10 +53,11 @@ class DecoderCamera:
         self.colour = ColourGuard(self._span + node.settings.smoothing)
         self.detector = AnchorDrift(self._detection(), self.guard, self.colour)
         decodes = "generate" in engine.capabilities
-        self.narrator = None if decodes else LabelNarrator(self._least())
+        self.narrator = None if decodes else LabelNarrator()
         speak = engine.generate if self.narrator is None else self.narrator.generate
         sizes = config.dim, config.visual_dim
-        self.decoder = SelectiveDecoder(self.detector, speak, self._least(), sizes)
+        self.decoder = SelectiveDecoder(self.detector, speak, sizes=sizes)
+        self._set_least()
         self.newest: Any = None
         self.stale = False
         self.query = ""
@@ -73,9 +74,7 @@ class DecoderCamera:
         self.detector.configure(self._detection())
         self.guard.config = self._guarding()
         self.colour.hold = self._span + self._node.settings.smoothing
-        self.decoder.min_confidence = self._least()
-        if self.narrator is not None:
-            self.narrator.least = self._least()
+        self._set_least()
 
     def listen(self, on: bool) -> None:
         """Subscribe or unsubscribe: to embeddings, and to labels if they are the words."""
@@ -143,12 +142,14 @@ class DecoderCamera:
             self.inbox.put(message)
             self._node.worker.wake()
 
-    def _least(self) -> float:
-        """Confidence that a text needs."""
-        own = self._node.settings.min_confidence
-        if own >= 0.0:
-            return float(own)
-        return 0.0 if self.narrator is None else self._config.calibration.abstain_below
+    def _set_least(self) -> None:
+        """Take over the confidence that a text needs."""
+        least = float(self._node.settings.min_confidence)
+        if least < 0.0:
+            least = 0.0 if self.narrator is None else self._config.calibration.abstain_below
+        self.decoder.min_confidence = least
+        if self.narrator is not None:
+            self.narrator.least = least
 
     def _guarding(self) -> TurnGuardConfig:
         p = self._node.settings

@@ -42,7 +42,7 @@ class LabelNarrator:
         least: Score, 0..1, from which a label is sure enough.
     """
 
-    def __init__(self, least: float) -> None:
+    def __init__(self, least: float = 0.0) -> None:
         self.least = least
         self._kept: deque[ScoredLabels] = deque(maxlen=KEPT)
         self._said: dict[tuple[str, str], float] = {}

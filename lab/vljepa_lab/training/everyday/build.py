@@ -172,6 +172,7 @@ def _config(trunk: TextTrunk) -> dict[str, Any]:
         "domain": "photographs and camera pictures of everyday things, people and places",
         "dim": DIM,
         "visual_dim": VISUAL,
+        "change_threshold": 0.15,  # measured, see doc/change.md
         "clip_frames": 1,
         "frame_interval": 0.2,
         "input_size": INPUT_SIZE,
