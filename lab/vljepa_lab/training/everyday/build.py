@@ -23,7 +23,6 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vljepa_lab.training.everyday.calibrate import CALIBRATION, fit_to_pictures
 from vljepa_lab.training.everyday.concepts import FORMS, Concepts, concepts, read_table
 from vljepa_lab.training.everyday.networks import (
     LITE_SIZE,
@@ -55,6 +54,8 @@ _PARTS = 3**-0.5
 _BATCH = 64
 
 _VOCABULARY = Path(__file__).with_name("vocabulary.yaml")
+_CALIBRATION = Path(__file__).with_name("calibration.json")
+"""What `vljepa_lab.evaluation.real.calibrate` found."""
 
 
 class Vision(nn.Module):
@@ -178,7 +179,7 @@ def _config(trunk: TextTrunk) -> dict[str, Any]:
         "input_size": INPUT_SIZE,
         "default_query": "what is happening?",
         "vocabulary": yaml.safe_load(_VOCABULARY.read_text(encoding="utf-8")),
-        "calibration": json.loads(CALIBRATION.read_text(encoding="utf-8")),
+        "calibration": json.loads(_CALIBRATION.read_text(encoding="utf-8")),
         "preprocessing": {"resize": "exact", "size": INPUT_SIZE, "interpolation": "area"},
         "architecture": {
             "model_type": "everyday",
@@ -197,16 +198,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """`vljepa train everyday`: print the folder that was made."""
     parser = argparse.ArgumentParser(prog="vljepa train everyday", description=__doc__)
     parser.add_argument("out", type=Path, metavar="OUT", help="folder to make")
-    parser.add_argument(
-        "--calibrate", nargs=2, type=Path, metavar=("TRUTH", "PICTURES"),
-        help="instead of making OUT, fit its calibration to a folder of pictures",
-    )  # fmt: skip
     args = parser.parse_args(argv)
     torch.set_num_threads(1)  # the same sums, bit for bit, on any number of cores
     try:
-        if args.calibrate:
-            print(fit_to_pictures(args.out, *args.calibrate))
-            return 0
         print(args.out, write_everyday(args.out, default_cache_root() / "everyday"))
     except (SourceError, ModelError, RuntimeError) as error:
         print(f"vljepa train everyday: {error}", file=sys.stderr)
