@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -16,6 +15,7 @@ from vljepa_lab.evaluation.real.truth import Picture, Question, Seen, Truth
 from vljepa_ros.engines.protocol import Clip, Engine
 from vljepa_ros.perception.answering import Answerer
 from vljepa_ros.perception.frames import model_input
+from vljepa_ros.perception.pipeline import Pipeline
 from vljepa_ros.perception.questions import checked_question
 from vljepa_ros.perception.scoring import ScoredGroup, score_group
 from vljepa_ros.perception.vocabulary import EncodedGroup, Group, encode_texts
@@ -178,7 +178,7 @@ def _judge_questions(
     engine: Engine, questions: Sequence[Question], images: Mapping[str, NDArray[np.uint8]]
 ) -> dict[str, Any]:
     """Share of yes/no questions that are answered, and of those that are answered rightly."""
-    answerer = Answerer(cast(Any, SimpleNamespace(engine=engine)))
+    answerer = Answerer(Pipeline(engine, [], lambda observation: 0.0, lambda vocabulary: None))
     config = engine.config
     reads = config.family != "dual_encoder"
     answered, right, wrong = [], [], []
