@@ -16,6 +16,7 @@ from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.models.dual_encoder.inputs import patch_size
 from vljepa_ros.models.folder import load_config
 from vljepa_ros.models.preprocessing import normalise_frames, preprocess, resize_antialiased
+from vljepa_ros.models.resize import resize_area
 from vljepa_ros.models.torch_preprocessing import PixelInput
 
 
@@ -123,3 +124,20 @@ def test_torch_resizes_as_numpy_does(size: tuple[int, int], how: str, name: str)
     assert there.shape == here.shape == (32, 32, 3)
     assert np.abs(there - here).max() <= 1
     assert (there != here).mean() < 0.01
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 24), st.booleans(), st.integers(0, 9))
+def test_averaging_in_halves_is_averaging(
+    height: int, width: int, size: int, swap: bool, seed: int
+) -> None:
+    ramp = np.add.outer(np.arange(height), np.arange(width))[..., None] * (1.2, 0.7, 0.4)
+    noise = np.random.default_rng(seed).integers(0, 4, ramp.shape)
+    image = (ramp + noise).astype(np.uint8)
+    got = preprocess(
+        image[..., ::-1] if swap else image,
+        {"resize": "exact", "size": size, "interpolation": "area"},
+    )
+    want = resize_area(image, size, size).astype(int)
+    assert got.shape == (size, size, 3)
+    assert np.abs(got.astype(int) - (want[..., ::-1] if swap else want)).max() <= 2

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_ros.models.config import ModelError
-from vljepa_ros.models.resize import resize_antialiased, resize_area
+from vljepa_ros.models.resize import resize_antialiased, resize_area_fast
 
 
 def preprocess(image: NDArray[np.uint8], preprocessing: Mapping[str, Any]) -> NDArray[np.uint8]:
@@ -38,7 +38,7 @@ def preprocess(image: NDArray[np.uint8], preprocessing: Mapping[str, Any]) -> ND
     resize: Callable[[NDArray[np.uint8], int, int], NDArray[np.uint8]]
     resize = partial(resize_antialiased, interpolation=interpolation)
     if interpolation == "area":
-        resize = resize_area
+        resize = resize_area_fast
     elif preprocessing.get("device"):
         from vljepa_ros.models.torch_preprocessing import resize_torch
 

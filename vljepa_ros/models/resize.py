@@ -38,13 +38,24 @@ def resize_antialiased(
 def resize_area(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     """[H, W, 3] uint8 to [height, width, 3] by OpenCV: averaged down, enlarged bilinearly.
 
-    A view with reversed channels is given one back: OpenCV would copy the large image first.
+    A view with reversed channels is turned when it is small: OpenCV would copy the large one.
     """
     if image.strides[2] < 0:
-        return resize_area(image[..., ::-1], height, width)[..., ::-1]
+        small = resize_area(image[..., ::-1], height, width)
+        return np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2RGB), np.uint8)
     shrinks = height * width < image.shape[0] * image.shape[1]
     how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (width, height), interpolation=how), np.uint8)
+
+
+def resize_area_fast(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """The same within two levels: by halves first, while sizes are even, which OpenCV takes several
+    times as fast."""
+    rows, columns = image.shape[:2]
+    while rows >= 2 * height and columns >= 2 * width and not rows % 2 and not columns % 2:
+        rows, columns = rows // 2, columns // 2
+        image = resize_area(image, rows, columns)
+    return resize_area(image, height, width)
 
 
 def _triangle(x: NDArray[np.float64]) -> NDArray[np.float64]:
