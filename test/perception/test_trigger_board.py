@@ -256,3 +256,15 @@ def test_no_triggers_are_possible() -> None:
     assert board.observe_labels(0, {"a": 1.0}) == []
     assert board.forget(Reason.REMOVED, NOW) == []
     assert board.turn(True, NOW) == []
+
+
+def test_a_taught_label_is_no_true_trigger_on_pictures_of_another_scene() -> None:
+    taught = EncodedText(VECTORS[0], CALIBRATION, VECTORS[1], 0.3)
+    texts = EncodedTexts("nano-1", {**TEXTS.texts, "text 0": taught})
+    board = TriggerBoard([trigger(0), trigger(2)], texts)
+    for place, shown in enumerate((True, False, True)):
+        vector = np.zeros(DIM, np.float32)
+        vector[[0, 1 if shown else 3]] = 0.5**0.5
+        board.observe(place * SECOND, vector)
+        assert (board.state[0] == State.TRUE) == shown
+        assert board.state[1] == State.FALSE

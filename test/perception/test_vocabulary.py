@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from vljepa_ros.models.calibration import EncodedText
 from vljepa_ros.perception.vocabulary import (
     MAX_LABELS,
+    PresenceError,
     VocabularyEncoder,
     VocabularyError,
     checked_texts,
@@ -150,3 +152,23 @@ def test_a_vocabulary_at_which_the_engine_failed_is_begun_afresh_by_the_next_cal
     encoder.advance()
     assert ready == [1]
     assert not encoder.pending
+
+
+def test_a_taught_name_is_no_text() -> None:
+    engine, name = ColourEngine(), "red as it was shown"
+    taught = {name: EncodedText(engine.encode_text(["red"])[0], engine.config.calibration)}
+    vocabulary = from_groups({"what?": ["blue", name, "green"], "lit?": [name]})
+    engine.capabilities -= {"presence"}
+    vocabulary.check(engine, taught)
+    with pytest.raises(PresenceError):
+        vocabulary.check(engine)
+    encoder = VocabularyEncoder(engine, lambda used: None)
+    encoder.replace(1, vocabulary, taught)
+    while encoder.pending:
+        encoder.advance()
+    assert encoder.current is not None
+    first, second = encoder.current.groups
+    assert first.taught == {1: taught[name]}
+    assert second.taught == {0: taught[name]}
+    assert not first.embeddings[1].any()
+    assert np.array_equal(first.embeddings[[0, 2]], engine.encode_text(["blue", "green"]))
