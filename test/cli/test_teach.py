@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from colour_bag import BEGIN, SECOND, write_bag
 
 from vljepa_ros.cli.main import main
 from vljepa_ros.resources import kept_by
@@ -55,6 +56,19 @@ def test_a_label_is_learned_from_pictures_and_carried_elsewhere(
     assert len(list(folder.iterdir())) == 1
     assert teach("--import", pictures / "lit" / "00.png") == 1
     assert "00.png' holds no taught label" in capsys.readouterr().err
+
+
+def test_a_label_is_learned_from_times_of_a_bag(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ROS_HOME", str(tmp_path / "home"))
+    bag = write_bag(tmp_path / "bag", [("red", 13.0), ("blue", 13.0)])
+    begin = BEGIN // SECOND
+    both = (LIT, "--other", DARK, "--bag", bag, "--model", "nano")
+    assert teach(*both, "--from", begin, begin + 12, "--other-from", begin + 15, begin + 26) == 0
+    assert "frames 22, other_frames 22, recordings 2" in capsys.readouterr().out
+    assert teach(*both, "--from", begin - 9, begin - 8) == 1
+    assert "no images" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,9 @@ def test_one_argument_changes_the_family(name: str, graph: Graph, folders: dict[
     texts = graph.call("vljepa_ros/srv/EncodeText", "encode_text", texts=["a cup"])
     assert not accepted(texts)
     assert "is a token VLM and cannot 'encode_text'" in texts.result.message
+    taught = graph.call("vljepa_ros/srv/Teach", "teach", name="lit", other="dark")
+    assert taught.result.code == taught.result.UNSUPPORTED
+    assert "has no embeddings: it cannot be taught labels" in taught.result.message
 
 
 @pytest.mark.parametrize("name", ["clip", "siglip"])

@@ -9,7 +9,7 @@ import numpy as np
 
 from vljepa_ros.engines.protocol import Clip, Engine
 from vljepa_ros.perception.bags.embedding import ClipPlan, embed_images
-from vljepa_ros.perception.bags.reading import BagReader, ImageCounts
+from vljepa_ros.perception.bags.reading import BagError, BagReader, ImageCounts
 from vljepa_ros.perception.bags.topics import choose_topics
 from vljepa_ros.perception.frames import model_input, picture_to_rgb
 from vljepa_ros.perception.image_encodings import LevelRange
@@ -66,6 +66,8 @@ def from_bag(
         plan = ClipPlan(config.frame_interval or 0.2, thumbnail=config.input_size)
         rounds = embed_images(engine, images, plan, counts, begin={name: start})
         clips = [clip for one in rounds for clip in one if start <= clip.stamp <= end]
+    if not clips:
+        raise BagError(f"'{bag}' has no images from {start / 1e9:.3f} to {end / 1e9:.3f} s")
     examples = [
         Example(clip.stamp, clip.vector, clip.thumbnail, clip.frames)
         for clip in clips[-MAX_FRAMES:]
