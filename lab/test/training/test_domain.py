@@ -29,10 +29,10 @@ def clips(seed: int, many: int) -> list[NDArray[np.uint8]]:
 
 
 def test_clips_are_of_the_models_size_differ_and_come_again_with_the_seed() -> None:
-    first, again = clips(1, 12), clips(1, 12)
+    first, again = clips(1, 4), clips(1, 4)
     assert {(clip.shape, clip.dtype.name) for clip in first} == {(SHAPE, "uint8")}
     assert all(np.array_equal(one, other) for one, other in zip(first, again, strict=True))
-    assert len({clip.tobytes() for clip in first}) > 30
+    assert len({clip.tobytes() for clip in first}) > 10
 
 
 @pytest.fixture(scope="module")
