@@ -74,11 +74,17 @@ def test_ask_about_an_image_file(graph: list[str], tmp_path: Path):
     import cv2
     import numpy as np
 
-    cv2.imwrite(str(tmp_path / "grey.png"), np.full((60, 80, 3), 90, np.uint8))
-    arguments = ["ask", "what is it?", "a", "b", "--image", str(tmp_path / "grey.png"), "--json"]
-    result = vljepa(*arguments, *graph)
-    assert result.returncode == 0, result.stderr
-    assert len(json.loads(result.stdout)["scores"]) == 2
+    (clip,) = (ROOT / "models/nano/demo").glob("*.mp4")
+    pictures = {"room": cv2.VideoCapture(str(clip)).read()[1], "grey": np.full((60, 80, 3), 90)}
+    replies = {}
+    for name, picture in pictures.items():
+        cv2.imwrite(str(tmp_path / f"{name}.png"), picture)
+        image = str(tmp_path / f"{name}.png")
+        result = vljepa("ask", "which?", "a", "b", "--image", image, "--json", *graph)
+        assert result.returncode == 0, result.stderr
+        replies[name] = json.loads(result.stdout)
+    assert len(replies["room"]["scores"]) == 2
+    assert replies["grey"]["scores"] == [], "of no room of nano's world"
 
 
 def test_what_the_node_refuses_is_one_line_and_code_1(graph: list[str]):

@@ -23,7 +23,7 @@ from colour_bag import (
     storage_file,
     write_messages,
 )
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vljepa_ros.perception.bags.reading import BagError, ImageCounts
@@ -65,6 +65,7 @@ def cut(tmp_path_factory: pytest.TempPathFactory) -> Cut:
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=25, deadline=None)
 @given(share=st.floats(0.0, 1.0, exclude_max=True))
+@example(share=30712 / 36864)  # SQLite: rows whose data is missing
 def test_a_bag_that_is_cut_off_is_read_up_to_there(cut: Cut, kind: str, share: float) -> None:
     data = cut.whole[kind]
     with cut.bag(kind, data[: int(share * len(data))]) as bag:

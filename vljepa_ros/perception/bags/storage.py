@@ -154,7 +154,8 @@ class SqliteFile(Storage):
                 for row in self._db.execute(query, (start, *values)):
                     if row[0] > start:  # damage can put them out of order
                         start, step = row[0], 0
-                    if row[1] in self.connections and isinstance(row[2], int):
+                    whole = len(row) < 4 or isinstance(row[3], bytes)
+                    if row[1] in self.connections and isinstance(row[2], int) and whole:
                         yield row
                     else:
                         self.note("has damaged rows")
