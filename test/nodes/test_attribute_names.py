@@ -20,6 +20,21 @@ OVERRIDDEN = {
     "destroy_node",
     "__init__",
 }
+# Private names of Jazzy's LifecycleNode: a clash must show where rclpy is not installed, too.
+RCLPY = """
+    _allow_undeclared_parameters _apply_descriptor _apply_descriptor_and_set _apply_descriptors
+    _apply_floating_point_range _apply_integer_range _call_post_set_parameters_callback
+    _call_pre_set_parameters_callback _callbacks _check_undeclared_parameters _clients _clock
+    _context _count_clients_or_servers _count_publishers_or_subscribers _declare_parameter_common
+    _default_callback_group _descriptors _get_info_by_topic _guards _logger _managed_entities
+    _on_set_parameters_callbacks _parameter_event_publisher _parameter_overrides
+    _parameter_service _parameters _post_set_parameters_callbacks _pre_set_parameters_callbacks
+    _publishers _rate_group _service_change_state _service_get_available_states
+    _service_get_available_transitions _service_get_state _service_get_transition_graph _services
+    _set_parameters_atomically _set_parameters_atomically_common _state_machine _subscriptions
+    _time_source _timers _type_description_service _validate_qos_or_depth_parameter
+    _validate_topic_or_service_name _wake_executor
+    """
 FOLDER = Path(vljepa_ros.nodes.__file__).parent
 
 
@@ -48,6 +63,6 @@ def own(path: Path) -> set[str]:
 
 
 def test_names_are_our_own(graph: Graph) -> None:
-    reserved = taken(graph) - OVERRIDDEN
+    reserved = (taken(graph) | set(RCLPY.split())) - OVERRIDDEN
     clashes = {path.name: own(path) & reserved for path in sorted(FOLDER.glob("*.py"))}
     assert {name: found for name, found in clashes.items() if found} == {}

@@ -118,7 +118,7 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
             key = self.resolve_topic_name(settings.image_topic), settings.transport
             topic = self._images.setdefault(key, ImageTopic(self, *key))
             made = CameraInput(
-                self, camera, engine.config, self._subscriptions, topic, self._evidence
+                self, camera, engine.config, self._subscribed, topic, self._evidence
             )
             self._inputs.append(made)
         feeds = [camera.feed for camera in self._inputs]
@@ -202,7 +202,7 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
     def _publish_vocabulary(self, used: EncodedVocabulary) -> None:
         self._topics.publish_vocabulary(used, self.vocabulary.owner_of)
 
-    def _subscriptions(self, camera: str) -> frozenset[str]:
+    def _subscribed(self, camera: str) -> frozenset[str]:
         """What is wanted of a camera, by subscribers or to teach a label."""
         wanted = self._topics.subscriptions(camera)
         return wanted | {EMBEDDINGS} if self.teaching.wants(camera) else wanted
