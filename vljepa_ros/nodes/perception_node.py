@@ -117,9 +117,7 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
             settings = self.camera_parameters[camera].value
             key = self.resolve_topic_name(settings.image_topic), settings.transport
             topic = self._images.setdefault(key, ImageTopic(self, *key))
-            made = CameraInput(
-                self, camera, engine.config, self._subscribed, topic, self._evidence
-            )
+            made = CameraInput(self, camera, engine.config, self._subscribed, topic, self._evidence)
             self._inputs.append(made)
         feeds = [camera.feed for camera in self._inputs]
         self.pipeline = Pipeline(engine, feeds, self._publish, self._on_vocabulary)
