@@ -228,6 +228,55 @@ def test_what_fails_at_deactivate_leaves_a_node_that_can_be_configured(
     assert change(graph, node, ACTIVATE)
 
 
+def test_a_missing_package_is_one_line_without_a_traceback(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = graph.add(TriggerNode, start=False)
+    log = graph.listen("rcl_interfaces/msg/Log", "/rosout")
+
+    def missing() -> None:
+        raise ModuleNotFoundError("No module named 'tokenizers'", name="tokenizers")
+
+    monkeypatch.setattr(node, "open", missing)
+    assert not change(graph, node, CONFIGURE)
+    assert "the Python package tokenizers is not installed" in node.refusal(False)
+    assert graph.spin(lambda: any("cannot configure: the Python package" in m.msg for m in log))
+    assert not any("Traceback" in m.msg for m in log)
+
+
+BONDPY = """
+BONDS = []
+class Bond:
+    def __init__(self, node, topic, bond_id):
+        self.id, self.alive = (topic, bond_id), False
+        self.sub = self.pub = None
+        BONDS.append(self)
+    def start(self):
+        self.alive = True
+    def shutdown(self):
+        self.alive = False
+"""
+
+
+def test_a_manager_may_watch_an_active_node(
+    graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where bondpy is installed, as Nav2's own nodes do it; with autostart there is no manager."""
+    (tmp_path / "bondpy").mkdir()
+    (tmp_path / "bondpy" / "bondpy.py").write_text(BONDPY)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(ros, "RUNTIME", "rclpy")
+    node = graph.add(TriggerNode, start=False, autostart=False)
+    assert change(graph, node, CONFIGURE)
+    assert change(graph, node, ACTIVATE)
+    bonds = pkgutil.resolve_name("bondpy.bondpy:BONDS")
+    assert [(bond.id, bond.alive) for bond in bonds] == [(("bond", "trigger_node"), True)]
+    assert change(graph, node, DEACTIVATE)
+    assert not bonds[0].alive
+    assert change(graph, node, ACTIVATE)
+    assert [bond.alive for bond in bonds] == [False, True]
+
+
 @pytest.mark.parametrize(
     ("kind", "name", "value"),
     [

@@ -21,6 +21,7 @@ from vljepa_ros.cli import ask, bag, demo, events, find, info, memory, model_fil
 from vljepa_ros.cli.options import CliError, CliUsageError
 from vljepa_ros.cli.teach import add as add_teach
 from vljepa_ros.models.config import ModelError
+from vljepa_ros.nodes.program import missing_package
 
 # Each of these modules is cheap to import: what is heavy is imported when the command runs.
 COMMANDS = (
@@ -111,6 +112,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (CliUsageError, CliError, ModelError) as error:
         print(f"vljepa {args.command}: {error}", file=sys.stderr)
         return 2 if isinstance(error, CliUsageError) else 1
+    except ImportError as error:
+        print(f"vljepa {args.command}: {missing_package(error)}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `vljepa events | head`

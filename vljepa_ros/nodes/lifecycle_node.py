@@ -16,6 +16,7 @@ from vljepa_ros import ros
 from vljepa_ros.nodes.diagnostics import ERROR, WARN, Diagnostics, Part
 from vljepa_ros.nodes.parameters import NodeParameters, ParameterGroup, live, read_only
 from vljepa_ros.nodes.pending import Pending
+from vljepa_ros.nodes.program import missing_package
 from vljepa_ros.perception.worker import DeadlineError, QueueFullError, Request, Worker
 
 NAMESPACE = "vljepa"
@@ -68,6 +69,7 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
         self.worker = Worker(self._on_step_error)
         self.pending = Pending(self)
         self.opened = self.active = self.shut_down = False
+        self._break_bond: Callable[[], None] = lambda: None
         self.why = ""
         self.failures = 0
         self.main = ParameterGroup(self, kind)
@@ -271,6 +273,7 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
     def _pause(self) -> None:
         if self.active:
             self.active = False
+            self._break_bond()
             self.stop()
 
     def _release(self) -> None:
@@ -298,6 +301,8 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
     def _activate(self) -> None:
         self.start()
         self.active = True
+        if not self.settings.autostart:  # a manager did it, which may want to watch this node
+            self._break_bond = ros.form_bond(self)
 
     def _undo_activate(self) -> None:
         self.active = False
@@ -334,8 +339,11 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
 
     def _reason(self, what: str, error: Exception) -> str:
         """Log an error, with its traceback unless its text is meant for users; that text."""
-        if isinstance(error, (_ParameterError, *self.codes)):
-            reason, trace = str(error), ""
+        trace = ""
+        if isinstance(error, ImportError):
+            reason = missing_package(error)
+        elif isinstance(error, (_ParameterError, *self.codes)):
+            reason = str(error)
         else:
             reason = f"{type(error).__name__}: {error}"
             trace = "\n" + "".join(traceback.format_exception(error))

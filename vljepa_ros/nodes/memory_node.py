@@ -22,7 +22,7 @@ from vljepa_ros.nodes.topics import Endpoints, to_nanoseconds, to_stamp
 from vljepa_ros.perception.memory.episodic import EpisodicMemory, MemorySettings
 from vljepa_ros.perception.memory.row import Pose
 from vljepa_ros.perception.memory.search import Moment, MomentQuery, check_query
-from vljepa_ros.perception.memory.store import MemoryStoreError, QueryError
+from vljepa_ros.perception.memory.store import NO_LANCEDB, MemoryStoreError, QueryError
 from vljepa_ros.perception.memory.upkeep import Retention
 from vljepa_ros.perception.worker import Request
 from vljepa_ros.resources import EVERYDAY, model_dir
@@ -109,7 +109,7 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
     def open(self) -> Callable[[], float | None]:
         """Check the model's configuration; the store is opened in the background."""
         if find_spec("lancedb") is None:
-            raise MemoryStoreError("the memory needs LanceDB: pip install 'vljepa_ros[memory]'")
+            raise MemoryStoreError(NO_LANCEDB)
         p = self.settings
         poses = pose_interface(p.pose_type)
         if (p.pose_topic or p.pose_type == TF) and ros.find_interface(poses) is None:

@@ -31,12 +31,26 @@ def make_node(name: str) -> object:
     return node
 
 
+def missing_package(error: ImportError) -> str:
+    """One line about a package that is not installed, or that is and cannot be imported."""
+    text = str(error).strip().partition("\n")[0]
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        text = f"the Python package {error.name.partition('.')[0]} is not installed"
+    if error.name == "cyclonedds":  # the built-in runtime was taken, for want of a ROS
+        return f"{text}, and no ROS 2 is sourced: . /opt/ros/DISTRIBUTION/setup.bash"
+    return f"{text}; with ROS: pip install -r requirements-ros.txt (see doc/install.md)"
+
+
 def run_node(name: str) -> None:
     """Run one node until Ctrl-C; the options are those of ROS."""
     leave_quietly_on_signals()
-    from vljepa_ros import ros
+    try:
+        from vljepa_ros import ros
 
-    raise SystemExit(ros.run(lambda: [make_node(name)]))
+        code = ros.run(lambda: [make_node(name)])
+    except ImportError as error:
+        raise SystemExit(f"{name}: {missing_package(error)}") from None
+    raise SystemExit(code)
 
 
 if __name__ == "__main__":

@@ -50,6 +50,29 @@ def steady_clock() -> _runtime.Clock:
     return _runtime.Clock(clock_type=_runtime.ClockType.STEADY_TIME)
 
 
+def form_bond(node: Any) -> Callable[[], None]:
+    """Let nav2_lifecycle_manager watch an active node, as it does its own, where bondpy is there.
+
+    The topic is `bond` in the node's namespace and the id is the node's name, as in Nav2.
+
+    Returns:
+        What breaks the bond.
+    """
+    if RUNTIME != "rclpy" or find_spec("bondpy") is None:
+        return lambda: None
+    from bondpy.bondpy import Bond
+
+    bond = Bond(node, "bond", node.get_name())
+    bond.start()
+
+    def break_bond() -> None:
+        bond.shutdown()
+        node.destroy_subscription(bond.sub)
+        node.destroy_publisher(bond.pub)
+
+    return break_bond
+
+
 class StopFlag:
     """Raised by SIGINT and SIGTERM.
 

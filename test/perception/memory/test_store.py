@@ -12,6 +12,7 @@ from memory_rows import DIM, ENVIRONMENT, MODEL, SECOND, row, vector
 
 from vljepa_ros.perception.memory.row import SEGMENT, Pose
 from vljepa_ros.perception.memory.store import (
+    NO_LANCEDB,
     Filter,
     MemoryMissingError,
     MemoryStoreError,
@@ -190,9 +191,23 @@ def test_full_disk_leaves_the_store_as_it_was(tmp_path: Path) -> None:
     assert open_store(tmp_path, MODEL, DIM).count() == 1
 
 
-def test_without_lancedb_one_line_names_the_extra(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("importing", "says"),
+    [
+        ("raise ModuleNotFoundError(name='lancedb')", NO_LANCEDB),
+        (
+            "raise ImportError('pyarrow requires NumPy 2.0 or newer, found 1.26.4')",
+            "LanceDB is installed, and cannot be imported: pyarrow requires NumPy 2.0 or newer, "
+            "found 1.26.4; beside numpy 1 it needs: pip install 'pyarrow<23'",
+        ),
+    ],
+)
+def test_without_a_usable_lancedb_one_line_says_why(
+    tmp_path: Path, importing: str, says: str
+) -> None:
+    (tmp_path / "lancedb.py").write_text(importing)
     code = (
-        "import sys; sys.modules['lancedb'] = None\n"
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
         "from vljepa_ros.perception.memory.store import MemoryStoreError, open_store\n"
         "try: open_store('x', 'm', 4, create=True)\n"
         "except MemoryStoreError as error: print(error)\n"
@@ -200,7 +215,7 @@ def test_without_lancedb_one_line_names_the_extra(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=180, env=ENVIRONMENT
     )
-    assert done.stdout.strip() == "the memory needs LanceDB: pip install 'vljepa_ros[memory]'"
+    assert done.stdout.strip() == says
 
 
 def test_importing_the_memory_imports_no_lancedb() -> None:

@@ -34,6 +34,9 @@ from vljepa_ros.perception.memory.row import (
 from vljepa_ros.resources import model_names
 
 TABLE = "moments"
+NO_LANCEDB = (
+    "the memory needs LanceDB: pip install 'vljepa_ros[memory]'; with ROS: -r requirements-ros.txt"
+)
 INDEX_CACHE_BYTES = 128 << 20
 METADATA_CACHE_BYTES = 32 << 20
 # lancedb's defaults are gigabytes, and its caches grow with use: on a robot that looks like a leak.
@@ -417,9 +420,12 @@ def _lancedb() -> Any:
     share_heaps()
     try:
         import lancedb
+    except ModuleNotFoundError as error:
+        raise MemoryStoreError(NO_LANCEDB) from error
     except ImportError as error:
         raise MemoryStoreError(
-            "the memory needs LanceDB: pip install 'vljepa_ros[memory]'"
+            f"LanceDB is installed, and cannot be imported: {one_line(error)}; "
+            "beside numpy 1 it needs: pip install 'pyarrow<23'"
         ) from error
     return lancedb
 

@@ -1,0 +1,47 @@
+"""A node that lacks a package says so in one line, wherever in its start that is noticed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from vljepa_ros import ros
+from vljepa_ros.nodes import program
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (
+            ModuleNotFoundError("No module named 'cv2'", name="cv2"),
+            "the Python package cv2 is not installed; with ROS: pip install -r requirements-ros",
+        ),
+        (
+            ImportError("pyarrow requires NumPy 2.0 or newer, found 1.26.4\n\nmore"),
+            "pyarrow requires NumPy 2.0 or newer, found 1.26.4; with ROS: pip install -r",
+        ),
+        (
+            ModuleNotFoundError("No module named 'cyclonedds'", name="cyclonedds"),
+            "the Python package cyclonedds is not installed, and no ROS 2 is sourced: . /opt/ros",
+        ),
+    ],
+)
+def test_what_cannot_be_imported_is_one_line(
+    error: ImportError, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(make_nodes: Callable[[], Any]) -> int:
+        make_nodes()
+        return 0
+
+    def missing(name: str) -> Any:
+        raise error
+
+    monkeypatch.setattr(ros, "run", run)
+    monkeypatch.setattr(program, "leave_quietly_on_signals", lambda: None)
+    monkeypatch.setattr(program, "make_node", missing)
+    with pytest.raises(SystemExit) as stop:
+        program.run_node("perception_node")
+    assert str(stop.value).startswith(f"perception_node: {says}")
+    assert "\n" not in str(stop.value)
