@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,8 @@ WANTED = {
     "decoder",
     "triggers",
     "memory",
+    "overlay",
+    "use_respawn",
     "image",
     "transport",
 }
@@ -68,6 +73,7 @@ def test_the_programs_and_files_it_names_exist() -> None:
         "selective_decoder.yaml",
         "triggers.yaml",
         "memory.yaml",
+        "overlay.yaml",
         "camera.yaml",
     ):
         assert f'"{name}"' in text
@@ -79,6 +85,7 @@ def test_the_programs_and_files_it_names_exist() -> None:
             "selective_decoder_node",
             "trigger_node",
             "memory_node",
+            "overlay_node",
             "camera_node",
         ):
             assert f'"{name}"' in text
@@ -118,3 +125,134 @@ def test_it_makes_the_nodes(given: dict[str, str], nodes: list[str]) -> None:
         node._perform_substitutions(context)
         assert "/vljepa/" in node.node_name
     assert module.generate_launch_description().get_launch_arguments()
+
+
+class Kept:
+    """Stands for any class of launch and launch_ros: keeps what it was made with."""
+
+    def __init__(self, *values: Any, **options: Any) -> None:
+        self.values, self.options = values, options
+
+    def perform(self, given: dict[str, str]) -> str:
+        return given[self.values[0]]
+
+
+def nodes_of(monkeypatch: pytest.MonkeyPatch, **given: str) -> dict[str, tuple[Any, Any]]:
+    """Name of each node -> its parameters that stand in no file, its options; without a ROS."""
+    for module, names in {
+        "ament_index_python.packages": (),
+        "launch": ("LaunchDescription",),
+        "launch.actions": ("DeclareLaunchArgument", "LogInfo", "OpaqueFunction"),
+        "launch.substitutions": ("LaunchConfiguration",),
+        "launch_ros.actions": ("Node",),
+        "launch_ros.parameter_descriptions": ("ParameterValue",),
+    }.items():
+        stub = types.ModuleType(module)
+        stub.__dict__.update(dict.fromkeys(names, Kept))
+        monkeypatch.setitem(sys.modules, module, stub)
+    packages = sys.modules["ament_index_python.packages"]
+    packages.get_package_share_directory = lambda name: str(share_dir())  # type: ignore[attr-defined]
+    module = loaded()
+    defaults = {name: default for name, (default, _, _) in module.ARGUMENTS.items()}
+    made = {}
+    for node in module.make_nodes({**defaults, **given})[1:]:
+        values: dict[str, Any] = {}
+        for entry in node.options["parameters"]:
+            values |= entry if isinstance(entry, dict) else {}
+        plain = {n: v.values[0] if isinstance(v, Kept) else v for n, v in values.items()}
+        made[node.options["name"]] = plain, node.options
+    return made
+
+
+@pytest.mark.parametrize(
+    ("given", "parameters"),
+    [
+        ({}, {}),
+        (
+            {"cameras": "front=/camera/image_raw rear=/rear/image_raw"},
+            {
+                "cameras": ["front", "rear"],
+                "front.image_topic": "/camera/image_raw",
+                "rear.image_topic": "/rear/image_raw",
+            },
+        ),
+        (
+            {"cameras": "left=/left/compressed, right"},
+            {
+                "cameras": ["left", "right"],
+                "left.image_topic": "/left/compressed",
+                "left.transport": "compressed",
+            },
+        ),
+        (
+            {"cameras": "left right=/r", "image": "/l", "transport": "raw"},
+            {
+                "cameras": ["left", "right"],
+                "left.image_topic": "/l",
+                "left.transport": "raw",
+                "right.image_topic": "/r",
+                "right.transport": "raw",
+            },
+        ),
+        (
+            {"cameras": "a,b", "source": "demo"},
+            {"cameras": ["a", "b"], "a.image_topic": "image"},
+        ),
+        (
+            {"source": "0", "transport": "compressed"},
+            {"front.image_topic": "image/compressed", "front.transport": "compressed"},
+        ),
+    ],
+)
+def test_cameras_and_their_topics(
+    given: dict[str, str], parameters: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, _ = nodes_of(monkeypatch, **given)["perception_node"]
+    of_cameras = {n: v for n, v in found.items() if n == "cameras" or "." in n}
+    assert of_cameras == parameters
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"params_file": "/no/such.yaml"}, "params_file: there is no file '/no/such.yaml'"),
+        ({"cameras": "front=/a front=/b"}, "names must differ, given: front, front"),
+        ({"cameras": "2nd=/a"}, "'2nd=/a' is not NAME or NAME=TOPIC"),
+        ({"cameras": "front=/a", "image": "/b"}, "cameras gives the topic of front already"),
+    ],
+)
+def test_wrong_arguments_are_an_error(
+    given: dict[str, str], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Exception, match=re.escape(says)):
+        nodes_of(monkeypatch, **given)
+
+
+def test_nodes_that_die_come_back_where_that_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    for given in ("false", "true"):
+        nodes = nodes_of(monkeypatch, source="demo", use_respawn=given)
+        assert len(nodes) == 4
+        assert {options["respawn"] for _, options in nodes.values()} == {given == "true"}
+
+
+def test_an_overlay_for_each_camera_sees_what_perception_sees(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert "overlay_node" not in nodes_of(monkeypatch)
+    seen, _ = nodes_of(monkeypatch, overlay="true", image="/cam/compressed")["overlay_node"]
+    wanted = {"camera": "front", "image_topic": "/cam/compressed", "transport": "compressed"}
+    assert seen == {"use_sim_time": False, **wanted}
+    file = tmp_path / "robot.yaml"
+    file.write_text(
+        "/**/perception_node:\n  ros__parameters:\n    cameras: [left, right]\n"
+        "    left: {image_topic: /l}\n    right.image_topic: /r\n    right.transport: compressed\n"
+    )
+    nodes = nodes_of(
+        monkeypatch, overlay="true", params_file=str(file), cameras="left=/other right"
+    )
+    drawn = {name: values for name, (values, _) in nodes.items() if "overlay" in name}
+    assert drawn["left_overlay_node"]["image_topic"] == "/other"
+    assert drawn["right_overlay_node"]["image_topic"] == "/r"
+    assert drawn["right_overlay_node"]["transport"] == "compressed"
+    nodes = nodes_of(monkeypatch, overlay="true", params_file=str(file))
+    assert nodes["left_overlay_node"][0]["image_topic"] == "/l"
