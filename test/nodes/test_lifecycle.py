@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import contextlib
 import pkgutil
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from graph import MODEL, Graph, accepted, status
 
 from vljepa_ros import ros
@@ -242,6 +244,23 @@ def test_a_missing_package_is_one_line_without_a_traceback(
     assert "the Python package tokenizers is not installed" in node.refusal(False)
     assert graph.spin(lambda: any("cannot configure: the Python package" in m.msg for m in log))
     assert not any("Traceback" in m.msg for m in log)
+
+
+def test_the_snippet_for_a_lifecycle_manager_brings_the_nodes_up(graph: Graph) -> None:
+    """What nav2_lifecycle_manager does with it: configure and activate one after the other."""
+    text = (Path(__file__).parents[2] / "doc" / "install.md").read_text(encoding="utf-8")
+    snippet = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)[0])
+    ((manager, section),) = snippet.items()
+    settings = section["ros__parameters"]
+    assert settings["bond_timeout"] == 0.0
+    for name in settings["node_names"]:
+        kind = pkgutil.resolve_name(f"vljepa_ros.nodes.{name}:{name.title().replace('_', '')}")
+        models = {} if kind is TriggerNode else {"model": MODEL}
+        node = graph.add(kind, start=False, autostart=False, **models)
+        assert node.get_fully_qualified_name() == manager.rpartition("/")[0] + f"/{name}"
+        assert change(graph, node, CONFIGURE)
+        assert change(graph, node, ACTIVATE)
+        assert state(graph, node) == "active"
 
 
 BONDPY = """

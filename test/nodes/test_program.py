@@ -16,11 +16,11 @@ from vljepa_ros.nodes import program
     [
         (
             ModuleNotFoundError("No module named 'cv2'", name="cv2"),
-            "the Python package cv2 is not installed; with ROS: pip install -r requirements-ros",
+            "the Python package cv2 is not installed; on ROS: rosdep install, pip",
         ),
         (
             ImportError("pyarrow requires NumPy 2.0 or newer, found 1.26.4\n\nmore"),
-            "pyarrow requires NumPy 2.0 or newer, found 1.26.4; with ROS: pip install -r",
+            "pyarrow requires NumPy 2.0 or newer, found 1.26.4; on ROS: rosdep install,",
         ),
         (
             ModuleNotFoundError("No module named 'cyclonedds'", name="cyclonedds"),

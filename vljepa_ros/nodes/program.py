@@ -38,7 +38,7 @@ def missing_package(error: ImportError) -> str:
         text = f"the Python package {error.name.partition('.')[0]} is not installed"
     if error.name == "cyclonedds":  # the built-in runtime was taken, for want of a ROS
         return f"{text}, and no ROS 2 is sourced: . /opt/ros/DISTRIBUTION/setup.bash"
-    return f"{text}; with ROS: pip install -r requirements-ros.txt (see doc/install.md)"
+    return f"{text}; on ROS: rosdep install, pip install -r requirements-ros.txt (doc/install.md)"
 
 
 def run_node(name: str) -> None:
