@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 
 
 def leave_quietly_on_signals() -> None:
@@ -34,9 +35,10 @@ def make_node(name: str) -> object:
 def missing_package(error: ImportError) -> str:
     """One line about a package that is not installed, or that is and cannot be imported."""
     text = str(error).strip().partition("\n")[0]
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        text = f"the Python package {error.name.partition('.')[0]} is not installed"
-    if error.name == "cyclonedds":  # the built-in runtime was taken, for want of a ROS
+    package = (error.name or "").partition(".")[0]
+    if isinstance(error, ModuleNotFoundError) and package:
+        text = f"the Python package {package} is not installed"
+    if package in ("cyclonedds", "rosbags") and find_spec("rclpy") is None:
         return f"{text}, and no ROS 2 is sourced: . /opt/ros/DISTRIBUTION/setup.bash"
     return f"{text}; on ROS: rosdep install, pip install -r requirements-ros.txt (doc/install.md)"
 
