@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -93,6 +94,41 @@ def test_arguments_reach_the_nodes(tmp_path: Path) -> None:
         os.killpg(process.pid, signal.SIGINT)
         process.wait(60.0)
     assert "selective_decoder" not in log.read_text(encoding="utf-8")
+
+
+def test_a_killed_node_comes_back_where_that_is_wanted(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    process = begin(log, "decoder:=false", "model:=nano", "use_respawn:=true")
+    begun = r"\[trigger_node-\d+\]: process started with pid \[(\d+)\]"
+    try:
+        says(process, log, "trigger_node-2]: process started", "perception_node]: model")
+        os.kill(int(re.findall(begun, log.read_text(encoding="utf-8"))[0]), signal.SIGKILL)
+        says(process, log, "process has died")
+        end = time.monotonic() + 60.0
+        while len(re.findall(begun, log.read_text(encoding="utf-8"))) < 2:
+            assert time.monotonic() < end, log.read_text(encoding="utf-8")
+            time.sleep(0.1)
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(60.0)
+
+
+@pytest.mark.parametrize(
+    ("argument", "why"),
+    [
+        ("params_file:=/no/such.yaml", "there is no file '/no/such.yaml'"),
+        ("cameras:=front=/a front=/b", "names must differ, given: front, front"),
+    ],
+)
+def test_a_wrong_argument_is_one_line_and_starts_nothing(
+    tmp_path: Path, argument: str, why: str
+) -> None:
+    log = tmp_path / "log.txt"
+    assert begin(log, argument).wait(90.0) == 1
+    text = log.read_text(encoding="utf-8")
+    assert why in text
+    assert "Traceback" not in text
+    assert "process started" not in text
 
 
 def ask(command: str, verb: str, *arguments: str) -> str:
