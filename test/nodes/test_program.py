@@ -39,7 +39,7 @@ def test_what_cannot_be_imported_is_one_line(
         raise error
 
     monkeypatch.setattr(ros, "run", run)
-    monkeypatch.setattr(program, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.setattr(program, "leave_quietly_on_signals", lambda: None)
     monkeypatch.setattr(program, "make_node", missing)
     with pytest.raises(SystemExit) as stop:

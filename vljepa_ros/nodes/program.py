@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 from importlib import import_module
-from importlib.util import find_spec
 
 
 def leave_quietly_on_signals() -> None:
@@ -34,6 +33,8 @@ def make_node(name: str) -> object:
 
 def missing_package(error: ImportError) -> str:
     """One line about a package that is not installed, or that is and cannot be imported."""
+    from importlib.util import find_spec
+
     text = str(error).strip().partition("\n")[0]
     package = (error.name or "").partition(".")[0]
     if isinstance(error, ModuleNotFoundError) and package:

@@ -35,7 +35,7 @@ from vljepa_ros.resources import model_names
 
 TABLE = "moments"
 NO_LANCEDB = (
-    "the memory needs LanceDB: pip install 'vljepa_ros[memory]'; with ROS: -r requirements-ros.txt"
+    "the memory needs LanceDB: pip install 'vljepa_ros[memory]'; on ROS: -r requirements-ros.txt"
 )
 INDEX_CACHE_BYTES = 128 << 20
 METADATA_CACHE_BYTES = 32 << 20
