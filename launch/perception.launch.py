@@ -54,11 +54,11 @@ ARGUMENTS = {
     "use_sim_time": ("false", "take the time from /clock", ["true", "false"]),
     "log_level": ("info", "level of the log", ["debug", "info", "warn", "error", "fatal"]),
     "autostart": ("true", "configure and activate at once", ["true", "false"]),
+    "overlay": ("false", "draw text and labels over each camera's images", ["true", "false"]),
+    "use_respawn": ("false", "start a node that died again, after 2 s", ["true", "false"]),
     "decoder": ("true", "start the selective decoder, too", ["true", "false"]),
     "triggers": ("true", "start the trigger node, too", ["true", "false"]),
     "memory": ("false", "start the memory node, too (needs LanceDB)", ["true", "false"]),
-    "overlay": ("false", "draw text and labels over each camera's images", ["true", "false"]),
-    "use_respawn": ("false", "start a node that died again, after 2 s", ["true", "false"]),
 }
 
 
@@ -105,8 +105,8 @@ def read_params_file(given):
     return [file] if file else []
 
 
-def overlays(config, params_files, cameras, of_camera):
-    """Parameters of one overlay node for each camera: what it sees is what perception sees."""
+def overlays(config, params_files, cameras, seen):
+    """Parameters of an overlay for each camera that perception sees, by arguments or files."""
     found = {}
 
     def flatten(prefix, values):
@@ -122,7 +122,7 @@ def overlays(config, params_files, cameras, of_camera):
         for name, section in content.items():
             if name.rsplit("/", 1)[-1] in ("perception_node", "*", "**"):
                 flatten("", section.get("ros__parameters") or {})
-    found |= of_camera
+    found |= seen
     return [
         {"camera": name}
         | {
@@ -147,7 +147,8 @@ def make_nodes(context):
     model, why = choose_model(given["model"], given["source"], params_files)
     of_model = {**of_all, **texts({"model": model} if model else {})}
     engine = texts({"engine": given["engine"]} if given["engine"] else {})
-    of_camera = camera_parameters(given, cameras, topics)
+    seen = camera_parameters(given, cameras, topics)
+    of_camera = texts(seen)
 
     def node(executable, file, *overrides, name=""):
         files = [os.path.join(config, file), *params_files]
@@ -163,18 +164,18 @@ def make_nodes(context):
             respawn_delay=RESPAWN_DELAY_S,
         )
 
-    nodes = [node("perception_node", "perception.yaml", of_model, engine, texts(of_camera))]
+    nodes = [node("perception_node", "perception.yaml", of_model, engine, of_camera)]
+    if given["overlay"] == "true":
+        drawn = overlays(config, params_files, cameras, seen)
+        for one in drawn:
+            name = "" if len(drawn) == 1 else f"{one['camera']}_overlay_node"
+            nodes.append(node("overlay_node", "overlay.yaml", texts(one), name=name))
     if given["decoder"] == "true":
         nodes.append(node("selective_decoder_node", "selective_decoder.yaml", of_model, engine))
     if given["triggers"] == "true":
         nodes.append(node("trigger_node", "triggers.yaml", of_all))
     if given["memory"] == "true":
-        nodes.append(node("memory_node", "memory.yaml", of_model, texts(of_camera)))
-    if given["overlay"] == "true":
-        drawn = overlays(config, params_files, cameras, of_camera)
-        for one in drawn:
-            name = "" if len(drawn) == 1 else f"{one['camera']}_overlay_node"
-            nodes.append(node("overlay_node", "overlay.yaml", texts(one), name=name))
+        nodes.append(node("memory_node", "memory.yaml", of_model, of_camera))
     if given["source"] != "none":
         played = {"source": given["source"]}
         if given["transport"]:
