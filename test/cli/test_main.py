@@ -53,6 +53,16 @@ def test_nonsense_gives_one_clear_line_and_code_2(
     assert output.err.startswith("vljepa")
 
 
+def test_a_missing_package_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    assert main(["models"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("vljepa models: the Python package rich is not installed; on ROS: ")
+    assert said.count("\n") == 1
+
+
 COMMANDS = (
     *("demo", "up", "ask", "label", "events", "info", "bag", "find", "memory"),
     *("fetch-model", "convert", "export", "build-engine"),
