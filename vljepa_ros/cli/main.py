@@ -21,7 +21,7 @@ from vljepa_ros.cli import ask, bag, demo, events, find, info, memory, model_fil
 from vljepa_ros.cli.options import CliError, CliUsageError
 from vljepa_ros.cli.teach import add as add_teach
 from vljepa_ros.models.config import ModelError
-from vljepa_ros.nodes.program import missing_package
+from vljepa_ros.nodes.program import REMEDY, missing_package
 
 # Each of these modules is cheap to import: what is heavy is imported when the command runs.
 COMMANDS = (
@@ -47,6 +47,7 @@ LAB_COMMANDS = {
     "eval": "measure a model's quality on held-out scenes",
     "bench": "measure speed",
 }
+LAB_REMEDY = "in the source tree, pip install -e . -e 'lab[train,eval,world]'"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -77,8 +78,7 @@ def _add_extensions(commands: Any) -> None:
     """Add what other distributions register, and a hint for each lab command that is missing."""
     missing = dict.fromkeys(
         LAB_COMMANDS,
-        "it comes with vljepa_lab, which is not installed: in the source tree, "
-        "pip install -e . -e 'lab[train,eval,world]'",
+        f"it comes with vljepa_lab, which is not installed: {LAB_REMEDY}",
     )
     for command in entry_points(group=EXTENSIONS):
         try:
@@ -113,7 +113,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"vljepa {args.command}: {error}", file=sys.stderr)
         return 2 if isinstance(error, CliUsageError) else 1
     except ImportError as error:
-        print(f"vljepa {args.command}: {missing_package(error)}", file=sys.stderr)
+        remedy = LAB_REMEDY if args.command in LAB_COMMANDS else REMEDY
+        print(f"vljepa {args.command}: {missing_package(error, remedy)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -11,6 +11,8 @@ import signal
 import sys
 from importlib import import_module
 
+REMEDY = "on ROS: rosdep install, pip install -r requirements-ros.txt (doc/install.md)"
+
 
 def leave_quietly_on_signals() -> None:
     """End with exit code 0 at SIGINT or SIGTERM, until `ros.run` sets its own handlers.
@@ -31,7 +33,7 @@ def make_node(name: str) -> object:
     return node
 
 
-def missing_package(error: ImportError) -> str:
+def missing_package(error: ImportError, remedy: str = REMEDY) -> str:
     """One line about a package that is not installed, or that is and cannot be imported."""
     from importlib.util import find_spec
 
@@ -41,7 +43,7 @@ def missing_package(error: ImportError) -> str:
         text = f"the Python package {package} is not installed"
     if package in ("cyclonedds", "rosbags") and find_spec("rclpy") is None:
         return f"{text}, and no ROS 2 is sourced: . /opt/ros/DISTRIBUTION/setup.bash"
-    return f"{text}; on ROS: rosdep install, pip install -r requirements-ros.txt (doc/install.md)"
+    return f"{text}; {remedy}"
 
 
 def run_node(name: str) -> None:
