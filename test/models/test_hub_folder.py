@@ -240,9 +240,12 @@ def test_a_field_of_the_wrong_kind_is_a_model_error(
         ("calibration", {"logit_scale": math.nan}, "logit_scale is 'nan', allowed: a number"),
         ("input_size", 0, "input_size is 0, allowed: 1 to 4096"),
         ("dim", -1, "model.dim is -1, allowed: 0 to"),
+        ("visual_dim", 5, "visual_dim is 5, allowed: 0 to 4"),
+        ("change_threshold", 3.0, "change_threshold is 3.0, allowed: 0.0 to 2.0"),
+        ("calibration", {"no_below": 0.5}, "no_below is 0.5, yes_above 0.4, allowed"),
     ],
 )
-def test_our_own_config_is_checked_by_type(
+def test_our_own_config_is_checked_by_type_and_range(
     field: str, value: Any, says: str, tmp_path: Path
 ) -> None:
     raw = {

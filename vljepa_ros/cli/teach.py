@@ -208,27 +208,27 @@ class _Teacher:
 
     def record(self, shows_other: bool) -> Any:
         """Record one state until Enter, or for the seconds that were asked for."""
-        args, told = self._args, sys.stderr
+        args, out = self._args, sys.stderr
         what = (args.other or "the other state") if shows_other else args.name
-        print(f"show: {what}", "" if args.seconds else ", then press Enter", sep="", file=told)
+        print(f"show: {what}", "" if args.seconds else ", then press Enter", sep="", file=out)
         if args.seconds:
             time.sleep(PAUSE_S)
         else:
             sys.stdin.readline()
         self.ask("START", showing_other=shows_other)
         end = time.monotonic() + (args.seconds or math.inf)
-        print("recording", "" if args.seconds else ", Enter ends it", sep="", file=told)
+        print("recording", "" if args.seconds else ", Enter ends it", sep="", file=out)
         try:
             self._graph.spin(lambda: time.monotonic() > end or (not args.seconds and _entered()))
         finally:  # Ctrl-C too: what was recorded is kept
-            print(file=told)
+            print(file=out)
             reply = self.ask("STOP")
         return reply
 
     def _progress(self, message: Any) -> None:
-        told = f", told apart {message.separability:.2f}"
-        told = ", too alike" if message.too_alike else told if message.separability >= 0 else ""
-        text = f"\r{message.frames} frames, {message.needed} or more needed{told}    "
+        apart = f", told apart {message.separability:.2f}" if message.separability >= 0 else ""
+        apart = ", too alike" if message.too_alike else apart
+        text = f"\r{message.frames} frames, {message.needed} or more needed{apart}    "
         print(text, end="", file=sys.stderr, flush=True)
 
 

@@ -31,7 +31,8 @@ class DecoderParameters(TurnParameters, ModelParameters):
     )
     threshold: float = live(
         -1.0,
-        "Cosine distance from the last state told, below which nothing changed; -1: the model's.",
+        "Cosine distance from the last described state, below which nothing changed; -1: the "
+        "model's.",
         -1.0,
         2.0,
     )
