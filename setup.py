@@ -22,6 +22,7 @@ def shared_files() -> list[tuple[str, list[str]]]:
 setup(
     packages=find_packages(include=["vljepa_ros", "vljepa_ros.*"]),
     package_data={
+        "vljepa_ros.console": ["page.html"],
         "vljepa_ros.models.vl_jepa": ["paper_defaults.json"],
         "vljepa_ros.ros.builtin": ["standard_services.yaml"],
     },

@@ -31,7 +31,8 @@ ALLOWED = {
     "vljepa_ros.ros": set(),
     "vljepa_ros.engines": {"models"},
     "vljepa_ros.perception": {"engines", "models"},
-    "vljepa_ros.nodes": {"perception", "engines", "models", "ros"},
+    "vljepa_ros.console": set(),
+    "vljepa_ros.nodes": {"console", "perception", "engines", "models", "ros"},
     "vljepa_ros.cli": {"nodes", "perception", "engines", "models", "ros"},
 }
 LAB_ALLOWED = {
@@ -47,7 +48,7 @@ LAB_ALLOWED = {
 LAZY_LAB = {ROBOT / "perception" / "image_source.py"}
 
 # Lines without docstrings, comments and blank lines.
-MOST_ROBOT, MOST_LAB, MOST_LOADED, MOST_FILE = 21_800, 14_300, 10_400, 450
+MOST_ROBOT, MOST_LAB, MOST_LOADED, MOST_FILE = 22_300, 14_300, 10_900, 450
 SMALL, MOST_SMALL_FILES = 60, 49
 MOST_INNER_IMPORTS = 161
 
