@@ -59,6 +59,7 @@ ARGUMENTS = {
     "decoder": ("true", "start the selective decoder, too", ["true", "false"]),
     "triggers": ("true", "start the trigger node, too", ["true", "false"]),
     "memory": ("false", "start the memory node, too (needs LanceDB)", ["true", "false"]),
+    "console": ("false", "serve a page at http://localhost:8420/, too", ["true", "false"]),
 }
 
 
@@ -176,6 +177,8 @@ def make_nodes(context):
         nodes.append(node("trigger_node", "triggers.yaml", of_all))
     if given["memory"] == "true":
         nodes.append(node("memory_node", "memory.yaml", of_model, of_camera))
+    if given["console"] == "true":
+        nodes.append(node("console_node", "console.yaml"))
     if given["source"] != "none":
         played = {"source": given["source"]}
         if given["transport"]:

@@ -38,13 +38,15 @@ def vljepa(*arguments: str, timeout: float = 200.0) -> subprocess.CompletedProce
 def graph(domain: int) -> Iterator[list[str]]:
     """The options that lead to a running graph."""
     options = ["--domain", str(domain), "--namespace", f"robot_{os.getpid()}"]
-    with PackageProcess("vljepa_ros.cli.main", ["up", *options]) as process:
+    start = ["up", *options, "--console", "--param", "port:=0"]
+    with PackageProcess("vljepa_ros.cli.main", start) as process:
         end = time.monotonic() + 150
         while "selective_decoder_node" not in process.output():
             process.check()
             assert time.monotonic() < end, process.output()
             time.sleep(0.1)
         yield [*options, "--timeout", "90"]  # a busy machine is no failure
+        assert "the console is at http://localhost:" in process.output()
         assert process.stop() == 0, process.output()
         assert "Traceback" not in process.output()
 

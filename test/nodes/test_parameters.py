@@ -14,6 +14,7 @@ from graph import MODEL, SECOND, Graph, accepted, duration, nanoseconds, status,
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.camera_node import CameraNode
+from vljepa_ros.nodes.console_node import ConsoleNode
 from vljepa_ros.nodes.overlay_node import OverlayNode
 from vljepa_ros.nodes.perception_node import PerceptionNode
 from vljepa_ros.nodes.selective_decoder_node import SelectiveDecoderNode
@@ -26,6 +27,7 @@ FILES = {
     PerceptionNode: "perception.yaml",
     SelectiveDecoderNode: "selective_decoder.yaml",
     CameraNode: "camera.yaml",
+    ConsoleNode: "console.yaml",
     OverlayNode: "overlay.yaml",
     TriggerNode: "triggers.yaml",
 }
@@ -71,6 +73,7 @@ SEEN_LIVE = {
         "turn_rate",
     },
     OverlayNode: {"labels"},  # its effect is seen in test_overlay_node.py
+    ConsoleNode: {"request_timeout"},  # its effect is seen in test_console_node.py
     CameraNode: {"rate", "loop", "encoding", "frame_id"},
 }
 

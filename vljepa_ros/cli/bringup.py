@@ -23,6 +23,7 @@ from vljepa_ros.resources import share_dir
 # Name of a node: its module and parameter file.
 _TABLE = {
     "camera": ("camera_node", "camera.yaml"),
+    "console": ("console_node", "console.yaml"),
     "decoder": ("selective_decoder_node", "selective_decoder.yaml"),
     "memory": ("memory_node", "memory.yaml"),
     "perception": ("perception_node", "perception.yaml"),
@@ -55,7 +56,7 @@ class BringupConfig:
     engine: str = ""
     cameras: tuple[tuple[str, str], ...] = ()
     triggers: tuple[str, ...] = ()
-    nodes: frozenset[str] = frozenset(NODES) - {"memory"}
+    nodes: frozenset[str] = frozenset(NODES) - {"console", "memory"}
     namespace: str = ""
     params_files: tuple[Path, ...] = ()
     parameters: tuple[str, ...] = ()

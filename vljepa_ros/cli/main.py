@@ -17,7 +17,19 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from vljepa_ros import __version__
-from vljepa_ros.cli import ask, bag, demo, events, find, info, memory, model_files, models, up
+from vljepa_ros.cli import (
+    ask,
+    bag,
+    console,
+    demo,
+    events,
+    find,
+    info,
+    memory,
+    model_files,
+    models,
+    up,
+)
 from vljepa_ros.cli.options import CliError, CliUsageError
 from vljepa_ros.cli.teach import add as add_teach
 from vljepa_ros.models.config import ModelError
@@ -27,6 +39,7 @@ from vljepa_ros.nodes.program import REMEDY, missing_package
 COMMANDS = (
     demo.add,
     up.add,
+    console.add,
     ask.add_ask,
     ask.add_label,
     add_teach,

@@ -80,6 +80,11 @@ def add(commands: Any) -> None:
         help="remember what is seen, for find_moments (needs: pip install 'vljepa_ros[memory]')",
     )
     parser.add_argument(
+        "--console",
+        action="store_true",
+        help="serve a page for a browser that shows what the robot sees, at http://localhost:8420/",
+    )
+    parser.add_argument(
         "--processes", action="store_true", help="one process for each node (default: one for all)"
     )
     parser.add_argument(
@@ -113,7 +118,11 @@ def run(args: argparse.Namespace) -> int:
         os.environ["ROS_DOMAIN_ID"] = str(args.domain)
     from vljepa_ros.cli import bringup
 
-    left_out = {"decoder": args.no_decoder, "memory": not args.memory}
+    left_out = {
+        "console": not args.console,
+        "decoder": args.no_decoder,
+        "memory": not args.memory,
+    }
     config = bringup.BringupConfig(
         source=args.source,
         model=model,

@@ -1,0 +1,109 @@
+"""A camera's pictures for the console: as JPEG, as large and as often as a page needs them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from vljepa_ros.nodes.image_topic import ImageTopic
+from vljepa_ros.perception.frames import FrameDecoder
+
+QUALITY = 75
+TIMEOUT_S = 3.0  # without a picture, until that is said
+WAIT_S = 1.0  # for the next picture, until a page is answered that there is none
+
+
+@dataclass(frozen=True)
+class CameraView:
+    """What perception_node looks at: its own parameters of a camera."""
+
+    name: str
+    topic: str
+    transport: str
+    crop: tuple[int, ...]
+    rotate: int
+
+
+class ConsoleCamera:
+    """Subscribed from creation until `close`; pictures are encoded when a page takes them.
+
+    Args:
+        node: A ROS node that can `warn`.
+        view: What to show.
+        width: Of a picture, pixels; a smaller one stays as it is.
+        rate: Pictures a second at most.
+
+    Attributes:
+        trouble: Why no picture comes, or empty.
+    """
+
+    def __init__(self, node: Any, view: CameraView, width: int, rate: float) -> None:
+        self.view, self.trouble = view, ""
+        self._width, self._period = width, 1.0 / rate
+        self._decoder = FrameDecoder(width, crop=view.crop)
+        self._changed = threading.Condition()
+        self._encoding = threading.Lock()
+        self._message: Any = None
+        self._due = 0.0
+        self._number = self._encoded = 0
+        self._jpeg = b""
+        self._images = ImageTopic(node, node.resolve_topic_name(view.topic), view.transport)
+        self._images.receivers.append(self._receive)
+        self._images.start()
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        self._images.close()
+
+    def look_for_trouble(self) -> None:
+        """In the executor's thread, every few seconds: look whether pictures come."""
+        missing = self._images.trouble(TIMEOUT_S)
+        self.trouble = missing and missing + self._images.other_topics()
+
+    def picture(self, after: int) -> tuple[int, bytes] | None:
+        """The next picture after a number, and its own number; waits for it in the caller's thread.
+
+        A number that is larger than any given so far is one of a console that has ended since.
+
+        Raises:
+            FrameError: It cannot be drawn.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._number not in (0, after), WAIT_S):
+                return None
+            number, message = self._number, self._message
+        with self._encoding:  # one page encodes, the others take what it made
+            if self._encoded != number:
+                self._jpeg = self._encode(message)
+                self._encoded = number
+            return number, self._jpeg
+
+    def _receive(self, message: Any, _: Any) -> None:
+        now = time.monotonic()
+        if now >= self._due:
+            self._due = max(self._due, now - self._period) + self._period
+            with self._changed:
+                self._message = message
+                self._number += 1
+                self._changed.notify_all()
+
+    def _encode(self, message: Any) -> bytes:
+        image = self._decoder.view(message)
+        is_bgr = image.strides[2] < 0  # behind a view; OpenCV would copy all of it
+        image = image[..., ::-1] if is_bgr else image
+        height, width = image.shape[:2]
+        across = height if self.view.rotate in (90, 270) else width
+        if across > self._width:
+            scale = self._width / across
+            size = max(1, round(width * scale)), max(1, round(height * scale))
+            how = cv2.INTER_AREA if scale <= 0.5 else cv2.INTER_LINEAR  # seven times as fast
+            image = np.asarray(cv2.resize(image, size, interpolation=how), np.uint8)
+        bgr = image if is_bgr else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        turned = np.ascontiguousarray(np.rot90(bgr, k=-(self.view.rotate // 90)))
+        done, jpeg = cv2.imencode(".jpg", turned, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+        return bytes(jpeg) if done else b""
