@@ -73,7 +73,7 @@ class Robot:
     board: Board
     picture: Callable[[str, int], tuple[int, bytes] | None]
     call: Callable[[str, Any], Any]
-    report: Callable[[str], None]
+    report: Callable[[str], object]
 
 
 class ConsoleServer(ThreadingHTTPServer):
