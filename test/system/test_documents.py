@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-import runpy
 from pathlib import Path
 from typing import Any
 
+import make_reference
 import pytest
 from code_size import ROOT
+from interfaces_reference import SERVICE, read_all
 
 from vljepa_ros.cli.main import main
 
@@ -72,34 +73,33 @@ def test_named_commands_exist(capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
 
 
-INTERFACES = runpy.run_path(str(ROOT / "doc" / "make_interfaces.py"))
 MEASURED = re.compile(
     r"\d\.\.|>=? 0|seconds|L2 norm|as in|negative"
 )  # a range, a unit, or where it stands
 
 
-def test_the_reference_of_the_interfaces_is_made_from_them() -> None:
-    text = INTERFACES["DOCUMENT"].read_text(encoding="utf-8")
-    assert INTERFACES["made"](text) == text, "run: python doc/make_interfaces.py"
+def test_what_is_generated_is_up_to_date() -> None:
+    """Parameters, topics, services, commands and launch arguments that are not documented, too."""
+    stale = [
+        path
+        for path, text in make_reference.made().items()
+        if (ROOT / path).read_text(encoding="utf-8") != text
+    ]
+    assert stale == [], "run: python doc/make_reference.py"
 
 
-@pytest.mark.parametrize("interface", INTERFACES["read_all"](), ids=lambda i: f"{i.kind}/{i.name}")
+@pytest.mark.parametrize("interface", read_all(), ids=lambda i: f"{i.kind}/{i.name}")
 def test_an_interface_says_what_its_fields_are(interface: Any) -> None:
     assert interface.header
     if interface.kind != "msg":
-        assert INTERFACES["SERVICE"].search(interface.header), "which node serves it?"
+        assert SERVICE.search(interface.header), "which node serves it?"
     assert [field.name for field in interface.fields if not field.comment] == []
     numbers = [f for f in interface.fields if "float" in f.type or f.type.endswith("/Duration")]
     assert [f.name for f in numbers if not MEASURED.search(f.comment)] == [], "unit, range?"
 
 
-def test_every_topic_and_service_of_the_nodes_is_in_the_overview() -> None:
-    """The names in the nodes' source, but those that are for images, diagnostics or the demo."""
-    overview = INTERFACES["overview"](INTERFACES["read_all"]())
-    served = r'serve\(\s*"\w+", "(\w+)"|publisher\(\s*"vljepa_ros/msg/\w+", f?"([^"]+)"'
-    found = set()
-    for path in (ROOT / "vljepa_ros" / "nodes").glob("*.py"):
-        for service, topic in re.findall(served, path.read_text(encoding="utf-8")):
-            found.add(service or topic.replace("{camera}", "<camera>"))
-    assert {"evidence", "find_moments", "<camera>/trigger_state"} <= found
-    assert {name for name in found if f"| `{name}`" not in overview} == set()
+def test_every_argument_of_a_command_is_described() -> None:
+    for parser, what in make_reference.commands():
+        assert parser.description or what, parser.prog
+        rows = make_reference.arguments(parser)
+        assert [row for row in rows if row.endswith("|  |")] == [], parser.prog

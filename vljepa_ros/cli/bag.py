@@ -56,7 +56,7 @@ def add(commands: Any) -> None:
         description="Write a copy of a bag with /vljepa/CAMERA/embeddings, /vljepa/CAMERA/labels "
         "and /vljepa/events; `ros2 bag play` plays it.",
     )
-    annotate.add_argument("bag", type=Path, metavar="IN")
+    annotate.add_argument("bag", type=Path, metavar="IN", help="bag folder or file")
     annotate.add_argument("out", type=Path, metavar="OUT", help="a new folder")
     annotate.add_argument(
         "--storage", choices=("sqlite3", "mcap"), default="mcap", help="of OUT (default: mcap)"

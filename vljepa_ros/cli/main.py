@@ -1,8 +1,9 @@
 """The `vljepa` command: finds the subcommand, turns what goes wrong into one line and an exit code.
 
-Exit codes: 0 success; 1 the work failed (a node died, a service refused, no answer in time); 2 the
-command line makes no sense; 130 stopped with Ctrl-C (commands that run until Ctrl-C, such as `up`
-and `events`, end with 0).
+Exit codes: 0 success; 1 the work, or a part of it, failed (a node died, a service refused, no reply
+in time, damaged images in a bag); 2 the command line makes no sense; 130 stopped with Ctrl-C. `up`
+and `events` run until Ctrl-C and then end with 0. `ask` ends with 0 where no candidate is sure
+enough, for then there is a reply, and with 1 where the camera has sent nothing that is new enough.
 """
 
 from __future__ import annotations

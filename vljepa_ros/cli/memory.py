@@ -20,7 +20,7 @@ def add(commands: Any) -> None:
         description="The memory of a robot or of indexed bags.",
     )
     actions = options.add_actions(parser, "actions", "ACTION", "action")
-    info = actions.add_parser("info", help="what is in it", description="What is in a memory.")
+    info = actions.add_parser("info", help="show what is in it", description="What is in a memory.")
     options.add_memory_option(info)
     options.add_json_option(info, "it")
     info.set_defaults(run=options.exit_on_error(_info))

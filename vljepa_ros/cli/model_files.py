@@ -28,7 +28,7 @@ def add_convert(commands: Any) -> None:
         "are not.",
     )
     formats = parser.add_subparsers(title="formats", metavar="FORMAT", dest="format", required=True)
-    own = formats.add_parser("open-vljepa", help="best.pt of cun-bjy/open-vljepa")
+    own = formats.add_parser("open-vljepa", help="convert best.pt of cun-bjy/open-vljepa")
     own.add_argument("checkpoint", type=Path, metavar="BEST_PT", help="the checkpoint")
     own.add_argument("out", type=Path, metavar="OUT", help="folder to make")
     own.add_argument(

@@ -32,10 +32,10 @@ class CameraParameters(ViewParameters):
 
     image_topic: str = read_only(
         "/camera/image_raw",
-        "Topic of the images; relative names allowed.",
+        "Topic of the images; a relative name lies in the node's namespace.",
         ros_name=True,
     )
-    max_rate: float = live(0.0, "Clips a second at most; 0: as the node's max_rate.", 0.0, 1000.0)
+    max_rate: float = live(0.0, "Clips a second at most; 0: the node's max_rate.", 0.0, 1000.0)
     labels: tuple[str, ...] = live(
         [""],
         "Labels of this camera alone, as the node's `labels`; a group takes the place of the "

@@ -26,7 +26,8 @@ class CameraNodeParameters:
 
     source: str = read_only(
         "demo",
-        "demo, world, a video file, a folder of images, or a webcam such as 0 or /dev/video0.",
+        "demo (the shipped clip), world (the simulated world), a video file, a folder of images, "
+        "or a webcam: /dev/video0, or its index in quotes.",
     )
     rate: float = live(0.0, "Images a second; 0: the source's own rate.", 0.0, 240.0)
     width: int = read_only(0, "Width in pixels; 0: the source's own.", 0, 7680)
@@ -35,7 +36,7 @@ class CameraNodeParameters:
     encoding: str = live("rgb8", "Encoding of raw images.", choices=("rgb8", "bgr8"))
     transport: str = read_only(
         "raw",
-        "raw: on `image`; compressed: JPEG on `image/compressed`.",
+        "raw: sensor_msgs/Image on `image`; compressed: JPEG on `image/compressed`.",
         choices=tuple(TYPES),
     )
     frame_id: str = live("camera_optical_frame", "header.frame_id of the images.")

@@ -59,12 +59,13 @@ class ConsoleParameters:
 
     address: str = read_only(
         "127.0.0.1",
-        "Of this machine, at which the page is; 0.0.0.0: all it has. Others need the token.",
+        "Address of this machine at which the page is; 0.0.0.0: all it has. Other machines need "
+        "the token; nothing is encrypted.",
     )
-    port: int = read_only(8420, "At which the page is; 0: a free one.", 0, 65535)
+    port: int = read_only(8420, "Port at which the page is; 0: a free one.", 0, 65535)
     token: str = read_only(
         "",
-        "That other machines need, 16 or more letters, digits, _ and -; empty: a new one at each "
+        "What other machines need: 16 or more letters, digits, _ and -; empty: a new one at each "
         "start, in the log.",
     )
     perception: str = read_only(
@@ -72,7 +73,9 @@ class ConsoleParameters:
     )
     picture_width: int = read_only(480, "Pixels that a picture is wide, at most.", 64, 1920)
     picture_rate: float = read_only(6.0, "Pictures a second and camera, at most.", 0.1, 60.0)
-    request_timeout: float = live(15.0, "Seconds to wait for a service.", 0.1, 600.0)
+    request_timeout: float = live(
+        15.0, "Seconds to wait for a service that the page calls.", 0.1, 600.0
+    )
 
 
 class ConsoleNode(ros.Node):

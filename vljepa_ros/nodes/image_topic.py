@@ -24,7 +24,9 @@ class TransportParameter:
     """How images come."""
 
     transport: str = read_only(
-        "raw", "raw: sensor_msgs/Image; compressed: JPEG or PNG.", choices=tuple(TYPES)
+        "raw",
+        "raw: sensor_msgs/Image; compressed: sensor_msgs/CompressedImage, JPEG or PNG.",
+        choices=tuple(TYPES),
     )
 
 
@@ -35,7 +37,7 @@ class ViewParameters(TransportParameter):
     crop: tuple[int, ...] = live(
         [0, 0, 0, 0],
         "Part of the image as it arrives: x, y, width, height in pixels; width or height 0: up to "
-        "the edge.",
+        "the edge. Cameras of one topic are decoded once and encoded in one batch.",
         0,
         100_000,
     )

@@ -33,9 +33,11 @@ class LifecycleParameters:
     """Parameters shared by all nodes with a lifecycle."""
 
     cameras: tuple[str, ...] = read_only(
-        ["front"], "Names of the cameras; each begins with a letter and has letters, digits, _."
+        ["front"], "Names of the cameras: a letter, then letters, digits and _."
     )
-    autostart: bool = read_only(True, "Configure and activate without being asked.")
+    autostart: bool = read_only(
+        True, "Configure and activate at the start; false: a lifecycle manager does it."
+    )
     request_timeout: float = live(
         10.0, "Seconds after which a service request is answered with an error.", 0.1, 600.0
     )

@@ -32,7 +32,11 @@ from vljepa_ros.resources import EVERYDAY, model_dir
 class MemoryParameters(LifecycleParameters):
     """Parameters in addition to the common ones and those of each camera."""
 
-    model: str = read_only(EVERYDAY, "Model: a name of `vljepa models`, a folder, or a hub id.")
+    model: str = read_only(
+        EVERYDAY,
+        "Model of the embeddings, the same as the perception node's: a name that `vljepa models` "
+        "lists, a folder, or a hub id.",
+    )
     location: str = read_only(
         "~/.vljepa/memory", "Directory of the store, or an object storage address (s3://...)."
     )
@@ -53,10 +57,14 @@ class MemoryParameters(LifecycleParameters):
         "Kind of the pose topic; tf: from /tf and /tf_static, without a pose topic.",
         choices=(*POSE_TYPES, TF),
     )
-    pose_frame: str = read_only("map", "With tf: the frame in which poses are told.")
+    pose_frame: str = read_only("map", "With tf: the frame in which poses are given.")
     base_frame: str = read_only("base_link", "With tf: the robot's frame, whose pose is kept.")
     thumbnail: int = read_only(
-        96, "Side of a thumbnail's images, pixels; at most the model's.", 16, 1024
+        96,
+        "Side of a thumbnail's images in pixels, at most the model's input size: at that size they "
+        "can be embedded again faithfully.",
+        16,
+        1024,
     )
     sample_interval: float = live(
         1.0, "Seconds between two samples that are kept beside the segments; 0: none.", 0.0, 3600.0
@@ -64,12 +72,17 @@ class MemoryParameters(LifecycleParameters):
     longest_segment: float = live(
         60.0, "Seconds after which a segment is kept though nothing changed.", 1.0, 86400.0
     )
-    max_age_hours: float = live(0.0, "Age at which rows are forgotten; 0: never.", 0.0, 1e6)
+    max_age_hours: float = live(
+        0.0,
+        "Age at which rows are forgotten, counted from the newest row of their camera; 0: never.",
+        0.0,
+        1e6,
+    )
     max_sample_age_hours: float = live(
         0.0, "Age at which samples are forgotten; their segments stay; 0: never.", 0.0, 1e6
     )
     max_megabytes: int = live(
-        10000, "Size on the disk above which the oldest rows are forgotten; 0: none.", 0, 10**9
+        10000, "Size on the disk above which the oldest rows are forgotten; 0: no limit.", 0, 10**9
     )
     merge_gap: float = live(2.0, "Seconds between hits that are one moment.", 0.0, 3600.0)
     longest_moment: float = live(120.0, "Seconds that a moment lasts at most.", 1.0, 86400.0)

@@ -22,14 +22,19 @@ from vljepa_ros.resources import EVERYDAY, model_dir
 class ModelParameters(LifecycleParameters):
     """Parameters shared by all nodes that load a model."""
 
-    model: str = read_only(EVERYDAY, "Model: a name of `vljepa models`, a folder, or a hub id.")
+    model: str = read_only(
+        EVERYDAY,
+        "Model: a name that `vljepa models` lists, a folder, or a hub id; the same for all nodes. "
+        "everyday is for real cameras, nano for the simulated world.",
+    )
     engine: str = read_only(
         "auto",
-        "ENGINE[:PRECISION][@DEVICE]: auto, onnxruntime, onnxruntime-cuda, onnxruntime-tensorrt,"
+        "Engine, as ENGINE[:PRECISION][@DEVICE]: auto, onnxruntime, onnxruntime-cuda, "
+        "onnxruntime-tensorrt,"
         " torch, torch-compiled, torch-graphs or tensorrt.",
     )
     threads: int = read_only(0, "Threads of the engine; 0: chosen by it.", 0, 256)
-    always_on: bool = live(False, "Work even while nobody listens to the results.")
+    always_on: bool = live(False, "Work even while nothing subscribes to the results.")
 
 
 M = TypeVar("M", bound=ModelParameters)

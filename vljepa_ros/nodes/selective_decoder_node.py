@@ -31,8 +31,8 @@ class DecoderParameters(TurnParameters, ModelParameters):
     )
     threshold: float = live(
         -1.0,
-        "Cosine distance from the last described state, below which nothing changed; -1: the "
-        "model's.",
+        "Cosine distance from the last published state below which nothing changed; -1: the "
+        "model's change_threshold.",
         -1.0,
         2.0,
     )
@@ -40,26 +40,42 @@ class DecoderParameters(TurnParameters, ModelParameters):
         0.8, "Share of the threshold below which a suspected change is dropped.", 0.0, 1.0
     )
     smoothing: float = live(0.3, "Time constant of the smoothing, seconds.", 0.0, 60.0)
-    settle: float = live(0.7, "Seconds that a change must last before it is told.", 0.0, 60.0)
-    min_gap: float = live(1.0, "Seconds from one change to the next, at least.", 0.0, 3600.0)
+    settle: float = live(
+        0.7,
+        "Seconds that a change must last before it is published; up to twice that for a return "
+        "to the state before, and after a long quiet.",
+        0.0,
+        60.0,
+    )
+    min_gap: float = live(
+        1.0,
+        "Seconds from one change to the next, at least; a change published too early is "
+        "corrected after them.",
+        0.0,
+        3600.0,
+    )
     min_confidence: float = live(
         -1.0,
-        "Confidence below which a text is withheld: the event comes without one. -1: none is with "
-        "a Y-Decoder; what the model needs to answer a question where texts are labels.",
+        "Confidence below which an event comes without a text; -1: 0 with a Y-Decoder, else the "
+        "model's abstain_below.",
         -1.0,
         1.0,
     )
     include_vector: bool = live(False, "Put the state's embedding into events.")
     turn_factor: float = live(
-        20.0, "How many times larger a change must be while the robot turns.", 1.0, 100.0
+        20.0,
+        "How many times larger a change must be while the robot turns, and until no clip shows "
+        "the turn; 20: none is published meanwhile.",
+        1.0,
+        100.0,
     )
     state_file: str = read_only(
         AUTO_STATE,
-        "File that keeps what was told last, so that a restart does not tell it again; auto: in "
-        "$ROS_HOME/vljepa_ros, named after the node; empty: none.",
+        "File that keeps the last published state, so that a restart does not publish it again; "
+        "auto: in $ROS_HOME/vljepa_ros (~/.ros/vljepa_ros), named after the node; empty: none.",
     )
     max_state_age: float = live(
-        300.0, "Seconds after which what was told before a restart is told again.", 0.0, 1e7
+        300.0, "Age in seconds from which a state kept before a restart is discarded.", 0.0, 1e7
     )
 
 

@@ -46,14 +46,22 @@ class TriggerParameters(TurnParameters, LifecycleParameters):
     )
     threshold: float = live(
         0.5,
-        "Calibrated score from which a trigger without a threshold becomes true.",
+        "Calibrated score from which a trigger without a threshold of its own becomes true.",
         0.001,
         0.999,
     )
     release: float = live(
-        0.8, "Share of its threshold below which a trigger becomes false.", 0.01, 1.0
+        0.8,
+        "Share of its threshold below which a trigger without a share of its own becomes false.",
+        0.01,
+        1.0,
     )
-    settle: float = live(0.3, "Seconds for which a score must stay beyond its limit.", 0.0, 3600.0)
+    settle: float = live(
+        0.3,
+        "Seconds for which a score must stay beyond its limit, where a trigger names none.",
+        0.0,
+        3600.0,
+    )
     camera_timeout: float = live(
         5.0,
         "Seconds without an embedding after which a camera's triggers are unknown.",

@@ -30,13 +30,15 @@ class TurnParameters:
 
     turn_topic: str = read_only(
         "",
-        "Topic of the robot's turn rate: odometry, an IMU or a twist; empty: turns are not known.",
+        "Topic of the robot's turn rate, such as /odom or /imu; empty: turns are not known.",
         ros_name=True,
     )
     turn_type: str = read_only(
         AUTO_TYPE, "Kind of that topic; auto: as the graph says.", choices=(AUTO_TYPE, *TURN_TYPES)
     )
-    turn_rate: float = live(0.1, "Turn rate from which the robot turns, rad/s.", 0.0, 100.0)
+    turn_rate: float = live(
+        0.1, "Turn rate from which the robot counts as turning, rad/s.", 0.0, 100.0
+    )
 
 
 class TurnInput(Endpoints):

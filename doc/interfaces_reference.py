@@ -1,6 +1,5 @@
-"""Write the generated parts of doc/interfaces.md from the files in msg/, srv/ and action/.
+"""The generated parts of doc/interfaces.md, from the files in msg/, srv/ and action/.
 
-It replaces what stands between `<!-- overview -->` or `<!-- reference -->` and `<!-- end -->`.
 Comments before the first field are about the interface; a comment behind a field goes on in lines
 of comment alone. Two kinds of sentence have a form: `Topic: NAME of NODE. QoS: ...` and, for a
 service or an action, `NODE: NAME.`
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENT = ROOT / "doc" / "interfaces.md"
 PARTS = {"msg": ("",), "srv": ("Request", "Reply"), "action": ("Goal", "Result", "Feedback")}
 HEAD = ["| type | name | value, default | meaning |", "|---|---|---|---|"]
 TOPIC = re.compile(r"Topic: (\S+) of (\w+)(?:, ([^.]*))?\. QoS: (.*?)\.(?:\s|$)")
@@ -104,16 +102,3 @@ def reference(interfaces: list[Interface]) -> str:
                 lines.append(f"| {link} | `{field.name}` | {value} | {escaped(field.comment)} |")
             lines.append("")
     return "\n".join(lines).strip()
-
-
-def made(text: str) -> str:
-    """The document with its generated parts made anew."""
-    for part in (overview, reference):
-        mark, end = f"<!-- {part.__name__} -->\n", "\n<!-- end -->"
-        before, _, rest = text.partition(mark)
-        text = f"{before}{mark}\n{part(read_all())}\n{end}{rest.partition(end)[2]}"
-    return text
-
-
-if __name__ == "__main__":
-    DOCUMENT.write_text(made(DOCUMENT.read_text(encoding="utf-8")), encoding="utf-8")
