@@ -7,16 +7,18 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # torch, mujoco and the linters are for the tests only: the demo installs the light package.
 LIGHT := $(VENV)/light.stamp
 FULL := $(VENV)/test.stamp
+DOCS := $(VENV)/docs.stamp
 SOURCES := vljepa_ros lab scripts launch test doc examples setup.py
 
 CONSTRAINTS = $(shell $(BIN)/python -c 'import sys; print("constraints-3.10.txt" if sys.version_info < (3, 11) else "constraints.txt")')
 
-.PHONY: demo test check lint clean help
+.PHONY: demo test check docs lint clean help
 
 help:
 	@echo "make demo    camera, perception and decoder on the shipped clip, a good minute"
 	@echo "make test    linters, types and tests"
-	@echo "make check   the same, and the slow tests: exports, benchmarks, trainings from nothing"
+	@echo "make check   the same, and the slow tests: exports, benchmarks, trainings from nothing; docs"
+	@echo "make docs    the documents as a site in build/docs (Python 3.11 or later)"
 	@echo "make lint    linters and types only"
 	@echo "make clean   remove what the other targets made"
 
@@ -27,8 +29,14 @@ test: lint
 	# One worker for each of the two cores that CI has: many tests wait for other processes.
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-check: test
+check: test docs
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m check
+
+# Reads all pages each time, so that each warning is an error: a link that leads nowhere, too.
+docs: $(DOCS)
+	$(BIN)/sphinx-build -E -n -W --keep-going -q -c doc . build/docs
+	cp build/docs/README.html build/docs/index.html
+	@echo "build/docs/index.html"
 
 lint: $(FULL)
 	$(BIN)/ruff check $(SOURCES)
@@ -51,3 +59,7 @@ $(FULL): pyproject.toml lab/pyproject.toml setup.py constraints.txt constraints-
 	$(BIN)/python -m pip install --quiet -e '.[memory,test]' -e 'lab[eval,train,world]' -c $(CONSTRAINTS)
 	touch $@
 	touch $(LIGHT)
+
+$(DOCS): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e '.[docs]' -c $(CONSTRAINTS)
+	touch $@
