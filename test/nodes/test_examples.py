@@ -6,10 +6,10 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+import rclpy_stand_in
 from code_size import ROOT
 from graph import MODEL, Graph, question
 from trigger_robot import ARM, DOOR, STATE, STATUS, Robot
@@ -18,16 +18,7 @@ from vljepa_ros import ros
 from vljepa_ros.nodes.perception_node import PerceptionNode
 from vljepa_ros.nodes.topics import REPEATED
 
-RCLPY = ("rclpy", *(f"rclpy.{part}" for part in ("action", "duration", "event_handler", "qos")))
 Example = Callable[[str], Any]
-
-
-def interfaces(kind: str) -> ModuleType:
-    """`vljepa_ros.msg`, `.srv` or `.action`, which only a colcon build has."""
-    made = ModuleType(f"vljepa_ros.{kind}")
-    for path in (ROOT / kind).iterdir():
-        setattr(made, path.stem, ros.interface(f"vljepa_ros/{kind}/{path.stem}"))
-    return made
 
 
 @pytest.fixture
@@ -36,12 +27,8 @@ def example(monkeypatch: pytest.MonkeyPatch) -> Iterator[Example]:
     before = set(sys.modules)
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
     if ros.RUNTIME == "builtin":
-        events = lambda deadline: ros.endpoint_events(deadline_missed=deadline)  # noqa: E731
-        monkeypatch.setattr(ros, "SubscriptionEventCallbacks", events, raising=False)
-        for name in RCLPY:
-            monkeypatch.setitem(sys.modules, name, ros)
-        for kind in ("msg", "srv", "action"):
-            monkeypatch.setitem(sys.modules, f"vljepa_ros.{kind}", interfaces(kind))
+        for name, module in rclpy_stand_in.modules().items():
+            monkeypatch.setitem(sys.modules, name, module)
     yield importlib.import_module
     for name in set(sys.modules) - before:
         if Path(getattr(sys.modules[name], "__file__", None) or "/").parent.name == "examples":
