@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -77,14 +77,25 @@ def crop(text: str) -> tuple[str, tuple[int, ...]]:
     return camera, tuple(map(int, part.split(",")))
 
 
-def _add_embedding_options(parser: argparse.ArgumentParser) -> None:
-    options.add_model_options(parser, threads=True)
+def add_camera_options(parser: argparse.ArgumentParser) -> None:
+    """Add --topic, --rotate and --crop."""
     parser.add_argument(
         "--topic",
         action="append",
         metavar="TOPIC[=CAMERA]",
         help="only this image topic, and its camera's name; may be repeated (default: all)",
     )
+    whose = "of one camera or of all, as the perception node's parameter; may be repeated"
+    for kind, metavar in ((rotate, "DEGREES"), (crop, "X,Y,WIDTH,HEIGHT")):
+        name, metavar = f"--{kind.__name__}", f"[CAMERA=]{metavar}"
+        parser.add_argument(
+            name, action="append", default=[], type=kind, metavar=metavar, help=whose
+        )
+
+
+def _add_embedding_options(parser: argparse.ArgumentParser) -> None:
+    options.add_model_options(parser, threads=True)
+    add_camera_options(parser)
     parser.add_argument(
         "--every",
         type=options.positive_seconds,
@@ -96,12 +107,6 @@ def _add_embedding_options(parser: argparse.ArgumentParser) -> None:
     cost = "Ward's merge cost at which a new segment begins"
     options.add_number_option(parser, "--threshold", 0.8, cost, float, "COST")
     options.add_number_option(parser, "--thumbnail", 96, "0: none", int, "PIXELS")
-    whose = "of one camera or of all, as the perception node's parameter; may be repeated"
-    for kind, metavar in ((rotate, "DEGREES"), (crop, "X,Y,WIDTH,HEIGHT")):
-        name, metavar = f"--{kind.__name__}", f"[CAMERA=]{metavar}"
-        parser.add_argument(
-            name, action="append", default=[], type=kind, metavar=metavar, help=whose
-        )
     options.add_json_option(parser, "the report")
 
 
@@ -155,11 +160,11 @@ def _print_outcomes(outcomes: list[dict[str, Any]], quiet: bool) -> list[dict[st
             )
             if "events" in done:
                 print(f"  events: {done['events']}")
-        _print_rest(done, quiet)
+        print_rest(done, quiet)
     return outcomes
 
 
-def _print_rest(rest: dict[str, Any], quiet: bool) -> bool:
+def print_rest(rest: dict[str, Any], quiet: bool, command: str = "bag") -> bool:
     """Print what of a bag was not used; what was lost, on standard error. Whether something was."""
     from vljepa_ros.perception.bags.indexing import describe
 
@@ -167,7 +172,7 @@ def _print_rest(rest: dict[str, Any], quiet: bool) -> bool:
     for note in [] if quiet else notes:
         print(f"  {note}")
     for line in lost:
-        print(f"vljepa bag: {line}", file=sys.stderr)
+        print(f"vljepa {command}: {line}", file=sys.stderr)
     return bool(lost)
 
 
@@ -194,32 +199,39 @@ def _annotate(args: argparse.Namespace) -> int:
         print(json.dumps(summary | found.rest))
     else:
         print(f"{args.out}: {added} messages added, {len(scenes)} segments")
-    return 1 if _print_rest(found.rest, args.json) else 0
+    return 1 if print_rest(found.rest, args.json) else 0
 
 
 def _plan(args: argparse.Namespace, engine: Any) -> Any:
-    from vljepa_ros.perception.bags.embedding import ClipPlan
     from vljepa_ros.perception.bags.indexing import IndexPlan
-    from vljepa_ros.perception.bags.topics import camera_of
 
-    topics = None
-    if args.topic:
-        pairs = [text.partition("=") for text in args.topic]
-        topics = {topic: camera or camera_of(topic) for topic, _, camera in pairs}
-        if len(set(topics.values())) < len(args.topic):
-            raise CliUsageError("two of the --topic have the same topic or camera")
     if args.threshold <= 0.0:
         raise CliUsageError(f"--threshold is {args.threshold}, allowed: above 0")
+    clips = clip_plan(args, args.every or engine.config.frame_interval, args.thumbnail)
+    return IndexPlan(clips, topics_of(args.topic), args.samples, args.threshold)
+
+
+def topics_of(given: Sequence[str] | None) -> dict[str, str] | None:
+    """Topic -> camera of the options --topic; None: all."""
+    from vljepa_ros.perception.bags.topics import camera_of
+
+    if not given:
+        return None
+    pairs = [text.partition("=") for text in given]
+    topics = {topic: camera or camera_of(topic) for topic, _, camera in pairs}
+    if len(set(topics.values())) < len(given):
+        raise CliUsageError("two of the --topic have the same topic or camera")
+    return topics
+
+
+def clip_plan(args: argparse.Namespace, every: float, thumbnail: int) -> Any:
+    """A ClipPlan with what the options of `add_camera_options` say."""
+    from vljepa_ros.perception.bags.embedding import ClipPlan
+
     try:
-        clips = ClipPlan(
-            args.every or engine.config.frame_interval,
-            args.thumbnail,
-            dict(args.rotate),
-            dict(args.crop),
-        )
+        return ClipPlan(every, thumbnail, dict(args.rotate), dict(args.crop))
     except ValueError as error:
         raise CliUsageError(str(error)) from error
-    return IndexPlan(clips, topics, args.samples, args.threshold)
 
 
 def _work_folder(args: argparse.Namespace) -> Path:

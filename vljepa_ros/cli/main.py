@@ -21,6 +21,7 @@ from vljepa_ros import __version__
 from vljepa_ros.cli import (
     ask,
     bag,
+    check,
     console,
     demo,
     events,
@@ -47,6 +48,7 @@ COMMANDS = (
     events.add,
     info.add,
     bag.add,
+    check.add,
     find.add,
     memory.add,
     models.add_models,

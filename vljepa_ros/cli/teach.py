@@ -77,7 +77,7 @@ def _run(args: argparse.Namespace) -> int:
         raise CliError(str(error)) from error
 
 
-def _store(args: argparse.Namespace) -> Any:
+def taught_store(args: argparse.Namespace) -> Any:
     """The labels of the robot's perception node, on this machine."""
     from vljepa_ros.perception.taught_store import TaughtStore
     from vljepa_ros.resources import kept_by
@@ -90,7 +90,7 @@ def _copy(args: argparse.Namespace) -> int:
     """Export or import a file."""
     from vljepa_ros.perception.taught_store import read_lesson, write_lesson
 
-    store = _store(args)
+    store = taught_store(args)
     lesson = read_lesson(args.source or store.path_of(args.name.strip()))
     place = args.export or store.path_of(lesson.name)
     if place.exists():
@@ -108,7 +108,7 @@ def _local(args: argparse.Namespace) -> int:
     sources: list[Any] = [args.state_span, args.other_span] if args.bag else pictures
     if not any(sources):
         raise CliUsageError("--bag needs --from or --other-from: times of the bag")
-    store, engine = _store(args), options.load_model(args, frozenset({"vision", "predictor"}))
+    store, engine = taught_store(args), options.load_model(args, frozenset({"vision", "predictor"}))
     config = engine.config
     if "embed" not in engine.capabilities:
         raise CliError(f"model '{config.name}' has no embeddings: it cannot be taught labels")

@@ -148,6 +148,7 @@ class Pipeline:
         publish: Given each observation in the worker's thread; returns its age, the seconds since
             its stamp.
         vocabulary_ready: See `VocabularyEncoder`.
+        clock: Seconds that only grow: of the steady clock, or of a recording.
 
     Attributes:
         judges_domain: Whether pictures out of the model's domain are marked, where it has a
@@ -160,6 +161,7 @@ class Pipeline:
         cameras: Sequence[CameraFeed],
         publish: Callable[[Observation], float],
         vocabulary_ready: Callable[[EncodedVocabulary], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.engine = engine
         self.cameras = {feed.name: feed for feed in cameras}
@@ -170,6 +172,7 @@ class Pipeline:
         self.judges_domain = True
         self._domain = Domain.load(engine.config)
         self._publish = publish
+        self._clock = clock
 
     def step(self) -> float | None:
         """Encode the new clips of all cameras that are due as one batch, then some new labels.
@@ -179,11 +182,11 @@ class Pipeline:
         """
         pause = None
         if self.watching:
-            begin = time.monotonic()
+            begin = self._clock()
             ready = [feed for feed in self.cameras.values() if self._is_due(feed, begin)]
             if ready:
                 self._watch(ready)
-            pause = self._pause(time.monotonic())
+            pause = self._pause(self._clock())
         if self.labels.pending:
             self.labels.advance()
             return 0.0
@@ -246,7 +249,7 @@ class Pipeline:
         """Encode and publish the newest clips of some cameras."""
         batch = []
         for feed in ready:
-            now, newest, seen = time.monotonic(), feed.ring.newest, feed.published
+            now, newest, seen = self._clock(), feed.ring.newest, feed.published
             # a clip that ends at the newest stamp published would be the same again
             after = None if newest is None or seen is None or newest < seen else seen
             with self.stages.stage("preprocess"):

@@ -18,7 +18,8 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from vljepa_ros.files import atomic_write
-from vljepa_ros.models.config import ModelConfig
+from vljepa_ros.models.calibration import EncodedText
+from vljepa_ros.models.config import Calibration, ModelConfig
 from vljepa_ros.perception.lesson import Example, Lesson, Recording, checked_label
 from vljepa_ros.perception.teaching import TeachingError
 
@@ -89,6 +90,12 @@ class TaughtStore:
         self.lessons: dict[str, Lesson] = {}
         self.problems: dict[str, str] = {}
         self._seen: dict[Path, tuple[int, int]] = {}
+
+    def labels(self, dim: int) -> dict[str, EncodedText]:
+        """Name -> label, for a model of `dim` numbers. One that cannot be used scores 0: a taught
+        name is no text."""
+        unusable = EncodedText(np.zeros(dim, np.float32), Calibration())
+        return {name: one.label or unusable for name, one in dict(self.lessons).items()}
 
     def path_of(self, name: str) -> Path:
         """The file of a label."""

@@ -12,10 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from vljepa_ros.models.calibration import EncodedText
-from vljepa_ros.models.config import Calibration
 from vljepa_ros.perception.lesson import (
     MAX_FRAMES,
     Example,
@@ -74,10 +71,9 @@ class Teacher:
         self.refresh()
 
     def in_use(self) -> dict[str, EncodedText]:
-        """Name -> label. One that cannot be used scores 0: a taught name is no text."""
+        """Name -> label, see `TaughtStore.labels`."""
         self.changed = False
-        unusable = EncodedText(np.zeros(self._model.dim, np.float32), Calibration())
-        return {name: one.label or unusable for name, one in dict(self._store.lessons).items()}
+        return self._store.labels(self._model.dim)
 
     @property
     def trouble(self) -> str:

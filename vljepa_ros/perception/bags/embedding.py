@@ -132,7 +132,7 @@ def embed_images(
         if name not in cameras:
             decode = plan.decoder(name, config)
             ring: ClipRing[BagImage] = ClipRing(
-                config.clip_frames, config.frame_interval, _counting(decode, counts[name])
+                config.clip_frames, config.frame_interval, counting(decode, counts[name])
             )
             stamps = ImageStamps(config.frame_interval)
             cameras[name] = _Camera(name, ring, stamps, (begin or {}).get(name, 0))
@@ -167,7 +167,7 @@ def embed_images(
             yield _embed(engine, camera, plan, domain)
 
 
-def _counting(decode: FrameDecoder, counts: ImageCounts) -> Callable[[BagImage], Pixels]:
+def counting(decode: FrameDecoder, counts: ImageCounts) -> Callable[[BagImage], Pixels]:
     """A camera's decoder that counts what it refuses."""
 
     def decode_image(image: BagImage) -> Pixels:

@@ -1,0 +1,1 @@
+"""How right texts are on a recording whose truth is known."""

@@ -1,0 +1,242 @@
+"""How often a trigger is right, how much it finds and how late, and which threshold suits it.
+
+What is TRUE within `tolerance` seconds of an interval counts as right: intervals written by hand
+are not exact, and a trigger that looks back over a clip ends late. The threshold is chosen on the
+first half of the intervals and the figures are those of the second half, where both have enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vljepa_ros.perception.checking.spans import Spans, combine, seconds, spans
+
+DEFAULT_THRESHOLD = 0.5  # of trigger_node
+LEAST_INTERVALS = 3  # in what figures are reported on
+LEAST_FALSE_S = 10.0  # in which the text is not true
+USABLE = 0.8  # least precision, and share of the intervals that are found
+COVERED = 0.5  # least share of the intervals' time
+MOST_UNKNOWN = 0.5  # share of the time in which nothing is known
+AS_GOOD = 0.02  # a threshold as good as the best one but for this is in the choice, too
+RULE = (
+    f"usable: at least {USABLE:.0%} of the time that it says so is right, at least {USABLE:.0%} of "
+    f"the intervals are found, and {COVERED:.0%} of their time"
+)
+_STEPS = np.round(np.arange(0.05, 0.96, 0.05), 2)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a trigger did in the time that is judged.
+
+    Attributes:
+        said: seconds for which it was TRUE.
+        right: seconds of those in an interval, or near one.
+        intervals: in which the text is true.
+        found: those of them in which it became or was TRUE.
+        delays: seconds from the begin of each found interval until it was TRUE.
+        covered: share of the intervals' time, without what the tolerance allows it to be late, for
+            which it was TRUE, 0..1; NaN: they are too short.
+        alarms: times at which it became TRUE far from an interval.
+        false_s: seconds far from an interval.
+        unknown: share of the time in which nothing was known, 0..1.
+    """
+
+    said: float
+    right: float
+    intervals: int
+    found: int
+    delays: tuple[float, ...]
+    covered: float
+    alarms: int
+    false_s: float
+    unknown: float
+
+    @property
+    def precision(self) -> float:
+        """How often it is right when it says so, 0..1; NaN: it never does."""
+        return self.right / self.said if self.said else np.nan
+
+    @property
+    def recall(self) -> float:
+        """Share of the intervals that are found, 0..1; NaN: there are none."""
+        return self.found / self.intervals if self.intervals else np.nan
+
+    @property
+    def delay(self) -> float:
+        """Median, seconds; NaN: none was found."""
+        return float(np.median(self.delays)) if self.delays else np.nan
+
+    @property
+    def alarms_per_hour(self) -> float:
+        """False alarms for each hour in which the text is not true; NaN: there is no such time."""
+        return 3600.0 * self.alarms / self.false_s if self.false_s else np.nan
+
+    @property
+    def quality(self) -> float:
+        """What is asked of it as one number: the harmonic mean, 0..1."""
+        wanted = [self.precision, self.recall, self.covered]
+        known = [value for value in wanted if not np.isnan(value)]
+        if np.isnan(self.precision) or not all(known):
+            return 0.0
+        return len(known) / sum(1.0 / value for value in known)
+
+    def as_dict(self) -> dict[str, float | int | None]:
+        """Under stable names; None: there is none."""
+        found: dict[str, float | int] = {
+            **{name: getattr(self, name) for name in ("precision", "recall", "intervals", "found")},
+            "delay_s": self.delay,
+            "longest_delay_s": max(self.delays, default=np.nan),
+            "covered": self.covered,
+            "false_alarms": self.alarms,
+            "false_alarms_per_hour": self.alarms_per_hour,
+            "not_true_s": self.false_s,
+            "unknown": self.unknown,
+        }
+        return {n: None if np.isnan(v) else round(v, 4) for n, v in found.items()}
+
+    @property
+    def lacks(self) -> str:
+        """Why it cannot be used, or empty."""
+        if self.unknown > MOST_UNKNOWN:
+            return f"UNKNOWN for {self.unknown:.0%} of the time"
+        if not self.found:
+            return "finds nothing"
+        if self.precision < USABLE:
+            return f"{self.precision:.0%} right"
+        if self.recall < USABLE:
+            return f"finds {self.recall:.0%}"
+        if self.covered < COVERED:
+            return f"TRUE for {self.covered:.0%} of their time"
+        return ""
+
+
+def figures(on: Spans, unknown: Spans, true: Spans, judged: Spans, tolerance: float) -> Figures:
+    """Compare what a trigger said with what was true.
+
+    Args:
+        on: when it was TRUE.
+        unknown: when it was UNKNOWN.
+        true: when the text is true.
+        judged: the time that counts; an interval counts as far as it lies in it.
+        tolerance: seconds.
+    """
+    true = combine(true, judged, np.logical_and)
+    said = combine(on, judged, np.logical_and)
+    near = spans((begin - tolerance, end + tolerance) for begin, end in true)
+    late = spans((begin + tolerance, end) for begin, end in true if end - begin > tolerance)
+    far = combine(judged, near, np.greater)
+    delays = []
+    for begin, end in true:
+        while_true = combine(on, spans([(begin, end + tolerance)]), np.logical_and)
+        if len(while_true):
+            delays.append(float(while_true[0, 0] - begin))
+    wrong = combine(said, near, np.greater)
+    begins = on[:, 0][:, np.newaxis]
+    return Figures(
+        said=seconds(said),
+        right=seconds(said) - seconds(wrong),
+        intervals=len(true),
+        found=len(delays),
+        delays=tuple(delays),
+        covered=seconds(combine(on, late, np.logical_and)) / seconds(late) if len(late) else np.nan,
+        alarms=int(((far[:, 0] <= begins) & (begins < far[:, 1])).sum()),
+        false_s=seconds(far),
+        unknown=seconds(combine(unknown, judged, np.logical_and)) / max(seconds(judged), 1e-9),
+    )
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one threshold makes of a text: when its trigger was TRUE, and when it was UNKNOWN."""
+
+    threshold: float
+    on: Spans
+    unknown: Spans
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is known of a text.
+
+    Attributes:
+        threshold: suggested.
+        figures: with it.
+        by_default: with the default threshold, on the same time.
+        held_out: the threshold was chosen on other intervals than the figures are of.
+        problem: why it is not usable, or empty.
+        too_little: the truth covers too little to say whether it is usable.
+    """
+
+    threshold: float
+    figures: Figures
+    by_default: Figures
+    held_out: bool
+    problem: str
+    too_little: bool
+
+
+def candidates(scores: NDArray[np.floating]) -> tuple[float, ...]:
+    """Thresholds that are worth trying for a text with these scores: round ones, and its own."""
+    own = np.quantile(scores, np.linspace(0.02, 0.98, 25)) if len(scores) else ()
+    found = np.clip(np.round(np.concatenate([_STEPS, own]), 3), 0.001, 0.999)
+    return tuple(np.unique(found).tolist())
+
+
+def judge(said: Sequence[Said], true: Spans, judged: Spans, tolerance: float) -> Verdict:
+    """Choose a threshold, and say how right the text is with it.
+
+    Args:
+        said: by ascending threshold, DEFAULT_THRESHOLD among them.
+        true: when the text is true.
+        judged: the time that counts.
+        tolerance: seconds, see `figures`.
+    """
+    default = [one.threshold for one in said].index(DEFAULT_THRESHOLD)
+    true = combine(true, judged, np.logical_and)
+
+    def measured(index: int, part: Spans) -> Figures:
+        return figures(said[index].on, said[index].unknown, true, part, tolerance)
+
+    whole = measured(default, judged)
+    if why := _too_little(whole):
+        return Verdict(DEFAULT_THRESHOLD, whole, whole, False, why, True)
+    first, second = halves(true, judged)
+    if any(_too_little(measured(default, part)) for part in (first, second)):
+        first = second = judged
+    qualities = [measured(index, first).quality for index in range(len(said))]
+    best = max(qualities)
+    as_good = [i for i, quality in enumerate(qualities) if quality >= best - AS_GOOD]
+    chosen = default if default in as_good else as_good[len(as_good) // 2]
+    reported = measured(chosen, second)
+    return Verdict(
+        said[chosen].threshold,
+        reported,
+        measured(default, second),
+        first is not second,
+        reported.lacks,
+        False,
+    )
+
+
+def halves(true: Spans, judged: Spans) -> tuple[Spans, Spans]:
+    """Two parts of the judged time, cut between the intervals, with half of them each."""
+    if len(true) < 2:
+        return judged, judged
+    half = len(true) // 2
+    cut = (true[half - 1, 1] + true[half, 0]) / 2
+    before = combine(judged, spans([(-np.inf, cut)]), np.logical_and)
+    return before, combine(judged, before, np.greater)
+
+
+def _too_little(found: Figures) -> str:
+    if found.intervals < LEAST_INTERVALS:
+        intervals = f"{found.intervals} interval{'s' * (found.intervals != 1)}"
+        return f"true in {intervals}, {LEAST_INTERVALS} or more needed"
+    if found.false_s < LEAST_FALSE_S:
+        return f"not true for {found.false_s:.0f} s, {LEAST_FALSE_S:.0f} or more needed"
+    return ""

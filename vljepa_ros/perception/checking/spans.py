@@ -1,0 +1,45 @@
+"""Stretches of time, as arrays [N, 2] of begin and end in seconds: disjoint, ascending."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Spans = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+def spans(pairs: Iterable[tuple[float, float]]) -> Spans:
+    """Of pairs of begin and end, which may overlap and come in any order."""
+    raw = np.array(list(pairs), np.float64).reshape(-1, 2)
+    return combine(raw, raw, np.logical_or)
+
+
+def combine(one: Spans, other: Spans, keep: Callable[[Mask, Mask], Mask]) -> Spans:
+    """The time for which `keep` holds, given whether it is in one and whether it is in the other.
+
+    `np.logical_and`: in both; `np.logical_or`: in any; `np.greater`: in the first alone.
+    """
+    edges = np.unique(np.concatenate([one.ravel(), other.ravel()]))
+    middles = (edges[:-1] + edges[1:]) / 2
+    return runs(edges, keep(_inside(one, middles), _inside(other, middles)))
+
+
+def runs(edges: NDArray[np.float64], kept: Mask) -> Spans:
+    """Of N + 1 ascending times and [N] whether it holds between two of them."""
+    if not len(kept):
+        return np.zeros((0, 2))
+    steps = np.diff(np.concatenate([[False], kept, [False]]).astype(np.int8))
+    return np.stack([edges[steps == 1], edges[steps == -1]], axis=1)
+
+
+def seconds(of: Spans) -> float:
+    """Their length."""
+    return float((of[:, 1] - of[:, 0]).sum())
+
+
+def _inside(of: Spans, times: NDArray[np.float64]) -> Mask:
+    begun, ended = (np.searchsorted(np.sort(edge), times, "right") for edge in of.T)
+    return begun > ended
