@@ -34,6 +34,7 @@ NAVIGATION = {
         "doc/questions",
         "doc/labels",
         "doc/triggers",
+        "doc/check",
         "doc/memory",
         "doc/console",
         "doc/examples",

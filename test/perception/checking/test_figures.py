@@ -48,12 +48,13 @@ def test_as_if_counted(
     intervals = list(zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1), strict=True))
     near = np.zeros(LENGTH, bool)
     late = np.zeros(LENGTH, bool)
-    delays = []
+    delays, right = [], 0
     for begin, end in intervals:
         near[max(begin - tolerance, 0) : end + tolerance] = True
         late[begin + tolerance : end] = True
         after = np.flatnonzero(says[begin : end + tolerance])
         delays += after[:1].tolist()
+        right += min(len(after), end - begin)
     rises = np.flatnonzero(np.diff(np.concatenate([[0], says.astype(int)])) == 1)
 
     def as_spans(mask: np.ndarray) -> np.ndarray:
@@ -64,8 +65,8 @@ def test_as_if_counted(
     )
     assert found.intervals == len(intervals)
     assert found.delays == tuple(delays)
-    assert found.said == (says & judged).sum()
-    assert found.right == (says & judged & near).sum()
+    assert found.right == right
+    assert found.wrong == (says & judged & ~near).sum()
     assert found.alarms == sum(judged[i] and not near[i] for i in rises)
     assert found.false_s == (judged & ~near).sum()
     covered = (says & late).sum() / late.sum() if late.any() else np.nan
@@ -87,8 +88,8 @@ def test_what_makes_a_text_unusable() -> None:
     true = every(0, 600, 10.0, 8.0)
     assert verdict(every(0, 600, 11.0, 8.5), true).problem == ""
     assert verdict(NOTHING, true).problem == "finds nothing"
-    assert verdict(spans([(0.0, 600.0)]), true).problem == "40% right"  # 12 of 30 s
-    assert verdict(every(0, 600, 11.0, 15.0), true).problem == "60% right"
+    assert verdict(spans([(0.0, 600.0)]), true).problem == "31% right"  # 8 of 8 + 18 s
+    assert verdict(every(0, 600, 11.0, 15.0), true).problem == "57% right"
     assert verdict(every(0, 600, 10.0, 3.0), true).problem == "TRUE for 17% of their time"
     assert verdict(every(300, 450, 11.0, 8.0), true).problem == "finds 50%"
     unknown = Said(DEFAULT_THRESHOLD, NOTHING, spans([(0.0, 550.0)]))
@@ -101,7 +102,7 @@ def test_what_makes_a_text_unusable() -> None:
     [
         (NOTHING, 600.0, "true in 0 intervals, 3 or more needed"),
         (spans([(1.0, 500.0)]), 600.0, "true in 1 interval, 3 or more needed"),
-        (every(0, 90, 1.0, 27.0), 90.0, "not true for 0 s, 10 or more needed"),
+        (every(0, 90, 1.0, 27.0), 90.0, "not true for 0 s beyond --tolerance, 10 or more needed"),
     ],
 )
 def test_too_little_truth_is_no_verdict(true: np.ndarray, length: float, problem: str) -> None:

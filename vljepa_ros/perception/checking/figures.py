@@ -1,8 +1,9 @@
 """How often a trigger is right, how much it finds and how late, and which threshold suits it.
 
-What is TRUE within `tolerance` seconds of an interval counts as right: intervals written by hand
-are not exact, and a trigger that looks back over a clip ends late. The threshold is chosen on the
-first half of the intervals and the figures are those of the second half, where both have enough.
+Intervals written by hand are not exact, and a trigger that looks back over a clip is late: nothing
+within `tolerance` seconds of an interval is wrong, and what it says until so long after one counts
+as right for as long as the interval is. The threshold is chosen on the first half of the intervals
+and the figures are those of the second half, where both have enough.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ class Figures:
     """What a trigger did in the time that is judged.
 
     Attributes:
-        said: seconds for which it was TRUE.
-        right: seconds of those in an interval, or near one.
+        right: seconds for which it was TRUE in an interval, or late, but no more than it has.
+        wrong: seconds for which it was TRUE far from an interval.
         intervals: in which the text is true.
         found: those of them in which it became or was TRUE.
         delays: seconds from the begin of each found interval until it was TRUE.
@@ -46,8 +47,8 @@ class Figures:
         unknown: share of the time in which nothing was known, 0..1.
     """
 
-    said: float
     right: float
+    wrong: float
     intervals: int
     found: int
     delays: tuple[float, ...]
@@ -59,7 +60,8 @@ class Figures:
     @property
     def precision(self) -> float:
         """How often it is right when it says so, 0..1; NaN: it never does."""
-        return self.right / self.said if self.said else np.nan
+        said = self.right + self.wrong
+        return self.right / said if said else np.nan
 
     @property
     def recall(self) -> float:
@@ -126,25 +128,24 @@ def figures(on: Spans, unknown: Spans, true: Spans, judged: Spans, tolerance: fl
         tolerance: seconds.
     """
     true = combine(true, judged, np.logical_and)
-    said = combine(on, judged, np.logical_and)
     near = spans((begin - tolerance, end + tolerance) for begin, end in true)
     late = spans((begin + tolerance, end) for begin, end in true if end - begin > tolerance)
     far = combine(judged, near, np.greater)
-    delays = []
+    delays, right = [], 0.0
     for begin, end in true:
-        while_true = combine(on, spans([(begin, end + tolerance)]), np.logical_and)
-        if len(while_true):
-            delays.append(float(while_true[0, 0] - begin))
-    wrong = combine(said, near, np.greater)
-    begins = on[:, 0][:, np.newaxis]
+        said = combine(on, spans([(begin, end + tolerance)]), np.logical_and)
+        if len(said):
+            delays.append(float(said[0, 0] - begin))
+            right += min(seconds(said), float(end - begin))
+    rises = on[:, 0][:, np.newaxis]
     return Figures(
-        said=seconds(said),
-        right=seconds(said) - seconds(wrong),
+        right=right,
+        wrong=seconds(combine(on, far, np.logical_and)),
         intervals=len(true),
         found=len(delays),
         delays=tuple(delays),
         covered=seconds(combine(on, late, np.logical_and)) / seconds(late) if len(late) else np.nan,
-        alarms=int(((far[:, 0] <= begins) & (begins < far[:, 1])).sum()),
+        alarms=int(((far[:, 0] <= rises) & (rises < far[:, 1])).sum()),
         false_s=seconds(far),
         unknown=seconds(combine(unknown, judged, np.logical_and)) / max(seconds(judged), 1e-9),
     )
@@ -238,5 +239,8 @@ def _too_little(found: Figures) -> str:
         intervals = f"{found.intervals} interval{'s' * (found.intervals != 1)}"
         return f"true in {intervals}, {LEAST_INTERVALS} or more needed"
     if found.false_s < LEAST_FALSE_S:
-        return f"not true for {found.false_s:.0f} s, {LEAST_FALSE_S:.0f} or more needed"
+        return (
+            f"not true for {found.false_s:.0f} s beyond --tolerance, {LEAST_FALSE_S:.0f} or more "
+            "needed"
+        )
     return ""
