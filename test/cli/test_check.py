@@ -50,7 +50,7 @@ def test_the_table_says_what_can_be_used_and_how(
     assert lines["a red wall"].rstrip().endswith("0.5  usable")
     assert lines["a green wall"].rstrip().endswith("unusable: finds nothing")
     assert "too little truth: true in 1 interval, 3 or more needed" in lines["a dog"]
-    assert "usable: at least 80%" in said.out
+    assert "usable: right for at least 80%" in said.out
     assert "vljepa teach" in said.out
     assert said.out.rstrip().endswith("--trigger 'a red wall|0.5'")
     assert "too few for two parts" not in said.out

@@ -91,6 +91,10 @@ def test_what_makes_a_text_unusable() -> None:
     assert verdict(spans([(0.0, 600.0)]), true).problem == "31% right"  # 8 of 8 + 18 s
     assert verdict(every(0, 600, 11.0, 15.0), true).problem == "57% right"
     assert verdict(every(0, 600, 10.0, 3.0), true).problem == "TRUE for 17% of their time"
+    mostly = every(0, 600, 1.0, 24.0)
+    assert verdict(mostly, mostly).problem == ""
+    always = verdict(spans([(0.0, 600.0)]), mostly)
+    assert always.problem == "TRUE for 100% of the time when it is not so", always.figures
     assert verdict(every(300, 450, 11.0, 8.0), true).problem == "finds 50%"
     unknown = Said(DEFAULT_THRESHOLD, NOTHING, spans([(0.0, 550.0)]))
     found = judge([unknown], true, spans([(0.0, 600.0)]), 2.0)

@@ -56,7 +56,7 @@ class Checked:
 
     def as_dict(self) -> dict[str, Any]:
         """Under stable names, None for what is not known."""
-        found = {
+        found: dict[str, Any] = {
             "camera": self.camera,
             "text": self.text,
             "kind": self.kind,

@@ -19,13 +19,14 @@ from vljepa_ros.perception.checking.spans import Spans, combine, seconds, spans
 DEFAULT_THRESHOLD = 0.5  # of trigger_node
 LEAST_INTERVALS = 3  # in what figures are reported on
 LEAST_FALSE_S = 10.0  # in which the text is not true
-USABLE = 0.8  # least precision, and share of the intervals that are found
+USABLE = 0.8  # least precision, quiet, and share of the intervals that are found
 COVERED = 0.5  # least share of the intervals' time
 MOST_UNKNOWN = 0.5  # share of the time in which nothing is known
 AS_GOOD = 0.02  # a threshold as good as the best one but for this is in the choice, too
 RULE = (
-    f"usable: at least {USABLE:.0%} of the time that it says so is right, at least {USABLE:.0%} of "
-    f"the intervals are found, and {COVERED:.0%} of their time"
+    f"usable: right for at least {USABLE:.0%} of the time that it is TRUE, not TRUE for at least "
+    f"{USABLE:.0%} of the rest, {USABLE:.0%} of the intervals found, and {COVERED:.0%} of their "
+    "time"
 )
 _STEPS = np.round(np.arange(0.05, 0.96, 0.05), 2)
 
@@ -64,6 +65,12 @@ class Figures:
         return self.right / said if said else np.nan
 
     @property
+    def quiet(self) -> float:
+        """Share of the time far from an interval in which it is not TRUE, 0..1; NaN: no such time.
+        What is always TRUE is right, too, where the text mostly is."""
+        return 1.0 - self.wrong / self.false_s if self.false_s else np.nan
+
+    @property
     def recall(self) -> float:
         """Share of the intervals that are found, 0..1; NaN: there are none."""
         return self.found / self.intervals if self.intervals else np.nan
@@ -81,7 +88,7 @@ class Figures:
     @property
     def quality(self) -> float:
         """What is asked of it as one number: the harmonic mean, 0..1."""
-        wanted = [self.precision, self.recall, self.covered]
+        wanted = [self.precision, self.quiet, self.recall, self.covered]
         known = [value for value in wanted if not np.isnan(value)]
         if np.isnan(self.precision) or not all(known):
             return 0.0
@@ -90,10 +97,14 @@ class Figures:
     def as_dict(self) -> dict[str, float | int | None]:
         """Under stable names; None: there is none."""
         found: dict[str, float | int] = {
-            **{name: getattr(self, name) for name in ("precision", "recall", "intervals", "found")},
+            "precision": self.precision,
+            "recall": self.recall,
+            "intervals": self.intervals,
+            "found": self.found,
             "delay_s": self.delay,
             "longest_delay_s": max(self.delays, default=np.nan),
             "covered": self.covered,
+            "quiet": self.quiet,
             "false_alarms": self.alarms,
             "false_alarms_per_hour": self.alarms_per_hour,
             "not_true_s": self.false_s,
@@ -110,6 +121,8 @@ class Figures:
             return "finds nothing"
         if self.precision < USABLE:
             return f"{self.precision:.0%} right"
+        if self.quiet < USABLE:
+            return f"TRUE for {1 - self.quiet:.0%} of the time when it is not so"
         if self.recall < USABLE:
             return f"finds {self.recall:.0%}"
         if self.covered < COVERED:

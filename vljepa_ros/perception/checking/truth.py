@@ -120,8 +120,7 @@ def read_truth(path: Path) -> TruthFile:
         OSError: it cannot be read.
     """
     try:
-        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
-        root = loader.get_single_node()
+        root = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise TruthError(f"'{path}' is no YAML: {reason}") from error
@@ -191,7 +190,7 @@ class _Reader:
         return found
 
     def _labels(self, node: yaml.Node) -> tuple[str, ...]:
-        listed = node.value if isinstance(node, yaml.SequenceNode) else [None]
+        listed = node.value if isinstance(node, yaml.SequenceNode) else []
         if not listed or not all(isinstance(one, yaml.ScalarNode) for one in listed):
             raise self._error(
                 node, "labels are no list of texts, allowed: ['prompt | label | label', ...]"
