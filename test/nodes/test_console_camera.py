@@ -11,6 +11,7 @@ from graph import COLOURS, image, two_colours
 
 from vljepa_ros.nodes import console_camera
 from vljepa_ros.nodes.console_camera import CameraView, ConsoleCamera
+from vljepa_ros.nodes.topics import image_message
 from vljepa_ros.perception.image_encodings import FrameError
 
 
@@ -19,6 +20,12 @@ class Node:
 
     def create_subscription(self, kind: Any, topic: str, callback: Any, *_: Any, **__: Any) -> None:
         self.send = callback
+
+    def create_timer(self, *_: Any, **__: Any) -> None:
+        """None is due: the test sends what the gate would let through."""
+
+    def destroy_timer(self, _: Any) -> None:
+        """There is none."""
 
     def destroy_subscription(self, _: Any) -> None:
         self.send = None
@@ -58,6 +65,26 @@ def test_size_side_and_colour(encoding: str, view: Any, shape: Any, at: Any) -> 
     assert picture.shape[:2] == shape
     expected = COLOURS["red"] if encoding == "rgb8" else COLOURS["red"][::-1]
     assert np.allclose(picture[at], expected, atol=15)
+
+
+@pytest.mark.parametrize(
+    ("size", "rotate", "expected"),
+    [
+        ((300, 401), 0, (48, 64)),
+        ((128, 129), 90, (64, 64)),
+        ((1, 1000), 0, (1, 64)),
+        ((1000, 1), 90, (1, 64)),
+        ((40, 65), 0, (39, 64)),
+        ((9, 20), 0, (9, 20)),
+    ],
+)
+def test_every_size_becomes_narrow_enough(size: Any, rotate: int, expected: Any) -> None:
+    node = Node()
+    seen = camera(node, rotate=rotate)
+    node.send(image_message(image("red", 0).header, np.full((*size, 3), COLOURS["red"], np.uint8)))
+    picture = decoded(seen.picture(0)[1])
+    assert picture.shape[:2] == expected
+    assert np.allclose(picture, COLOURS["red"], atol=12)
 
 
 def test_a_page_gets_each_picture_once_and_waits_for_the_next(

@@ -14,7 +14,7 @@ def offered(path: Path) -> set[str]:
         if isinstance(node, ast.ImportFrom):
             if str(node.module).startswith(RUNTIMES):
                 names |= {alias.asname or alias.name for alias in node.names}
-        elif isinstance(node, ast.FunctionDef):
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
             names.add(node.name)
         elif isinstance(node, ast.Assign):
             names |= {target.id for target in node.targets if isinstance(target, ast.Name)}

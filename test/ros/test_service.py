@@ -15,6 +15,7 @@ from vljepa_ros import ros
 from .conftest import Graph, builtin_only
 
 SetBool = ros.interface("std_srvs/srv/SetBool")
+Header = ros.interface("std_msgs/msg/Header")
 Program = Callable[..., "subprocess.Popen[str]"]
 
 SERVER = """
@@ -240,3 +241,29 @@ def test_a_callback_that_awaits_holds_its_group_and_no_other(graph: Graph) -> No
     ros.complete(node, future, None)
     assert graph.until(reply.done)
     assert graph.until(lambda: len(ticks) > count)
+
+
+def test_a_closed_gate_keeps_the_newest_message_and_nothing_runs_in_circles(graph: Graph) -> None:
+    node: Any = graph.node("near")
+    looks, got, is_open = [], [], False
+
+    def look() -> bool:
+        looks.append(1)
+        return is_open
+
+    qos = ros.QoSProfile(depth=1)
+    publisher = node.create_publisher(Header, "numbers", qos)
+    gate = ros.GatedCallbackGroup(look)
+    node.create_subscription(
+        Header, "numbers", lambda message: got.append(message.frame_id), qos, callback_group=gate
+    )
+    assert graph.until(lambda: publisher.get_subscription_count() == 1)
+    for number in range(3):
+        publisher.publish(Header(frame_id=str(number)))
+    graph.spin(0.2)
+    looks.clear()
+    graph.spin(0.2)
+    assert len(looks) < 200, "what waits behind the gate ends no wait"
+    assert got == []
+    is_open = True
+    assert graph.until(lambda: got == ["2"])

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import threading
-import time
 from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 
+from vljepa_ros import ros
 from vljepa_ros.nodes.image_topic import ImageTopic
 from vljepa_ros.perception.frames import FrameDecoder
+from vljepa_ros.perception.image_encodings import Pixels
 
 QUALITY = 75
 TIMEOUT_S = 3.0  # without a picture, until that is said
@@ -32,6 +34,8 @@ class CameraView:
 class ConsoleCamera:
     """Subscribed from creation until `close`; pictures are encoded when a page takes them.
 
+    Images that are too many are not even taken from the middleware: that costs more than the rest.
+
     Args:
         node: A ROS node that can `warn`.
         view: What to show.
@@ -43,18 +47,22 @@ class ConsoleCamera:
     """
 
     def __init__(self, node: Any, view: CameraView, width: int, rate: float) -> None:
+        # For OpenCV's first use in this process: its threads wait busily after each picture, half
+        # a percent of a core.
+        os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
         self.view, self.trouble = view, ""
-        self._width, self._period = width, 1.0 / rate
+        self._width, self._timeout = width, max(TIMEOUT_S, 3.0 / rate)
         self._decoder = FrameDecoder(width, crop=view.crop)
         self._changed = threading.Condition()
         self._encoding = threading.Lock()
         self._message: Any = None
-        self._due = 0.0
+        self._is_due = True
         self._number = self._encoded = 0
         self._jpeg = b""
         self._images = ImageTopic(node, node.resolve_topic_name(view.topic), view.transport)
         self._images.receivers.append(self._receive)
-        self._images.start()
+        self._images.start(ros.GatedCallbackGroup(lambda: self._is_due))
+        self._images.repeat(1.0 / rate, self._let_one_through)
 
     def close(self) -> None:
         """Unsubscribe."""
@@ -62,7 +70,7 @@ class ConsoleCamera:
 
     def look_for_trouble(self) -> None:
         """In the executor's thread, every few seconds: look whether pictures come."""
-        missing = self._images.trouble(TIMEOUT_S)
+        missing = self._images.trouble(self._timeout)
         self.trouble = missing and missing + self._images.other_topics()
 
     def picture(self, after: int) -> tuple[int, bytes] | None:
@@ -83,27 +91,33 @@ class ConsoleCamera:
                 self._encoded = number
             return number, self._jpeg
 
+    def _let_one_through(self) -> None:
+        self._is_due = True
+
     def _receive(self, message: Any, _: Any) -> None:
-        now = time.monotonic()
-        if now >= self._due:
-            self._due = max(self._due, now - self._period) + self._period
-            with self._changed:
-                self._message = message
-                self._number += 1
-                self._changed.notify_all()
+        self._is_due = False
+        with self._changed:
+            self._message = message
+            self._number += 1
+            self._changed.notify_all()
 
     def _encode(self, message: Any) -> bytes:
         image = self._decoder.view(message)
         is_bgr = image.strides[2] < 0  # behind a view; OpenCV would copy all of it
         image = image[..., ::-1] if is_bgr else image
-        height, width = image.shape[:2]
-        across = height if self.view.rotate in (90, 270) else width
-        if across > self._width:
-            scale = self._width / across
-            size = max(1, round(width * scale)), max(1, round(height * scale))
-            how = cv2.INTER_AREA if scale <= 0.5 else cv2.INTER_LINEAR  # seven times as fast
-            image = np.asarray(cv2.resize(image, size, interpolation=how), np.uint8)
+        axis = 0 if self.view.rotate in (90, 270) else 1  # that is across in the end
+        while image.shape[axis] >= 2 * self._width and min(image.shape[:2]) > 1:
+            even = image[: image.shape[0] & ~1, : image.shape[1] & ~1]
+            image = _resized(even, 0.5, cv2.INTER_AREA)  # ten times as fast as at another scale
+        if image.shape[axis] > self._width:
+            image = _resized(image, self._width / image.shape[axis], cv2.INTER_LINEAR)
         bgr = image if is_bgr else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
         turned = np.ascontiguousarray(np.rot90(bgr, k=-(self.view.rotate // 90)))
         done, jpeg = cv2.imencode(".jpg", turned, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
         return bytes(jpeg) if done else b""
+
+
+def _resized(image: Pixels, scale: float, how: int) -> Pixels:
+    height, width = image.shape[:2]
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(cv2.resize(image, size, interpolation=how), np.uint8)

@@ -71,17 +71,24 @@ class ImageTopic(Endpoints):
         """Seconds since the newest image, or since `start` where there was none."""
         return time.monotonic() - (self._arrivals[-1] if self._arrivals else self._started)
 
-    def start(self) -> None:
-        """Subscribe; nothing happens if it is subscribed to already."""
+    def start(self, group: Any = None) -> None:
+        """Subscribe; nothing happens if it is subscribed to already.
+
+        Args:
+            group: Callback group; only the newest image waits until it lets one through.
+        """
         if self.is_open:
             return
+        qos = copy(IMAGES)  # rclpy writes overrides into the profile it is given
+        qos.depth = 1 if group else qos.depth
         self._started, self.mismatch = time.monotonic(), ""
         self._arrivals.clear()
         self.subscribe(
             TYPES[self.transport],
             self.topic,
             self._receive,
-            copy(IMAGES),  # rclpy writes overrides into the profile it is given
+            qos,
+            callback_group=group,
             qos_overriding_options=ros.QoSOverridingOptions.with_default_policies(),
         )
 

@@ -11,6 +11,7 @@ import array
 import base64
 import math
 import re
+from functools import cache
 from typing import Any
 
 from vljepa_ros import ros
@@ -24,18 +25,27 @@ _MOST_SECONDS = 2**31 - 1
 _DIGITS = 6  # of a number that is no time
 
 
+@cache
+def _names(kind: type[Any]) -> tuple[str, ...]:
+    """Fields of a class of messages; of another class, none."""
+    return tuple(getattr(kind, "get_fields_and_field_types", dict)())
+
+
 def to_json(value: Any) -> Any:
     """A message, or the value of a field, as what `json.dumps` takes."""
-    if hasattr(value, "nanosec"):
+    if isinstance(value, (str, int)):  # most are; the order of these questions is the cost
+        return value
+    if isinstance(value, float):
+        return round(value, _DIGITS) if math.isfinite(value) else None
+    names = _names(type(value))
+    if "nanosec" in names:
         return to_seconds(value)
-    if hasattr(value, "get_fields_and_field_types"):
-        return {name: to_json(getattr(value, name)) for name in value.get_fields_and_field_types()}
+    if names:
+        return {name: to_json(getattr(value, name)) for name in names}
     if isinstance(value, bytes) and len(value) == 1:  # the type `byte`
         return value[0]
     if isinstance(value, bytes) or getattr(value, "typecode", "") == "B":
         return base64.b64encode(value).decode()
-    if isinstance(value, float):
-        return round(value, _DIGITS) if math.isfinite(value) else None
     if isinstance(value, (list, tuple, array.array)) or hasattr(value, "tolist"):
         return [to_json(one) for one in (value.tolist() if hasattr(value, "tolist") else value)]
     return value

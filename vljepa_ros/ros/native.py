@@ -59,6 +59,23 @@ try:
 except ImportError:  # Humble
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
+
+class GatedCallbackGroup(ReentrantCallbackGroup):  # type: ignore[misc,unused-ignore]
+    """Its callbacks begin only while a function says so; what arrives meanwhile waits in DDS.
+
+    Args:
+        is_open: Called in the executor's thread, whenever it looks what may begin.
+    """
+
+    def __init__(self, is_open: Callable[[], bool]) -> None:
+        super().__init__()
+        self._is_open = is_open
+
+    def can_execute(self, entity: Any) -> bool:
+        """Whether another callback may begin."""
+        return self._is_open()
+
+
 FieldError = AssertionError  # what rosidl's message classes raise
 # A burst deeper than a queue loses requests, and their clients wait for ever; rclpy's own is 10.
 # Deeper than a worker's queue of requests, so that what is too much is answered, with BUSY. No

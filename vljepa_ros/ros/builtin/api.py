@@ -24,6 +24,7 @@ from vljepa_ros.ros.builtin.context import (
 from vljepa_ros.ros.builtin.executor import SingleThreadedExecutor, spin
 from vljepa_ros.ros.builtin.future import (
     Future,
+    GatedCallbackGroup,
     MutuallyExclusiveCallbackGroup,
     ReentrantCallbackGroup,
 )

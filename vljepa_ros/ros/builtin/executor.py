@@ -61,6 +61,7 @@ class SingleThreadedExecutor:
         self._round: Iterator[Handler] = iter(())
         self._lock = threading.RLock()
         self._attached: set[Reader] = set()
+        self._held: set[Reader | None] = set()
         self._shut_down = False
         self.context.on_shutdown(self.wake)
 
@@ -85,16 +86,21 @@ class SingleThreadedExecutor:
 
     def update(self) -> None:
         """Watch the readers that the nodes have now."""
+        self._attach()
+        self.wake()
+
+    def _attach(self) -> None:
+        """Let those readers end a wait whose callbacks may begin; others would end it at once."""
         with self._lock:
             if not self.context.ok():
                 return
             readers = {reader for node in self._nodes for reader in node.dds_endpoints()[0]}
+            readers -= self._held
             for reader in self._attached - readers:
                 self._wait_set.detach(reader)
             for reader in readers - self._attached:
                 self._wait_set.attach(reader)
             self._attached = readers
-        self.wake()
 
     def wake(self) -> None:
         """End a wait now. Safe from any thread, at any time."""
@@ -122,14 +128,19 @@ class SingleThreadedExecutor:
         for _ in range(len(self._posted)):
             yield self._posted.popleft()
         self.context.graph.refresh()
+        held: set[Reader | None] = set()
         for node in self._nodes:
             for entity in node.entities():
                 if not self.context.ok():
                     return
                 group = entity.callback_group
-                handler = entity.take() if group.may_begin() else None
-                if handler is not None:
+                if not group.may_begin():
+                    held.add(entity.reader)
+                elif (handler := entity.take()) is not None:
                     yield partial(self._begin, handler, group)
+        if held != self._held:
+            self._held = held
+            self._attach()
 
     def _next(self, deadline: float | None) -> Handler | None:
         """The next callback, None if there was none until `deadline` (monotonic seconds)."""

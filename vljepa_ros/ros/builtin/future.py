@@ -69,6 +69,21 @@ class ReentrantCallbackGroup:
         """Note that a callback has begun and awaits: `task` is done when it has ended."""
 
 
+class GatedCallbackGroup(ReentrantCallbackGroup):
+    """Its callbacks begin only while a function says so; what arrives meanwhile waits in DDS.
+
+    Args:
+        is_open: Called in the executor's thread, whenever it looks what may begin.
+    """
+
+    def __init__(self, is_open: Callable[[], bool]) -> None:
+        self._is_open = is_open
+
+    def may_begin(self) -> bool:
+        """Whether another callback may begin."""
+        return self._is_open()
+
+
 class MutuallyExclusiveCallbackGroup(ReentrantCallbackGroup):
     """One callback after the other: the next begins when the one before has ended.
 
