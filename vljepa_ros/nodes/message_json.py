@@ -26,7 +26,7 @@ _DIGITS = 6  # of a number that is no time
 
 
 @cache
-def _names(kind: type[Any]) -> tuple[str, ...]:
+def _names(kind: Any) -> tuple[str, ...]:
     """Fields of a class of messages; of another class, none."""
     return tuple(getattr(kind, "get_fields_and_field_types", dict)())
 
@@ -37,7 +37,8 @@ def to_json(value: Any) -> Any:
         return value
     if isinstance(value, float):
         return round(value, _DIGITS) if math.isfinite(value) else None
-    names = _names(type(value))
+    kind: Any = type(value)
+    names = _names(kind)
     if "nanosec" in names:
         return to_seconds(value)
     if names:
