@@ -41,7 +41,7 @@ def test_a_short_demo_ends_with_0_and_leaves_its_files(tmp_path: Path):
     assert "says: " in result.stdout
     assert "asked is anybody in here?" in result.stdout
     summary = result.stdout[result.stdout.index(" s watched") :]
-    order = ["events told rightly", "decodes", "text right", "a constant text", "camera to emb"]
+    order = ["events named rightly", "decodes", "text right", "a constant text", "camera to emb"]
     assert [name for name in order if name in summary] == order
     assert sorted(order, key=summary.index) == order
     events = [

@@ -70,7 +70,7 @@ class GraphClient:
         client = self._node.create_client(ros.interface(interface), service)
         if not self.spin(client.service_is_ready, timeout):
             raise CliError(
-                f"nobody serves {service} in {self.graph} after {timeout:g} s; start the nodes "
+                f"no node serves {service} in {self.graph} after {timeout:g} s; start the nodes "
                 "with `vljepa up` or `ros2 launch vljepa_ros perception.launch.py`, or choose "
                 "another --namespace or --domain"
             )

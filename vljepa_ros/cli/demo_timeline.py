@@ -158,7 +158,7 @@ def _draw_heading(figure: Any, record: DemoRecord, title: str) -> None:
     share, height = record.right_share(), figure.get_figheight()
     delays = record.event_delays()
     told = sum(delay is not None for delay in delays)
-    parts = [f"{told} of {len(delays)} events told rightly"]
+    parts = [f"{told} of {len(delays)} events named rightly"]
     parts.append(f"{record.decodes} decodes for {record.frames} clips")
     if share is not None:
         parts.append(f"text right {100 * share:.0f}% of the time")
@@ -168,7 +168,7 @@ def _draw_heading(figure: Any, record: DemoRecord, title: str) -> None:
         handles=[
             Patch(color=RIGHT, label="said and true"),
             Patch(color=WRONG, label="said but not true"),
-            Line2D([], [], color=DRIFT, label="drift from the told state"),
+            Line2D([], [], color=DRIFT, label="drift from the published state"),
             Line2D([], [], color=THRESHOLD, linestyle=DASHED, label="threshold"),
             Line2D([], [], color=INK, label="new text (shaded: since its onset)"),
             Line2D([], [], color=QUESTION, marker="^", linestyle="", label="question asked"),

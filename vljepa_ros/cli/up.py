@@ -71,8 +71,8 @@ def add(commands: Any) -> None:
         action="append",
         default=[],
         metavar="TEXT[|SCORE]",
-        help="tell when a text becomes true, and when it stops; may be repeated. See it with: "
-        "vljepa events",
+        help="watch for a text: an event when it becomes true, and when it stops; may be repeated. "
+        "See it with: vljepa events",
     )
     parser.add_argument(
         "--memory",

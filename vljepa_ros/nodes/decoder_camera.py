@@ -109,7 +109,7 @@ class DecoderCamera:
             "listening": self.topic.is_open,
             "text": self.decoder.last.text if self.decoder.last else "",
         }
-        part = self.topic.part(values, (OK, "nobody listens"))
+        part = self.topic.part(values, (OK, "no subscribers"))
         if self.topic.is_open and part.level == OK and not self.speaks:
             topic = self._node.resolve_topic_name(f"{self.topic.camera}/labels")
             return Part(part.name, WARN, f"no labels on '{topic}' yet: no texts", values)
@@ -223,9 +223,9 @@ class StateKeeper:
             write()
         except OSError as error:
             self._trouble = (
-                f"cannot keep what was told in '{self._file.path}': {error}; after a restart the "
-                "last event will be told again. Set the parameter state_file to a place that can "
-                "be written, or to an empty text"
+                f"cannot keep the published state in '{self._file.path}': {error}; after a restart "
+                "the last event will be published again. Set the parameter state_file to a place "
+                "that can be written, or to an empty text"
             )
             self._node.get_logger().warning(self._trouble, throttle_duration_sec=60.0)
         else:

@@ -27,7 +27,10 @@ class DecoderParameters(TurnParameters, ModelParameters):
     """Parameters in addition to the common ones."""
 
     sensitivity: float = live(
-        1.0, "False alarms per hour to expect on a quiet stream: the knob to turn.", 1e-3, 1e3
+        1.0,
+        "False alarms per hour to expect on a quiet stream; the parameter to change first.",
+        1e-3,
+        1e3,
     )
     threshold: float = live(
         -1.0,
