@@ -59,6 +59,7 @@ TOPICS = {
     ],
     "overlay_node": [
         ("publishes", "<camera>/overlay", "sensor_msgs/Image", "text and labels drawn over"),
+        ("publishes", "<camera>/overlay/compressed", "sensor_msgs/CompressedImage", "the same"),
         ("subscribes", "`image_topic`", IMAGES, LATER),
         ("subscribes", "<camera>/labels", "vljepa_ros/SceneLabels", LATER),
         ("subscribes", "<camera>/scene", "vljepa_ros/SceneEvent", LATER),

@@ -16,7 +16,7 @@ from vljepa_ros.nodes.diagnostics import ERROR, Diagnostics, Part, Warnings, che
 from vljepa_ros.nodes.image_topic import TYPES
 from vljepa_ros.nodes.lifecycle_node import NAMESPACE
 from vljepa_ros.nodes.parameters import NodeParameters, ParameterGroup, live, read_only
-from vljepa_ros.nodes.topics import IMAGES_OUT, Endpoints, image_message
+from vljepa_ros.nodes.topics import IMAGES_OUT, Endpoints, image_message, jpeg_message
 from vljepa_ros.perception.image_source import ImageSource, Shot, SourceError, open_source
 
 
@@ -160,10 +160,7 @@ class CameraNode(ros.Node):
                 np.ascontiguousarray(bgr), (width, height), interpolation=cv2.INTER_AREA
             )
         if settings.transport == "compressed":
-            _, coded = cv2.imencode(".jpg", np.ascontiguousarray(bgr))
-            return ros.interface(TYPES["compressed"])(
-                header=header, format="bgr8; jpeg compressed bgr8", data=coded.tobytes()
-            )
+            return jpeg_message(header, bgr)
         pixels = bgr if settings.encoding == "bgr8" else bgr[..., ::-1]
         return image_message(header, pixels, settings.encoding)
 

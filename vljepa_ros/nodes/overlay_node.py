@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +11,15 @@ from vljepa_ros.nodes.diagnostics import Diagnostics, Part, Warnings, checked
 from vljepa_ros.nodes.image_topic import TYPES, ImageTopic, TransportParameter
 from vljepa_ros.nodes.lifecycle_node import NAMESPACE
 from vljepa_ros.nodes.parameters import NodeParameters, ParameterGroup, live, read_only
-from vljepa_ros.nodes.topics import IMAGES_OUT, LATCHED, Endpoints, image_message
+from vljepa_ros.nodes.topics import IMAGES_OUT, LATCHED, Endpoints, image_message, jpeg_message
 from vljepa_ros.perception.frames import image_to_rgb
 from vljepa_ros.perception.image_encodings import FrameError, LevelRange
 from vljepa_ros.perception.overlay import draw_overlay
 
 IMAGE_TIMEOUT_S = 5.0  # without an image, until that is reported
+WORDS_TIMEOUT_S, LONGEST_S = 2.0, 30.0
+"""Without a scene, which is repeated, after which its text is not drawn any more; the same for
+labels, but three of their periods where these are longer."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +41,16 @@ class OverlayNode(ros.Node):
         self._main = ParameterGroup(self, OverlayParameters)
         self._table = NodeParameters(self, [self._main])
         p = self._main.value
-        self._pictures = Endpoints(self).publisher(TYPES["raw"], f"{p.camera}/overlay", IMAGES_OUT)
+        publisher, topic = Endpoints(self).publisher, f"{p.camera}/overlay"
+        self._raw = publisher(TYPES["raw"], topic, IMAGES_OUT)
+        self._compressed = publisher(TYPES["compressed"], f"{topic}/compressed", IMAGES_OUT)
         self._images = ImageTopic(self, self.resolve_topic_name(p.image_topic), p.transport)
         self._images.receivers.append(self._on_image)
         self._words = Endpoints(self)
         self._levels = LevelRange()
         self._warnings = Warnings(self)
-        self._text = ""
-        self._labels: list[tuple[str, float]] = []
+        self._text, self._labels = "", list[tuple[str, float]]()
+        self._text_until = self._labels_until = self._labels_arrived = 0.0
         self._drawn = 0
         self._trouble = "; ".join(self._table.problems.values())
         if self._trouble:
@@ -55,7 +61,7 @@ class OverlayNode(ros.Node):
 
     def _watch(self) -> None:
         """Twice a second: subscribe while somebody subscribes to us."""
-        if not self._pictures.get_subscription_count():
+        if not self._subscribers:
             self._images.close()
             self._words.close()
         elif not self._images.is_open:
@@ -72,10 +78,14 @@ class OverlayNode(ros.Node):
 
     def _on_labels(self, message: Any) -> None:
         labels = (label for group in message.groups for label in group.labels)
+        before, self._labels_arrived = self._labels_arrived, time.monotonic()
+        wait = 3 * (self._labels_arrived - before)
+        self._labels_until = self._labels_arrived + min(max(WORDS_TIMEOUT_S, wait), LONGEST_S)
         pairs = ((str(label.text), float(label.score)) for label in labels)
         self._labels = sorted(pairs, key=lambda pair: -pair[1])
 
     def _on_scene(self, message: Any) -> None:
+        self._text_until = time.monotonic() + WORDS_TIMEOUT_S
         self._text = "" if message.stale else str(message.text)
 
     def _on_image(self, message: Any, _: Any) -> None:
@@ -86,14 +96,26 @@ class OverlayNode(ros.Node):
             self.warn(f"image not drawn: {error}")
             return
         self._trouble = ""
-        drawn = draw_overlay(rgb, self._text, self._labels[: self._main.value.labels])
+        now, labels = time.monotonic(), self._labels[: self._main.value.labels]
+        drawn = draw_overlay(
+            rgb,
+            self._text if now < self._text_until else "",
+            labels if now < self._labels_until else (),
+        )
         self._drawn += 1
-        self._pictures.publish(image_message(message.header, drawn))
+        if self._raw.get_subscription_count():
+            self._raw.publish(image_message(message.header, drawn))
+        if self._compressed.get_subscription_count():
+            self._compressed.publish(jpeg_message(message.header, drawn[..., ::-1]))
+
+    @property
+    def _subscribers(self) -> int:
+        return sum(p.get_subscription_count() for p in (self._raw, self._compressed))
 
     def _parts(self) -> list[Part]:
         watched, trouble = self._images.is_open, self._trouble
         values = {"drawn": self._drawn, "watched": watched}
         if watched:
             trouble = trouble or self._images.trouble(IMAGE_TIMEOUT_S)
-        fine = "1 subscriber" if watched else "no subscribers"
+        fine = f"{self._subscribers} subscribers" if watched else "no subscribers"
         return [checked("picture", trouble, fine, values)]

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from copy import copy
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -133,6 +134,14 @@ def image_message(header: Any, pixels: NDArray[np.uint8], encoding: str = "rgb8"
         is_bigendian=0,
         step=3 * width,
         data=np.ascontiguousarray(pixels).tobytes(),
+    )
+
+
+def jpeg_message(header: Any, bgr: NDArray[np.uint8]) -> Any:
+    """A sensor_msgs/CompressedImage of [H, W, 3] uint8 pixels, as image_transport writes it."""
+    _, coded = cv2.imencode(".jpg", np.ascontiguousarray(bgr))
+    return ros.interface("sensor_msgs/msg/CompressedImage")(
+        header=header, format="bgr8; jpeg compressed bgr8", data=coded.tobytes()
     )
 
 

@@ -9,8 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+LEAST_WIDTH = 480  # pixels in which a sentence can be read
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-_SHADE = 0.45  # what is left of the picture's light behind letters
+_LEAST_LINE = 18  # pixels
+_SHADE = 0.35  # what is left of the picture's light behind letters
 _INK = (255, 255, 255)
 _BAR = (255, 190, 60)
 
@@ -18,31 +20,35 @@ _BAR = (255, 190, 60)
 def draw_overlay(
     image: NDArray[np.uint8], text: str, labels: Sequence[tuple[str, float]]
 ) -> NDArray[np.uint8]:
-    """A copy of the picture with words on it, sized by its width.
+    """A copy of the picture with words on it; a small one is enlarged, so that they can be read.
 
     Args:
         image: [H, W, 3] uint8 RGB.
         text: one line along the lower edge; letters beyond ASCII become question marks.
-        labels: (label, score 0..1), one line each from the upper edge down.
+        labels: (label, score 0..1), one line each from the upper edge down, as far as there is
+            room.
 
     Returns:
-        [H, W, 3] uint8 RGB.
+        [k H, k W, 3] uint8 RGB, k the least whole number for a width of LEAST_WIDTH.
     """
-    drawn = np.array(image, np.uint8, order="C")
+    enlarge = -(-LEAST_WIDTH // image.shape[1])
+    drawn = np.repeat(np.repeat(image, enlarge, axis=0), enlarge, axis=1)
     height, width = drawn.shape[:2]
-    line = max(12, width // 24)
+    line = max(_LEAST_LINE, min(width // 24, height // 8))
+    foot = height - line - line // 3 if text else height
     for row, (label, score) in enumerate(labels):
         top = row * line
-        if top + line > height:
+        if top + line > foot:
             break
-        _shade(drawn, top, top + line, width // 2)
-        bar = int(width // 2 * min(max(score, 0.0), 1.0))
-        drawn[top + line - 2 : top + line, :bar] = _BAR
-        _write(drawn, f"{score:.2f} {label}", top, line, width // 2)
-    if text:
-        top = max(0, height - line - line // 3)
-        _shade(drawn, top, height, width)
-        _write(drawn, text, top, height - top, width)
+        words, scale, long = _fitted(f"{score:.2f} {label}", line, width)
+        _shade(drawn, top, top + line, max(width // 3, long))
+        bar, thick = int(width // 3 * min(max(score, 0.0), 1.0)), max(2, line // 12)
+        drawn[top + line - thick : top + line, :bar] = _BAR
+        _write(drawn, words, top, line - thick, scale)
+    if text and foot >= 0:
+        words, scale, _ = _fitted(text, height - foot, width)
+        _shade(drawn, foot, height, width)
+        _write(drawn, words, foot, height - foot, scale)
     return drawn
 
 
@@ -51,9 +57,27 @@ def _shade(image: NDArray[np.uint8], top: int, bottom: int, width: int) -> None:
     part[:] = (part * _SHADE).astype(np.uint8)
 
 
-def _write(image: NDArray[np.uint8], text: str, top: int, height: int, width: int) -> None:
-    """One line, as large as fits into height and width."""
+def _fitted(text: str, height: int, width: int) -> tuple[str, float, int]:
+    """As much of a line as can be read at this height, its scale, and how long it is in pixels."""
     (long, tall), _ = cv2.getTextSize(text, _FONT, 1.0, 1)
-    scale = min(0.6 * height / tall, 0.96 * width / max(long, 1))
-    baseline = top + int((height + scale * tall) / 2)
-    cv2.putText(image, text, (width // 50, baseline), _FONT, scale, _INK, 1, cv2.LINE_AA)
+    scale, room = 0.55 * height / tall, width - 2 * _margin(width)
+    if scale * long > room:
+        scale = max(0.7 * scale, room / long)
+        kept = int(len(text) * room / (scale * long))
+        text = text if kept >= len(text) else text[: max(0, kept - 3)] + "..."
+    (long, _), _ = cv2.getTextSize(text, _FONT, scale, _thickness(scale))
+    return text, scale, long + 2 * _margin(width)
+
+
+def _thickness(scale: float) -> int:
+    return max(1, round(scale))
+
+
+def _margin(width: int) -> int:
+    return width // 80
+
+
+def _write(image: NDArray[np.uint8], text: str, top: int, height: int, scale: float) -> None:
+    (_, tall), _ = cv2.getTextSize(text, _FONT, 1.0, 1)
+    place = _margin(image.shape[1]), top + int((height + scale * tall) / 2)
+    cv2.putText(image, text, place, _FONT, scale, _INK, _thickness(scale), cv2.LINE_AA)
