@@ -5,7 +5,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
-SHARED = ("action", "config", "launch", "models", "msg", "srv")
+SHARED = ("action", "config", "foxglove", "launch", "models", "msg", "rviz", "srv")
 
 
 def shared_files() -> list[tuple[str, list[str]]]:

@@ -37,6 +37,7 @@ NAVIGATION = {
         "doc/check",
         "doc/memory",
         "doc/console",
+        "doc/viewers",
         "doc/examples",
         "examples/behaviortree_cpp/README",
         "doc/troubleshooting",
