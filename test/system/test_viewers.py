@@ -31,6 +31,12 @@ def known(topic: str) -> str:
     return KNOWN[f"<camera>/{rest}" if camera in CAMERAS else plain]
 
 
+def element(kind: str) -> Any:
+    """A message of an array's type, as rclpy or the built-in runtime writes it."""
+    found = re.search(r"(\w+)/(\w+)(\[\])?[>\]]?$", kind)
+    return ros.interface(f"{found[1]}/msg/{found[2]}")() if found else None
+
+
 def field(kind: str, path: str) -> Any:
     """The value of a message path such as `.groups[0].labels[0].text`."""
     package, _, name = kind.partition("/")
@@ -40,10 +46,8 @@ def field(kind: str, path: str) -> Any:
         types = value.get_fields_and_field_types()
         assert name in types, f"{kind} has {sorted(types)}"
         value = getattr(value, name)
-        inner = types[name].partition("<")[2].rstrip(">") or types[name].rstrip("[]")
-        if (bracket or isinstance(value, list)) and "/" in inner:
-            package, _, message = inner.partition("/")
-            value = ros.interface(f"{package}/msg/{message}")()
+        if bracket or isinstance(value, list):
+            value = element(types[name]) or value
     return value
 
 
@@ -78,8 +82,7 @@ def test_a_request_is_one(panel: str) -> None:
             if isinstance(value, dict):
                 check(getattr(message, key), value)
             elif value and isinstance(value, list) and isinstance(value[0], dict):
-                package, _, inner = types[key].partition("<")[2].rstrip(">").partition("/")
-                check(ros.interface(f"{package}/msg/{inner}")(), value[0])
+                check(element(types[key]), value[0])
 
     check(ros.interface(f"vljepa_ros/srv/{name}").Request(), json.loads(config["requestPayload"]))
 
