@@ -36,7 +36,7 @@ def test_words_can_be_read_at_any_size(size: tuple[int, int], drawn_size: tuple[
     drawn = draw_overlay(plain, "the door opens", [("door", 0.9), ("a cup " * 80, 0.1)])
     assert plain.min() == 100, "the picture itself is left alone"
     assert drawn.shape == (*drawn_size, 3)
-    height, width = drawn_size
+    height, _ = drawn_size
     if height > 100:
         changed = (drawn != 100).any(2)
         ink = (drawn > 180).all(2)
