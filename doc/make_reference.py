@@ -287,17 +287,22 @@ def options() -> str:
     return "\n".join(lines).strip()
 
 
-def launch() -> str:
-    """The arguments of the launch file, read without ROS."""
+def launch_arguments() -> dict[str, tuple[str, str, list[str] | None]]:
+    """Default, description and choices of the launch file's arguments, read without ROS."""
     tree = ast.parse((ROOT / "launch" / "perception.launch.py").read_text(encoding="utf-8"))
     (found,) = (
-        ast.literal_eval(statement.value)
+        statement.value
         for statement in tree.body
         if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "ARGUMENTS"
     )
+    return ast.literal_eval(found)
+
+
+def launch() -> str:
+    """The table of the launch file's arguments."""
     rows = [
         f"| `{name}` | {f'`{default}`' if default else ''} | {escaped(meaning)} |"
-        for name, (default, meaning, _) in found.items()
+        for name, (default, meaning, _) in launch_arguments().items()
     ]
     return "\n".join(["| argument | default | meaning |", "|---|---|---|", *rows])
 

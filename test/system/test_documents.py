@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import make_reference
 import pytest
+import yaml
 from code_size import ROOT
 from interfaces_reference import SERVICE, read_all
 
-from vljepa_ros.cli.main import main
+from vljepa_ros.cli import main as cli
 
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "doc").glob("*.md")])
 SOURCES = (
@@ -34,6 +36,9 @@ FILES = {
     for path in (ROOT / top).rglob("*")
     if path.is_file()
 }
+
+
+PARSER = cli.build_parser()
 
 
 def name_of(path: Path) -> str:
@@ -61,16 +66,34 @@ def test_named_modules_exist(document: Path) -> None:
     assert missing == set()
 
 
-def test_named_commands_exist(capsys: pytest.CaptureFixture[str]) -> None:
-    """Lines of code blocks, and code in sentences, that begin with `vljepa`."""
-    named = set()
-    for document in DOCUMENTS:
-        text = document.read_text(encoding="utf-8")
-        named |= set(re.findall(r"`vljepa ([a-z][\w-]*)", text))
-        named |= set(re.findall(r"^\s*(?:\S*bin/)?vljepa ([a-z][\w-]*)", text, re.MULTILINE))
+def test_named_commands_exist() -> None:
+    """Code in sentences that begins with `vljepa`."""
+    text = "".join(document.read_text(encoding="utf-8") for document in DOCUMENTS)
+    named = set(re.findall(r"`vljepa ([a-z][\w-]*)", text))
     assert {"demo", "up", "ask"} <= named
-    assert {name for name in named if main([name, "--help"]) != 0} == set()
-    capsys.readouterr()
+    assert named - {parser.prog.split()[1] for parser, _ in make_reference.commands()} == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_what_a_reader_would_type_or_copy_is_valid(document: Path) -> None:
+    """In code blocks: arguments of commands and of the launch file, Python, YAML."""
+    text = document.read_text(encoding="utf-8")
+    for language, code in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        if language == "python":
+            compile(code, document.name, "exec")
+        elif language == "yaml":
+            yaml.safe_load(code)
+        for line in code.replace("\\\n", " ").splitlines() if not language else ():
+            if launched := re.match(r"ros2 launch vljepa_ros \S+(.*)", line):
+                given = {
+                    word.partition(":=")[0] for word in shlex.split(launched[1], comments=True)
+                }
+                assert given <= {"--show-args", *make_reference.launch_arguments()}, line
+            typed = re.match(r"\s*(?:\S*bin/|ros2 run vljepa_ros )?vljepa (.*)", line)
+            if typed and "..." not in line:
+                words = shlex.split(typed[1], comments=True)
+                ends = [words.index(stop) for stop in ("&", "&&", "|", ";") if stop in words]
+                PARSER.parse_args(words[: min(ends, default=len(words))])
 
 
 MEASURED = re.compile(

@@ -28,7 +28,8 @@ class DecoderParameters(TurnParameters, ModelParameters):
 
     sensitivity: float = live(
         1.0,
-        "False alarms per hour to expect on a quiet stream; the parameter to change first.",
+        "False alarms per hour to expect of a camera that is disturbed now and then, fewer of "
+        "others; the parameter to change first.",
         1e-3,
         1e3,
     )

@@ -82,7 +82,7 @@ class AnchorDriftConfig:
         lag: seconds taken off the onset.
         max_gap: seconds without a sample after which what was suspected is forgotten.
         sensitivity: expected false alarms per hour of a camera that is disturbed now and then
-            (others give fewer); the one knob most users need.
+            (others give fewer); the parameter to change first.
         memory: seconds of quiet samples in the reference.
         clip: seconds a clip spans; the onset lies at most so far before the suspicion, and a
             correction comes at most so long after a change.
