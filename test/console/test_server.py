@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -88,7 +92,8 @@ def test_the_page_needs_nothing_from_elsewhere(server: ConsoleServer) -> None:
     text = page.decode()
     assert status == 200
     assert "NONCE" not in text
-    assert "innerHTML" not in text, "texts are set as text"
+    for unsafe in ("innerHTML", "outerHTML", "insertAdjacent", "document.write", "eval("):
+        assert unsafe not in text, "texts are set as text"
     assert "http://" not in text
     assert "https://" not in text
     assert " src=" not in text
@@ -143,6 +148,8 @@ def test_events_come_as_they_happen(server: ConsoleServer, robot: Double) -> Non
         ("{}", {**JSON, "Content-Length": "-1"}, 413),
         ("{}", {**JSON, "Origin": "http://elsewhere.example"}, 403),
         ("{}", {**JSON, "Origin": "null"}, 403),
+        ("{}", {**JSON, "Sec-Fetch-Site": "cross-site"}, 403),
+        ("{}", {**JSON, "Sec-Fetch-Site": "same-site"}, 403),
         ("{}", {**JSON, "Host": "rebound.example"}, 403),
     ],
 )
@@ -192,12 +199,72 @@ def test_other_machines_need_the_token(server: ConsoleServer, robot: Double) -> 
     assert ask(server, "GET", "/", None, {"Cookie": "\x00=;;"}, address)[0] == 403
 
 
+NEIGHBOUR = """
+unshare -n sleep 30 & other=$!
+while [ "$(readlink /proc/$other/ns/net)" = "$(readlink /proc/self/ns/net)" ]; do sleep 0.02; done
+ip link add here type veth peer name there netns $other || { kill $other; exit 77; }
+ip addr add 10.9.9.1/24 dev here; ip link set here up
+run="nsenter --target $other --net"
+$run sh -c "ip addr add 10.9.9.2/24 dev there; ip link set there up"
+"$1" -c "$2" & server=$!
+for query in "" "?token=wrong" "?token=$3"; do $run "$1" -c "$4" "http://10.9.9.1:8420/$query"; done
+kill $server $other
+"""
+SERVE = f"""
+import time
+from vljepa_ros.console.board import Board
+from vljepa_ros.console.server import ConsoleServer, Robot
+ConsoleServer("0.0.0.0", 8420, "{TOKEN}", Robot(Board(), None, None, print))
+time.sleep(30)
+"""
+FETCH = """
+import sys, time, urllib.error, urllib.request
+for _ in range(200):
+    try:
+        print(urllib.request.urlopen(sys.argv[1], timeout=5).status)
+        break
+    except urllib.error.HTTPError as error:
+        print(error.code)
+        break
+    except OSError:  # the server is not there yet
+        time.sleep(0.05)
+"""
+
+
+def test_a_machine_beside_this_one_needs_the_token() -> None:
+    """In network namespaces of the test's own, with a cable between them."""
+    own = ["unshare", "--map-root-user", "--net"]
+    if not all(map(shutil.which, ("unshare", "nsenter", "ip"))):
+        pytest.skip("there is no unshare, nsenter or ip (util-linux, iproute2)")
+    if subprocess.run([*own, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this user may not make a network namespace")
+    command = ["bash", "-c", NEIGHBOUR, "bash", sys.executable, SERVE, TOKEN, FETCH]
+    done = subprocess.run([*own, *command], capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode == 77:
+        pytest.skip(f"the kernel makes no pair of network devices: {done.stderr}")
+    assert done.stdout.split() == ["403", "403", "200"], done.stderr
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=60))
 def test_no_path_leads_to_a_file(server: ConsoleServer, path: str) -> None:
     for full in (f"/{path}", f"/../{path}", f"//{path}", f"/call/../{path}"):
         status, body, _ = ask(server, "GET", full)
         assert b"<title>vljepa console" in body if status == 200 else status in (400, 404), full
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from([b"", b"GET / HTTP/1.1\r\n", b"POST /call/x HTTP/1.1\r\nHost: localhost\r\n"]),
+    st.binary(max_size=80),
+)
+def test_no_bytes_end_it(server: ConsoleServer, start: bytes, rest: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", server.server_address[1]), timeout=20) as client:
+        client.sendall(start + rest)
+        client.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(ConnectionResetError):  # it need not read the rest
+            while client.recv(65536):
+                pass
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "/page.html", "/../server.py", "/%2e%2e/x"])

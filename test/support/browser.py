@@ -131,6 +131,7 @@ class Browser:
             deviceScaleFactor=1,
             mobile=phone,
         )
+        self.send("Emulation.setScrollbarsHidden", hidden=True)
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.send("Emulation.setEmulatedMedia", features=features)
 

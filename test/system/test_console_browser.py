@@ -1,9 +1,10 @@
 """The console in a real browser, on the nodes of `vljepa up`: what a user sees within seconds.
 
-    VLJEPA_CHROMIUM=PROGRAM pytest -s -m check test/system/test_console_browser.py
+    pytest -s -m check test/system/test_console_browser.py
 
-Prints pictures a second and the console's processor time, which belong to the machine; screenshots
-go to $VLJEPA_SCREENSHOTS.
+The variable VLJEPA_CHROMIUM names the browser's program where none is on the path. Prints pictures
+a second and the console's processor time, which belong to the machine; screenshots go to the folder
+$VLJEPA_SCREENSHOTS.
 """
 
 from __future__ import annotations
@@ -14,11 +15,16 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from browser import Browser, find_browser
+from browser import NAMES, Browser, find_browser
 
+from vljepa_ros import ros
 from vljepa_ros.cli.processes import PackageProcess
+from vljepa_ros.console.board import Board
+from vljepa_ros.console.server import ConsoleServer, Robot
+from vljepa_ros.nodes.message_json import to_json
 
 pytestmark = [pytest.mark.check, pytest.mark.timeout(400)]
 LOOK_S = 10.0
@@ -33,7 +39,7 @@ COUNT = (
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     executable = find_browser()
     if not executable:
-        pytest.skip("there is no Chromium: set VLJEPA_CHROMIUM")
+        pytest.skip(f"no {', '.join(NAMES)} on the path: name one in VLJEPA_CHROMIUM")
     with Browser(executable, tmp_path_factory.mktemp("browser")) as made:
         yield made
 
@@ -113,3 +119,55 @@ def test_a_user_sees_asks_and_changes(browser: Browser, domain: int, tmp_path: P
         browser.wait(has("#trouble", "does not answer"))
     refused = [text for text in browser.errors if "Content Security" in text or "Uncaught" in text]
     assert refused == []
+
+
+HOSTILE = "<img src=x onerror='window.hacked = 1'></script><script>window.hacked = 1</script>"
+
+
+def hostile(cls: Any) -> Any:
+    """A message as JSON, each text in it a trap, and one element in each list of messages."""
+    message = to_json(cls())
+    for name, type_name in cls.get_fields_and_field_types().items():
+        base = type_name.removeprefix("sequence<").rstrip(">[]")
+        package, _, inner = base.partition("/")
+        if base == "string":
+            value = HOSTILE
+        elif inner and package != "builtin_interfaces":
+            value = hostile(ros.interface(f"{package}/msg/{inner}"))
+        else:
+            continue
+        message[name] = value if base == type_name else [value]
+    return message
+
+
+def test_what_a_robot_says_is_text(browser: Browser) -> None:
+    def call(service: str, _: Any) -> Any:
+        name = service.title().replace("_", "")
+        return hostile(ros.interface(f"vljepa_ros/srv/{name}").Response)
+
+    board = Board()
+    robot = Robot(board, lambda *_: time.sleep(0.2), call, print)
+    server = ConsoleServer("127.0.0.1", 0, "", robot)
+    try:
+        browser.open(server.url)
+        browser.wait(f"location.href === '{server.url}' && document.readyState === 'complete'")
+        board.put("cameras", ["front", HOSTILE])
+        for name, kind in (
+            *(("model_info", "ModelInfo"), ("vocabulary", "Vocabulary"), ("events", "SceneEvent")),
+            *(("triggers", "TriggerEvent"), ("teach_progress", "TeachProgress")),
+            *(("front/labels", "SceneLabels"), ("front/scene", "SceneEvent")),
+            ("front/trigger_state", "TriggerState"),
+        ):
+            board.put(name, hostile(ros.interface(f"vljepa_ros/msg/{kind}")))
+        status = hostile(ros.interface("diagnostic_msgs/msg/DiagnosticStatus"))
+        board.put("diagnostics/vljepa/a_node", [status])
+        browser.submit("#ask", question="what?", candidates="yes")
+        browser.submit("#find", text="anything")
+        live = ("model", "cameras", "events", "triggers", "labels", "taught", "health")
+        for place in (*live, "progress", "answer", "moments"):
+            browser.wait(has(f"#{place}", "<img src=x"))
+        assert browser.run("window.hacked === undefined")
+        assert browser.run("document.querySelectorAll('[onerror], [src=x]').length") == 0
+        assert browser.run("document.scripts.length") == 1
+    finally:
+        server.close()

@@ -109,7 +109,10 @@ def loaded() -> Any:
         ({"source": "demo"}, [*SEEING, "trigger_node", "camera_node"]),
         ({"source": "0", "decoder": "false"}, [SEEING[0], "trigger_node", "camera_node"]),
         ({"memory": "true", "triggers": "false"}, [*SEEING, "memory_node"]),
-        ({"console": "true", "triggers": "false"}, [*SEEING, "console_node"]),
+        (
+            {"console": "true", "overlay": "true"},
+            [*SEEING, "trigger_node", "overlay_node", "console_node"],
+        ),
     ],
 )
 def test_it_makes_the_nodes(given: dict[str, str], nodes: list[str]) -> None:

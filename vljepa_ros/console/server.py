@@ -36,10 +36,10 @@ from urllib.parse import parse_qs, urlsplit
 from vljepa_ros.console.board import Board
 
 _LOCAL = ("localhost", "127.0.0.1", "::1")
-_COOKIE = "vljepa_console"
+_SITES = ("same-origin", "none")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,200}")
 MOST_BODY = 256 * 1024  # bytes of a request
-_MOST_CONNECTIONS = 64
+_MOST_LOCAL, _MOST_OTHERS = 24, 40  # connections; a browser takes up to six
 _IDLE_S = 30.0  # after which a connection without a request is closed
 _BEAT_S = 5.0  # an event stream says so often that it lives
 _TYPES = {"html": "text/html; charset=utf-8", "json": "application/json", "jpeg": "image/jpeg"}
@@ -101,7 +101,10 @@ class ConsoleServer(ThreadingHTTPServer):
             raise ValueError("token is not allowed: 16 or more letters, digits, _ and -")
         page = Path(__file__).with_name("page.html").read_text(encoding="utf-8")
         self.token = token or secrets.token_urlsafe(16)
-        self._free = threading.BoundedSemaphore(_MOST_CONNECTIONS)
+        self._free = {
+            True: threading.BoundedSemaphore(_MOST_LOCAL),
+            False: threading.BoundedSemaphore(_MOST_OTHERS),
+        }
         super().__init__((address, port), partial(_Handler, self.token, page, robot))
         self._board = robot.board
         self._thread = threading.Thread(target=self.serve_forever, name="console", daemon=True)
@@ -128,8 +131,11 @@ class ConsoleServer(ThreadingHTTPServer):
         TCPServer.server_bind(self)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Handle a connection in a thread of its own, unless there are too many."""
-        if self._free.acquire(blocking=False):
+        """Handle a connection in a thread of its own, unless there are too many.
+
+        Other machines cannot take those of this one: who sits at the robot sees the page.
+        """
+        if self._free[_is_local(client_address)].acquire(blocking=False):
             super().process_request(request, client_address)
         else:
             self.shutdown_request(request)
@@ -139,10 +145,16 @@ class ConsoleServer(ThreadingHTTPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._free.release()
+            self._free[_is_local(client_address)].release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Nothing: what is left here is a connection that has ended."""
+
+
+def _is_local(client_address: Any) -> bool:
+    """Whether a connection comes from this machine."""
+    peer = ipaddress.ip_address(client_address[0])
+    return bool((getattr(peer, "ipv4_mapped", None) or peer).is_loopback)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -197,11 +209,10 @@ class _Handler(BaseHTTPRequestHandler):
             sender = None if origin is None else urlsplit(origin).netloc
         except ValueError as error:
             raise Refused(400, f"address, Host or Origin cannot be read: {error}") from error
-        if sender not in (None, host):
-            raise Refused(403, f"Origin is '{sender}', allowed: pages of this console")
-        peer = ipaddress.ip_address(self.client_address[0])
-        peer = getattr(peer, "ipv4_mapped", None) or peer
-        if peer.is_loopback and name in _LOCAL:
+        site = self.headers.get("Sec-Fetch-Site", "none")  # of a request without Origin, too
+        if sender not in (None, host) or (site not in _SITES and self._url.path != "/"):
+            raise Refused(403, f"Origin is '{sender or site}', allowed: pages of this console")
+        if _is_local(self.client_address) and name in _LOCAL:
             return
         if not hmac.compare_digest(self._given().encode(), self._token.encode()):
             raise Refused(
@@ -210,12 +221,17 @@ class _Handler(BaseHTTPRequestHandler):
                 "localhost on the robot itself (ssh -L 8420:localhost:8420 ROBOT)",
             )
 
+    @property
+    def _cookie(self) -> str:
+        """Its name: browsers keep one jar for all ports of a host."""
+        return f"vljepa_console_{self.server.server_address[1]}"
+
     def _given(self) -> str:
         """The token of this request, or an empty text."""
         query = parse_qs(self._url.query)
         in_address = query.get("token", [""])[0] if self._url.path == "/" else ""
         try:
-            cookie = SimpleCookie(self.headers.get("Cookie", "")).get(_COOKIE)
+            cookie = SimpleCookie(self.headers.get("Cookie", "")).get(self._cookie)
         except CookieError:
             cookie = None
         return in_address or (cookie.value if cookie else "")
@@ -229,7 +245,7 @@ class _Handler(BaseHTTPRequestHandler):
         )
         headers = {"Content-Security-Policy": policy}
         if self._given() == self._token:
-            headers["Set-Cookie"] = f"{_COOKIE}={self._token}; HttpOnly; SameSite=Strict; Path=/"
+            headers["Set-Cookie"] = f"{self._cookie}={self._token}; HttpOnly; SameSite=Strict; Path=/"
         self._send(200, "html", self._page.replace("NONCE", nonce).encode(), headers)
 
     def _picture(self) -> None:
