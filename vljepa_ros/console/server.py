@@ -245,7 +245,8 @@ class _Handler(BaseHTTPRequestHandler):
         )
         headers = {"Content-Security-Policy": policy}
         if self._given() == self._token:
-            headers["Set-Cookie"] = f"{self._cookie}={self._token}; HttpOnly; SameSite=Strict; Path=/"
+            cookie = f"{self._cookie}={self._token}"
+            headers["Set-Cookie"] = f"{cookie}; HttpOnly; SameSite=Strict; Path=/"
         self._send(200, "html", self._page.replace("NONCE", nonce).encode(), headers)
 
     def _picture(self) -> None:
