@@ -224,7 +224,7 @@ class _Handler(BaseHTTPRequestHandler):
     @property
     def _cookie(self) -> str:
         """Its name: browsers keep one jar for all ports of a host."""
-        return f"vljepa_console_{self.server.server_address[1]}"
+        return f"vljepa_console_{self.connection.getsockname()[1]}"
 
     def _given(self) -> str:
         """The token of this request, or an empty text."""
