@@ -1,4 +1,5 @@
 // Asks what the camera sees, then follows the scene's events for some seconds.
+// cmake -S examples/cpp -B build && cmake --build build
 // build/ask 10 "is the door open or closed?" open closed
 #include <rclcpp/rclcpp.hpp>
 #include <vljepa_ros/msg/scene_event.hpp>
