@@ -78,12 +78,11 @@ def overview(interfaces: list[Interface]) -> str:
     rows = []
     for found in interfaces:
         link = f"[{found.kind}/{found.name}](#{found.kind}{found.name.lower()})"
-        unserved = " (not served yet)" if "Not served yet" in found.header else ""
         for topic, node, note, qos in TOPIC.findall(found.header):
-            rows.append(f"| `{topic}`{unserved} | {link} | {node} | {qos}{note and '; '}{note} |")
+            rows.append(f"| `{topic}` | {link} | {node} | {qos}{note and '; '}{note} |")
         kind = "service" if found.kind == "srv" else "action"
         for node, name in SERVICE.findall(found.header):
-            rows.append(f"| `{name}`{unserved} | {link} | {node} | {kind} |")
+            rows.append(f"| `{name}` | {link} | {node} | {kind} |")
     return "\n".join(["| name | type | node | QoS |", "|---|---|---|---|", *rows])
 
 

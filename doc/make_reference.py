@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from interfaces_reference import ROOT, SERVICE, TOPIC, escaped, overview, read_all, reference
 
 from vljepa_ros.cli import main as cli
+from vljepa_ros.models.catalogue import read_catalogue
 
 NODES = sorted(path.name for path in (ROOT / "scripts").glob("*_node"))
 CONFIG = {"trigger_node": "triggers.yaml"}  # else the node's name without `_node`
@@ -307,6 +308,18 @@ def launch() -> str:
     return "\n".join(["| argument | default | meaning |", "|---|---|---|", *rows])
 
 
+def catalogue() -> str:
+    """The table of models that can be had by a short name."""
+    rows = [
+        f"| `{name}` | {escaped(one.best_at)} "
+        f"| {f'{one.download_gb:g} / {one.gpu_gb:g}' if one.hub else ''} "
+        f"| {escaped(one.licence)} | {escaped(one.tried)} |"
+        for name, one in read_catalogue(ROOT / "models" / "catalogue.yaml").items()
+    ]
+    head = "| name | best at | GB: download / GPU | licence | run here |"
+    return "\n".join([head, "|---|---|---|---|---|", *rows])
+
+
 PARTS = {
     "interfaces.md": {
         "overview": lambda: overview(read_all()),
@@ -314,6 +327,7 @@ PARTS = {
     },
     "nodes.md": {"nodes": nodes},
     "cli.md": {"commands": synopsis, "options": options},
+    "families.md": {"catalogue": catalogue},
     "install.md": {"launch": launch},
 }
 
