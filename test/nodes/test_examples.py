@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import runpy
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import rclpy_stand_in
+import yaml
 from code_size import ROOT
 from graph import MODEL, Graph, question
 from trigger_robot import ARM, DOOR, STATE, STATUS, Robot
@@ -17,6 +21,7 @@ from trigger_robot import ARM, DOOR, STATE, STATUS, Robot
 from vljepa_ros import ros
 from vljepa_ros.nodes.perception_node import PerceptionNode
 from vljepa_ros.nodes.topics import REPEATED
+from vljepa_ros.nodes.trigger_node import TriggerNode
 
 Example = Callable[[str], Any]
 
@@ -155,3 +160,94 @@ def test_py_trees(graph: Graph, robot: Robot, example: Example) -> None:
     action.stop(status.INVALID)
     assert graph.spin(lambda: not robot.node.owners.triggers), "canceled"
     client.destroy()
+
+
+class Stub:
+    """Stands for any class of launch: keeps what it was made with."""
+
+    def __init__(self, *values: Any, **options: Any) -> None:
+        self.values, self.options = values, options
+
+
+def launched(monkeypatch: pytest.MonkeyPatch, file: Path) -> dict[str, str]:
+    """The arguments that a launch file gives to perception.launch.py, without a ROS."""
+    if importlib.util.find_spec("ament_index_python") is None:
+        names = {
+            "ament_index_python.packages": (),
+            "launch": ("LaunchDescription",),
+            "launch.actions": ("DeclareLaunchArgument", "IncludeLaunchDescription"),
+            "launch.launch_description_sources": ("PythonLaunchDescriptionSource",),
+            "launch.substitutions": ("LaunchConfiguration",),
+        }
+        for name, classes in names.items():
+            made: Any = ModuleType(name)
+            vars(made).update(dict.fromkeys(classes, Stub))
+            made.get_package_share_directory = lambda package: str(ROOT)
+            monkeypatch.setitem(sys.modules, name, made)
+    (entities,) = runpy.run_path(str(file))["generate_launch_description"]().values
+    *declared, included = entities
+    defaults = {one.values[0]: one.options["default_value"] for one in declared}
+    assert Path(included.values[0].values[0]).is_file()
+
+    def text(value: Any) -> str:
+        parts = value if isinstance(value, list) else [value]
+        return "".join(p if isinstance(p, str) else defaults[p.values[0]] for p in parts)
+
+    return {name: text(value) for name, value in included.options["launch_arguments"]}
+
+
+def parameters(file: str, node: str) -> dict[str, Any]:
+    """A node's parameters in a file, `__` for the dots in their names."""
+    content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+
+    def flat(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+        for name, value in values.items():
+            if isinstance(value, dict):
+                yield from ((f"{name}__{inner}", v) for inner, v in flat(value))
+            else:
+                yield name, value
+
+    return dict(flat(content[f"/**/{node}"]["ros__parameters"]))
+
+
+@pytest.mark.skipif(
+    ros.RUNTIME == "rclpy", reason="test_ros2_launch.py starts it with ROS's launch"
+)
+def test_two_cameras(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The launch file's arguments and its parameter file, on running nodes."""
+    given = launched(monkeypatch, ROOT / "examples" / "two_cameras.launch.py")
+    known = (ROOT / "launch" / "perception.launch.py").read_text(encoding="utf-8")
+    assert [name for name in given if f'"{name}": (' not in known] == []
+    assert Path(given["params_file"]).name == "two_cameras.yaml"
+    topics = dict(one.split("=") for one in given["cameras"].split())
+    assert topics == {"front": "/front/image_raw", "arm": "/arm/image_raw"}
+    seeing = parameters(given["params_file"], "perception_node")
+    graph.add(
+        PerceptionNode,
+        model=MODEL,
+        cameras=list(topics),
+        **{f"{name}__image_topic": topic for name, topic in topics.items()},
+        **seeing,
+    )
+    watching = parameters(given["params_file"], "trigger_node")
+    graph.add(TriggerNode, cameras=list(topics), **watching)
+    cameras = [graph.publisher("sensor_msgs/msg/Image", topic, 5) for topic in topics.values()]
+    labels = {name: graph.listen("vljepa_ros/msg/SceneLabels", f"{name}/labels") for name in topics}
+    states = {name: graph.listen(STATE, f"{name}/trigger_state", latched=True) for name in topics}
+    for camera in cameras:
+        graph.connect(camera)
+
+    def scored(name: str) -> bool:
+        """Whether a camera's own label, or that of all, is judged there."""
+        return any(
+            any(one.state for one in message.triggers) and len(message.triggers) == 2
+            for message in states[name]
+        )
+
+    assert graph.spin(
+        lambda: all(labels.values()) and scored("front") and scored("arm"),
+        again=lambda: [graph.show_one(camera) for camera in cameras],
+    )
+    prompts = {name: [g.prompt for g in heard[-1].groups] for name, heard in labels.items()}
+    assert prompts["front"] == ["is there a person?"]
+    assert prompts["arm"] == ["is there a person?", "is the gripper empty?"]

@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from code_size import ROOT
+from colour_bag import write_bag
+from colour_engine import ColourEngine
 
+from vljepa_ros.cli import options
+from vljepa_ros.cli.main import main
 from vljepa_ros.cli.processes import PackageProcess
 
 EXAMPLES = ROOT / "examples"
@@ -61,6 +68,42 @@ def test_it_runs_beside_the_nodes(nodes: PackageProcess, name: str) -> None:
         else:
             pytest.fail(f"{name} never printed {expected}:\n{''.join(seen)}")
         process.terminate()
+
+
+def test_a_recorded_day_is_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its commands in this process, on an engine that loads at once; the rest as it is."""
+    pytest.importorskip("lancedb", reason="the memory needs the extra [memory]")
+    monkeypatch.setattr(options, "load_model", lambda *_: ColourEngine())
+    ran: list[str] = []
+
+    def run(command: list[str], **how: object) -> subprocess.CompletedProcess[str]:
+        ran.append(command[3])
+        with redirect_stdout(StringIO()) as said:
+            code = main(command[3:])
+        if code:
+            raise subprocess.CalledProcessError(code, command)
+        return subprocess.CompletedProcess(command, 0, said.getvalue())
+
+    monkeypatch.setattr(subprocess, "run", run)
+    for name, colour in (("morning", "red"), ("noon", "blue")):
+        write_bag(tmp_path / name, ((colour, 3.0),))
+    for expected in (["bag", "find"], ["memory", "find"]):  # what is in the memory stays there
+        monkeypatch.setattr(sys, "argv", ["", str(tmp_path), "a red wall"])
+        ran.clear()
+        runpy.run_path(str(EXAMPLES / "recorded_day.py"), run_name="__main__")
+        assert ran == expected
+        said = capsys.readouterr().out
+        assert re.search(r"'a red wall': [1-9]\d* moments\n  \d\d:00  #+ \d+\n", said)
+        assert "front, morning: it is red" in said
+        assert "front, noon" not in said
+    assert "data:image/jpeg" in (tmp_path / "found_0.html").read_text(encoding="utf-8")
+    (tmp_path / "broken.mcap").write_bytes(b"")
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(EXAMPLES / "recorded_day.py"), run_name="__main__")
+    assert ended.value.code == 1
+    assert "broken.mcap" in capsys.readouterr().err
 
 
 def test_no_example_is_without_a_test_and_a_place_in_the_documents() -> None:
