@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import patch
 
 import numpy as np
 from colour_domain import write_domain
 from colour_engine import ColourEngine, painted
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from vljepa_ros.perception.frames import model_input
 from vljepa_ros.perception.image_encodings import FrameError
@@ -94,10 +99,41 @@ def test_the_newest_images_count_and_the_rate_is_bounded() -> None:
         s.show("a", "red", stamp, 0.1)
         stamp += 0.1
         pause = s.pipeline.step()
-        assert pause is None or 0.0 <= pause <= 0.1
+        assert pause is None or 0.0 <= pause <= 0.2
         time.sleep(0.002)
     assert 8 <= len(s.seen) <= 12
     assert s.feeds["a"].ring.counts.dropped > 0
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    rate=st.floats(2.0, 60.0),
+    max_rate=st.floats(1.0, 30.0),
+    jitter=st.floats(0.0, 0.2),
+    seed=st.integers(0, 99),
+)
+@example(rate=25.0, max_rate=5.0, jitter=0.05, seed=0)
+def test_a_clip_ends_at_an_image_that_has_just_come_at_any_phase_of_camera_and_rate(
+    rate: float, max_rate: float, jitter: float, seed: int
+) -> None:
+    """Simulated time; the last image of all is taken too, though no other follows it."""
+    clock = SimpleNamespace(monotonic=lambda: now, perf_counter=lambda: now)
+    random, s = np.random.default_rng(seed), Setup("a", max_rate)
+    arrivals = sorted((k + random.uniform(-jitter, jitter)) / rate for k in range(10, 210))
+    now, due, ages = 0.0, math.inf, []
+    with patch("vljepa_ros.perception.pipeline.time", clock):
+        for arrival in [*arrivals, arrivals[-1] + 60.0]:
+            while now < arrival:
+                now, before = min(arrival, due), len(s.seen)
+                if now == arrival <= arrivals[-1]:
+                    s.feeds["a"].ring.push(round(now * SECOND), "red", now=now)
+                pause = s.pipeline.step()
+                due = math.inf if pause is None else now + pause
+                ages += [now - seen.stamp / SECOND for seen in s.seen[before:]]
+    lasted = arrivals[-1] - s.seen[0].stamp / SECOND
+    expected = lasted * min(rate, max_rate)
+    assert expected * 0.97 - 3 <= len(s.seen) <= lasted * max_rate + 3
+    assert sum(age > 1e-9 for age in ages[1:-1]) <= len(ages) // 50
 
 
 def test_nothing_is_encoded_while_nobody_listens_or_the_node_is_inactive() -> None:

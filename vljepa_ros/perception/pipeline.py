@@ -81,7 +81,8 @@ class CameraFeed:
         max_rate: Clips per second at most, live.
         subscriptions: What somebody subscribes to, of EMBEDDINGS and LABELS, live. A camera without
             subscriptions is not encoded.
-        due: Time of the steady clock, in seconds, before which it is not encoded again.
+        due: Time of the steady clock, in seconds, for the next clip. It ends at the image that
+            arrives nearest to it; where none comes, it is taken one camera period later.
         encoded: The newest clip that was encoded, for subscribers or for a question.
         published: Stamp of the newest image that was published, nanoseconds.
         domain: Whether its pictures are of the model's domain, by all clips encoded.
@@ -95,6 +96,11 @@ class CameraFeed:
     encoded: tuple[TakenClip, EncodedClip] | None = None
     published: int | None = None
     domain: DomainWatch = field(default_factory=DomainWatch)
+
+    @property
+    def slack(self) -> float:
+        """Seconds by which a clip may be late: the camera's period, but no more than a clip's."""
+        return min(self.ring.period, 1.0 / self.max_rate)
 
     def has_encoded(self, taken: TakenClip) -> bool:
         """Whether a clip is encoded already; equal stamps may stand for other images."""
@@ -228,10 +234,11 @@ class Pipeline:
             watch.observe(stamps, self._domain.score(clip.tokens))
 
     def _is_due(self, feed: CameraFeed, now: float) -> bool:
-        if now < feed.due:
-            return False
         newest = feed.ring.newest
         if newest is None or newest == feed.published:
+            return False
+        # an image that came long before the time is old by then: the next one is about to come
+        if feed.ring.arrived < feed.due - feed.slack / 2 and now < feed.due + feed.slack:
             return False
         # a token VLM has nothing to publish for each clip: it works when it is asked
         return bool(feed.subscriptions) and "embed" in self.engine.capabilities
@@ -239,11 +246,11 @@ class Pipeline:
     def _pause(self, now: float) -> float | None:
         """Seconds until the first camera that has something new may be encoded."""
         waits = [
-            max(0.0, feed.due - now)
+            feed.due + feed.slack - now
             for feed in self.cameras.values()
-            if now < feed.due and feed.ring.newest is not None
+            if feed.ring.newest not in (None, feed.published)
         ]
-        return min(waits, default=None)
+        return min((wait for wait in waits if wait > 0), default=None)
 
     def _watch(self, ready: Sequence[CameraFeed]) -> None:
         """Encode and publish the newest clips of some cameras."""

@@ -29,6 +29,7 @@ from vljepa_ros.engines.protocol import Clip
 from vljepa_ros.perception.image_encodings import FrameError
 
 M = TypeVar("M")
+_SMOOTHING = 8  # images over which the period is averaged
 _THINNING = 8  # parts of an interval: images nearer than one of them are thinned out
 
 
@@ -85,6 +86,11 @@ class ClipRing(Generic[M]):
         interval: Seconds between two of them, above 0.
         decode: Makes [S, S, 3] uint8 RGB of a message or raises FrameError, e.g. a FrameDecoder.
         history: Seconds by which a clip may end before the newest image.
+
+    Attributes:
+        counts: What happened to the images.
+        arrived: When the newest image was pushed, seconds of the clock of `push`.
+        period: Seconds between two pushes, smoothed; 0 until there are two.
     """
 
     def __init__(
@@ -108,6 +114,7 @@ class ClipRing(Generic[M]):
         self._began = 0.0
         self._times: tuple[int, int] | None = None
         self.counts = RingCounts()
+        self.arrived = self.period = 0.0
 
     @property
     def newest(self) -> int | None:
@@ -149,8 +156,12 @@ class ClipRing(Generic[M]):
                 if step < 0 or step > self._span + self._interval:
                     self.counts.restarts += 1
                     self._clear()
-            if not self._entries:
+            if self._entries:
+                gap = now - self.arrived
+                self.period += (gap - self.period) / (_SMOOTHING if self.period else 1)
+            else:
                 self._began = now
+            self.arrived = now
             self._entries.append(_Entry(stamp, stamp if time is None else time, message, tag))
             self._times = None
             self._forget()
