@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,14 @@ pytestmark = [
 ]
 
 
+DOOR = ("the door is open", "the door is closed")
+EXAMPLES = {  # their arguments, and what they must print, sooner or later
+    "ask.py": (["is the door open or closed?", "open", "closed"], r"(act|look again): "),
+    "triggers.py": (["door", *DOOR], r"stop: door"),
+    "wait_for.py": (["20", *DOOR], r"true since \d+"),
+}
+
+
 def vljepa(*arguments: str, timeout: float = 200.0) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "vljepa_ros.cli.main", *arguments],
@@ -37,8 +46,9 @@ def vljepa(*arguments: str, timeout: float = 200.0) -> subprocess.CompletedProce
 @pytest.fixture(scope="module")
 def graph(domain: int) -> Iterator[list[str]]:
     """The options that lead to a running graph."""
-    options = ["--domain", str(domain), "--namespace", f"robot_{os.getpid()}"]
-    start = ["up", *options, "--console", "--param", "port:=0"]
+    options = ["--domain", str(domain)]  # no namespace: the examples look into /vljepa
+    labels = f"perception_node:labels:=['is the door open or closed? | {' | '.join(DOOR)}']"
+    start = ["up", *options, "--console", "--param", "port:=0", "--param", labels]
     with PackageProcess("vljepa_ros.cli.main", start) as process:
         end = time.monotonic() + 150
         while "selective_decoder_node" not in process.output():
@@ -70,6 +80,25 @@ def test_ask_for_a_person(graph: list[str]):
     lines = result.stdout.splitlines()
     assert lines[0].split()[0] in ("open", "closed")
     assert lines[-1].startswith("margin ")
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_runs_beside_the_nodes(graph: list[str], name: str):
+    arguments, expected = EXAMPLES[name]
+    runner = str(ROOT / "test" / "support" / "rclpy_stand_in.py")
+    command = [sys.executable, runner, str(ROOT / "examples" / name), *arguments]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT
+    ) as process:
+        assert process.stdout is not None
+        seen = []
+        for line in process.stdout:
+            seen.append(line)
+            if re.match(expected, line):
+                break
+        else:
+            pytest.fail(f"{name} never printed {expected}:\n{''.join(seen)}")
+        process.terminate()
 
 
 def test_ask_about_an_image_file(graph: list[str], tmp_path: Path):

@@ -1,7 +1,7 @@
-"""Each file of `examples/` in a process of its own, beside nodes in another one, as a user runs it.
+"""The examples: none is without a test; those that need no running node, and those in C++.
 
-What the examples do in each case is tested in test/nodes/test_examples.py. Where there is no rclpy,
-the built-in runtime stands in for it.
+The others in Python run in test/cli/test_up.py as a user starts them, and what they do in each case
+is seen in test/nodes/test_examples.py.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ import re
 import runpy
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -25,49 +23,9 @@ from colour_engine import ColourEngine
 
 from vljepa_ros.cli import options
 from vljepa_ros.cli.main import main
-from vljepa_ros.cli.processes import PackageProcess
 
 EXAMPLES = ROOT / "examples"
 CPP = EXAMPLES / "behaviortree_cpp"
-DOOR = ("the door is open", "the door is closed")
-# name: its arguments, and what it must print, sooner or later
-RUNS = {
-    "ask.py": (["is the door open or closed?", "open", "closed"], r"(act|look again): "),
-    "triggers.py": (["door", *DOOR], r"stop: door"),
-    "wait_for.py": (["20", *DOOR], r"true since \d+"),
-}
-
-
-@pytest.fixture(scope="module")
-def nodes(domain: int) -> Iterator[PackageProcess]:
-    labels = f"perception_node:labels:=['is the door open or closed? | {' | '.join(DOOR)}']"
-    with PackageProcess("vljepa_ros.cli.main", ["up", "-p", labels]) as process:
-        end = time.monotonic() + 150
-        while "perception_node" not in process.output():
-            process.check()
-            assert time.monotonic() < end, process.output()
-            time.sleep(0.1)
-        yield process
-
-
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", RUNS)
-def test_it_runs_beside_the_nodes(nodes: PackageProcess, name: str) -> None:
-    arguments, expected = RUNS[name]
-    runner = ROOT / "test" / "support" / "rclpy_stand_in.py"
-    command = [sys.executable, str(runner), str(EXAMPLES / name), *arguments]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT
-    ) as process:
-        assert process.stdout is not None
-        seen = []
-        for line in process.stdout:
-            seen.append(line)
-            if re.match(expected, line):
-                break
-        else:
-            pytest.fail(f"{name} never printed {expected}:\n{''.join(seen)}")
-        process.terminate()
 
 
 def test_a_recorded_day_is_searched(
