@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +41,18 @@ def add(commands: Any) -> None:
         "--truth", type=Path, required=True, metavar="FILE", help="YAML: when each text is true"
     )
     add_camera_options(parser)
-    for name, default, what in (
-        ("--rate", 5.0, "clips a second, as max_rate of perception_node"),
-        ("--settle", 0.3, "as the parameter of trigger_node"),
-        ("--release", 0.8, "as the parameter of trigger_node"),
-        ("--tolerance", 2.0, "from an interval's edge, where nothing counts as wrong"),
-        ("--fps", 1.0, "images a second of a folder"),
+    for name, default, what, kind in (
+        ("--rate", 5.0, "clips a second, as max_rate of perception_node", options.positive_seconds),
+        ("--settle", 0.3, "as the parameter of trigger_node", options.non_negative_seconds),
+        (
+            "--tolerance",
+            2.0,
+            "seconds from an interval's edge in which nothing is wrong",
+            options.non_negative_seconds,
+        ),
+        ("--fps", 1.0, "images a second of a folder", options.positive_seconds),
     ):
-        options.add_number_option(parser, name, default, what, metavar="X")
+        options.add_number_option(parser, name, default, what, kind, "X")
     parser.add_argument(
         "--namespace",
         type=options.namespace_name,
@@ -79,7 +84,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps([row.as_dict() for row in rows]))
     else:
-        _print_table(rows)
+        _print_table(rows, truth.labels)
     return 1 if print_rest(rest, args.json, "check") else 0
 
 
@@ -100,9 +105,10 @@ def _check(args: argparse.Namespace, truth: Any, recording: Any) -> list[Any]:
     for name, lesson in store.lessons.items():
         if lesson.model_id != engine.config.model_id:
             store.lessons[name] = _learned_again(lesson, engine)
+    defaults = TriggerParameters()
     conditions = Conditions(
         clip_plan(args, 1.0 / args.rate, 0),
-        Limits(args.release, args.settle, TriggerParameters().camera_timeout),
+        Limits(defaults.release, args.settle, defaults.camera_timeout),
         args.tolerance,
         store.labels(engine.config.dim),
     )
@@ -122,7 +128,7 @@ def _learned_again(lesson: Any, engine: Any) -> Any:
             return end.value.learned(engine.config.visual_dim)
 
 
-def _print_table(rows: list[Any]) -> None:
+def _print_table(rows: list[Any], labels: Sequence[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -151,6 +157,9 @@ def _print_table(rows: list[Any]) -> None:
     usable = [f"'{row.text}|{row.verdict.threshold:g}'" for row in rows if row.usable]
     if usable:
         print("as triggers: vljepa up --trigger " + " --trigger ".join(usable))
+    for group in labels if usable else ():
+        words = " ".join(f"'{word.strip()}'" for word in group.split("|"))
+        print(f"with the labels: vljepa label {words}")
 
 
 def _figures(verdict: Any) -> list[str]:

@@ -129,13 +129,29 @@ def test_two_cameras_each_have_their_own(tmp_path: Path) -> None:
 
 
 def test_what_is_no_recording(tmp_path: Path) -> None:
-    (tmp_path / "text.txt").write_text("no video")
-    for path, error in ((tmp_path / "none", SourceError), (tmp_path / "text.txt", SourceError)):
-        with pytest.raises(error, match="allowed"), open_recording(path, None, 1.0) as recording:
-            list(recording.images)
-    (tmp_path / "old.bag").touch()
-    with pytest.raises(BagError, match="ROS 1"), open_recording(tmp_path / "old.bag", None, 1.0):
-        pass
+    text, old = tmp_path / "text.txt", tmp_path / "old.bag"
+    text.write_text("no video")
+    old.touch()
+    for path, error, message in (
+        (
+            tmp_path / "none",
+            SourceError,
+            "no recording at .*none', allowed: a bag, a video file or",
+        ),
+        (Path("world"), SourceError, "no recording at 'world'"),
+        (text, SourceError, "is not a video that OpenCV can read"),
+        (old, BagError, "ROS 1"),
+    ):
+        with pytest.raises(error, match=message), open_recording(path, None, 1.0):
+            pass
+
+
+def test_damaged_images_of_a_folder_are_said(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "1.png"), np.zeros((8, 8, 3), np.uint8))
+    (tmp_path / "2.png").write_bytes(b"no picture")
+    with open_recording(tmp_path, None, 1.0) as recording:
+        assert len(list(recording.images)) == 1
+        assert "1 of 2 images left out" in recording.rest()["problem"]
 
 
 def test_a_gap_is_unknown_and_slow_images_are_seen(tmp_path: Path) -> None:

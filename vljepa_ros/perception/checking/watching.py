@@ -20,13 +20,15 @@ from vljepa_ros.perception.bags.embedding import ClipPlan, counting
 from vljepa_ros.perception.bags.reading import SUFFIXES, BagImage, BagReader, ImageCounts
 from vljepa_ros.perception.bags.topics import choose_topics
 from vljepa_ros.perception.checking.spans import Spans, runs
-from vljepa_ros.perception.image_source import open_source
+from vljepa_ros.perception.image_source import ImageSource, SourceError, open_source
 from vljepa_ros.perception.pipeline import CameraFeed, Observation, Pipeline
 from vljepa_ros.perception.ring import ClipRing
 from vljepa_ros.perception.stamps import ImageStamps
 from vljepa_ros.perception.trigger_board import Reason, State, TriggerBoard
 from vljepa_ros.perception.triggers import Trigger
 from vljepa_ros.perception.vocabulary import Vocabulary
+
+_ALLOWED = "a bag, a video file or a folder of images"
 
 
 @dataclass
@@ -84,13 +86,19 @@ def open_recording(
             images = reader.images(found, counts)
             yield Recording(cameras, first, (last - first) / 1e9, images, counts, rest)
         return
+    if not path.exists():
+        raise SourceError(f"no recording at '{path}', allowed: {_ALLOWED}")
+    source = open_source(str(path), 0, (0, 0), 0.0)
+    if source.live:
+        raise SourceError(f"'{path}' is live, allowed: {_ALLOWED}")
     made = Recording({"camera": str(path)}, 0, 0.0, (), {"camera": ImageCounts()})
-    made.images = _shots(path, rate, made)
+    made.images = _shots(source, rate, made)
+    made.rest = lambda: {"problem": source.left_out}
     yield made
 
 
-def _shots(path: Path, rate: float, recording: Recording) -> Iterator[BagImage]:
-    source = open_source(str(path), 0, (0, 0), 0.0)
+def _shots(source: ImageSource, rate: float, recording: Recording) -> Iterator[BagImage]:
+    """Images as a camera node publishes them."""
     for number, shot in enumerate(source.shots()):
         time = number / rate if shot.time is None else shot.time
         recording.length = time
