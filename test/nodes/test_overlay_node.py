@@ -49,7 +49,10 @@ def test_words_can_be_read_at_any_size(size: tuple[int, int], drawn_size: tuple[
     assert (draw_overlay(plain, "", []) == 100).all()
 
 
-def test_pictures_are_drawn_only_while_somebody_looks(graph: Graph) -> None:
+def test_pictures_are_drawn_only_while_somebody_looks(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overlay_node, "LABELS_TIMEOUT_S", 2.0)
     node = graph.add(OverlayNode)
     diagnostics = graph.listen("diagnostic_msgs/msg/DiagnosticArray", "/diagnostics")
     camera = graph.publisher(IMAGE, "/camera/image_raw", 5)

@@ -17,9 +17,9 @@ from vljepa_ros.perception.image_encodings import FrameError, LevelRange
 from vljepa_ros.perception.overlay import draw_overlay
 
 IMAGE_TIMEOUT_S = 5.0  # without an image, until that is reported
-WORDS_TIMEOUT_S, LONGEST_S = 2.0, 30.0
-"""Without a scene, which is repeated, after which its text is not drawn any more; the same for
-labels, but three of their periods where these are longer."""
+SCENE_TIMEOUT_S, LABELS_TIMEOUT_S = 2.0, 10.0
+"""Without a scene, which is repeated, or labels, which come at `max_rate`, after which what they said
+is not drawn any more."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class OverlayNode(ros.Node):
         self._levels = LevelRange()
         self._warnings = Warnings(self)
         self._text, self._labels = "", list[tuple[str, float]]()
-        self._text_until = self._labels_until = self._labels_arrived = 0.0
+        self._text_until = self._labels_until = 0.0
         self._drawn = 0
         self._trouble = "; ".join(self._table.problems.values())
         if self._trouble:
@@ -78,14 +78,12 @@ class OverlayNode(ros.Node):
 
     def _on_labels(self, message: Any) -> None:
         labels = (label for group in message.groups for label in group.labels)
-        before, self._labels_arrived = self._labels_arrived, time.monotonic()
-        wait = 3 * (self._labels_arrived - before)
-        self._labels_until = self._labels_arrived + min(max(WORDS_TIMEOUT_S, wait), LONGEST_S)
+        self._labels_until = time.monotonic() + LABELS_TIMEOUT_S
         pairs = ((str(label.text), float(label.score)) for label in labels)
         self._labels = sorted(pairs, key=lambda pair: -pair[1])
 
     def _on_scene(self, message: Any) -> None:
-        self._text_until = time.monotonic() + WORDS_TIMEOUT_S
+        self._text_until = time.monotonic() + SCENE_TIMEOUT_S
         self._text = "" if message.stale else str(message.text)
 
     def _on_image(self, message: Any, _: Any) -> None:
