@@ -1,4 +1,5 @@
-"""Tuning of glibc's malloc, for images and for lancedb; nothing happens with another C library."""
+"""Tuning of glibc's malloc, for images, models and lancedb; nothing happens with another C
+library."""
 
 from __future__ import annotations
 
@@ -36,15 +37,30 @@ def share_heaps() -> bool:
     return _set({_M_ARENA_MAX: 2}, ("MALLOC_ARENA_MAX",))
 
 
+def return_freed_blocks() -> bool:
+    """Return free memory to the kernel, after work that freed much, such as loading a model.
+
+    Returns:
+        Whether any was returned; False with another C library.
+    """
+    library = _glibc()
+    return library is not None and bool(library.malloc_trim(0))
+
+
 def _set(options: dict[int, int], chosen: tuple[str, ...]) -> bool:
     """Set options of mallopt(3) unless the user has set one of the `chosen` variables."""
     if any(name in os.environ for name in chosen):
         return False
-    try:
-        if not (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc"):
-            return False
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, ValueError):  # another system
+    library = _glibc()
+    if library is None:
         return False
-    done = [mallopt(option, value) for option, value in options.items()]
+    done = [library.mallopt(option, value) for option, value in options.items()]
     return all(done)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    try:
+        glibc = (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc")
+        return ctypes.CDLL(None) if glibc else None
+    except (AttributeError, OSError, ValueError):  # another system
+        return None

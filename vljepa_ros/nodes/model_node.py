@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import ClassVar, TypeVar
 
+from vljepa_ros.allocator import return_freed_blocks
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.models.config import ModelError
@@ -72,6 +73,7 @@ class ModelNode(LifecycleNode[M]):
         """Load the model."""
         p = self.settings
         self.engine = load_engine(model_dir(p.model), p.engine, p.threads, self.model_parts)
+        return_freed_blocks()
         engine, info = self.engine, self.engine.info
         step = self.prepare(engine)
         self.get_logger().info(
