@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ FILES = {
 
 
 PARSER = cli.build_parser()
+# Where only the robot's package is installed, the lab's commands are hints without arguments.
+MISSING = cli.LAB_COMMANDS.keys() - {found.name for found in entry_points(group=cli.EXTENSIONS)}
 
 
 def name_of(path: Path) -> str:
@@ -93,7 +96,8 @@ def test_what_a_reader_would_type_or_copy_is_valid(document: Path) -> None:
             if typed and "..." not in line:
                 words = shlex.split(typed[1], comments=True)
                 ends = [words.index(stop) for stop in ("&", "&&", "|", ";") if stop in words]
-                PARSER.parse_args(words[: min(ends, default=len(words))])
+                if words[0] not in MISSING:
+                    PARSER.parse_args(words[: min(ends, default=len(words))])
 
 
 MEASURED = re.compile(
@@ -107,6 +111,7 @@ def test_what_is_generated_is_up_to_date() -> None:
         path
         for path, text in make_reference.made().items()
         if (ROOT / path).read_text(encoding="utf-8") != text
+        and not (MISSING and path == "doc/cli.md")
     ]
     assert stale == [], "run: python doc/make_reference.py"
 
@@ -124,5 +129,7 @@ def test_an_interface_says_what_its_fields_are(interface: Any) -> None:
 def test_every_argument_of_a_command_is_described() -> None:
     for parser, what in make_reference.commands():
         assert parser.description or what, parser.prog
+        if parser.prog.split()[1] in MISSING:
+            continue
         rows = make_reference.arguments(parser)
         assert [row for row in rows if row.endswith("|  |")] == [], parser.prog
