@@ -22,8 +22,12 @@ def generate_launch_description():
     front, arm = LaunchConfiguration("front"), LaunchConfiguration("arm")
     return LaunchDescription(
         [
-            DeclareLaunchArgument("front", default_value="/front/image_raw"),
-            DeclareLaunchArgument("arm", default_value="/arm/image_raw"),
+            DeclareLaunchArgument(
+                "front", default_value="/front/image_raw", description="image topic of the front"
+            ),
+            DeclareLaunchArgument(
+                "arm", default_value="/arm/image_raw", description="image topic of the arm"
+            ),
             IncludeLaunchDescription(
                 PythonLaunchDescriptionSource(
                     f"{get_package_share_directory('vljepa_ros')}/{PERCEPTION}"

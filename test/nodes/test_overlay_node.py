@@ -108,5 +108,7 @@ def test_a_topic_that_nobody_publishes_is_named(
     assert status(diagnostics, "picture").message == "no subscribers", "it does not look"
     graph.listen(IMAGE, "front/overlay")
     texts = ("no image on '/no/camera' yet", "/robot/camera/compressed (compressed)")
-    assert graph.spin(lambda: any(all(text in m.msg for text in texts) for m in log))
+    named = lambda: [m.msg for m in log if all(text in m.msg for text in texts)]  # noqa: E731
+    assert graph.spin(named)
+    assert "overlay" not in named()[0], "no camera's"
     assert graph.spin(lambda: texts[0] in status(diagnostics, "picture").message)

@@ -8,9 +8,11 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from code_size import ROOT
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("ros2") is None, reason="needs a sourced ROS 2"),
@@ -19,11 +21,13 @@ pytestmark = [
 ]
 
 
-def begin(log: Path, *arguments: str) -> subprocess.Popen[bytes]:
+def begin(
+    log: Path, *arguments: str, file: Sequence[str] = ("vljepa_ros", "perception.launch.py")
+) -> subprocess.Popen[bytes]:
     pytest.importorskip("launch_ros")
     with log.open("wb") as output:
         return subprocess.Popen(
-            ["ros2", "launch", "vljepa_ros", "perception.launch.py", *arguments],
+            ["ros2", "launch", *file, *arguments],
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -94,6 +98,19 @@ def test_arguments_reach_the_nodes(tmp_path: Path) -> None:
         os.killpg(process.pid, signal.SIGINT)
         process.wait(60.0)
     assert "selective_decoder" not in log.read_text(encoding="utf-8")
+
+
+def test_the_example_of_two_cameras(tmp_path: Path) -> None:
+    log, example = tmp_path / "log.txt", ROOT / "examples" / "two_cameras.launch.py"
+    process = begin(log, "arm:=/arm/compressed", file=[str(example)])
+    try:
+        says(process, log, "no image on '/front/image_raw'", "no image on '/arm/compressed'")
+        assert ask("param", "get", "/vljepa/perception_node", "arm.rotate").strip().endswith("180")
+        assert "person" in ask("param", "get", "/vljepa/trigger_node", "triggers")
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(60.0)
+    assert log.read_text(encoding="utf-8").count("overlay_node-") >= 2
 
 
 def test_a_killed_node_comes_back_where_that_is_wanted(tmp_path: Path) -> None:

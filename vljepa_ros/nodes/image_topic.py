@@ -126,7 +126,7 @@ class ImageTopic(Endpoints):
             f"{topic} ({kinds[kind]})"
             for topic, types in self._node.get_topic_names_and_types()
             for kind in types
-            if kind in kinds and self._node.count_publishers(topic)
+            if kind in kinds and "/overlay" not in topic and self._node.count_publishers(topic)
         ]
         if not found:
             return "; no image topic is published by anybody: is the camera's driver running?"
