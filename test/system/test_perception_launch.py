@@ -111,7 +111,7 @@ def loaded() -> Any:
         ({"memory": "true", "triggers": "false"}, [*SEEING, "memory_node"]),
         (
             {"console": "true", "overlay": "true"},
-            [*SEEING, "trigger_node", "overlay_node", "console_node"],
+            [SEEING[0], "overlay_node", SEEING[1], "trigger_node", "console_node"],
         ),
     ],
 )
