@@ -354,8 +354,8 @@ def test_a_camera_upside_down_is_kept_so_that_it_can_be_embedded_again(
     for shot in shots:
         turned = np.rot90(shot.bgr[..., ::-1], 2)
         pixels = np.ascontiguousarray(cv2.resize(np.ascontiguousarray(turned), (640, 480)))
-        fields = {"height": 480, "width": 640, "step": 1920, "data": array.array("B", pixels.tobytes())}
-        graph.show_one(camera, **fields)
+        data = array.array("B", pixels.tobytes())
+        graph.show_one(camera, height=480, width=640, step=1920, data=data)
         graph.spin_for(0.05)  # about the pace of the clip: a busy machine still embeds some of them
     graph.remove(node)
     old = open_store(place)
