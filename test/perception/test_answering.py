@@ -110,7 +110,7 @@ def test_several_questions_about_several_cameras_are_two_batches() -> None:
     asked = done(s.start("abcd", [last, first] * 4))
     assert s.engine.batches == [4]
     assert s.engine.embedded == [PREDICTOR_ROWS]
-    assert len(s.engine.texts) == 8 * 8, "each candidate once a question, not once a camera"
+    assert len(s.engine.texts) == 2 * 8, "each set once a request, not once a camera"
     assert [one.camera for one in asked] == list("abcd")
     for one, colour in zip(asked, COLOURS, strict=False):
         assert [answer.text for answer in one.answers] == [colour, "white"] * 4
@@ -232,6 +232,18 @@ def test_at_the_end_of_the_wait_the_cameras_that_are_ready_are_answered() -> Non
     ready, stale = done(task)
     assert ready.answers[0].text == "red"
     assert (stale.clip, stale.answers[0].status) == (None, "STALE")
+
+
+def test_candidates_that_were_asked_about_are_not_looked_up_again() -> None:
+    s = Setup()
+    s.show("a", "red", 0.0)
+    first, again = (s.ask(ANY_AGE, "red", "blue", "red") for _ in range(2))
+    assert s.engine.texts == ["red", "blue"]
+    assert again[1].text == first[1].text == "red"
+    assert again[1].scores.tolist() == first[1].scores.tolist()
+    assert again[1].scores[0] == again[1].scores[2]
+    s.ask(ANY_AGE, "blue", "red")
+    assert len(s.engine.texts) == 4, "another order is another set"
 
 
 def test_a_question_about_an_image() -> None:

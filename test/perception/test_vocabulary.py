@@ -20,6 +20,7 @@ from vljepa_ros.perception.vocabulary import (
     checked_texts,
     encode_texts,
     from_groups,
+    in_slices,
     parse,
 )
 
@@ -172,3 +173,21 @@ def test_a_taught_name_is_no_text() -> None:
     assert second.taught == {0: taught[name]}
     assert not first.embeddings[1].any()
     assert np.array_equal(first.embeddings[[0, 2]], engine.encode_text(["blue", "green"]))
+
+
+def test_texts_of_about_the_same_length_are_encoded_together_and_come_back_in_order() -> None:
+    texts = ["red " * (1 + number % 7) + str(number) for number in range(40)]
+    batches: list[list[str]] = []
+
+    def encode(batch: Sequence[str]) -> np.ndarray:
+        batches.append(list(batch))
+        return np.array([[float(text.split()[-1])] for text in batch], np.float32)
+
+    def encoded() -> Generator[str, None, None]:
+        found.append((yield from in_slices(encode, texts, 1)))
+
+    found: list[np.ndarray] = []
+    list(encoded())
+    assert found[0].ravel().tolist() == list(range(40))
+    lengths = [len(text) for batch in batches for text in batch]
+    assert lengths == sorted(lengths)

@@ -178,16 +178,21 @@ class Answerer:
         """[compared texts, D] of each question, where an engine embeds answers; else none."""
         if "embed" not in self._engine.capabilities:
             return []
-        named = [text for asked in questions if asked.presence for text in asked.compared]
+        kept = self._pipeline.candidates
+        keys = [(asked.text, asked.candidates) for asked in questions]
+        found = {key: known for key in keys if (known := kept.get(key)) is not None}
+        new = {key: one for key, one in zip(keys, questions, strict=True) if key not in found}
+        named = [text for asked in new.values() if asked.presence for text in asked.compared]
         things = iter((yield from encode_texts(self._engine, named)))
-        read = [asked for asked in questions if not asked.presence]
+        read = [asked for asked in new.values() if not asked.presence]
         pairs = [(asked.text, one) for asked in read for one in asked.different]
         encode, dim = self._engine.encode_candidates, self._engine.config.dim
         answers = iter((yield from in_slices(encode, pairs, dim)))
-        return [
-            np.stack([next(things if asked.presence else answers) for _ in asked.compared])
-            for asked in questions
-        ]
+        for key, asked in new.items():
+            rows = [next(things if asked.presence else answers) for _ in asked.compared]
+            found[key] = np.stack(rows)
+            kept.put(key, found[key])
+        return [found[key] for key in keys]
 
     def _answers(
         self,

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_ros.engines.protocol import EncodedClip, Engine
+from vljepa_ros.engines.text_embeddings import TextCache
 from vljepa_ros.perception.domain import Domain, DomainWatch
 from vljepa_ros.perception.frames import saturation
 from vljepa_ros.perception.ring import ClipRing, TakenClip
@@ -26,6 +27,7 @@ from vljepa_ros.perception.scoring import ScoredGroup, score_group
 from vljepa_ros.perception.vocabulary import EncodedVocabulary, VocabularyEncoder
 
 EMBEDDINGS, LABELS = "embeddings", "labels"
+_CANDIDATE_SETS = 16  # of questions, whose embeddings are kept: 1 MB for 1,000 at 256 numbers each
 # Seconds until a stream too short for a clip is looked at again, even if no image follows: about
 # one image of an ordinary camera.
 RETRY_PARTIAL_CLIP_S = 0.1
@@ -159,6 +161,7 @@ class Pipeline:
     Attributes:
         judges_domain: Whether pictures out of the model's domain are marked, where it has a
             description of it; live.
+        candidates: (question, its candidates) -> their embeddings, of the last questions.
     """
 
     def __init__(
@@ -172,6 +175,7 @@ class Pipeline:
         self.engine = engine
         self.cameras = {feed.name: feed for feed in cameras}
         self.labels = VocabularyEncoder(engine, vocabulary_ready)
+        self.candidates = TextCache(_CANDIDATE_SETS)
         self.stages = StageTimes()
         self.clips = 0
         self.watching = False

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ class Question:
     unsupported: str = ""
     presence: Presence | None = None
 
-    @property
+    @cached_property
     def different(self) -> list[str]:
         """The candidates without repetitions."""
         return list(dict.fromkeys(self.candidates))
@@ -202,8 +203,10 @@ def yes_or_no(
 def _chosen(question: Question, found: Scores, abstain_below: float) -> Answer:
     different, none = question.different, found.none_score
     best, text = float(found.scores[found.best]), different[found.best]
-    index = {text: i for i, text in enumerate(different)}
-    each = found.scores[[index[candidate] for candidate in question.candidates]]
+    each = found.scores
+    if len(different) < len(question.candidates):
+        index = {text: i for i, text in enumerate(different)}
+        each = each[[index[candidate] for candidate in question.candidates]]
     if best >= max(abstain_below, none):
         place = question.candidates.index(text)
         return Answer("ANSWERED", "", text, place, each, none, found.margin)

@@ -216,10 +216,11 @@ def _primitive_reader(base: str, order: str) -> Reader:
 
 
 def _string_reader(order: str) -> Reader:
-    length = _primitive_reader("uint32", order)
+    unpack = struct.Struct(order + "I").unpack_from  # here: a question may have 1,000 strings
 
     def read(data: memoryview, position: int) -> tuple[str, int]:
-        count, position = length(data, position)
+        position = (position + 7) & -4
+        (count,) = unpack(data, position - 4)
         end = position + count
         if end > len(data):
             raise CdrError(f"a string of {count} bytes at byte {position} of {len(data)}")
