@@ -11,13 +11,15 @@ from vljepa_ros.console.board import Board
 
 
 def test_a_page_gets_what_was_kept_and_then_what_comes() -> None:
-    board = Board()
+    pages: list[int] = []
+    board = Board(lambda: pages.append(1))
     assert not board.is_watched
     for number in range(4):
         board.put("state", number)
         board.put("events", number, keep=2)
     with board.follow() as page:
         assert board.is_watched
+        assert pages == [1]
         board.put("state", 4)
         got = [json.loads(page.get_nowait()) for _ in range(4)]
         assert page.empty()

@@ -8,7 +8,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,9 +17,14 @@ LINGER_S = 5.0  # a page that is loaded again is back within that time
 
 
 class Board:
-    """Keeps messages by name and hands them to all pages that follow; usable from any thread."""
+    """Keeps messages by name and hands them to all pages that follow; usable from any thread.
 
-    def __init__(self) -> None:
+    Args:
+        on_page: Called when a page begins to follow, in its thread.
+    """
+
+    def __init__(self, on_page: Callable[[], object] = lambda: None) -> None:
+        self._on_page = on_page
         self._lock = threading.Lock()
         self._kept: dict[str, deque[str]] = {}
         self._pages: list[queue.SimpleQueue[str | None]] = []
@@ -62,6 +67,7 @@ class Board:
                     page.put(text)
             self._pages.append(page)
         try:
+            self._on_page()
             yield page
         finally:
             with self._lock:

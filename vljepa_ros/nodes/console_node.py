@@ -50,6 +50,7 @@ EVENTS = ("events", "triggers")
 KEPT_EVENTS = 50
 MOST_LABELS = 8  # of a group, best first
 ASK_S = 2.0  # how often perception_node is asked for its cameras, while a page looks
+PULSE_S = 1.0  # each one costs rclpy's executor a millisecond
 OPEN_S = 5.0  # how often a port that is taken is tried
 
 
@@ -86,7 +87,7 @@ class ConsoleNode(ros.Node):
         self._main = ParameterGroup(self, ConsoleParameters)
         self._table = NodeParameters(self, [self._main])
         self._warnings = Warnings(self)
-        self._board = Board()
+        self._board = Board(self._watch_soon)
         self._topics = Endpoints(self)
         self._of_cameras = Endpoints(self)
         self._cameras: dict[str, ConsoleCamera] = {}
@@ -106,7 +107,7 @@ class ConsoleNode(ros.Node):
             self.get_logger().error(f"there is no page: {self._trouble}")
         else:
             self._watch()
-            self._pulse = self.create_timer(0.25, self._watch, clock=ros.steady_clock())
+            self._pulse = self.create_timer(PULSE_S, self._watch, clock=ros.steady_clock())
         self._diagnostics = Diagnostics(self, self._parts)
 
     @property
@@ -125,8 +126,13 @@ class ConsoleNode(ros.Node):
         """Log a warning, the same one not more than once in ten seconds."""
         self._warnings.warn(text.partition(":")[0], text)
 
+    def _watch_soon(self) -> None:
+        """In a thread of the server's: a page need not wait for the next pulse."""
+        if self.executor is not None:
+            self.executor.create_task(self._watch)
+
     def _watch(self) -> None:
-        """A few times a second: subscribe while a page looks."""
+        """Every PULSE_S seconds, and when a page comes: subscribe while one looks."""
         now = time.monotonic()
         if self._server is None and now >= self._open_at:
             self._open_at = now + OPEN_S
