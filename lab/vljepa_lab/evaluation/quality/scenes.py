@@ -20,6 +20,9 @@ from vljepa_lab.world.dataset import Plan, generate, open_shards
 from vljepa_lab.world.records import Record
 from vljepa_ros.engines.protocol import Clip, Engine
 
+ASKING = {"questions.py", "polar.py", "own_words.py"}
+"""Sources of the simulated world that have no part in a rendered scene."""
+
 
 @dataclass(frozen=True)
 class SceneVideo:
@@ -91,12 +94,14 @@ def cached_data(scenes: dict[str, int], size: int) -> Path:
 def cache_folder(kind: str) -> Path:
     """Where rendered scenes of a kind are kept.
 
-    Its name changes with every source of the simulated world, so that scenes of an older world are
-    never mixed in.
+    Its name changes with every source of the simulated world that has a part in them, so that
+    scenes of an older world are never mixed in. What only asks about a scene has none.
     """
     digest = hashlib.sha256()
-    for file in sorted(Path(vljepa_lab.world.__file__).parent.rglob("*")):
-        if file.suffix in (".py", ".yaml"):
+    world = Path(vljepa_lab.world.__file__).parent
+    patterns = "*.py", "texts/*_events.yaml", "texts/*_states.yaml"
+    for file in sorted(file for pattern in patterns for file in world.glob(pattern)):
+        if file.name not in ASKING:
             digest.update(file.read_bytes())
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return root / "vljepa_ros" / f"{kind}-{digest.hexdigest()[:10]}"
