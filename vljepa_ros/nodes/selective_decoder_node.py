@@ -45,9 +45,9 @@ class DecoderParameters(TurnParameters, ModelParameters):
     )
     smoothing: float = live(0.3, "Time constant of the smoothing, seconds.", 0.0, 60.0)
     settle: float = live(
-        0.7,
-        "Seconds that a change must last before it is published; up to twice that for a return "
-        "to the state before, and after a long quiet.",
+        0.35,
+        "Seconds that a strong change must last before it is published; others, returns to the "
+        "state before and changes after a long quiet take several times as long.",
         0.0,
         60.0,
     )

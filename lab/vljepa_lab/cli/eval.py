@@ -101,6 +101,9 @@ def _add_events_options(parser: Any) -> None:
         "--streams", type=natural_number, metavar="N", help="of each set (default: 12)"
     )
     group.add_argument(
+        "--sets", nargs="+", metavar="SET", help="gap3.perturbed for instance (default: all six)"
+    )
+    group.add_argument(
         "--hours",
         type=float,
         metavar="H",
@@ -209,17 +212,18 @@ def _judge_events(args: argparse.Namespace) -> int:
     if not args.synthetic_only:
         _require("mujoco", "streams of the world need", "world", ", or take --synthetic-only")
     from vljepa_lab.evaluation.change.report import print_table, write_plots
-    from vljepa_lab.evaluation.change.run import EventsConfig
+    from vljepa_lab.evaluation.change.run import SET_NAMES, EventsConfig
     from vljepa_lab.evaluation.change.run import run as judge
     from vljepa_lab.world.renderer import WorldError
     from vljepa_ros.models.config import ModelError
     from vljepa_ros.resources import model_dir
 
-    names = ("streams", "hours", "workers", "seed", "engine")
+    names = ("sets", "streams", "hours", "workers", "seed", "engine")
     given = {name: value for name in names if (value := getattr(args, name)) is not None}
     try:
         if not args.synthetic_only:
             given["model"] = model_dir(args.model)
+        given["sets"] = tuple(given.get("sets", SET_NAMES))
         config = EventsConfig(world=not args.synthetic_only, synthetic=not args.world, **given)
     except (ModelError, ValueError) as error:
         raise CliUsageError(str(error)) from error

@@ -61,6 +61,48 @@ def test_an_excursion_shorter_than_settle_is_no_change() -> None:
     assert [c.reason for c in play(detector, [a] * 10 + [b] * 4 + [a] * 20)] == [FIRST]
 
 
+def away(limits: float) -> np.ndarray:
+    """A state so many limits of 0.06 away from the first direction."""
+    one, other = direction(1), direction(2)
+    other = other - (one @ other) * one
+    cosine = 1.0 - 0.06 * limits
+    return cosine * one + (1.0 - cosine**2) ** 0.5 * other / np.linalg.norm(other)
+
+
+def delay(stream, rate: float = 2.0, **config: float) -> float:
+    """Seconds from the first sample that is not the first direction to the change."""
+    detector = AnchorDrift(AnchorDriftConfig(smoothing=0.0, **config))
+    begun = next(i for i, sample in enumerate(stream) if sample is not stream[0]) / rate
+    (change,) = [c for c in play(detector, stream, rate=rate) if c.reason == CHANGE]
+    return change.stamp - begun
+
+
+def test_a_strong_change_is_published_at_its_first_sample_a_faint_one_when_it_has_lasted() -> None:
+    a = direction(1)
+    strong, clear, faint = (delay([a] * 40 + [away(x)] * 10) for x in (14.0, 1.5, 1.1))
+    assert strong == 0.0
+    assert 0.5 <= clear < faint <= 2.0
+
+
+@given(st.floats(1.0, 30.0), st.floats(0.05, 2.0), st.floats(1.1, 30.0))
+@settings(max_examples=30, deadline=None)
+def test_however_strong_it_lasts_settle_seconds_of_samples(
+    rate: float, settle: float, limits: float
+) -> None:
+    detector = AnchorDrift(AnchorDriftConfig(smoothing=0.0, settle=settle))
+    count = max(0, int(settle * rate - 1e-6))
+    samples = [direction(1)] * round(8 * rate) + [away(limits)] * count
+    assert [c.reason for c in play(detector, samples, rate=rate)] == [FIRST]
+
+
+def test_one_sample_after_a_pause_is_no_strong_change() -> None:
+    a, b = direction(1), away(6.0)
+    detector = AnchorDrift(AnchorDriftConfig())
+    play(detector, [a] * 40, rate=2.0)
+    assert detector.observe(22.0, b) is None
+    assert detector.observe(22.5, b) is not None
+
+
 def test_min_gap_delays_but_does_not_lose_a_change() -> None:
     a, b = direction(1), direction(2)
     detector = AnchorDrift(AnchorDriftConfig(min_gap=4.0, settle=0.2))

@@ -113,3 +113,15 @@ def test_a_change_that_is_going_back_is_not_told() -> None:
     detector.reset()
     stream = np.concatenate([stay(HOME, 20), growing, stay(HOME, 5)]) + shake[:53]
     assert told(detector, stream) != []
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_one_odd_sample_is_an_event_where_changes_are_expected_and_none_in_a_quiet_stream(
+    quiet: bool,
+) -> None:
+    detector = AnchorDrift(AnchorDriftConfig())
+    calm = 1800.0 if quiet else 10.0
+    told(detector, stay(HOME, calm))
+    odd = np.concatenate([stay(AWAY, 0.5), stay(HOME, 10)])
+    found = told(detector, odd, calm)
+    assert (found[:1] == [0.0]) is not quiet

@@ -4,10 +4,11 @@ It compares with the *published* state, not with the sample before: clips overla
 as a ramp of small steps. The published state is refined by the quiet samples after it (the
 reference). The drift is the cosine distance of the smoothed embedding from the reference. A drift
 above max(threshold, multiplier * noise floor) is a suspected change; evidence is gathered as in
-Page's CUSUM while the suspicion lasts, so that small changes must last longer than large ones. A
-change with enough evidence is published, and once more if it goes on afterwards (a correction). A
-slow change never leaves the reference, which follows it, so the way of the reference itself is
-summed as well.
+Page's CUSUM while the suspicion lasts, so that small changes must last longer than large ones. The
+evidence of a *strong* change has no upper limit: where changes are to be expected, `settle` seconds
+are enough. A change with enough evidence is published, and once more if it goes on afterwards (a
+correction). A slow change never leaves the reference, which follows it, so the way of the reference
+itself is summed as well.
 
 The noise floor is in `noise_floor.py`; how much evidence is enough, in `change_prior.py`; each step
 is explained where it is taken, in `_judge`, `_suspect`, `_refine` and `_slow_change`.
@@ -34,11 +35,15 @@ from vljepa_ros.perception.change.detector import (
 from vljepa_ros.perception.change.noise_floor import NoiseFloor
 
 NOISE_MARGIN = 1.2  # times the noise floor: drift below it is noise
-MAX_EXCESS = 1.5  # limits: a larger drift is no stronger evidence
+MAX_EXCESS = 1.5  # limits: a larger drift is no stronger evidence, but of a strong change
 NEUTRAL_EXCESS = 0.5  # limits: the drift that speaks neither for a change nor against it
 RETREAT_SHARE = 0.5  # of its largest distance: a sample that fell below it is no evidence
 MAX_STEP = 1.5  # usual steps (and 1 s): a sample after a longer pause is no stronger evidence
 STEP_ADAPTATION = 0.1  # share by which one step moves the usual step, at most
+ENOUGH = 2.5  # times `settle`: the evidence that a change needs; a strong one without MAX_EXCESS
+STRONG_PATIENCE = 6.0  # power of the factor with which returns and quiet streams keep it waiting
+STRONG_SAMPLE_S = 0.5  # a sample is no stronger evidence of one, however few there are
+MAX_STRONG_STEP = 2.2  # usual steps: a sample after a longer pause is no evidence of one
 TRANSITION_S = 0.2  # samples so soon after the suspicion still show the old state
 SAMPLE_FADE_S = 1.0  # time constant with which older samples count less in the new state
 NEW_REFERENCE_S = 0.25  # seconds of samples that one sample is worth in a new reference
@@ -76,8 +81,8 @@ class AnchorDriftConfig:
         threshold: cosine distance below which nothing is a change of meaning.
         release: share of the limit below which a suspicion is dropped.
         smoothing: time constant of the smoothed embedding, seconds.
-        settle: seconds that a change must last; up to three times as long if it is barely above
-            the limit.
+        settle: seconds that a change must last, however strong; one of 1.5 times the limit
+            2.5 times as long, one barely above it 5 times.
         min_gap: seconds between two publications.
         lag: seconds taken off the onset.
         max_gap: seconds without a sample after which what was suspected is forgotten.
@@ -92,7 +97,7 @@ class AnchorDriftConfig:
     threshold: float = 0.06
     release: float = 0.8
     smoothing: float = 0.3
-    settle: float = 0.7
+    settle: float = 0.35
     min_gap: float = 1.0
     lag: float = 0.0
     max_gap: float = 5.0
@@ -218,7 +223,8 @@ class AnchorDrift(ChangeDetector):
         self._suspected_since: float | None = None
         self._sum: Vector | None = None  # of the samples of the new state
         self._sum_weight = 0.0
-        self._evidence = 0.0  # seconds
+        self._evidence = 0.0  # limits * seconds
+        self._strong_evidence = self._strong_seconds = 0.0
         self._peak = 0.0  # largest distance of a sample from the reference
 
     def restore(self, state: Vector) -> None:
@@ -302,19 +308,30 @@ class AnchorDrift(ChangeDetector):
         if raw < RETREAT_SHARE * self._peak:
             excess = min(excess, NEUTRAL_EXCESS)
         self._evidence += (min(excess, MAX_EXCESS) - NEUTRAL_EXCESS) * lasted
+        # The drift in a pause is unknown, and one sample a second says little about what lasts.
+        if step <= MAX_STRONG_STEP * self._usual_step:
+            seconds = min(lasted, STRONG_SAMPLE_S)
+            self._strong_evidence += (excess - NEUTRAL_EXCESS) * seconds
+            self._strong_seconds += seconds
         # The new state is the mean of the samples that no longer show the transition.
         if stamp - self._suspected_since >= TRANSITION_S:
             kept = math.exp(-lasted / SAMPLE_FADE_S)
             self._sum = sample if self._sum is None else self._sum * np.float32(kept) + sample
             self._sum_weight = self._sum_weight * kept + 1.0
-        if self._evidence < self.config.settle or self._sum is None:
+        enough = ENOUGH * self.config.settle
+        evidence = self._evidence if self._sum is not None else 0.0
+        lasts = self._strong_seconds >= self.config.settle
+        strong = self._strong_evidence if lasts else 0.0
+        if max(evidence, strong) < enough:
             return None
         # Returns, and changes in a stream that has long been quiet, need more evidence.
         factor = self._prior.evidence_factor(stamp, self._smooth, self.drift)
-        if self._evidence < self.config.settle * factor:
+        if evidence < enough * factor and strong < enough * factor**STRONG_PATIENCE:
             return None
         if not self._published.gap_passed(stamp, self.config.min_gap):
             return None
+        if self._sum is None:  # a change so strong that its first sample is enough
+            self._sum, self._sum_weight = sample, 1.0
         since = max(self._calm_stamp, self._suspected_since - self.config.clip)
         self._prior.record_change(stamp, self._reference)
         seconds = self._sum_weight * min(step, 1.0)

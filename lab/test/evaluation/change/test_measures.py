@@ -40,7 +40,7 @@ def small_stream() -> ChangeStream:
         embeddings=np.eye(3, dtype=np.float32)[shown],
         clip=1.5,
         read=NearestText(np.eye(3, dtype=np.float32)),
-        events=(Event(10.0, 12.0, 1),),
+        events=(Event(10.0, 12.0, 1, strong=True),),
         states=((0.0, frozenset({0})), (12.0, frozenset({2}))),
         turn_rates=np.zeros(stamps.size),
         end=30.0,
@@ -58,7 +58,7 @@ def test_an_event_is_right_from_its_onset_until_two_seconds_after_its_end() -> N
     told = score(small_stream(), trace((0.0, 0), (11.0, 1), (13.5, 2)))
     assert told.event_share == pytest.approx(2.5 / 4.0, abs=0.02)
     assert told.right == pytest.approx(10.0 + 2.5 + 16.0, abs=0.15)
-    assert told.delays == (1.0,)
+    assert told.delays == told.strong_delays == (1.0,)
     assert told.decodes == 3
 
 

@@ -32,9 +32,10 @@ def test_a_job_that_fails_is_no_silence() -> None:
 
 def test_every_set_and_every_group_of_alarms_is_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "SYNTHETIC_MINUTES", {"gap3": (3.0, 0.4)})
+    sets = "gap3", "gap3.perturbed"
     monkeypatch.setattr(run, "SYNTHETIC_MIN_HOURS", 0.02)
     monkeypatch.setattr(run, "STILL_SCENES", 2)
-    config = EventsConfig(world=False, streams=2, hours=0.02, draws=10, seed=3)
+    config = EventsConfig(world=False, sets=sets, streams=2, hours=0.02, draws=10, seed=3)
     result = merge([job() for job in synthetic_jobs(config)])
     assert list(result["streams"]) == ["gap3"]
     assert result["streams"]["gap3"]["perturbed"].keys() >= {"anchor_drift", "ward_midpoint"}
@@ -52,3 +53,8 @@ def test_every_set_and_every_group_of_alarms_is_a_part(monkeypatch: pytest.Monke
 def test_settings_out_of_range_are_refused(setting: dict[str, int], says: str) -> None:
     with pytest.raises(ValueError, match=f"{says}, allowed: at least"):
         EventsConfig(**setting)  # type: ignore[arg-type]
+
+
+def test_a_set_that_does_not_exist_is_named() -> None:
+    with pytest.raises(ValueError, match=r"set gap4: none of gap3, gap3\.perturbed"):
+        EventsConfig(sets=("gap3", "gap4"))

@@ -119,7 +119,7 @@ def test_a_stream_begins_and_ends_where_no_event_is(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(world_streams, "load_embedded", lambda *_: seen)
     engine: Any = Engine()
     stream = stream_of(StreamSpec(plan, False, 30.0), None, engine, WrittenText(engine))  # type: ignore[arg-type]
-    assert [(event.start, event.end) for event in stream.events] == [(10.0, 12.0)]
+    assert [(event.start, event.end, event.strong) for event in stream.events] == [(10, 12, True)]
     assert (stream.stamps[0], stream.end) == (7.0, 27.0)
     assert stream.stamps[-1] < 27.0
     assert stream.clip == 1.5

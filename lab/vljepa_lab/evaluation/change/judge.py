@@ -162,7 +162,9 @@ def sets_of(result: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The inverse: figures of each way of choosing by the name of their set, `gap3.perturbed`."""
     sets: dict[str, dict[str, Any]] = {}
     for gap, figures in result["streams"].items():
-        sets[gap] = {kind: one for kind, one in figures.items() if kind != PERTURBED}
+        quiet = {kind: one for kind, one in figures.items() if kind != PERTURBED}
+        if quiet:
+            sets[gap] = quiet
         if PERTURBED in figures:
             sets[f"{gap}.{PERTURBED}"] = figures[PERTURBED]
     return sets

@@ -45,9 +45,9 @@ class StreamScore:
     event_share: sum over events of the share of their time with a right text. events: their number.
     right, seconds: seconds with a right text, and all of them. decodes: publications. delays:
     seconds from each onset to the first CHANGE before the event's text ceases to be right, inf
-    where there is none. hits, boundaries, estimates: of the boundary match. false_alarms: CHANGEs
-    without an onset in the preceding clip + 2 s. lookahead: events whose nearest publication in
-    time (past or future) is right.
+    where there is none; strong_delays: those of strong events. hits, boundaries, estimates: of the
+    boundary match. false_alarms: CHANGEs without an onset in the preceding clip + 2 s. lookahead:
+    events whose nearest publication in time (past or future) is right.
     """
 
     event_share: float
@@ -56,6 +56,7 @@ class StreamScore:
     seconds: float
     decodes: int
     delays: tuple[float, ...]
+    strong_delays: tuple[float, ...]
     hits: int
     boundaries: int
     estimates: int
@@ -68,6 +69,8 @@ def score(stream: ChangeStream, trace: DecodeTrace) -> StreamScore:
     shares, right, seconds = _shares(stream, trace.stamps, trace.texts)
     changes = trace.stamps[trace.changes]
     boundaries = _boundaries(stream)
+    delays = _delays(stream, changes)
+    strong = zip(delays, stream.events, strict=True)
     hits = boundary_counts(boundaries, np.sort(trace.onsets[trace.changes]), TOLERANCE_S)
     return StreamScore(
         event_share=float(shares.sum()),
@@ -75,7 +78,8 @@ def score(stream: ChangeStream, trace: DecodeTrace) -> StreamScore:
         right=right,
         seconds=seconds,
         decodes=len(trace.stamps),
-        delays=tuple(_delays(stream, changes)),
+        delays=tuple(delays),
+        strong_delays=tuple(delay for delay, event in strong if event.strong),
         hits=hits,
         boundaries=boundaries.size,
         estimates=changes.size,
@@ -157,7 +161,7 @@ def _lookahead(stream: ChangeStream, stamps: Floats, texts: NDArray[np.intp]) ->
 def add_scores(scores: Sequence[StreamScore]) -> StreamScore:
     """The sums over all of them."""
     sums: dict[str, Any] = {
-        name: sum((getattr(one, name) for one in scores), () if name == "delays" else 0)
+        name: sum((getattr(one, name) for one in scores), () if name.endswith("delays") else 0)
         for name in StreamScore.__dataclass_fields__
     }
     return StreamScore(**sums)
@@ -166,22 +170,28 @@ def add_scores(scores: Sequence[StreamScore]) -> StreamScore:
 def pool(scores: Sequence[StreamScore]) -> dict[str, Any]:
     """Figures over streams, as in the JSON: events and seconds count alike wherever they are.
 
-    `delay_s` is the median, None where more than half of the events are missed.
+    `delay_s` is the median, `delay_strong_s` that of strong events; None where there is none, and
+    where more than half of them are missed.
     """
     total = add_scores(scores)
     events, hours = max(1, total.events), total.seconds / 3600.0
-    delay = float(np.median(total.delays)) if total.delays else math.inf
     return {
         "event_right_share": total.event_share / events,
         "text_right_share": total.right / total.seconds,
         "decodes_per_min": total.decodes / (total.seconds / 60.0),
         "boundary_f1_1s": 2.0 * total.hits / max(1, total.boundaries + total.estimates),
-        "delay_s": delay if math.isfinite(delay) else None,
+        "delay_s": _median(total.delays),
+        "delay_strong_s": _median(total.strong_delays),
         "false_alarms_per_h": total.false_alarms / hours,
         "false_alarms_interval": [end / hours for end in poisson_interval(total.false_alarms)],
         "lookahead_right_share": total.lookahead / events,
         "hours": hours,
     }
+
+
+def _median(delays: Sequence[float]) -> float | None:
+    delay = float(np.median(delays)) if delays else math.inf
+    return delay if math.isfinite(delay) else None
 
 
 def poisson_interval(count: int, level: float = 0.95) -> tuple[float, float]:

@@ -26,6 +26,7 @@ COLUMNS = {
     "decodes/min": "{decodes_per_min:.1f}",
     "F1 1 s": "{boundary_f1_1s:.2f}",
     "delay s": "{delay}",
+    "strong": "{strong}",
     "false alarms/h": "{false_alarms_per_h:.1f}",
 }
 """Columns of a table, and how a detector's figures are written in them."""
@@ -95,8 +96,9 @@ def _print_set(
     for column in COLUMNS:
         table.add_column(column, justify="right")
     for kind, one in figures.items():
-        delay = "missed" if one["delay_s"] is None else f"{one['delay_s']:.2f}"
-        more = {"of_ceiling": one["event_right_share"] / ceiling, "delay": delay}
+        more = {"of_ceiling": one["event_right_share"] / ceiling}
+        for label, seconds in (("delay", one["delay_s"]), ("strong", one["delay_strong_s"])):
+            more[label] = "-" if seconds is None else f"{seconds:.2f}"
         cells = [text.format(**one, **more) for text in COLUMNS.values()]
         table.add_row(("> " if kind == part["default"] else "") + kind, *cells)
     console.print(table)

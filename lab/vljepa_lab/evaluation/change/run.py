@@ -35,6 +35,8 @@ SYNTHETIC_MINUTES = {"gap3": (3.0, 5.0), "gap12": (12.0, 5.0), "gap60": (60.0, 1
 STILL_SCENES = 24  # in which nothing happens
 NO_EVENT_GAP_S = 1e9
 
+SET_NAMES = tuple(f"{gap}{rest}" for gap in SETS for rest in ("", f".{PERTURBED}"))
+
 COST_DIM, COST_RATE_HZ = 1536, 4.0  # of the stream on which `observe` is timed
 COST_SAMPLES, COST_CHANGE_EVERY, COST_PIECE = 4000, 80, 200  # samples; a piece is timed as a whole
 
@@ -46,14 +48,15 @@ Source = Callable[[], list[ChangeStream]]
 class EventsConfig:
     """Size of an evaluation.
 
-    world, synthetic: which streams. streams: of each set. hours: of quiet stream for false alarms,
-    over 24 scenes; a quarter as many are perturbed. seed: number of the first stream; numbers from
-    5000 on were used for tuning. draws: of the bootstrap. workers: processes that render, embed and
-    judge. model, engine: what embeds.
+    world, synthetic: which streams. sets: of each kind. streams: of each set. hours: of quiet
+    stream for false alarms, over 24 scenes; a quarter as many are perturbed. seed: number of the
+    first stream; numbers from 5000 on were used for tuning. draws: of the bootstrap. workers:
+    processes that render, embed and judge. model, engine: what embeds.
     """
 
     world: bool = True
     synthetic: bool = True
+    sets: tuple[str, ...] = SET_NAMES
     streams: int = 12
     hours: float = 24.0
     seed: int = 0
@@ -71,6 +74,9 @@ class EventsConfig:
         for name, least in (("streams", 2), ("hours", 0), ("seed", 0), ("draws", 10)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} is {getattr(self, name)}, allowed: at least {least}")
+        for name in self.sets:
+            if name not in SET_NAMES:
+                raise ValueError(f"set {name}: none of {', '.join(SET_NAMES)}")
         if not (self.world or self.synthetic):
             raise ValueError("neither world nor synthetic streams: nothing to judge")
 
@@ -137,13 +143,12 @@ def synthetic_jobs(config: EventsConfig) -> list[Job]:
         return partial(_synthesize, settings, seed + config.seed, count)
 
     count = min(config.streams, SYNTHETIC_MAX_STREAMS)
-    sets = {
-        _name(kind, perturbed): source(
-            SYNTHETIC_SEED, count, StreamConfig(gap, 60.0 * minutes, perturbed=perturbed)
-        )
-        for kind, (gap, minutes) in SYNTHETIC_MINUTES.items()
-        for perturbed in (False, True)
-    }
+    sets = {}
+    for name in config.sets:
+        gap, _, rest = name.partition(".")
+        seconds, minutes = SYNTHETIC_MINUTES[gap]
+        settings = StreamConfig(seconds, 60.0 * minutes, perturbed=bool(rest))
+        sets[name] = source(SYNTHETIC_SEED, count, settings)
     hours = max(config.hours, SYNTHETIC_MIN_HOURS) if config.hours else 0.0
     still = {
         perturbed: source(
@@ -157,9 +162,9 @@ def synthetic_jobs(config: EventsConfig) -> list[Job]:
 def _world_jobs(config: EventsConfig, progress: Progress) -> list[Job]:
     """The same of streams of the world, rendered and embedded first."""
     sets = {
-        _name(kind, perturbed): set_specs(kind, config.streams, config.seed, perturbed)
-        for kind in SETS
-        for perturbed in (False, True)
+        name: set_specs(gap, config.streams, config.seed, bool(rest))
+        for name in config.sets
+        for gap, _, rest in [name.partition(".")]
     }
     still = {
         perturbed: still_specs(STILL_SCENES, seconds, config.seed, perturbed)
@@ -189,10 +194,6 @@ def _still_seconds(hours: float) -> dict[bool, float]:
 def _jobs(sets: Mapping[str, Source], still: Mapping[bool, Source], draws: int) -> list[Job]:
     jobs = [partial(_judge_set, name, source, draws) for name, source in sets.items()]
     return [*jobs, *(partial(_judge_alarms, shaken, source) for shaken, source in still.items())]
-
-
-def _name(kind: str, perturbed: bool) -> str:
-    return f"{kind}.{PERTURBED}" if perturbed else kind
 
 
 def _synthesize(settings: StreamConfig, seed: int, count: int) -> list[ChangeStream]:

@@ -32,11 +32,15 @@ DROPPED_SHARE = 0.05  # of the frames, lost singly
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happens. start, end: seconds. text: index of its semantic key."""
+    """Something that happens.
+
+    start, end: seconds. text: index of its semantic key. strong: it changes much of the picture.
+    """
 
     start: float
     end: float
     text: int
+    strong: bool = False
 
 
 TextReader = Callable[[Vectors], NDArray[np.intp]]

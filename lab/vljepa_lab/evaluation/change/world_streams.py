@@ -21,6 +21,8 @@ from vljepa_ros.engines.protocol import Engine
 
 SETS = {"gap3": (3.0, 150.0), "gap12": (12.0, 300.0), "gap60": (60.0, 900.0)}
 """Mean seconds between two events, and seconds of each stream."""
+STRONG = ("lights", "door", "person")
+"""How the kinds of events that change much of the picture begin."""
 STILL_SCENE_S = 300.0  # of a scene in which nothing happens, before its frames come again
 STILL_GAP_S = 3600.0
 _BATCH = 64  # vectors in one pass of the Y-Decoder
@@ -86,7 +88,12 @@ def stream_of(spec: StreamSpec, folder: Path, engine: Engine, read: WrittenText)
     kept = (stamps >= first) & (stamps < last)
     first = float(stamps[kept][0])
     events = tuple(
-        Event(one.start, one.end, read.index(event_key(one.kind, one.object)))
+        Event(
+            one.start,
+            one.end,
+            read.index(event_key(one.kind, one.object)),
+            one.kind.startswith(STRONG),
+        )
         for one in scene.events
         if first <= one.start < last
     )
