@@ -23,6 +23,7 @@ from vljepa_lab.world.captions import (
     state_text,
     state_texts,
 )
+from vljepa_lab.world.polar import POLAR, draw_polar, polar_questions
 from vljepa_lab.world.questions import NUMBERS, Question, ask
 from vljepa_lab.world.records import ACTIONS, COLORS, OBJECT_ACTIONS, SHAPES, State
 from vljepa_lab.world.wordings import wordings
@@ -107,8 +108,8 @@ def sample_questions(
     """`count` rows about the clip that ends at frame `last`, by weight, few of them twice.
 
     known: texts whose embeddings are at hand. A text beyond them costs a pass of the trunk, so only
-    a share `fresh` of the questions that would need one is kept (more of `side`, whose texts are
-    too many to know), and an answer that is not known is given in its canonical wording.
+    a share `fresh` of the questions that would need one is kept (more of `side` and `exists`, whose
+    texts are too many to know), and an answer that is not known is given in its canonical wording.
     """
     questions: list[Question] = []
     beyond: list[Question] = []
@@ -116,7 +117,7 @@ def sample_questions(
         for question in ask(scene.record, last, rng, "wide" if rng.random() < _WIDE else "train"):
             if _WEIGHTS[question.task] <= 0 or any(q.task == question.task for q in questions):
                 continue
-            limit = 0.35 if question.task == "side" else fresh
+            limit = 0.35 if question.task in ("side", "exists") else fresh
             if known is None or question.text in known or rng.random() < limit:
                 questions.append(question)
             else:
@@ -199,6 +200,10 @@ def frequent_questions(rng: random.Random) -> list[str]:
     for _ in range(3000):
         x, y = rng.sample(named, 2)
         texts.append(rng.choice(pairs).format(x=noun(x), y=noun(y)))
+        texts.append(draw_polar("side:left", rng, x, y)[0])
+        texts.append(draw_polar("exists:yes", rng, rng.choice(names))[0])
+    for key in POLAR:
+        texts += [q.text for q in polar_questions(key) if "{" not in q.text]
     return list(dict.fromkeys(texts))
 
 

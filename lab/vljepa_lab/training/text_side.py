@@ -32,6 +32,7 @@ from vljepa_lab.training.paraphrases import (
 )
 from vljepa_lab.training.text_trunk import TextTable, padded, rounded_trunk
 from vljepa_lab.world.captions import noun, object_names
+from vljepa_lab.world.polar import OPPOSITE, draw_polar
 from vljepa_lab.world.wordings import wordings
 from vljepa_ros.models.tokenizer import pad_ids
 from vljepa_ros.models.vl_jepa.nano_heads import TextTrunk
@@ -39,6 +40,14 @@ from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
 from vljepa_ros.models.vl_jepa.nano_text import TextTokenizer
 
 _QUESTION_DIM = 128
+_ASKS = {
+    "door_yes": "door:open",
+    "lights_yes": "lights:on",
+    "person_yes": "person:yes",
+    "holding_anything_yes": "held",
+    "exists_yes": "exists:yes",
+}  # form of a question -> the statement it asks for; a question for its opposite is another meaning
+_POLAR_DRAWN = 300
 _SCALE = 24.0  # where the logit scale of the later phases ends
 
 
@@ -107,10 +116,18 @@ def _question_texts(rng: random.Random) -> dict[str, list[str]]:
         x, y = rng.sample(names, 2)
         return text.format(x=noun(x, article), y=noun(y))
 
-    return {
+    asked = {
         form: [filled(text, "a" if form == "exists_yes" else "the") for text in texts]
         for form, texts in wordings("questions", "wide").items()
     }
+    for form, statement in _ASKS.items():
+        asked[statement] = asked.pop(form)
+    for statement, opposite in OPPOSITE.items():
+        texts = asked.setdefault(statement, [])
+        for _ in range(_POLAR_DRAWN):
+            text, yes = draw_polar(statement, rng, rng.choice(names))
+            (texts if yes else asked.setdefault(opposite, [])).append(text)
+    return asked
 
 
 def train_text_side(

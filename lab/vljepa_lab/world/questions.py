@@ -20,6 +20,7 @@ from vljepa_lab.world.captions import (
     object_names,
     state_texts,
 )
+from vljepa_lab.world.polar import draw_polar
 from vljepa_lab.world.records import (
     ACTIONS,
     CLIP_FRAMES,
@@ -55,6 +56,16 @@ WORDINGS = ("canonical", "train", "wide", "unseen")
 NUMBERS = ("zero", "one", "two", "three", "four", "five")
 _CLEARLY_SEEN = 0.6  # visible share of an object from which it is asked about
 _COLOR_KEYS = tuple(f"color:{c}" for c in COLORS)
+_STATE_WORDS = {
+    "door": (("open", "closed"), ("open", "shut"), ("opened", "shut"), ("not closed", "closed")),
+    "lights": (
+        ("on", "off"),
+        ("bright", "dark"),
+        ("lit", "unlit"),
+        ("switched on", "switched off"),
+    ),
+}
+_POLAR = 0.6  # share of the yes/no questions in wide wordings that are made of statements
 _NUMBER_KEYS = tuple(f"count:{n}" for n in range(len(NUMBERS)))
 
 
@@ -146,15 +157,28 @@ class _Asker:
     def _choose(self, texts: tuple[str, ...]) -> str:
         return texts[0] if self.wording == "canonical" else self.rng.choice(texts)
 
+    def _polar(self, task: str, holds: str, x: str = "", y: str = "") -> bool:
+        """In wide wordings, often: whether a statement or its opposite holds, `holds` being true
+        of the clip; False: not asked."""
+        if self.wording != "wide" or self.rng.random() >= _POLAR:
+            return False
+        text, right = draw_polar(holds, self.rng, x, y)
+        answer = "yes" if right else "no"
+        self.out.append(Question(task, text, answer, answer, ("yes", "no"), ("yes", "no")))
+        return True
+
     def _either(self, task: str, options: tuple[str, str], first: bool) -> None:
         """A state asked as yes/no, as a word, or answered with a sentence."""
         form = self.rng.randrange(3)
         keys = (f"{task}:{options[0]}", f"{task}:{options[1]}")
         key = keys[0] if first else keys[1]
         if form == 0:
-            self._yes(f"{task}_yes", first)
+            if not self._polar(task, key):
+                self._yes(f"{task}_yes", first)
         elif form == 1:
-            self._add(task, key, options, keys)
+            wide = self.wording == "wide"
+            words = self.rng.choice(_STATE_WORDS[task]) if wide else options
+            self._add(task, key, words, keys)
         else:
             self._sentence(task, keys, first)
 
@@ -171,7 +195,8 @@ class _Asker:
         present = s.person_visible >= PERSON_SEEN
         if present or s.person <= 0.001:
             if self.rng.random() < 0.6:
-                self._yes("person_yes", present)
+                if not self._polar("person", f"person:{'yes' if present else 'no'}"):
+                    self._yes("person_yes", present)
             else:
                 self._sentence("person_yes", ("person:yes", "person:no"), present)
 
@@ -214,7 +239,9 @@ class _Asker:
         else:
             options = [n for n in self._near_misses(present) if n in self.names]
         if options:
-            self._yes("exists_yes", right, x=noun(self.rng.choice(options), "a"))
+            name = self.rng.choice(options)
+            if not self._polar("exists", f"exists:{'yes' if right else 'no'}", name):
+                self._yes("exists_yes", right, x=noun(name, "a"))
 
     def _near_misses(self, present: set[str]) -> list[str]:
         """Absent objects: half the time colour and shape of two present ones, else one of both."""
@@ -249,7 +276,12 @@ class _Asker:
             return
         a, b = self.rng.choice(pairs)
         left = a.uv[0] < b.uv[0]
-        x, y = noun(self._short(a)), noun(self._short(b))
+        names = self._short(a), self._short(b)
+        x, y = noun(names[0]), noun(names[1])
+        if self.rng.random() < 0.5 and self._polar(
+            "side", "side:left", *names[:: 1 if left else -1]
+        ):
+            return
         if self.rng.random() < 0.5:
             self._yes("side_yes", left, x=x, y=y)
         else:
@@ -284,7 +316,8 @@ class _Asker:
         texts, keys = _object_candidates(self.record.split)
         if s.held or self.rng.random() < 0.4:
             self._add("held", f"object:{s.held}" if s.held else "none", texts, keys)
-            self._yes("holding_anything_yes", bool(s.held))
+            if not self._polar("holding_anything", "held" if s.held else "held:nothing"):
+                self._yes("holding_anything_yes", bool(s.held))
 
     def caption(self) -> None:
         text = caption(self.state, self.rng)
