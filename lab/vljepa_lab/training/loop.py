@@ -19,6 +19,9 @@ from torch import Tensor, nn
 
 from vljepa_lab.training.distributed import DistributedContext
 from vljepa_ros.files import atomic_write
+from vljepa_ros.models.folder import load_config
+from vljepa_ros.models.vl_jepa.nano_config import Architecture
+from vljepa_ros.models.vl_jepa.nano_weights import load_model
 
 
 class BudgetExceeded(Exception):  # noqa: N818 - no error: what was asked for was done
@@ -127,6 +130,16 @@ def load_checkpoint(file: Path) -> dict[str, Any] | None:
         return None
     content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     return content
+
+
+def load_start(start: Path) -> dict[str, Any] | None:
+    """The checkpoint that another run left, or the parts of a model folder, as one."""
+    if not start.is_dir():
+        return load_checkpoint(start)
+    config = load_config(start)
+    model = load_model(config.path("weights"), Architecture.from_dict(config.architecture))
+    parts = {name: part.state_dict() for name, part in model.named_children()}
+    return {"parts": parts, "spent": 0.0, "done": True}
 
 
 def load_into(checkpoint: dict[str, Any], parts: dict[str, Any], partial: bool = False) -> None:

@@ -19,7 +19,14 @@ from vljepa_lab.training.decoder import decoder_words
 from vljepa_lab.training.dense import probe, train_dense
 from vljepa_lab.training.distributed import DistributedContext
 from vljepa_lab.training.joint import WindowTraining, frame_features
-from vljepa_lab.training.loop import BudgetExceeded, Clock, RunContext, load_checkpoint, load_into
+from vljepa_lab.training.loop import (
+    BudgetExceeded,
+    Clock,
+    RunContext,
+    load_checkpoint,
+    load_into,
+    load_start,
+)
 from vljepa_lab.training.model_folder_writer import trainable_parameters
 from vljepa_lab.training.nano_config import (
     PHASES,
@@ -79,7 +86,7 @@ def _start(config: NanoConfig, machine: DistributedContext) -> TrainingState:
     """The model with its frozen trunk, the texts that are known, the scenes."""
     config.run.mkdir(parents=True, exist_ok=True)
     if machine.first:
-        make_trunk(config.run)
+        make_trunk(config.run, config.start)
     machine.wait()
     tokenizer, text_sizes, trunk = load_trunk(config.run)
     words = DecoderWords(decoder_words())
@@ -179,7 +186,7 @@ def _text(config: NanoConfig, context: RunContext, state: TrainingState) -> None
     """The Y-Encoder on texts alone; what was embedded before it is of no use after it."""
     model, run = state.model, config.run
     done = load_text_side(model, context)
-    start = load_checkpoint(config.start) if config.start is not None and not done else None
+    start = load_start(config.start) if config.start is not None and not done else None
     if start is not None:
         load_into(start, {"text_head": model.text_head})
     tokenizer = TextTokenizer(run / "tokenizer.json")
@@ -253,7 +260,9 @@ def newest(config: NanoConfig, before: str) -> str:
         # Where phases of another run are to be continued, their checkpoint becomes part of this.
         file = config.run / "start.pt"
         if not file.is_file():
-            content = torch.load(config.start, map_location="cpu", weights_only=True)
+            content = load_start(config.start)
+            if content is None:
+                raise FileNotFoundError(f"'{config.start}' is neither a checkpoint nor a folder")
             text = load_checkpoint(config.run / "text.pt")
             if text is not None:  # its head belongs to the trunk that was trained with it
                 content["parts"]["text_head"] = text["parts"]["text_head"]

@@ -108,8 +108,9 @@ def sample_questions(
     """`count` rows about the clip that ends at frame `last`, by weight, few of them twice.
 
     known: texts whose embeddings are at hand. A text beyond them costs a pass of the trunk, so only
-    a share `fresh` of the questions that would need one is kept (more of `side` and `exists`, whose
-    texts are too many to know), and an answer that is not known is given in its canonical wording.
+    a share `fresh` of the questions that would need one is kept (more of those that name
+    objects, which are too many to know), and an answer that is not known is given in its
+    canonical wording.
     """
     questions: list[Question] = []
     beyond: list[Question] = []
@@ -117,7 +118,7 @@ def sample_questions(
         for question in ask(scene.record, last, rng, "wide" if rng.random() < _WIDE else "train"):
             if _WEIGHTS[question.task] <= 0 or any(q.task == question.task for q in questions):
                 continue
-            limit = 0.35 if question.task in ("side", "exists") else fresh
+            limit = 0.35 if _NAMED.search(question.text) else fresh
             if known is None or question.text in known or rng.random() < limit:
                 questions.append(question)
             else:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -24,10 +25,12 @@ from vljepa_lab.world.captions import event_text, state_text
 from vljepa_lab.world.records import ACTIONS, COLORS, SHAPES
 from vljepa_lab.world.wordings import wordings
 from vljepa_ros.files import atomic_write
+from vljepa_ros.models.folder import load_config
 from vljepa_ros.models.tokenizer import pad_ids
-from vljepa_ros.models.vl_jepa.nano_config import TextSizes
+from vljepa_ros.models.vl_jepa.nano_config import Architecture, TextSizes
 from vljepa_ros.models.vl_jepa.nano_heads import TextTrunk
 from vljepa_ros.models.vl_jepa.nano_text import MAX_TOKENS, TextTokenizer, split_words
+from vljepa_ros.models.vl_jepa.nano_weights import load_model
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _FREQUENT_FROM, _FREQUENT_TO = 1996, 10000
@@ -136,8 +139,14 @@ def rounded_trunk(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in packed.items()}
 
 
-def make_trunk(run: Path) -> None:
-    """Built once for a run, so that embeddings kept on the disk stay valid."""
+def make_trunk(run: Path, start: Path | None = None) -> None:
+    """Built once for a run, so that embeddings kept on the disk stay valid; that of the model
+    folder `start`, where one is given."""
+    if start is not None and start.is_dir() and not (run / "trunk.pt").is_file():
+        config = load_config(start)
+        model = load_model(config.path("weights"), Architecture.from_dict(config.architecture))
+        shutil.copyfile(config.path("tokenizer"), run / "tokenizer.json")
+        torch.save(model.text_trunk.state_dict(), run / "trunk.pt")
     if not (run / "trunk.pt").is_file():
         tokenizer, _, state = build_trunk(world_words())
         tokenizer.save(str(run / "tokenizer.json"))

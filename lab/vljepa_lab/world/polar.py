@@ -89,6 +89,16 @@ def draw_polar(holds: str, rng: random.Random, x: str = "", y: str = "") -> tupl
     return text, question.asserts == true
 
 
+def asked(statement: str, rng: random.Random) -> tuple[str, bool]:
+    """A yes/no question made of a statement, and whether "yes" says that it holds."""
+    inverted = _inverted(statement) if rng.random() < 0.4 else ""
+    if inverted:
+        return inverted, True
+    asserts = rng.random() < 0.75
+    frame = rng.choice(wordings("statements", "polar")["asserts" if asserts else "denies"])
+    return frame.replace("{s}", statement), asserts
+
+
 def _filled(text: str, x: str, y: str, article: str) -> str:
     def with_article(name: str) -> str:
         vowel = "n" if article == "a" and name[:1] in "aeiou" else ""

@@ -20,7 +20,7 @@ from vljepa_lab.world.captions import (
     object_names,
     state_texts,
 )
-from vljepa_lab.world.polar import draw_polar
+from vljepa_lab.world.polar import asked, draw_polar
 from vljepa_lab.world.records import (
     ACTIONS,
     CLIP_FRAMES,
@@ -65,7 +65,7 @@ _STATE_WORDS = {
         ("switched on", "switched off"),
     ),
 }
-_POLAR = 0.6  # share of the yes/no questions in wide wordings that are made of statements
+_POLAR = 0.7  # share of the yes/no questions in wide wordings that are made of statements
 _NUMBER_KEYS = tuple(f"count:{n}" for n in range(len(NUMBERS)))
 
 
@@ -227,7 +227,12 @@ class _Asker:
     def count(self) -> None:
         table = [o for o in self.state.objects if o.place == "table"]
         if all(o.visible >= 0.4 for o in table) and not self._between_places():
-            self._add("count", f"count:{len(table)}", NUMBERS, _NUMBER_KEYS)
+            if self.wording == "wide" and self.rng.random() < 0.4:
+                self.count_limit(len(table))
+            else:
+                digits = self.wording == "wide" and self.rng.random() < 0.3
+                texts = tuple(str(n) for n in range(len(NUMBERS))) if digits else NUMBERS
+                self._add("count", f"count:{len(table)}", texts, _NUMBER_KEYS)
 
     def exists(self) -> None:
         present = {o.name for o in self.state.objects}
@@ -319,6 +324,56 @@ class _Asker:
             if not self._polar("holding_anything", "held" if s.held else "held:nothing"):
                 self._yes("holding_anything_yes", bool(s.held))
 
+    def statements(self) -> None:
+        """Yes/no questions about what else is known of the clip: in wide wordings alone."""
+        table, rng = wordings("statements", "polar"), self.rng
+
+        def ask_whether(task: str, key: str, true: bool, **fill: str) -> None:
+            if f"{key}:not" in table and rng.random() < 0.4:
+                key, true = f"{key}:not", not true
+            self._statement(task, rng.choice(table[key]).format(**fill), true)
+
+        unique = [o for o in self.clear if self.shapes[o.shape] == 1]
+        if unique:
+            o, true = rng.choice(unique), rng.random() < 0.5
+            pairs = [named(c, o.shape) for c in COLORS if c != o.color]
+            others = [n.split()[0] for n in pairs if n in self.names] or [o.color]
+            colour = o.color if true else rng.choice(others)
+            ask_whether("colour", "colour", colour == o.color, x=noun(o.shape), c=colour)
+        kind, obj = self.event.kind, self.event.object
+        others = [o.name for o in self.clear if o.name not in (obj, self.state.held)]
+        if kind is not None:
+            true = rng.random() < 0.5
+            said = kind if true else rng.choice([k for k in ACTIONS if k != kind])
+            about = obj if rng.random() < 0.5 and said in OBJECT_ACTIONS else ""
+            self._statement("event", rng.choice(event_texts(said, about, "wide")), true)
+        if obj and others:
+            true = rng.random() < 0.5
+            ask_whether("moved", "moved", true, x=noun(obj if true else rng.choice(others)))
+        held = self.state.held
+        if held and others and not self._between_places():
+            true = rng.random() < 0.5
+            x = noun(held if true else rng.choice(others))
+            text = rng.choice(wordings("states", "wide")["held"]).format(x=x)
+            if rng.random() < 0.4:
+                text, true = rng.choice(table["held:not"]).format(x=x), not true
+            self._statement("held", text, true)
+
+    def count_limit(self, count: int) -> None:
+        """Whether there are exactly, more than or fewer than so many."""
+        relation, rng = self.rng.choice(("exactly", "more", "fewer")), self.rng
+        near = count + {"exactly": 0, "more": -1, "fewer": 1}[relation]
+        limit = near if rng.random() < 0.5 else rng.randrange(1, len(NUMBERS))
+        true = {"exactly": count == limit, "more": count > limit, "fewer": count < limit}[relation]
+        if 0 < limit < len(NUMBERS):
+            words = wordings("statements", "polar")[f"count:{relation}"]
+            self._statement("count", rng.choice(words).format(n=NUMBERS[limit]), true)
+
+    def _statement(self, task: str, statement: str, true: bool) -> None:
+        text, asserts = asked(statement, self.rng)
+        answer = "yes" if asserts == true else "no"
+        self.out.append(Question(task, text, answer, answer, ("yes", "no"), ("yes", "no")))
+
     def caption(self) -> None:
         text = caption(self.state, self.rng)
         key = "caption:" + caption(self.state)
@@ -355,6 +410,8 @@ def ask(record: Record, t: int, rng: random.Random, wording: str = "train") -> l
     asker.exists()
     asker.side()
     asker.held()
+    if wording == "wide":
+        asker.statements()
     asker.caption()
     return asker.out
 
