@@ -12,6 +12,28 @@ from vljepa_lab.world.wordings import LEAD_INS, wordings
 
 # Words without which no sentence can be made; they carry no meaning of an action or state.
 GLUE = {"be", "i", "not", "we", "set", "stands", "rests"}
+# Questions of both polarities cannot be asked without these.
+ASKING = {
+    "about",
+    "any",
+    "anybody",
+    "around",
+    "could",
+    "for",
+    "further",
+    "give",
+    "got",
+    "item",
+    "items",
+    "like",
+    "more",
+    "seen",
+    "than",
+    "through",
+    "was",
+    "way",
+    "without",
+}
 
 
 def words(which: str, *subjects: str) -> set[str]:
@@ -26,6 +48,7 @@ def test_no_word_of_the_unseen_wordings_alone_is_trained() -> None:
     assert len(new) > 100
     assert words("wide", *everything) & new <= GLUE
     assert words("check", "events", "states") & new <= GLUE
+    assert words("polar", "statements", "asked") & new <= GLUE | ASKING
 
 
 def test_the_words_to_choose_by_are_not_trained_either() -> None:

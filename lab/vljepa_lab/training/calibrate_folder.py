@@ -1,7 +1,8 @@
 """`vljepa train calibrate`: fit the calibration of a model folder anew, through its own graphs.
 
 Only `config.json` is changed, and in it only `calibration`: weights, graphs and model_id stay.
-Validation scenes only, plain and furnished ones. Their rooms are of the kinds that training knows,
+Validation scenes only, plain and furnished ones, with questions in trained wordings and in those of
+`calibrate_own_words.yaml`. Their rooms are of the kinds that training knows,
 where a model is right more often, and no less sure, than where it will work: so most clips are seen
 through another lens and with unknown things in the background. Needs torch.
 """
@@ -15,7 +16,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import cv2
@@ -23,9 +24,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vljepa_lab.evaluation.quality.own_words import OwnWordsAnswer, ask_entries
+from vljepa_lab.evaluation.quality.scenes import encode_scenes, scenes_of
+from vljepa_lab.evaluation.quality.vqa import Answerer
 from vljepa_lab.training.augmentation import distract
-from vljepa_lab.training.calibration import draw_scored, fit_calibration
+from vljepa_lab.training.calibration import ScoredSet, draw_scored, fit_calibration
 from vljepa_lab.world.dataset import open_shards
+from vljepa_lab.world.own_words import CALIBRATE, read_table
 from vljepa_lab.world.questions import Question, ask
 from vljepa_lab.world.records import Record
 from vljepa_ros.engines.load import load_engine
@@ -36,6 +41,8 @@ from vljepa_ros.resources import model_dir
 
 Floats = NDArray[np.float32]
 _BATCH = 32
+_TOGETHER = 8  # scenes through the X-Encoder
+_PER_KIND = 1000  # sets of candidates of questions in other words
 _CHANGED, _ZOOM, _ASIDE = 2 / 3, 0.1, 0.04
 
 
@@ -66,6 +73,7 @@ def calibrate_folder(
         raise FileNotFoundError(f"no scenes in {data / 'val'}: shard_*.npy are expected")
     say(f"{len(predictions)} questions asked; embedding the candidates")
     sets = draw_scored(predictions, lambda texts: _encoded(engine, texts), seed)
+    sets += _in_other_words(engine, data, scenes, seed)
     say(f"{len(sets)} sets of candidates; fitting")
     fitted = fit_calibration(sets)
     fitted = replace(fitted, decode_above=engine.config.calibration.decode_above)
@@ -76,6 +84,24 @@ def calibrate_folder(
     with atomic_write(file, "w") as out:
         out.write(json.dumps(raw, indent=1) + "\n")
     return fitted
+
+
+def _in_other_words(engine: Engine, data: Path, scenes: int, seed: int) -> list[ScoredSet]:
+    """Answers to the questions of the table to calibrate with, equally many of each kind."""
+    entries, answerer = read_table(CALIBRATE), Answerer(engine)
+    by_kind: defaultdict[str, list[OwnWordsAnswer]] = defaultdict(list)
+    for split in ("val", "val_furnished"):
+        if not (data / split).is_dir():
+            continue
+        videos = scenes_of(data, split, scenes)
+        while some := list(islice(videos, _TOGETHER)):
+            encoded = zip(some, encode_scenes(engine, some), strict=True)
+            for answer in ask_entries(answerer, entries, list(encoded), seed):
+                if answer.entry is not None:
+                    by_kind[answer.kind].append(answer)
+    rng = random.Random(seed)
+    drawn = [a for kind in sorted(by_kind) for a in rng.choices(by_kind[kind], k=_PER_KIND)]
+    return [ScoredSet(a.similarities, a.question.keys.index(a.question.key)) for a in drawn]
 
 
 def _predict(

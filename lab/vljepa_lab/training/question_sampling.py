@@ -23,8 +23,8 @@ from vljepa_lab.world.captions import (
     state_text,
     state_texts,
 )
-from vljepa_lab.world.polar import POLAR, draw_polar, polar_questions
-from vljepa_lab.world.questions import NUMBERS, Question, ask
+from vljepa_lab.world.polar import POLAR, draw_polar, polar_questions, written
+from vljepa_lab.world.questions import ANSWERS, NUMBERS, Question, ask
 from vljepa_lab.world.records import ACTIONS, COLORS, OBJECT_ACTIONS, SHAPES, State
 from vljepa_lab.world.wordings import wordings
 
@@ -178,6 +178,9 @@ def frequent_answers(rng: random.Random) -> list[str]:
     for key in states_of():
         texts += state_texts(key, "wide")
     texts += [noun(name) for name in names]
+    for task, values in (("colour", tuple(COLORS)), ("count", NUMBERS)):
+        texts += [form.format(s=value) for form in ANSWERS[task] for value in values]
+    texts += [str(number) for number in range(len(NUMBERS))]
     return list(dict.fromkeys(texts))
 
 
@@ -204,7 +207,9 @@ def frequent_questions(rng: random.Random) -> list[str]:
         texts.append(draw_polar("side:left", rng, x, y)[0])
         texts.append(draw_polar("exists:yes", rng, rng.choice(names))[0])
     for key in POLAR:
-        texts += [q.text for q in polar_questions(key) if "{" not in q.text]
+        asked = [*(q.text for q in polar_questions(key)), *written(key)]
+        texts += [text for text in asked if "{" not in text]
+    texts += [*written("something"), *written("something:not")]
     return list(dict.fromkeys(texts))
 
 

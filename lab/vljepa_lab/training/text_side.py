@@ -31,8 +31,10 @@ from vljepa_lab.training.paraphrases import (
     text_ceiling,
 )
 from vljepa_lab.training.text_trunk import TextTable, padded, rounded_trunk
-from vljepa_lab.world.captions import noun, object_names
+from vljepa_lab.world.captions import event_texts, noun, object_names
 from vljepa_lab.world.polar import OPPOSITE, draw_polar
+from vljepa_lab.world.questions import NUMBERS
+from vljepa_lab.world.records import ACTIONS, OBJECT_ACTIONS
 from vljepa_lab.world.wordings import wordings
 from vljepa_ros.models.tokenizer import pad_ids
 from vljepa_ros.models.vl_jepa.nano_heads import TextTrunk
@@ -47,7 +49,7 @@ _ASKS = {
     "holding_anything_yes": "held",
     "exists_yes": "exists:yes",
 }  # form of a question -> the statement it asks for; a question for its opposite is another meaning
-_POLAR_DRAWN = 300
+_POLAR_DRAWN = 600
 _SCALE = 24.0  # where the logit scale of the later phases ends
 
 
@@ -114,7 +116,11 @@ def _question_texts(rng: random.Random) -> dict[str, list[str]]:
 
     def filled(text: str, article: str) -> str:
         x, y = rng.sample(names, 2)
-        return text.format(x=noun(x, article), y=noun(y))
+        kind = rng.choice([kind for kind in ACTIONS if kind not in OBJECT_ACTIONS])
+        return text.format(
+            x=noun(x, article), y=noun(y), c=y.split()[0], n=rng.choice(NUMBERS[1:]),
+            s=rng.choice(event_texts(kind, which="wide")),
+        )  # fmt: skip
 
     asked = {
         form: [filled(text, "a" if form == "exists_yes" else "the") for text in texts]
@@ -127,6 +133,9 @@ def _question_texts(rng: random.Random) -> dict[str, list[str]]:
         for _ in range(_POLAR_DRAWN):
             text, yes = draw_polar(statement, rng, rng.choice(names))
             (texts if yes else asked.setdefault(opposite, [])).append(text)
+    for key, texts in wordings("asked", "polar").items():
+        if key not in asked:
+            asked[key] = [filled(text, "the") for text in texts]
     return asked
 
 

@@ -31,6 +31,9 @@ from vljepa_lab.world.records import (
     named,
 )
 
+CALIBRATE, REPORT = (
+    Path(__file__).parent / "texts" / f"{use}_own_words.yaml" for use in ("calibrate", "report")
+)
 _SEEN = 0.6  # visible share of an object from which it is asked about
 _CANDIDATES = 4  # of sort `objects`
 _OTHER_ACTIONS = 5

@@ -2,7 +2,9 @@
 
 A model that is only ever asked "is the door open?" learns the answer to a string. Here any wording
 of a state, or of its opposite, is put into one of many frames ("tell me whether ...", "is it false
-that ..."), so what is asserted decides, and no word alone does.
+that ..."), so what is asserted decides, and no word alone does. Beside these stand questions as
+people write them (`texts/polar_asked.yaml`), each under the statement of which "yes" says that it
+holds.
 
 Importable without mujoco.
 """
@@ -26,8 +28,10 @@ OPPOSITE = {
 """Statement -> the statement that holds where it does not; `side:left` is opposed by swapping."""
 OPPOSITE |= {second: first for first, second in OPPOSITE.items()}
 POLAR = (*OPPOSITE, "side:left")
-_DRAWN = 500  # questions of each statement
-_BE = ("is", "are", "isn't", "can", "cannot", "has", "have", "was", "were", "hasn't", "aren't")
+_DRAWN = 500  # questions made of each statement
+AS_WRITTEN = 0.45  # share of the questions that are taken as they were written
+_BE = ("is", "are", "can", "has", "have", "was", "were")
+_NOT = ("isn't", "cannot", "hasn't", "aren't")  # inverted, these would ask for the opposite
 _DO = {
     "stands": "stand", "holds": "hold", "keeps": "keep", "carries": "carry", "lies": "lie",
     "shines": "shine", "burns": "burn", "glows": "glow", "shows": "show", "sees": "see",
@@ -68,6 +72,20 @@ def polar_questions(key: str) -> tuple[PolarQuestion, ...]:
     return tuple(dict.fromkeys(drawn))
 
 
+def written(key: str) -> tuple[str, ...]:
+    """Questions to which "yes" says that the statement `key` holds, as people wrote them."""
+    return wordings("asked", "polar")[key]
+
+
+def draw_written(key: str, true: bool, rng: random.Random) -> tuple[str, bool]:
+    """One of them, or of those that ask whether it does not hold (`key:not`), and whether "yes" is
+    right where `true` says whether it holds.
+    """
+    if f"{key}:not" in wordings("asked", "polar") and rng.random() < 0.5:
+        key, true = f"{key}:not", not true
+    return rng.choice(written(key)), true
+
+
 def draw_polar(holds: str, rng: random.Random, x: str = "", y: str = "") -> tuple[str, bool]:
     """A question about the state that statement `holds` is true of, and whether "yes" is right.
 
@@ -83,10 +101,12 @@ def draw_polar(holds: str, rng: random.Random, x: str = "", y: str = "") -> tupl
     else:
         true = rng.random() < 0.5
         asked = holds if true else OPPOSITE[holds]
-    question = rng.choice(polar_questions(asked))
-    article = "a" if asked == "exists:yes" else "the"
-    text = _filled(question.text, x, y, article)
-    return text, question.asserts == true
+    if rng.random() < AS_WRITTEN:
+        text, right = draw_written(asked, true, rng)
+    else:
+        question = rng.choice(polar_questions(asked))
+        text, right = question.text, question.asserts == true
+    return _filled(text, x, y, "a" if asked.startswith("exists") else "the"), right
 
 
 def asked(statement: str, rng: random.Random) -> tuple[str, bool]:
@@ -124,7 +144,7 @@ def _words(statement: str) -> list[str]:
 def _is_clause(statement: str) -> bool:
     if _NO_CLAUSE.search(statement):
         return False
-    return any(word in _BE or word in _DO for word in _words(statement)[1:6])
+    return any(word in (*_BE, *_NOT) or word in _DO for word in _words(statement)[1:6])
 
 
 def _inverted(statement: str) -> str:
@@ -132,11 +152,9 @@ def _inverted(statement: str) -> str:
     words = _words(statement)
     for place, word in enumerate(words[1:5], 1):
         subject, rest = words[:place], words[place + 1 :]
-        if "," in " ".join(subject) or not rest:
+        if "," in " ".join(subject) or not rest or word in _NOT:
             return ""
         if word in _BE:
-            if word == "cannot":
-                return " ".join(["can't", *subject, *rest]) + "?"
             if word in ("has", "have") and not rest[0].endswith(_PARTICIPLES):
                 return " ".join(["does", *subject, "have", *rest]) + "?"
             return " ".join([word, *subject, *rest]) + "?"

@@ -20,7 +20,7 @@ from vljepa_lab.world.captions import (
     object_names,
     state_texts,
 )
-from vljepa_lab.world.polar import asked, draw_polar
+from vljepa_lab.world.polar import AS_WRITTEN, asked, draw_polar, draw_written
 from vljepa_lab.world.records import (
     ACTIONS,
     CLIP_FRAMES,
@@ -65,6 +65,12 @@ _STATE_WORDS = {
         ("switched on", "switched off"),
     ),
 }
+ANSWERS = {
+    "colour": ("{s}", "it's {s}", "{s} it is", "the {s} one", "something {s}"),
+    "count": ("{s}", "{s} of them", "{s} things", "there are {s}", "{s} objects in all"),
+}
+"""How a colour or a number is given as an answer; all but the first in wide wordings alone."""
+_WHICH = 0.25  # share of the questions about sides, in wide wordings, that ask for an object
 _POLAR = 0.7  # share of the yes/no questions in wide wordings that are made of statements
 _NUMBER_KEYS = tuple(f"count:{n}" for n in range(len(NUMBERS)))
 
@@ -162,9 +168,7 @@ class _Asker:
         of the clip; False: not asked."""
         if self.wording != "wide" or self.rng.random() >= _POLAR:
             return False
-        text, right = draw_polar(holds, self.rng, x, y)
-        answer = "yes" if right else "no"
-        self.out.append(Question(task, text, answer, answer, ("yes", "no"), ("yes", "no")))
+        self._whether(task, *draw_polar(holds, self.rng, x, y))
         return True
 
     def _either(self, task: str, options: tuple[str, str], first: bool) -> None:
@@ -222,7 +226,13 @@ class _Asker:
         if unique:
             o = self.rng.choice(unique)
             fill = noun(o.shape)
-            self._add("colour", f"color:{o.color}", tuple(COLORS), _COLOR_KEYS, x=fill)
+            texts = self._answers("colour", tuple(COLORS))
+            self._add("colour", f"color:{o.color}", texts, _COLOR_KEYS, x=fill)
+
+    def _answers(self, task: str, texts: tuple[str, ...]) -> tuple[str, ...]:
+        forms = ANSWERS[task] if self.wording == "wide" else ANSWERS[task][:1]
+        form = self.rng.choice(forms)
+        return tuple(form.format(s=text) for text in texts)
 
     def count(self) -> None:
         table = [o for o in self.state.objects if o.place == "table"]
@@ -232,6 +242,7 @@ class _Asker:
             else:
                 digits = self.wording == "wide" and self.rng.random() < 0.3
                 texts = tuple(str(n) for n in range(len(NUMBERS))) if digits else NUMBERS
+                texts = self._answers("count", texts)
                 self._add("count", f"count:{len(table)}", texts, _NUMBER_KEYS)
 
     def exists(self) -> None:
@@ -283,6 +294,9 @@ class _Asker:
         left = a.uv[0] < b.uv[0]
         names = self._short(a), self._short(b)
         x, y = noun(names[0]), noun(names[1])
+        if self.wording == "wide" and self.rng.random() < _WHICH and a.name != b.name:
+            self._which(a.name, b.name, left)
+            return
         if self.rng.random() < 0.5 and self._polar(
             "side", "side:left", *names[:: 1 if left else -1]
         ):
@@ -292,6 +306,16 @@ class _Asker:
         else:
             key = "side:left" if left else "side:right"
             self._add("side", key, ("left", "right"), ("side:left", "side:right"), x=x, y=y)
+
+    def _which(self, one: str, other: str, left: bool) -> None:
+        """Which of two objects is further left, or right."""
+        asks_left = self.rng.random() < 0.5
+        forms = wordings("statements", "polar")["side:which" if asks_left else "side:which right"]
+        right = one if left == asks_left else other
+        text = self.rng.choice(forms).format(x=noun(one), y=noun(other))
+        pair = (one, other)
+        texts, keys = tuple(noun(name) for name in pair), tuple(f"object:{n}" for n in pair)
+        self.out.append(Question("side", text, noun(right), f"object:{right}", texts, keys))
 
     def _short(self, o: ObjectState) -> str:
         """The object's name, or its shape alone where that is enough, now and then."""
@@ -326,38 +350,35 @@ class _Asker:
 
     def statements(self) -> None:
         """Yes/no questions about what else is known of the clip: in wide wordings alone."""
-        table, rng = wordings("statements", "polar"), self.rng
-
-        def ask_whether(task: str, key: str, true: bool, **fill: str) -> None:
-            if f"{key}:not" in table and rng.random() < 0.4:
-                key, true = f"{key}:not", not true
-            self._statement(task, rng.choice(table[key]).format(**fill), true)
-
+        rng = self.rng
         unique = [o for o in self.clear if self.shapes[o.shape] == 1]
         if unique:
             o, true = rng.choice(unique), rng.random() < 0.5
             pairs = [named(c, o.shape) for c in COLORS if c != o.color]
             others = [n.split()[0] for n in pairs if n in self.names] or [o.color]
             colour = o.color if true else rng.choice(others)
-            ask_whether("colour", "colour", colour == o.color, x=noun(o.shape), c=colour)
+            self._statement("colour", "colour", colour == o.color, x=noun(o.shape), c=colour)
         kind, obj = self.event.kind, self.event.object
         others = [o.name for o in self.clear if o.name not in (obj, self.state.held)]
-        if kind is not None:
+        if kind is not None and rng.random() < 0.3:
+            self._whether("event", *draw_written("something", kind != "nothing", rng))
+        elif kind is not None:
             true = rng.random() < 0.5
             said = kind if true else rng.choice([k for k in ACTIONS if k != kind])
             about = obj if rng.random() < 0.5 and said in OBJECT_ACTIONS else ""
-            self._statement("event", rng.choice(event_texts(said, about, "wide")), true)
+            text = rng.choice(event_texts(said, about, "wide"))
+            if rng.random() < AS_WRITTEN:
+                frame, right = draw_written("happens", true, rng)
+                self._whether("event", frame.format(s=text), right)
+            else:
+                self._asked("event", text, true)
         if obj and others:
             true = rng.random() < 0.5
-            ask_whether("moved", "moved", true, x=noun(obj if true else rng.choice(others)))
+            self._statement("moved", "moved", true, x=noun(obj if true else rng.choice(others)))
         held = self.state.held
         if held and others and not self._between_places():
             true = rng.random() < 0.5
-            x = noun(held if true else rng.choice(others))
-            text = rng.choice(wordings("states", "wide")["held"]).format(x=x)
-            if rng.random() < 0.4:
-                text, true = rng.choice(table["held:not"]).format(x=x), not true
-            self._statement("held", text, true)
+            self._statement("held", "holds", true, x=noun(held if true else rng.choice(others)))
 
     def count_limit(self, count: int) -> None:
         """Whether there are exactly, more than or fewer than so many."""
@@ -366,12 +387,26 @@ class _Asker:
         limit = near if rng.random() < 0.5 else rng.randrange(1, len(NUMBERS))
         true = {"exactly": count == limit, "more": count > limit, "fewer": count < limit}[relation]
         if 0 < limit < len(NUMBERS):
-            words = wordings("statements", "polar")[f"count:{relation}"]
-            self._statement("count", rng.choice(words).format(n=NUMBERS[limit]), true)
+            self._statement("count", f"count:{relation}", true, n=NUMBERS[limit])
 
-    def _statement(self, task: str, statement: str, true: bool) -> None:
-        text, asserts = asked(statement, self.rng)
-        answer = "yes" if asserts == true else "no"
+    def _statement(self, task: str, key: str, true: bool, **fill: str) -> None:
+        """Whether the statement `key` holds, as written or made of a sentence."""
+        table, rng = wordings("statements", "polar"), self.rng
+        if rng.random() < AS_WRITTEN:
+            text, right = draw_written(key, true, rng)
+            self._whether(task, text.format(**fill), right)
+            return
+        if f"{key}:not" in table and rng.random() < 0.4:
+            key, true = f"{key}:not", not true
+        sentences = wordings("states", "wide")["held"] if key == "holds" else table[key]
+        self._asked(task, rng.choice(sentences).format(**fill), true)
+
+    def _asked(self, task: str, sentence: str, true: bool) -> None:
+        text, asserts = asked(sentence, self.rng)
+        self._whether(task, text, asserts == true)
+
+    def _whether(self, task: str, text: str, right: bool) -> None:
+        answer = "yes" if right else "no"
         self.out.append(Question(task, text, answer, answer, ("yes", "no"), ("yes", "no")))
 
     def caption(self) -> None:

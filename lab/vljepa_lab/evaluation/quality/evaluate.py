@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 
 from vljepa_lab.evaluation.quality.captions import decode_stream, events_detected, shipped_detector
 from vljepa_lab.evaluation.quality.figures import Evaluation, Moment, StatedAnswers, figures_of
+from vljepa_lab.evaluation.quality.own_words import ask_entries
 from vljepa_lab.evaluation.quality.retrieval import judge_retrieval
 from vljepa_lab.evaluation.quality.scenes import SceneVideo, encode_scenes, records_of, scenes_of
 from vljepa_lab.evaluation.quality.tasks import (
     TASKS,
+    UNSEEN_QUESTIONS,
     VQA_TASKS,
     calibration_rows,
     draw,
@@ -30,6 +32,7 @@ from vljepa_lab.evaluation.quality.tasks import (
 from vljepa_lab.evaluation.quality.vqa import Answerer, QuestionMajority, VqaQuery
 from vljepa_lab.training.question_sampling import CandidateSets
 from vljepa_lab.world.captions import event_text, state_keys, valid_texts
+from vljepa_lab.world.own_words import REPORT, read_table
 from vljepa_lab.world.questions import Question
 from vljepa_lab.world.records import clip_event
 from vljepa_ros.engines.protocol import Engine
@@ -94,6 +97,7 @@ class _Run:
         self.done = Evaluation()
         self.majority = QuestionMajority()
         self.answerer = Answerer(engine)
+        self._entries = read_table(REPORT) if UNSEEN_QUESTIONS in tasks else ()
         self._first = engine.config.clip_frames - 1  # frame at which the first clip ends
 
     def encoded(
@@ -125,6 +129,8 @@ class _Run:
                 vqa = self.tasks & frozenset(VQA_TASKS)
                 rows = calibration_rows(video.record, video.scene, self.seed, vqa)
                 rare += [VqaQuery(tokens[t - self._first], question) for t, question in rows]
+        of_test_a = [(video, tokens) for video, tokens in group if video.split == "test_a"]
+        self.done.own_words += ask_entries(self.answerer, self._entries, of_test_a, self.seed)
         answers = self.answerer.answer(queries)
         for query, scene, answer in zip(queries, scenes, answers, strict=True):
             question = query.question

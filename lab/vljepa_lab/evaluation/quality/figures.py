@@ -21,7 +21,8 @@ from vljepa_lab.evaluation.quality.calibration import (
     expected_calibration_error,
 )
 from vljepa_lab.evaluation.quality.captions import DecodedEvents, bleu
-from vljepa_lab.evaluation.quality.tasks import TASKS, VQA_TASKS
+from vljepa_lab.evaluation.quality.own_words import OwnWordsAnswer, own_words_figures
+from vljepa_lab.evaluation.quality.tasks import TASKS, UNSEEN_QUESTIONS, VQA_TASKS
 from vljepa_lab.evaluation.quality.vqa import Answerer, VqaAnswer
 from vljepa_lab.world.captions import event_key, event_text, event_texts
 from vljepa_lab.world.questions import Question
@@ -112,8 +113,8 @@ class Evaluation:
 
     judged, stated, best_five: by task. actions: kinds, (true, answered). text_right: whether the
     robot's text was true, image by image; events_detected: whether it named an event, event by
-    event. decodes, seconds: of the streams that were decoded. ceiling: whether text alone finds an
-    unseen wording's action. lacking: (stated, true) that the right answer is not among the
+    event. own_words: answers to unseen questions. decodes, seconds: of the streams that were
+    decoded. ceiling: whether text alone finds an unseen wording's action. lacking: (stated, true) that the right answer is not among the
     candidates.
     """
 
@@ -133,6 +134,7 @@ class Evaluation:
     seconds: float = 0.0
     ceiling: list[bool] = field(default_factory=list)
     lacking: list[tuple[float, bool]] = field(default_factory=list)
+    own_words: list[OwnWordsAnswer] = field(default_factory=list)
 
     def add(self, question: Question, scene: str, answer: VqaAnswer, majority: int) -> None:
         """Judge one answer."""
@@ -188,6 +190,8 @@ def figures_of(
         if "unseen_action" in figures and np.mean(done.ceiling) > 0:
             reached = figures["unseen_action"]["accuracy"] / float(np.mean(done.ceiling))
             result["unseen_action_of_ceiling"] = round(reached, 4)
+    if done.own_words:
+        result[UNSEEN_QUESTIONS] = own_words_figures(done.own_words, engine.config.calibration)
     if done.stated:
         result |= _calibration(done, engine.config.calibration.abstain_below)
     return result

@@ -1,95 +1,111 @@
-"""`vljepa eval own-words`: questions in words that no training step saw, on held-out scenes."""
+"""Questions in words that no training step saw (`unseen_questions` in doc/evaluation.md)."""
 
 from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_lab.evaluation.quality.calibration import expected_calibration_error
-from vljepa_lab.evaluation.quality.scenes import encode_scenes, scenes_of
+from vljepa_lab.evaluation.quality.scenes import SceneVideo
 from vljepa_lab.evaluation.quality.vqa import Answerer, VqaQuery
-from vljepa_lab.world.own_words import Entry, OwnWords, ask_in_own_words
-from vljepa_ros.engines.protocol import Engine
+from vljepa_lab.world.own_words import Entry, ask_in_own_words
+from vljepa_lab.world.questions import Question, ask
+from vljepa_lab.world.records import CLIP_FRAMES
 from vljepa_ros.models.calibration import probabilities
 from vljepa_ros.models.config import Calibration
 
-CLIPS = 3  # of each scene
-_TOGETHER = 8  # scenes through the X-Encoder
+Floats = NDArray[np.float32]
+_TASKS = {"holding": "holding_anything"}  # kind of an entry -> task, where the names differ
 
 
 @dataclass(frozen=True)
-class Answered:
-    """A question with the similarities [N] of its candidates to the predicted answer."""
+class OwnWordsAnswer:
+    """A question with the similarities [N] of its candidates to the predicted answer.
 
-    asked: OwnWords
-    scene: str
-    clip: int
-    similarities: NDArray[np.float32]
+    entry: None for a question in a trained wording about the same clip. kind: of the entry. clip:
+    scene and frame.
+    """
+
+    entry: Entry | None
+    kind: str
+    clip: tuple[str, int]
+    question: Question
+    similarities: Floats
 
     @property
     def right(self) -> bool:
         """Whether the nearest candidate is right."""
-        return self.asked.question.right(int(self.similarities.argmax()))
+        return self.question.right(int(self.similarities.argmax()))
 
 
-def answer_table(
-    engine: Engine,
+def ask_entries(
+    answerer: Answerer,
     entries: tuple[Entry, ...],
-    data: Path,
-    split: str,
-    scenes: int,
-    seed: int = 0,
-    progress: Callable[[str, int, int], None] = lambda split, done, total: None,
-) -> list[Answered]:
-    """Ask every entry of CLIPS random clips of each scene, through the engine that the nodes use.
+    scenes: Sequence[tuple[SceneVideo, list[Floats]]],
+    seed: int,
+    clips: int = 1,
+) -> list[OwnWordsAnswer]:
+    """Ask every entry of random clips of each scene, and what training asks of the same clips.
 
-    Raises:
-        FileNotFoundError: no scenes in `data/split`.
+    Args:
+        answerer: asks the engine.
+        entries: of a table.
+        scenes: with the visual tokens of each clip.
+        seed: of the clips and objects drawn.
+        clips: of each scene.
     """
-    answerer, length = Answerer(engine), engine.config.clip_frames
-    videos = scenes_of(data, split, scenes)
-    done: list[Answered] = []
-    finished = 0
-    while some := list(islice(videos, _TOGETHER)):
-        rows: list[tuple[OwnWords, str, int]] = []
-        queries: list[VqaQuery] = []
-        for video, tokens in zip(some, encode_scenes(engine, some), strict=True):
-            rng = random.Random(f"{seed} {video.scene}")
-            for clip in sorted(rng.sample(range(len(tokens)), min(CLIPS, len(tokens)))):
-                last = clip + length - 1
-                for asked in ask_in_own_words(entries, video.record, last, f"{seed} {video.scene}"):
-                    rows.append((asked, video.scene, last))
-                    queries.append(VqaQuery(tokens[clip], asked.question))
-        for (asked, scene, last), answer in zip(rows, answerer.answer(queries), strict=True):
-            texts = answerer.embedded(asked.question.candidates)
-            done.append(Answered(asked, scene, last, texts @ answer.vector))
-        finished += len(some)
-        progress(split, finished, scenes)
-    return done
+    kinds = dict.fromkeys(entry.kind for entry in entries)
+    rows: list[tuple[Entry | None, str, tuple[str, int], Question]] = []
+    tokens_of: list[Floats] = []
+    for video, tokens in scenes:
+        rng = random.Random(f"{seed} {video.scene}")
+        for place in sorted(rng.sample(range(len(tokens)), min(clips, len(tokens)))):
+            last = place + CLIP_FRAMES - 1
+            own = ask_in_own_words(entries, video.record, last, f"{seed} {video.scene}")
+            asked = [(one.entry, one.entry.kind, one.question) for one in own]
+            trained = {q.task: q for q in ask(video.record, last, rng)}
+            for kind in kinds:
+                question = trained.get(_TASKS.get(kind, kind))
+                if question is not None and question.key != "none":
+                    asked.append((None, kind, question))
+            rows += [(entry, kind, (video.scene, last), q) for entry, kind, q in asked]
+            tokens_of += [tokens[place]] * len(asked)
+    queries = [VqaQuery(t, row[3]) for t, row in zip(tokens_of, rows, strict=True)]
+    answers = answerer.answer(queries)
+    return [
+        OwnWordsAnswer(*row, answerer.embedded(row[3].candidates) @ answer.vector)
+        for row, answer in zip(rows, answers, strict=True)
+    ]
 
 
-def own_words_figures(answers: Sequence[Answered], calibration: Calibration) -> dict[str, Any]:
-    """Per kind and in all: accuracy of the best candidate, share abstained, accuracy of the rest,
-    calibration error, mean score of wrong answers, consistency of opposites.
+def own_words_figures(
+    answers: Sequence[OwnWordsAnswer], calibration: Calibration
+) -> dict[str, dict[str, float]]:
+    """By kind, and of `all`.
 
-    Consistency: share of the clips in which a question and its opposite are both answered rightly.
+    Returns:
+        accuracy: of the best candidate, withheld or not; trained: the same of the same clips in
+        trained wordings; abstained: share that is withheld; answered: accuracy of the others; ece:
+        calibration error; wrong_score: mean score of wrong answers; consistency: share of the clips
+        in which a question and its opposite are both answered rightly, absent where no entry has an
+        opposite.
     """
-    by_kind: defaultdict[str, list[Answered]] = defaultdict(list)
+    by_kind: defaultdict[str, list[OwnWordsAnswer]] = defaultdict(list)
     for answer in answers:
-        by_kind[answer.asked.entry.kind].append(answer)
+        by_kind[answer.kind].append(answer)
     kinds = {kind: _figures(some, calibration) for kind, some in sorted(by_kind.items())}
-    return {"kinds": kinds, "all": _figures(answers, calibration), "entries": _entries(answers)}
+    return kinds | {"all": _figures(answers, calibration)}
 
 
-def _figures(answers: Sequence[Answered], calibration: Calibration) -> dict[str, float]:
+def _figures(every: Sequence[OwnWordsAnswer], calibration: Calibration) -> dict[str, float]:
+    answers = [answer for answer in every if answer.entry is not None]
+    trained = np.array([answer.right for answer in every if answer.entry is None])
     scores, right, held_back = [], [], []
     for answer in answers:
         each, _ = probabilities(answer.similarities, calibration)
@@ -97,33 +113,27 @@ def _figures(answers: Sequence[Answered], calibration: Calibration) -> dict[str,
         right.append(answer.right)
         held_back.append(float(each.max()) < calibration.abstain_below)
     score, truth, withheld = np.array(scores), np.array(right), np.array(held_back)
-    return {
+    figures = {
         "n": len(answers),
         "accuracy": _mean(truth),
+        "trained": _mean(trained),
         "abstained": _mean(withheld),
-        "accuracy of the others": _mean(truth[~withheld]),
-        "calibration error": round(expected_calibration_error(score, truth), 4),
-        "mean score of wrong answers": _mean(score[~truth]),
+        "answered": _mean(truth[~withheld]),
+        "ece": round(expected_calibration_error(score, truth, debiased=True), 4),
+        "wrong_score": _mean(score[~truth]),
         "consistency": _mean(np.array(_consistent(answers))),
     }
+    return {name: value for name, value in figures.items() if not np.isnan(value)}
 
 
-def _consistent(answers: Iterable[Answered]) -> list[bool]:
-    pairs: defaultdict[tuple[str, int, str], dict[str, list[bool]]] = defaultdict(dict)
+def _consistent(answers: Iterable[OwnWordsAnswer]) -> list[bool]:
+    """For each clip and pair of opposites whether all of it was answered rightly."""
+    pairs: defaultdict[tuple[object, ...], dict[str, bool]] = defaultdict(dict)
     for answer in answers:
-        entry = answer.asked.entry
-        if entry.pair:
-            place = (answer.scene, answer.clip, entry.pair)
-            pairs[place].setdefault(entry.polarity, []).append(answer.right)
-    return [all(map(all, sides.values())) for sides in pairs.values() if len(sides) > 1]
-
-
-def _entries(answers: Iterable[Answered]) -> dict[str, list[float]]:
-    """Name of an entry -> accuracy, mean score where wrong is left out, and how often asked."""
-    right: defaultdict[str, list[bool]] = defaultdict(list)
-    for answer in answers:
-        right[answer.asked.entry.name].append(answer.right)
-    return {name: [_mean(np.array(some)), len(some)] for name, some in sorted(right.items())}
+        if answer.entry is not None and answer.entry.pair:
+            sides = pairs[answer.clip, answer.entry.pair]
+            sides[answer.entry.polarity] = answer.right
+    return [all(sides.values()) for sides in pairs.values() if len(sides) > 1]
 
 
 def _mean(values: NDArray[Any]) -> float:

@@ -48,6 +48,13 @@ def print_table(result: Mapping[str, Any], stream: IO[str]) -> None:
     for row in _rows(result):
         table.add_row(*row[: len(heads) + 1])
     console.print(table)
+    if "unseen_questions" in result:
+        own = Table(title="questions in a user's own words")
+        for place, head in enumerate(_OWN_WORDS):
+            own.add_column(head, justify="right" if place else "left", no_wrap=True)
+        for row in _own_words_rows(result):
+            own.add_row(*row)
+        console.print(own)
     for line in _headlines(result):
         console.print(line)
 
@@ -64,6 +71,10 @@ def card_section(result: Mapping[str, Any]) -> str:
     lines += ["", "| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for row in _rows(result):
         lines.append("| " + " | ".join(row[: len(heads)]) + " |")
+    if "unseen_questions" in result:
+        lines += ["", "In words that no training step saw (`doc/evaluation.md`):", ""]
+        lines += ["| " + " | ".join(_OWN_WORDS) + " |", "|" + "---|" * len(_OWN_WORDS)]
+        lines += ["| " + " | ".join(row) + " |" for row in _own_words_rows(result)]
     lines.append("")
     failed = [
         name
@@ -125,6 +136,32 @@ def _rows(result: Mapping[str, Any]) -> list[list[str]]:
             f"{beside[name]['accuracy']:.3f}" if name in beside else "",
         ]
         for name, task in result["tasks"].items()
+    ]
+
+
+_OWN_WORDS = {
+    "asked about": "",
+    "accuracy": "accuracy",
+    "in trained words": "trained",
+    "withheld": "abstained",
+    "accuracy of the others": "answered",
+    "consistent": "consistency",
+    "calibration error": "ece",
+    "mean score where wrong": "wrong_score",
+    "n": "n",
+}
+"""Heading -> field of `unseen_questions`."""
+
+
+def _own_words_rows(result: Mapping[str, Any]) -> list[list[str]]:
+    def cell(figures: Mapping[str, float], name: str) -> str:
+        value = figures.get(name)
+        return "" if value is None else str(value) if name == "n" else f"{value:.3f}"
+
+    names = list(_OWN_WORDS.values())[1:]
+    return [
+        [kind, *(cell(figures, name) for name in names)]
+        for kind, figures in result["unseen_questions"].items()
     ]
 
 

@@ -6,6 +6,7 @@
 | count, exists, side, holding_anything | test_a | all |
 | held, moved | test_a | only where the truth is an object: "nothing" is right most of the time |
 | unseen_action, unseen_states | test_a | question and candidates in wordings never trained |
+| unseen_questions | test_a | questions in a user's own words: `own_words.py` |
 | held_out_pairs | test_b | is a colour+shape there that was never trained? half yes, half no |
 | colour_held_out_pairs | test_b | colour of an object whose colour+shape was never trained |
 | decoded_event | test_a | does the Y-Decoder's text say what happens? |
@@ -30,11 +31,12 @@ VQA_TASKS = (*_WHOLE_TASKS, "holding_anything", "held", "moved")
 _STATES = ("door", "lights", "person")
 _TEST_B = ("held_out_pairs", "colour_held_out_pairs")
 CLIP_TASKS = (*VQA_TASKS, "unseen_action", "unseen_states", *_TEST_B)
+UNSEEN_QUESTIONS = "unseen_questions"
 RETRIEVAL = ("retrieval_r1", "retrieval_r5", "retrieval_events_r1", "retrieval_events_r5")
-TASKS = (*CLIP_TASKS, "decoded_event", *RETRIEVAL)
+TASKS = (*CLIP_TASKS, UNSEEN_QUESTIONS, "decoded_event", *RETRIEVAL)
 SECTIONS = {
     "labels": ("door", "lights", "person", "action", "unseen_action", "unseen_states"),
-    "vqa": CLIP_TASKS,
+    "vqa": (*CLIP_TASKS, UNSEEN_QUESTIONS),
     "retrieval": RETRIEVAL,
     "captions": ("decoded_event",),
 }
