@@ -114,8 +114,8 @@ class Evaluation:
     judged, stated, best_five: by task. actions: kinds, (true, answered). text_right: whether the
     robot's text was true, image by image; events_detected: whether it named an event, event by
     event. own_words: answers to unseen questions. decodes, seconds: of the streams that were
-    decoded. ceiling: whether text alone finds an unseen wording's action. lacking: (stated, true) that the right answer is not among the
-    candidates.
+    decoded. ceiling: whether text alone finds an unseen wording's action. lacking: (stated, true)
+    that the right answer is not among the candidates.
     """
 
     judged: defaultdict[str, TaskAnswers] = field(default_factory=lambda: defaultdict(TaskAnswers))
