@@ -10,7 +10,7 @@ from vljepa_lab.world.own_words import Entry
 from vljepa_lab.world.questions import Question
 from vljepa_ros.models.config import Calibration
 
-CALIBRATION = Calibration(logit_scale=20.0, none=-1.0, abstain_below=0.6)
+CALIBRATION = Calibration(logit_scale=20.0, none_similarity=-1.0, abstain_below=0.6)
 
 
 def _answer(
