@@ -31,6 +31,7 @@ from vljepa_lab.world.wordings import wordings
 ABSENT = 64
 _WIDE = 0.6  # share of the windows that are asked about in the wide wordings
 _NOT_ASKED = -1
+_YES_NO = frozenset({"yes", "no"})
 _NAMED = re.compile(
     rf"(?:\b({'|'.join(COLORS)}) )?\b({'|'.join(sorted(SHAPES, key=len, reverse=True))})\b"
 )
@@ -108,17 +109,18 @@ def sample_questions(
     """`count` rows about the clip that ends at frame `last`, by weight, few of them twice.
 
     known: texts whose embeddings are at hand. A text beyond them costs a pass of the trunk, so only
-    a share `fresh` of the questions that would need one is kept (more of those that name
-    objects, which are too many to know), and an answer that is not known is given in its
-    canonical wording.
+    a share `fresh` of the questions that would need one is kept (more of those that are
+    answered yes or no or name objects, which are too many to know), and an answer that is not known
+    is given in its canonical wording.
     """
     questions: list[Question] = []
     beyond: list[Question] = []
     for _ in range(3):
         for question in ask(scene.record, last, rng, "wide" if rng.random() < _WIDE else "train"):
-            if _WEIGHTS[question.task] <= 0 or any(q.task == question.task for q in questions):
+            if _WEIGHTS[question.task] <= 0 or any(_form(q) == _form(question) for q in questions):
                 continue
-            limit = 0.35 if _NAMED.search(question.text) else fresh
+            many = question.key in _YES_NO or _NAMED.search(question.text)
+            limit = 0.35 if many else fresh
             if known is None or question.text in known or rng.random() < limit:
                 questions.append(question)
             else:
@@ -141,6 +143,11 @@ def sample_questions(
             answer = canonical_text(q.key)
         rows.append(Row(q.task, q.text, answer, q.key, named_cells(q, state)))
     return rows
+
+
+def _form(question: Question) -> tuple[str, bool]:
+    """A window is asked one question of each form: its task, and whether it is answered yes or no."""
+    return question.task, question.key in _YES_NO
 
 
 def canonical_text(key: str) -> str:
