@@ -146,7 +146,7 @@ def sample_questions(
 
 
 def _form(question: Question) -> tuple[str, bool]:
-    """A window is asked one question of each form: its task, and whether it is answered yes or no."""
+    """Its task, and whether it is answered yes or no: a window is asked one question of a form."""
     return question.task, question.key in _YES_NO
 
 

@@ -133,9 +133,9 @@ def _question_texts(rng: random.Random) -> dict[str, list[str]]:
         for _ in range(_POLAR_DRAWN):
             text, yes = draw_polar(statement, rng, rng.choice(names))
             (texts if yes else asked.setdefault(opposite, [])).append(text)
-    for key, texts in wordings("asked", "polar").items():
+    for key, written in wordings("asked", "polar").items():
         if key not in asked:
-            asked[key] = [filled(text, "the") for text in texts]
+            asked[key] = [filled(text, "the") for text in written]
     return asked
 
 

@@ -68,7 +68,8 @@ def ask_entries(
         for place in sorted(rng.sample(range(len(tokens)), min(clips, len(tokens)))):
             last = place + CLIP_FRAMES - 1
             own = ask_in_own_words(entries, video.record, last, f"{seed} {video.scene}")
-            asked = [(one.entry, one.entry.kind, one.question) for one in own]
+            asked: list[tuple[Entry | None, str, Question]] = []
+            asked += [(one.entry, one.entry.kind, one.question) for one in own]
             trained = {q.task: q for q in ask(video.record, last, rng)}
             for kind in kinds:
                 question = trained.get(_TASKS.get(kind, kind))
