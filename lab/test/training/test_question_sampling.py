@@ -180,3 +180,15 @@ def test_unknown_furniture_covers_nothing_that_is_asked_about() -> None:
             assert not different[:, y - 6 : y + 6, x - 6 : x + 6].any()
         np.testing.assert_array_equal(different[0], different[2])
     assert changed > 10
+
+
+def test_a_window_is_asked_what_is_answered_yes_or_no_beside_what_is_not(shards: Path) -> None:
+    store = SceneStore([shards])
+    store.refresh()
+    rng, both = random.Random(0), set()
+    for _ in range(40):
+        forms: dict[str, set[bool]] = {}
+        for row in sample_questions(store.scenes[0], 5, 12, rng):
+            forms.setdefault(row.task, set()).add(row.key in ("yes", "no"))
+        both |= {task for task, answered in forms.items() if len(answered) == 2}
+    assert {"event", "colour"} <= both

@@ -16,7 +16,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -24,13 +24,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vljepa_lab.evaluation.quality.own_words import OwnWordsAnswer, ask_entries
-from vljepa_lab.evaluation.quality.scenes import encode_scenes, scenes_of
-from vljepa_lab.evaluation.quality.vqa import Answerer
 from vljepa_lab.training.augmentation import distract
 from vljepa_lab.training.calibration import ScoredSet, draw_scored, fit_calibration
 from vljepa_lab.world.dataset import open_shards
-from vljepa_lab.world.own_words import CALIBRATE, read_table
+from vljepa_lab.world.own_words import CALIBRATE, ask_in_own_words, read_table
 from vljepa_lab.world.questions import Question, ask
 from vljepa_lab.world.records import Record
 from vljepa_ros.engines.load import load_engine
@@ -41,7 +38,6 @@ from vljepa_ros.resources import model_dir
 
 Floats = NDArray[np.float32]
 _BATCH = 32
-_TOGETHER = 8  # scenes through the X-Encoder
 _PER_KIND = 1000  # sets of candidates of questions in other words
 _CHANGED, _ZOOM, _ASIDE = 2 / 3, 0.1, 0.04
 
@@ -64,16 +60,17 @@ def calibrate_folder(
         FileNotFoundError: there are no scenes.
     """
     engine = load_engine(folder, threads=1)
-    predictions = [
-        row
-        for split in ("val", "val_furnished")
-        for row in _predict(engine, data / split, scenes, clips, seed)
-    ]
+    predictions: list[tuple[Question, Floats]] = []
+    in_other_words: list[tuple[Question, Floats]] = []
+    for split in ("val", "val_furnished"):
+        trained, others = _predict(engine, data / split, scenes, clips, seed)
+        predictions += trained
+        in_other_words += others
     if not predictions:
         raise FileNotFoundError(f"no scenes in {data / 'val'}: shard_*.npy are expected")
     say(f"{len(predictions)} questions asked; embedding the candidates")
     sets = draw_scored(predictions, lambda texts: _encoded(engine, texts), seed)
-    sets += _in_other_words(engine, data, scenes, seed)
+    sets += _in_other_words(in_other_words, engine, seed)
     say(f"{len(sets)} sets of candidates; fitting")
     fitted = fit_calibration(sets)
     fitted = replace(fitted, decode_above=engine.config.calibration.decode_above)
@@ -86,32 +83,36 @@ def calibrate_folder(
     return fitted
 
 
-def _in_other_words(engine: Engine, data: Path, scenes: int, seed: int) -> list[ScoredSet]:
-    """Answers to the questions of the table to calibrate with, equally many of each kind."""
-    entries, answerer = read_table(CALIBRATE), Answerer(engine)
-    by_kind: defaultdict[str, list[OwnWordsAnswer]] = defaultdict(list)
-    for split in ("val", "val_furnished"):
-        if not (data / split).is_dir():
-            continue
-        videos = scenes_of(data, split, scenes)
-        while some := list(islice(videos, _TOGETHER)):
-            encoded = zip(some, encode_scenes(engine, some), strict=True)
-            for answer in ask_entries(answerer, entries, list(encoded), seed):
-                if answer.entry is not None:
-                    by_kind[answer.kind].append(answer)
+def _in_other_words(
+    asked: Sequence[tuple[Question, Floats]], engine: Engine, seed: int
+) -> list[ScoredSet]:
+    """The whole sets of candidates of such questions, equally many of each kind."""
+    by_kind: defaultdict[str, list[tuple[Question, Floats]]] = defaultdict(list)
+    for question, vector in asked:
+        by_kind[question.task].append((question, vector))
     rng = random.Random(seed)
-    drawn = [a for kind in sorted(by_kind) for a in rng.choices(by_kind[kind], k=_PER_KIND)]
-    return [ScoredSet(a.similarities, a.question.keys.index(a.question.key)) for a in drawn]
+    drawn = [pair for kind in sorted(by_kind) for pair in rng.choices(by_kind[kind], k=_PER_KIND)]
+    texts = list(dict.fromkeys(text for question, _ in drawn for text in question.candidates))
+    known = dict(zip(texts, _encoded(engine, texts), strict=True)) if texts else {}
+    return [
+        ScoredSet(
+            np.stack([known[text] for text in question.candidates]) @ vector,
+            question.keys.index(question.key),
+        )
+        for question, vector in drawn
+    ]
 
 
 def _predict(
     engine: Engine, split: Path, scenes: int, clips: int, seed: int
-) -> list[tuple[Question, Floats]]:
-    """Questions about random clips with the embeddings that the Predictor answers with."""
-    rng = random.Random(seed)
+) -> tuple[list[tuple[Question, Floats]], list[tuple[Question, Floats]]]:
+    """Questions about random clips with the embeddings that the Predictor answers with: in trained
+    wordings, and about the first clip of each scene in other words.
+    """
+    rng, entries = random.Random(seed), read_table(CALIBRATE)
     length = engine.config.clip_frames
     tokens: list[Floats] = []
-    by_text: defaultdict[str, list[tuple[Question, int]]] = defaultdict(list)
+    by_text: defaultdict[str, list[tuple[Question, int, bool]]] = defaultdict(list)
     shards = (zip(frames, records, strict=True) for frames, records in open_shards(split))
     for done, (video, raw) in enumerate(chain.from_iterable(shards), 1):
         if done == scenes + 1:
@@ -130,17 +131,23 @@ def _predict(
         for t, one in zip(lasts, encoded, strict=True):
             for question in ask(record, t, rng):
                 if len(question.candidates) > 1:
-                    by_text[question.text].append((question, len(tokens)))
+                    by_text[question.text].append((question, len(tokens), True))
+            if t == lasts[0]:
+                for one_of in ask_in_own_words(entries, record, t, f"{seed} {done}"):
+                    question = one_of.question
+                    by_text[question.text].append((question, len(tokens), False))
             tokens.append(one.tokens)
         if done % 25 == 0:
             say(f"{done} scenes")
-    predictions = []
+    predictions: list[tuple[Question, Floats]] = []
+    in_other_words: list[tuple[Question, Floats]] = []
     for text, rows in by_text.items():
         for start in range(0, len(rows), _BATCH):
             part = rows[start : start + _BATCH]
-            vectors = engine.embed([tokens[place] for _, place in part], text)
-            predictions += [(question, v) for (question, _), v in zip(part, vectors, strict=True)]
-    return predictions
+            vectors = engine.embed([tokens[place] for _, place, _ in part], text)
+            for (question, _, trained), vector in zip(part, vectors, strict=True):
+                (predictions if trained else in_other_words).append((question, vector))
+    return predictions, in_other_words
 
 
 def _elsewhere(frames: NDArray[np.uint8], rng: random.Random) -> NDArray[np.uint8]:

@@ -24,7 +24,7 @@ from vljepa_lab.world.captions import (
     state_texts,
 )
 from vljepa_lab.world.polar import POLAR, draw_polar, polar_questions, written
-from vljepa_lab.world.questions import ANSWERS, NUMBERS, Question, ask
+from vljepa_lab.world.questions import NUMBERS, Question, ask
 from vljepa_lab.world.records import ACTIONS, COLORS, OBJECT_ACTIONS, SHAPES, State
 from vljepa_lab.world.wordings import wordings
 
@@ -186,7 +186,8 @@ def frequent_answers(rng: random.Random) -> list[str]:
         texts += state_texts(key, "wide")
     texts += [noun(name) for name in names]
     for task, values in (("colour", tuple(COLORS)), ("count", NUMBERS)):
-        texts += [form.format(s=value) for form in ANSWERS[task] for value in values]
+        forms = wordings("statements", "polar")[f"answer:{task}"]
+        texts += [form.format(s=value) for form in forms for value in values]
     texts += [str(number) for number in range(len(NUMBERS))]
     return list(dict.fromkeys(texts))
 

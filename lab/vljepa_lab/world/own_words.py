@@ -195,9 +195,9 @@ class _Asked:
             if entry.candidates == "actions":
                 text = self._phrase(entry, name, fill)
             elif entry.candidates == "numbers":
-                text = entry.answer.format(x=NUMBERS[int(name)], n=name)
+                text = entry.answer.format(**fill, x=NUMBERS[int(name)], n=name)
             else:
-                text = entry.answer.format(x=name, n=name)
+                text = entry.answer.format(**fill, x=name, n=name)
             pairs.append((text, name))
         unique = dict(reversed(pairs))
         return list(unique.items()) if value in unique.values() else []

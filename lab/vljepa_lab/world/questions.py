@@ -58,18 +58,8 @@ _CLEARLY_SEEN = 0.6  # visible share of an object from which it is asked about
 _COLOR_KEYS = tuple(f"color:{c}" for c in COLORS)
 _STATE_WORDS = {
     "door": (("open", "closed"), ("open", "shut"), ("opened", "shut"), ("not closed", "closed")),
-    "lights": (
-        ("on", "off"),
-        ("bright", "dark"),
-        ("lit", "unlit"),
-        ("switched on", "switched off"),
-    ),
+    "lights": (("on", "off"), ("bright", "dark"), ("lit", "unlit")),
 }
-ANSWERS = {
-    "colour": ("{s}", "it's {s}", "{s} it is", "the {s} one", "something {s}"),
-    "count": ("{s}", "{s} of them", "{s} things", "there are {s}", "{s} objects in all"),
-}
-"""How a colour or a number is given as an answer; all but the first in wide wordings alone."""
 _WHICH = 0.25  # share of the questions about sides, in wide wordings, that ask for an object
 _POLAR = 0.7  # share of the yes/no questions in wide wordings that are made of statements
 _NUMBER_KEYS = tuple(f"count:{n}" for n in range(len(NUMBERS)))
@@ -230,8 +220,9 @@ class _Asker:
             self._add("colour", f"color:{o.color}", texts, _COLOR_KEYS, x=fill)
 
     def _answers(self, task: str, texts: tuple[str, ...]) -> tuple[str, ...]:
-        forms = ANSWERS[task] if self.wording == "wide" else ANSWERS[task][:1]
-        form = self.rng.choice(forms)
+        """Colours or numbers as they are given for an answer; bare ones but in wide wordings."""
+        forms = wordings("statements", "polar")[f"answer:{task}"]
+        form = self.rng.choice(forms if self.wording == "wide" else forms[:1])
         return tuple(form.format(s=text) for text in texts)
 
     def count(self) -> None:
@@ -313,8 +304,7 @@ class _Asker:
         forms = wordings("statements", "polar")["side:which" if asks_left else "side:which right"]
         right = one if left == asks_left else other
         text = self.rng.choice(forms).format(x=noun(one), y=noun(other))
-        pair = (one, other)
-        texts, keys = tuple(noun(name) for name in pair), tuple(f"object:{n}" for n in pair)
+        texts, keys = (noun(one), noun(other)), (f"object:{one}", f"object:{other}")
         self.out.append(Question("side", text, noun(right), f"object:{right}", texts, keys))
 
     def _short(self, o: ObjectState) -> str:

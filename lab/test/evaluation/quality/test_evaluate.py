@@ -38,7 +38,10 @@ def test_one_object_on_standard_output_with_stable_names(
     assert "test_a: 3 of 450 scenes" in output.err
     drawn = set(result["tasks"])
     # nothing is held, moved or seen to leave in these scenes
-    assert drawn == set(TASKS_HERE) - {"held", "moved"}
+    assert drawn == set(TASKS_HERE) - {"held", "moved", "unseen_questions"}
+    own_words = result["unseen_questions"]
+    assert own_words["all"]["n"] == sum(f["n"] for k, f in own_words.items() if k != "all") > 100
+    assert all(0 <= own_words["door"][name] <= 1 for name in ("accuracy", "trained", "consistency"))
     for task in result["tasks"].values():
         assert set(task) >= {"accuracy", "ci", "blind", "blind_by", "n", "scenes"}
         assert 0 <= task["ci"][0] <= task["accuracy"] <= task["ci"][1] <= 1
