@@ -120,7 +120,7 @@ class ConsoleServer(ThreadingHTTPServer):
         return f"http://{f'[{name}]' if ':' in name else name}:{port}/?token={self.token}"
 
     def close(self) -> None:
-        """Answer nobody any more."""
+        """Stop serving."""
         self.shutdown()
         self._board.close()
         self.server_close()

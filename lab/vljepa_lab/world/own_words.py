@@ -21,12 +21,12 @@ from vljepa_lab.world.questions import NUMBERS, Question
 from vljepa_lab.world.records import (
     ACTIONS,
     COLORS,
-    GRIP_CHANGE,
     OBJECT_ACTIONS,
     PERSON_SEEN,
     SHAPES,
     ObjectState,
     Record,
+    between_places,
     clip_event,
     named,
 )
@@ -249,19 +249,9 @@ class _Asked:
         self._fill |= {"object": a.name, "other": b.name}
         return "left" if a.uv[0] < b.uv[0] else "right"
 
-    def _between_places(self) -> bool:
-        t = self._state.stamp
-        for e in self._record.events:
-            change = GRIP_CHANGE.get(e.kind)
-            if change is not None and abs(t - e.start - change * (e.end - e.start)) < 0.25:
-                return True
-            if e.kind == "fall off" and 0.3 < (t - e.start) / (e.end - e.start) < 1.0:
-                return True
-        return False
-
     def _holding(self, entry: Entry) -> str | None:
         s = self._state
-        if self._between_places():
+        if between_places(self._record, self._state.stamp):
             return None
         if s.held:
             seen = any(o.name == s.held and o.visible >= 0.5 for o in s.objects)
@@ -309,7 +299,7 @@ class _Asked:
     def _count(self, entry: Entry) -> str | None:
         objects = self._state.objects
         clean = all(o.place == "table" and o.visible >= 0.4 for o in objects)
-        if not clean or self._state.held or self._between_places():
+        if not clean or self._state.held or between_places(self._record, self._state.stamp):
             return None
         allowed = entry.truth or [str(n) for n in range(1, 6)]
         return str(len(objects)) if str(len(objects)) in allowed else None

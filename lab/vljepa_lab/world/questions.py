@@ -25,13 +25,13 @@ from vljepa_lab.world.records import (
     ACTIONS,
     CLIP_FRAMES,
     COLORS,
-    GRIP_CHANGE,
     NEVER_TRAINED,
     OBJECT_ACTIONS,
     PERSON_SEEN,
     SHAPES,
     ObjectState,
     Record,
+    between_places,
     clip_event,
     named,
 )
@@ -227,7 +227,9 @@ class _Asker:
 
     def count(self) -> None:
         table = [o for o in self.state.objects if o.place == "table"]
-        if all(o.visible >= 0.4 for o in table) and not self._between_places():
+        if all(o.visible >= 0.4 for o in table) and not between_places(
+            self.record, self.state.stamp
+        ):
             if self.wording == "wide" and self.rng.random() < 0.4:
                 self.count_limit(len(table))
             else:
@@ -312,20 +314,9 @@ class _Asker:
         plain = self.shapes[o.shape] == 1 and self.wording != "canonical"
         return o.shape if plain and self.rng.random() < 0.4 else o.name
 
-    def _between_places(self) -> bool:
-        """Whether an object is just leaving or reaching the gripper, or falling."""
-        t = self.state.stamp
-        for e in self.record.events:
-            change = GRIP_CHANGE.get(e.kind)
-            if change is not None and abs(t - e.start - change * (e.end - e.start)) < 0.25:
-                return True
-            if e.kind == "fall off" and 0.3 < (t - e.start) / (e.end - e.start) < 1.0:
-                return True
-        return False
-
     def held(self) -> None:
         s = self.state
-        if self._between_places():
+        if between_places(self.record, self.state.stamp):
             return
         seen = s.gripper_visible
         if s.held:
@@ -366,7 +357,7 @@ class _Asker:
             true = rng.random() < 0.5
             self._statement("moved", "moved", true, x=noun(obj if true else rng.choice(others)))
         held = self.state.held
-        if held and others and not self._between_places():
+        if held and others and not between_places(self.record, self.state.stamp):
             true = rng.random() < 0.5
             self._statement("held", "holds", true, x=noun(held if true else rng.choice(others)))
 

@@ -230,3 +230,14 @@ def _in_view(record: Record, t: int, event: Event) -> bool:
     if event.kind.startswith("person"):
         return sum(s.person_visible >= PERSON_SEEN for s in frames) >= 2
     return True
+
+
+def between_places(record: Record, stamp: float) -> bool:
+    """Whether an object is just leaving or reaching the gripper, or falling, at `stamp` seconds."""
+    for e in record.events:
+        change = GRIP_CHANGE.get(e.kind)
+        if change is not None and abs(stamp - e.start - change * (e.end - e.start)) < 0.25:
+            return True
+        if e.kind == "fall off" and 0.3 < (stamp - e.start) / (e.end - e.start) < 1.0:
+            return True
+    return False
