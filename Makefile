@@ -12,12 +12,13 @@ SOURCES := vljepa_ros lab scripts launch test doc examples setup.py
 
 CONSTRAINTS = $(shell $(BIN)/python -c 'import sys; print("constraints-3.10.txt" if sys.version_info < (3, 11) else "constraints.txt")')
 
-.PHONY: demo test check docs lint clean help
+.PHONY: demo test check soak docs lint clean help
 
 help:
 	@echo "make demo    camera, perception and decoder on the shipped clip, a good minute"
 	@echo "make test    linters, types and tests"
 	@echo "make check   the same, and the slow tests: exports, benchmarks, trainings from nothing; docs"
+	@echo "make soak    the campaign of load and faults, days: see test/soak/run.py for parts of it"
 	@echo "make docs    the documents as a site in build/docs (Python 3.11 or later)"
 	@echo "make lint    linters and types only"
 	@echo "make clean   remove what the other targets made"
@@ -31,6 +32,9 @@ test: lint
 
 check: test docs
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m check
+
+soak: $(FULL)
+	$(BIN)/python test/soak/run.py --resume
 
 # Reads all pages each time, so that each warning is an error: a link that leads nowhere, too.
 docs: $(DOCS)

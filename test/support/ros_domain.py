@@ -7,6 +7,7 @@ import itertools
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,11 +26,11 @@ def ros_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def domain() -> Iterator[int]:
-    """A domain for one test module, in ROS_DOMAIN_ID too, so that what it starts inherits it.
+@contextmanager
+def own_domain() -> Iterator[int]:
+    """A free domain, in ROS_DOMAIN_ID too, so that what is started inherits it.
 
-    A lock on a file keeps other test runs and other workers out of it. Modules that follow take
+    A lock on a file keeps other test runs and other workers out of it. Those that follow take
     others: a process that was killed haunts its domain for ten seconds.
     """
     for _ in _DOMAINS:
@@ -48,3 +49,10 @@ def domain() -> Iterator[int]:
             yield number
             return
     raise RuntimeError("every ROS domain from 1 to 101 is in use by tests on this host")
+
+
+@pytest.fixture(scope="module")
+def domain() -> Iterator[int]:
+    """A domain for one test module."""
+    with own_domain() as number:
+        yield number
