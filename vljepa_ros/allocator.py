@@ -1,5 +1,4 @@
-"""Tuning of glibc's malloc, for images, models and lancedb; nothing happens with another C
-library."""
+"""Tunes glibc's malloc for images, models and lancedb; does nothing with another C library."""
 
 from __future__ import annotations
 

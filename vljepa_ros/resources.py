@@ -1,5 +1,4 @@
-"""Where the package's files are: interfaces, models (shipped, or of the hub), configuration, launch
-files.
+"""Finds the package's files: interfaces, models, configuration, launch files.
 
 They lie beside the Python package in the source tree, and under `share/vljepa_ros` of the prefix
 in a colcon install and in a wheel.
@@ -104,8 +103,10 @@ def _names_model(file: Path) -> bool:
 
 
 def model_dir(model: str) -> Path:
-    """Folder of a model given by name (a folder of `models/`, or of the catalogue and fetched), by
-    path, or by the id of a fetched model, `owner/name` or `owner/name@revision`.
+    """Folder of a model.
+
+    It is given by name (a folder of `models/`, or of the catalogue and fetched), by path, or by the
+    id of a fetched model, `owner/name` or `owner/name@revision`.
 
     Raises:
         ModelError: It is none of these; the message says how to get it.

@@ -207,7 +207,9 @@ def scene_images(
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """The pictures of scenes, one scene after the other.
 
-    :param begins: filled with the stamp, nanoseconds, at which each scene's own time is 0.
+    Args:
+        scenes: What they come from.
+        begins: Filled with the stamp, nanoseconds, at which each scene's own time is 0.
     """
     begin = BEGIN
     for scene in scenes:

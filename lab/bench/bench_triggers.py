@@ -72,10 +72,13 @@ class Replay:
 
 
 def replay(engine: Engine, folder: Path, rate: float = 5.0, settle: float = 0.3) -> Replay:
-    """Watch `clip.mp4` of a folder with all labels of the vocabulary as triggers, and with another
-    wording for each that is ever true: that one goes by its embedding.
+    """Watch `clip.mp4` of a folder with all labels of the vocabulary and all events as triggers.
 
-    :raises SourceError: no clip there.
+    For each text that is ever true, another wording of it is a trigger, too: that one goes by its
+    embedding.
+
+    Raises:
+        SourceError: No clip there.
     """
     config = engine.config
     clip = VideoFile(folder / "clip.mp4")
@@ -122,12 +125,16 @@ def replay(engine: Engine, folder: Path, rate: float = 5.0, settle: float = 0.3)
 
 
 def measures(found: Replay, events: Sequence[str]) -> dict[str, Any]:
-    """`states.right_share`: share of time for which a state's trigger is as it should be.
+    """Compares the triggers with the clip's true texts.
+
+    `states.right_share`: share of time for which a state's trigger is as it should be.
     `events_by_label`, `events_by_embedding`: `told_share` of the stretches during which an event's
     text is true, `delay_s` from the beginning of a stretch to the trigger's rise (median), and
     `false_rises` outside of them.
 
-    :param events: texts of the vocabulary that tell events; its others tell states.
+    Args:
+        found: What the triggers gave.
+        events: Texts of the vocabulary that tell events; its others tell states.
     """
     states = [i for i, text in enumerate(found.texts) if found.labelled[i] and text not in events]
     named = [i for i, text in enumerate(found.texts) if found.labelled[i] and text in events]
@@ -310,7 +317,8 @@ def node_cost(seconds: float, triggers: int = 100, cameras: int = 4) -> dict[str
 def plot_triggers(found: Replay, path: Path) -> Path:
     """Draw every trigger that is ever true or ever active; returns the file.
 
-    :raises OSError: it cannot be written.
+    Raises:
+        OSError: It cannot be written.
     """
     from matplotlib.patches import Patch
 

@@ -87,7 +87,8 @@ class Graph:
     ) -> bool:
         """Run callbacks until a condition holds; False after `timeout` seconds.
 
-        :param again: done over and over meanwhile, such as publishing what may be lost.
+        Args:
+            again: Done over and over meanwhile, such as publishing what may be lost.
         """
         end = time.monotonic() + timeout
         while not until():
@@ -191,7 +192,8 @@ class Graph:
     def show(self, camera: Any, colour: str = "red", seconds: float = 2.0, **fields: Any) -> int:
         """Publish ten images for each second of stamps, each heard before the next one.
 
-        :return: the last stamp.
+        Returns:
+            The last stamp.
         """
         for _ in range(round(seconds * 10)):
             self.show_one(camera, colour, **fields)

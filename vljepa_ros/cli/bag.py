@@ -66,13 +66,13 @@ def add(commands: Any) -> None:
 
 
 def rotate(text: str) -> tuple[str, int]:
-    """[CAMERA=]DEGREES"""
+    """Read [CAMERA=]DEGREES."""
     camera, _, degrees = text.rpartition("=")
     return camera, int(degrees)
 
 
 def crop(text: str) -> tuple[str, tuple[int, ...]]:
-    """[CAMERA=]X,Y,WIDTH,HEIGHT"""
+    """Read [CAMERA=]X,Y,WIDTH,HEIGHT."""
     camera, _, part = text.rpartition("=")
     return camera, tuple(map(int, part.split(",")))
 

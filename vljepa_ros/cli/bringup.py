@@ -1,5 +1,4 @@
-"""Camera, perception, decoder, triggers and memory together, as `vljepa up` starts them: one
-process, or one for each.
+"""Starts the nodes of `vljepa up` together, in one process or in one for each.
 
 The launch file does the same where there is ROS, from the same files in `config/`.
 """

@@ -65,8 +65,7 @@ def cache_key_of(
 
 
 class EngineCache:
-    """Entries are folders `<model>-<kind>-<digest>`; written aside and moved into place when
-    complete."""
+    """Folders `<model>-<kind>-<digest>`, written aside and moved into place when complete."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -91,7 +90,10 @@ class EngineCache:
     def store(self, key: CacheKey, files: Mapping[str, Path], notes: Mapping[str, object]) -> Path:
         """Copy the files of each part into a new entry; one of the same key is replaced.
 
-        :param notes: what is worth knowing, such as the measured parity.
+        Args:
+            key: What the files were made from.
+            files: Of each part by name; files beside one that begin with its name go with it.
+            notes: What is worth knowing, such as the measured parity.
         """
         self.root.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=".new-", dir=self.root))

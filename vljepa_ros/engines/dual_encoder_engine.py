@@ -1,5 +1,4 @@
-"""The engine protocol for CLIP, SigLIP, SigLIP 2 and Perception Encoder, on whatever runs their
-towers."""
+"""The engine protocol for CLIP, SigLIP, SigLIP 2 and Perception Encoder, on any part runner."""
 
 from __future__ import annotations
 
@@ -84,8 +83,7 @@ class DualEncoderEngine(EmbeddingEngine):
         return frozenset(found)
 
     def encode(self, clips: Sequence[Clip], states: Sequence[Any]) -> list[EncodedClip]:
-        """Features of every frame; frames whose stamp the stream's state holds are not encoded
-        again."""
+        """Encode the frames of each clip, except those whose stamp the stream's state holds."""
         check_clips(self._config, clips, states)
         known = [dict(state) if isinstance(state, dict) else {} for state in states]
         new: dict[tuple[int, int], NDArray[np.uint8]] = {

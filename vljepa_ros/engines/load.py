@@ -135,8 +135,10 @@ def engine_class(config: ModelConfig) -> type[EmbeddingEngine]:
 
 
 def ships_graphs(config: ModelConfig) -> bool:
-    """Whether the graphs lie in the model folder, in one precision: nano's, and others' whose
-    configuration names them."""
+    """Whether the graphs lie in the model folder, in one precision.
+
+    Nano's do, and those of others whose configuration names them.
+    """
     return form_of(config) == "nano" or {"vision", "text"} <= set(config.files)
 
 
@@ -169,8 +171,7 @@ def engine_profiles(config: ModelConfig, parts: Sequence[Part]) -> dict[str, tup
 
 
 def cache_key(config: ModelConfig, kind: str, precision: str) -> CacheKey:
-    """The key of the model's exported graphs (`onnx`) or built engine (`tensorrt`) on this
-    machine."""
+    """Key of the model's exported graphs (`onnx`) or built engine (`tensorrt`) on this machine."""
     parts = engine_class(config).parts_of(config)
     version, device = _EXPORTER, "any"
     shapes = "; ".join(
@@ -190,8 +191,9 @@ def cache_key(config: ModelConfig, kind: str, precision: str) -> CacheKey:
 
 
 def warm_up(engine: Engine, parts: frozenset[str] = PARTS) -> None:
-    """Compile, record and allocate while the node configures, not when the first image comes; and
-    see that a model from the hub runs with the values in its files.
+    """Compile, record and allocate while the node configures, not when the first image comes.
+
+    Shows, too, whether a model from the hub runs with the values in its files.
 
     One clip, the default query and one text: the shapes that a robot with one camera uses; other
     batches are prepared when they first come.

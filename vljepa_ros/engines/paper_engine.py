@@ -21,8 +21,10 @@ _TEXT_BATCH = 32
 
 
 class PaperEngine(VlJepaEngine):
-    """The paper's size: joint attention in space and time, so no `streaming`; no Y-Decoder of this
-    size is public, so `generate` gives the nearest text of the vocabulary."""
+    """The paper's size: joint attention in space and time, so no `streaming`.
+
+    No Y-Decoder of this size is public, so `generate` gives the nearest text of the vocabulary.
+    """
 
     overflows_in_fp16 = True  # EmbeddingGemma's activations
 

@@ -1,5 +1,4 @@
-"""The gate between a reference and a faster engine: same inputs, nearly the same outputs, or
-refused."""
+"""Refuses a faster engine whose outputs differ from the reference's on the same inputs."""
 
 from __future__ import annotations
 
@@ -32,8 +31,9 @@ class Parity:
 
 
 def example_inputs(part: Part, sizes: Mapping[str, int], seed: int = 0) -> dict[str, Array]:
-    """Fixed inputs of given axis sizes: floats from N(0, 1), ids in 1..15, levels in 0..255,
-    masks of ones.
+    """Fixed inputs of given axis sizes.
+
+    Floats are drawn from N(0, 1), ids from 1..15, levels from 0..255; masks are ones.
 
     Raises:
         ModelError: An axis without a size.

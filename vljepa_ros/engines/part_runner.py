@@ -142,8 +142,10 @@ def padded_rows(rows: int, largest: int | None = None) -> int:
 
 
 def padded_length(length: int, longest: int) -> int:
-    """The length that a row of tokens is filled up to if shapes are fixed: 16, 32, 64 ... but not
-    more than `longest`."""
+    """The length to which a row of tokens is padded if shapes are fixed: 16, 32, 64, ...
+
+    It is never more than `longest`.
+    """
     return max(length, min(longest, max(SHORTEST_PADDED_LENGTH, padded_rows(length))))
 
 

@@ -80,8 +80,10 @@ class Engine(Protocol):
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """Of: `embed`, `encode_text`, `score`, `generate`, `streaming`, `caption` (see
-        `Captioner`), `presence` (one text alone can be judged, see `Calibration.judges_presence`).
+        """What the engine can do.
+
+        Of: `embed`, `encode_text`, `score`, `generate`, `streaming`, `caption` (see `Captioner`),
+        `presence` (one text alone can be judged, see `Calibration.judges_presence`).
         """
 
     def encode(self, clips: Sequence[Clip], states: Sequence[Any]) -> list[EncodedClip]:
@@ -101,8 +103,9 @@ class Engine(Protocol):
         """Y-Encoder: [len(texts), D] float32, L2 norm 1."""
 
     def encode_candidates(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
-        """Y-Encoder: what `embed` is compared with for each pair of a question and a candidate
-        answer: [len(pairs), D] float32, L2 norm 1.
+        """Y-Encoder: [len(pairs), D] float32 of norm 1, comparable with `embed`.
+
+        A pair is a question and a candidate answer.
         """
 
     def check_texts(self, query: str, texts: Sequence[str]) -> None:
@@ -120,8 +123,9 @@ class Engine(Protocol):
         """Cosine of each candidate with the predicted answer: [len(candidates)] float32, -1..1."""
 
     def generate(self, embeddings: NDArray[np.float32]) -> list[Generated]:
-        """Y-Decoder: a text for each of [B, D] embeddings; nearest known text where its confidence
-        is low.
+        """Y-Decoder: a text for each of [B, D] embeddings.
+
+        Where it is unsure, that is the nearest known text.
         """
 
     def known_texts(self) -> tuple[list[str], NDArray[np.float32]]:
@@ -132,9 +136,7 @@ class Engine(Protocol):
 
 
 class Captioner(Engine, Protocol):
-    """An engine with the capability `caption`: it writes from visual tokens, not from an
-    embedding.
-    """
+    """An engine with the capability `caption`: it writes from visual tokens."""
 
     def caption(self, tokens: Sequence[NDArray[np.float32]], query: str) -> list[Generated]:
         """An answer to `query` for each clip, in the model's own words."""
@@ -143,7 +145,8 @@ class Captioner(Engine, Protocol):
 def check_clips(config: ModelConfig, clips: Sequence[Clip], states: Sequence[Any]) -> None:
     """Compare clips with the model's input.
 
-    :raises ModelError: another frame size or dtype, no frames, or not as many states as clips.
+    Raises:
+        ModelError: Another frame size or dtype, no frames, or not as many states as clips.
     """
     if len(clips) != len(states):
         raise ModelError(f"{len(clips)} clips, but {len(states)} states")

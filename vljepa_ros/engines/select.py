@@ -34,8 +34,7 @@ _ON_CPU = ("onnxruntime", "torch")
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asked for: `ENGINE[:PRECISION][@DEVICE]`; precision and device `` : the
-    default."""
+    """An engine as a user names it: `ENGINE[:PRECISION][@DEVICE]`; an empty part is the default."""
 
     engine: str
     precision: str = ""
@@ -81,8 +80,12 @@ def parse_request(text: str, device: str = "") -> Request:
 
     `onnxruntime@cuda` is `onnxruntime-cuda`.
 
-    :param device: the model's own, where none is given.
-    :raises ModelError: unknown engine or precision.
+    Args:
+        text: As a user writes it.
+        device: The model's own, where none is given.
+
+    Raises:
+        ModelError: Unknown engine or precision.
     """
     match = re.fullmatch(r"([a-z-]+)(?::([a-z0-9]+))?(?:@(\S+))?", text)
     engine, precision, given = match.groups(default="") if match else (text, "", "")
@@ -99,8 +102,13 @@ def parse_request(text: str, device: str = "") -> Request:
 def choose(request: Request, available: Available, model: str) -> Choice:
     """The engine that runs; `auto` takes the fastest one that can.
 
-    :param model: as the user names it, for the commands in messages.
-    :raises ModelError: what was asked for cannot run here; the message says what would help.
+    Args:
+        request: What the user asked for.
+        available: What this machine and the model's files allow.
+        model: As the user names it, for the commands in messages.
+
+    Raises:
+        ModelError: What was asked for cannot run here; the message says what would help.
     """
     if request.precision and request.precision not in available.precisions:
         raise ModelError(
@@ -174,7 +182,8 @@ def _remedy(passed: list[str], model: str) -> str:
 def gpu_index(device: str) -> int:
     """The number of `cuda:N`.
 
-    :raises ModelError: no such form.
+    Raises:
+        ModelError: No such form.
     """
     name, _, index = device.partition(":")
     if name != "cuda" or not index.isdigit():
@@ -185,7 +194,8 @@ def gpu_index(device: str) -> int:
 def provider_device(choice: Choice) -> tuple[str, int]:
     """Of an engine of ONNX Runtime: kind of provider (`cpu`, `cuda`, `tensorrt`), index of the GPU.
 
-    :raises ModelError: a device that is neither `cpu` nor `cuda:N`.
+    Raises:
+        ModelError: A device that is neither `cpu` nor `cuda:N`.
     """
     if choice.engine == "onnxruntime":
         if choice.device != "cpu":

@@ -1,5 +1,4 @@
-"""Which shapes an engine is built for: named axes with least, best and greatest size.
-Engine-neutral."""
+"""The shapes that an engine is built for: named axes with least, best and greatest size."""
 
 from __future__ import annotations
 
@@ -42,8 +41,13 @@ def default_profiles(
 ) -> tuple[Profile, ...]:
     """One profile for each batch size: (1) for latency, then (previous + 1 .. n) for throughput.
 
-    :param sizes: ranges of the axes other than `batch`.
-    :raises ModelError: an axis without a range.
+    Args:
+        part: Whose axes they are.
+        sizes: Ranges (least, best, greatest) of the axes other than `batch`.
+        batches: Greatest batch of each profile.
+
+    Raises:
+        ModelError: An axis without a range.
     """
     axes = part.axes()
     missing = [axis for axis in axes if axis != "batch" and axis not in sizes]
@@ -63,7 +67,8 @@ def default_profiles(
 def select_profile(part: str, profiles: Sequence[Profile], sizes: Mapping[str, int]) -> int:
     """Index of the first profile that holds the sizes.
 
-    :raises ModelError: none; the message names what the engine was built for.
+    Raises:
+        ModelError: None; the message names what the engine was built for.
     """
     for index, profile in enumerate(profiles):
         if profile.holds(sizes):

@@ -29,10 +29,18 @@ def build_engines(
 ) -> dict[str, Path]:
     """Write `folder/<part>.plan` for each part.
 
-    :param timing_cache: file with the measured kernels of earlier builds; read if it is there, and
-        written.
-    :param workspace: most bytes of GPU memory for one layer.
-    :raises ModelError: no builder, a graph TensorRT does not take, or a build that failed.
+    Args:
+        parts: What is built.
+        graphs: The ONNX file of each part.
+        profiles: Shapes of each part.
+        folder: Where the engines are written.
+        timing_cache: File with the measured kernels of earlier builds; read if it is there, and
+            written.
+        workspace: Most bytes of GPU memory for one layer.
+        progress: Takes a line of text for each part.
+
+    Raises:
+        ModelError: No builder, a graph TensorRT does not take, or a build that failed.
     """
     trt = import_builder()
     folder.mkdir(parents=True, exist_ok=True)

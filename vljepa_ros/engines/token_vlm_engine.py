@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -17,6 +17,16 @@ from vljepa_ros.models.token_vlm.protocol import TokenVlm
 
 _CANDIDATES_AT_ONCE = 16
 _LONGEST_CAPTION = 32
+
+
+def _refuses(what: str) -> Callable[..., NoReturn]:
+    def refuse(self: TokenVlmEngine, *_: object) -> NoReturn:
+        raise ModelError(
+            f"model '{self.config.name}' is a token VLM and cannot '{what}': it has no shared "
+            f"embedding; it can: {', '.join(sorted(self.capabilities))}"
+        )
+
+    return refuse
 
 
 class TokenVlmEngine:
@@ -38,7 +48,8 @@ class TokenVlmEngine:
     ) -> TokenVlmEngine:
         """Load Qwen2.5-VL or InstructBLIP.
 
-        :raises ModelError: another model type, precision or device, or weights that do not match.
+        Raises:
+            ModelError: Another model type, precision or device, or weights that do not match.
         """
         if precision not in PRECISIONS:
             raise ModelError(f"precision is {precision!r}, allowed: {', '.join(PRECISIONS)}")
@@ -81,31 +92,11 @@ class TokenVlmEngine:
         check_clips(self._config, clips, states)
         return [EncodedClip(self._loaded.encode_image(clip.frames), None) for clip in clips]
 
-    def embed(
-        self, tokens: Sequence[NDArray[np.float32]], query: str | Sequence[str]
-    ) -> NDArray[np.float32]:
-        """:raises ModelError: always."""
-        raise ModelError(self._no("embed"))
-
-    def encode_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """:raises ModelError: always."""
-        raise ModelError(self._no("encode_text"))
-
-    def check_texts(self, query: str, texts: Sequence[str]) -> None:
-        """:raises ModelError: always; there are no labels."""
-        raise ModelError(self._no("encode_text"))
-
-    def encode_candidates(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
-        """:raises ModelError: always."""
-        raise ModelError(self._no("encode_candidates"))
-
-    def generate(self, embeddings: NDArray[np.float32]) -> list[Generated]:
-        """:raises ModelError: always; it writes from visual tokens: `caption`."""
-        raise ModelError(self._no("generate"))
-
-    def known_texts(self) -> tuple[list[str], NDArray[np.float32]]:
-        """:raises ModelError: always."""
-        raise ModelError(self._no("known_texts"))
+    embed = _refuses("embed")
+    encode_text = check_texts = _refuses("encode_text")
+    encode_candidates = _refuses("encode_candidates")
+    generate = _refuses("generate")
+    known_texts = _refuses("known_texts")
 
     def score(
         self, tokens: NDArray[np.float32], question: str, candidates: Sequence[str]
@@ -170,9 +161,3 @@ class TokenVlmEngine:
             position += 1
         confidence = float(np.exp(log_probability))
         return Generated(model.tokenizer.text(written), confidence, True)
-
-    def _no(self, what: str) -> str:
-        return (
-            f"model '{self._config.name}' is a token VLM and cannot '{what}': it has no shared "
-            f"embedding; it can: {', '.join(sorted(self.capabilities))}"
-        )

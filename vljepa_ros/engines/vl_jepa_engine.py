@@ -100,8 +100,10 @@ class VlJepaEngine(EmbeddingEngine):
         query: Array,
         valid: Array,
     ) -> NDArray[np.float32]:
-        """Predictor: tokens [N, V] of different clips, the clip that each row asks [B], query
-        [B, L, W], valid [B, L] -> [B, D], norm 1.
+        """Predictor: a query about the visual tokens of a clip gives an embedding.
+
+        Args: tokens: [N, V, width] float32, of different clips. clip: [B] int64, which of them each
+        row asks. query, valid: [B, L].
         """
 
 

@@ -110,8 +110,7 @@ def sigmoid(logits: NDArray[np.floating]) -> NDArray[np.float64]:
 def calibration_for(
     config: ModelConfig, text: str, vector: NDArray[np.float32] | None = None
 ) -> Calibration:
-    """The calibration for one text that stands alone: harder to pass for what a model does not
-    know.
+    """The calibration for one text alone, harder to pass for what a model does not know.
 
     What the Y-Encoder makes of nonsense, and of English about another world, lies anywhere, among
     many rows near some; the tokenizer and the model's known texts tell it apart. Families with
@@ -151,6 +150,7 @@ def probabilities(
 
     Args:
         similarities: [N] cosines of different candidates with the predicted answer, N > 0.
+        calibration: Of the model, or of a text alone.
     """
     values = np.asarray(similarities, np.float64)
     if len(values) < 2 or not calibration.scale_weights:

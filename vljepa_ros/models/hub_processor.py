@@ -1,5 +1,7 @@
-"""What a hub folder's image processor does, as our `preprocessing`: obeyed, or refused by the name
-of the field."""
+"""Translates a hub folder's image processor into our `preprocessing`.
+
+What cannot be done alike is refused by the name of its field.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,9 @@ _NO_MATTER = {"do_convert_rgb", "do_sample_frames"}
 
 
 def read_processor(folder: Path) -> tuple[dict[str, Any], Path] | None:
-    """Fields of the image processor and their file, as transformers looks for them; None if there
-    is no such file.
+    """Fields of the image processor and their file, as transformers looks for them.
+
+    None if there is no such file.
 
     Raises:
         ModelError: A file cannot be read.

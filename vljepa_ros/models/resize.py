@@ -21,8 +21,11 @@ from vljepa_ros.models.config import ModelError
 def resize_antialiased(
     image: NDArray[np.uint8], height: int, width: int, interpolation: str
 ) -> NDArray[np.uint8]:
-    """[H, W, 3] uint8 to [height, width, 3], each pass equal to Pillow's `Image.resize`: 22-bit
-    weights, whole levels after it. Across first; Pillow 13 sometimes goes down first."""
+    """[H, W, 3] uint8 to [height, width, 3], each pass equal to Pillow's `Image.resize`.
+
+    Weights have 22 bits; a pass ends in whole levels. Across first; Pillow 13 sometimes goes down
+    first.
+    """
     _kernel(interpolation)
     for axis in (1, 0):
         size = (height, width)[axis]
@@ -49,8 +52,10 @@ def resize_area(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np
 
 
 def resize_area_fast(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """The same within two levels: by halves first, while sizes are even, which OpenCV takes several
-    times as fast."""
+    """The same within two levels: by halves first, while sizes are even.
+
+    OpenCV does that several times as fast.
+    """
     rows, columns = image.shape[:2]
     while rows >= 2 * height and columns >= 2 * width and not rows % 2 and not columns % 2:
         rows, columns = rows // 2, columns // 2
@@ -90,8 +95,9 @@ def _kernel(interpolation: str) -> tuple[_Kernel, float]:
 
 @lru_cache(maxsize=32)
 def filter_matrix(source: int, target: int, interpolation: str) -> NDArray[np.float64]:
-    """[target, source] weights, rows sum to 1. Pillow's `precompute_coeffs`, rounded as it rounds:
-    the sums are then exact in float64.
+    """[target, source] float64 weights; rows sum to 1.
+
+    Pillow's `precompute_coeffs`, rounded as it rounds: the sums are then exact in float64.
 
     Raises:
         ModelError: Unknown interpolation.

@@ -60,6 +60,7 @@ class PixelInput(nn.Module):
         """Put the step before `tower`.
 
         Args:
+            tower: What takes the pixels.
             preprocessing: `scale`, `mean`, `std` (three numbers each), as a model's config has
                 them.
             name: The tower's argument; it gets [..., 3, S, S] in its own dtype.

@@ -51,8 +51,7 @@ def weights_files(folder: Path) -> list[Path]:
 
 
 def weights_digests(folder: Path) -> list[str]:
-    """SHA-256 of each weight file, sorted: the same wherever the files lie and whatever they are
-    called."""
+    """SHA-256 of each weight file, sorted: independent of the files' names and place."""
     return sorted(map(_remembered_sha256, weights_files(folder)))
 
 
@@ -118,8 +117,10 @@ def _headers(folder: Path) -> Iterator[tuple[Path, int, dict[str, Any]]]:
 
 
 def _remembered_sha256(path: Path) -> str:
-    """SHA-256 of a file; that of a large one is kept on the disk for as long as size and time of
-    its last change stay."""
+    """SHA-256 of a file.
+
+    That of a large one is kept on the disk for as long as size and time of its last change stay.
+    """
     real, state = path.resolve(), path.stat()
     if state.st_size < _REMEMBERED_BYTES:
         return file_sha256(real)

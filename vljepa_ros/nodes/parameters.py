@@ -1,5 +1,4 @@
-"""ROS parameters as frozen dataclasses: each field has a default, a description and what is
-allowed.
+"""ROS parameters as frozen dataclasses: a field has a default, a description and a range.
 
 A field made with `live` may be changed while the node runs, one made with `read_only` may not.
 Values given at the start that cannot be used do not end the node: it keeps the default, stays

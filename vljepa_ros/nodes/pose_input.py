@@ -72,8 +72,7 @@ class TfPoseInput(Endpoints):
         self.subscribe(_TF_TYPE, "/tf_static", lambda m: self._put(m, math.inf), _STATIC)
 
     def newest(self) -> Pose | None:
-        """The newest pose; None if the frames are not connected, or a transform between them has
-        not come lately."""
+        """The newest pose; None without transforms between the frames, or with an old one."""
         found = self._tree.find(self._frame, self._base)
         if found is None or time.monotonic() - found[1] > FRESH_POSE_S:
             return None

@@ -1,5 +1,4 @@
-"""The services of the perception node that answer questions: answer_question, answer_questions,
-answer_about_image."""
+"""Serves answer_question, answer_questions and answer_about_image of the perception node."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""One camera as the triggers see it: embeddings and labels in, events and the state of all triggers
-out."""
+"""Evaluates the triggers for one camera: embeddings and labels in, events and states out."""
 
 from __future__ import annotations
 
@@ -179,8 +178,10 @@ class TriggerCamera(Endpoints):
             self._apply(self.board.observe_labels(stamp, scores))
 
     def _scores_of(self, group: Any) -> dict[str, float]:
-        """Scores of the triggers' texts in a LabelGroup; what is not among its best labels has no
-        more than their rest."""
+        """Scores of the triggers' texts in a LabelGroup.
+
+        What is not among its best labels has no more than their rest.
+        """
         mine = self._groups.get(group.prompt, frozenset())
         found = {label.text: label.score for label in group.labels if label.text in mine}
         if len(found) < len(mine):

@@ -1,5 +1,4 @@
-"""The triggers' texts as the model knows them: encoded by the perception node, again when the model
-or a taught label changes."""
+"""Has the perception node encode the triggers' texts, again when the model or a label changes."""
 
 from __future__ import annotations
 

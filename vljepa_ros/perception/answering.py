@@ -1,5 +1,4 @@
-"""The way of a question to its answer, in the worker's thread: new enough clips of the cameras it
-is about, their visual tokens, a Predictor batch, candidates compared.
+"""Answers questions in the worker's thread: recent clips, one Predictor batch, comparison.
 
 Several questions about several cameras cost one X-Encoder batch, for cameras whose newest clip is
 not encoded yet, and one Predictor batch for every PREDICTOR_ROWS pairs of camera and question.

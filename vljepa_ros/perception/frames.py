@@ -192,8 +192,10 @@ def _codec(raw: Pixels) -> str:
 
 
 def _png_ends(content: bytes) -> bool:
-    """Whether the chunks of a PNG, each within it, lead to its end. OpenCV allocates what a chunk
-    says that it has."""
+    """Whether the chunks of a PNG, each within it, lead to its end.
+
+    OpenCV allocates what a chunk says that it has.
+    """
     at = 8
     while len(content) >= at + 12:
         kind = content[at + 4 : at + 8]
@@ -204,8 +206,10 @@ def _png_ends(content: bytes) -> bool:
 
 
 def _jpeg_segments(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """Markers of a JPEG with the first bytes of what follows, up to its own end marker: those of
-    thumbnails inside it are left out."""
+    """Markers of a JPEG with the first bytes of what follows, up to its own end marker.
+
+    Those of thumbnails inside it are left out.
+    """
     at = 2
     while found := _JPEG_MARKER.search(content, at):
         at = found.end()
@@ -214,8 +218,10 @@ def _jpeg_segments(content: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _check_claims(content: bytes, what: str) -> None:
-    """Refuse a JPEG or PNG that claims to be larger than it is or may be; OpenCV does it for other
-    codecs."""
+    """Refuse a JPEG or PNG that claims to be larger than it is or may be.
+
+    OpenCV does it for other codecs.
+    """
     height, width = 1, 1
     if content.startswith(b"\x89PNG\r\n\x1a\n"):
         if not _png_ends(content):
@@ -299,8 +305,10 @@ def model_input(
 
 
 def saturation(image: Pixels) -> float:
-    """Mean saturation of [H, W, 3] uint8 RGB, weighted by brightness: 0 (grey) to 1; -1 where it is
-    too dark to tell."""
+    """Mean saturation of [H, W, 3] uint8 RGB, weighted by brightness: 0 (grey) to 1.
+
+    -1 where it is too dark to tell.
+    """
     few = image[::4, ::4]
     bright = int(few.max(axis=2).sum(dtype=np.int64))
     if bright < DARK * few.shape[0] * few.shape[1]:

@@ -1,5 +1,4 @@
-"""Where a camera_node's images come from: a video, a webcam, a folder of images, the simulated
-world.
+"""The sources of a camera_node: a video, a webcam, a folder of images, the simulated world.
 
 Every source is an iterator of Shot; it ends where its material ends.
 """

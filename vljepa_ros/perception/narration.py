@@ -1,5 +1,4 @@
-"""Texts of a model without a Y-Decoder: the labels of the live vocabulary, as perception scores
-them."""
+"""Writes events without a Y-Decoder, from the scores of the vocabulary's labels."""
 
 from __future__ import annotations
 

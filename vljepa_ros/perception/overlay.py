@@ -1,5 +1,4 @@
-"""Draws what is known of a scene over its picture: the text below, the best labels with bars
-above."""
+"""Draws what is known of a scene over its picture: the text below, the best labels above."""
 
 from __future__ import annotations
 

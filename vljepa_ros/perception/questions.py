@@ -1,5 +1,4 @@
-"""Questions with candidate answers (discriminative VQA): which can be asked, and what counts as an
-answer.
+"""Checks questions with candidate answers (discriminative VQA), and decides what answers them.
 
 The scores of the candidates and of "none of them" add up to 1. A question is answered if its best
 candidate scores `abstain_below` or more, and not less than none. Otherwise the status says where

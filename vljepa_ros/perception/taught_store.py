@@ -1,5 +1,6 @@
-"""What was shown for each taught label, on the disk: a file for each, with its frames and their
-embeddings, so that a label outlives a restart and a change of the model.
+"""Stores each taught label's frames and embeddings in a file of its own.
+
+So a label outlives a restart and a change of the model.
 """
 
 from __future__ import annotations
@@ -92,8 +93,10 @@ class TaughtStore:
         self._seen: dict[Path, tuple[int, int]] = {}
 
     def labels(self, dim: int) -> dict[str, EncodedText]:
-        """Name -> label, for a model of `dim` numbers. One that cannot be used scores 0: a taught
-        name is no text."""
+        """Name -> label, for a model of `dim` numbers.
+
+        A label that cannot be used scores 0: a taught name is no text.
+        """
         unusable = EncodedText(np.zeros(dim, np.float32), Calibration())
         return {name: one.label or unusable for name, one in dict(self.lessons).items()}
 

@@ -182,8 +182,11 @@ class Teacher:
                 self._warn(f"a taught label is left out: {self._store.problems[file]}")
 
     def watch(self, worker: Worker) -> None:
-        """Once a second, unless something else is being done: end what is too long, notice files
-        that changed, have the next label embedded again that another model has learned."""
+        """Maintain the labels once a second, unless something else is being done.
+
+        Ends what takes too long, notices files that changed, and has the next label embedded again
+        that another model has learned.
+        """
         if not self._lock.acquire(blocking=False):
             return
         try:

@@ -1,5 +1,6 @@
-"""A label by example: from embeddings of a state and of the state it must be told apart from to a
-direction in the embedding space, and a probability.
+"""Learns a label from embeddings of a state and of the state it must be distinguished from.
+
+The result is a direction in the embedding space, and a probability.
 
 Balanced ridge regression on the embeddings x of norm 1, in closed form; what it gives to each of
 the frames when their recording is left out is what its probability is fitted to:
@@ -121,8 +122,11 @@ def balanced_accuracy(found: NDArray[np.bool_], shows: NDArray[np.bool_]) -> flo
 def _left_out(
     state: NDArray[np.float32], other: NDArray[np.float32], *recordings: NDArray[np.integer] | None
 ) -> tuple[Float, NDArray[np.bool_], Float, bool]:
-    """All frames, which of them show the state, and what each is given by `_ridge` of the frames of
-    other recordings, or of other stretches of the only one; whether there were others of both."""
+    """All frames, which of them show the state, and the score of each where it is left out.
+
+    A frame's score comes from `_ridge` of the frames of other recordings, or of other stretches of
+    the only one; the last value says whether there were others of both kinds.
+    """
     rows: Float = np.concatenate([state, other]).astype(np.float64)
     shows = np.arange(len(rows)) < len(state)
     folds, across = [], True
@@ -139,8 +143,10 @@ def _left_out(
 
 
 def _ridge(rows: Float, shows: NDArray[np.bool_]) -> tuple[Float, float]:
-    """Weights [D] and offset: rows @ weights - offset is about 1 where they show the state, -1
-    where they show the other one."""
+    """Weights [D] and offset of the ridge regression.
+
+    rows @ weights - offset is about 1 where they show the state, -1 where they show the other one.
+    """
     share = np.where(shows, 0.5 / shows.sum(), 0.5 / (~shows).sum())
     centre = share @ rows
     spread = rows - centre

@@ -65,8 +65,10 @@ class TransformTree:
         self.refused = 0
 
     def put(self, parent: str, child: str, transform: Transform, arrived: float) -> None:
-        """Take the place of `child` in `parent`; what is not finite, has no rotation, or has its
-        own child as parent is refused and counted. A leading slash of a name is ignored.
+        """Set the transform of `child` in `parent`.
+
+        One that is not finite, has no rotation, or has its own child as parent is refused and
+        counted. A leading slash of a name is ignored.
 
         Args:
             parent: frame.
@@ -85,8 +87,10 @@ class TransformTree:
         self._links[child] = parent, unit, arrived
 
     def find(self, target: str, source: str) -> tuple[Transform, float] | None:
-        """Where `source` is in `target`, and when the oldest transform on the way arrived (inf:
-        all are static); None where no chain leads from one to the other."""
+        """Where `source` is in `target`, and when the oldest transform of the chain arrived.
+
+        inf: all are static. None: no chain connects them.
+        """
         target, source = target.lstrip("/"), source.lstrip("/")
         up, down = self._chain(source), self._chain(target)
         if up is None or down is None:

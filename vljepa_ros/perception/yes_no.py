@@ -149,8 +149,7 @@ def answer_kind(candidate: str) -> str:
 
 
 def is_yes_or_no(question: str, candidates: Sequence[str]) -> bool:
-    """Whether yes or no may answer a question, and all candidates are wordings of them or of
-    neither."""
+    """Whether yes or no can answer a question, and each candidate means yes, no or neither."""
     if re.match(r"(?:(?!whether)wh\w+|how)\b", _plain(question)):
         return False
     kinds = {answer_kind(one) for one in candidates}

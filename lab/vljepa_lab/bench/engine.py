@@ -135,8 +135,7 @@ def _compare(
     flops: dict[int, dict[str, int]],
     peaks: dict[str, float],
 ) -> list[dict[str, Any]]:
-    """All engines in turn, several rounds, so that a busy moment of the machine meets all of
-    them."""
+    """Time all engines in turn, several rounds, so that a busy moment of the machine meets all."""
     works = {
         name: _Work(engine, pictures, length, batch, queries) for name, engine in engines.items()
     }

@@ -1,5 +1,4 @@
-"""The engines of a model under their names, and what they cost: operations, the device's peak,
-memory."""
+"""The engines of a model by name, and what they cost: operations, share of the peak, memory."""
 
 from __future__ import annotations
 
@@ -131,8 +130,10 @@ def peak_flops(device: str, precision: str) -> float:
 
 
 def held_mib() -> float:
-    """What is held now: all of the GPU that is not free (TensorRT and ONNX Runtime allocate past
-    torch), or the resident set."""
+    """Bytes in use: of the GPU all that is not free, without a GPU the resident set.
+
+    TensorRT and ONNX Runtime allocate past torch, so torch's own figures do not count them.
+    """
     if torch.cuda.is_available():
         free, total = torch.cuda.mem_get_info()
         return float(total - free) / 2**20

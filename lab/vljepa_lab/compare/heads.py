@@ -1,5 +1,7 @@
-"""Heads on the same fixed visual tokens, trained on the same batches: VL-JEPA's Predictor, one that
-sees nothing, and one that writes the answer word by word. Needs torch.
+"""Heads on the same fixed visual tokens, trained on the same batches.
+
+They are VL-JEPA's Predictor, one that sees nothing, and one that writes the answer word by word.
+Needs torch.
 """
 
 from __future__ import annotations

@@ -20,8 +20,9 @@ from vljepa_ros.models.weight_files import tensor_shapes
 
 
 def load_towers(config: ModelConfig, parts: frozenset[str]) -> dict[str, nn.Module]:
-    """Modules `vision` (on 8-bit frames, see `PixelInput`) and `text` (those of `parts`), in fp32,
-    ready for inference.
+    """The modules `vision` (on 8-bit frames, see `PixelInput`) and `text`, in fp32, for inference.
+
+    `parts` says which of them.
 
     Raises:
         ModelError: The weights do not match the configuration; the message names the tensors.

@@ -84,8 +84,7 @@ def dual_encoder_parts(config: ModelConfig) -> tuple[Part, ...]:
 
 
 def patch_size(config: ModelConfig) -> int:
-    """Pixels of a patch where the tower takes patches (SigLIP 2 NaFlex), 0 where it takes
-    images."""
+    """Edge of a patch in pixels where the tower takes patches (SigLIP 2 NaFlex), else 0."""
     if config.architecture.get("model_type") != "siglip2":
         return 0
     return int(config.architecture.get("vision_config", {}).get("patch_size", 16))
@@ -124,8 +123,10 @@ def _words(config: ModelConfig) -> int:
 
 
 def _ends_with_its_greatest_id(config: ModelConfig) -> bool:
-    """Whether the text tower is causal and read at the end-of-text token, the greatest id: then
-    padding after it is seen by nobody and a text may have any length."""
+    """Whether the text tower is causal and read at the end-of-text token, the greatest id.
+
+    No position then attends to the padding behind it, and a text may have any length.
+    """
     return config.architecture.get("model_type") in ("clip", PERCEPTION_ENCODER)
 
 

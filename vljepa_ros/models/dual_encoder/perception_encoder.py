@@ -1,5 +1,6 @@
-"""Perception Encoder (Bolya et al. 2025, arXiv 2504.13181): its two towers, under the names that
-open_clip and timm give to their weights.
+"""Perception Encoder: its two towers, with open_clip's and timm's names of their weights.
+
+Bolya et al. 2025, arXiv 2504.13181.
 
 timm has the image tower and open_clip the text tower; both need a torchvision that was built for
 this very torch, which a robot often lacks. So the two are written out here; the tests hold them to
@@ -16,8 +17,10 @@ from vljepa_ros.models.dual_encoder.perception_encoder_config import PerceptionE
 
 
 class ImageTower(nn.Module):
-    """[B, 3, S, S] float32 pixels to [B, D] features: a ViT with rotary positions and attention
-    pooling."""
+    """A ViT with rotary positions and attention pooling.
+
+    [B, 3, S, S] float32 pixels to [B, D] features.
+    """
 
     rotary: Tensor
 
@@ -95,8 +98,10 @@ class _AttentionPool(nn.Module):
 
 
 class TextTower(nn.Module):
-    """[B, L] ids to [B, D] features: a causal transformer, read at the end-of-text token (the
-    greatest id)."""
+    """[B, L] ids to [B, D] features: a causal transformer, read at the end-of-text token.
+
+    That is the greatest id.
+    """
 
     def __init__(self, sizes: PerceptionEncoderSizes) -> None:
         super().__init__()
@@ -149,9 +154,11 @@ class _TextBlock(nn.Module):
 
 
 def _rotary(sizes: PerceptionEncoderSizes) -> Tensor:
-    """[2, positions, head width]: sine and cosine of each position, the class token's a rotation by
-    nothing. The first half of a head turns with the column, the second with the row, neighbouring
-    channels in pairs."""
+    """[2, positions, head width]: sine and cosine of each position, of the class token 0 and 1.
+
+    The first half of a head turns with the column, the second with the row, neighbouring channels
+    in pairs.
+    """
     bands = 10000.0 ** -(torch.arange(sizes.head_width // 4) / (sizes.head_width // 4))
     places = torch.arange(sizes.side) + float(sizes.class_token)
     row, column = torch.meshgrid(places, places, indexing="ij")

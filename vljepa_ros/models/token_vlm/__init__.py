@@ -1,2 +1,1 @@
-"""Token VLMs (Qwen2.5-VL, InstructBLIP): they write an answer token by token and have no
-embedding."""
+"""Token VLMs (Qwen2.5-VL, InstructBLIP): they write an answer token by token, without embedding."""

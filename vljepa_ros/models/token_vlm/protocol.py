@@ -27,8 +27,7 @@ class TokenVlm(Protocol):
         """Vision tower: [T, S, S, 3] uint8 RGB to visual tokens [N, D]."""
 
     def prefill(self, tokens: NDArray[np.float32], prompt: str) -> tuple[Any, Any, int]:
-        """Prompt on visual tokens: logits of the next token [words], the cache, and the next
-        position."""
+        """Prompt on visual tokens: logits of the next token [words], the cache, the position."""
 
     def decode(self, ids: Any, cache: Any, position: int) -> Any:
         """Logits [B, L, words] after the ids [B, L] behind a cache of B rows; the cache grows."""

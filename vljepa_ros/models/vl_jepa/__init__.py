@@ -1,5 +1,4 @@
-"""VL-JEPA: X-Encoder, Predictor, Y-Encoder and Y-Decoder; one class family, sizes from
-`config.json`.
+"""VL-JEPA: X-Encoder, Predictor, Y-Encoder and Y-Decoder, in nano's and the paper's sizes.
 
 Modules that need torch (`blocks`, the four parts, `vl_jepa`, `weights`) are imported by name, never
 from

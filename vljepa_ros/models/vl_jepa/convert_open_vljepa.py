@@ -1,5 +1,7 @@
-"""A `best.pt` of open-vljepa to a model folder: safetensors, so that no node ever reads a
-pickle."""
+"""Converts a `best.pt` of open-vljepa to a model folder in safetensors.
+
+So no node ever reads a pickle.
+"""
 
 from __future__ import annotations
 
@@ -50,11 +52,14 @@ def convert_open_vljepa(
 
     Args:
         checkpoint: `{"model_state_dict": ...}` with the keys `predictor.*` and `y_encoder.*`.
+        out: The folder to write.
         x_encoder: Folder in hub format of the V-JEPA 2 trunk, which the checkpoint lacks.
         predictor_config: Folder or `config.json` of other sizes than Llama-3.2-1B's.
         y_encoder_config: The same for EmbeddingGemma-300M.
         query_tokenizer: The Predictor's `tokenizer.json`; None: queries are given as token ids.
         text_tokenizer: The Y-Encoder's.
+        name: The model's name.
+        clip_frames: Frames of a clip.
         clip_duration: Seconds that the clip's frames are spread over.
 
     Returns:

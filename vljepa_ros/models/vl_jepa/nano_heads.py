@@ -48,8 +48,9 @@ class TextTrunk(nn.Module):
         self.layers = nn.ModuleList([_TrunkLayer(sizes) for _ in range(sizes.depth)])
 
     def forward(self, ids: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        """ids, valid [B, L] int64 (valid: 1 real, 0 padding) -> tokens [B, L, dim], pooled [B, dim]
-        (norm 1).
+        """Tokens [B, L, dim] and the pooled text [B, dim] of norm 1.
+
+        Ids and valid are [B, L] int64; valid is 1 for a token, 0 for padding.
         """
         x = self.norm(self.words(ids) + self.positions[: ids.shape[1]])
         mask = valid.bool()[:, None, None, :]
@@ -120,8 +121,9 @@ class YDecoder(nn.Module):
         return made + self.position[: self.prefix_count]
 
     def run(self, x: Tensor, cache: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """x [B, N, dim], cache [layers, 2, B, heads, M, head_dim] -> logits [B, N, words], grown
-        cache.
+        """Logits of the next words [B, N, words], and the grown cache.
+
+        X is [B, N, dim], the cache [layers, 2, B, heads, M, head_dim].
 
         Without a cache each position sees those before it; behind a cache there is one only.
         """

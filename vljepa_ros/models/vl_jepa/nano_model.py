@@ -93,8 +93,9 @@ class Block(nn.Module):
         rows: Tensor | None = None,
         first: int | None = None,
     ) -> Tensor:
-        """[B, N, dim] -> [B, N, dim]; `mask` is that of the self-attention, `rows` as in
-        Attention; with `first` only so many positions come out.
+        """[B, N, dim] -> [B, N, dim], or the `first` positions of it.
+
+        `mask` is that of the self-attention, `rows` as in Attention.
         """
         seen = self.norm_self(x)
         x = x[:, :first] + self.self_attention(seen[:, :first], seen, mask)
@@ -319,8 +320,9 @@ class Predictor(nn.Module):
 
 
 class VLJEPA(nn.Module):
-    """X-Encoder (`frame`, `window`), `predictor`, Y-Encoder (`text_trunk`, `text_head`),
-    `y_decoder`.
+    """Nano as a whole.
+
+    X-Encoder (`frame`, `window`), `predictor`, Y-Encoder (`text_trunk`, `text_head`), `y_decoder`.
     """
 
     def __init__(self, architecture: Architecture) -> None:

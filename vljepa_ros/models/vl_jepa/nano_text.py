@@ -1,6 +1,4 @@
-"""Text in and out of a VL-JEPA without torch: WordPiece ids for the trunk, words for the
-Y-Decoder.
-"""
+"""Text in and out of a VL-JEPA without torch: WordPiece ids, and words of the Y-Decoder."""
 
 from __future__ import annotations
 

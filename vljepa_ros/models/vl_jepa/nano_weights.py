@@ -1,5 +1,4 @@
-"""The one weights file (`model.safetensors`): fp16, and int8 with a scale per row for the frozen
-text trunk.
+"""The one weights file (`model.safetensors`): fp16, the frozen text trunk int8, a scale per row.
 
 What writes it rounds weights *before* anything is exported or measured, so that torch and the
 exported graphs compute with the same numbers. Needs torch.

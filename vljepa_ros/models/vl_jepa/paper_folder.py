@@ -89,6 +89,14 @@ def write_paper_model(
     """Check the parts and write a model folder.
 
     Args:
+        out: The folder.
+        parts: Configurations and weights.
+        name: The model's name.
+        licence: Its terms, a line.
+        card: Text of the model card.
+        query_tokenizer: A `tokenizer.json` or its folder; None: queries come as token ids.
+        text_tokenizer: The same for the Y-Encoder's texts.
+        clip_frames: Frames of a clip.
         clip_duration: Seconds that the clip's frames are spread over.
 
     Returns:
@@ -156,8 +164,7 @@ def write_paper_model(
 
 
 def write_tensors(out: Path, raw: dict[str, Any], part: str, tensors: Mapping[str, Tensor]) -> None:
-    """Write `out/<part>.safetensors` and note it under `files` and `sha256` of the
-    configuration."""
+    """Write `out/<part>.safetensors`; add it to `files` and `sha256` of the configuration."""
     from safetensors.torch import save_file
 
     file = out / f"{part}.safetensors"

@@ -30,8 +30,10 @@ def _settings(kind: Any, config: Mapping[str, Any]) -> Any:
 
 
 class PaperXEncoder(nn.Module):
-    """[B, T, 3, S, S] float32 to visual tokens [B, T/tubelet * (S/patch)^2, width]; T a multiple of
-    tubelet."""
+    """[B, T, 3, S, S] float32 to visual tokens [B, T/tubelet * (S/patch)^2, width].
+
+    T is a multiple of tubelet.
+    """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         """Build it with random weights from a VJEPA2Config in the hub's form."""

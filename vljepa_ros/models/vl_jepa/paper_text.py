@@ -15,13 +15,17 @@ _PREFIX = "ids:"
 
 
 class PaperTokenizer:
-    """Texts to ids. A text `ids: 12 7 3` is taken as it stands; without a tokenizer nothing else
-    is."""
+    """Texts to ids.
+
+    A text `ids: 12 7 3` is taken as it stands; without a tokenizer nothing else is.
+    """
 
     def __init__(self, config: ModelConfig, part: str, length: int, cut: bool = False) -> None:
         """Read the folder's `tokenizer.json` under the name `part`, if it has one.
 
         Args:
+            config: The model's.
+            part: `query_tokenizer` or `text_tokenizer`.
             length: Most tokens of a text.
             cut: Longer texts are cut, as in training, instead of refused.
 

@@ -160,7 +160,7 @@ def _parsed(definition: str, kind: str) -> Any:
 
 
 def _topics(scenes: list[Scene]) -> dict[str, str]:
-    """topic -> message type of what is added."""
+    """Topic -> message type of what is added."""
     topics = {}
     for camera in sorted({scene.camera for scene in scenes}):
         topics[f"/{NAMESPACE}/{camera}/embeddings"] = "vljepa_ros/msg/Embedding"

@@ -1,5 +1,4 @@
-"""Many bags into one memory: one after the other here, or by workers of Ray Data; the same code for
-each bag."""
+"""Indexes many bags into one memory, one after the other or by workers of Ray Data."""
 
 from __future__ import annotations
 
@@ -56,8 +55,11 @@ def index_each(
     store: MemoryStore,
     progress: Callable[[float], None] = lambda share: None,
 ) -> Iterator[dict[str, Any]]:
-    """Index bags one after the other; yields for each the fields of IndexReport, `took` and, where
-    they are written, `events`; or `bag`, `problem` and `broken` 0 where nothing of it could be."""
+    """Index bags one after the other.
+
+    Yields for each the fields of IndexReport, `took` and, where they are written, `events`; or,
+    where the whole bag failed, `bag`, `problem` and `broken` 0.
+    """
     for bag in bags:
         begin = time.perf_counter()
         try:

@@ -296,7 +296,10 @@ class AnchorDrift(ChangeDetector):
         """Gather evidence, seconds * limits, and publish when it is enough.
 
         Args:
-            excess: drift in limits.
+            stamp: Of the sample, seconds.
+            sample: [D] embedding, norm 1.
+            step: Seconds since the sample before.
+            excess: Drift in limits.
         """
         if self._suspected_since is None:
             self._suspected_since = stamp

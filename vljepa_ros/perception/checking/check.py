@@ -1,5 +1,4 @@
-"""Each text of a truth file on a recording: what is judged, by which of the ways that live triggers
-know, and the verdicts."""
+"""Judges each text of a truth file on a recording, in each way that live triggers know."""
 
 from __future__ import annotations
 

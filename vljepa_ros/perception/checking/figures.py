@@ -67,7 +67,9 @@ class Figures:
     @property
     def quiet(self) -> float:
         """Share of the time far from an interval in which it is not TRUE, 0..1; NaN: no such time.
-        What is always TRUE is right, too, where the text mostly is."""
+
+        What is always TRUE is right, too, where the text mostly is.
+        """
         return 1.0 - self.wrong / self.false_s if self.false_s else np.nan
 
     @property

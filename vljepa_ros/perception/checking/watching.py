@@ -1,6 +1,4 @@
-"""A recording as the live nodes would see it: images through the pipeline, embeddings and labels
-through a board of triggers, on the recording's own clock.
-"""
+"""Evaluates a recording as the live nodes would, on the recording's own clock."""
 
 from __future__ import annotations
 

@@ -184,7 +184,7 @@ class LifecycleNode(Node):
     # ---- callbacks, to be overridden; each gets the state it came from
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Do nothing. (`on_error`: SUCCESS leads to unconfigured, anything else to finalized.)"""
+        """Do nothing; of `on_error`, SUCCESS leads to unconfigured, anything else to finalized."""
         return TransitionCallbackReturn.SUCCESS
 
     on_cleanup = on_activate = on_deactivate = on_shutdown = on_error = on_configure

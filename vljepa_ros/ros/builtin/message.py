@@ -43,7 +43,7 @@ _PYTHON_TYPES = {"bool": bool, "byte": bytes, "string": str, "float32": float, "
 
 
 class FieldError(AssertionError, TypeError):
-    """A value does not fit its field. (rclpy raises AssertionError here.)"""
+    """A value does not fit its field; rclpy raises AssertionError here."""
 
 
 class Message:

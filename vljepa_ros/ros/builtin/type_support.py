@@ -31,7 +31,7 @@ idl_types: Any = _cyclone_types  # subscripted at run time, in ways that no chec
 
 
 class RawSample(idl.IdlStruct):  # type: ignore[misc]
-    """A sample that is its own CDR bytes. (No annotations here: Cyclone takes them for fields.)"""
+    """A sample that is its own CDR bytes; without annotations, which Cyclone takes for fields."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data

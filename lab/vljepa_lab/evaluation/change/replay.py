@@ -129,8 +129,10 @@ def detected(stream: ChangeStream, make: Maker, guarded: bool = True) -> DecodeT
 
 
 def uniform(stream: ChangeStream, texts: Indices, stride: int, phase: int = 0) -> DecodeTrace:
-    """Every `stride`-th sample from `phase` on, and the first one; `texts` [T]: what is decoded of
-    each sample."""
+    """Every `stride`-th sample from `phase` on, and the first one.
+
+    `texts` [T] is what is decoded of each sample.
+    """
     picks = np.unique(np.append(np.arange(phase, len(stream.stamps), stride), 0))
     return _of_samples(stream, picks, texts[picks], picks > 0)
 
@@ -138,8 +140,10 @@ def uniform(stream: ChangeStream, texts: Indices, stride: int, phase: int = 0) -
 def ward(
     stream: ChangeStream, tree: WardTree, segments: int, from_start: bool = False
 ) -> DecodeTrace:
-    """The mean of each offline segment, published at its middle, or at its start (which sees the
-    future)."""
+    """The mean of each offline segment, published at its middle or at its start.
+
+    At its start it sees the future.
+    """
     segments = max(1, min(segments, len(stream.stamps)))
     starts = tree.starts(segments)
     picks = starts if from_start else tree.middles(segments)

