@@ -144,7 +144,7 @@ class Robot:
         memory = str(self.memory)
         own: dict[str, dict[str, object]] = {
             "*": {},
-            "memory_node": {"location": memory, "batch_seconds": 5.0, "upkeep_period": 120.0},
+            "memory_node": {"location": memory},
             "perception_node": {"memory": memory},
             "trigger_node": {"triggers": ["the door is open", "the drawer is open"]},
             "console_node": {"port": self.port},
