@@ -12,34 +12,17 @@ from typing import Any
 
 import numpy as np
 import psutil
+from cameras import Clock
 from robot import Robot
 from watch import HEARTBEATS, Page, Watch
 
 from vljepa_ros import ros
-from vljepa_ros.nodes.topics import to_stamp
 
 RATE, MAX_RATE = 5.0, 2.0  # images, embeddings a second and camera
 SAMPLE_S = 10.0
-CLOCK_S = 0.02  # between two messages on /clock
 WARM_UP, MOST_WARM_UP_S = 0.25, 1200.0
 MOST_MIB_PER_HOUR = 1.0
 Sample = dict[str, Any]
-
-
-class Clock:
-    """Publishes /clock `speed` times as fast as time goes, while `tick` is called."""
-
-    def __init__(self, watch: Watch, speed: float) -> None:
-        self._speed, self._begin = speed, time.monotonic()
-        self._kind = ros.interface("rosgraph_msgs/msg/Clock")
-        self._start = time.time_ns()
-        node = watch.client
-        self._publisher = node.create_publisher(self._kind, "/clock", 10)
-        self._timer = node.create_timer(CLOCK_S, self._tick, clock=ros.steady_clock())
-
-    def _tick(self) -> None:
-        passed = round((time.monotonic() - self._begin) * self._speed * 1e9)
-        self._publisher.publish(self._kind(clock=to_stamp(self._start + passed)))
 
 
 def soak(folder: Path, seconds: float, speed: float = 1.0) -> dict[str, Any]:

@@ -1,0 +1,221 @@
+"""`kill -9` of each node at random moments while everything streams."""
+
+from __future__ import annotations
+
+import http.client
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from health import PATIENCE_S, wait_until_well
+from robot import NODES, Robot
+from watch import Page, Watch
+
+from vljepa_ros import ros
+from vljepa_ros.nodes.topics import IMAGES, to_nanoseconds
+from vljepa_ros.perception.memory.row import SEGMENT
+from vljepa_ros.perception.memory.store import EVERYTHING, open_store
+
+KILLS = 100
+SERVE_S = REPORT_S = 5.0  # asked
+BATCH_S = 5.0  # the memory's
+OUTAGE_S = 10.0
+EVIDENCE = {  # a message on it shows that the node works
+    "camera_node": "image",
+    "perception_node": "front/embeddings",
+    "selective_decoder_node": "front/scene",
+    "trigger_node": "front/trigger_state",
+    "overlay_node": "front/overlay",
+}
+USERS = {  # nodes that cannot do their work without it
+    "camera_node": ("perception_node", "selective_decoder_node", "trigger_node", "memory_node"),
+    "perception_node": ("selective_decoder_node", "trigger_node", "memory_node"),
+}
+PARAMETERS = {
+    "camera_node": {"rate": 5.0},
+    "perception_node": {"max_rate": 2.0},
+    "memory_node": {"batch_seconds": BATCH_S, "upkeep_period": 20.0},
+}
+
+
+def run(scale: float, folder: Path) -> dict[str, Any]:
+    chance = random.Random(0)
+    kills = max(len(NODES), round(KILLS * scale))
+    order = [NODES[number % len(NODES)] for number in range(kills)]
+    chance.shuffle(order)
+    missed: list[str] = []
+    robot = Robot(folder, PARAMETERS)
+    with robot, Watch() as watch, Page(robot.port):
+        watch.follow("sensor_msgs/msg/Image", "image", IMAGES)
+        if not watch.streaming():
+            raise RuntimeError("not everything came at the start")
+        wait_until_well(robot, watch)
+        outages = {name: _outage(robot, watch, name, missed) for name in robot.nodes}
+        turns, gone = [], 0
+        for number, name in enumerate(order):
+            watch.wait(chance.uniform(0.3, 3.0))
+            kept = _rows(robot) if name == "memory_node" else set()
+            turns.append(_kill(robot, watch, name, number, missed))
+            if kept:
+                gone += len(kept - _rows(robot))
+            print(f"kill: {number + 1} of {kills}: {turns[-1]}", file=sys.stderr, flush=True)
+        events = list(watch.events)
+        watch.wait(2.0 * BATCH_S)
+        troubled = wait_until_well(robot, watch)
+    if troubled:
+        missed.append(f"not OK at the end: {troubled}")
+    missed += [f"{name} ended with exit code {code}" for name, code in robot.exits]
+    ids = Counter(event.event_id for event in events)
+    twice = sum(count - 1 for count in ids.values())
+    again = sum(b <= a for a, b in pairwise([event.sequence for event in events]))
+    stored = _stored(robot, events, [t for t in turns if t["node"] == "memory_node"])
+    if twice or again:
+        missed.append(f"{twice} event ids came twice, {again} sequence numbers were used again")
+    if gone:
+        missed.append(f"{gone} rows that were in the store are not there any more")
+    if stored["lost"]:
+        missed.append(f"{stored['lost']} events are not in the memory and were not in a last batch")
+    by_node = {name: [t for t in turns if t["node"] == name] for name in robot.nodes}
+    return {
+        "runtime": ros.RUNTIME,
+        "kills": kills,
+        "nodes": {name: _figures(those) for name, those in by_node.items() if those},
+        "outages": outages,
+        "events": len(events),
+        "ids_twice": twice,
+        "sequences_again": again,
+        "rows_gone": gone,
+        "stored_events": stored,
+        "missed": missed,
+    }
+
+
+def _kill(robot: Robot, watch: Watch, name: str, number: int, missed: list[str]) -> dict[str, Any]:
+    """Kill a node and wait until it serves, and until every node is well again."""
+    watch.reset()
+    killed = time.monotonic()
+    robot.kill(name)
+    watch.wait(0.3)  # what it had sent is here
+    served = watch.spin(_evidence(robot, watch, name), PATIENCE_S)
+    serving = time.monotonic() - killed
+    if not served:
+        missed.append(f"kill {number} of {name}: it did not serve within {PATIENCE_S:g} s")
+    process = robot.processes().get(name)
+    used = sum(process.cpu_times()[:2]) if process else 0.0
+    troubled = wait_until_well(robot, watch)
+    if troubled:
+        missed.append(f"kill {number} of {name}: not OK afterwards: {troubled}")
+    return {
+        "node": name,
+        "at": killed,
+        "serving": round(serving, 2),
+        "cpu": round(used, 2),
+        "well": round(time.monotonic() - killed, 2),
+        "reported": sorted({part.split(":")[0].rsplit("/", 1)[-1] for part, _ in watch.troubles}),
+    }
+
+
+def _outage(robot: Robot, watch: Watch, name: str, missed: list[str]) -> dict[str, Any]:
+    """Let a node be away for OUTAGE_S: which others report it, after how many seconds."""
+    watch.reset()
+    seen: dict[str, float] = {}
+    lines: dict[str, str] = {}
+    robot.respawn = False
+    killed = time.monotonic()
+    robot.kill(name)
+
+    def look() -> bool:
+        for part, text in watch.troubles:
+            node = part.split(":")[0].rsplit("/", 1)[-1]
+            if node not in seen:
+                seen[node], lines[node] = round(time.monotonic() - killed, 1), f"{part}: {text}"
+        return False
+
+    watch.spin(look, OUTAGE_S)
+    robot.respawn = True
+    for node in USERS.get(name, ()):
+        if seen.get(node, OUTAGE_S) > REPORT_S:
+            after = f"after {seen[node]} s" if node in seen else "not at all"
+            missed.append(f"{node} reported the loss of {name} {after}, asked: {REPORT_S:g} s")
+    if troubled := wait_until_well(robot, watch):
+        missed.append(f"after an outage of {name}: not OK: {troubled}")
+    return {"reported_after": seen, "lines": lines}
+
+
+def _evidence(robot: Robot, watch: Watch, name: str) -> Any:
+    """A function that says whether a node that was killed serves again."""
+    if name in EVIDENCE:
+        stream = watch.streams[EVIDENCE[name]]
+        before = stream.count
+        return lambda: stream.count > before
+    if name == "console_node":
+        return lambda: _page_is_there(robot.port)
+
+    def finds() -> bool:
+        reply = watch.find_moments(timeout=1.0)
+        return reply is not None and reply.result.code == reply.result.OK
+
+    return finds
+
+
+def _page_is_there(port: int) -> bool:
+    connection = http.client.HTTPConnection("localhost", port, timeout=1.0)
+    try:
+        connection.request("GET", "/")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def _rows(robot: Robot) -> set[tuple[str, str, int, int]]:
+    """What is in the store."""
+    store = open_store(robot.memory)
+    return {(r.kind, r.camera, r.start, r.end) for r in store.rows(EVERYTHING, vectors=False)}
+
+
+def _stored(robot: Robot, events: Sequence[Any], kills: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """How many events have a segment in the store that began with them, and why others have none.
+
+    A segment is written BATCH_S after its end at the latest: a kill of the memory in that time, or
+    while it lasts, loses it.
+    """
+    offset = time.time() - time.monotonic()
+    killed = np.array([turn["at"] + offset for turn in kills])
+    segments = [row for row in open_store(robot.memory).rows(vectors=False) if row.kind == SEGMENT]
+    found = explained = lost = 0
+    changes = [event for event in events if event.reason != event.CORRECTION]
+    for event, following in pairwise(changes):
+        onset, end = (
+            to_nanoseconds(one.onset) or to_nanoseconds(one.header.stamp)
+            for one in (event, following)
+        )
+        if any(row.text == event.text and row.start < end and row.end >= onset for row in segments):
+            found += 1
+        elif np.any((killed > onset / 1e9 - 1.0) & (killed < end / 1e9 + BATCH_S + 2.0)):
+            explained += 1
+        else:
+            lost += 1
+    return {"found": found, "in_a_last_batch": explained, "lost": lost}
+
+
+def _figures(turns: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    serving = [turn["serving"] for turn in turns]
+    return {
+        "kills": len(turns),
+        "serving_s": {"median": round(float(np.median(serving)), 2), "max": max(serving)},
+        "within_5_s": sum(one <= SERVE_S for one in serving),
+        "cpu_s": round(float(np.median([turn["cpu"] for turn in turns])), 2),
+        "well_again_s": {
+            "median": round(float(np.median([turn["well"] for turn in turns])), 1),
+            "max": max(turn["well"] for turn in turns),
+        },
+        "reported_by": dict(Counter(node for turn in turns for node in turn["reported"])),
+    }
