@@ -118,7 +118,7 @@ def test_each_row_of_a_batch_may_have_a_query_of_its_own(tiny, engine, monkeypat
     "frames", [np.zeros((4, 16, 16, 3), np.uint8), np.zeros((3, 32, 32, 3), np.uint8)]
 )
 def test_a_clip_of_another_shape_is_refused_with_the_right_one(engine, frames) -> None:
-    with pytest.raises(ValueError, match=r"wants uint8 \(4, 32, 32, 3\)"):
+    with pytest.raises(ValueError, match=r"takes uint8 \[4, 32, 32, 3\]"):
         engine.encode([Clip(frames, tuple(range(len(frames))))], [None])
 
 

@@ -84,7 +84,7 @@ class PaperEngine(VlJepaEngine):
         return found | {"generate"} if "encode_text" in found and self._vocabulary else found
 
     def encode(self, clips: Sequence[Clip], states: Sequence[Any]) -> list[EncodedClip]:
-        """X-Encoder: clips of equal length in one batch. One image counts as a still clip."""
+        """X-Encoder: clips [T, S, S, 3] of equal T in one batch. One image is a still clip."""
         check_clips(self._config, clips, states)
         found: dict[int, EncodedClip] = {}
         for members in by_length([clip.frames for clip in clips]):

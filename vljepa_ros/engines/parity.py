@@ -59,7 +59,7 @@ def example_inputs(part: Part, sizes: Mapping[str, int], seed: int = 0) -> dict[
 
 
 def compare_values(part: str, reference: Array, other: Array) -> Parity:
-    """Compare two outputs row by row; not-a-number counts as cosine -1.
+    """Compare two outputs [..., D] row by row; not-a-number counts as cosine -1.
 
     Raises:
         ModelError: Different shapes.

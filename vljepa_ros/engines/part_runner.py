@@ -95,7 +95,7 @@ class PartRunner(ABC):
         return np.stack(rows).astype(np.float32, copy=False)
 
     def split(self, output: Array) -> list[NDArray[Any]]:
-        """The rows of an output that `run` has just returned; they may stay on the device."""
+        """Rows [...] of an output [B, ...] just returned by `run`; they may stay on the device."""
         return list(output)
 
     def pad_length(

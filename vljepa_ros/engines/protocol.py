@@ -87,7 +87,15 @@ class Engine(Protocol):
         """
 
     def encode(self, clips: Sequence[Clip], states: Sequence[Any]) -> list[EncodedClip]:
-        """X-Encoder on clips of different streams; `states`: the last ones returned, or None."""
+        """X-Encoder on clips of different streams.
+
+        Args:
+            clips: [T, S, S, 3] uint8 each.
+            states: The state returned with each stream's last clip, or None.
+
+        Returns:
+            Visual tokens [N, D] float32 and the new state of each.
+        """
 
     def embed(
         self, tokens: Sequence[NDArray[np.float32]], query: str | Sequence[str]
@@ -139,24 +147,33 @@ class Captioner(Engine, Protocol):
     """An engine with the capability `caption`: it writes from visual tokens."""
 
     def caption(self, tokens: Sequence[NDArray[np.float32]], query: str) -> list[Generated]:
-        """An answer to `query` for each clip, in the model's own words."""
+        """An answer to `query` for each clip's tokens [N, D], in the model's own words."""
 
 
-def check_clips(config: ModelConfig, clips: Sequence[Clip], states: Sequence[Any]) -> None:
+def check_clips(
+    config: ModelConfig, clips: Sequence[Clip], states: Sequence[Any], frames: int = 0
+) -> None:
     """Compare clips with the model's input.
 
+    Args:
+        config: Of the model.
+        clips: [T, S, S, 3] uint8 each.
+        states: One for each clip.
+        frames: T of every clip; 0: any.
+
     Raises:
-        ModelError: Another frame size or dtype, no frames, or not as many states as clips.
+        ModelError: Another frame size, dtype or number of frames, or not a state for each clip.
     """
     if len(clips) != len(states):
         raise ModelError(f"{len(clips)} clips, but {len(states)} states")
     size = config.input_size
     for clip in clips:
         shape = clip.frames.shape
-        if len(shape) != 4 or shape[1:] != (size, size, 3) or clip.frames.dtype != np.uint8:
+        wrong = len(shape) != 4 or shape[1:] != (size, size, 3) or clip.frames.dtype != np.uint8
+        if wrong or (frames and shape[0] != frames):
             raise ModelError(
                 f"clip is {clip.frames.dtype} {list(shape)}; model '{config.name}' takes uint8 "
-                f"[frames, {size}, {size}, 3]"
+                f"[{frames or 'frames'}, {size}, {size}, 3]"
             )
         if len(clip.stamps) != shape[0] or not shape[0]:
             raise ModelError(f"clip has {len(clip.stamps)} stamps for {shape[0]} frames")

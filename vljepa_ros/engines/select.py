@@ -121,7 +121,7 @@ def choose(request: Request, available: Available, model: str) -> Choice:
             raise ModelError(f"engine '{request.engine}' cannot run '{model}': {obstacle}")
         return _choice(request, request.engine, available, "asked for")
     on_gpu = available.cuda and not request.device.startswith("cpu")
-    # What a family does not have is no news, and none of its faults.
+    # An engine that the family does not have needs no mention in the reason.
     order = [name for name in (_ON_GPU if on_gpu else _ON_CPU) if name in available.engines]
     passed: list[str] = []
     for engine in order:

@@ -79,7 +79,7 @@ def select_profile(part: str, profiles: Sequence[Profile], sizes: Mapping[str, i
 
 
 def tensor_range(tensor: Tensor, profile: Profile) -> tuple[tuple[int, ...], ...]:
-    """Least, best and greatest shape of one input."""
+    """Least, best and greatest shape of one input, [3][dims]."""
     ranges = dict(profile.axes)
     return tuple(
         tuple(ranges[dim][i] if isinstance(dim, str) else dim for dim in tensor.dims)

@@ -212,82 +212,28 @@ class _Buffers:
     graph: Any = None
 
 
-RUNTIME_NAMES = (
-    "__version__",
-    "Logger.WARNING",
-    "Runtime.deserialize_cuda_engine",
-    "ICudaEngine.create_execution_context",
-    "ICudaEngine.num_io_tensors",
-    "ICudaEngine.num_optimization_profiles",
-    "ICudaEngine.get_tensor_name",
-    "ICudaEngine.get_tensor_mode",
-    "ICudaEngine.get_tensor_dtype",
-    "ICudaEngine.get_tensor_profile_shape",
-    "IExecutionContext.set_optimization_profile_async",
-    "IExecutionContext.set_input_shape",
-    "IExecutionContext.set_tensor_address",
-    "IExecutionContext.get_tensor_shape",
-    "IExecutionContext.execute_async_v3",
-    "TensorIOMode.INPUT",
-    "TensorIOMode.OUTPUT",
-    "DataType.FLOAT",
-    "DataType.INT64",
-)
-# Not in the lean runtime, which cannot build.
-BUILDER_NAMES = (
-    "Builder.create_network",
-    "Builder.create_builder_config",
-    "Builder.create_optimization_profile",
-    "Builder.build_serialized_network",
-    "IBuilderConfig.add_optimization_profile",
-    "IBuilderConfig.create_timing_cache",
-    "IBuilderConfig.set_timing_cache",
-    "IBuilderConfig.get_timing_cache",
-    "IBuilderConfig.set_memory_pool_limit",
-    "IOptimizationProfile.set_shape",
-    "ITimingCache.serialize",
-    "MemoryPoolType.WORKSPACE",
-    "OnnxParser.parse_from_file",
-    "OnnxParser.get_error",
-    "OnnxParser.num_errors",
-    "NetworkDefinitionCreationFlag.STRONGLY_TYPED",
-)
 OLDEST = 10
-
-
-def missing_names(module: object, names: tuple[str, ...]) -> list[str]:
-    """Those of `names` (`Class.attribute`) that the module does not have."""
-    missing: list[str] = []
-    for name in names:
-        found: object = module
-        for step in name.split("."):
-            found = getattr(found, step, missing)
-            if found is missing:
-                missing.append(name)
-                break
-    return missing
 
 
 def import_runtime() -> ModuleType:
     """`tensorrt`, else the lean runtime of the same API.
 
     Raises:
-        ModelError: Neither is installed, or one that is too old for strongly typed networks or
-            lacks what is needed here.
+        ModelError: Neither is installed, or one that is too old for strongly typed networks.
     """
-    return _import(("tensorrt", "tensorrt_lean", "tensorrt_lean_bindings"), RUNTIME_NAMES)
+    return _import("tensorrt", "tensorrt_lean", "tensorrt_lean_bindings")
 
 
 def import_builder() -> ModuleType:
     """`tensorrt` with its builder.
 
     Raises:
-        ModelError: Not installed, too old, or without what is needed here.
+        ModelError: Not installed, or too old.
     """
-    return _import(("tensorrt",), BUILDER_NAMES)
+    return _import("tensorrt")
 
 
-def _import(names: tuple[str, ...], needed: tuple[str, ...]) -> ModuleType:
+def _import(*names: str) -> ModuleType:
     for name in names:
         try:
             module = import_module(name)
@@ -298,9 +244,6 @@ def _import(names: tuple[str, ...], needed: tuple[str, ...]) -> ModuleType:
             raise ModelError(
                 f"TensorRT {version} is too old: {OLDEST} or newer is needed (JetPack 6.1 or newer)"
             )
-        missing = missing_names(module, needed)
-        if missing:
-            raise ModelError(f"TensorRT {version} lacks {', '.join(missing)}")
         return module
     raise ModelError(
         "TensorRT is not installed: pip install tensorrt (on a Jetson it comes with JetPack)"

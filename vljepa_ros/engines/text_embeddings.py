@@ -33,14 +33,13 @@ TEXT_CACHE_ENTRIES = 20_000
 
 
 class TextCache:
-    """Text -> float32 array; at most `capacity` entries, the least recently used one goes first.
+    """Text -> [...] float32; at most `capacity` entries, the least recently used one goes first.
 
     One thread at a time.
     """
 
     def __init__(self, capacity: int) -> None:
-        if capacity < 1:
-            raise ValueError(f"capacity must be at least 1, not {capacity}")
+
         self._capacity = capacity
         self._entries: OrderedDict[Hashable, NDArray[np.float32]] = OrderedDict()
 

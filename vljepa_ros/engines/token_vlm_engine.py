@@ -88,7 +88,7 @@ class TokenVlmEngine:
         return frozenset({"score", "caption"})
 
     def encode(self, clips: Sequence[Clip], states: Sequence[Any]) -> list[EncodedClip]:
-        """Vision tower, clip by clip; its tokens serve every question about the clip."""
+        """Vision tower, clip by clip: tokens [N, D] that serve every question about the clip."""
         check_clips(self._config, clips, states)
         return [EncodedClip(self._loaded.encode_image(clip.frames), None) for clip in clips]
 
@@ -101,7 +101,7 @@ class TokenVlmEngine:
     def score(
         self, tokens: NDArray[np.float32], question: str, candidates: Sequence[str]
     ) -> NDArray[np.float32]:
-        """Log-likelihood of each candidate as the whole answer, its end included."""
+        """[len(candidates)] log-likelihood of each as the whole answer, its end included."""
         if not candidates:
             return np.zeros(0, np.float32)
         model = self._loaded
@@ -125,7 +125,7 @@ class TokenVlmEngine:
     def caption(
         self, tokens: Sequence[NDArray[np.float32]], query: str, longest: int = _LONGEST_CAPTION
     ) -> list[Generated]:
-        """An answer to `query` for each clip, greedy, at most `longest` tokens.
+        """An answer to `query` for each clip's tokens [N, D], greedy, at most `longest` tokens.
 
         Confidence is the product of the tokens' probabilities.
         """

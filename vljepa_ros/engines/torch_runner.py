@@ -109,7 +109,7 @@ class TorchRunner(PartRunner):
         self._kept: dict[int, tuple[weakref.ref[Any], torch.Tensor]] = {}
 
     def stack(self, rows: Sequence[NDArray[np.float32]]) -> Array:
-        """One tensor of kept rows on the device if all are kept, else one numpy array."""
+        """[B, ...]: a tensor of kept rows on the device if all are kept, else a numpy array."""
         found = [self._kept.get(id(row)) for row in rows]
         if all(
             entry is not None and entry[0]() is row for entry, row in zip(found, rows, strict=True)
@@ -118,7 +118,7 @@ class TorchRunner(PartRunner):
         return super().stack(rows)
 
     def split(self, output: Array) -> list[NDArray[Any]]:
-        """The rows of an output that `run` has just returned; what was kept stays on the device."""
+        """Rows [...] of an output [B, ...] just returned by `run`; what was kept stays there."""
         rows = list(output)
         entry = self._kept.pop(id(output), None)
         if entry is not None:
@@ -191,7 +191,7 @@ class TorchRunner(PartRunner):
             else torch.from_numpy(np.require(value, requirements=["C", "W"]))
         )
         if self._device.type == "cuda" and tensor.device.type == "cpu":
-            # From pinned memory the copy is fast and waits for nobody; torch keeps the block.
+            # From pinned memory the copy is fast and does not block; torch keeps the memory.
             tensor = tensor.pin_memory().to(self._device, non_blocking=True)
         if tensor.is_floating_point():
             return tensor.to(self._device, self._dtype)

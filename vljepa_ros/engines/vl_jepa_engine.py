@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vljepa_ros.engines.greedy_decode import generate_greedily
 from vljepa_ros.engines.part_runner import Array, PartRunner, padded_rows
-from vljepa_ros.engines.protocol import Clip, EncodedClip, Generated
+from vljepa_ros.engines.protocol import Clip, EncodedClip, Generated, check_clips
 from vljepa_ros.engines.text_embeddings import EmbeddingEngine, KnownTexts, ShapeRanges, TextCache
 from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.models.parts import Part
@@ -100,10 +100,13 @@ class VlJepaEngine(EmbeddingEngine):
         query: Array,
         valid: Array,
     ) -> NDArray[np.float32]:
-        """Predictor: a query about the visual tokens of a clip gives an embedding.
+        """Predictor: the embedded answers [B, D] to queries about clips.
 
-        Args: tokens: [N, V, width] float32, of different clips. clip: [B] int64, which of them each
-        row asks. query, valid: [B, L].
+        Args:
+            clips: [V, W] visual tokens each, of different clips.
+            rows: [B], which of them each query asks.
+            query: [B, L, W] embedded tokens.
+            valid: [B, L]: 1 for a token, 0 for padding.
         """
 
 
@@ -173,11 +176,11 @@ class NanoEngine(VlJepaEngine):
     def encode(self, clips: Sequence[Clip], states: Sequence[Any]) -> list[EncodedClip]:
         """X-Encoder: only frames whose stamp the stream's state does not hold pass the frame stage.
 
-        Raises:
-            ValueError: A clip of another length or frame size than the model's.
+        Args:
+            clips: [clip_frames, S, S, 3] uint8 each.
+            states: The last one of each stream, or None.
         """
-        if len(clips) != len(states):
-            raise ValueError(f"{len(clips)} clips, but {len(states)} states")
+        check_clips(self._config, clips, states, self._config.clip_frames)
         if not clips:
             return []
         known = [
@@ -185,7 +188,6 @@ class NanoEngine(VlJepaEngine):
         ]
         missing: dict[tuple[int, int], NDArray[np.uint8]] = {}
         for stream, clip in enumerate(clips):
-            self._check(clip)
             for stamp, frame in zip(clip.stamps, clip.frames, strict=True):
                 if stamp not in known[stream]:
                     missing[stream, stamp] = frame
@@ -211,7 +213,7 @@ class NanoEngine(VlJepaEngine):
         return self._ids([query, *texts])[1:]
 
     def generate(self, embeddings: NDArray[np.float32]) -> list[Generated]:
-        """Y-Decoder, greedy; nearest known text where its confidence is below `decode_above`."""
+        """Y-Decoder, greedy, on [B, D]; the nearest known text where it is below `decode_above`."""
         if self._words is None:
             raise ModelError("the part 'decoder' is not loaded")
         vectors = np.atleast_2d(np.asarray(embeddings, np.float32))
@@ -229,17 +231,6 @@ class NanoEngine(VlJepaEngine):
         if self._known is None:
             raise ModelError("known texts come with the parts 'text' and 'decoder'")
         return self._known
-
-    def _check(self, clip: Clip) -> None:
-        frames, size = self._config.clip_frames, self._config.input_size
-        expected = (frames, size, size, 3)
-        if clip.frames.shape != expected or clip.frames.dtype != np.uint8:
-            raise ValueError(
-                f"clip is {clip.frames.dtype} {clip.frames.shape}, "
-                f"this model wants uint8 {expected}"
-            )
-        if len(clip.stamps) != frames:
-            raise ValueError(f"clip has {len(clip.stamps)} stamps for {frames} frames")
 
     def _trunk(self, ids: Sequence[list[int]]) -> dict[str, Array]:
         """`hidden` [B, L, W] and `pooled` [B, W] of token ids."""
@@ -279,7 +270,7 @@ class NanoEngine(VlJepaEngine):
 
 
 def by_length(rows: Sequence[NDArray[Any]]) -> list[list[int]]:
-    """Indices of arrays of equal length together."""
+    """Indices of arrays [L, ...] of equal length L together."""
     groups: dict[int, list[int]] = {}
     for index, row in enumerate(rows):
         groups.setdefault(len(row), []).append(index)
