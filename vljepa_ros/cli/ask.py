@@ -5,13 +5,19 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vljepa_ros.cli import options
 from vljepa_ros.cli.options import CliUsageError
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-def add_ask(commands: Any) -> None:
+    from vljepa_ros import ros
+
+
+def add_ask(commands: options.Commands) -> None:
     """Add `vljepa ask`."""
     parser = commands.add_parser(
         "ask",
@@ -37,7 +43,7 @@ def add_ask(commands: Any) -> None:
     parser.set_defaults(run=ask)
 
 
-def add_label(commands: Any) -> None:
+def add_label(commands: options.Commands) -> None:
     """Add `vljepa label`."""
     parser = commands.add_parser(
         "label",
@@ -151,7 +157,7 @@ def _reply_as_text(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _read_image(path: Path) -> Any:
+def _read_image(path: Path) -> NDArray[np.uint8]:
     from vljepa_ros.perception.frames import picture_to_rgb
     from vljepa_ros.perception.image_encodings import FrameError
 
@@ -163,7 +169,7 @@ def _read_image(path: Path) -> Any:
         raise CliUsageError(f"--image: {error}; allowed: PNG, JPEG, ...") from error
 
 
-def _image_message(pixels: Any) -> Any:
+def _image_message(pixels: NDArray[np.uint8]) -> ros.Message:
     """Return a sensor_msgs/Image of rgb8 pixels [H, W, 3]."""
     from array import array
 

@@ -15,7 +15,7 @@ from vljepa_ros.cli import options
 from vljepa_ros.cli.options import CliError, CliUsageError
 
 
-def add(commands: Any) -> None:
+def add(commands: options.Commands) -> None:
     """Add the subcommand and its own subcommands."""
     parser = commands.add_parser(
         "bag",

@@ -23,7 +23,7 @@ ON_THE_SAME = (
 )
 
 
-def add(commands: Any) -> None:
+def add(commands: options.Commands) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "check",

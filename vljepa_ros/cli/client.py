@@ -61,7 +61,7 @@ class GraphClient:
             self._executor.spin_once(timeout_sec=left)
         return True
 
-    def connect(self, interface: str, service: str, timeout: float) -> Any:
+    def connect(self, interface: str, service: str, timeout: float) -> ros.Client:
         """Return a client of a service that has been found.
 
         Raises:
@@ -76,7 +76,7 @@ class GraphClient:
             )
         return client
 
-    def call(self, client: Any, request: Any, timeout: float) -> Any:
+    def call(self, client: ros.Client, request: ros.Message, timeout: float) -> ros.Message:
         """Return the reply of a service.
 
         Raises:

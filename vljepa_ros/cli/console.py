@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import Any
 
 from vljepa_ros.cli import options
 from vljepa_ros.nodes.program import leave_quietly_on_signals
 
 
-def add(commands: Any) -> None:
+def add(commands: options.Commands) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "console",

@@ -83,7 +83,7 @@ class _Watcher:
         if self._error:
             raise CliError(f"a node failed: {self._error}")
 
-    def ask(self, client: Any, question: _Question) -> Any:
+    def ask(self, client: ros.Client, question: _Question) -> ros.Future:
         """Ask without waiting; returns the future, whose reply becomes an entry of the record."""
         request = ros.interface("vljepa_ros/srv/AnswerQuestion").Request(
             camera=CAMERA,
@@ -95,7 +95,7 @@ class _Watcher:
         begin = time.perf_counter()
         future = client.call_async(request)
 
-        def on_reply(done: Any) -> None:
+        def on_reply(done: ros.Future) -> None:
             seconds = time.perf_counter() - begin
             reply = done.result()
             if reply.result.code:
@@ -111,7 +111,7 @@ class _Watcher:
         future.add_done_callback(on_reply)
         return future
 
-    def _on_embedding(self, message: Any) -> None:
+    def _on_embedding(self, message: ros.Message) -> None:
         self.last_embedding = time.monotonic()
         self._record.latencies.append(float(message.latency))
         if self._published is not None:
@@ -119,7 +119,7 @@ class _Watcher:
             drift = max(0.0, 1.0 - float(vector @ self._published))
             self._record.drifts.append((seconds_of(message.header.stamp), drift))
 
-    def _on_event(self, message: Any) -> None:
+    def _on_event(self, message: ros.Message) -> None:
         event = event_as_dict(message)
         self._record.events.append(event)
         stamp, received = event["stamp"], event["stamp"] + event["latency"]
@@ -127,7 +127,7 @@ class _Watcher:
             PublishedText(stamp, event["onset"], received, event["text"], event["decoded"])
         )
 
-    def _on_scene(self, message: Any) -> None:
+    def _on_scene(self, message: ros.Message) -> None:
         """The present state, published at each decode and now and then in between."""
         if message.reason == message.HEARTBEAT:
             return
@@ -135,7 +135,7 @@ class _Watcher:
         if len(message.vector) > 0:
             self._published = np.asarray(message.vector, dtype=np.float32)
 
-    def _on_status(self, message: Any) -> None:
+    def _on_status(self, message: ros.Message) -> None:
         """Take the threshold from the decoder's diagnostics, and any node's error."""
         own = f"{self._graph.namespace.lstrip('/')}/"
         for status in message.status:
@@ -145,7 +145,7 @@ class _Watcher:
                 values = {pair.key: pair.value for pair in status.values}
                 self._record.threshold = float(values.get("threshold", self._record.threshold))
 
-    def _on_truth(self, message: Any) -> None:
+    def _on_truth(self, message: ros.Message) -> None:
         fact = json.loads(message.data)
         stamp = fact["stamp"] * 1e-9
         texts = tuple(fact["valid_texts"])

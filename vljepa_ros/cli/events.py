@@ -8,10 +8,13 @@ import math
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vljepa_ros.cli import options
 from vljepa_ros.cli.options import CliError
+
+if TYPE_CHECKING:
+    from vljepa_ros import ros
 
 REASONS = ("first", "change", "request", "heartbeat", "correction")
 STATES = ("unknown", "false", "true")
@@ -29,7 +32,7 @@ TRIGGER_FIELDS = (
 KINDS = ("all", "scene", "trigger")
 
 
-def add(commands: Any) -> None:
+def add(commands: options.Commands) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "events",
@@ -66,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
 
     seen = 0
 
-    def show(as_dict: Callable[[Any], dict[str, Any]], message: Any) -> None:
+    def show(as_dict: Callable[[Any], dict[str, Any]], message: ros.Message) -> None:
         nonlocal seen
         if args.camera and message.camera != args.camera:
             return
@@ -94,13 +97,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def event_as_dict(message: Any) -> dict[str, Any]:
+def event_as_dict(message: ros.Message) -> dict[str, Any]:
     """A msg/SceneEvent under stable names; stamps and latency in seconds."""
     event = _fields(message, SCENE_FIELDS) | {"reason": REASONS[message.reason]}
     return {"kind": "scene", "stamp": options.seconds_of(message.header.stamp), **event}
 
 
-def trigger_as_dict(message: Any) -> dict[str, Any]:
+def trigger_as_dict(message: ros.Message) -> dict[str, Any]:
     """A msg/TriggerEvent under stable names; stamps and latency in seconds, no score: None."""
     trigger = message.trigger
     return {
@@ -114,7 +117,7 @@ def trigger_as_dict(message: Any) -> dict[str, Any]:
     }
 
 
-def _fields(message: Any, names: Sequence[str]) -> dict[str, Any]:
+def _fields(message: ros.Message, names: Sequence[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in names:
         value = getattr(message, name)

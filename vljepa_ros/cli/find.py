@@ -10,11 +10,14 @@ from collections import Counter
 from dataclasses import asdict
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vljepa_ros.cli import options
 from vljepa_ros.cli.options import bag_name, format_time
 from vljepa_ros.files import atomic_write
+
+if TYPE_CHECKING:
+    from vljepa_ros.perception.memory.search import Moment
 
 _QUERY = ("text", "start", "end", "limit", "min_score")
 _STYLE = (
@@ -26,7 +29,7 @@ _STYLE = (
 )
 
 
-def add(commands: Any) -> None:
+def add(commands: options.Commands) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "find",
@@ -93,14 +96,14 @@ def _as_dict(moment: Any) -> dict[str, Any]:
     }
 
 
-def _bag_names(moments: list[Any]) -> dict[str, str]:
+def _bag_names(moments: list[Moment]) -> dict[str, str]:
     """Source -> what it is called: its name, or its path where several have that name."""
     sources = {moment.source for moment in moments}
     times = Counter(map(bag_name, sources))
     return {one: bag_name(one) if times[bag_name(one)] == 1 else one for one in sources}
 
 
-def _print_table(moments: list[Any]) -> None:
+def _print_table(moments: list[Moment]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -123,7 +126,7 @@ def _print_table(moments: list[Any]) -> None:
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
-def _page(text: str, moments: list[Any]) -> str:
+def _page(text: str, moments: list[Moment]) -> str:
     """HTML of moments, best first: one file, thumbnails inside, nothing from the net."""
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8>",

@@ -22,7 +22,7 @@ FIELDS = (
 GRAPH_FIELDS = (*FIELDS, "engine", "device", "precision", "capabilities", "calibration_id")
 
 
-def add(commands: Any) -> None:
+def add(commands: options.Commands) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "info",

@@ -15,7 +15,6 @@ import sys
 import threading
 from collections.abc import Sequence
 from importlib.metadata import entry_points
-from typing import Any
 
 from vljepa_ros import __version__
 from vljepa_ros.cli import (
@@ -32,7 +31,7 @@ from vljepa_ros.cli import (
     models,
     up,
 )
-from vljepa_ros.cli.options import CliError, CliUsageError
+from vljepa_ros.cli.options import CliError, CliUsageError, Commands
 from vljepa_ros.cli.teach import add as add_teach
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.nodes.program import REMEDY, missing_package
@@ -90,7 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_extensions(commands: Any) -> None:
+def _add_extensions(commands: Commands) -> None:
     """Add what other distributions register, and a hint for each lab command that is missing."""
     missing = dict.fromkeys(
         LAB_COMMANDS,

@@ -12,7 +12,7 @@ from vljepa_ros.cli.bag import progress_bar
 from vljepa_ros.cli.options import CliError, CliUsageError
 
 
-def add(commands: Any) -> None:
+def add(commands: options.Commands) -> None:
     """Add the subcommand and its own subcommands."""
     parser = commands.add_parser(
         "memory",

@@ -18,7 +18,7 @@ _CONVERSION = (
 """Options of `vljepa convert` that `convert_open_vljepa` takes under the same names."""
 
 
-def add_convert(commands: Any) -> None:
+def add_convert(commands: options.Commands) -> None:
     """Add `vljepa convert`: other people's checkpoints to model folders."""
     parser = commands.add_parser(
         "convert",
@@ -64,7 +64,7 @@ def add_convert(commands: Any) -> None:
     own.set_defaults(run=_needs_torch(_convert))
 
 
-def add_export(commands: Any) -> None:
+def add_export(commands: options.Commands) -> None:
     """Add `vljepa export`: a model's parts as ONNX graphs, compared with torch."""
     parser = commands.add_parser(
         "export",
@@ -77,7 +77,7 @@ def add_export(commands: Any) -> None:
     parser.set_defaults(run=_needs_torch(_export))
 
 
-def add_build(commands: Any) -> None:
+def add_build(commands: options.Commands) -> None:
     """Add `vljepa build-engine`: TensorRT engines for this machine's GPU."""
     parser = commands.add_parser(
         "build-engine",

@@ -23,7 +23,7 @@ _FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "README.md")
 _CHECKPOINT = "best.pt"  # of open-vljepa
 
 
-def add_models(commands: Any) -> None:
+def add_models(commands: options.Commands) -> None:
     """Add `vljepa models`."""
     parser = commands.add_parser(
         "models",
@@ -35,7 +35,7 @@ def add_models(commands: Any) -> None:
     parser.set_defaults(run=options.exit_on_error(_list))
 
 
-def add_fetch(commands: Any) -> None:
+def add_fetch(commands: options.Commands) -> None:
     """Add `vljepa fetch-model`, the only command that downloads a model."""
     parser = commands.add_parser(
         "fetch-model",

@@ -10,14 +10,21 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from vljepa_ros.resources import EVERYDAY
+
+if TYPE_CHECKING:
+    from vljepa_ros import ros
+    from vljepa_ros.engines.protocol import Engine
+    from vljepa_ros.models.config import ModelConfig
 
 DEFAULT_MEMORY = "~/.vljepa/memory"
 _TOPIC = re.compile(r"/?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
 
 Run = Callable[[argparse.Namespace], int]
+Commands: TypeAlias = "argparse._SubParsersAction[Any]"
+"""What a command adds its parser to."""
 
 
 class CliError(Exception):
@@ -177,7 +184,7 @@ def add_memory_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_actions(parser: argparse.ArgumentParser, title: str, metavar: str, dest: str) -> Any:
+def add_actions(parser: argparse.ArgumentParser, title: str, metavar: str, dest: str) -> Commands:
     """Return the subcommands of a command, which alone prints its help."""
 
     def print_help(args: argparse.Namespace) -> int:
@@ -189,11 +196,11 @@ def add_actions(parser: argparse.ArgumentParser, title: str, metavar: str, dest:
 
 
 def note(line: str) -> None:
-    """Tell a person what goes on, apart from what the command prints."""
+    """Print progress on stderr, apart from the result on stdout."""
     print(line, file=sys.stderr, flush=True)
 
 
-def load_model(args: argparse.Namespace, parts: frozenset[str] | None = None) -> Any:
+def load_model(args: argparse.Namespace, parts: frozenset[str] | None = None) -> Engine:
     """Return the engine that the options name.
 
     Raises:
@@ -205,7 +212,7 @@ def load_model(args: argparse.Namespace, parts: frozenset[str] | None = None) ->
     return load_engine(model_dir(args.model), args.engine, args.threads, parts)
 
 
-def read_model(model: str) -> Any:
+def read_model(model: str) -> ModelConfig:
     """Return the configuration of a model given by name, path or hub id, as in `--model`.
 
     Raises:
@@ -239,7 +246,7 @@ def exit_on_error(work: Run) -> Run:
     return run
 
 
-def seconds_of(stamp: Any) -> float:
+def seconds_of(stamp: ros.Message) -> float:
     """Seconds of a builtin_interfaces/Time."""
     return float(stamp.sec) + float(stamp.nanosec) * 1e-9
 

@@ -11,10 +11,13 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vljepa_ros.cli import options
 from vljepa_ros.cli.options import CliError, CliUsageError
+
+if TYPE_CHECKING:
+    from vljepa_ros import ros
 
 FIELDS = (
     *("name", "other", "frames", "other_frames", "recordings", "cameras"),
@@ -23,7 +26,7 @@ FIELDS = (
 PAUSE_S = 3.0  # to show a state that is recorded without a keyboard
 
 
-def add(commands: Any) -> None:
+def add(commands: options.Commands) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "teach",
@@ -185,7 +188,7 @@ class _Teacher:
         self._client = graph.connect("vljepa_ros/srv/Teach", "teach", args.timeout)
         graph.subscribe("vljepa_ros/msg/TeachProgress", "teach_progress", self._progress, RESULTS)
 
-    def ask(self, operation: str, **fields: Any) -> Any:
+    def ask(self, operation: str, **fields: Any) -> ros.Message:
         """A reply.
 
         Raises:
@@ -225,7 +228,7 @@ class _Teacher:
             reply = self.ask("STOP")
         return reply
 
-    def _progress(self, message: Any) -> None:
+    def _progress(self, message: ros.Message) -> None:
         apart = f", told apart {message.separability:.2f}" if message.separability >= 0 else ""
         apart = ", too alike" if message.too_alike else apart
         text = f"\r{message.frames} frames, {message.needed} or more needed{apart}    "

@@ -7,7 +7,6 @@ import os
 import re
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from vljepa_ros.cli import options
 from vljepa_ros.cli.options import CliUsageError, note
@@ -41,7 +40,7 @@ def parameter(text: str) -> str:
     return text
 
 
-def add(commands: Any) -> None:
+def add(commands: options.Commands) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "up",

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from vljepa_ros import ros
 from vljepa_ros.models.config import ModelConfig
 from vljepa_ros.nodes.diagnostics import Part, Warnings, checked
 from vljepa_ros.nodes.evidence import Evidence
@@ -163,7 +164,7 @@ class CameraInput:
             trouble = out_of_domain(self._model)
         return checked(f"camera {self._name}", trouble, "images arrive", values)
 
-    def _receive(self, message: Any, image: Any) -> None:
+    def _receive(self, message: ros.Message, image: ros.Message) -> None:
         """Take a message, and what the decoder is to be given in its place."""
         now = self._node.get_clock().now().nanoseconds
         stamp = self._stamps.read(to_nanoseconds(message.header.stamp), now)
@@ -185,7 +186,7 @@ class CameraInput:
         self.feed.ring.push(stamp, image, message.header.frame_id, time.monotonic(), taken)
         self._node.worker.wake()
 
-    def _try_format(self, message: Any) -> None:
+    def _try_format(self, message: ros.Message) -> None:
         """Decode the first image of each format at once: without a subscriber none would be."""
         self._unusable = ""
         try:

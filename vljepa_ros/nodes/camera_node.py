@@ -150,7 +150,7 @@ class CameraNode(ros.Node):
         self.destroy_timer(self._pace)
         self._pace = None
 
-    def _as_message(self, shot: Shot, header: Any) -> Any:
+    def _as_message(self, shot: Shot, header: ros.Message) -> ros.Message:
         settings = self._main.value
         bgr: Any = shot.bgr
         height = settings.height or bgr.shape[0]
@@ -164,7 +164,7 @@ class CameraNode(ros.Node):
         pixels = bgr if settings.encoding == "bgr8" else bgr[..., ::-1]
         return image_message(header, pixels, settings.encoding)
 
-    def _as_fact(self, truth: dict[str, Any], stamp: int) -> Any:
+    def _as_fact(self, truth: dict[str, Any], stamp: int) -> ros.Message:
         """The truth at an image as JSON, stamps in nanoseconds.
 
         How long ago the event began follows the pace of the playing.

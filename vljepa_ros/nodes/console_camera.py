@@ -46,7 +46,7 @@ class ConsoleCamera:
         trouble: Why no picture comes, or empty.
     """
 
-    def __init__(self, node: Any, view: CameraView, width: int, rate: float) -> None:
+    def __init__(self, node: ros.Node, view: CameraView, width: int, rate: float) -> None:
         # For OpenCV's first use in this process: its threads wait busily after each picture, half
         # a percent of a core.
         os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
@@ -94,14 +94,14 @@ class ConsoleCamera:
     def _let_one_through(self) -> None:
         self._is_due = True
 
-    def _receive(self, message: Any, _: Any) -> None:
+    def _receive(self, message: ros.Message, _: Any) -> None:
         self._is_due = False
         with self._changed:
             self._message = message
             self._number += 1
             self._changed.notify_all()
 
-    def _encode(self, message: Any) -> bytes:
+    def _encode(self, message: ros.Message) -> bytes:
         image = self._decoder.view(message)
         is_bgr = image.strides[2] < 0  # behind a view; OpenCV would copy all of it
         image = image[..., ::-1] if is_bgr else image

@@ -170,16 +170,16 @@ class ConsoleNode(ros.Node):
             self._set_cameras([])
             self._board.forget(EVENTS)
 
-    def _show(self, name: str, keep: int, message: Any) -> None:
+    def _show(self, name: str, keep: int, message: ros.Message) -> None:
         self._board.put(name, to_json(message), keep)
 
-    def _show_labels(self, name: str, keep: int, message: Any) -> None:
+    def _show_labels(self, name: str, keep: int, message: ros.Message) -> None:
         """Only the best of each group: a vocabulary has hundreds."""
         for group in message.groups:
             group.labels = list(group.labels)[:MOST_LABELS]
         self._show(name, keep, message)
 
-    def _show_health(self, message: Any) -> None:
+    def _show_health(self, message: ros.Message) -> None:
         """Diagnostics of this robot's nodes, by node."""
         own = f"{self.get_namespace().strip('/')}/"
         found = [one for one in message.status if one.name.startswith(own)]
@@ -200,7 +200,7 @@ class ConsoleNode(ros.Node):
         self._asked = client.call_async(kind.Request(names=["cameras", *names]))
         self._asked.add_done_callback(lambda done: self._on_cameras(known, done.result()))
 
-    def _on_cameras(self, known: Sequence[str], reply: Any) -> None:
+    def _on_cameras(self, known: Sequence[str], reply: ros.Message) -> None:
         self._asked = None
         if not self._topics.is_open:
             return
@@ -303,7 +303,9 @@ class ConsoleNode(ros.Node):
         return [checked("page", self._trouble, fine, values, ERROR)]
 
 
-def _send(client: Any, request: Any, sent: list[Any], on_reply: Callable[[Any], None]) -> None:
+def _send(
+    client: ros.Client, request: ros.Message, sent: list[Any], on_reply: Callable[[Any], None]
+) -> None:
     """In the executor's thread: call a service; without it the reply is None."""
     if not client.service_is_ready():
         on_reply(None)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from vljepa_ros import ros
 from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.models.config import ModelConfig
 from vljepa_ros.nodes.diagnostics import OK, WARN, Part, checked
@@ -115,7 +116,7 @@ class DecoderCamera:
             return Part(part.name, WARN, f"no labels on '{topic}' yet: no texts", values)
         return part
 
-    def take_labels(self, message: Any) -> None:
+    def take_labels(self, message: ros.Message) -> None:
         """In the worker's thread: other words are used at once, as for a state seen first."""
         assert self.narrator is not None
         groups = {g.prompt: {one.text: one.score for one in g.labels} for g in message.groups}
@@ -123,7 +124,7 @@ class DecoderCamera:
         if self.narrator.keep(ScoredLabels(stamp, version, groups)):
             self.detector.reset()
 
-    def watch_colour(self, message: Any) -> None:
+    def watch_colour(self, message: ros.Message) -> None:
         """In the worker's thread: an image that has lost its colour, or has it back, is no news."""
         if self.colour.observe(to_seconds(message.header.stamp), float(message.saturation)):
             self._node.get_logger().info(
@@ -131,13 +132,13 @@ class DecoderCamera:
                 f"back (infrared?); changes are not judged for {self.colour.hold:.1f} s"
             )
 
-    def _keep(self, message: Any) -> None:
+    def _keep(self, message: ros.Message) -> None:
         self.topic.trouble = ""
         self.newest, self._arrived, self.seen = message, time.monotonic(), time.time()
         self.inbox.put(message)
         self._node.worker.wake()
 
-    def _keep_labels(self, message: Any) -> None:
+    def _keep_labels(self, message: ros.Message) -> None:
         if message.model_id == self._config.model_id and any(g.labels for g in message.groups):
             self.inbox.put(message)
             self._node.worker.wake()
@@ -177,7 +178,7 @@ class StateKeeper:
     """
 
     def __init__(
-        self, node: Any, path: str, model: ModelConfig, cameras: Mapping[str, DecoderCamera]
+        self, node: ros.Node, path: str, model: ModelConfig, cameras: Mapping[str, DecoderCamera]
     ) -> None:
         self._node = node
         self._cameras = cameras

@@ -32,7 +32,11 @@ class DecoderTopics(Endpoints):
     """
 
     def __init__(
-        self, node: Any, cameras: Sequence[str], model_id: str, on_mismatch: Callable[[str], None]
+        self,
+        node: ros.Node,
+        cameras: Sequence[str],
+        model_id: str,
+        on_mismatch: Callable[[str], None],
     ) -> None:
         super().__init__(node, on_mismatch)
         self._model_id = model_id
@@ -52,11 +56,11 @@ class DecoderTopics(Endpoints):
     def event(
         self,
         camera: str,
-        header: Any,
+        header: ros.Message,
         update: SceneUpdate,
         include_vector: bool,
         in_domain: bool = True,
-    ) -> Any:
+    ) -> ros.Message:
         """Make a SceneEvent.
 
         Args:
@@ -90,7 +94,7 @@ class DecoderTopics(Endpoints):
             message.vector = array.array("f", update.state.tobytes())
         return message
 
-    def publish(self, event: Any, is_event: bool) -> None:
+    def publish(self, event: ros.Message, is_event: bool) -> None:
         """Latch the state of a camera; publish it on `events`, too, if it is an event."""
         with self._lock:
             self._present[event.camera] = event

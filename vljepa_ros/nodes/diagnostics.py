@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.topics import RESULTS
@@ -48,7 +47,7 @@ class Warnings:
     would ever be named.
     """
 
-    def __init__(self, node: Any) -> None:
+    def __init__(self, node: ros.Node) -> None:
         self._node = node
         self._silent_until: dict[str, float] = {}
 
@@ -69,7 +68,7 @@ class Diagnostics:
         parts: Called once a second in the executor's thread.
     """
 
-    def __init__(self, node: Any, parts: Callable[[], Sequence[Part]]) -> None:
+    def __init__(self, node: ros.Node, parts: Callable[[], Sequence[Part]]) -> None:
         self._node = node
         self._parts = parts
         self._array = ros.interface("diagnostic_msgs/msg/DiagnosticArray")

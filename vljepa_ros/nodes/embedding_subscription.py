@@ -8,7 +8,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from vljepa_ros import ros
 from vljepa_ros.nodes.diagnostics import ERROR, Part, checked
+from vljepa_ros.nodes.lifecycle_node import LifecycleNode
 from vljepa_ros.nodes.topics import HEARTBEAT_S, LATCHED, Endpoints
 
 T = TypeVar("T")
@@ -68,7 +70,7 @@ class EmbeddingSubscription(Endpoints):
 
     def __init__(
         self,
-        node: Any,
+        node: LifecycleNode[Any],
         camera: str,
         on_embedding: Callable[[Any], None],
         model_id: str = "",
@@ -100,7 +102,7 @@ class EmbeddingSubscription(Endpoints):
             self.subscribe("vljepa_ros/msg/ModelInfo", "model_info", self._on_heartbeat, LATCHED)
             self.repeat(HEARTBEAT_S / 2, self._watch)
 
-    def compare(self, info: Any) -> None:
+    def compare(self, info: ros.Message) -> None:
         """Note whether perception runs the model that this node needs; info: a ModelInfo."""
         same = self._model_id in ("", info.model_id)
         self._mismatch = "" if same else self._differs("perception_node runs", info.model_id)
@@ -168,7 +170,7 @@ class EmbeddingSubscription(Endpoints):
         if stale and self.received:
             self._node.get_logger().warning(f"camera '{self.camera}': {stale}")
 
-    def _on_heartbeat(self, message: Any) -> None:
+    def _on_heartbeat(self, message: ros.Message) -> None:
         self._heartbeats += 1
         self._alive = time.monotonic()
         if self._model_id:
@@ -180,7 +182,7 @@ class EmbeddingSubscription(Endpoints):
             "same model"
         )
 
-    def _receive(self, message: Any) -> None:
+    def _receive(self, message: ros.Message) -> None:
         now = time.monotonic()
         if now - self._alive > MISSING_S:
             self._heartbeats = 0  # they come without one: from a bag

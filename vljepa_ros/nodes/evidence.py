@@ -13,6 +13,7 @@ import numpy as np
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.diagnostics import Part, checked
+from vljepa_ros.nodes.lifecycle_node import LifecycleNode
 from vljepa_ros.nodes.topics import RESULTS, Endpoints, to_nanoseconds
 from vljepa_ros.perception.frames import FrameDecoder
 from vljepa_ros.perception.image_encodings import FrameError, LevelRange
@@ -31,7 +32,7 @@ class Evidence(Endpoints):
         snapshot_service: Service of rosbag2's recorder that is called with each event, or empty.
     """
 
-    def __init__(self, node: Any, snapshot_service: str) -> None:
+    def __init__(self, node: LifecycleNode[Any], snapshot_service: str) -> None:
         super().__init__(node, node.warn)
         self._lock = threading.Lock()
         self._decoders: dict[str, FrameDecoder] = {}
@@ -66,7 +67,7 @@ class Evidence(Endpoints):
         with self._lock:
             self._recent, self._kept = {}, {}
 
-    def receive(self, camera: str, stamp: int, message: Any, decoder: FrameDecoder) -> None:
+    def receive(self, camera: str, stamp: int, message: ros.Message, decoder: FrameDecoder) -> None:
         """Take an image message that may come to decide something.
 
         Args:
@@ -92,16 +93,16 @@ class Evidence(Endpoints):
         values = {"published": self._published, "missing": self._missing}
         return checked("evidence", self._trouble, f"{self._published} pictures", values)
 
-    def _on_event(self, message: Any) -> None:
+    def _on_event(self, message: ros.Message) -> None:
         self._add(message.camera, message.header, message.event_id, message.text)
 
-    def _on_trigger(self, message: Any) -> None:
+    def _on_trigger(self, message: ros.Message) -> None:
         status = message.trigger
         if status.state == status.STATE_TRUE:
             cause = f"{status.owner}/{status.id}: {status.text}"
             self._add(status.camera, message.header, message.event_id, cause)
 
-    def _add(self, camera: str, header: Any, event_id: str, cause: str) -> None:
+    def _add(self, camera: str, header: ros.Message, event_id: str, cause: str) -> None:
         stamp = to_nanoseconds(header.stamp)
         with self._lock:
             kept = dict(self._kept.get(camera, ()))
@@ -133,7 +134,7 @@ class Evidence(Endpoints):
         self._node.warn(trouble)
 
 
-def _jpeg(message: Any, decoder: FrameDecoder) -> bytes:
+def _jpeg(message: ros.Message, decoder: FrameDecoder) -> bytes:
     """The part of an image that a camera looks at, turned, at full resolution."""
     part = replace(decoder, levels=LevelRange()).view(message)
     turned = np.ascontiguousarray(np.rot90(part[..., ::-1], k=-(decoder.rotate // 90)))

@@ -71,7 +71,7 @@ class ImageTopic(Endpoints):
         """Seconds since the newest image, or since `start` where there was none."""
         return time.monotonic() - (self._arrivals[-1] if self._arrivals else self._started)
 
-    def start(self, group: Any = None) -> None:
+    def start(self, group: ros.ReentrantCallbackGroup | None = None) -> None:
         """Subscribe; nothing happens if it is subscribed to already.
 
         Args:
@@ -150,7 +150,7 @@ class ImageTopic(Endpoints):
             'Cyclone DDS <SocketReceiveBufferSize min="4MB"/> in the file of CYCLONEDDS_URI'
         )
 
-    def _receive(self, message: Any) -> None:
+    def _receive(self, message: ros.Message) -> None:
         self._arrivals.append(time.monotonic())
         image = message if len(self.receivers) == 1 else SharedImage(message)
         for receive in self.receivers:

@@ -147,7 +147,7 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
             needs_active: Whether a request needs an active node, or a configured one is enough.
         """
 
-        async def answer(request: Any, response: Any) -> Any:
+        async def answer(request: ros.Message, response: ros.Message) -> ros.Message:
             refusal = self.refusal(needs_active(request))
             try:
                 if refusal:
@@ -167,12 +167,12 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
             callback_group=self._waiting_services,
         )
 
-    def result(self, code: str, message: str = "") -> Any:
+    def result(self, code: str, message: str = "") -> ros.Message:
         """A msg/Result; code: name of one of its constants."""
         kind = ros.interface("vljepa_ros/msg/Result")
         return kind(code=getattr(kind, code), message=message)
 
-    def result_of(self, error: Exception) -> Any:
+    def result_of(self, error: Exception) -> ros.Message:
         """The msg/Result of a request that failed; what is not in `codes` is logged, too."""
         codes = [code for kind, code in self.codes.items() if isinstance(error, kind)]
         if codes:
@@ -208,28 +208,28 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
         if self.settings.autostart and self.trigger_configure() == Return.SUCCESS:
             self.trigger_activate()
 
-    def on_configure(self, state: Any) -> Any:
+    def on_configure(self, state: Any) -> ros.TransitionCallbackReturn:
         """Check parameters and files, open, start the worker."""
         return self._transit("configure", self._configure, self._undo_configure)
 
-    def on_activate(self, state: Any) -> Any:
+    def on_activate(self, state: Any) -> ros.TransitionCallbackReturn:
         """Begin to work."""
         return self._transit("activate", self._activate, self._undo_activate)
 
-    def on_deactivate(self, state: Any) -> Any:
+    def on_deactivate(self, state: Any) -> ros.TransitionCallbackReturn:
         """Stop work, keep what is open."""
         return self._transit("deactivate", self._pause)
 
-    def on_cleanup(self, state: Any) -> Any:
+    def on_cleanup(self, state: Any) -> ros.TransitionCallbackReturn:
         """Free everything."""
         return self._transit("clean up", self._release)
 
-    def on_shutdown(self, state: Any) -> Any:
+    def on_shutdown(self, state: Any) -> ros.TransitionCallbackReturn:
         """Free everything, for good: this node can only be started anew."""
         self.shut_down = self._transit("shut down", self._release) == Return.SUCCESS
         return Return.SUCCESS if self.shut_down else Return.ERROR
 
-    def on_error(self, state: Any) -> Any:
+    def on_error(self, state: Any) -> ros.TransitionCallbackReturn:
         """Free everything and go back to unconfigured, so that it can be tried again."""
         why = self.why
         result = self._transit("recover", self._release)
@@ -312,7 +312,7 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
 
     def _transit(
         self, doing: str, run: Callable[[], None], undo: Callable[[], None] | None = None
-    ) -> Any:
+    ) -> ros.TransitionCallbackReturn:
         """Run a transition; an exception is logged here, for rclpy does not, and is in `why`.
 
         Args:

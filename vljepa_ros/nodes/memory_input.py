@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vljepa_ros import ros
 from vljepa_ros.models.config import ModelConfig
 from vljepa_ros.nodes.diagnostics import WARN, Part
 from vljepa_ros.nodes.embedding_subscription import EmbeddingSubscription, Inbox
@@ -89,7 +90,7 @@ class MemoryInput:
                 model.clip_frames, model.frame_interval, self._decoder, LATEST_EMBEDDING_S
             )
 
-            def push(message: Any) -> None:
+            def push(message: ros.Message) -> None:
                 arrival = self._node.get_clock().now().nanoseconds
                 stamp = self._stamps.read(to_nanoseconds(message.header.stamp), arrival)
                 if stamp is not None:
@@ -104,7 +105,7 @@ class MemoryInput:
         self._images.close()
         self._ring = None
 
-    def on_event(self, message: Any) -> None:
+    def on_event(self, message: ros.Message) -> None:
         """A SceneEvent of this camera."""
         self._events += 1
         if message.model_id != self._model.model_id:
@@ -135,7 +136,7 @@ class MemoryInput:
         }
         return self._topic.part(values, (WARN, "not active"))
 
-    def _on_embedding(self, message: Any) -> None:
+    def _on_embedding(self, message: ros.Message) -> None:
         vector = np.array(message.vector, np.float32)
         norm = float(np.linalg.norm(vector))
         if vector.shape != (self._model.dim,) or not 0.5 < norm < 2.0:

@@ -222,12 +222,12 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
             if wrong:
                 self.warn(f"a row of camera '{row.camera}' is not kept: {wrong}")
 
-    def _on_event(self, message: Any) -> None:
+    def _on_event(self, message: ros.Message) -> None:
         camera = self._inputs.get(message.camera)
         if camera is not None and message.reason != message.HEARTBEAT:
             camera.on_event(message)
 
-    async def _find_moments(self, request: Any, response: Any) -> None:
+    async def _find_moments(self, request: ros.Message, response: ros.Message) -> None:
         memory, model, p = self.memory, self._model, self.settings
         query = MomentQuery(
             text=str(request.text),
@@ -268,7 +268,7 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
             self.get_logger().error(f"the memory cannot be used: {problem}")
 
 
-def moment_message(moment: Moment) -> Any:
+def moment_message(moment: Moment) -> ros.Message:
     """A msg/Moment; its thumbnail is empty unless one was read."""
     message = ros.interface("vljepa_ros/msg/Moment")(
         camera=moment.camera,
@@ -289,7 +289,7 @@ def moment_message(moment: Moment) -> Any:
     return message
 
 
-def pose_message(pose: Pose | None) -> Any:
+def pose_message(pose: Pose | None) -> ros.Message:
     """A geometry_msgs/Pose; its position is NaN if there is no pose."""
     message = ros.interface("geometry_msgs/msg/Pose")()
     p, q = message.position, message.orientation

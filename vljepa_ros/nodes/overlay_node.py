@@ -76,17 +76,17 @@ class OverlayNode(ros.Node):
         """Log a warning, the same one not more than once in ten seconds."""
         self._warnings.warn(text.partition(":")[0], text)
 
-    def _on_labels(self, message: Any) -> None:
+    def _on_labels(self, message: ros.Message) -> None:
         labels = (label for group in message.groups for label in group.labels)
         self._labels_until = time.monotonic() + LABELS_TIMEOUT_S
         pairs = ((str(label.text), float(label.score)) for label in labels)
         self._labels = sorted(pairs, key=lambda pair: -pair[1])
 
-    def _on_scene(self, message: Any) -> None:
+    def _on_scene(self, message: ros.Message) -> None:
         self._text_until = time.monotonic() + SCENE_TIMEOUT_S
         self._text = "" if message.stale else str(message.text)
 
-    def _on_image(self, message: Any, _: Any) -> None:
+    def _on_image(self, message: ros.Message, _: Any) -> None:
         try:
             rgb = image_to_rgb(message, self._levels)
         except FrameError as error:

@@ -67,7 +67,7 @@ class ParameterGroup(Generic[P]):
         problems: Why a value given at the start cannot be used, by parameter name.
     """
 
-    def __init__(self, node: Any, kind: type[P], prefix: str = "") -> None:
+    def __init__(self, node: ros.Node, kind: type[P], prefix: str = "") -> None:
         self._prefix = prefix
         self.problems: dict[str, str] = {}
         self.value: P = kind()
@@ -93,7 +93,7 @@ class ParameterGroup(Generic[P]):
                 replaced[field.name] = tuple(value) if isinstance(value, list) else value
         return dataclasses.replace(self.value, **replaced)  # type: ignore[type-var]
 
-    def _declare(self, node: Any, field: dataclasses.Field[Any]) -> Any:
+    def _declare(self, node: ros.Node, field: dataclasses.Field[Any]) -> Any:
         name, default = self._prefix + field.name, getattr(self.value, field.name)
         value = list(default) if isinstance(default, tuple) else default
         descriptor = _descriptor(field.metadata, value)
@@ -123,7 +123,7 @@ class NodeParameters:
 
     def __init__(
         self,
-        node: Any,
+        node: ros.Node,
         groups: Sequence[ParameterGroup[Any]],
         check: Callable[[Any], None] = lambda value: None,
         apply: Callable[[], None] = lambda: None,
@@ -134,7 +134,7 @@ class NodeParameters:
         self.problems = {name: text for group in groups for name, text in group.problems.items()}
         node.add_on_set_parameters_callback(self._on_set)
 
-    def _on_set(self, parameters: Sequence[Any]) -> Any:
+    def _on_set(self, parameters: Sequence[Any]) -> ros.Message:
         changes = {
             parameter.name: parameter.value
             for parameter in parameters
@@ -156,7 +156,7 @@ class NodeParameters:
         return ros.SetParametersResult(successful=True)
 
 
-def _descriptor(metadata: Any, value: Any) -> Any:
+def _descriptor(metadata: Any, value: Any) -> ros.Message:
     allowed = _allowed(metadata, value)
     text = metadata["description"] + (f" Allowed: {allowed}." if metadata["choices"] else "")
     descriptor: Any = ros.ParameterDescriptor(description=text, read_only=metadata["read_only"])

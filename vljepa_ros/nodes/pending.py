@@ -17,7 +17,7 @@ class Pending:
         node: The node whose executor runs the callbacks that wait.
     """
 
-    def __init__(self, node: Any) -> None:
+    def __init__(self, node: ros.Node) -> None:
         self._node = node
         self._lock = threading.Lock()
         self._waiting: list[tuple[Any, float, Callable[[Any], None]]] = []
@@ -28,7 +28,7 @@ class Pending:
         with self._lock:
             return {key for key, _, _ in self._waiting}
 
-    def wait(self, key: Any, timeout: float) -> Any:
+    def wait(self, key: Any, timeout: float) -> ros.Future:
         """A future to await in a callback of the node.
 
         Args:

@@ -9,6 +9,7 @@ from typing import Any
 
 from vljepa_ros import ros
 from vljepa_ros.engines.protocol import Engine
+from vljepa_ros.nodes.lifecycle_node import LifecycleNode
 from vljepa_ros.nodes.topics import LATCHED, REPEATED, Endpoints, age_of, to_stamp
 from vljepa_ros.perception.pipeline import EMBEDDINGS, LABELS, Observation
 from vljepa_ros.perception.scoring import ScoredGroup
@@ -21,7 +22,7 @@ _KINDS = {
 }
 
 
-def label_group(scored: ScoredGroup, most: int) -> Any:
+def label_group(scored: ScoredGroup, most: int) -> ros.Message:
     """A msg/LabelGroup with at most `most` labels."""
     kind = ros.interface("vljepa_ros/msg/Label")
     best = zip(scored.labels[:most], scored.scores, scored.similarities, strict=False)
@@ -49,7 +50,11 @@ class PerceptionTopics(Endpoints):
     """
 
     def __init__(
-        self, node: Any, cameras: Sequence[str], engine: Engine, on_mismatch: Callable[[str], None]
+        self,
+        node: LifecycleNode[Any],
+        cameras: Sequence[str],
+        engine: Engine,
+        on_mismatch: Callable[[str], None],
     ) -> None:
         super().__init__(node, on_mismatch)
         self._engine = engine

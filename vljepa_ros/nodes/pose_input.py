@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.topics import IMAGES, Endpoints
@@ -35,7 +34,7 @@ def pose_interface(kind: str) -> str:
 class PoseInput(Endpoints):
     """Subscribes until `close`; best effort, so that every publisher fits."""
 
-    def __init__(self, node: Any, topic: str, kind: str) -> None:
+    def __init__(self, node: ros.Node, topic: str, kind: str) -> None:
         super().__init__(node)
         self._pose: Pose | None = None
         self._arrived = 0.0
@@ -45,7 +44,7 @@ class PoseInput(Endpoints):
         """The newest pose; None if none came lately."""
         return self._pose if time.monotonic() - self._arrived < FRESH_POSE_S else None
 
-    def _on_pose(self, message: Any) -> None:
+    def _on_pose(self, message: ros.Message) -> None:
         pose = message.pose if hasattr(message.pose, "position") else message.pose.pose
         p, q = pose.position, pose.orientation
         position, orientation = (p.x, p.y, p.z), (q.x, q.y, q.z, q.w)
@@ -64,7 +63,7 @@ class TfPoseInput(Endpoints):
         base: Whose pose it is, e.g. base_link.
     """
 
-    def __init__(self, node: Any, frame: str, base: str) -> None:
+    def __init__(self, node: ros.Node, frame: str, base: str) -> None:
         super().__init__(node)
         self._frame, self._base = frame, base
         self._tree = TransformTree()
@@ -78,7 +77,7 @@ class TfPoseInput(Endpoints):
             return None
         return Pose(found[0].translation, found[0].rotation, self._frame)
 
-    def _put(self, message: Any, arrived: float) -> None:
+    def _put(self, message: ros.Message, arrived: float) -> None:
         for entry in message.transforms:
             t, q = entry.transform.translation, entry.transform.rotation
             transform = Transform((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))

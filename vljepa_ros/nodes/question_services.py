@@ -49,13 +49,13 @@ class QuestionServices:
             node.serve(kind, name, callback, needs_active=lambda request: True)
         node.serve("AnswerAboutImage", "answer_about_image", self._answer_about_image)
 
-    async def _answer_question(self, request: Any, response: Any) -> None:
+    async def _answer_question(self, request: ros.Message, response: ros.Message) -> None:
         camera = self._node.which_camera(request.camera)
         question = self._question(request.question)
         response.answer = (await self._ask([camera], [question], request))[0]
         self._report(response)
 
-    async def _answer_questions(self, request: Any, response: Any) -> None:
+    async def _answer_questions(self, request: ros.Message, response: ros.Message) -> None:
         cameras = self._which_cameras(request.cameras)
         questions = checked_questions(request.questions, *self._abilities())
         total = len(cameras) * len(questions)
@@ -66,7 +66,7 @@ class QuestionServices:
             )
         response.answers = await self._ask(cameras, questions, request)
 
-    async def _answer_about_image(self, request: Any, response: Any) -> None:
+    async def _answer_about_image(self, request: ros.Message, response: ros.Message) -> None:
         question = self._question(request.question)
         images = [*request.image, *request.compressed]
         if len(images) != 1:
@@ -79,14 +79,14 @@ class QuestionServices:
         response.answer.age = self._age(stamp) if stamp else ros.Duration().to_msg()
         self._report(response)
 
-    def _about_image(self, image: Any, question: Question) -> CooperativeTask[Answer]:
+    def _about_image(self, image: ros.Message, question: Question) -> CooperativeTask[Answer]:
         config = self.pipeline.engine.config
         frame = FrameDecoder(config.input_size, preprocessing=config.preprocessing)(image)
         return Answerer(self.pipeline).ask_about(frame, question, self._abstain_below())
 
     async def _ask(
-        self, cameras: Sequence[str], questions: Sequence[Question], request: Any
-    ) -> list[Any]:
+        self, cameras: Sequence[str], questions: Sequence[Question], request: ros.Message
+    ) -> list[ros.Message]:
         """A msg/Answer for each camera and question."""
         node = self._node
         wait = min(_seconds("wait", request.wait), node.settings.request_timeout)
@@ -113,7 +113,7 @@ class QuestionServices:
                 messages.append(message)
         return messages
 
-    def _message(self, camera: str, question: Question, answer: Answer) -> Any:
+    def _message(self, camera: str, question: Question, answer: Answer) -> ros.Message:
         kind = ros.interface("vljepa_ros/msg/Answer")
         return kind(
             camera=camera,
@@ -129,7 +129,7 @@ class QuestionServices:
             model_id=self.pipeline.engine.config.model_id,
         )
 
-    def _report(self, response: Any) -> None:
+    def _report(self, response: ros.Message) -> None:
         """Let the result of a single question say that there is nothing to answer it with."""
         answer = response.answer
         for code in ("STALE", "UNSUPPORTED"):
@@ -179,11 +179,11 @@ class QuestionServices:
     def _now(self) -> int:
         return int(self._node.get_clock().now().nanoseconds)
 
-    def _age(self, nanoseconds: int) -> Any:
+    def _age(self, nanoseconds: int) -> ros.Message:
         return ros.Duration(nanoseconds=self._now() - nanoseconds).to_msg()
 
 
-def _seconds(name: str, duration: Any) -> float:
+def _seconds(name: str, duration: ros.Message) -> float:
     """A builtin_interfaces/Duration.
 
     Raises:

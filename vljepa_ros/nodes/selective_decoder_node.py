@@ -163,7 +163,7 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
             self._keeper.keep(event)
         return None
 
-    def _observe(self, name: str, camera: DecoderCamera, message: Any) -> bool:
+    def _observe(self, name: str, camera: DecoderCamera, message: ros.Message) -> bool:
         """Publish what there is to publish; whether that was an event."""
         if camera.query not in ("", message.query):
             camera.detector.reset()
@@ -177,7 +177,7 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
         self._topics.publish(self._event(name, message, update), update.is_event)
         return update.is_event
 
-    def _event(self, name: str, message: Any, update: SceneUpdate) -> Any:
+    def _event(self, name: str, message: ros.Message, update: SceneUpdate) -> ros.Message:
         vector = self.settings.include_vector
         return self._topics.event(name, message.header, update, vector, message.in_domain)
 
@@ -202,7 +202,7 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
         self.worker.wake()
         self.pending.complete(True, lambda name: self._inputs[name].fresh)
 
-    async def _describe(self, request: Any, response: Any) -> None:
+    async def _describe(self, request: ros.Message, response: ros.Message) -> None:
         name, timeout = self.which_camera(request.camera), self.settings.request_timeout
         camera = self._inputs[name]
         if not camera.fresh and not await self.pending.wait(name, timeout):
@@ -214,7 +214,7 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
             )
         response.event = await self.run_in_worker(lambda _: self._present(name, camera))
 
-    def _present(self, name: str, camera: DecoderCamera) -> Any:
+    def _present(self, name: str, camera: DecoderCamera) -> ros.Message:
         """In the worker's thread: the present state in words."""
         self._take_embeddings()
         message, present = camera.newest, camera.decoder.present
@@ -223,7 +223,7 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
         update = camera.decoder.describe(to_seconds(message.header.stamp), present)
         return self._event(name, message, update)
 
-    def _compare_models(self, info: Any) -> None:
+    def _compare_models(self, info: ros.Message) -> None:
         """Also while nobody listens to this node, and no embedding comes."""
         for camera in self._inputs.values():
             camera.topic.compare(info)

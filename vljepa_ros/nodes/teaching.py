@@ -96,7 +96,7 @@ class Teaching:
     def _running(self) -> RunningRecording | None:
         return self._teacher.running if self._teacher is not None else None
 
-    async def _teach(self, request: Any, response: Any) -> None:
+    async def _teach(self, request: ros.Message, response: ros.Message) -> None:
         work = self._work(self._begin(), request)
         future = ros.Future()
 
@@ -116,7 +116,7 @@ class Teaching:
         response.result = self._node.result(taught.code, taught.message)
         response.labels = [label_message(lesson) for lesson in taught.lessons]
 
-    def _work(self, teacher: Teacher, request: Any) -> Callable[[], Taught]:
+    def _work(self, teacher: Teacher, request: ros.Message) -> Callable[[], Taught]:
         """What a request asks for."""
         kind, name = self._kind, str(request.name)
         if request.operation in (kind.START, kind.FROM_MEMORY):
@@ -178,7 +178,7 @@ class Teaching:
         publish(message)
 
 
-def label_message(lesson: Lesson) -> Any:
+def label_message(lesson: Lesson) -> ros.Message:
     """A msg/TaughtLabel."""
     label = lesson.label
     return ros.interface("vljepa_ros/msg/TaughtLabel")(

@@ -94,7 +94,7 @@ class TextEncoderClient:
             )
         return result.texts[text]
 
-    def _read(self, texts: Sequence[str], reply: Any) -> EncodingResult:
+    def _read(self, texts: Sequence[str], reply: ros.Message) -> EncodingResult:
         if reply.result.code:
             return TextEncoderError(
                 f"'{self._name}' refused the text: {reply.result.message}",

@@ -62,8 +62,8 @@ class Endpoints:
             refused because of its quality of service; without it that is not noticed.
     """
 
-    def __init__(self, node: Any, on_mismatch: Callable[[str], None] | None = None) -> None:
-        self._node = node
+    def __init__(self, node: ros.Node, on_mismatch: Callable[[str], None] | None = None) -> None:
+        self._node: Any = node
         self._on_mismatch = on_mismatch
         self._made: list[tuple[Callable[[Any], Any], Any]] = []
 
@@ -72,7 +72,7 @@ class Endpoints:
         """Whether there are any."""
         return bool(self._made)
 
-    def publisher(self, kind: str, topic: str, qos: Any = RESULTS) -> Any:
+    def publisher(self, kind: str, topic: str, qos: Any = RESULTS) -> ros.Publisher:
         """Create a publisher; `kind` is the interface's name, such as `std_msgs/msg/Header`."""
         made = self._node.create_publisher(
             ros.interface(kind),
@@ -114,7 +114,7 @@ class Endpoints:
             return None
         other = "subscriber" if kind == "publisher" else "publisher"
 
-        def on_incompatible_qos(info: Any) -> None:
+        def on_incompatible_qos(info: ros.IncompatibleQoS) -> None:
             report(
                 f"incompatible QoS on '{topic}': a {other} was refused because of {info.policy}; "
                 f"{info.remedy}"
@@ -123,7 +123,9 @@ class Endpoints:
         return ros.endpoint_events(incompatible_qos=on_incompatible_qos, kind=kind)
 
 
-def image_message(header: Any, pixels: NDArray[np.uint8], encoding: str = "rgb8") -> Any:
+def image_message(
+    header: ros.Message, pixels: NDArray[np.uint8], encoding: str = "rgb8"
+) -> ros.Message:
     """A sensor_msgs/Image of [H, W, 3] uint8 pixels; encoding: rgb8 or bgr8."""
     height, width = pixels.shape[:2]
     return ros.interface("sensor_msgs/msg/Image")(
@@ -137,7 +139,7 @@ def image_message(header: Any, pixels: NDArray[np.uint8], encoding: str = "rgb8"
     )
 
 
-def jpeg_message(header: Any, bgr: NDArray[np.uint8]) -> Any:
+def jpeg_message(header: ros.Message, bgr: NDArray[np.uint8]) -> ros.Message:
     """A sensor_msgs/CompressedImage of [H, W, 3] uint8 pixels, as image_transport writes it."""
     _, coded = cv2.imencode(".jpg", np.ascontiguousarray(bgr))
     return ros.interface("sensor_msgs/msg/CompressedImage")(
@@ -145,26 +147,26 @@ def jpeg_message(header: Any, bgr: NDArray[np.uint8]) -> Any:
     )
 
 
-def to_nanoseconds(stamp: Any) -> int:
+def to_nanoseconds(stamp: ros.Message) -> int:
     """A builtin_interfaces/Time in nanoseconds."""
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
-def to_seconds(stamp: Any) -> float:
+def to_seconds(stamp: ros.Message) -> float:
     """A builtin_interfaces/Time in seconds."""
     return float(stamp.sec + stamp.nanosec * 1e-9)
 
 
-def to_stamp(nanoseconds: int) -> Any:
+def to_stamp(nanoseconds: int) -> ros.Message:
     """A builtin_interfaces/Time."""
     return ros.Time(nanoseconds=nanoseconds).to_msg()
 
 
-def to_duration(seconds: float) -> Any:
+def to_duration(seconds: float) -> ros.Message:
     """A builtin_interfaces/Duration."""
     return ros.Duration(nanoseconds=round(seconds * 1e9)).to_msg()
 
 
-def age_of(node: Any, nanoseconds: int) -> float:
+def age_of(node: ros.Node, nanoseconds: int) -> float:
     """Seconds from a stamp to the node's present time."""
     return float((node.get_clock().now().nanoseconds - nanoseconds) / 1e9)

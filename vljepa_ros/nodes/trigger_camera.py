@@ -15,6 +15,7 @@ from vljepa_ros import ros
 from vljepa_ros.models.calibration import EncodedTexts
 from vljepa_ros.nodes.diagnostics import OK, Part
 from vljepa_ros.nodes.embedding_subscription import EmbeddingSubscription
+from vljepa_ros.nodes.lifecycle_node import LifecycleNode
 from vljepa_ros.nodes.topics import REPEATED, Endpoints, age_of, to_nanoseconds, to_stamp
 from vljepa_ros.perception.change.change_prior import TurnGuard, TurnGuardConfig
 from vljepa_ros.perception.trigger_board import (
@@ -43,7 +44,7 @@ class TriggerCamera(Endpoints):
 
     def __init__(
         self,
-        node: Any,
+        node: LifecycleNode[Any],
         camera: str,
         events: Any,
         on_change: Callable[[frozenset[str]], None],
@@ -135,7 +136,7 @@ class TriggerCamera(Endpoints):
         self._guard.config = TurnGuardConfig(limit, hold=self._span + TURN_TAIL_S)
         self._guard.turn(stamp, rate)
 
-    def statuses(self, owner: str) -> list[Any]:
+    def statuses(self, owner: str) -> list[ros.Message]:
         """The msg/TriggerStatus of each trigger of an owner, as they are now."""
         own = self._places.get(owner, [])
         self._fill(own)
@@ -160,14 +161,14 @@ class TriggerCamera(Endpoints):
         }
         return self._topic.part(values, (OK, "nothing to watch for"))
 
-    def _on_embedding(self, message: Any) -> None:
+    def _on_embedding(self, message: ros.Message) -> None:
         stamp = to_nanoseconds(message.header.stamp)
         self._span = max(0.0, (stamp - to_nanoseconds(message.clip_start)) / 1e9)
         if self._fits(message, stamp):
             vector = np.array(message.vector, np.float32)
             self._apply(self.board.observe(stamp, vector))
 
-    def _on_labels(self, message: Any) -> None:
+    def _on_labels(self, message: ros.Message) -> None:
         self._labels_arrived = time.monotonic()
         stamp = to_nanoseconds(message.header.stamp)
         if self._fits(message, stamp):
@@ -177,7 +178,7 @@ class TriggerCamera(Endpoints):
                     scores[text] = max(score, scores.get(text, 0.0))  # it may stand in two groups
             self._apply(self.board.observe_labels(stamp, scores))
 
-    def _scores_of(self, group: Any) -> dict[str, float]:
+    def _scores_of(self, group: ros.Message) -> dict[str, float]:
         """Scores of the triggers' texts in a LabelGroup.
 
         What is not among its best labels has no more than their rest.
@@ -189,7 +190,7 @@ class TriggerCamera(Endpoints):
             found = dict.fromkeys(mine, max(0.0, rest)) | found
         return found
 
-    def _fits(self, message: Any, stamp: int) -> bool:
+    def _fits(self, message: ros.Message, stamp: int) -> bool:
         """Whether a result of the model can be compared; what it says of turns is applied."""
         board = self.board
         self._header = message.header
@@ -249,6 +250,6 @@ class TriggerCamera(Endpoints):
         return int(self._node.get_clock().now().nanoseconds)
 
 
-def groups_of(camera: str, vocabulary: Any) -> Groups:
+def groups_of(camera: str, vocabulary: ros.Message) -> Groups:
     """The labels of a camera in a msg/Vocabulary."""
     return {g.prompt: frozenset(g.labels) for g in groups_for(camera, vocabulary.groups)}

@@ -151,7 +151,7 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
         self._waits.destroy()
         return super().destroy_node()
 
-    def statuses(self, owner: str) -> list[Any]:
+    def statuses(self, owner: str) -> list[ros.Message]:
         """The msg/TriggerStatus of each trigger of an owner and each camera, as they are now."""
         return [status for camera in self._cameras.values() for status in camera.statuses(owner)]
 
@@ -175,7 +175,7 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
         cameras = [camera.part() for camera in self._cameras.values()]
         return [Part("triggers", *state, values), *cameras, *turn]
 
-    async def _add_triggers(self, request: Any, response: Any) -> None:
+    async def _add_triggers(self, request: ros.Message, response: ros.Message) -> None:
         owner = checked_owner(request.owner)
         lease = checked_seconds(to_nanoseconds(request.lease), "lease") / 1e9
         wanted = [checked_trigger(_trigger(owner, m), self.cameras) for m in request.triggers]
@@ -193,7 +193,7 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
         if why:
             response.result = self.result("PENDING", f"accepted, but not watched yet: {why}")
 
-    async def _remove_triggers(self, request: Any, response: Any) -> None:
+    async def _remove_triggers(self, request: ros.Message, response: ros.Message) -> None:
         response.removed = self.owners.remove(checked_owner(request.owner), request.ids)
         self.renew()
 
@@ -267,7 +267,7 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
         for camera in self._cameras.values():
             camera.forget(reason)
 
-    def _on_vocabulary(self, message: Any) -> None:
+    def _on_vocabulary(self, message: ros.Message) -> None:
         before, self._labels = (
             self._labels,
             {name: groups_of(name, message) for name in self.cameras},
@@ -280,7 +280,7 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
             camera.turn(stamp, rate, self.settings.turn_rate)
 
 
-def _trigger(owner: str, message: Any) -> Trigger:
+def _trigger(owner: str, message: ros.Message) -> Trigger:
     """A Trigger from its message."""
     return Trigger(
         owner,

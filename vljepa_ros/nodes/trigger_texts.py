@@ -159,7 +159,7 @@ class TriggerTexts(Endpoints):
             self._versions.update(dict.fromkeys(texts, version))
         self._on_ready()
 
-    def _on_info(self, message: Any) -> None:
+    def _on_info(self, message: ros.Message) -> None:
         """Once or twice a second: the same, unless another model or calibration is there."""
         if message.taught_version != self._taught_version:
             self._taught_version, self.refused = message.taught_version, {}

@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.diagnostics import Part, checked
@@ -54,7 +53,7 @@ class TurnInput(Endpoints):
     """
 
     def __init__(
-        self, node: Any, topic: str, kind: str, on_turn_rate: Callable[[float, float], None]
+        self, node: ros.Node, topic: str, kind: str, on_turn_rate: Callable[[float, float], None]
     ) -> None:
         super().__init__(node)
         self._topic = node.resolve_topic_name(topic)
@@ -100,21 +99,21 @@ class TurnInput(Endpoints):
             )
         return found[0] if found else ""
 
-    def _on_message(self, message: Any) -> None:
+    def _on_message(self, message: ros.Message) -> None:
         self._received += 1
         self._arrived = time.monotonic()
         angular = _angular(message)
         self._rate = math.hypot(angular.x, angular.y, angular.z)
         self._on_turn_rate(self._seconds(message), self._rate)
 
-    def _seconds(self, message: Any) -> float:
+    def _seconds(self, message: ros.Message) -> float:
         stamp = message.header.stamp if hasattr(message, "header") else None
         if stamp is None or not (stamp.sec or stamp.nanosec):
             return float(self._node.get_clock().now().nanoseconds / 1e9)
         return to_seconds(stamp)
 
 
-def _angular(message: Any) -> Any:
+def _angular(message: ros.Message) -> ros.Message:
     """The geometry_msgs/Vector3 of the turn rate, rad/s."""
     if hasattr(message, "angular_velocity"):
         return message.angular_velocity

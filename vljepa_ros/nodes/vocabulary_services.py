@@ -116,7 +116,7 @@ class VocabularyServices:
         own = config.vocabulary
         return from_groups(own) if own else parse(["yes", "no"], config.default_query)
 
-    async def _encode_text(self, request: Any, response: Any) -> None:
+    async def _encode_text(self, request: ros.Message, response: ros.Message) -> None:
         engine = self.pipeline.engine
         names, taught = checked_texts(request.texts, "texts", _MAX_TEXTS), self.taught
         bad = [n for n in names if n in taught and not taught[n].calibration.judges_presence]
@@ -137,7 +137,7 @@ class VocabularyServices:
         response.logit_scales = [float(one.calibration.logit_scale) for one in found]
         response.none_similarities = [float(one.calibration.none_similarity) for one in found]
 
-    async def _set_labels(self, request: Any, response: Any) -> None:
+    async def _set_labels(self, request: ros.Message, response: ros.Message) -> None:
         node = self._node
         prompt = request.prompt.strip() or self.pipeline.engine.config.default_query
         labels = tuple(text.strip() for text in request.labels)

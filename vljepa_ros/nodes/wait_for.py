@@ -86,7 +86,7 @@ class WaitFor:
         for goal in self._goals.values():
             self._end(goal, "REFUSED", why)
 
-    async def _execute(self, handle: Any) -> Any:
+    async def _execute(self, handle: Any) -> ros.Message:
         owner = WAIT_FOR + bytes(handle.goal_id.uuid).hex()
         result = self._kind.Result()
         node = self._node
@@ -166,7 +166,7 @@ class WaitFor:
             ros.complete(self._node, goal.done, (outcome, why))
 
 
-def _triggers(owner: str, request: Any, cameras: tuple[str, ...]) -> list[Trigger]:
+def _triggers(owner: str, request: ros.Message, cameras: tuple[str, ...]) -> list[Trigger]:
     """One trigger for each text of a goal, with the text as its id."""
     texts = dict.fromkeys(request.texts)
     if not 1 <= len(texts) <= MAX_TEXTS:
@@ -188,18 +188,18 @@ def _triggers(owner: str, request: Any, cameras: tuple[str, ...]) -> list[Trigge
     return [replace(trigger, id=trigger.texts[0]) for trigger in checked]
 
 
-def _by_text(statuses: list[Any]) -> list[list[Any]]:
+def _by_text(statuses: list[ros.Message]) -> list[list[ros.Message]]:
     texts = dict.fromkeys(status.id for status in statuses)
     return [[status for status in statuses if status.id == text] for text in texts]
 
 
-def _value(mode: int, statuses: list[Any]) -> State:
+def _value(mode: int, statuses: list[ros.Message]) -> State:
     """Whether a goal is reached: a text is TRUE if it is TRUE of one camera."""
     texts = [any_of([s.state for s in of_text]) for of_text in _by_text(statuses)]
     return all_of(texts) if mode else any_of(texts)
 
 
-def _when(mode: int, statuses: list[Any]) -> Any:
+def _when(mode: int, statuses: list[ros.Message]) -> ros.Message:
     """The stamp from which on a goal that is reached is TRUE."""
     begins = [
         min(
@@ -213,7 +213,7 @@ def _when(mode: int, statuses: list[Any]) -> Any:
     return choose((begin for begin in begins if begin is not None), key=to_nanoseconds)
 
 
-def _unknown(statuses: list[Any]) -> str:
+def _unknown(statuses: list[ros.Message]) -> str:
     """Why triggers are UNKNOWN."""
     found = [
         f"'{s.id}' of {s.camera} ({Reason(s.reason).name})"

@@ -24,6 +24,7 @@ from rclpy import ok, spin
 from rclpy.action import ActionClient, ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from rclpy.client import Client
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.exceptions import (
@@ -42,6 +43,7 @@ from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos import qos_policy_name_from_kind as _policy_name
 from rclpy.qos import qos_profile_sensor_data as sensor_data_qos
@@ -77,6 +79,7 @@ class GatedCallbackGroup(ReentrantCallbackGroup):  # type: ignore[misc,unused-ig
 
 
 FieldError = AssertionError  # what rosidl's message classes raise
+Message = object  # they have no base of their own
 # A burst deeper than a queue loses requests, and their clients wait for ever; rclpy's own is 10.
 # Deeper than a worker's queue of requests, so that what is too much is answered, with BUSY. No
 # KEEP_ALL here: a client that hangs could then block its server for good.

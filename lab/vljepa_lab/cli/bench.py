@@ -10,6 +10,7 @@ from typing import Any
 from vljepa_lab.results import add_result_options
 from vljepa_ros.cli.options import (
     CliError,
+    Commands,
     add_actions,
     add_model_options,
     add_number_option,
@@ -19,7 +20,7 @@ from vljepa_ros.cli.options import (
 from vljepa_ros.resources import NANO
 
 
-def add(commands: Any) -> None:
+def add(commands: Commands) -> None:
     """Add the subcommand and its own subcommands."""
     parser = commands.add_parser(
         "bench",

@@ -23,6 +23,7 @@ from vljepa_lab.results import (
 from vljepa_ros.cli.options import (
     CliError,
     CliUsageError,
+    Commands,
     add_model_options,
     add_number_option,
     natural_number,
@@ -30,7 +31,7 @@ from vljepa_ros.cli.options import (
 from vljepa_ros.resources import NANO
 
 
-def add(commands: Any) -> None:
+def add(commands: Commands) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "eval",

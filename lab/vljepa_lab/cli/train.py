@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
 
-from vljepa_ros.cli.options import CliError
+from vljepa_ros.cli.options import CliError, Commands
 
 MODELS = {  # name -> its module, and the packages that it needs
     "nano": ("vljepa_lab.training.nano", ("torch", "mujoco")),
@@ -21,7 +20,7 @@ MODELS = {  # name -> its module, and the packages that it needs
 }
 
 
-def add(commands: Any) -> None:
+def add(commands: Commands) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "train",

@@ -30,7 +30,7 @@ class ClientGoalHandle:
         status: A constant of `GoalStatus`, as far as it is known here.
     """
 
-    def __init__(self, client: ActionClient, goal_id: Any, response: Any) -> None:
+    def __init__(self, client: ActionClient, goal_id: Message, response: Message) -> None:
         self._client = client
         self.goal_id, self.accepted, self.stamp = goal_id, response.accepted, response.stamp
         self.status = 0
@@ -161,24 +161,24 @@ class ActionClient:
         self._goals.call_async(request).add_done_callback(on_reply)
         return handle
 
-    def cancel(self, goal_id: Any) -> Future:
+    def cancel(self, goal_id: Message) -> Future:
         """Ask the server to cancel a goal: a future of its reply."""
         request = self._type.Impl.CancelGoalService.Request()
         request.goal_info.goal_id = goal_id
         return self._cancels.call_async(request)
 
-    def get_result(self, goal_id: Any) -> Future:
+    def get_result(self, goal_id: Message) -> Future:
         """A future of the result of a goal, after which there is no more feedback."""
         request = self._type.Impl.GetResultService.Request(goal_id=goal_id)
         result, key = self._results.call_async(request), bytes(goal_id.uuid)
         result.add_done_callback(lambda _: self._feedback_callbacks.pop(key, None))
         return result
 
-    def _on_feedback(self, message: Any) -> Any:
+    def _on_feedback(self, message: Message) -> Any:
         callback = self._feedback_callbacks.get(bytes(message.goal_id.uuid))
         return None if callback is None else callback(message)
 
-    def _on_status(self, message: Any) -> None:
+    def _on_status(self, message: Message) -> None:
         for item in message.status_list:
             handle = self._handles.get(bytes(item.goal_info.goal_id.uuid))
             if handle is not None:

@@ -54,7 +54,9 @@ class ServerGoalHandle:
         status: A constant of `GoalStatus`.
     """
 
-    def __init__(self, server: ActionServer, goal_id: Any, request: Any, stamp: Any) -> None:
+    def __init__(
+        self, server: ActionServer, goal_id: Message, request: Message, stamp: Any
+    ) -> None:
         self._server = server
         self.goal_id, self.request, self.stamp = goal_id, request, stamp
         self.status: int = GoalStatus.STATUS_ACCEPTED
@@ -77,7 +79,7 @@ class ServerGoalHandle:
         return self.status in _FROM[GoalStatus.STATUS_CANCELING]
 
     @property
-    def info(self) -> Any:
+    def info(self) -> Message:
         """As `action_msgs/msg/GoalInfo`."""
         return _GoalInfo(goal_id=self.goal_id, stamp=self.stamp)
 
@@ -232,7 +234,7 @@ class ActionServer:
         for key in ended:
             del self._goals[key]
 
-    async def _send_goal(self, request: Any, response: Any) -> Any:
+    async def _send_goal(self, request: Message, response: Message) -> Message:
         self._forget_old_goals()
         key = bytes(request.goal_id.uuid)
         if key in self._goals or await _call(self._on_goal, request.goal) != GoalResponse.ACCEPT:
@@ -243,7 +245,7 @@ class ActionServer:
         self._run(lambda: self._on_accepted(goal))  # after the reply
         return response
 
-    async def _cancel_goal(self, request: Any, response: Any) -> Any:
+    async def _cancel_goal(self, request: Message, response: Message) -> Message:
         self._forget_old_goals()
         response.return_code, goals = self._goals_to_cancel(request.goal_info)
         for goal in goals:
@@ -255,7 +257,7 @@ class ActionServer:
             response.return_code = response.ERROR_REJECTED
         return response
 
-    def _goals_to_cancel(self, info: Any) -> tuple[int, list[ServerGoalHandle]]:
+    def _goals_to_cancel(self, info: Message) -> tuple[int, list[ServerGoalHandle]]:
         """Return code and goals that a request to cancel means: by id, by time, or all."""
         codes = self._type.Impl.CancelGoalService.Response
         key, until = bytes(info.goal_id.uuid), (info.stamp.sec, info.stamp.nanosec)
@@ -273,7 +275,7 @@ class ActionServer:
             and (goal is named or until == (0, 0) or (goal.stamp.sec, goal.stamp.nanosec) <= until)
         ]
 
-    async def _get_result(self, request: Any, response: Any) -> Any:
+    async def _get_result(self, request: Message, response: Message) -> Message:
         self._forget_old_goals()
         goal = self._goals.get(bytes(request.goal_id.uuid))
         return response if goal is None else await goal.result  # its status is UNKNOWN
@@ -314,7 +316,7 @@ class ActionServer:
         ]
         self._status.publish(message)
 
-    def publish_feedback(self, goal_id: Any, feedback: Message) -> None:
+    def publish_feedback(self, goal_id: Message, feedback: Message) -> None:
         """Send the feedback of a goal."""
         if not isinstance(feedback, self._type.Feedback):
             raise TypeError(f"expected a {self._type.__name__}.Feedback, got {feedback!r}")

@@ -21,6 +21,7 @@ from vljepa_ros.ros.builtin.context import (
     ok,
     shutdown,
 )
+from vljepa_ros.ros.builtin.endpoints import Publisher
 from vljepa_ros.ros.builtin.executor import SingleThreadedExecutor, spin
 from vljepa_ros.ros.builtin.future import (
     Future,
@@ -30,7 +31,7 @@ from vljepa_ros.ros.builtin.future import (
 )
 from vljepa_ros.ros.builtin.lifecycle import LifecycleNode, TransitionCallbackReturn
 from vljepa_ros.ros.builtin.logging import get_logger
-from vljepa_ros.ros.builtin.message import FieldError, interface
+from vljepa_ros.ros.builtin.message import FieldError, Message, interface
 from vljepa_ros.ros.builtin.node import Node
 from vljepa_ros.ros.builtin.parameters import (
     FloatingPointRange,
@@ -54,6 +55,7 @@ from vljepa_ros.ros.builtin.qos import (
     sensor_data_qos,
     services_qos,
 )
+from vljepa_ros.ros.builtin.service import Client
 
 
 def check_name(node: Node, name: str) -> None:

@@ -149,7 +149,7 @@ def _run_writer(numbers: list[tuple[str, str]]) -> Writer:
             place += -place % size + size
         return struct.Struct(layout)
 
-    def write(parts: list[Any], position: int, message: Any) -> int:
+    def write(parts: list[Any], position: int, message: Message) -> int:
         run = packer(position % 8)
         parts.append(run.pack(*get(message)))
         return position + run.size
@@ -171,7 +171,7 @@ def _message_writer(name: str) -> Writer:
         else:
             steps += [(f.name, attrgetter("_" + f.name), _field_writer(f.type)) for f in found]
 
-    def write(parts: list[Any], position: int, message: Any) -> int:
+    def write(parts: list[Any], position: int, message: Message) -> int:
         if type(message) is not cls:
             raise FieldError(f"expected a {name}, not {type(message).__name__}")
         if not steps:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import enum
 import time
 from dataclasses import dataclass
-from typing import Any
 
-from vljepa_ros.ros.builtin.message import message_class
+from vljepa_ros.ros.builtin.message import Message, message_class
 
 _SECOND = 1_000_000_000
 
@@ -28,7 +27,7 @@ def _nanoseconds(seconds: float, nanoseconds: float) -> int:
     return total
 
 
-def _message(name: str, nanoseconds: int) -> Any:
+def _message(name: str, nanoseconds: int) -> Message:
     seconds, rest = divmod(nanoseconds, _SECOND)
     return message_class(f"builtin_interfaces/msg/{name}")(sec=seconds, nanosec=rest)
 
@@ -42,7 +41,7 @@ class Duration:
     def __init__(self, *, seconds: float = 0, nanoseconds: float = 0) -> None:
         object.__setattr__(self, "nanoseconds", _nanoseconds(seconds, nanoseconds))
 
-    def to_msg(self) -> Any:
+    def to_msg(self) -> Message:
         """As `builtin_interfaces/msg/Duration`."""
         return _message("Duration", self.nanoseconds)
 
@@ -66,12 +65,12 @@ class Time:
         object.__setattr__(self, "nanoseconds", _nanoseconds(seconds, nanoseconds))
         object.__setattr__(self, "clock_type", clock_type)
 
-    def to_msg(self) -> Any:
+    def to_msg(self) -> Message:
         """As `builtin_interfaces/msg/Time`."""
         return _message("Time", self.nanoseconds)
 
     @classmethod
-    def from_msg(cls, message: Any, clock_type: ClockType = ClockType.ROS_TIME) -> Time:
+    def from_msg(cls, message: Message, clock_type: ClockType = ClockType.ROS_TIME) -> Time:
         """From `builtin_interfaces/msg/Time`."""
         return cls(seconds=message.sec, nanoseconds=message.nanosec, clock_type=clock_type)
 

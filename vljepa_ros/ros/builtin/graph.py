@@ -22,7 +22,7 @@ from vljepa_ros.ros.builtin.dds import (
     Writer,
     user_data_value,
 )
-from vljepa_ros.ros.builtin.message import message_class
+from vljepa_ros.ros.builtin.message import Message, message_class
 from vljepa_ros.ros.builtin.qos import DurabilityPolicy, HistoryPolicy, QoSProfile
 
 TOPIC = "ros_discovery_info"
@@ -74,7 +74,7 @@ class Graph:
         """Publish which endpoints belong to which of our nodes."""
         gid_class = message_class("rmw_dds_common/msg/Gid")
 
-        def gid(guid: bytes) -> Any:
+        def gid(guid: bytes) -> Message:
             return gid_class(data=np.frombuffer(guid, np.uint8))
 
         entries = []
@@ -114,7 +114,7 @@ class Graph:
         alive = {e.participant for e in self._participant.endpoints("writer")}
         self._remote = {gid: m for gid, m in self._remote.items() if gid in alive}
 
-    def _participants(self) -> list[Any]:
+    def _participants(self) -> list[Message]:
         """ParticipantEntitiesInfo of all participants alive."""
         with self._lock:
             self.refresh()

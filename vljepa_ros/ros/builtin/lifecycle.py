@@ -7,7 +7,7 @@ import time
 import traceback
 from typing import Any, NamedTuple
 
-from vljepa_ros.ros.builtin.message import interface
+from vljepa_ros.ros.builtin.message import Message, interface
 from vljepa_ros.ros.builtin.node import Node
 
 _StateMessage = interface("lifecycle_msgs/msg/State")
@@ -45,7 +45,7 @@ STATES = dict(enumerate(("unknown", "unconfigured", "inactive", "active", "final
 STATES |= {state: step[0] for state, step in _STEPS.items()}
 
 
-def _state_message(state: int) -> Any:
+def _state_message(state: int) -> Message:
     return _StateMessage(id=state, label=STATES[state])
 
 
@@ -57,7 +57,7 @@ class Transition(NamedTuple):
     start: int
     goal: int
 
-    def messages(self) -> dict[str, Any]:
+    def messages(self) -> dict[str, Message]:
         """Fields of a `lifecycle_msgs/msg/TransitionDescription`, and of an event."""
         return {
             "transition": _TransitionMessage(id=self.transition_id, label=self.label),
@@ -191,7 +191,7 @@ class LifecycleNode(Node):
 
     # ---- services
 
-    def _serve_change_state(self, request: Any, response: Any) -> Any:
+    def _serve_change_state(self, request: Message, response: Message) -> Message:
         transition_id = request.transition.id
         if request.transition.label:
             ids = [t.transition_id for t in self._possible() if t.label == request.transition.label]
@@ -203,18 +203,18 @@ class LifecycleNode(Node):
         response.success = outcome == TransitionCallbackReturn.SUCCESS
         return response
 
-    def _serve_state(self, request: Any, response: Any) -> Any:
+    def _serve_state(self, request: Message, response: Message) -> Message:
         response.current_state = _state_message(self._state)
         return response
 
-    def _serve_states(self, request: Any, response: Any) -> Any:
+    def _serve_states(self, request: Message, response: Message) -> Message:
         response.available_states = [_state_message(state) for state in STATES]
         return response
 
-    def _serve_transitions(self, request: Any, response: Any) -> Any:
+    def _serve_transitions(self, request: Message, response: Message) -> Message:
         response.available_transitions = [_Description(**t.messages()) for t in self._possible()]
         return response
 
-    def _serve_graph(self, request: Any, response: Any) -> Any:
+    def _serve_graph(self, request: Message, response: Message) -> Message:
         response.available_transitions = [_Description(**t.messages()) for t in TRANSITIONS]
         return response

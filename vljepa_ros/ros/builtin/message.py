@@ -56,6 +56,8 @@ class Message:
 
         def __getattr__(self, name: str) -> Any: ...
 
+        def __setattr__(self, name: str, value: Any) -> None: ...
+
     def __init__(self, **values: Any) -> None:
         for field in self._definition.fields:
             if field.name in values:

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from vljepa_ros.ros.builtin.message import Message
 from vljepa_ros.ros.builtin.parameters import (
     InvalidParameterTypeException,
     InvalidParameterValueException,
@@ -37,7 +38,11 @@ class NodeParameters:
         self._post_set: list[Callable[[list[Parameter]], None]] = []
 
     def declare_parameter(
-        self, name: str, value: Any = None, descriptor: Any = None, ignore_override: bool = False
+        self,
+        name: str,
+        value: Any = None,
+        descriptor: Message | None = None,
+        ignore_override: bool = False,
     ) -> Parameter:
         """Declare a parameter.
 
@@ -115,11 +120,11 @@ class NodeParameters:
             )
         return parameter
 
-    def set_parameters(self, parameter_list: Sequence[Parameter]) -> list[Any]:
+    def set_parameters(self, parameter_list: Sequence[Parameter]) -> list[Message]:
         """Set each by itself; a SetParametersResult for each."""
         return [self.set_parameters_atomically([parameter]) for parameter in parameter_list]
 
-    def set_parameters_atomically(self, parameter_list: Sequence[Parameter]) -> Any:
+    def set_parameters_atomically(self, parameter_list: Sequence[Parameter]) -> Message:
         """Set all or none; a SetParametersResult. Raises ParameterNotDeclaredException."""
         parameters = list(parameter_list)
         for parameter in parameters:
@@ -174,22 +179,22 @@ class NodeParameters:
             "SetParametersAtomically": self._serve_set_atomically,
         }
 
-    def _serve_describe(self, request: Any, response: Any) -> Any:
+    def _serve_describe(self, request: Message, response: Message) -> Message:
         if all(name in self._descriptors for name in request.names):
             response.descriptors = [self._descriptors[name] for name in request.names]
         return response
 
-    def _serve_get(self, request: Any, response: Any) -> Any:
+    def _serve_get(self, request: Message, response: Message) -> Message:
         if all(name in self._values for name in request.names):
             response.values = [self._values[name].get_parameter_value() for name in request.names]
         return response
 
-    def _serve_types(self, request: Any, response: Any) -> Any:
+    def _serve_types(self, request: Message, response: Message) -> Message:
         if all(name in self._values for name in request.names):
             response.types = [self._values[name].type_.value for name in request.names]
         return response
 
-    def _serve_list(self, request: Any, response: Any) -> Any:
+    def _serve_list(self, request: Message, response: Message) -> Message:
         """Names and prefixes below some prefixes, at most `depth` parts deep (0: any)."""
         names = []
         for name in self._values:
@@ -201,7 +206,7 @@ class NodeParameters:
         response.result.prefixes = sorted({n.rpartition(".")[0] for n in names if "." in n})
         return response
 
-    def _set_from_messages(self, messages: Iterable[Any]) -> Any:
+    def _set_from_messages(self, messages: Iterable[Any]) -> Message:
         try:
             return self.set_parameters_atomically(
                 [Parameter.from_parameter_msg(message) for message in messages]
@@ -209,10 +214,10 @@ class NodeParameters:
         except (ParameterException, ValueError) as error:
             return SetParametersResult(successful=False, reason=str(error))
 
-    def _serve_set(self, request: Any, response: Any) -> Any:
+    def _serve_set(self, request: Message, response: Message) -> Message:
         response.results = [self._set_from_messages([message]) for message in request.parameters]
         return response
 
-    def _serve_set_atomically(self, request: Any, response: Any) -> Any:
+    def _serve_set_atomically(self, request: Message, response: Message) -> Message:
         response.result = self._set_from_messages(request.parameters)
         return response

@@ -7,7 +7,7 @@ import enum
 from dataclasses import dataclass
 from typing import Any
 
-from vljepa_ros.ros.builtin.message import message_class
+from vljepa_ros.ros.builtin.message import Message, message_class
 
 ParameterValue = message_class("rcl_interfaces/msg/ParameterValue")
 ParameterDescriptor = message_class("rcl_interfaces/msg/ParameterDescriptor")
@@ -117,19 +117,19 @@ class Parameter:
         object.__setattr__(self, "type_", kind)
         object.__setattr__(self, "value", list(value) if is_array else value)
 
-    def get_parameter_value(self) -> Any:
+    def get_parameter_value(self) -> Message:
         """As `rcl_interfaces/msg/ParameterValue`."""
         message = ParameterValue(type=self.type_.value)
         if self.type_ != Parameter.Type.NOT_SET:
             setattr(message, self.type_.field, self.value)
         return message
 
-    def to_parameter_msg(self) -> Any:
+    def to_parameter_msg(self) -> Message:
         """As `rcl_interfaces/msg/Parameter`."""
         return _ParameterMessage(name=self.name, value=self.get_parameter_value())
 
     @classmethod
-    def from_parameter_msg(cls, message: Any) -> Parameter:
+    def from_parameter_msg(cls, message: Message) -> Parameter:
         """From `rcl_interfaces/msg/Parameter`. Raises ValueError for an unknown type."""
         kind = Parameter.Type(message.value.type)
         return cls(message.name, kind, getattr(message.value, kind.field, None))
@@ -138,7 +138,7 @@ class Parameter:
         return f"Parameter({self.name!r}, {self.type_.name}, {self.value!r})"
 
 
-def range_violation(parameter: Parameter, descriptor: Any) -> str | None:
+def range_violation(parameter: Parameter, descriptor: Message) -> str | None:
     """Why a value is not in its descriptor's range, or None."""
     value = parameter.value
     if parameter.type_ == Parameter.Type.DOUBLE:

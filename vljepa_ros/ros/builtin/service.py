@@ -100,7 +100,7 @@ class Service(_ServiceEnd):
         reply = partial(self._reply, identity, source, user_id)
         return lambda: self._answer(request, reply)
 
-    def _answer(self, request: Message, reply: Callable[[Any], None]) -> Any:
+    def _answer(self, request: Message, reply: Callable[[Message], None]) -> Any:
         result = self.callback(request, self.srv_type.Response())
         if not hasattr(result, "__await__"):
             return reply(result)
@@ -111,7 +111,7 @@ class Service(_ServiceEnd):
         return wait_and_reply()
 
     def _reply(
-        self, identity: tuple[int, int], source: int, user_id: str | None, response: Any
+        self, identity: tuple[int, int], source: int, user_id: str | None, response: Message
     ) -> None:
         """Send a response.
 

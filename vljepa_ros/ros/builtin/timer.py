@@ -8,7 +8,7 @@ from typing import Any
 
 from vljepa_ros.ros.builtin.clock import Clock, Time
 from vljepa_ros.ros.builtin.handles import Entity, Handler
-from vljepa_ros.ros.builtin.message import interface
+from vljepa_ros.ros.builtin.message import Message, interface
 from vljepa_ros.ros.builtin.parameters import Parameter, ParameterDescriptor, SetParametersResult
 from vljepa_ros.ros.builtin.qos import clock_qos
 
@@ -88,6 +88,6 @@ class TimeSource:
                 self._subscription = None
                 self._clock.set_ros_time_override(None)
 
-    def _on_clock(self, message: Any) -> None:
+    def _on_clock(self, message: Message) -> None:
         if self._subscription is not None:
             self._clock.set_ros_time_override(Time.from_msg(message.clock).nanoseconds)
