@@ -1,12 +1,17 @@
-"""Writing files so that a crash leaves the old content or the new one, never half of it."""
+"""What is kept in files: JSON objects, and content that is written whole or not at all."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
+
+JsonObject: TypeAlias = dict[str, Any]
+"""A JSON object, as `json.loads` gives it and `json.dumps` takes it."""
+JsonMapping: TypeAlias = Mapping[str, Any]
+"""The same, which is only read."""
 
 
 @contextmanager

@@ -9,19 +9,20 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from vljepa_ros import __version__
+from vljepa_ros.files import JsonMapping, JsonObject
 
 LINE_INTERVAL_S = 5.0  # between two lines of progress
 
 
-def provenance() -> dict[str, Any]:
+def provenance() -> JsonObject:
     """Return machine, date, versions and commit as plain JSON types.
 
     `commit` is empty outside git, a package's version where it is not installed.
@@ -39,7 +40,7 @@ def provenance() -> dict[str, Any]:
     }
 
 
-def write_result(result: Mapping[str, Any], file: Path | None, indent: int = 2) -> None:
+def write_result(result: JsonMapping, file: Path | None, indent: int = 2) -> None:
     """Write a result as JSON, making missing folders; with no file, do nothing.
 
     Raises:
@@ -58,9 +59,9 @@ def add_result_options(parser: argparse.ArgumentParser) -> None:
 
 def publish_result(
     args: argparse.Namespace,
-    result: dict[str, Any],
-    print_table: Callable[[dict[str, Any], TextIO], None],
-    write_plots: Callable[[dict[str, Any], Path], list[Path]],
+    result: JsonObject,
+    print_table: Callable[[JsonObject, TextIO], None],
+    write_plots: Callable[[JsonObject, Path], list[Path]],
     indent: int = 2,
 ) -> None:
     """Add the provenance, write what --plots and --save ask for, print a table or with --json JSON.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from vljepa_ros.cli import options
 from vljepa_ros.cli.options import CliUsageError
+from vljepa_ros.files import JsonObject
 
 if TYPE_CHECKING:
     import numpy as np
@@ -137,7 +138,7 @@ def label(args: argparse.Namespace) -> int:
     return 0
 
 
-def _reply_as_text(result: dict[str, Any]) -> str:
+def _reply_as_text(result: JsonObject) -> str:
     """Return a few lines for a person: the answer, all scores best first, margin, stamp."""
     ranked: list[tuple[float, str]] = []
     if result["scores"]:  # there are none where nothing was compared

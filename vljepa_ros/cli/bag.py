@@ -13,6 +13,7 @@ from typing import Any
 
 from vljepa_ros.cli import options
 from vljepa_ros.cli.options import CliError, CliUsageError
+from vljepa_ros.files import JsonObject
 
 
 def add(commands: options.Commands) -> None:
@@ -148,7 +149,7 @@ def _index(args: argparse.Namespace) -> int:
     return 1 if any(one["problem"] or one["broken"] for one in outcomes) else 0
 
 
-def _print_outcomes(outcomes: list[dict[str, Any]], quiet: bool) -> list[dict[str, Any]]:
+def _print_outcomes(outcomes: list[JsonObject], quiet: bool) -> list[JsonObject]:
     """Print what became of bags and return it."""
     for done in outcomes:
         if "took" in done and not quiet:
@@ -164,7 +165,7 @@ def _print_outcomes(outcomes: list[dict[str, Any]], quiet: bool) -> list[dict[st
     return outcomes
 
 
-def print_rest(rest: dict[str, Any], quiet: bool, command: str = "bag") -> bool:
+def print_rest(rest: JsonObject, quiet: bool, command: str = "bag") -> bool:
     """Print what of a bag was not used; what was lost, on standard error. Whether something was."""
     from vljepa_ros.perception.bags.indexing import describe
 

@@ -6,10 +6,10 @@ import argparse
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 from vljepa_ros.cli import options
 from vljepa_ros.cli.options import CliError
+from vljepa_ros.files import JsonObject
 from vljepa_ros.resources import NANO
 
 DEMO_DOMAIN = 73  # so that the demo does not meet the graph of a robot, which is mostly 0
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _print_summary(summary: dict[str, Any], files: list[Path]) -> None:
+def _print_summary(summary: JsonObject, files: list[Path]) -> None:
     def percent(share: float | None) -> str:
         return "unknown" if share is None else f"{100 * share:.0f}%"
 

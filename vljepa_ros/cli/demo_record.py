@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from vljepa_ros.files import JsonObject
 from vljepa_ros.perception.vocabulary import same_text
 
 AFTERGLOW = 2.0  # seconds after its end for which an event's text still counts as right
@@ -180,7 +181,7 @@ class DemoRecord:
             delays.append(next((at - begin for at in told if begin <= at <= latest), None))
         return delays
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> JsonObject:
         """Figures of the whole demo; latencies in milliseconds, None where nothing was measured."""
         ordered = sorted(self.latencies)
         delays = self.event_delays()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from vljepa_ros.cli import options
 from vljepa_ros.cli.options import CliError
+from vljepa_ros.files import JsonObject
 
 if TYPE_CHECKING:
     from vljepa_ros import ros
@@ -69,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
     seen = 0
 
-    def show(as_dict: Callable[[Any], dict[str, Any]], message: ros.Message) -> None:
+    def show(as_dict: Callable[[Any], JsonObject], message: ros.Message) -> None:
         nonlocal seen
         if args.camera and message.camera != args.camera:
             return
@@ -97,13 +98,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def event_as_dict(message: ros.Message) -> dict[str, Any]:
+def event_as_dict(message: ros.Message) -> JsonObject:
     """A msg/SceneEvent under stable names; stamps and latency in seconds."""
     event = _fields(message, SCENE_FIELDS) | {"reason": REASONS[message.reason]}
     return {"kind": "scene", "stamp": options.seconds_of(message.header.stamp), **event}
 
 
-def trigger_as_dict(message: ros.Message) -> dict[str, Any]:
+def trigger_as_dict(message: ros.Message) -> JsonObject:
     """A msg/TriggerEvent under stable names; stamps and latency in seconds, no score: None."""
     trigger = message.trigger
     return {
@@ -117,7 +118,7 @@ def trigger_as_dict(message: ros.Message) -> dict[str, Any]:
     }
 
 
-def _fields(message: ros.Message, names: Sequence[str]) -> dict[str, Any]:
+def _fields(message: ros.Message, names: Sequence[str]) -> JsonObject:
     found: dict[str, Any] = {}
     for name in names:
         value = getattr(message, name)
@@ -135,7 +136,7 @@ _TOPICS = {
 }
 
 
-def event_as_line(event: dict[str, Any]) -> str:
+def event_as_line(event: JsonObject) -> str:
     """Return one line for a person."""
     clock = datetime.fromtimestamp(event["stamp"]).strftime("%H:%M:%S.%f")[:-5]
     if event["kind"] == "trigger":

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from vljepa_ros.cli import options
 from vljepa_ros.cli.options import bag_name, format_time
-from vljepa_ros.files import atomic_write
+from vljepa_ros.files import JsonObject, atomic_write
 
 if TYPE_CHECKING:
     from vljepa_ros.perception.memory.search import Moment
@@ -84,7 +84,7 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _as_dict(moment: Any) -> dict[str, Any]:
+def _as_dict(moment: Any) -> JsonObject:
     """A moment under stable names; times in seconds."""
     return {
         "camera": moment.camera,

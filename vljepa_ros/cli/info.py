@@ -8,6 +8,7 @@ from typing import Any
 
 from vljepa_ros.cli import options
 from vljepa_ros.cli.options import CliError
+from vljepa_ros.files import JsonObject
 
 FIELDS = (
     "name",
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _of_graph(args: argparse.Namespace) -> dict[str, Any]:
+def _of_graph(args: argparse.Namespace) -> JsonObject:
     from vljepa_ros.cli.client import GraphClient
     from vljepa_ros.nodes.topics import LATCHED
 
@@ -70,7 +71,7 @@ def _of_graph(args: argparse.Namespace) -> dict[str, Any]:
     return info
 
 
-def _of_folder(model: str) -> dict[str, Any]:
+def _of_folder(model: str) -> JsonObject:
     config = options.read_model(model)
     return {
         **{name: getattr(config, name) for name in FIELDS},

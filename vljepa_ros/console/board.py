@@ -10,7 +10,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 _MOST_WAITING = 2000  # messages that a page may be behind; a slower one has to connect again
 LINGER_S = 5.0  # a page that is loaded again is back within that time
@@ -36,7 +35,7 @@ class Board:
         with self._lock:
             return bool(self._pages) or time.monotonic() - self._looked < LINGER_S
 
-    def put(self, name: str, value: Any, keep: int = 1) -> None:
+    def put(self, name: str, value: object, keep: int = 1) -> None:
         """Send a message.
 
         Args:

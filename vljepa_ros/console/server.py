@@ -147,7 +147,7 @@ class ConsoleServer(ThreadingHTTPServer):
         finally:
             self._free[_is_local(client_address)].release()
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(self, request: object, client_address: object) -> None:
         """Nothing: what is left here is a connection that has ended."""
 
 
@@ -169,7 +169,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._token, self._page, self._robot = token, page, robot
         super().__init__(*connection)
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, format: str, *args: object) -> None:
         """Say nothing: what a page asks is no news."""
 
     def do_GET(self) -> None:

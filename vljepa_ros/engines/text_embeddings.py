@@ -252,7 +252,7 @@ class EmbeddingEngine(ABC):
         return np.array(vectors, np.float32).reshape(len(vectors), self._config.dim)
 
 
-def unit_rows(values: Any) -> Any:
+def unit_rows(values: object) -> Any:
     """Rows scaled to L2 norm 1, float32."""
     values = np.asarray(values, np.float32)
     return values / np.maximum(np.linalg.norm(values, axis=-1, keepdims=True), 1e-12)

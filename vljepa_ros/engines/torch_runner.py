@@ -184,7 +184,7 @@ class TorchRunner(PartRunner):
         """Streams and graphs belong to the current device, which may be another one."""
         return torch.cuda.device(self._device) if self._device.type == "cuda" else nullcontext()
 
-    def _to_device(self, value: Any) -> torch.Tensor:
+    def _to_device(self, value: object) -> torch.Tensor:
         tensor = (
             value
             if isinstance(value, torch.Tensor)
@@ -201,7 +201,7 @@ class TorchRunner(PartRunner):
         key = id(array)
         kept = self._kept
 
-        def forget(_: Any) -> None:
+        def forget(_: object) -> None:
             kept.pop(key, None)
 
         kept[key] = (weakref.ref(array, forget), tensor)

@@ -11,6 +11,8 @@ from dataclasses import astuple, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from vljepa_ros.files import JsonMapping, JsonObject
+
 _T = TypeVar("_T")
 
 FAMILIES = ("vl_jepa", "dual_encoder", "token_vlm")
@@ -203,7 +205,7 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def read_json(path: Path, problem: str = "is not valid JSON") -> dict[str, Any]:
+def read_json(path: Path, problem: str = "is not valid JSON") -> JsonObject:
     """The JSON object that a file of a model folder holds.
 
     Args:
@@ -222,7 +224,7 @@ def read_json(path: Path, problem: str = "is not valid JSON") -> dict[str, Any]:
     return raw
 
 
-def section(raw: Mapping[str, Any], name: str) -> dict[str, Any]:
+def section(raw: JsonMapping, name: str) -> JsonObject:
     """An object within JSON; empty where it is missing or null.
 
     Raises:
@@ -234,7 +236,7 @@ def section(raw: Mapping[str, Any], name: str) -> dict[str, Any]:
     return value or {}
 
 
-def size_of(raw: Mapping[str, Any], name: str, default: int) -> int:
+def size_of(raw: JsonMapping, name: str, default: int) -> int:
     """A size, a length or a number of layers within JSON; the default where it is missing or null.
 
     Raises:

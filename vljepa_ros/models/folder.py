@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
-from typing import Any
 
+from vljepa_ros.files import JsonObject
 from vljepa_ros.models.config import (
     FAMILIES,
     OPEN_CLIP_CONFIG,
@@ -52,7 +52,7 @@ def load_config(folder: Path) -> ModelConfig:
     return replace(made, vocabulary=vocabulary)
 
 
-def _interval(raw: dict[str, Any], file: Path) -> float:
+def _interval(raw: JsonObject, file: Path) -> float:
     """`clip_duration` in place of `frame_interval`: which one suits depends on what is known."""
     try:
         return float(raw["clip_duration"]) / int(raw["clip_frames"])

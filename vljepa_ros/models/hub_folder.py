@@ -17,6 +17,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from vljepa_ros.files import JsonObject
 from vljepa_ros.models.config import (
     OPEN_CLIP_CONFIG,
     ModelError,
@@ -92,7 +93,7 @@ _NOTES = {"architectures", "dtype", "torch_dtype", "transformers_version"}
 """Fields of a hub configuration that change nothing of what is computed here, in fp32."""
 
 
-def hub_config(file: Path, raw: dict[str, Any]) -> dict[str, Any]:
+def hub_config(file: Path, raw: JsonObject) -> JsonObject:
     """Fields of our `config.json` for a folder in hub format.
 
     Args:
@@ -120,7 +121,7 @@ def hub_config(file: Path, raw: dict[str, Any]) -> dict[str, Any]:
         raise ModelError(f"'{file}' has a value of the wrong kind: {error}") from error
 
 
-def _fields(folder: Path, raw: dict[str, Any], kind: str) -> dict[str, Any]:
+def _fields(folder: Path, raw: JsonObject, kind: str) -> JsonObject:
     family = HUB_FAMILIES[kind]
     _check_sections(raw, _SECTIONS.get(kind, ("vision_config", "text_config")))
     overrides = read_json(folder / OVERRIDES) if (folder / OVERRIDES).is_file() else {}
@@ -174,7 +175,7 @@ def _fields(folder: Path, raw: dict[str, Any], kind: str) -> dict[str, Any]:
     return fields
 
 
-def _check_sections(raw: dict[str, Any], needed: tuple[str, ...] = ()) -> None:
+def _check_sections(raw: JsonObject, needed: tuple[str, ...] = ()) -> None:
     """Refuse a configuration without the parts that its model has, and sizes that are none."""
     for name in needed:
         if raw.get(name) is None:
@@ -195,7 +196,7 @@ def _name(folder: Path) -> str:
     return entry.split("--")[-1] if entry.startswith("models--") else folder.name
 
 
-def _contents_hash(folder: Path, fields: dict[str, Any]) -> str:
+def _contents_hash(folder: Path, fields: JsonObject) -> str:
     """SHA-256 of all that decides what embeddings come out, wherever the folder lies."""
     tokenizer = folder / "tokenizer.json"
     decisive = [
@@ -207,7 +208,7 @@ def _contents_hash(folder: Path, fields: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
-def _computing(config: Any) -> Any:
+def _computing(config: object) -> Any:
     """A configuration without what only says who wrote it."""
     if not isinstance(config, dict):
         return config
@@ -215,9 +216,7 @@ def _computing(config: Any) -> Any:
     return {key: _computing(value) for key, value in kept.items()}
 
 
-def _dual_encoder(
-    folder: Path, raw: dict[str, Any], shapes: dict[str, tuple[int, ...]]
-) -> dict[str, Any]:
+def _dual_encoder(folder: Path, raw: JsonObject, shapes: dict[str, tuple[int, ...]]) -> JsonObject:
     kind, vision, text = (
         raw["model_type"],
         section(raw, "vision_config"),
@@ -246,7 +245,7 @@ def _dual_encoder(
     return {"dim": dim, "input_size": size, "calibration": calibration, **own}
 
 
-def _open_clip_preprocessing(raw: dict[str, Any], size: int) -> dict[str, Any]:
+def _open_clip_preprocessing(raw: JsonObject, size: int) -> JsonObject:
     found = section(raw, "preprocess_cfg")
     mode, interpolation = found.get("resize_mode", "squash"), found.get("interpolation", "bilinear")
     if mode not in _RESIZE_MODES or interpolation not in INTERPOLATIONS.values():
@@ -265,7 +264,7 @@ def _open_clip_preprocessing(raw: dict[str, Any], size: int) -> dict[str, Any]:
     }
 
 
-def _token_vlm(raw: dict[str, Any]) -> dict[str, Any]:
+def _token_vlm(raw: JsonObject) -> JsonObject:
     text = section(raw, "text_config") or raw
     image = raw["model_type"] == "instructblip"
     return {

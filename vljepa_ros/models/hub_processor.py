@@ -6,10 +6,10 @@ What cannot be done alike is refused by the name of its field.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vljepa_ros.files import JsonMapping, JsonObject
 from vljepa_ros.models.config import ModelError, read_json
 
 PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
@@ -32,7 +32,7 @@ _NO_MATTER = {"do_convert_rgb", "do_sample_frames"}
 """A camera's images are RGB; clips are put together here."""
 
 
-def read_processor(folder: Path) -> tuple[dict[str, Any], Path] | None:
+def read_processor(folder: Path) -> tuple[JsonObject, Path] | None:
     """Fields of the image processor and their file, as transformers looks for them.
 
     None if there is no such file.
@@ -50,8 +50,8 @@ def read_processor(folder: Path) -> tuple[dict[str, Any], Path] | None:
 
 
 def hub_preprocessing(
-    raw: Mapping[str, Any], file: Path, kind: str, size: int, resizes: bool = True
-) -> dict[str, Any]:
+    raw: JsonMapping, file: Path, kind: str, size: int, resizes: bool = True
+) -> JsonObject:
     """Our `preprocessing` for an image processor's fields.
 
     Args:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vljepa_ros.files import JsonMapping
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.resize import resize_antialiased, resize_area_fast
 
 
-def preprocess(image: NDArray[np.uint8], preprocessing: Mapping[str, Any]) -> NDArray[np.uint8]:
+def preprocess(image: NDArray[np.uint8], preprocessing: JsonMapping) -> NDArray[np.uint8]:
     """Resize and crop one image to the model's input.
 
     Args:
@@ -68,9 +68,7 @@ def preprocess(image: NDArray[np.uint8], preprocessing: Mapping[str, Any]) -> ND
     return np.ascontiguousarray(image[top : top + crop, left : left + crop])
 
 
-def normalise_frames(
-    frames: NDArray[np.uint8], preprocessing: Mapping[str, Any]
-) -> NDArray[np.float32]:
+def normalise_frames(frames: NDArray[np.uint8], preprocessing: JsonMapping) -> NDArray[np.float32]:
     """[T, H, W, 3] uint8 to [T, 3, H, W] float32: (x * scale - mean) / std per channel."""
     mean = np.asarray(preprocessing.get("mean", (0.0, 0.0, 0.0)), np.float32)
     std = np.asarray(preprocessing.get("std", (1.0, 1.0, 1.0)), np.float32)

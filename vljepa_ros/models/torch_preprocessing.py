@@ -6,15 +6,14 @@ engine (torch, an ONNX graph, a TensorRT engine) normalises it there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vljepa_ros.files import JsonMapping
 from vljepa_ros.models.resize import filter_matrix
 
 
@@ -55,7 +54,7 @@ class PixelInput(nn.Module):
     """
 
     def __init__(
-        self, tower: nn.Module, preprocessing: Mapping[str, Any], name: str, patch: int = 0
+        self, tower: nn.Module, preprocessing: JsonMapping, name: str, patch: int = 0
     ) -> None:
         """Put the step before `tower`.
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from vljepa_ros.files import JsonObject
 from vljepa_ros.models.config import ModelError, file_sha256, read_json
 from vljepa_ros.resources import default_cache_root
 
@@ -92,7 +93,7 @@ def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _headers(folder: Path) -> Iterator[tuple[Path, int, dict[str, Any]]]:
+def _headers(folder: Path) -> Iterator[tuple[Path, int, JsonObject]]:
     """Of each weight file: where its data begins, and its header."""
     for path in weights_files(folder):
         size = path.stat().st_size

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from vljepa_ros import ros
+from vljepa_ros.files import JsonObject
 from vljepa_ros.nodes.diagnostics import ERROR, Diagnostics, Part, Warnings, checked
 from vljepa_ros.nodes.image_topic import TYPES
 from vljepa_ros.nodes.lifecycle_node import NAMESPACE
@@ -164,13 +165,13 @@ class CameraNode(ros.Node):
         pixels = bgr if settings.encoding == "bgr8" else bgr[..., ::-1]
         return image_message(header, pixels, settings.encoding)
 
-    def _as_fact(self, truth: dict[str, Any], stamp: int) -> ros.Message:
+    def _as_fact(self, truth: JsonObject, stamp: int) -> ros.Message:
         """The truth at an image as JSON, stamps in nanoseconds.
 
         How long ago the event began follows the pace of the playing.
         """
         assert self._source is not None
-        age = max(0.0, float(truth["stamp"]) - float(truth.get("event_start", truth["stamp"])))
+        age = max(0.0, float(truth["stamp"]) - float(truth.get("event_start") or truth["stamp"]))
         begin = stamp - round(age * self._source.rate / self._rate * 1e9)
         fact = {**truth, "stamp": stamp, "event_start": max(0, begin)}
         return ros.interface("std_msgs/msg/String")(data=json.dumps(fact))

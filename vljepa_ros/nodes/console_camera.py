@@ -94,7 +94,7 @@ class ConsoleCamera:
     def _let_one_through(self) -> None:
         self._is_due = True
 
-    def _receive(self, message: ros.Message, _: Any) -> None:
+    def _receive(self, message: ros.Message, _: object) -> None:
         self._is_due = False
         with self._changed:
             self._message = message

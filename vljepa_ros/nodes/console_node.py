@@ -269,7 +269,7 @@ class ConsoleNode(ros.Node):
             raise Refused(503, camera.trouble)
         return picture
 
-    def _call_service(self, service: str, fields: Any) -> Any:
+    def _call_service(self, service: str, fields: object) -> Any:
         """In a thread of the server's: the reply of a service."""
         if service not in self._callers:
             raise Refused(404, f"service is {service[:80]!r}, allowed: {', '.join(SERVICES)}")

@@ -66,7 +66,7 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
     camera_kind: ClassVar[Any] = None
     """Dataclass of the parameters of each camera, if there are any."""
 
-    def __init__(self, name: str, kind: type[P], **options: Any) -> None:
+    def __init__(self, name: str, kind: type[P], **options: object) -> None:
         super().__init__(name, **{"namespace": NAMESPACE, **options})
         self.worker = Worker(self._on_step_error)
         self.pending = Pending(self)
@@ -98,7 +98,7 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
         """The parameters, as they are now."""
         return self.main.value
 
-    def check_parameters(self, value: Any) -> None:
+    def check_parameters(self, value: object) -> None:
         """Raise ValueError for a dataclass of parameters that cannot be used."""
 
     def apply(self) -> None:
@@ -208,28 +208,28 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
         if self.settings.autostart and self.trigger_configure() == Return.SUCCESS:
             self.trigger_activate()
 
-    def on_configure(self, state: Any) -> ros.TransitionCallbackReturn:
+    def on_configure(self, state: object) -> ros.TransitionCallbackReturn:
         """Check parameters and files, open, start the worker."""
         return self._transit("configure", self._configure, self._undo_configure)
 
-    def on_activate(self, state: Any) -> ros.TransitionCallbackReturn:
+    def on_activate(self, state: object) -> ros.TransitionCallbackReturn:
         """Begin to work."""
         return self._transit("activate", self._activate, self._undo_activate)
 
-    def on_deactivate(self, state: Any) -> ros.TransitionCallbackReturn:
+    def on_deactivate(self, state: object) -> ros.TransitionCallbackReturn:
         """Stop work, keep what is open."""
         return self._transit("deactivate", self._pause)
 
-    def on_cleanup(self, state: Any) -> ros.TransitionCallbackReturn:
+    def on_cleanup(self, state: object) -> ros.TransitionCallbackReturn:
         """Free everything."""
         return self._transit("clean up", self._release)
 
-    def on_shutdown(self, state: Any) -> ros.TransitionCallbackReturn:
+    def on_shutdown(self, state: object) -> ros.TransitionCallbackReturn:
         """Free everything, for good: this node can only be started anew."""
         self.shut_down = self._transit("shut down", self._release) == Return.SUCCESS
         return Return.SUCCESS if self.shut_down else Return.ERROR
 
-    def on_error(self, state: Any) -> ros.TransitionCallbackReturn:
+    def on_error(self, state: object) -> ros.TransitionCallbackReturn:
         """Free everything and go back to unconfigured, so that it can be tried again."""
         why = self.why
         result = self._transit("recover", self._release)

@@ -103,7 +103,7 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
     _model: ModelConfig
     _texts: TextEncoderClient
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: object) -> None:
         self._problem = ""
         self._inputs: dict[str, MemoryInput] = {}
         self._taking = threading.Lock()

@@ -26,7 +26,7 @@ _DIGITS = 6  # of a number that is no time
 
 
 @cache
-def _names(kind: Any) -> tuple[str, ...]:
+def _names(kind: object) -> tuple[str, ...]:
     """Fields of a class of messages; of another class, none."""
     return tuple(getattr(kind, "get_fields_and_field_types", dict)())
 
@@ -116,12 +116,12 @@ def _read(base: str, value: Any, name: str) -> Any:
     return _checked(value, fits, name, f"a whole number, {low} to {high}")
 
 
-def _checked(value: Any, fits: bool, name: str, allowed: str) -> Any:
+def _checked(value: object, fits: bool, name: str, allowed: str) -> Any:
     if not fits:
         raise _wrong(name, value, allowed)
     return value
 
 
-def _wrong(name: str, value: Any, allowed: str) -> ValueError:
+def _wrong(name: str, value: object, allowed: str) -> ValueError:
     shown = repr(value)
     return ValueError(f"{name} is {shown[:80]}, allowed: {allowed}")

@@ -86,7 +86,7 @@ class OverlayNode(ros.Node):
         self._text_until = time.monotonic() + SCENE_TIMEOUT_S
         self._text = "" if message.stale else str(message.text)
 
-    def _on_image(self, message: ros.Message, _: Any) -> None:
+    def _on_image(self, message: ros.Message, _: object) -> None:
         try:
             rgb = image_to_rgb(message, self._levels)
         except FrameError as error:

@@ -18,7 +18,7 @@ P = TypeVar("P")
 
 
 def live(
-    default: Any,
+    default: object,
     description: str,
     low: float | None = None,
     high: float | None = None,

@@ -28,7 +28,7 @@ class Pending:
         with self._lock:
             return {key for key, _, _ in self._waiting}
 
-    def wait(self, key: Any, timeout: float) -> ros.Future:
+    def wait(self, key: object, timeout: float) -> ros.Future:
         """A future to await in a callback of the node.
 
         Args:
@@ -42,12 +42,12 @@ class Pending:
         self.add(key, timeout, lambda result: ros.complete(self._node, future, result))
         return future
 
-    def add(self, key: Any, timeout: float, on_done: Callable[[Any], None]) -> None:
+    def add(self, key: object, timeout: float, on_done: Callable[[Any], None]) -> None:
         """As `wait`, for a function that is called with the result."""
         with self._lock:
             self._waiting.append((key, time.monotonic() + timeout, on_done))
 
-    def complete(self, result: Any, of: Callable[[Any], bool] = lambda key: True) -> None:
+    def complete(self, result: object, of: Callable[[Any], bool] = lambda key: True) -> None:
         """Answer those who wait for a key that fulfils a condition."""
         self._answer(result, lambda key, _: of(key))
 
@@ -56,7 +56,7 @@ class Pending:
         now = time.monotonic()
         self._answer(None, lambda _, deadline: now > deadline)
 
-    def _answer(self, result: Any, chosen: Callable[[Any, float], bool]) -> None:
+    def _answer(self, result: object, chosen: Callable[[Any, float], bool]) -> None:
         with self._lock:
             done = [entry for entry in self._waiting if chosen(entry[0], entry[1])]
             self._waiting = [entry for entry in self._waiting if entry not in done]

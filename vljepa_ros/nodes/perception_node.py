@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from vljepa_ros import ros
 from vljepa_ros.engines.protocol import Engine
@@ -76,7 +75,7 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
     pipeline: Pipeline
     _topics: PerceptionTopics
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: object) -> None:
         self._inputs: list[CameraInput] = []
         self._images: dict[tuple[str, str], ImageTopic] = {}
         self._mismatch = ""
@@ -88,7 +87,7 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
         self.teaching = Teaching(self, self._on_taught)
         self._watchdog = self.create_timer(1.0, self._watch, clock=ros.steady_clock())
 
-    def check_parameters(self, value: Any) -> None:
+    def check_parameters(self, value: object) -> None:
         """Refuse labels that are not a vocabulary."""
         if isinstance(value, PerceptionParameters | CameraParameters):
             self.vocabulary.check_labels(value.labels, self.engine)

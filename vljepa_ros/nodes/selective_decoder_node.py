@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -89,7 +88,7 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
     model_parts = frozenset({"decoder"})
     _topics: DecoderTopics
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: object) -> None:
         self._inputs: dict[str, DecoderCamera] = {}
         self._turn: TurnInput | None = None
         self._keeper: StateKeeper | None = None

@@ -72,7 +72,7 @@ class Endpoints:
         """Whether there are any."""
         return bool(self._made)
 
-    def publisher(self, kind: str, topic: str, qos: Any = RESULTS) -> ros.Publisher:
+    def publisher(self, kind: str, topic: str, qos: ros.QoSProfile = RESULTS) -> ros.Publisher:
         """Create a publisher; `kind` is the interface's name, such as `std_msgs/msg/Header`."""
         made = self._node.create_publisher(
             ros.interface(kind),
@@ -89,8 +89,8 @@ class Endpoints:
         kind: str,
         topic: str,
         callback: Callable[[Any], None],
-        qos: Any = RESULTS,
-        **options: Any,
+        qos: ros.QoSProfile = RESULTS,
+        **options: object,
     ) -> None:
         """Create a subscription; options go to the node's `create_subscription`."""
         options["event_callbacks"] = self._mismatch_events(topic, "subscription")

@@ -78,7 +78,7 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
     _texts: TriggerTexts
     _turn: TurnInput | None = None
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: object) -> None:
         self.owners = Owners()
         self._labels: dict[str, Groups] = {}  # of each camera, once they are known
         self._cameras: dict[str, TriggerCamera] = {}
@@ -93,7 +93,7 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
             REPEAT_S, self._publish_states, clock=ros.steady_clock()
         )
 
-    def check_parameters(self, value: Any) -> None:
+    def check_parameters(self, value: object) -> None:
         """Refuse a list of triggers that cannot be used."""
         if isinstance(value, TriggerParameters):
             self.owners.check_number(PARAMETER, len(parse_triggers(value.triggers)))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from vljepa_ros.files import atomic_write
+from vljepa_ros.files import JsonObject, atomic_write
 from vljepa_ros.perception.change.detector import CHANGE, CORRECTION, FIRST
 from vljepa_ros.perception.selective_decoder import SceneUpdate
 
@@ -120,7 +120,7 @@ class StateFile:
         self._changed = False
 
 
-def _as_json(state: CameraState) -> dict[str, Any]:
+def _as_json(state: CameraState) -> JsonObject:
     vector = np.asarray(state.last.state, "<f4").tobytes()
     last = {**asdict(state.last), "state": base64.b64encode(vector).decode("ascii")}
     return {"query": state.query, "seen": state.seen, "last": last}
@@ -151,19 +151,19 @@ def _from_json(raw: Any, dim: int) -> CameraState:
     return CameraState(_text(raw["query"]), _number(raw["seen"]), update)
 
 
-def _number(value: Any) -> float:
+def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ValueError(f"{value!r} is no finite number")
     return float(value)
 
 
-def _reason(value: Any) -> str:
+def _reason(value: object) -> str:
     if value not in (FIRST, CHANGE, CORRECTION):
         raise ValueError(f"{value!r} is no reason")
     return str(value)
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is no text")
     return value

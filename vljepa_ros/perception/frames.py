@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vljepa_ros.files import JsonMapping
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.preprocessing import preprocess
 from vljepa_ros.models.resize import resize_area
@@ -60,7 +61,7 @@ class FrameDecoder:
     levels: LevelRange = field(default_factory=LevelRange)
     crop: tuple[int, ...] = (0, 0, 0, 0)
 
-    def __call__(self, message: Any) -> Pixels:
+    def __call__(self, message: object) -> Pixels:
         """[size, size, 3] uint8 RGB of an image message, or of a SharedImage.
 
         Raises:
@@ -93,7 +94,7 @@ class SharedImage:
         message: Of the topic.
     """
 
-    def __init__(self, message: Any) -> None:
+    def __init__(self, message: object) -> None:
         self._message = message
         self._image: Pixels | FrameError | None = None
 
@@ -126,7 +127,7 @@ def image_to_rgb(message: Any, levels: LevelRange | None = None) -> Pixels:
     return to_rgb(m.height, m.width, m.encoding, bool(m.is_bigendian), m.step, m.data, levels)
 
 
-def compressed_to_rgb(data: Any, format: str = "", levels: LevelRange | None = None) -> Pixels:
+def compressed_to_rgb(data: object, format: str = "", levels: LevelRange | None = None) -> Pixels:
     """Decode the fields of a sensor_msgs/CompressedImage.
 
     Args:
@@ -267,7 +268,7 @@ def _as_rgb(stored: NDArray[Any], encoding: str, coding: str, levels: LevelRange
 
 
 def model_input(
-    image: Pixels, size: int, rotate: int = 0, preprocessing: Mapping[str, Any] | None = None
+    image: Pixels, size: int, rotate: int = 0, preprocessing: JsonMapping | None = None
 ) -> Pixels:
     """Crop the largest centred square, average it down to `size`, then rotate it.
 

@@ -74,7 +74,7 @@ def to_rgb(
     encoding: str,
     is_bigendian: bool,
     step: int,
-    data: Any,
+    data: object,
     levels: LevelRange | None = None,
 ) -> Pixels:
     """Decode the fields of a sensor_msgs/Image.
@@ -198,7 +198,7 @@ def _lines(flat: Pixels, rows: int, row: int, step: int) -> Pixels:
     return np.lib.stride_tricks.as_strided(flat, (rows, row), (step, 1), writeable=False)
 
 
-def as_uint8(image: Any) -> Pixels:
+def as_uint8(image: object) -> Pixels:
     """What OpenCV returns, with a type."""
     return np.asarray(image, dtype=np.uint8)
 

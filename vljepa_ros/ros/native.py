@@ -73,7 +73,7 @@ class GatedCallbackGroup(ReentrantCallbackGroup):  # type: ignore[misc,unused-ig
         super().__init__()
         self._is_open = is_open
 
-    def can_execute(self, entity: Any) -> bool:
+    def can_execute(self, entity: object) -> bool:
         """Whether another callback may begin."""
         return self._is_open()
 
@@ -138,7 +138,7 @@ def endpoints(node: Node) -> list[tuple[Any, Any]]:
     ]
 
 
-def complete(node: Node, future: Future, result: Any) -> None:
+def complete(node: Node, future: Future, result: object) -> None:
     """Set the result of `future` from any thread and wake the executor of `node`.
 
     rclpy's own `set_result` does not wake a single-threaded executor that waits. After the node or

@@ -27,6 +27,7 @@ from vljepa_lab.bench.engine_setup import (
 from vljepa_lab.bench.harness import note
 from vljepa_lab.evaluation.quality.compare_models import embed_clips, measure_clips
 from vljepa_ros.engines.protocol import Clip, Engine
+from vljepa_ros.files import JsonObject
 from vljepa_ros.models.config import ModelConfig, ModelError
 
 REFERENCE = "torch:fp32"
@@ -60,7 +61,7 @@ def bench_engine(
     load: Callable[[str], Engine],
     settings: BenchSettings,
     clips: NDArray[np.uint8] | None = None,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Measure every engine.
 
     Args:
@@ -134,7 +135,7 @@ def _compare(
     samples: int,
     flops: dict[int, dict[str, int]],
     peaks: dict[str, float],
-) -> list[dict[str, Any]]:
+) -> list[JsonObject]:
     """Time all engines in turn, several rounds, so that a busy moment of the machine meets all."""
     works = {
         name: _Work(engine, pictures, length, batch, queries) for name, engine in engines.items()
@@ -206,7 +207,7 @@ class _Work:
         return middle - begin, time.perf_counter() - middle
 
 
-def table(result: dict[str, Any]) -> str:
+def table(result: JsonObject) -> str:
     """The rows as text, then operations, the device's peak, and what did not run."""
     heads = ("engine", "frames", "batch", "queries", "encode ms", "embed ms", "whole ms",
              "clips/s", "x torch", "spread", "error", "labels", "of peak", "MiB")  # fmt: skip
@@ -232,7 +233,7 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(text)
 
 
-def _parity(engines: Mapping[str, Engine], clips: NDArray[np.uint8]) -> dict[str, dict[str, Any]]:
+def _parity(engines: Mapping[str, Engine], clips: NDArray[np.uint8]) -> dict[str, JsonObject]:
     """See `ClipParity`, with `text`: the least cosine of a text's embedding."""
     own = engines[REFERENCE]
     config = own.config

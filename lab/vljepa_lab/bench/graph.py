@@ -8,7 +8,6 @@ bare model, before and after, and the bare transport of the same image between t
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from vljepa_lab.bench import transport
 from vljepa_lab.bench.camera import pictures
@@ -27,13 +26,14 @@ from vljepa_lab.bench.harness import (
 )
 from vljepa_ros import ros
 from vljepa_ros.engines.load import load_engine
+from vljepa_ros.files import JsonObject
 
 WARM_UP_S = 5.0  # of the stream, not counted
 SAMPLES = 150  # steps of the bare model, before and again after
 UNCOUNTED_SAMPLES = 30
 
 
-def bench_graph(model: str, engine: str, seconds: float) -> dict[str, Any]:
+def bench_graph(model: str, engine: str, seconds: float) -> JsonObject:
     """Measure for `seconds` seconds and return the figures, times in milliseconds.
 
     Raises:
@@ -69,9 +69,9 @@ def _figures(
     stream: EmbeddingStream,
     sent: list[int],
     bare_ms: list[float],
-    transported: dict[str, Any],
+    transported: JsonObject,
     rss: float,
-) -> dict[str, Any]:
+) -> JsonObject:
     first, last = stream.stamps[0], stream.stamps[-1]
     offered = [stamp for stamp in sent if first <= stamp <= last]
     span = (last - first) / 1e9

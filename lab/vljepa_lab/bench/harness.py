@@ -24,6 +24,7 @@ from vljepa_ros.cli.client import GraphClient
 from vljepa_ros.cli.options import CliError
 from vljepa_ros.cli.processes import PackageProcess, ProcessFailed
 from vljepa_ros.engines.protocol import Clip, Engine
+from vljepa_ros.files import JsonMapping, JsonObject
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.perception.bags.reading import BagError
 from vljepa_ros.perception.frames import model_input
@@ -275,8 +276,8 @@ def note(text: str) -> None:
 
 def report(
     args: argparse.Namespace,
-    measure: Callable[[], dict[str, Any]],
-    text: Callable[[dict[str, Any]], str],
+    measure: Callable[[], JsonObject],
+    text: Callable[[JsonObject], str],
 ) -> int:
     """Measure, add the provenance, save, print as `text` or JSON; returns the exit code 0.
 
@@ -298,8 +299,8 @@ def report(
 
 def run_script(
     parser: argparse.ArgumentParser,
-    measure: Callable[[argparse.Namespace], dict[str, Any]],
-    text: Callable[[dict[str, Any]], str],
+    measure: Callable[[argparse.Namespace], JsonObject],
+    text: Callable[[JsonObject], str],
     argv: Sequence[str] | None = None,
 ) -> int:
     """Run a benchmark as a script: `report` with the errors as one line and exit code 1."""
@@ -312,7 +313,7 @@ def run_script(
         return 1
 
 
-def as_lines(result: Mapping[str, Any], prefix: str = "") -> str:
+def as_lines(result: JsonMapping, prefix: str = "") -> str:
     """One line for each figure, nested names joined by dots."""
     lines: list[str] = []
     for name, value in result.items():
@@ -323,6 +324,6 @@ def as_lines(result: Mapping[str, Any], prefix: str = "") -> str:
     return "\n".join(lines)
 
 
-def as_json(result: Mapping[str, Any]) -> str:
+def as_json(result: JsonMapping) -> str:
     """JSON for reading."""
     return json.dumps(result, indent=2)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_lab.bench.harness import note, resident_mib, time_ms
+from vljepa_ros.files import JsonObject
 from vljepa_ros.models.config import Calibration
 from vljepa_ros.perception.memory.episodic import EpisodicMemory, MemorySettings
 from vljepa_ros.perception.memory.row import SAMPLE, SEGMENT, Pose, Row
@@ -46,7 +47,7 @@ def bench_memory(
     queries: int,
     trickle: float = 60.0,
     folder: Path | None = None,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Measure inserts, queries and recall for each size, and what a slow stream of rows costs.
 
     Args:
@@ -130,7 +131,7 @@ def _write(store: MemoryStore, rows: int, camera: str = "front") -> float:
     return writing
 
 
-def _size(place: Path, rows: int, dim: int, queries: int) -> dict[str, Any]:
+def _size(place: Path, rows: int, dim: int, queries: int) -> JsonObject:
     _, meanings = robot_vectors(rows, dim)
     asked = robot_queries(meanings, queries)
     store = open_store(place, MODEL, dim, create=True)
@@ -163,7 +164,7 @@ def _size(place: Path, rows: int, dim: int, queries: int) -> dict[str, Any]:
     }
 
 
-def _trickle(place: Path, seconds: float) -> dict[str, Any]:
+def _trickle(place: Path, seconds: float) -> JsonObject:
     """Cost of writing 10 rows a second with the node's default settings."""
     dim = 256
     block, _ = robot_vectors(10_000, dim)

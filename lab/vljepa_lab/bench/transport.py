@@ -23,6 +23,7 @@ from vljepa_lab.bench.camera import image_qos
 from vljepa_ros import ros
 from vljepa_ros.cli.client import GraphClient
 from vljepa_ros.cli.processes import PackageProcess, ProcessFailed
+from vljepa_ros.files import JsonObject
 from vljepa_ros.nodes.topics import to_nanoseconds
 from vljepa_ros.perception.image_source import demo_clip
 
@@ -41,7 +42,7 @@ def measure(
     fps: float = 30.0,
     seconds: float = 10.0,
     reliable: bool = False,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Receive images from a camera in a process of its own.
 
     Args:

@@ -27,6 +27,7 @@ from vljepa_lab.world.records import COLORS, OBJECT_ACTIONS, SHAPES
 from vljepa_ros import ros
 from vljepa_ros.cli.processes import ProcessFailed
 from vljepa_ros.engines.load import load_engine
+from vljepa_ros.files import JsonObject
 
 CANDIDATE_COUNTS = (2, 10, 1000)
 SAMPLES = 200  # questions for each number of candidates, after the warm-up
@@ -56,7 +57,7 @@ def candidate_texts(count: int) -> list[str]:
     return texts[::step][:count]
 
 
-def bench_vqa(model: str, engine: str, seconds: float) -> dict[str, Any]:
+def bench_vqa(model: str, engine: str, seconds: float) -> JsonObject:
     """Measure and return the figures, times in milliseconds.
 
     Args:
@@ -88,7 +89,7 @@ def bench_vqa(model: str, engine: str, seconds: float) -> dict[str, Any]:
             if reply.result.code:
                 raise ProcessFailed(f"the question was refused: {reply.result.message}")
 
-        def ask_many(texts: list[str]) -> dict[str, Any]:
+        def ask_many(texts: list[str]) -> JsonObject:
             loaded.encode_text(texts)
             calls: list[float] = []
             passes: list[float] = []

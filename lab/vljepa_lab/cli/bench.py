@@ -17,6 +17,7 @@ from vljepa_ros.cli.options import (
     natural_number,
     non_negative_seconds,
 )
+from vljepa_ros.files import JsonObject
 from vljepa_ros.resources import NANO
 
 
@@ -125,7 +126,7 @@ def _run_engine(args: argparse.Namespace) -> int:
     from vljepa_lab.bench.harness import report
     from vljepa_lab.evaluation.quality.compare_models import read_clips
 
-    def measure() -> dict[str, Any]:
+    def measure() -> JsonObject:
         config, load = loader(args.model, args.random_weights, args.tiny, args.threads)
         sizes = (args.frames, args.queries, args.batch, args.samples, args.threads)
         settings = BenchSettings(args.engines or engines_here(config), *sizes)

@@ -28,6 +28,7 @@ from vljepa_ros.cli.options import (
     add_number_option,
     natural_number,
 )
+from vljepa_ros.files import JsonObject
 from vljepa_ros.resources import NANO
 
 
@@ -267,7 +268,7 @@ def _require(package: str, what: str, extra: str, otherwise: str = "") -> None:
         )
 
 
-def _write_card(folder: Path, result: dict[str, Any]) -> None:
+def _write_card(folder: Path, result: JsonObject) -> None:
     from vljepa_lab.evaluation.quality.report import fill_card
 
     card = folder / "README.md"
@@ -291,7 +292,7 @@ def _blind_figures(file: Path | None, folder: Path) -> dict[str, float]:
         raise CliUsageError(f"--blind {file}: not what blind training wrote: {error}") from error
 
 
-def _read_json(file: Path) -> dict[str, Any]:
+def _read_json(file: Path) -> JsonObject:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -11,7 +11,6 @@ import argparse
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from vljepa_lab.results import provenance, write_result
 from vljepa_lab.training.calibrate_folder import run_parsed, say
 from vljepa_lab.training.model_folder_writer import trainable_parameters
 from vljepa_lab.world.questions import Question
+from vljepa_ros.files import JsonObject
 
 
 def train_blind(
@@ -33,7 +33,7 @@ def train_blind(
     setting: Setting,
     tasks: Sequence[str] = CLIP_TASKS,
     texts: Path | None = None,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Train and judge: accuracy by task.
 
     Args:

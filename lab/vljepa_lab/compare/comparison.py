@@ -13,7 +13,6 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -39,6 +38,7 @@ from vljepa_lab.training.store import Scene, SceneStore
 from vljepa_lab.training.text_trunk import TextTable
 from vljepa_lab.world.questions import Question
 from vljepa_lab.world.records import CLIP_FRAMES
+from vljepa_ros.files import JsonObject
 from vljepa_ros.models.folder import load_config
 from vljepa_ros.models.vl_jepa.nano_config import Architecture
 from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
@@ -92,7 +92,7 @@ def questions_of(
 
 def _evaluate(
     heads: dict[str, Head], tokens: Tensor, asked: list[SceneQuestion]
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, JsonObject]:
     by_clip: defaultdict[tuple[int, str, int], list[Question]] = defaultdict(list)
     for number, scene, t, question in asked:
         by_clip[number, scene, t].append(question)
@@ -167,7 +167,7 @@ def compare(
     attentions: bool,
     tasks: Sequence[str] = VQA_TASKS,
     texts: Path | None = None,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Train and judge; a JSON object with a row for each head.
 
     Args:
@@ -211,7 +211,7 @@ def compare(
     }
 
 
-def table_of(result: dict[str, Any]) -> str:
+def table_of(result: JsonObject) -> str:
     """The Markdown table of a comparison."""
     lines = [
         "| head | trainable parameters | accuracy, all questions | macro over tasks | ms an answer "

@@ -6,10 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from vljepa_ros.files import JsonObject
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.models.hub_weights import load_hub_model
 from vljepa_ros.models.vl_jepa.paper_folder import (
@@ -102,7 +102,7 @@ def convert_trunks(
     )
 
 
-def _linear(name: str, inputs: int, outputs: int, random: torch.Generator) -> dict[str, Any]:
+def _linear(name: str, inputs: int, outputs: int, random: torch.Generator) -> JsonObject:
     weight = torch.randn(outputs, inputs, generator=random) * inputs**-0.5
     return {f"{name}.weight": weight, f"{name}.bias": torch.zeros(outputs)}
 

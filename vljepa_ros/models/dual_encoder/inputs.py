@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vljepa_ros.files import JsonObject
 from vljepa_ros.models.config import ModelConfig, ModelError, read_json
 from vljepa_ros.models.dual_encoder.perception_encoder_config import PERCEPTION_ENCODER
 from vljepa_ros.models.parts import Part, Tensor
@@ -139,7 +139,7 @@ def _takes_any_length(config: ModelConfig) -> bool:
     return _ends_with_its_greatest_id(config) or _is_bert(config)
 
 
-def _tokenizer_config(folder: Path) -> dict[str, Any]:
+def _tokenizer_config(folder: Path) -> JsonObject:
     file = folder / "tokenizer_config.json"
     return read_json(file) if file.is_file() else {}
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from vljepa_ros.files import JsonMapping
 from vljepa_ros.models.config import OPEN_CLIP_CONFIG, ModelError, section, size_of
 
 PERCEPTION_ENCODER = "perception_encoder"
@@ -63,9 +63,7 @@ class PerceptionEncoderSizes:
         return self.width // self.heads
 
     @classmethod
-    def of(
-        cls, config: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]
-    ) -> PerceptionEncoderSizes:
+    def of(cls, config: JsonMapping, shapes: Mapping[str, Sequence[int]]) -> PerceptionEncoderSizes:
         """Read both.
 
         Args:

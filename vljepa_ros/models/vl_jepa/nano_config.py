@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
+from vljepa_ros.files import JsonMapping
 from vljepa_ros.models.config import from_dict
 from vljepa_ros.models.parts import Part, Tensor
 
@@ -103,7 +103,7 @@ class Architecture:
     y_decoder: YDecoderSizes = YDecoderSizes()
 
     @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> Architecture:
+    def from_dict(cls, raw: JsonMapping) -> Architecture:
         """Read what `dataclasses.asdict` made of one.
 
         Raises:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vljepa_ros.files import JsonMapping, JsonObject
 from vljepa_ros.models.config import ModelConfig, ModelError, file_sha256
 from vljepa_ros.models.hub_folder import DEFAULT_LABELS
 from vljepa_ros.models.hub_weights import fill, load_hub_model
@@ -48,7 +49,7 @@ def check_empty(out: Path) -> None:
         raise ModelError(f"'{out}' is not empty: choose a new folder")
 
 
-def part_config(source: Path | None, default: Mapping[str, Any], kind: str) -> dict[str, Any]:
+def part_config(source: Path | None, default: JsonMapping, kind: str) -> JsonObject:
     """Configuration of a part: that of a folder in hub format, or the default.
 
     Raises:
@@ -163,7 +164,7 @@ def write_paper_model(
     return out
 
 
-def write_tensors(out: Path, raw: dict[str, Any], part: str, tensors: Mapping[str, Tensor]) -> None:
+def write_tensors(out: Path, raw: JsonObject, part: str, tensors: Mapping[str, Tensor]) -> None:
     """Write `out/<part>.safetensors`; add it to `files` and `sha256` of the configuration."""
     from safetensors.torch import save_file
 
@@ -174,7 +175,7 @@ def write_tensors(out: Path, raw: dict[str, Any], part: str, tensors: Mapping[st
     raw["sha256"][file.name] = file_sha256(file)
 
 
-def finish_folder(out: Path, raw: dict[str, Any]) -> None:
+def finish_folder(out: Path, raw: JsonObject) -> None:
     """Set `model_id` from the hashes of the weights and write `config.json`."""
     weights = "".join(sorted(raw["sha256"].values()))
     raw["model_id"] = f"{raw['name']}-{hashlib.sha256(weights.encode()).hexdigest()[:8]}"

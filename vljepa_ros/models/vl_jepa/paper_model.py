@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
 from typing import Any
@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from vljepa_ros.files import JsonMapping
 from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.models.hub_weights import check_sizes, fill, read_tensors
 from vljepa_ros.models.torch_preprocessing import PixelInput
 from vljepa_ros.models.vl_jepa.paper_config import PaperSizes
 
 
-def _settings(kind: Any, config: Mapping[str, Any]) -> Any:
+def _settings(kind: Any, config: JsonMapping) -> Any:
     """A configuration of transformers with the attention that every exporter knows."""
     # A copy: transformers 5 writes `rope_theta` into a nested `rope_scaling`.
     own = deepcopy({key: value for key, value in config.items() if key != "model_type"})
@@ -35,7 +36,7 @@ class PaperXEncoder(nn.Module):
     T is a multiple of tubelet.
     """
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+    def __init__(self, config: JsonMapping) -> None:
         """Build it with random weights from a VJEPA2Config in the hub's form."""
         super().__init__()
         from transformers import VJEPA2Config
@@ -57,7 +58,7 @@ class PaperPredictor(nn.Module):
     states over all positions that are not padding goes through out_proj.
     """
 
-    def __init__(self, config: Mapping[str, Any], width: int, dim: int) -> None:
+    def __init__(self, config: JsonMapping, width: int, dim: int) -> None:
         """Build it with random weights.
 
         Args:
@@ -117,7 +118,7 @@ class PaperPredictor(nn.Module):
 class PaperYEncoder(nn.Module):
     """[B, L] ids and mask to [B, dim]. Its activations overflow in fp16: bf16 or fp32 only."""
 
-    def __init__(self, config: Mapping[str, Any], dim: int) -> None:
+    def __init__(self, config: JsonMapping, dim: int) -> None:
         """Build it with random weights from a Gemma3TextConfig in the hub's form."""
         super().__init__()
         from transformers import Gemma3TextConfig, Gemma3TextModel

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from vljepa_ros.engines.protocol import Engine
-from vljepa_ros.files import atomic_write
+from vljepa_ros.files import JsonMapping, JsonObject, atomic_write
 from vljepa_ros.perception.bags.embedding import ClipPlan, EmbeddedClip, embed_images
 from vljepa_ros.perception.bags.reading import BagError, BagReader, ImageCounts
 from vljepa_ros.perception.bags.segmentation import Scene, scenes_of, scenes_to_rows
@@ -102,7 +102,7 @@ class ResumeFile:
     same work, `clips` and `counts` are those of before; a file of other work is begun anew.
     """
 
-    def __init__(self, path: Path, work: dict[str, Any]) -> None:
+    def __init__(self, path: Path, work: JsonObject) -> None:
         self._path = path
         self.clips: list[EmbeddedClip] = []
         self.counts: dict[str, ImageCounts] = {}
@@ -236,7 +236,7 @@ def _unknown_cameras(plan: ClipPlan, cameras: Sequence[str]) -> list[str]:
     ]
 
 
-def describe(rest: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+def describe(rest: JsonMapping) -> tuple[list[str], list[str]]:
     """What is unusual about a bag, and what of it is lost, in words.
 
     Args:

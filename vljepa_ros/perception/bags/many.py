@@ -13,6 +13,7 @@ from typing import Any
 
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Engine
+from vljepa_ros.files import JsonObject
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.perception.bags.indexing import IndexPlan, index_bag, write_events
 from vljepa_ros.perception.bags.reading import BagError
@@ -54,7 +55,7 @@ def index_each(
     engine: Engine,
     store: MemoryStore,
     progress: Callable[[float], None] = lambda share: None,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[JsonObject]:
     """Index bags one after the other.
 
     Yields for each the fields of IndexReport, `took` and, where they are written, `events`; or,
@@ -89,7 +90,7 @@ def _events_file(folder: Path, bag: str, shared: frozenset[str]) -> Path:
 
 def index_with_ray(
     bags: list[Path], job: BagJob, workers: int, address: str | None = None
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[JsonObject]:
     """Index bags by processes of Ray Data, each with a model of its own.
 
     Args:

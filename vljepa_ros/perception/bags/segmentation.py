@@ -10,12 +10,12 @@ from __future__ import annotations
 import heapq
 import itertools
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_ros.engines.protocol import Engine, Generated
+from vljepa_ros.files import JsonObject
 from vljepa_ros.models.config import form_of
 from vljepa_ros.perception.bags.embedding import EmbeddedClip
 from vljepa_ros.perception.change.detector import cosine_distance, visual_weights
@@ -151,7 +151,7 @@ class Scene:
         """Nanoseconds."""
         return self.clips[-1].stamp
 
-    def as_event(self, source: str, model_id: str) -> dict[str, Any]:
+    def as_event(self, source: str, model_id: str) -> JsonObject:
         """The line of events.jsonl; times in seconds, names as in msg/SceneEvent."""
         return {
             "source": source,

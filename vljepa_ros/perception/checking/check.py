@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from vljepa_ros.engines.protocol import Engine
+from vljepa_ros.files import JsonObject
 from vljepa_ros.models.calibration import EncodedText, EncodedTexts, calibration_for
 from vljepa_ros.models.tokenizer import TextError
 from vljepa_ros.perception.bags.embedding import ClipPlan
@@ -53,7 +54,7 @@ class Checked:
             return None if self.verdict else False
         return not self.problem
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         """Under stable names, None for what is not known."""
         found: dict[str, Any] = {
             "camera": self.camera,

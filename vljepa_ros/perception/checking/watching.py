@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_ros.engines.protocol import Engine
+from vljepa_ros.files import JsonObject
 from vljepa_ros.models.calibration import EncodedText, EncodedTexts
 from vljepa_ros.perception.bags.embedding import ClipPlan, counting
 from vljepa_ros.perception.bags.reading import SUFFIXES, BagImage, BagReader, ImageCounts
@@ -72,7 +73,7 @@ def open_recording(
             counts = {topic.camera: ImageCounts() for topic in found}
             first, last = reader.span
 
-            def rest() -> dict[str, Any]:
+            def rest() -> JsonObject:
                 return {
                     "problem": reader.problem,
                     "topics": [asdict(one) | asdict(counts[one.camera]) for one in found],

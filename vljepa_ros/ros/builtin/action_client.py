@@ -6,12 +6,11 @@ import math
 import time
 import uuid
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from vljepa_ros.ros.builtin.future import Future, ReentrantCallbackGroup
+from vljepa_ros.ros.builtin.future import Callback, Future, ReentrantCallbackGroup
 from vljepa_ros.ros.builtin.message import ActionType, Message, message_class
 from vljepa_ros.ros.builtin.node import Node
 from vljepa_ros.ros.builtin.qos import QoSProfile, action_status_qos, services_qos
@@ -76,7 +75,7 @@ class ActionClient:
         status_sub_qos_profile: QoSProfile = action_status_qos,
     ) -> None:
         self._node, self._type = node, action_type
-        self._feedback_callbacks: dict[bytes, Callable[[Any], Any]] = {}
+        self._feedback_callbacks: dict[bytes, Callback] = {}
         self._handles: weakref.WeakValueDictionary[bytes, ClientGoalHandle] = (
             weakref.WeakValueDictionary()
         )
@@ -125,7 +124,7 @@ class ActionClient:
     def send_goal_async(
         self,
         goal: Message,
-        feedback_callback: Callable[[Any], Any] | None = None,
+        feedback_callback: Callback | None = None,
         goal_uuid: Message | None = None,
     ) -> Future:
         """Send a goal.

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from vljepa_ros.ros.builtin.future import Future, ReentrantCallbackGroup
+from vljepa_ros.ros.builtin.future import Callback, Future, ReentrantCallbackGroup
 from vljepa_ros.ros.builtin.message import ActionType, Message, message_class
 from vljepa_ros.ros.builtin.node import Node
 from vljepa_ros.ros.builtin.qos import QoSProfile, action_status_qos, services_qos
@@ -55,7 +55,7 @@ class ServerGoalHandle:
     """
 
     def __init__(
-        self, server: ActionServer, goal_id: Message, request: Message, stamp: Any
+        self, server: ActionServer, goal_id: Message, request: Message, stamp: Message
     ) -> None:
         self._server = server
         self.goal_id, self.request, self.stamp = goal_id, request, stamp
@@ -94,7 +94,7 @@ class ServerGoalHandle:
             self.ended = time.monotonic()
         self._server.publish_status()
 
-    def execute(self, execute_callback: Callable[[Any], Any] | None = None) -> None:
+    def execute(self, execute_callback: Callback | None = None) -> None:
         """Have the executor run a callback (default: the server's) that ends the goal."""
         if not self.is_cancel_requested:
             self.enter(GoalStatus.STATUS_EXECUTING)
@@ -132,7 +132,7 @@ class _Following(ReentrantCallbackGroup):
         return self._group.may_begin()
 
 
-async def _call(callback: Callable[[Any], Any], argument: Any) -> Any:
+async def _call(callback: Callback, argument: Any) -> Any:
     result = callback(argument)
     return await result if hasattr(result, "__await__") else result
 
@@ -165,12 +165,12 @@ class ActionServer:
         node: Node,
         action_type: type[ActionType],
         action_name: str,
-        execute_callback: Callable[[Any], Any],
+        execute_callback: Callback,
         *,
         callback_group: ReentrantCallbackGroup | None = None,
-        goal_callback: Callable[[Any], Any] = lambda goal: GoalResponse.ACCEPT,
-        handle_accepted_callback: Callable[[Any], Any] = ServerGoalHandle.execute,
-        cancel_callback: Callable[[Any], Any] = lambda handle: CancelResponse.REJECT,
+        goal_callback: Callback = lambda goal: GoalResponse.ACCEPT,
+        handle_accepted_callback: Callback = ServerGoalHandle.execute,
+        cancel_callback: Callback = lambda handle: CancelResponse.REJECT,
         goal_service_qos_profile: QoSProfile = services_qos,
         result_service_qos_profile: QoSProfile = services_qos,
         cancel_service_qos_profile: QoSProfile = services_qos,
@@ -288,11 +288,11 @@ class ActionServer:
             raise RuntimeError(f"no executor spins node {self._node.get_name()}")
         executor.create_task(callback)
 
-    def start(self, goal: ServerGoalHandle, callback: Callable[[Any], Any] | None) -> None:
+    def start(self, goal: ServerGoalHandle, callback: Callback | None) -> None:
         """Have the executor run the callback of a goal."""
         self._run(lambda: self._execute(goal, callback or self._on_execute))
 
-    async def _execute(self, goal: ServerGoalHandle, callback: Callable[[Any], Any]) -> None:
+    async def _execute(self, goal: ServerGoalHandle, callback: Callback) -> None:
         log, name = self._node.get_logger(), self._feedback.topic_name.partition("/_action")[0]
         try:
             result = await _call(callback, goal)

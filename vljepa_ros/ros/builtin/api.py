@@ -68,7 +68,7 @@ def endpoints(node: Node) -> list[tuple[Any, Any]]:
     return [(node.destroy_publisher, entity) for entity in node.entities()]
 
 
-def complete(node: Node, future: Future, result: Any) -> None:
+def complete(node: Node, future: Future, result: object) -> None:
     """Set the result of `future` from any thread and wake the executor of `node`."""
     future.set_result(result)
     node.wake()

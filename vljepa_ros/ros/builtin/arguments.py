@@ -97,7 +97,7 @@ def _node_matches(pattern: str, full_name: str) -> bool:
     return re.fullmatch(expression, full_name) is not None
 
 
-def _flatten(prefix: str, node: Any) -> Iterator[tuple[str, Any]]:
+def _flatten(prefix: str, node: object) -> Iterator[tuple[str, Any]]:
     if isinstance(node, dict):
         for key, value in node.items():
             yield from _flatten(f"{prefix}.{key}" if prefix else str(key), value)
@@ -112,7 +112,7 @@ def read_parameter_file(path: str | Path) -> list[tuple[str, str, Any]]:
     except (OSError, yaml.YAMLError, *_YAML_VALUES) as error:
         raise RosArgumentError(f"parameter file {path}: {error}") from error
 
-    def walk(prefix: str, node: Any) -> Iterator[tuple[str, str, Any]]:
+    def walk(prefix: str, node: object) -> Iterator[tuple[str, str, Any]]:
         if not isinstance(node, dict):
             raise RosArgumentError(
                 f"parameter file {path}: under {prefix or 'the top'!r} stands {node!r}; expected"

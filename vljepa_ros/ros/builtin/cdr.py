@@ -52,7 +52,7 @@ def _primitive_writer(base: str) -> Writer:
     packer = struct.Struct(_NATIVE + _struct_code(base))
     size, pack = packer.size, packer.pack
 
-    def write(parts: list[Any], position: int, value: Any) -> int:
+    def write(parts: list[Any], position: int, value: object) -> int:
         gap = -position % size
         if gap:
             parts.append(_PADDING[gap])

@@ -9,6 +9,7 @@ from typing import Any
 from vljepa_ros.ros.builtin.cdr import CdrError, decode, encode
 from vljepa_ros.ros.builtin.context import InvalidHandle
 from vljepa_ros.ros.builtin.dds import DdsError, Reader, Writer
+from vljepa_ros.ros.builtin.future import Callback
 from vljepa_ros.ros.builtin.handles import Entity, Handler, NodeHandle
 from vljepa_ros.ros.builtin.message import Message
 from vljepa_ros.ros.builtin.names import topic_in_dds
@@ -90,7 +91,7 @@ class Subscription(_TopicEnd):
         node: NodeHandle,
         msg_type: type[Message],
         topic: str,
-        callback: Callable[[Any], Any],
+        callback: Callback,
         qos: QoSProfile,
         events: EndpointEvents | None = None,
     ) -> None:
@@ -121,7 +122,7 @@ class Subscription(_TopicEnd):
 class StatusEvent(Entity):
     """Turns a DDS status into the callback of an endpoint."""
 
-    def __init__(self, callback: Callable[[Any], Any], read_status: Callable[[], Any]) -> None:
+    def __init__(self, callback: Callback, read_status: Callable[[], Any]) -> None:
         self._callback = callback
         self._read_status: Callable[[], Any] | None = read_status
 

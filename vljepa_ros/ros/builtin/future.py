@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, TypeAlias
+
+Callback: TypeAlias = Callable[[Any], Any]
+"""Of a message, a goal or a status; with a coroutine function the executor runs it to its end."""
+ServiceCallback: TypeAlias = Callable[[Any, Any], Any]
+"""Given request and response; gives the response, or a coroutine that does."""
 
 
 class Future:
@@ -32,7 +37,7 @@ class Future:
             raise self._exception
         return self._result
 
-    def set_result(self, result: Any) -> None:
+    def set_result(self, result: object) -> None:
         """Give the result, the first one counts; the callbacks run now, in this thread."""
         self._finish(result=result)
 
@@ -40,7 +45,7 @@ class Future:
         """Give an exception in place of a result."""
         self._finish(exception=exception)
 
-    def _finish(self, result: Any = None, exception: BaseException | None = None) -> None:
+    def _finish(self, result: object = None, exception: BaseException | None = None) -> None:
         with self._lock:
             if self._done:
                 return

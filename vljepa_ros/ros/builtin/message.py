@@ -56,9 +56,9 @@ class Message:
 
         def __getattr__(self, name: str) -> Any: ...
 
-        def __setattr__(self, name: str, value: Any) -> None: ...
+        def __setattr__(self, name: str, value: object) -> None: ...
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, **values: object) -> None:
         for field in self._definition.fields:
             if field.name in values:
                 setattr(self, field.name, values.pop(field.name))
@@ -127,7 +127,7 @@ def _scalar_check(kind: FieldType) -> Callable[[Any], str | None]:
     if base in INTEGER_LIMITS:
         low, high = INTEGER_LIMITS[base]
 
-        def check_integer(value: Any) -> str | None:
+        def check_integer(value: object) -> str | None:
             if isinstance(value, int) and low <= value <= high:
                 return None
             return f"an int in [{low}, {high}]"
@@ -135,7 +135,7 @@ def _scalar_check(kind: FieldType) -> Callable[[Any], str | None]:
         return check_integer
     if base == "float32":
 
-        def check_float(value: Any) -> str | None:
+        def check_float(value: object) -> str | None:
             if not isinstance(value, float):
                 return "a float"
             finite = value - value == 0
@@ -184,18 +184,18 @@ def _setter(owner: str, field: Field) -> Callable[[Message, Any], None]:
     kind, slot = field.type, "_" + field.name
     check = _scalar_check(FieldType(kind.base, kind.string_bound))
 
-    def fail(expected: str, value: Any) -> FieldError:
+    def fail(expected: str, value: object) -> FieldError:
         shown = repr(value)
         shown = shown if len(shown) <= 80 else shown[:77] + "..."
         return FieldError(f"{owner}.{field.name} ({kind}) must be {expected}, not {shown}")
 
-    def set_scalar(message: Message, value: Any) -> None:
+    def set_scalar(message: Message, value: object) -> None:
         wrong = check(value)
         if wrong:
             raise fail(wrong, value)
         setattr(message, slot, value)
 
-    def set_numeric(message: Message, value: Any) -> None:
+    def set_numeric(message: Message, value: object) -> None:
         try:
             result = _as_numeric(kind, value)
         except (TypeError, ValueError, OverflowError) as error:
@@ -203,7 +203,7 @@ def _setter(owner: str, field: Field) -> Callable[[Message, Any], None]:
         check_bound(result)
         setattr(message, slot, result)
 
-    def set_list(message: Message, value: Any) -> None:
+    def set_list(message: Message, value: object) -> None:
         if isinstance(value, (str, bytes, dict)) or not isinstance(value, Iterable):
             raise fail("a sequence", value)
         items = list(value)

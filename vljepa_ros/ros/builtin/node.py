@@ -14,7 +14,12 @@ from vljepa_ros.ros.builtin.clock import Clock, ClockType, Time
 from vljepa_ros.ros.builtin.context import InvalidHandle, default_context
 from vljepa_ros.ros.builtin.dds import Reader, Writer
 from vljepa_ros.ros.builtin.endpoints import Publisher, Subscription
-from vljepa_ros.ros.builtin.future import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from vljepa_ros.ros.builtin.future import (
+    Callback,
+    MutuallyExclusiveCallbackGroup,
+    ReentrantCallbackGroup,
+    ServiceCallback,
+)
 from vljepa_ros.ros.builtin.graph import TopicEndpointInfo
 from vljepa_ros.ros.builtin.handles import Entity, ExecutorHandle
 from vljepa_ros.ros.builtin.logging import Logger, LoggingSeverity
@@ -226,7 +231,7 @@ class Node(NodeParameters):
         self,
         msg_type: type[Message],
         topic: str,
-        callback: Callable[[Any], Any],
+        callback: Callback,
         qos_profile: QoSProfile | int,
         *,
         callback_group: ReentrantCallbackGroup | None = None,
@@ -245,7 +250,7 @@ class Node(NodeParameters):
         self,
         srv_type: type[ServiceType],
         srv_name: str,
-        callback: Callable[[Any, Any], Any],
+        callback: ServiceCallback,
         *,
         qos_profile: QoSProfile = services_qos,
         callback_group: ReentrantCallbackGroup | None = None,

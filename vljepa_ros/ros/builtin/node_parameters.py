@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from vljepa_ros.ros.builtin.future import ServiceCallback
 from vljepa_ros.ros.builtin.message import Message
 from vljepa_ros.ros.builtin.parameters import (
     InvalidParameterTypeException,
@@ -40,7 +41,7 @@ class NodeParameters:
     def declare_parameter(
         self,
         name: str,
-        value: Any = None,
+        value: object = None,
         descriptor: Message | None = None,
         ignore_override: bool = False,
     ) -> Parameter:
@@ -93,7 +94,7 @@ class NodeParameters:
         return parameter
 
     @staticmethod
-    def _typed(name: str, static_type: Parameter.Type | None, value: Any) -> Parameter:
+    def _typed(name: str, static_type: Parameter.Type | None, value: object) -> Parameter:
         if value is None:
             return Parameter(name, Parameter.Type.NOT_SET)
         try:
@@ -168,7 +169,7 @@ class NodeParameters:
 
     # ---- services; as in Jazzy's rclpy and in rclcpp: one undeclared name, and the reply is empty
 
-    def parameter_services(self) -> dict[str, Callable[[Any, Any], Any]]:
+    def parameter_services(self) -> dict[str, ServiceCallback]:
         """Callback of each service that every node offers, by its type in `rcl_interfaces/srv`."""
         return {
             "DescribeParameters": self._serve_describe,

@@ -78,7 +78,7 @@ class Parameter:
             return f"{self.name.lower()}_value"
 
         @classmethod
-        def from_parameter_value(cls, value: Any) -> Parameter.Type:
+        def from_parameter_value(cls, value: object) -> Parameter.Type:
             """The type that a Python value stands for. Raises TypeError."""
             if value is None:
                 return cls.NOT_SET
@@ -96,7 +96,7 @@ class Parameter:
                 f"{value!r} is no parameter value: bool, int, float, str or a list of one of these"
             )
 
-        def check(self, value: Any) -> bool:
+        def check(self, value: object) -> bool:
             """Whether `value` is of this type."""
             try:
                 found = Parameter.Type.from_parameter_value(value)

@@ -18,7 +18,7 @@ from typing import Any
 from vljepa_ros.ros.builtin.cdr import CdrError, byte_order, decode, encode
 from vljepa_ros.ros.builtin.context import InvalidHandle
 from vljepa_ros.ros.builtin.dds import DdsError, Writer, user_data_value
-from vljepa_ros.ros.builtin.future import Future
+from vljepa_ros.ros.builtin.future import Future, ServiceCallback
 from vljepa_ros.ros.builtin.handles import Entity, Handler, NodeHandle
 from vljepa_ros.ros.builtin.message import Message, ServiceType
 from vljepa_ros.ros.builtin.qos import QoSProfile
@@ -71,7 +71,7 @@ class Service(_ServiceEnd):
         node: NodeHandle,
         srv_type: type[ServiceType],
         name: str,
-        callback: Callable[[Any, Any], Any],
+        callback: ServiceCallback,
         qos: QoSProfile,
     ) -> None:
         super().__init__(node, srv_type, name, qos, "service")

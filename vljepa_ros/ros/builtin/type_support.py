@@ -36,12 +36,12 @@ class RawSample(idl.IdlStruct):  # type: ignore[misc]
     def __init__(self, data: bytes) -> None:
         self.data = data
 
-    def serialize(self, *args: Any, **kwargs: Any) -> bytes:
+    def serialize(self, *args: object, **kwargs: object) -> bytes:
         """The bytes."""
         return self.data
 
     @classmethod
-    def deserialize(cls, data: bytes, *args: Any, **kwargs: Any) -> RawSample:
+    def deserialize(cls, data: bytes, *args: object, **kwargs: object) -> RawSample:
         """The sample that has these bytes."""
         return cls(data)
 

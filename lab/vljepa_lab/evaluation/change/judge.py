@@ -18,6 +18,7 @@ from vljepa_lab.evaluation.change import replay
 from vljepa_lab.evaluation.change.detectors import DEFAULT, DETECTORS
 from vljepa_lab.evaluation.change.measures import StreamScore, add_scores, pool, score
 from vljepa_lab.evaluation.change.streams import ChangeStream
+from vljepa_ros.files import JsonMapping, JsonObject
 
 PERTURBED = "perturbed"
 STRIDES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 20, 24, 32, 48, 72, 120, 180, 240, 360)
@@ -75,7 +76,7 @@ def rate_for(rates: Floats, shares: Floats, share: float) -> tuple[float, bool]:
     return float(np.exp(logs[above - 1] + part * (logs[above] - logs[above - 1]))), True
 
 
-def judge_alarms(streams: Sequence[ChangeStream], guarded: bool = True) -> dict[str, Any]:
+def judge_alarms(streams: Sequence[ChangeStream], guarded: bool = True) -> JsonObject:
     """False alarms of the default, with Garwood's interval; the median delay where events are.
 
     Args:
@@ -93,7 +94,7 @@ def judge_alarms(streams: Sequence[ChangeStream], guarded: bool = True) -> dict[
     }
 
 
-def judge_set(name: str, streams: Sequence[ChangeStream], draws: int) -> dict[str, Any]:
+def judge_set(name: str, streams: Sequence[ChangeStream], draws: int) -> JsonObject:
     """Judge all ways of choosing on one set; names as in doc/change.md.
 
     Args:
@@ -149,7 +150,7 @@ def judge_set(name: str, streams: Sequence[ChangeStream], draws: int) -> dict[st
     return {"default": DEFAULT} | {key: {name: value} for key, value in result.items()}
 
 
-def nest_by_gap(streams: Mapping[str, Any]) -> dict[str, Any]:
+def nest_by_gap(streams: JsonMapping) -> JsonObject:
     """Figures by set as the JSON has them: each perturbed set within the quiet one of its gap."""
     nested: dict[str, Any] = {}
     for name, figures in streams.items():
@@ -158,7 +159,7 @@ def nest_by_gap(streams: Mapping[str, Any]) -> dict[str, Any]:
     return nested
 
 
-def sets_of(result: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def sets_of(result: JsonMapping) -> dict[str, JsonObject]:
     """The inverse: figures of each way of choosing by the name of their set, `gap3.perturbed`."""
     sets: dict[str, dict[str, Any]] = {}
     for gap, figures in result["streams"].items():
@@ -176,7 +177,7 @@ def _uniform_mean(stream: ChangeStream, texts: replay.Indices, stride: int) -> S
     return add_scores([score(stream, replay.uniform(stream, texts, stride, p)) for p in phases])
 
 
-def _saved(curves: Mapping[str, Curve], own: Curve, ceiling: float, draws: int) -> dict[str, Any]:
+def _saved(curves: Mapping[str, Curve], own: Curve, ceiling: float, draws: int) -> JsonObject:
     """Uniform rate / rate of the default at the same quality (`factor`), with its interval."""
 
     def factor(of: Curve, weights: Floats | None = None) -> tuple[float, bool]:
@@ -199,7 +200,7 @@ def _saved(curves: Mapping[str, Curve], own: Curve, ceiling: float, draws: int) 
     }
 
 
-def _ahead(own: Curve, other: Curve, draws: int) -> dict[str, Any]:
+def _ahead(own: Curve, other: Curve, draws: int) -> JsonObject:
     """Difference of event_right_share at the decode rate of the default, with its interval."""
 
     def difference(weights: Floats | None = None) -> float:

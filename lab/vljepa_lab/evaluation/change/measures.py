@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_lab.evaluation.change.streams import ChangeStream
+from vljepa_ros.files import JsonObject
 
 GRACE_S = 2.0  # after its end, during which an event's text is still right
 GRID_S = 0.05  # on which shares of time are taken
@@ -167,7 +168,7 @@ def add_scores(scores: Sequence[StreamScore]) -> StreamScore:
     return StreamScore(**sums)
 
 
-def pool(scores: Sequence[StreamScore]) -> dict[str, Any]:
+def pool(scores: Sequence[StreamScore]) -> JsonObject:
     """Figures over streams, as in the JSON: events and seconds count alike wherever they are.
 
     `delay_s` is the median, `delay_strong_s` that of strong events; None where there is none, and

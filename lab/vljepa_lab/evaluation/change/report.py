@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,6 +14,7 @@ from vljepa_lab.evaluation.change.detectors import DEFAULT
 from vljepa_lab.evaluation.change.judge import PERTURBED, sets_of
 from vljepa_lab.evaluation.change.replay import observed, turn_guard
 from vljepa_lab.evaluation.change.streams import ChangeStream, StreamConfig, synthetic_stream
+from vljepa_ros.files import JsonMapping
 from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
 from vljepa_ros.perception.change.detector import CHANGE, CORRECTION
 
@@ -42,7 +42,7 @@ RATES = {0.5: "0.5", 1: "1", 2: "2", 5: "5", 10: "10", 20: "20", 60: "60", 240: 
 """Decodes per minute at the axis."""
 
 
-def print_table(result: Mapping[str, Any], file: IO[str]) -> None:
+def print_table(result: JsonMapping, file: IO[str]) -> None:
     """Print a result of `run.run`: a table for each set, then the false alarms."""
     console = Console(file=file)
     if not console.is_terminal:
@@ -60,7 +60,7 @@ def print_table(result: Mapping[str, Any], file: IO[str]) -> None:
         console.print()
 
 
-def write_plots(result: Mapping[str, Any], folder: Path) -> list[Path]:
+def write_plots(result: JsonMapping, folder: Path) -> list[Path]:
     """Write the pictures of a result of `run.run` and return the files.
 
     Raises:
@@ -75,14 +75,14 @@ def write_plots(result: Mapping[str, Any], folder: Path) -> list[Path]:
     return [*written, _trace(synthetic_stream(config, seed=1003), folder / "change_trace.png")]
 
 
-def _sources(result: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+def _sources(result: JsonMapping) -> dict[str, JsonMapping]:
     """The results of each kind of streams, by its name."""
     more = {"synthetic": result["synthetic"]} if "synthetic" in result else {}
     return {str(result["source"]): result, **more}
 
 
 def _print_set(
-    console: Console, source: str, part: Mapping[str, Any], name: str, figures: Mapping[str, Any]
+    console: Console, source: str, part: JsonMapping, name: str, figures: JsonMapping
 ) -> None:
     saved, ceiling, ahead = (part[key][name] for key in ("saved", "ceiling", "vs_ward"))
     low, high = ahead["ci"]
@@ -109,11 +109,11 @@ def _print_set(
     )
 
 
-def _at_least(saved: Mapping[str, Any]) -> str:
+def _at_least(saved: JsonMapping) -> str:
     return "at least " if saved["at_least"] else ""
 
 
-def _pareto(result: Mapping[str, Any], path: Path, source: str) -> Path:
+def _pareto(result: JsonMapping, path: Path, source: str) -> Path:
     names = list(result["curves"])
     rows = 2 if len(names) > 3 else 1
     order = sorted(names, key=lambda name: name.endswith(f".{PERTURBED}")) if rows == 2 else names
@@ -135,7 +135,7 @@ def _pareto(result: Mapping[str, Any], path: Path, source: str) -> Path:
     return style.save_figure(figure, path)
 
 
-def _panel(axes: Any, result: Mapping[str, Any], name: str) -> None:
+def _panel(axes: Any, result: JsonMapping, name: str) -> None:
     ceiling, saved = result["ceiling"][name], result["saved"][name]
     for kind, (label, colour, width) in LINES.items():
         rates, shares = np.array(sorted(zip(*result["curves"][name][kind], strict=True))).T

@@ -24,6 +24,7 @@ from vljepa_lab.evaluation.change.world_streams import (
 )
 from vljepa_lab.evaluation.quality.scenes import cache_folder
 from vljepa_ros.engines.load import load_engine
+from vljepa_ros.files import JsonMapping, JsonObject
 from vljepa_ros.models.folder import load_config
 
 SYNTHETIC_MIN_HOURS = 24.0  # of streams without events: they cost little
@@ -81,7 +82,7 @@ class EventsConfig:
             raise ValueError("neither world nor synthetic streams: nothing to judge")
 
 
-def run(config: EventsConfig, progress: Progress) -> dict[str, Any]:
+def run(config: EventsConfig, progress: Progress) -> JsonObject:
     """Judge all that is asked for; the JSON object of doc/change.md.
 
     With both kinds of streams the world's stand at the top and the others under `synthetic`.
@@ -107,7 +108,7 @@ def run(config: EventsConfig, progress: Progress) -> dict[str, Any]:
     return result | {"cost": cost}
 
 
-def observe_cost() -> dict[str, Any]:
+def observe_cost() -> JsonObject:
     """Microseconds for each `observe` of the default at 1536-d, changes included.
 
     observe_us: median, observe_us_p99: of pieces of 200 samples, in the time of this process.
@@ -127,7 +128,7 @@ def observe_cost() -> dict[str, Any]:
     return {"dim": COST_DIM, "observe_us": median, "observe_us_p99": late}
 
 
-def merge(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def merge(parts: Sequence[JsonMapping]) -> JsonObject:
     """One result of several parts of the same kind of streams."""
     result: dict[str, Any] = {"false_alarms": {}, "streams": {}}
     for part in parts:
@@ -208,11 +209,11 @@ def _read_embedded(
     return [stream_of(spec, folder, loaded, read) for spec in specs]
 
 
-def _judge_set(name: str, source: Source, draws: int) -> dict[str, Any]:
+def _judge_set(name: str, source: Source, draws: int) -> JsonObject:
     return judge_set(name, source(), draws)
 
 
-def _judge_alarms(perturbed: bool, source: Source) -> dict[str, Any]:
+def _judge_alarms(perturbed: bool, source: Source) -> JsonObject:
     streams = source()
     if not perturbed:
         return {"false_alarms": {"quiet": judge_alarms(streams)}}

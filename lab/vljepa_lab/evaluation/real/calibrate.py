@@ -28,14 +28,14 @@ from vljepa_lab.evaluation.real.truth import Truth, read_truth
 from vljepa_lab.training.calibration import ScoredSet, fit_calibration
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Clip, Engine
-from vljepa_ros.files import atomic_write
+from vljepa_ros.files import JsonObject, atomic_write
 
 _SETS = 12  # of each picture and kind of label
 _WITH_RIGHT = 0.75  # share of sets, of pictures that have a right label
 _FITTED = ("logit_scale", "none_similarity", "abstain_below", "scale_weights", "none_weights")
 
 
-def calibration_of(engine: Engine, truth: Truth, files: dict[str, Path]) -> dict[str, Any]:
+def calibration_of(engine: Engine, truth: Truth, files: dict[str, Path]) -> JsonObject:
     """Fields of `calibration` in a model's configuration.
 
     Args:

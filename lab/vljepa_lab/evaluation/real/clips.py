@@ -15,6 +15,7 @@ from vljepa_lab.evaluation.real.pictures import fitted
 from vljepa_lab.evaluation.real.sources import read_clip
 from vljepa_lab.evaluation.real.truth import RealClip
 from vljepa_ros.engines.protocol import Clip, Engine
+from vljepa_ros.files import JsonObject
 from vljepa_ros.perception.change.anchor_drift import AnchorDrift
 from vljepa_ros.perception.change.detector import CHANGE, visual_weights
 from vljepa_ros.perception.teaching import LEAST_FRAMES, TeachingError, balanced_accuracy, fit
@@ -29,7 +30,7 @@ def judge_clips(
     clips: Sequence[RealClip],
     files: Mapping[str, Path],
     progress: Callable[[str, int, int], None],
-) -> dict[str, Any]:
+) -> JsonObject:
     """Figures of each clip with two states, as plain JSON types."""
     result = {}
     for clip in clips:
@@ -74,7 +75,7 @@ def _embedded(
 
 def _taught(
     embeddings: Floats, shows: Sequence[bool | None], third: int, visual_dim: int
-) -> dict[str, Any]:
+) -> JsonObject:
     """Balanced accuracy on the rest of a clip of a label taught on its first third.
 
     Where that has too few frames of one state, the first third of each state's frames is taught.
@@ -114,7 +115,7 @@ def _changes(
     shows: Sequence[bool | None],
     frames: Sequence[int],
     rate: float,
-) -> dict[str, Any]:
+) -> JsonObject:
     """How many of a clip's changes of state the detector finds, and what else it reports."""
     detector = AnchorDrift(shipped_detector(engine.config))
     seen = embeddings * visual_weights(engine.config.dim, engine.config.visual_dim)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from vljepa_lab.evaluation.real.measures import Figure, auc, share
 from vljepa_lab.evaluation.real.sources import read_picture
 from vljepa_lab.evaluation.real.truth import Picture, Question, Seen, Truth
 from vljepa_ros.engines.protocol import Clip, Engine
+from vljepa_ros.files import JsonObject
 from vljepa_ros.perception.answering import Answerer
 from vljepa_ros.perception.frames import model_input
 from vljepa_ros.perception.pipeline import Pipeline
@@ -33,7 +34,7 @@ YES_NO = ("yes", "no")
 
 def judge_pictures(
     engine: Engine, truth: Truth, files: Mapping[str, Path], progress: Progress
-) -> dict[str, Any]:
+) -> JsonObject:
     """All figures of single pictures, as plain JSON types.
 
     Args:
@@ -176,7 +177,7 @@ def _auc(
 
 def _judge_questions(
     engine: Engine, questions: Sequence[Question], images: Mapping[str, NDArray[np.uint8]]
-) -> dict[str, Any]:
+) -> JsonObject:
     """Share of yes/no questions that are answered, and of those that are answered rightly."""
     answerer = Answerer(Pipeline(engine, [], lambda observation: 0.0, lambda vocabulary: None))
     config = engine.config
@@ -198,7 +199,7 @@ def _judge_questions(
     return {kind: _answered(some) for kind, some in kinds.items()} | {"wrong": wrong}
 
 
-def _answered(rows: Sequence[tuple[Question, bool, bool]]) -> dict[str, Any]:
+def _answered(rows: Sequence[tuple[Question, bool, bool]]) -> JsonObject:
     """Of rows of a question, whether it was answered, and rightly."""
     sure = [row for row in rows if row[1]]
     return {

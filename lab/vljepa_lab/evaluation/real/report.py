@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import IO, Any
+from typing import IO
 
 from rich.console import Console
 from rich.table import Table
+
+from vljepa_ros.files import JsonMapping
 
 NAMES = {
     "objects_top1": "objects, best label right",
@@ -20,7 +21,7 @@ NAMES = {
 }
 
 
-def print_table(result: Mapping[str, Any], stream: IO[str]) -> None:
+def print_table(result: JsonMapping, stream: IO[str]) -> None:
     """Print the result for a person."""
     console = Console(file=stream, highlight=False)
     pictures = result["pictures"]
@@ -47,7 +48,7 @@ def print_table(result: Mapping[str, Any], stream: IO[str]) -> None:
         console.print(f"missing: {source}: {why}", style="yellow")
 
 
-def _cells(figure: Mapping[str, Any]) -> tuple[str, str, str]:
+def _cells(figure: JsonMapping) -> tuple[str, str, str]:
     value, error = figure["value"], figure.get("standard_error")
     return (
         "-" if value is None else f"{value:.3f}",

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from vljepa_lab.evaluation.real.clips import judge_clips
 from vljepa_lab.evaluation.real.pictures import judge_pictures
 from vljepa_lab.evaluation.real.sources import fetch
 from vljepa_lab.evaluation.real.truth import read_truth
 from vljepa_ros.engines.protocol import Engine
+from vljepa_ros.files import JsonObject
 
 
 def evaluate(
     engine: Engine, half: str, clones: Path | None, progress: Callable[[str, int, int], None]
-) -> dict[str, Any]:
+) -> JsonObject:
     """Judge a model; the JSON object of the command.
 
     Args:

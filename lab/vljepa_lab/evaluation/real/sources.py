@@ -13,9 +13,8 @@ import subprocess
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vljepa_lab.evaluation.real.truth import File, Picture, read_yaml
+from vljepa_ros.files import JsonMapping
 from vljepa_ros.perception.frames import picture_to_rgb
 
 Pixels = NDArray[np.uint8]
@@ -124,9 +124,7 @@ def _keep(file: File, content: bytes, target: Path) -> None:
     partial.replace(target)
 
 
-def _contents(
-    source: Mapping[str, Any], paths: Collection[str], clones: Path | None
-) -> dict[str, bytes]:
+def _contents(source: JsonMapping, paths: Collection[str], clones: Path | None) -> dict[str, bytes]:
     """Path -> content of the wanted members of a source."""
     if source["kind"] == "repository":
         return _of_clone(source, paths, clones)
@@ -155,9 +153,7 @@ def _of_tar(tar: tarfile.TarFile, paths: Collection[str]) -> dict[str, bytes]:
     return found
 
 
-def _of_clone(
-    source: Mapping[str, Any], paths: Collection[str], clones: Path | None
-) -> dict[str, bytes]:
+def _of_clone(source: JsonMapping, paths: Collection[str], clones: Path | None) -> dict[str, bytes]:
     name, commit = source["id"], source["commit"]
     if clones is None:
         raise FetchError("a public repository: clone it and name the folder with --clones")
@@ -167,7 +163,7 @@ def _of_clone(
     return {path: _run(["git", "show", f"{commit}:{path}"], clone) for path in paths}
 
 
-def _download(source: Mapping[str, Any], folder: Path) -> Path:
+def _download(source: JsonMapping, folder: Path) -> Path:
     """The archive of a package, by its registry's client."""
     name, version = source["package"], source["version"]
     clients = {

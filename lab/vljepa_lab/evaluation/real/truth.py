@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from vljepa_ros.files import JsonMapping
+
 HALVES = ("choose", "report")
 """Settings are chosen on one half; figures are those of the other."""
 _HERE = Path(__file__).parent
@@ -141,9 +143,7 @@ def read_yaml(name: str) -> Any:
     return yaml.load((_HERE / f"{name}.yaml").read_text(encoding="utf-8"), yaml.CSafeLoader)
 
 
-def _picture(
-    row: Mapping[str, Any], objects: Mapping[str, str], places: Mapping[str, str]
-) -> Picture:
+def _picture(row: JsonMapping, objects: Mapping[str, str], places: Mapping[str, str]) -> Picture:
     group = row.get("group") or row["name"]
     first = hashlib.sha256(group.encode()).digest()[0]
     return Picture(
@@ -158,19 +158,19 @@ def _picture(
     )
 
 
-def _seen(row: Mapping[str, Any], clear: str, unclear: str, texts: Mapping[str, str]) -> Seen:
+def _seen(row: JsonMapping, clear: str, unclear: str, texts: Mapping[str, str]) -> Seen:
     named = (
         frozenset(texts[word] for word in row.get(key, "").split()) for key in (clear, unclear)
     )
     return Seen(*named)
 
 
-def _clip(row: Mapping[str, Any]) -> RealClip:
+def _clip(row: JsonMapping) -> RealClip:
     there, unclear = (tuple(map(tuple, row.get(key, ()))) for key in ("there", "unclear"))
     return RealClip(
         _file(row), row["use"], row.get("state", ""), row.get("other", ""), there, unclear
     )
 
 
-def _file(row: Mapping[str, Any]) -> File:
+def _file(row: JsonMapping) -> File:
     return File(row["name"], row["source"], row["path"], row["sha"])
