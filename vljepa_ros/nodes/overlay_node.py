@@ -16,7 +16,7 @@ from vljepa_ros.perception.frames import image_to_rgb
 from vljepa_ros.perception.image_encodings import FrameError, LevelRange
 from vljepa_ros.perception.overlay import draw_overlay
 
-IMAGE_TIMEOUT_S = 5.0  # without an image, until that is reported
+IMAGE_TIMEOUT_S = 4.0  # without an image, until that is reported
 SCENE_TIMEOUT_S, LABELS_TIMEOUT_S = 2.0, 10.0
 """Without a scene, which is repeated, or labels, which come at `max_rate`, after which their words
 are not drawn any more."""

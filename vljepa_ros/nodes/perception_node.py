@@ -63,7 +63,7 @@ class PerceptionParameters(ModelParameters):
         "questions about them; only where the model folder describes its domain.",
     )
     image_timeout: float = live(
-        5.0, "Seconds without an image after which a camera is reported.", 0.5, 3600.0
+        4.0, "Seconds without an image after which a camera is reported.", 0.5, 3600.0
     )
 
 

@@ -151,15 +151,14 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
 
     def _take_embeddings(self) -> float | None:
         """In the worker's thread: decode what waits, in order."""
-        event = False
         for name, camera in self._inputs.items():
             while (message := camera.inbox.take()) is not None:
                 if not hasattr(message, "vector"):
                     camera.take_labels(message)
-                elif camera.speaks:
-                    event |= self._observe(name, camera, message)
+                elif camera.speaks and self._observe(name, camera, message) and self._keeper:
+                    self._keeper.keep(True)
         if self._keeper is not None:
-            self._keeper.keep(event)
+            self._keeper.keep(False)
         return None
 
     def _observe(self, name: str, camera: DecoderCamera, message: ros.Message) -> bool:

@@ -18,7 +18,7 @@ from vljepa_ros.perception.change.detector import CHANGE, CORRECTION, FIRST
 from vljepa_ros.perception.selective_decoder import SceneUpdate
 
 FORMAT = 2
-MIN_WRITE_INTERVAL_S = 1.0  # from one write to the next
+RETRY_INTERVAL_S = 1.0  # from a write that failed to the next
 REFRESH_INTERVAL_S = 30.0  # a state that goes on is written again, so that it keeps young
 
 
@@ -85,7 +85,7 @@ class StateFile:
         return {k: v for k, v in states.items() if abs(now - v.seen) <= max_age}, ""
 
     def keep(self, states: Callable[[], Mapping[str, CameraState]], news: bool) -> None:
-        """Write after an event, or if the file grows old; not more than once a second.
+        """Write at once after an event, which a kill would let be published again; or if it is old.
 
         Args:
             states: called if it may be time to write.
@@ -96,7 +96,7 @@ class StateFile:
         """
         self._changed |= news
         since = self.steady() - self._written
-        if since < (MIN_WRITE_INTERVAL_S if self._changed else REFRESH_INTERVAL_S):
+        if not news and since < (RETRY_INTERVAL_S if self._changed else REFRESH_INTERVAL_S):
             return
         present = states()
         if self._changed or [state.seen for state in present.values()] != self._seen:
