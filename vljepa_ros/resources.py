@@ -98,7 +98,7 @@ def _names_model(file: Path) -> bool:
 
     try:
         return within(yaml.safe_load(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError, yaml.YAMLError):
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return False
 
 

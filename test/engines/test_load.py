@@ -61,6 +61,16 @@ def test_a_missing_file_is_named(folder: Path) -> None:
         load_engine(folder)
 
 
+@pytest.mark.parametrize("field", ["files", "sha256"])
+def test_a_file_outside_of_the_folder_is_refused(folder: Path, field: str) -> None:
+    raw = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    outside = "../outside.onnx"
+    raw[field] |= {"frame": outside} if field == "files" else {outside: "0" * 64}
+    (folder / "config.json").write_text(json.dumps(raw), encoding="utf-8")
+    with pytest.raises(ModelError, match=r"names the file '\.\./outside\.onnx', allowed"):
+        load_engine(folder)
+
+
 def test_a_graph_that_is_none_is_refused_also_without_hashes(folder: Path) -> None:
     (folder / "frame.onnx").write_bytes(b"not a graph")
     change(folder, sha256={})
@@ -77,6 +87,12 @@ def test_broken_json_and_unknown_families_are_named(folder: Path) -> None:
         load_engine(folder)
     (folder / "config.json").write_text("[]")
     with pytest.raises(ModelError, match="must hold a JSON object, not list"):
+        load_engine(folder)
+
+
+def test_json_nested_without_end_is_no_json(folder: Path) -> None:
+    (folder / "config.json").write_text("[" * 100_000, encoding="utf-8")
+    with pytest.raises(ModelError, match="is not valid JSON"):
         load_engine(folder)
 
 

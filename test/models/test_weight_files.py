@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -130,3 +132,35 @@ def test_where_nothing_can_be_written_digests_are_computed(
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("VLJEPA_ROS_CACHE", str(tmp_path / "file"))
     assert weights_digests(folder) == weights_digests(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["../model.safetensors", "/etc/passwd", "a/../../b", "", "x" * 900]
+)
+def test_an_index_names_files_of_its_folder_only(tmp_path: Path, name: str) -> None:
+    (tmp_path / "m").mkdir()
+    save_file({"w": np.zeros(1, np.float32)}, tmp_path / "model.safetensors")
+    index = {"weight_map": {"w": name}}
+    (tmp_path / "m" / weight_files.INDEX).write_text(json.dumps(index), encoding="utf-8")
+    with pytest.raises(ModelError, match="allowed: a path within the folder"):
+        tensor_shapes(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"dtype": ["F32"], "shape": [], "data_offsets": [0, 4]},
+        {"dtype": "F32", "shape": [1e999], "data_offsets": [0, 4]},
+        {"dtype": "F32", "shape": [], "data_offsets": [-(2**70), 4]},
+        {"dtype": "F32", "shape": [], "data_offsets": [4, 4]},
+        {"dtype": "F32", "shape": [], "data_offsets": [0, 1e999]},
+        {"dtype": "F32", "shape": []},
+        "[" * 3000,
+    ],
+)
+def test_a_header_with_values_of_another_kind_is_refused(tmp_path: Path, entry: Any) -> None:
+    text = (entry if isinstance(entry, str) else json.dumps({"logit_scale": entry})).encode()
+    data = struct.pack("<Q", len(text)) + text + bytes(4)
+    (tmp_path / "model.safetensors").write_bytes(data)
+    with pytest.raises(ModelError, match=r"model\.safetensors"):
+        read_scalar(tmp_path, "logit_scale")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
@@ -139,3 +140,15 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cv2, "VideoCapture", lambda index: opened.append(index) or FakeCapture({}))
     open_source("/dev/video2", 0, (0, 0), 0.0)
     assert opened == [2]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["{", "[1]", "{}", '{"stamp": "soon"}', '{"stamp": NaN}', "[" * 5000, '{"stamp": 1e999}'],
+)
+def test_a_truth_that_is_none_is_named(tmp_path: Path, line: str) -> None:
+    video = tmp_path / "clip.mp4"
+    shutil.copy(demo_clip(), video)
+    (tmp_path / "ground_truth.jsonl").write_text(f'{{"stamp": 0.0}}\n{line}\n')
+    with pytest.raises(SourceError, match=r"ground_truth\.jsonl', line 2, is no truth"):
+        open_source(str(video), 0, (0, 0), 0.0)

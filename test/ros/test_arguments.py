@@ -87,6 +87,7 @@ def test_remapping() -> None:
         (["-r"], "-r needs a value"),
         (["--params-file", "/no/such/file.yaml"], "/no/such/file.yaml"),
         (["--nonsense"], "--nonsense"),
+        (["-p", "a:=&x [*x]"], "aliases are not allowed"),
     ],
 )
 def test_bad_arguments_are_named(args: list[str], named: str) -> None:

@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass, field, is_dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from vljepa_ros.files import JsonMapping, JsonObject
@@ -168,14 +168,14 @@ class ModelConfig:
         """Path of a part.
 
         Raises:
-            ModelError: The folder has no such part.
+            ModelError: The folder has no such part, or it lies outside.
         """
         if part not in self.files:
             raise ModelError(
                 f"model '{self.name}' has no part '{part}'; it has:"
                 f" {', '.join(sorted(self.files)) or 'none'}"
             )
-        return self.folder / self.files[part]
+        return file_within(self.folder, self.files[part])
 
     def verify(self) -> None:
         """Compare every listed file with its SHA-256.
@@ -184,7 +184,7 @@ class ModelConfig:
             ModelError: A file is missing, truncated or corrupted.
         """
         for name, expected in self.sha256.items():
-            path = self.folder / name
+            path = file_within(self.folder, name)
             if not path.is_file():
                 raise ModelError(f"model file {path} is missing")
             digest = file_sha256(path)
@@ -194,6 +194,21 @@ class ModelConfig:
                     f" expected {expected[:12]}... "
                     f"({path.stat().st_size} bytes); fetch it again"
                 )
+
+
+def file_within(folder: Path, name: str) -> Path:
+    """A file of a model folder, by the path that one of its other files gives.
+
+    Raises:
+        ModelError: A path that leads out of the folder, or that no file can have.
+    """
+    parts = PurePath(name).parts
+    if not parts or ".." in parts or PurePath(name).is_absolute() or len(name) > 255:
+        raise ModelError(
+            f"model folder '{folder}' names the file {name[:60]!r}, allowed: a path within the "
+            "folder, of up to 255 characters"
+        )
+    return folder / name
 
 
 def file_sha256(path: Path) -> str:
@@ -217,7 +232,7 @@ def read_json(path: Path, problem: str = "is not valid JSON") -> JsonObject:
     """
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"'{path}' {problem}: {error}") from error
     if not isinstance(raw, dict):
         raise ModelError(f"'{path}' must hold a JSON object, not {type(raw).__name__}")

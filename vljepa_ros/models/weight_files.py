@@ -7,13 +7,14 @@ import os
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
+from operator import index as as_integer
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vljepa_ros.files import JsonObject
-from vljepa_ros.models.config import ModelError, file_sha256, read_json
+from vljepa_ros.models.config import ModelError, file_sha256, file_within, read_json
 from vljepa_ros.resources import default_cache_root
 
 OPEN_CLIP_WEIGHTS = "open_clip_model.safetensors"
@@ -36,7 +37,7 @@ def weights_files(folder: Path) -> list[Path]:
         if not isinstance(shards, dict) or not all(isinstance(n, str) for n in shards.values()):
             raise ModelError(f"'{index}': weight_map must name a file for each tensor")
         names = sorted(set(shards.values()))
-        missing = [name for name in names if not (folder / name).is_file()]
+        missing = [name for name in names if not file_within(folder, name).is_file()]
         if missing or not names:
             raise ModelError(
                 f"'{folder}': weight files are missing: {', '.join(missing) or 'all'}; fetch it "
@@ -69,10 +70,12 @@ def read_scalar(folder: Path, name: str) -> float:
         with path.open("rb") as file:
             file.seek(begin + start)
             raw = file.read(4)
-        if kind == "BF16":  # numpy has none: the upper half of a float32
+        if kind == "BF16" and len(raw) > 1:  # numpy has none: the upper half of a float32
             return float(np.frombuffer(b"\0\0" + raw[:2], "<f4")[0])
         if kind not in _DTYPES:
             raise ModelError(f"'{path}': '{name}' is {kind}, allowed: F32, F16, BF16")
+        if len(raw) < np.dtype(_DTYPES[kind]).itemsize:
+            raise ModelError(f"'{path}': '{name}' holds {len(raw)} bytes, allowed: one number")
         return float(np.frombuffer(raw, _DTYPES[kind], count=1)[0])
     raise ModelError(f"the weights in '{folder}' lack the tensor '{name}'")
 
@@ -105,16 +108,28 @@ def _headers(folder: Path) -> Iterator[tuple[Path, int, JsonObject]]:
                 begin = 8 + struct.unpack("<Q", start)[0]
                 header = dict(json.loads(file.read(min(begin - 8, size))))
                 header.pop("__metadata__", None)
-                end = begin + max((e["data_offsets"][1] for e in header.values()), default=0)
-                shapes = [tuple(map(int, entry["shape"])) for entry in header.values()]
-            except (struct.error, ValueError, TypeError, KeyError, IndexError) as error:
+                ends = [_checked_end(name, entry) for name, entry in header.items()]
+            except (
+                *(struct.error, ValueError, TypeError, KeyError, OverflowError, RecursionError),
+            ) as error:
                 raise ModelError(f"'{path}' is no safetensors file: {error}") from error
-        if end != size or any(n < 0 for shape in shapes for n in shape):
+        end = begin + max(ends, default=0)
+        if end != size:
             raise ModelError(
                 f"'{path}' is truncated or damaged: it has {size} bytes, its header says {end}; "
                 "fetch it again"
             )
         yield path, begin, header
+
+
+def _checked_end(name: str, entry: dict[str, Any]) -> int:
+    """Where the data of a tensor ends. Raises ValueError, TypeError or KeyError."""
+    start, end = map(as_integer, entry["data_offsets"])
+    if not isinstance(entry["dtype"], str) or not 0 <= start <= end:
+        raise ValueError(f"'{name}' is {entry['dtype']} at {start} to {end}")
+    if any(as_integer(size) < 0 for size in entry["shape"]):
+        raise ValueError(f"'{name}' has the shape {entry['shape']}")
+    return end
 
 
 def _remembered_sha256(path: Path) -> str:

@@ -6,6 +6,7 @@ Every source is an iterator of Shot; it ends where its material ends.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -133,8 +134,7 @@ class VideoFile(ImageSource):
         self.rate = _rate(capture, 10.0)
         capture.release()
         truth = path.parent / "ground_truth.jsonl"
-        lines = truth.read_text(encoding="utf-8").splitlines() if truth.is_file() else []
-        self._truth: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        self._truth = _read_truth(truth) if truth.is_file() else []
 
     def shots(self) -> Iterator[Shot]:
         """Frames in order, with their presentation times: the rate of many videos varies."""
@@ -148,6 +148,23 @@ class VideoFile(ImageSource):
                 yield Shot(np.asarray(read[1], np.uint8), next(truths), time - first)
         finally:
             capture.release()
+
+
+def _read_truth(path: Path) -> list[dict[str, Any]]:
+    """What is true in each frame. Raises SourceError."""
+    found: list[dict[str, Any]] = []
+    try:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            fact = dict(json.loads(line))
+            times = fact["stamp"], fact.get("event_start", 0.0)
+            if not all(isinstance(time, (int, float)) and math.isfinite(time) for time in times):
+                raise ValueError(f"stamp and event_start are {times}, allowed: seconds")
+            found.append(fact)
+    except (OSError, ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
+        raise SourceError(
+            f"'{path}', line {len(found) + 1}, is no truth of a frame: {error!r:.200}"
+        ) from error
+    return found
 
 
 class Webcam(ImageSource):

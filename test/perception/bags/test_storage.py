@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -26,7 +27,9 @@ from colour_bag import (
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from vljepa_ros.perception.bags.reading import BagError, ImageCounts
+from vljepa_ros.perception.bags import storage as bag_storage
+from vljepa_ros.perception.bags.reading import BagError, BagReader, ImageCounts
+from vljepa_ros.perception.bags.topics import choose_topics
 
 
 class Cut:
@@ -205,3 +208,53 @@ def test_a_write_ahead_log_that_cannot_be_read_is_named(
     except BagError as error:  # all of it is in the log
         problem = str(error)
     assert "-wal" in problem or "no such table" in problem
+
+
+@pytest.mark.parametrize("storage", ["sqlite3", "mcap"])
+def test_what_expands_without_end_costs_itself_alone(
+    tmp_path: Path, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bag of messages or chunks that are zeros, compressed: a decompression bomb."""
+    monkeypatch.setattr(bag_storage, "MOST_EXPANDED", 1 << 14)
+    compression = "message" if storage == "sqlite3" else "storage"
+    huge = images(1, height=100, width=1000, step=3000, data=np.zeros(300_000, np.uint8))
+    bag = write_messages(tmp_path / "bag", {FRONT: huge}, storage=storage, compression=compression)
+    counts = ImageCounts()
+    with BagReader(bag) as reader:
+        list(reader.images(choose_topics(reader)[0], {"front": counts}))
+    assert "more than 0 MiB" in reader.problem
+    assert storage == "mcap" or "are no sensor_msgs/msg/Image" in counts.reason
+
+
+def test_a_compressed_file_leaves_the_disk_some_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bag = bag_of(tmp_path / "bag", compression="file")
+    free = shutil.disk_usage(tmp_path)._replace(free=0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: free)
+    with pytest.raises(BagError, match="takes more than the free space"):
+        read(bag)
+
+
+@pytest.mark.parametrize("table", ["messages", "topics"])
+def test_a_table_that_is_computed_is_refused(tmp_path: Path, table: str) -> None:
+    """A view is SQL of whoever made the file; this one never ends."""
+    bag = bag_of(tmp_path / "bag")
+    with sqlite3.connect(storage_file(bag)) as database:
+        columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
+        endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT "
+        database.execute(f"ALTER TABLE {table} RENAME TO old")
+        selected = ", ".join(f"x {column}" for column in columns)
+        database.execute(f"CREATE VIEW {table} AS {endless}{selected} FROM n")
+    with pytest.raises(BagError, match=f"its '{table}' is computed"):
+        read(bag)
+
+
+@pytest.mark.parametrize("name", ["metadata.yaml", "bag_1.db3"])
+def test_a_pipe_in_a_bag_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    bag = bag_of(tmp_path / "bag")
+    (bag / "metadata.yaml").unlink()
+    os.mkfifo(bag / name)
+    stamps, reader, _ = read(bag)
+    assert stamps == list(range(60))
+    assert "pipe" in reader.problem or "allowed: a file" in reader.notes[0]

@@ -62,7 +62,7 @@ class DecoderWords:
         """
         try:
             words = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ModelError(f"'{file}' is not a JSON list of words: {error}") from error
         if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
             raise ModelError(f"'{file}' must hold a JSON list of strings")

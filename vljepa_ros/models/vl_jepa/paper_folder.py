@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from vljepa_ros.files import JsonMapping, JsonObject
-from vljepa_ros.models.config import ModelConfig, ModelError, file_sha256
+from vljepa_ros.models.config import ModelConfig, ModelError, file_sha256, read_json
 from vljepa_ros.models.hub_folder import DEFAULT_LABELS
 from vljepa_ros.models.hub_weights import fill, load_hub_model
 from vljepa_ros.models.vl_jepa.paper_model import WEIGHTS_OF, build_modules
@@ -58,10 +58,7 @@ def part_config(source: Path | None, default: JsonMapping, kind: str) -> JsonObj
     if source is None:
         return dict(default)
     file = source / "config.json" if source.is_dir() else source
-    try:
-        raw: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"no configuration at '{file}': {error}") from error
+    raw = read_json(file, "is no configuration")
     if raw.get("model_type") != kind:
         raise ModelError(f"'{file}': model_type is {raw.get('model_type')!r}, allowed: {kind}")
     return raw

@@ -17,6 +17,7 @@ from vljepa_ros.perception.memory.row import one_line
 
 RAW = "sensor_msgs/msg/Image"
 COMPRESSED = "sensor_msgs/msg/CompressedImage"
+MOST_METADATA = 1 << 22  # bytes; YAML is slow to read
 SUFFIXES = (".db3", ".mcap", ".db3.zstd", ".mcap.zstd")
 
 Key = tuple[str, str]
@@ -218,7 +219,8 @@ class BagReader:
                 chosen[_stem(name)] = name
         missing = [name for name in listed if _stem(name) not in chosen]
         if missing:
-            self._problems.append(f"'{path}' lacks {', '.join(missing)}, which its metadata names")
+            some = ", ".join(missing[:9]) + (", ..." if missing[9:] else "")
+            self._problems.append(f"'{path}' lacks {some}, which its metadata names")
         if not chosen:
             hint = f"; folders in it that have: {', '.join(inner)}" if inner else ""
             raise BagError(
@@ -229,8 +231,11 @@ class BagReader:
     def _listed(self) -> list[str]:
         """Names of the storage files in metadata.yaml, as far as it can be read."""
         try:
-            text = (self.path / "metadata.yaml").read_text(encoding="utf-8")
-            found = yaml.safe_load(text)["rosbag2_bagfile_information"]["relative_file_paths"]
+            file = self.path / "metadata.yaml"
+            if (state := file.stat()).st_size > MOST_METADATA or not file.is_file():
+                raise ValueError(f"{state.st_size} bytes, allowed: a file of {MOST_METADATA}")
+            document = yaml.safe_load(file.read_text(encoding="utf-8"))
+            found = document["rosbag2_bagfile_information"]["relative_file_paths"]
             return [PurePath(name).name for name in found if isinstance(name, str)]
         except FileNotFoundError:
             self.notes.append(

@@ -1,7 +1,8 @@
 """The storage files of a bag, sqlite3 and mcap: their messages, as far as they can be read.
 
 Messages come in the order in which they were written. Damage costs the messages it hits: a row or a
-page of sqlite3, a chunk of mcap from there on. A file that was cut off is read up to there.
+page of sqlite3, a chunk of mcap from there on. A file that was cut off is read up to there. Of what
+is compressed only so much is expanded as memory and disk have room for.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ else:
 _SQLITE, _MCAP, _ZSTD = b"SQLite format 3\0", b"\x89MCAP0\r\n", b"\x28\xb5\x2f\xfd"
 # The records of an mcap file that are read.
 _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _CHUNK_INDEX, _STATISTICS, _DATA_END = 3, 4, 5, 6, 8, 11, 15
+MOST_EXPANDED = 1 << 28
+"""Bytes of a chunk or a message when it is decompressed: more than the largest image."""
+_SPARE_BYTES = 1 << 30
+"""What a compressed file leaves free on the disk where it is decompressed, or a 20th of that."""
 _READ = (_SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _CHUNK_INDEX, _STATISTICS)
 
 Message = tuple[int, int, bytes]
@@ -89,6 +94,17 @@ class Storage:
         """Close the file."""
         raise NotImplementedError
 
+    def _message(self, data: bytes) -> bytes:
+        """A message of a bag that compresses each of them (zstd), or as it is."""
+        if data[:4] == _ZSTD:
+            try:
+                return _expanded(zstd.ZstdDecompressor(), data)
+            except zstd.ZstdError:
+                pass  # refused as a message, where its bytes are read
+            except ValueError as error:
+                self.note(f"has a message that cannot be read: {error}")
+        return data
+
     def note(self, problem: str) -> None:
         """Keep the first reason why not all of the file can be read."""
         self.problem = self.problem or f"'{self._name}' {problem}; what can be read of it is used"
@@ -125,6 +141,8 @@ class SqliteFile(Storage):
         self._db.text_factory = lambda text: text.decode("utf-8", "replace")
         # Without it a file that is shorter than its own header says is refused as a whole.
         self._db.execute("PRAGMA writable_schema=ON")
+        for name in ("topics", "messages", "message_definitions"):
+            self._check_plain(name)
         definitions: dict[str, str] = {}
         with suppress(sqlite3.DatabaseError):  # there since Iron
             query = "SELECT topic_type, encoded_message_definition FROM message_definitions"
@@ -138,12 +156,19 @@ class SqliteFile(Storage):
                 row["name"], kind, row["serialization_format"], qos, definitions.get(kind, "")
             )
 
+    def _check_plain(self, name: str) -> None:
+        """Refuse a view or a computed column: SQL that the file brings, which may never end."""
+        kinds = self._db.execute("SELECT type FROM sqlite_master WHERE name = ?", (name,))
+        columns = self._db.execute(f"PRAGMA table_xinfo({name})")
+        if any(kind != "table" for (kind,) in kinds) or any(column[6] for column in columns):
+            raise ValueError(f"its '{name}' is computed, allowed: a table as rosbag2 writes it")
+
     def messages(self, ids: Collection[int], after: int = 0) -> Iterator[Message]:
         """See Storage."""
         marks = ",".join("?" * len(ids))
         where = f"AND +timestamp >= ? AND topic_id IN ({marks})"  # +: not by the index, and sorted
         for _, one, time, data in self._rows("topic_id, timestamp, data", where, (after, *ids)):
-            yield one, time, _message(data)
+            yield one, time, self._message(data)
 
     def _rows(self, columns: str, where: str = "", values: Iterable[int] = ()) -> Iterator[Any]:
         """(id, columns...) of the messages by id; goes on behind pages that are damaged."""
@@ -178,7 +203,7 @@ class McapFile(Storage):
         self._file = path.open("rb")
         self._size = path.stat().st_size
         self._schemas: dict[int, tuple[str, str]] = {}
-        self._chunks: list[tuple[int, int, set[int]]] = []  # end, offset, connections
+        self._chunks: dict[int, tuple[int, set[int]]] = {}  # offset -> end, connections
         self._file.seek(max(0, self._size - 37))
         footer = self._file.read()
         if footer.startswith(b"\x02\x14") and footer.endswith(_MCAP):
@@ -196,12 +221,12 @@ class McapFile(Storage):
         for one, time, data in self._by_chunk(ids, after) if self._chunks else self._in_sequence():
             if one in ids and time >= after:
                 missing -= 1
-                yield one, time, _message(data)
+                yield one, time, self._message(data)
         if missing > 0:
             self.note(f"has {missing} messages less than it says itself")
 
     def _by_chunk(self, ids: Collection[int], after: int) -> Iterator[Message]:
-        for end, at, connections in self._chunks:
+        for at, (end, connections) in self._chunks.items():
             if end >= after and connections.intersection(ids):
                 self._file.seek(min(at, self._size))  # damage can name any place
                 nothing = 0, at, b"", False
@@ -229,7 +254,7 @@ class McapFile(Storage):
             data = chunk[40 + len(compression) :]
             if compression:
                 kinds = {b"zstd": zstd.ZstdDecompressor, b"lz4": LZ4FrameDecompressor}
-                data = kinds[compression]().decompress(data)
+                data = _expanded(kinds[compression](), data)
         except Exception as error:  # each library has its own
             self.note(f"has a damaged chunk at byte {at} ({one_line(error)})")
             return
@@ -265,7 +290,7 @@ class McapFile(Storage):
         elif op == _CHUNK_INDEX:
             _, end, at, _, size = struct.unpack_from("<QQQQI", body)
             ids = {one for one, _ in struct.iter_unpack("<HQ", body[36 : 36 + size])}
-            self._chunks.append((end, at, ids))
+            self._chunks[at] = end, ids
         elif op == _STATISTICS:
             *_, first, last, size = struct.unpack_from("<QHIIIIQQI", body)
             self.span = (first, last)
@@ -288,11 +313,14 @@ def open_storage(path: Path, stack: ExitStack) -> Storage:
     """
     name, cut = str(path), ""
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise StorageError("it is a pipe or a device")  # a pipe may never have a writer
         if _head(path).startswith(_ZSTD):
             path, cut = _decompressed(path, stack)
         head = _head(path)
         if not head:
-            raise StorageError("it is empty: the recording was cut off before it began")
+            reason = cut or "is empty: the recording was cut off before it began"
+            raise StorageError(f"it {reason}")
         if head != _SQLITE and not head.startswith(_MCAP):
             raise StorageError(f"it is neither SQLite nor MCAP, it begins with {head[:8].hex(' ')}")
         storage = (SqliteFile if head == _SQLITE else McapFile)(path, name)
@@ -315,9 +343,14 @@ def _head(path: Path) -> bytes:
 def _decompressed(path: Path, stack: ExitStack) -> tuple[Path, str]:
     """A file without its zstd compression, and what is wrong with it, or empty."""
     target = Path(stack.enter_context(TemporaryDirectory(prefix="vljepa-bag-"))) / path.stem
+    disk = shutil.disk_usage(target.parent)
+    spare = min(_SPARE_BYTES, disk.total // 20)
     with zstd.open(path, "rb") as source, target.open("wb") as file:
         try:
-            shutil.copyfileobj(source, file)
+            while piece := source.read(1 << 20):
+                if shutil.disk_usage(target.parent).free < spare + len(piece):
+                    return target, f"takes more than the free space of '{target.parent.parent}'"
+                file.write(piece)
         except (EOFError, zstd.ZstdError) as error:
             return target, f"is damaged or cut off ({one_line(error)})"
     return target, ""
@@ -347,9 +380,9 @@ def _strings(data: bytes, at: int = 0, count: int = 1 << 16) -> list[bytes]:
     return found
 
 
-def _message(data: bytes) -> bytes:
-    """A message of a bag that compresses each of them (zstd), or as it is."""
-    if data[:4] == _ZSTD:
-        with suppress(zstd.ZstdError):
-            return zstd.decompress(data)
-    return data
+def _expanded(decompressor: Any, data: bytes) -> bytes:
+    """Decompress one frame. Raises ValueError if it is longer than MOST_EXPANDED."""
+    found: bytes = decompressor.decompress(data, max_length=MOST_EXPANDED)
+    if len(found) == MOST_EXPANDED and not decompressor.eof:
+        raise ValueError(f"it expands to more than {MOST_EXPANDED >> 20} MiB")
+    return found

@@ -22,7 +22,17 @@ class RosArgumentError(ValueError):
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads the two escapes that JSON writes for one character as that character."""
+    """Reads the two escapes that JSON writes for one character as that character.
+
+    It has no aliases, as rcl has none: a few lines of them are more values than fit into memory.
+    """
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """A node that is not an alias."""
+        if self.check_event(yaml.AliasEvent):
+            mark = self.get_mark()
+            raise yaml.MarkedYAMLError(problem="aliases are not allowed", problem_mark=mark)
+        return super().compose_node(parent, index)
 
 
 def _construct_text(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> str:
@@ -115,8 +125,8 @@ def read_parameter_file(path: str | Path) -> list[tuple[str, str, Any]]:
     def walk(prefix: str, node: object) -> Iterator[tuple[str, str, Any]]:
         if not isinstance(node, dict):
             raise RosArgumentError(
-                f"parameter file {path}: under {prefix or 'the top'!r} stands {node!r}; expected"
-                " node names, then 'ros__parameters:', then parameters, as in"
+                f"parameter file {path}: under {prefix or 'the top'!r} stands {node!r:.80};"
+                " expected node names, then 'ros__parameters:', then parameters, as in"
                 " /**/NODE: {ros__parameters: {NAME: VALUE}}"
             )
         for key, value in node.items():
@@ -124,7 +134,7 @@ def read_parameter_file(path: str | Path) -> list[tuple[str, str, Any]]:
                 if not isinstance(value, dict | None):
                     raise RosArgumentError(
                         f"parameter file {path}: under '{prefix}: ros__parameters' stands"
-                        f" {value!r}; expected parameters, as in {{NAME: VALUE}}"
+                        f" {value!r:.80}; expected parameters, as in {{NAME: VALUE}}"
                     )
                 for name, item in _flatten("", value):
                     yield prefix, name, item

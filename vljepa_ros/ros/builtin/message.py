@@ -148,7 +148,7 @@ def _scalar_check(kind: FieldType) -> Callable[[Any], str | None]:
         bound = kind.string_bound
         return lambda v: (
             None
-            if isinstance(v, str) and len(v.encode()) <= bound
+            if isinstance(v, str) and len(v.encode("utf-8", "surrogatepass")) <= bound
             else f"a str of at most {bound} bytes"
         )
     expected_type = _PYTHON_TYPES[base]
