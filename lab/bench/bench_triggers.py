@@ -4,19 +4,13 @@
 
 Embeddings of 256 and 1536 numbers meet 10 to 1000 triggers, changes of scene among them; a few
 seconds on one core. --clip also watches a clip with an event every three seconds, whose truth is
-known, with the model's vocabulary as triggers. --node runs trigger_node in a process of its own,
-with 100 triggers on each of 4 cameras at 5 embeddings a second, and measures its processor time,
-without triggers first.
+known, with the model's vocabulary as triggers. What the node itself costs: bench_nodes.py.
 """
 
 from __future__ import annotations
 
 import argparse
-import array
-import json
-import os
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -24,19 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 
 from vljepa_lab.bench.harness import measure_ms, quantiles, run_script
 from vljepa_lab.evaluation.style import BLUE, INK, ORANGE, new_figure, save_figure
-from vljepa_ros import ros
 from vljepa_ros.cli.options import add_number_option, natural_number
-from vljepa_ros.cli.processes import PackageProcess
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Clip, Engine
 from vljepa_ros.models.calibration import EncodedText, EncodedTexts
 from vljepa_ros.models.config import Calibration
-from vljepa_ros.nodes.topics import REPEATED
 from vljepa_ros.perception.frames import model_input
 from vljepa_ros.perception.image_source import VideoFile
 from vljepa_ros.perception.scoring import score_group
@@ -249,71 +239,6 @@ def _stream(texts: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
         yield vectors[i // SCENE_SAMPLES % len(vectors)]
 
 
-def node_cost(seconds: float, triggers: int = 100, cameras: int = 4) -> dict[str, Any]:
-    """Processor time of trigger_node, built-in runtime or rclpy, as shares of one core.
-
-    This process plays perception_node: heartbeat, encoded texts, embeddings.
-
-    Returns:
-        `idle`: without triggers, so without subscriptions; `heartbeat`: with triggers, without
-        embeddings; `full`: with embeddings, too; `changes`: events meanwhile.
-    """
-    os.environ.setdefault("ROS_DOMAIN_ID", "74")
-    names = [f"camera{i}" for i in range(cameras)]
-    texts = made_triggers(triggers, DIMS[0])[1].vectors
-    ros.init(args=[])
-    node = ros.Node("perception_node", namespace="vljepa")
-    executor = ros.SingleThreadedExecutor()
-    executor.add_node(node)
-    info = ros.interface("vljepa_ros/msg/ModelInfo")(
-        model_id="bench", capabilities=["presence"], logit_scale=20.0, none_similarity=0.7
-    )
-    heartbeat = node.create_publisher(type(info), "model_info", REPEATED)
-    node.create_timer(0.5, lambda: heartbeat.publish(info))
-
-    def encode(request: Any, response: Any) -> Any:
-        vectors = np.concatenate([texts[text] for text in request.texts])
-        response.model_id, response.dim = "bench", DIMS[0]
-        response.vectors = array.array("f", vectors.tobytes())
-        return response
-
-    node.create_service(ros.interface("vljepa_ros/srv/EncodeText"), "encode_text", encode)
-    heard: list[Any] = []
-    kind = ros.interface("vljepa_ros/msg/TriggerEvent")
-    node.create_subscription(kind, "triggers", heard.append, 1000)
-    message = ros.interface("vljepa_ros/msg/Embedding")(model_id="bench")
-    publishers = [node.create_publisher(type(message), f"{n}/embeddings", 10) for n in names]
-    stream = _stream(np.array([*texts.values()]))
-
-    def see() -> None:
-        message.vector = array.array("f", next(stream).tobytes())
-        message.header.stamp = message.clip_start = node.get_clock().now().to_msg()
-        for publisher in publishers:
-            publisher.publish(message)
-
-    def measure(*options: str, seeing: bool = False) -> float:
-        given = ["--ros-args", "-r", "__ns:=/vljepa", "-p", f"cameras:={json.dumps(names)}"]
-        command = ["trigger_node", *given, *options]
-        timer = node.create_timer(1 / RATE_HZ, see) if seeing else None
-        with PackageProcess("vljepa_ros.nodes.program", command) as process:
-            used = [0.0, 0.0]
-            for i, until in enumerate((time.monotonic() + 5, time.monotonic() + 5 + seconds)):
-                while time.monotonic() < until:
-                    executor.spin_once(timeout_sec=0.1)
-                used[i] = sum(psutil.Process(process.pid).cpu_times()[:2])
-        if timer is not None:
-            node.destroy_timer(timer)
-        return round((used[1] - used[0]) / seconds, 5)
-
-    watched = ("-p", f"triggers:={json.dumps(list(texts))}")
-    shares = {"idle": measure(), "heartbeat": measure(*watched)}
-    heard.clear()
-    shares["full"] = measure(*watched, seeing=True)
-    node.destroy_node()
-    ros.shutdown()
-    return {**shares, "changes": len(heard)}
-
-
 def plot_triggers(found: Replay, path: Path) -> Path:
     """Draw every trigger that is ever true or ever active; returns the file.
 
@@ -370,8 +295,8 @@ def _as_text(result: Mapping[str, Any]) -> str:
         for dim, by_number in result["observe_ms"].items()
         for number, times in by_number.items()
     ]
-    more = {**result.get("clip", {}), **result.get("node", {})}
-    return "\n".join([*lines, *(f"{name:<20}  {value}" for name, value in more.items())])
+    clip = result.get("clip", {}).items()
+    return "\n".join([*lines, *(f"{name:<20}  {value}" for name, value in clip)])
 
 
 def _watch_clip(model: str, plot: Path | None) -> dict[str, Any]:
@@ -390,17 +315,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_number_option(parser, "--samples", 2000, "embeddings of each figure", natural_number, "N")
     parser.add_argument("--clip", action="store_true", help="watch a clip, too")
     parser.add_argument("--plot", type=Path, metavar="PNG", help="draw that; implies --clip")
-    parser.add_argument(
-        "--node", type=float, metavar="S", help="run trigger_node for 3 x S seconds"
-    )
     parser.add_argument("--model", default="nano", metavar="NAME_OR_FOLDER", help="default: nano")
 
     def measure(args: argparse.Namespace) -> dict[str, Any]:
         result = bench_triggers(samples=args.samples)
         if args.clip or args.plot is not None:
             result["clip"] = _watch_clip(args.model, args.plot)
-        if args.node:
-            result["node"] = node_cost(args.node)
         return result
 
     return run_script(parser, measure, _as_text, argv)

@@ -40,9 +40,7 @@ class Stream:
             create_subscription=lambda kind, topic, callback, *_, **__: self.callbacks.update(
                 {topic: callback}
             ),
-            create_timer=lambda period, callback, clock: self.callbacks.update(watch=callback),
             destroy_subscription=None,
-            destroy_timer=None,
             diagnostics=SimpleNamespace(publish=self.publish),
             get_logger=lambda: SimpleNamespace(warning=self.warn),
         )
@@ -65,7 +63,7 @@ class Stream:
             self.now += HEARTBEAT_S / 2
             if self.heartbeat and self.now % HEARTBEAT_S == 0.0:
                 self.callbacks["model_info"](None)
-            self.callbacks["watch"]()
+            self.topic.watch()
             message = self.topic.part({}, (0, "idle")).message
             said += [message] if message not in said else []
         return said

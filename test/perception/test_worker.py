@@ -166,6 +166,24 @@ def test_a_paused_task_goes_on_after_a_wake_before_the_step_or_when_its_time_is_
     assert order[4:] == ["look", "look"], "no frame was due"
 
 
+def test_a_wake_without_a_step_lets_tasks_go_on_and_nothing_else(made) -> None:
+    order: list[str] = []
+    worker, _ = made(lambda: order.append("step"))
+    until(lambda: order == ["step"])
+    worker.wake(stepping=False)
+
+    def wait() -> CooperativeTask[str]:
+        yield PATIENCE
+        return "over"
+
+    answers = Answers()
+    worker.submit(Request(lambda _: order.append("asked") or wait(), answers, 2 * PATIENCE))
+    until(lambda: order == ["step", "asked"])
+    worker.wake(stepping=False)
+    answers.wait()
+    assert (answers.results, order) == (["over"], ["step", "asked"])
+
+
 def test_a_wake_while_a_task_looks_is_not_lost(made) -> None:
     worker, _ = made()
     looks = 0

@@ -184,7 +184,7 @@ class CameraInput:
         self.feed.subscriptions = self._subscriptions(self._name)
         self._evidence.receive(self._name, stamp, message, self._decoder)
         self.feed.ring.push(stamp, image, message.header.frame_id, time.monotonic(), taken)
-        self._node.worker.wake()
+        self._node.worker.wake(bool(self.feed.subscriptions))
 
     def _try_format(self, message: ros.Message) -> None:
         """Decode the first image of each format at once: without a subscriber none would be."""

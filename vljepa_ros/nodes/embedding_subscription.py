@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from vljepa_ros import ros
 from vljepa_ros.nodes.diagnostics import ERROR, Part, checked
 from vljepa_ros.nodes.lifecycle_node import LifecycleNode
-from vljepa_ros.nodes.topics import HEARTBEAT_S, LATCHED, Endpoints
+from vljepa_ros.nodes.topics import LATCHED, Endpoints
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ class Inbox(Generic[T]):
 
 
 class EmbeddingSubscription(Endpoints):
-    """The topic `<camera>/embeddings`, subscribed to while `listen(True)`.
+    """The topic `<camera>/embeddings`, subscribed to while `listen(True)`; see `watch`.
 
     Embeddings that stop are reported at once, in the log and the diagnostics. A killed publisher
     stays in the graph for the middleware's lease of ten seconds or more, so messages alone decide:
@@ -100,7 +100,6 @@ class EmbeddingSubscription(Endpoints):
             self._reported = ""
             self.subscribe("vljepa_ros/msg/Embedding", self._topic, self._receive)
             self.subscribe("vljepa_ros/msg/ModelInfo", "model_info", self._on_heartbeat, LATCHED)
-            self.repeat(HEARTBEAT_S / 2, self._watch)
 
     def compare(self, info: ros.Message) -> None:
         """Note whether perception runs the model that this node needs; info: a ModelInfo."""
@@ -161,8 +160,9 @@ class EmbeddingSubscription(Endpoints):
         """Seconds without an embedding that are more than a pause between two."""
         return max(SILENT_S, PERIODS * self._period)
 
-    def _watch(self) -> None:
-        stale = self.stale
+    def watch(self) -> None:
+        """Report embeddings that stop; call it a few times a second."""
+        stale = self.stale if self.is_open else self._reported
         if stale == self._reported:
             return
         self._reported = stale

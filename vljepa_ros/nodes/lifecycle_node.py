@@ -20,6 +20,9 @@ from vljepa_ros.nodes.program import missing_package
 from vljepa_ros.perception.worker import DeadlineError, QueueFullError, Request, Worker
 
 NAMESPACE = "vljepa"
+WATCH_S = 0.2
+"""How often a node looks what is due. One timer for all: each that ends a wait on its own costs as
+much as a message."""
 _CAMERA = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{0,99}")
 Return = ros.TransitionCallbackReturn
 
@@ -90,7 +93,7 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
         groups = [self.main, *self.camera_parameters.values()]
         self.table = NodeParameters(self, groups, self.check_parameters, self.apply)
         self._waiting_services = ros.ReentrantCallbackGroup()
-        self._expiry = self.create_timer(0.1, self._expire, clock=ros.steady_clock())
+        self._pulse = self.create_timer(WATCH_S, self._on_pulse, clock=ros.steady_clock())
         self.diagnostics = Diagnostics(self, self._all_parts)
 
     @property
@@ -123,6 +126,9 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
 
     def close(self) -> None:
         """Free what `open` made, all of it or a part; the worker has ended."""
+
+    def watch(self) -> None:
+        """Look what is due, every WATCH_S seconds, in whatever state."""
 
     def parts(self) -> Sequence[Part]:
         """State of an opened node for the diagnostics."""
@@ -267,10 +273,10 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
         state = Part(self.subject, ERROR, f"not active: {self.why}")
         return [state, *(part for part in self.parts() if part.name != self.subject)]
 
-    def _expire(self) -> None:
-        """Ten times a second: answer requests whose time is over."""
+    def _on_pulse(self) -> None:
         self.worker.expire()
         self.pending.expire()
+        self.watch()
 
     def _pause(self) -> None:
         if self.active:

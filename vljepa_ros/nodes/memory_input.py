@@ -52,6 +52,7 @@ class MemoryInput:
     Attributes:
         recorder: Makes rows of embeddings and events.
         pose: Returns the robot's present pose; replaced by the node if poses are kept.
+        topic: Its embeddings.
     """
 
     def __init__(self, node: LifecycleNode[Any], camera: str, model: ModelConfig) -> None:
@@ -64,11 +65,11 @@ class MemoryInput:
         self.apply()
         self.pose: Callable[[], Pose | None] = lambda: None
         self._inbox: Inbox[Callable[[], list[Row]]] = Inbox(_INBOX_SIZE)
-        self._topic = EmbeddingSubscription(
+        self.topic = EmbeddingSubscription(
             node, camera, self._on_embedding, model.model_id, "this memory keeps"
         )
         self._stamps = ImageStamps(model.frame_interval)
-        self._images = Endpoints(node, self._topic.warn)
+        self._images = Endpoints(node, self.topic.warn)
         self._events = self._unusable = 0
 
     def apply(self) -> None:
@@ -84,7 +85,7 @@ class MemoryInput:
     def start(self) -> None:
         """Subscribe."""
         model, camera = self._model, self._parameters.value
-        self._topic.listen(True)
+        self.topic.listen(True)
         if camera.image_topic:
             ring: ClipRing[Any] = ClipRing(
                 model.clip_frames, model.frame_interval, self._decoder, LATEST_EMBEDDING_S
@@ -101,7 +102,7 @@ class MemoryInput:
 
     def stop(self) -> None:
         """Unsubscribe; what waits can still be taken."""
-        self._topic.listen(False)
+        self.topic.listen(False)
         self._images.close()
         self._ring = None
 
@@ -127,14 +128,14 @@ class MemoryInput:
     def part(self) -> Part:
         """State for the diagnostics."""
         values = {
-            "received": self._topic.received,
+            "received": self.topic.received,
             "events": self._events,
             "dropped": self._inbox.dropped,
             "unusable": self._unusable,
             "image_stamps": self._stamps.trouble or "as they come",
             "thumbnails_from": self._parameters.value.image_topic,
         }
-        return self._topic.part(values, (WARN, "not active"))
+        return self.topic.part(values, (WARN, "not active"))
 
     def _on_embedding(self, message: ros.Message) -> None:
         vector = np.array(message.vector, np.float32)
@@ -142,7 +143,7 @@ class MemoryInput:
         if vector.shape != (self._model.dim,) or not 0.5 < norm < 2.0:
             self._unusable += 1
             return
-        self._topic.trouble = ""
+        self.topic.trouble = ""
         start, stamp = to_nanoseconds(message.clip_start), to_nanoseconds(message.header.stamp)
         pose = self.pose()
         self._put(lambda: self._observe(start, stamp, vector / norm, pose))

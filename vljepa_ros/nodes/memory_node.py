@@ -189,6 +189,11 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
             self.get_logger().error(f"{left} rows of the memory could not be written")
         self._inputs = {}
 
+    def watch(self) -> None:
+        """Notice embeddings that stop."""
+        for camera in self._inputs.values():
+            camera.topic.watch()
+
     def parts(self) -> Sequence[Part]:
         """State for the diagnostics."""
         status = self.memory.status()

@@ -95,7 +95,6 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
         super().__init__("selective_decoder_node", DecoderParameters, **options)
         self._heartbeat = Endpoints(self)
         self.serve("Describe", "describe", self._describe, needs_active=lambda request: True)
-        self._pulse = self.create_timer(0.2, self._watch, clock=ros.steady_clock())
 
     def apply(self) -> None:
         """Take over parameters that have changed."""
@@ -187,8 +186,8 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
             if not grown_stale or (camera.stale and not before):
                 self._topics.repeat_state(name, camera.newest, camera.stale)
 
-    def _watch(self) -> None:
-        """Five times a second: subscribe if somebody subscribes to us or waits for `describe`."""
+    def watch(self) -> None:
+        """Subscribe if somebody subscribes to us or waits for `describe`."""
         if not self.active:
             return
         if self._turn is not None:
@@ -196,6 +195,7 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
         requested, always = self.pending.keys, self.settings.always_on
         for name, camera in self._inputs.items():
             camera.listen(always or name in requested or self._topics.has_subscribers(name))
+            camera.topic.watch()
         self._repeat_states(grown_stale=True)
         self.worker.wake()
         self.pending.complete(True, lambda name: self._inputs[name].fresh)

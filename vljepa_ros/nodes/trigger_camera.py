@@ -64,6 +64,7 @@ class TriggerCamera(Endpoints):
         self._labels = Endpoints(node, self._topic.warn)
         self._labels_arrived = 0.0
         self._groups: Groups = {}
+        self._filled = False  # whether the statuses are those of the board
         self._places: dict[str, list[int]] = {}  # owner -> indices of its triggers
         self._header: Any = ros.interface("std_msgs/msg/Header")()
         self._span = 0.0  # seconds of the newest clip
@@ -94,6 +95,7 @@ class TriggerCamera(Endpoints):
             )
             for trigger in triggers
         ]
+        self._filled = False
         self._places = {}
         for index, trigger in enumerate(triggers):
             self._places.setdefault(trigger.owner, []).append(index)
@@ -116,6 +118,7 @@ class TriggerCamera(Endpoints):
 
     def watch(self, timeout: float) -> None:
         """Notice that perception is gone, or that nothing came for `timeout` seconds."""
+        self._topic.watch()
         if not self._topic.is_open:
             return
         now = time.monotonic()
@@ -129,7 +132,10 @@ class TriggerCamera(Endpoints):
 
     def forget(self, reason: Reason) -> None:
         """Nothing is known of any trigger any more."""
-        self._apply(self.board.forget(reason, self._now()))
+        before = self.board.reason.tobytes()
+        changes = self.board.forget(reason, self._now())
+        if changes or self.board.reason.tobytes() != before:  # it is said again and again
+            self._apply(changes)
 
     def turn(self, stamp: float, rate: float, limit: float) -> None:
         """Take a turn rate, rad/s, at `stamp` seconds; limit: from which the robot turns."""
@@ -144,7 +150,9 @@ class TriggerCamera(Endpoints):
 
     def publish_state(self) -> None:
         """Publish all triggers as they are now."""
-        self._fill(range(len(self.board.triggers)))
+        if not self._filled:
+            self._fill(range(len(self.board.triggers)))
+            self._filled = True
         self._state.header.stamp = self._node.get_clock().now().to_msg()
         self._state.header.frame_id = self._header.frame_id
         self._state.model_id = self.board.model_id
@@ -210,6 +218,7 @@ class TriggerCamera(Endpoints):
         return True
 
     def _apply(self, changes: Sequence[Change]) -> None:
+        self._filled = False
         if changes:
             self._publish(changes)
             self.publish_state()

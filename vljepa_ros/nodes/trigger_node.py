@@ -88,7 +88,6 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
         self.serve("AddTriggers", "add_triggers", self._add_triggers)
         self.serve("RemoveTriggers", "remove_triggers", self._remove_triggers)
         self._waits = WaitFor(self)
-        self._watchdog = self.create_timer(0.2, self._watch, clock=ros.steady_clock())
         self._heartbeat = self.create_timer(
             REPEAT_S, self._publish_states, clock=ros.steady_clock()
         )
@@ -225,8 +224,8 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
             found |= own.difference(*self._labels.get(camera, {}).values())
         return found
 
-    def _watch(self) -> None:
-        """Five times a second: notice leases that end and cameras that stop, encode texts."""
+    def watch(self) -> None:
+        """Notice leases that end and cameras that stop, encode texts."""
         if not self.opened:
             return
         if self.owners.expire(time.monotonic()):

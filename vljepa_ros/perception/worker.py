@@ -164,14 +164,19 @@ class Worker:
         if thread is not None:
             thread.join()
 
-    def wake(self) -> None:
-        """Have paused tasks go on, and then `step` called, soon."""
+    def wake(self, stepping: bool = True) -> None:
+        """Have paused tasks go on, and then `step` called, soon.
+
+        Args:
+            stepping: False: `step` has nothing to do, and without a task the thread sleeps on.
+        """
         with self._condition:
-            self._awake = True
             self._wakes += 1
-            self._waiting.extend(self._paused)
-            self._paused.clear()
-            self._condition.notify()
+            self._awake |= stepping
+            if stepping or self._paused:
+                self._waiting.extend(self._paused)
+                self._paused.clear()
+                self._condition.notify()
 
     def submit(self, request: Request[Any]) -> None:
         """Queue a request.

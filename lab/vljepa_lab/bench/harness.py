@@ -263,6 +263,11 @@ class BenchGraph:
                     f"no stream within {START_TIMEOUT_S:g} s: {self._processes[0].output()[-400:]}"
                 )
 
+    def end(self, process: PackageProcess) -> None:
+        """End a process that was started here."""
+        self._processes.remove(process)
+        process.__exit__()
+
     def check(self) -> None:
         """Raise ProcessFailed if a process ended."""
         for process in self._processes:

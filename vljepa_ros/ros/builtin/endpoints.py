@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -14,6 +15,9 @@ from vljepa_ros.ros.builtin.handles import Entity, Handler, NodeHandle
 from vljepa_ros.ros.builtin.message import Message
 from vljepa_ros.ros.builtin.names import topic_in_dds
 from vljepa_ros.ros.builtin.qos import EndpointEvents, QoSProfile
+
+MISMATCH_S = 0.5
+"""How late an endpoint that is refused for its quality of service is noticed, at most."""
 
 
 class _TopicEnd(Entity):
@@ -29,7 +33,7 @@ class _TopicEnd(Entity):
         incompatible = events and events.incompatible_qos
         late = events and events.deadline_missed
         self.events = (
-            *((StatusEvent(incompatible, end.incompatible),) if incompatible else ()),
+            *((StatusEvent(incompatible, end.incompatible, MISMATCH_S),) if incompatible else ()),
             *((StatusEvent(late, end.deadline_missed),) if late else ()),
         )
 
@@ -120,14 +124,28 @@ class Subscription(_TopicEnd):
 
 
 class StatusEvent(Entity):
-    """Turns a DDS status into the callback of an endpoint."""
+    """Turns a DDS status into the callback of an endpoint.
 
-    def __init__(self, callback: Callback, read_status: Callable[[], Any]) -> None:
+    Args:
+        callback: Given what is new.
+        read_status: Reads and resets the status.
+        period: Least seconds between two looks: one costs as much as asking three readers.
+    """
+
+    def __init__(
+        self, callback: Callback, read_status: Callable[[], Any], period: float = 0.0
+    ) -> None:
         self._callback = callback
         self._read_status: Callable[[], Any] | None = read_status
+        self._period, self._next = period, 0.0
 
     def take(self) -> Handler | None:
         """The callback bound to what is new, or None."""
+        if self._period:
+            now = time.monotonic()
+            if now < self._next:
+                return None
+            self._next = now + self._period
         read_status = self._read_status
         status = None if read_status is None else read_status()
         if status is None or status.new <= 0:

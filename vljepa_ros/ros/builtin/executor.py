@@ -59,6 +59,7 @@ class SingleThreadedExecutor:
         self._nodes: list[NodeHandle] = []
         self._posted: deque[Handler] = deque()
         self._round: Iterator[Handler] = iter(())
+        self._found = False  # whether the round had a callback
         self._lock = threading.RLock()
         self._attached: set[Reader] = set()
         self._held: set[Reader | None] = set()
@@ -144,21 +145,23 @@ class SingleThreadedExecutor:
 
     def _next(self, deadline: float | None) -> Handler | None:
         """The next callback, None if there was none until `deadline` (monotonic seconds)."""
+        looked = False
         while self.context.ok() and not self._shut_down:
             handler = next(self._round, None)
-            if handler is None:
-                self._round = self._ready()
-                handler = next(self._round, None)
             if handler is not None:
+                self._found = True
                 return handler
             timeout = _LONGEST_WAIT_S
             if deadline is not None:
                 timeout = min(timeout, deadline - time.monotonic())
-                if timeout <= 0:
+                if timeout <= 0 and looked:
                     return None
             timeout = min([timeout, *(node.next_timer() for node in self._nodes)])
-            if not self._posted:
+            # A wait ends at once where something is ready; only what was held back may have become
+            # ready without its knowledge, by the callbacks since.
+            if not self._posted and not (self._held and self._found):
                 self._wait_set.wait(timeout)
+            self._round, self._found, looked = self._ready(), False, True
         return None
 
     def _begin(self, handler: Handler, group: ReentrantCallbackGroup) -> None:

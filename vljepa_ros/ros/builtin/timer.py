@@ -34,9 +34,10 @@ class Timer(Entity):
 
     def wait_time(self) -> float:
         """Seconds until the next call; infinite if waiting does not bring it nearer."""
-        if self._destroyed or self.clock.ros_time_is_active:
+        left = max(0, self.time_until_next_call()) / 1e9
+        if self._destroyed or (left and self.clock.ros_time_is_active):
             return math.inf
-        return max(0, self.time_until_next_call()) / 1e9
+        return left
 
     def take(self) -> Handler | None:
         """The callback if it is due; calls that were missed are skipped."""
