@@ -24,7 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_lab.bench.camera import pictures
-from vljepa_lab.bench.harness import FPS, IMAGE_SIZE, as_json, note, run_script
+from vljepa_lab.bench.harness import (
+    FPS,
+    IMAGE_SIZE,
+    as_json,
+    run_script,
+)
+from vljepa_lab.bench.samples import note
 from vljepa_lab.evaluation.bootstrap import scene_bootstrap
 from vljepa_lab.evaluation.quality.evaluate import evaluate
 from vljepa_lab.evaluation.quality.scenes import SceneVideo, cached_data, scenes_of

@@ -18,7 +18,8 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from vljepa_lab.bench.harness import note, run_script
+from vljepa_lab.bench.harness import run_script
+from vljepa_lab.bench.samples import note
 from vljepa_lab.evaluation.demo_animation import draw_animation
 from vljepa_lab.evaluation.quality.captions import shipped_detector
 from vljepa_lab.evaluation.quality.scenes import cache_folder

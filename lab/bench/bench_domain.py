@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from vljepa_lab.bench.harness import as_lines, measure_ms, note, quantiles, run_script
+from vljepa_lab.bench.harness import as_lines, run_script
+from vljepa_lab.bench.samples import measure_ms, note, quantiles
 from vljepa_lab.evaluation.quality.scenes import cached_data, scenes_of
 from vljepa_lab.training.domain import stream_tokens
 from vljepa_lab.training.domain_clips import disturbed

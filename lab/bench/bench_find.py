@@ -34,13 +34,10 @@ from vljepa_lab.bench.harness import (
     BenchGraph,
     EmbeddingStream,
     as_lines,
-    note,
-    quantiles,
-    resident_mib,
     run_script,
-    time_ms,
 )
 from vljepa_lab.bench.memory import BLOCK, fill, made_row, robot_queries, robot_vectors
+from vljepa_lab.bench.samples import note, quantiles, resident_mib, time_ms
 from vljepa_lab.bench.vqa import candidate_texts
 from vljepa_ros import ros
 from vljepa_ros.cli.options import (

@@ -38,12 +38,9 @@ from vljepa_lab.bench.harness import (
     BenchGraph,
     EmbeddingStream,
     as_lines,
-    drift_per_minute,
-    note,
-    quantiles,
     run_script,
-    time_ms,
 )
+from vljepa_lab.bench.samples import drift_per_minute, note, quantiles, time_ms
 from vljepa_ros import ros
 from vljepa_ros.cli.options import CliError, add_model_options, add_number_option, natural_number
 from vljepa_ros.cli.processes import PackageProcess, ProcessFailed

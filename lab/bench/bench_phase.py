@@ -23,10 +23,9 @@ from vljepa_lab.bench.harness import (
     IMAGE_SIZE,
     BareModel,
     as_lines,
-    measure_ms,
-    quantiles,
     run_script,
 )
+from vljepa_lab.bench.samples import measure_ms, quantiles
 from vljepa_ros import ros
 from vljepa_ros.cli.options import add_model_options, add_number_option
 from vljepa_ros.engines.load import load_engine

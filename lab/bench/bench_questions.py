@@ -23,11 +23,9 @@ from vljepa_lab.bench.harness import (
     START_TIMEOUT_S,
     BenchGraph,
     as_lines,
-    note,
-    quantiles,
     run_script,
-    time_ms,
 )
+from vljepa_lab.bench.samples import note, quantiles, time_ms
 from vljepa_ros import ros
 from vljepa_ros.cli.options import add_model_options, add_number_option, natural_number
 from vljepa_ros.cli.processes import ProcessFailed

@@ -19,7 +19,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from vljepa_lab.bench.harness import BENCH_DOMAIN, CAMERA, BenchGraph, as_lines, note, run_script
+from vljepa_lab.bench.harness import (
+    BENCH_DOMAIN,
+    CAMERA,
+    BenchGraph,
+    as_lines,
+    run_script,
+)
+from vljepa_lab.bench.samples import note
 from vljepa_ros.cli.options import add_model_options, add_number_option, natural_number
 from vljepa_ros.cli.processes import PackageProcess, ProcessFailed
 from vljepa_ros.nodes.topics import DEADLINE_S, REPEATED

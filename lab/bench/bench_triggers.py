@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_lab.bench.harness import measure_ms, quantiles, run_script
+from vljepa_lab.bench.harness import run_script
+from vljepa_lab.bench.samples import measure_ms, quantiles
 from vljepa_lab.evaluation.style import BLUE, INK, ORANGE, new_figure, save_figure
 from vljepa_ros.cli.options import add_number_option, natural_number
 from vljepa_ros.engines.load import load_engine

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import psutil
 
-from vljepa_lab.bench.harness import drift_per_minute, note, quantiles, resident_mib
 from vljepa_lab.bench.memory import MODEL as SOAK_MODEL
 from vljepa_lab.bench.memory import made_row, robot_queries, robot_vectors
+from vljepa_lab.bench.samples import drift_per_minute, note, quantiles, resident_mib
 from vljepa_ros.models.config import Calibration
 from vljepa_ros.perception.memory.episodic import EpisodicMemory, MemorySettings
 from vljepa_ros.perception.memory.row import SAMPLE, Row

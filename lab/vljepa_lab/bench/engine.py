@@ -24,7 +24,7 @@ from vljepa_lab.bench.engine_setup import (
     sample_queries,
     start_peak,
 )
-from vljepa_lab.bench.harness import note
+from vljepa_lab.bench.samples import note
 from vljepa_lab.evaluation.quality.compare_models import embed_clips, measure_clips
 from vljepa_ros.engines.protocol import Clip, Engine
 from vljepa_ros.files import JsonObject

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from shutil import which
@@ -12,13 +13,18 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from vljepa_lab.bench.harness import resident_mib
+from vljepa_lab.bench.samples import note, resident_mib
 from vljepa_lab.convert.full_random import random_config, random_table
-from vljepa_ros.engines.load import check_precision, load_engine, warm_up
+from vljepa_ros.engines.export import export_parts
+from vljepa_ros.engines.load import check_precision, engine_profiles, load_engine, warm_up
+from vljepa_ros.engines.onnxruntime_runner import OnnxRuntimeRunner, provider_list
 from vljepa_ros.engines.paper_engine import PaperEngine
+from vljepa_ros.engines.part_runner import PartRunner
 from vljepa_ros.engines.protocol import Clip, Engine
-from vljepa_ros.engines.select import parse_request
-from vljepa_ros.engines.torch_runner import TorchRunner
+from vljepa_ros.engines.select import Request, onnxruntime_providers, parse_request
+from vljepa_ros.engines.tensorrt_build import build_engines
+from vljepa_ros.engines.tensorrt_runner import TensorRtRunner, import_builder
+from vljepa_ros.engines.torch_runner import TorchRunner, torch_device
 from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.models.folder import load_config
 from vljepa_ros.models.vl_jepa.paper_config import paper_parts
@@ -68,27 +74,71 @@ def engines_here(config: ModelConfig) -> tuple[str, ...]:
 
 
 def _random(config: ModelConfig, engine: str, threads: int) -> Engine:
-    """The full size with random weights on torch; the same weights every time."""
+    """The full size with random weights; the same weights every time."""
     request = parse_request(engine)
-    if not request.engine.startswith("torch"):
-        raise ModelError(f"random weights run on torch only, not on '{engine}'")
     check_precision(config, request.precision)
     if threads:
         torch.set_num_threads(threads)
+    on_torch = request.engine.startswith("torch")
+    if not on_torch:
+        _check_libraries(request.engine)
     torch.manual_seed(0)
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
         modules = with_pixel_input(config, build_modules(config, _ALL))
-    runner = TorchRunner(
-        paper_parts(config),
-        modules,
-        device=request.device or "auto",
-        precision=request.precision or "fp32",
-        compiled=request.engine == "torch-compiled",
-        cuda_graphs=request.engine == "torch-graphs",
-    )
+    if on_torch:
+        runner: PartRunner = TorchRunner(
+            paper_parts(config),
+            modules,
+            device=request.device or "auto",
+            precision=request.precision or "fp32",
+            compiled=request.engine == "torch-compiled",
+            cuda_graphs=request.engine == "torch-graphs",
+        )
+    else:
+        runner = _exported(config, request, modules)
     loaded = PaperEngine(config, runner, _ALL, random_table(config))
     warm_up(loaded)
     return loaded
+
+
+def _provider(engine: str) -> str:
+    """The device of an engine of ONNX Runtime: `cpu`, `cuda` or `tensorrt`."""
+    return engine.removeprefix("onnxruntime").removeprefix("-") or "cpu"
+
+
+def _check_libraries(engine: str) -> None:
+    """Raise ModelError if what runs the graphs is missing: exporting them takes minutes."""
+    if engine == "tensorrt":
+        torch_device("cuda")
+        import_builder()
+    else:
+        provider_list(_provider(engine), sorted(onnxruntime_providers()))
+
+
+def _exported(
+    config: ModelConfig, request: Request, modules: Mapping[str, torch.nn.Module]
+) -> PartRunner:
+    """The modules as ONNX graphs, for TensorRT built, in a folder that is gone once they run."""
+    parts, precision = paper_parts(config), request.precision or "fp32"
+    profiles = engine_profiles(config, parts)
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        best = {axis: size for found in profiles.values() for axis, (_, size, _) in found[-1].axes}
+        sizes = best | {"batch": 2}
+        graphs = export_parts(
+            parts, modules, place, precision=precision, sizes=sizes, progress=note
+        )
+        if request.engine == "tensorrt":
+            timing = place / "timing"
+            plans = build_engines(
+                parts, graphs, profiles, place, timing_cache=timing, progress=note
+            )
+            return TensorRtRunner(parts, plans, profiles, precision=precision)
+        device = _provider(request.engine)
+        shapes = profiles if device == "tensorrt" else None
+        return OnnxRuntimeRunner(
+            parts, graphs, precision=precision, device=device, profiles=shapes, cache=place
+        )
 
 
 def count_flops(engine: Engine, frames: int) -> dict[str, int]:

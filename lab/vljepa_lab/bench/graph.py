@@ -18,12 +18,8 @@ from vljepa_lab.bench.harness import (
     BareModel,
     BenchGraph,
     EmbeddingStream,
-    drift_per_minute,
-    measure_ms,
-    note,
-    quantiles,
-    resident_mib,
 )
+from vljepa_lab.bench.samples import drift_per_minute, measure_ms, note, quantiles, resident_mib
 from vljepa_ros import ros
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.files import JsonObject

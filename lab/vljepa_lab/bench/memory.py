@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_lab.bench.harness import note, resident_mib, time_ms
+from vljepa_lab.bench.samples import note, resident_mib, time_ms
 from vljepa_ros.files import JsonObject
 from vljepa_ros.models.config import Calibration
 from vljepa_ros.perception.memory.episodic import EpisodicMemory, MemorySettings

@@ -19,10 +19,8 @@ from vljepa_lab.bench.harness import (
     START_TIMEOUT_S,
     BareModel,
     BenchGraph,
-    note,
-    quantiles,
-    time_ms,
 )
+from vljepa_lab.bench.samples import note, quantiles, time_ms
 from vljepa_lab.world.records import COLORS, OBJECT_ACTIONS, SHAPES
 from vljepa_ros import ros
 from vljepa_ros.cli.processes import ProcessFailed

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vljepa_lab.bench.harness import drift_per_minute, measure_ms, quantiles, resident_mib
+from vljepa_lab.bench.samples import drift_per_minute, measure_ms, quantiles, resident_mib
 
 
 def test_quantiles_of_known_values():
