@@ -24,7 +24,9 @@ def test_source_tree_is_found() -> None:
     assert model_dir("nano") == ROOT / "models" / "nano"
 
 
-@pytest.mark.parametrize("name", ["", "nanno", "nano/config.json", "no/such/folder"])
+@pytest.mark.parametrize(
+    "name", ["", "nanno", "nano/config.json", "no/such/folder", "x" * 5000, "~nobody_", "\0"]
+)
 def test_unknown_model_names_the_allowed_ones(name: str) -> None:
     with pytest.raises(ModelError, match="nano"):
         model_dir(name)

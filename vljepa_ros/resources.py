@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -115,17 +116,18 @@ def model_dir(model: str) -> Path:
         raise ModelError(f"no model given; shipped models: {', '.join(model_names())}; or a path")
     model = EVERYDAY if model == AUTO else model
     named = share_dir() / "models" / model
-    if "/" not in model and (named / "config.json").is_file():
-        return named
-    path = Path(model).expanduser()
-    if path.is_dir():
-        return path
+    with suppress(OSError, RuntimeError, ValueError):  # too long, or of no user: no file's name
+        if "/" not in model and (named / "config.json").is_file():
+            return named
+        path = Path(model).expanduser()
+        if path.is_dir():
+            return path
     if _ID.fullmatch(model):
         return local_snapshot(model)
     entry = catalogue().get(model.partition("@")[0])
     if entry is None:
         raise ModelError(
-            f"no model '{model}': it is neither a folder nor one of the shipped models"
+            f"no model '{model:.80}': it is neither a folder nor one of the shipped models"
             f" ({', '.join(model_names()) or 'none'}) or of the catalogue (vljepa models)"
             f"{like_one_known(model)}"
         )

@@ -7,12 +7,15 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from colour_bag import BEGIN, SECOND, images, write_bag, write_messages
 
 from vljepa_ros.cli import bag, find, memory
 from vljepa_ros.cli.options import CliError, CliUsageError
 from vljepa_ros.perception.bags.reading import COMPRESSED, RAW
+from vljepa_ros.perception.memory.row import SAMPLE, Row
+from vljepa_ros.perception.memory.store import Filter, open_store
 
 pytest.importorskip("lancedb", reason="the memory needs the extra [memory]")
 
@@ -67,6 +70,14 @@ def test_find_prints_json_a_table_and_a_page(
     page = (place / "found.html").read_text()
     assert "a &lt;red&gt; mug" in page
     assert "data:image/jpeg;base64," in page
+    store = open_store(place / "memory")
+    vector = np.eye(1, store.dim, dtype=np.float32)[0]
+    store.append([Row(SAMPLE, "[/b]\x1b[2J", 0, 1, 0, vector, "[red]\x1b]0;x\x07")])
+    assert run("find", "x", *options, "--end", "10") == 0
+    table = capsys.readouterr().out
+    assert r"[/b]\x1b[2J" in table, "neither markup nor a command to the terminal"
+    assert r"[red]\x1b]0;x\x07" in table
+    store.delete(Filter(end=SECOND))
     assert run("find", "x", *options, "--start", "2030-01-01") == 0
     assert capsys.readouterr().out == "nothing fits\n"
 

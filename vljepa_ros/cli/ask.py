@@ -106,7 +106,7 @@ def ask(args: argparse.Namespace) -> int:
         "model_id": answer.model_id,
         "seconds": round(seconds, 6),
     }
-    print(json.dumps(result) if args.json else _reply_as_text(result))
+    print(json.dumps(result) if args.json else options.printable(_reply_as_text(result)))
     return 0
 
 

@@ -171,9 +171,9 @@ def print_rest(rest: JsonObject, quiet: bool, command: str = "bag") -> bool:
 
     notes, lost = describe(rest)
     for note in [] if quiet else notes:
-        print(f"  {note}")
+        print(f"  {options.printable(note)}")
     for line in lost:
-        print(f"vljepa {command}: {line}", file=sys.stderr)
+        print(f"vljepa {command}: {options.printable(line)}", file=sys.stderr)
     return bool(lost)
 
 
@@ -246,9 +246,10 @@ def _work_folder(args: argparse.Namespace) -> Path:
 def progress_bar(name: str, quiet: bool) -> Iterator[Callable[[float], None]]:
     """A progress bar on standard error, where that is a terminal."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
 
     console = Console(stderr=True)
     with Progress(console=console, disable=quiet or not console.is_terminal) as progress:
-        task = progress.add_task(name, total=1.0)
+        task = progress.add_task(escape(name), total=1.0)
         yield lambda share: progress.update(task, completed=share)

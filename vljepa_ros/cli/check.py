@@ -146,8 +146,9 @@ def _print_table(rows: list[Any], labels: Sequence[str]) -> None:
         cells = _figures(row.verdict) if row.verdict else ["-"] * 5
         table.add_row(row.text, *[row.camera] * several, *cells, _verdict(row))
     # A pipe has no width of its own; 80 columns would cut the texts.
-    console = Console(highlight=False)
-    console = console if console.is_terminal else Console(highlight=False, width=160)
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, markup=False, width=160)
     console.print(table)
     print(f"\n{RULE}")
     if any(row.verdict and not row.verdict.held_out and row.usable is not None for row in rows):

@@ -78,7 +78,9 @@ def run(args: argparse.Namespace) -> int:
             return
         seen += 1
         event = as_dict(message)
-        print(json.dumps(event) if args.json else event_as_line(event), flush=True)
+        print(
+            json.dumps(event) if args.json else options.printable(event_as_line(event)), flush=True
+        )
 
     try:
         with GraphClient(args.namespace, args.domain) as graph:

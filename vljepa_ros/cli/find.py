@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vljepa_ros.cli import options
-from vljepa_ros.cli.options import bag_name, format_time
+from vljepa_ros.cli.options import bag_name, format_time, printable
 from vljepa_ros.files import JsonObject, atomic_write
 
 if TYPE_CHECKING:
@@ -118,12 +118,10 @@ def _print_table(moments: list[Moment]) -> None:
             f"{moment.score:.3f}",
             format_time(moment.stamp),
             _span(moment),
-            moment.camera,
-            names[moment.source],
-            moment.text,
+            *map(printable, (moment.camera, names[moment.source], moment.text)),
         )
     # A pipe has no width of its own; 80 columns would cut the names.
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    Console(width=None if sys.stdout.isatty() else 160, markup=False).print(table)
 
 
 def _page(text: str, moments: list[Moment]) -> str:

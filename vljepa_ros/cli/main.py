@@ -31,7 +31,7 @@ from vljepa_ros.cli import (
     models,
     up,
 )
-from vljepa_ros.cli.options import CliError, CliUsageError, Commands
+from vljepa_ros.cli.options import CliError, CliUsageError, Commands, printable
 from vljepa_ros.cli.teach import add as add_teach
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.nodes.program import REMEDY, missing_package
@@ -125,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # argparse: --help, --version and errors
         return stop.code if isinstance(stop.code, int) else 2
     except (CliUsageError, CliError, ModelError) as error:
-        print(f"vljepa {args.command}: {error}", file=sys.stderr)
+        print(f"vljepa {args.command}: {printable(str(error))}", file=sys.stderr)
         return 2 if isinstance(error, CliUsageError) else 1
     except ImportError as error:
         remedy = LAB_REMEDY if args.command in LAB_COMMANDS else REMEDY

@@ -72,7 +72,7 @@ def _info(args: argparse.Namespace) -> int:
             value = options.format_time(round(float(value) * 1e9))
         if isinstance(value, list):
             value = ", ".join(value) or "none"
-        print(f"{name:<10} {value}")
+        print(f"{name:<10} {options.printable(str(value))}")
     return 0
 
 

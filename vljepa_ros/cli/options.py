@@ -259,6 +259,12 @@ def format_time(stamp: int) -> str:
     return datetime.datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
 
 
+def printable(text: str) -> str:
+    """A text of others without the control characters that a terminal would obey."""
+    shown = (one if one.isprintable() or one == "\n" else f"\\x{ord(one):02x}" for one in text)
+    return "".join(shown)
+
+
 def bag_name(source: str) -> str:
     """A bag's name without its folders; live rows have none."""
     return Path(source).name if source else "live"

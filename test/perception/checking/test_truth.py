@@ -103,6 +103,7 @@ def test_what_does_not_fit_the_recording(file: Path, text: str, message: str) ->
 
 
 def test_what_is_no_text_is_no_truth(file: Path) -> None:
-    file.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(TruthError, match="is no YAML"):
-        read_truth(file)
+    for content in (b"\xff\xfe\x00", b"[" * 5000):
+        file.write_bytes(content)
+        with pytest.raises(TruthError, match="is no YAML"):
+            read_truth(file)

@@ -121,7 +121,7 @@ def read_truth(path: Path) -> TruthFile:
     """
     try:
         root = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise TruthError(f"'{path}' is no YAML: {reason}") from error
     if root is None:
