@@ -73,8 +73,14 @@ class Stream:
         said = list[str]()
         for _ in range(count):
             said += self.wait(period)
-            self.callbacks["front/embeddings"](SimpleNamespace(model_id="nano-1"))
+            self.callbacks["front/embeddings"](embedding())
         return said
+
+
+def embedding(seconds: int = 0, clip_start: int = 0) -> Any:
+    """What is looked at of a msg/Embedding."""
+    stamp, start = SimpleNamespace(sec=seconds), SimpleNamespace(sec=clip_start)
+    return SimpleNamespace(model_id="nano-1", header=SimpleNamespace(stamp=stamp), clip_start=start)
 
 
 @pytest.mark.parametrize("period", [0.25, 1.0, 10.0, 60.0])
@@ -112,6 +118,16 @@ def test_embeddings_from_a_bag_need_no_heartbeat(monkeypatch: pytest.MonkeyPatch
     stream.receive(10, 4.0)
     assert set(stream.receive(10, 4.0)) == {"embeddings arrive"}
     assert stream.wait(20.0)[-1] == "no embedding on '/vljepa/front/embeddings' any more"
+
+
+@pytest.mark.parametrize("stamps", [(-1, 0), (0, -1)])
+def test_a_negative_stamp_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, stamps: tuple[int, int]
+) -> None:
+    stream = Stream(monkeypatch, heartbeat=False)
+    stream.callbacks["front/embeddings"](embedding(*stamps))
+    assert stream.warnings == ["an embedding of camera 'front' is refused, it has a negative stamp"]
+    assert stream.topic.part({}, (0, "idle")).level == 2
 
 
 def test_another_model_is_named_before_an_embedding_comes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -192,5 +192,7 @@ class EmbeddingSubscription(Endpoints):
         if self._model_id and message.model_id != self._model_id:
             came = f"embeddings of camera '{self.camera}' come from"
             self.warn(self._differs(came, message.model_id))
+        elif min(message.header.stamp.sec, message.clip_start.sec) < 0:
+            self.warn(f"an embedding of camera '{self.camera}' is refused, it has a negative stamp")
         else:
             self._on_embedding(message)

@@ -112,6 +112,9 @@ class MemoryInput:
         if message.model_id != self._model.model_id:
             return  # its embeddings say so already
         onset = to_nanoseconds(message.onset) or to_nanoseconds(message.header.stamp)
+        if onset < 0:
+            self._unusable += 1
+            return
         text = str(message.text)
         if message.reason == message.CORRECTION:
             self._put(lambda: self.recorder.correct(text))

@@ -201,6 +201,9 @@ class TriggerCamera(Endpoints):
     def _fits(self, message: ros.Message, stamp: int) -> bool:
         """Whether a result of the model can be compared; what it says of turns is applied."""
         board = self.board
+        if stamp < 0:
+            self._topic.warn(f"labels of camera '{self._camera}' are refused: a negative stamp")
+            return False
         self._header = message.header
         if board.model_id and message.model_id != board.model_id:
             self._topic.warn(
