@@ -166,7 +166,16 @@ def test_time_jumping_back(graph: Graph, watch: Watch) -> None:
     assert watch.lives()
 
 
-def test_stamps_of_a_bag_without_simulated_time_are_named(graph: Graph, watch: Watch) -> None:
+def test_a_clock_that_is_minutes_wrong_is_in_the_log(graph: Graph, watch: Watch) -> None:
+    before, graph.stamp = graph.stamp, time.time_ns() - 600 * SECOND
+    graph.show(watch.camera, "red", 0.5)
+    assert watch.logs(" s old: is this a bag?", "Set both clocks (chrony)")
+    graph.stamp = before
+    assert watch.lives()
+
+
+def test_stamps_far_from_the_clock_are_named(graph: Graph, watch: Watch) -> None:
+    """Of a bag without simulated time, or of a machine whose clock is wrong."""
     before, graph.stamp = graph.stamp, time.time_ns() - 48 * 3600 * SECOND
     texts = ("48 h old: is this a bag?", "use_sim_time:=true")
     assert watch.says(*texts, again=lambda: graph.show_one(watch.camera))

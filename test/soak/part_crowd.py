@@ -6,6 +6,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from robot import NODES, Robot
 from watch import Watch
 
 from vljepa_ros import ros
-from vljepa_ros.nodes.topics import image_message
+from vljepa_ros.nodes.topics import image_message, jpeg_message
 
 CAMERAS, CROWD_S = 20, 60.0
 UNPLUGS = 100
@@ -84,7 +85,7 @@ def _used(robot: Robot) -> dict[str, float]:
 def _unplug(folder: Path, count: int, missed: list[str]) -> dict[str, Any]:
     """Unplug one of two cameras for 0.1 to 4 s: the other one streams on."""
     names = ["front", "rear"]
-    parameters = {"perception_node": {"max_rate": 4.0}}
+    parameters = {"perception_node": {"max_rate": 4.0}, "memory_node": {"batch_seconds": 2.0}}
     robot = Robot(folder, parameters, WITHOUT_CAMERA, {name: f"{name}/image" for name in names})
     back: list[float] = []
     with robot, Watch(names) as watch:
@@ -92,7 +93,8 @@ def _unplug(folder: Path, count: int, missed: list[str]) -> dict[str, Any]:
         if not watch.streaming():
             raise RuntimeError("not everything came at the start")
         wait_until_well(robot, watch)
-        watch.wait(10.0)
+        watch.wait(20.0)
+        watch.find_moments()
         watch.reset()
         first = _sizes(robot)
         stream = watch.streams["rear/embeddings"]
@@ -144,19 +146,23 @@ def _starve(folder: Path, missed: list[str]) -> dict[str, Any]:
             if lift is None:
                 figures[how] = "not run: no cgroup can be made here"
                 continue
-            asked = {name: work(watch) for name, work in GREEDY.items()}
-            watch.wait(5.0)
-            alive = "perception_node" in robot.processes() and not robot.exits
+            asked: dict[str, str] = {}
+            for name, work in GREEDY.items():
+                asked[name] = work(watch)
+                watch.wait(3.0)
+                if robot.exits:
+                    missed.append(f"a limit of {how}, {name}: ended by {robot.exits.pop()[1]}")
+                    robot.exits.clear()
+                    asked[name] += "; it ended, and was started again"
+                    wait_until_well(robot, watch)
+                    lift = limit(robot, "perception_node") or lift
             said_then = said(watch, "perception_node")
             lift()
             figures[how] = {
-                "alive": alive,
                 "replies": asked,
                 "said": said_then,
                 "after": recover(robot, watch, f"a limit of {how}", missed),
             }
-            if not alive:
-                missed.append(f"a limit of {how}: perception_node ended")
             print(f"crowd: {how}: {figures[how]}", file=sys.stderr, flush=True)
     return figures
 
@@ -181,16 +187,15 @@ def _limit_cgroup(robot: Robot, name: str) -> Callable[[], None] | None:
     return None
 
 
-def _large_picture(watch: Watch) -> str:
-    """A question about a picture of 100 MB, more than the limit leaves."""
-    picture = image_message(
-        ros.interface("std_msgs/msg/Header")(), np.zeros((4320, 7680, 3), np.uint8)
+def _picture(watch: Watch, width: int, height: int, packed: bool = False) -> str:
+    """A question about a black picture; packed: as JPEG."""
+    header, pixels = ros.interface("std_msgs/msg/Header")(), np.zeros((height, width, 3), np.uint8)
+    make = jpeg_message if packed else image_message
+    picture = {"compressed" if packed else "image": [make(header, pixels)]}
+    reply = watch.ask(
+        "AnswerAboutImage", "answer_about_image", 30.0, question=_question(2), **picture
     )
-    return _said(
-        watch.ask(
-            "AnswerAboutImage", "answer_about_image", 30.0, image=[picture], question=_question(2)
-        )
-    )
+    return _said(reply)
 
 
 def _many_candidates(watch: Watch) -> str:
@@ -218,5 +223,7 @@ def _said(reply: Any) -> str:
 GREEDY = {
     "1000 candidates": _many_candidates,
     "5000 labels": _many_labels,
-    "a picture of 100 MB": _large_picture,
+    "a JPEG of 7680x4320": partial(_picture, width=7680, height=4320, packed=True),
+    "3840x2160": partial(_picture, width=3840, height=2160),
+    "7680x4320, 100 MB": partial(_picture, width=7680, height=4320),
 }

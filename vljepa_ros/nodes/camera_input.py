@@ -25,6 +25,7 @@ from vljepa_ros.perception.stamps import ImageStamps
 
 _FORMAT_FIELDS = ("format", "height", "width", "encoding", "step")
 STALE_STAMP_S = 3600.0  # no camera is that late, but a bag without simulated time is
+DOUBTFUL_STAMP_S = 10.0  # by so much the clocks of two machines differ that are not in step
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,7 @@ class CameraInput:
         self._age = (now - stamp) / 1e9
         # no image comes from the future, and none is an hour on its way
         taken = stamp if 0 <= self._age <= STALE_STAMP_S else now
-        if abs(self._age) > STALE_STAMP_S:
+        if abs(self._age) > DOUBTFUL_STAMP_S:
             self._warn("stale stamps", self._stale_stamps(), 60.0)
         present = tuple(getattr(message, name, None) for name in _FORMAT_FIELDS)
         if present != self._format:
@@ -207,10 +208,11 @@ class CameraInput:
         return float(min(own or shared, self._fastest))
 
     def _stale_stamps(self) -> str:
-        when = "old" if self._age > 0 else "ahead of the clock"
+        age, when = abs(self._age), "old" if self._age > 0 else "ahead of the clock"
+        much = f"{age / 3600:.0f} h" if age > STALE_STAMP_S else f"{age:.0f} s"
         return (
-            f"stamps are {abs(self._age) / 3600:.0f} h {when}: is this a bag? "
-            "Play it with --clock and start this node with use_sim_time:=true"
+            f"stamps are {much} {when}: is this a bag? Play it with --clock and start this node "
+            "with use_sim_time:=true; a camera of another machine? Set both clocks (chrony)"
         )
 
     def _warn(self, cause: str, text: str, interval: float = 10.0) -> None:
