@@ -63,7 +63,8 @@ def _disk_faults(folder: Path, seconds: float, missed: list[str]) -> dict[str, A
         if not watch.streaming():
             raise RuntimeError("not everything came at the start")
         wait_until_well(robot, watch)
-        watch.wait(5.0)
+        if not watch.spin(lambda: any(robot.memory.rglob("*.manifest")), 60.0):
+            missed.append("nothing was stored before the faults")
         with _full(folder.parent):
             found["full"] = _while_faulty(robot, watch, "a full disk", seconds, missed)
         found["full"]["after"] = recover(robot, watch, "a full disk", missed)

@@ -177,7 +177,7 @@ class CameraInput:
         # no image comes from the future, and none is an hour on its way
         taken = stamp if 0 <= self._age <= STALE_STAMP_S else now
         if abs(self._age) > DOUBTFUL_STAMP_S:
-            self._warn("stale stamps", self._stale_stamps(), 60.0)
+            self._warn("stale stamps", self._stale_stamps())
         present = tuple(getattr(message, name, None) for name in _FORMAT_FIELDS)
         if present != self._format:
             self._format = present
