@@ -37,7 +37,7 @@ def share_heaps() -> bool:
 
 
 def return_freed_blocks() -> bool:
-    """Return free memory to the kernel, after work that freed much, such as loading a model.
+    """Return free memory to the kernel, after work that freed much, such as a compaction.
 
     Returns:
         Whether any was returned; False with another C library.

@@ -141,7 +141,7 @@ def _damages(folder: Path, count: int, missed: list[str]) -> dict[str, Any]:
         if not watch.spin(lambda: stream.count > 0, 120.0):
             raise RuntimeError("no embeddings at the start")
         wait_until_well(robot, watch)
-        watch.wait(10.0)
+        watch.spin(lambda: any(robot.memory.rglob("*.manifest")), 60.0)
         for number in range(count):
             kind = DAMAGE_KINDS[number % len(DAMAGE_KINDS)]
             name = f"{number}: {kind.__name__.strip('_').replace('_', ' ')}"
