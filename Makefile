@@ -18,7 +18,7 @@ help:
 	@echo "make demo    camera, perception and decoder on the shipped clip, a good minute"
 	@echo "make test    linters, types and tests"
 	@echo "make check   the same, and the slow tests: exports, benchmarks, trainings from nothing; docs"
-	@echo "make soak    the campaign of load and faults, days: see test/soak/run.py for parts of it"
+	@echo "make soak    the campaign of load and faults, hours: test/soak/run.py --help for parts of it"
 	@echo "make docs    the documents as a site in build/docs (Python 3.11 or later)"
 	@echo "make lint    linters and types only"
 	@echo "make clean   remove what the other targets made"

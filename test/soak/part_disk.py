@@ -63,7 +63,7 @@ def _disk_faults(folder: Path, seconds: float, missed: list[str]) -> dict[str, A
         if not watch.streaming():
             raise RuntimeError("not everything came at the start")
         wait_until_well(robot, watch)
-        if not watch.spin(lambda: any(robot.memory.rglob("*.manifest")), 60.0):
+        if not watch.spin(lambda: any(robot.memory.rglob("data/*")), 60.0):
             missed.append("nothing was stored before the faults")
         with _full(folder.parent):
             found["full"] = _while_faulty(robot, watch, "a full disk", seconds, missed)
@@ -141,19 +141,20 @@ def _damages(folder: Path, count: int, missed: list[str]) -> dict[str, Any]:
         if not watch.spin(lambda: stream.count > 0, 120.0):
             raise RuntimeError("no embeddings at the start")
         wait_until_well(robot, watch)
-        watch.spin(lambda: any(robot.memory.rglob("*.manifest")), 60.0)
+        watch.spin(lambda: any(robot.memory.rglob("data/*")), 60.0)
         for number in range(count):
             kind = DAMAGE_KINDS[number % len(DAMAGE_KINDS)]
             name = f"{number}: {kind.__name__.strip('_').replace('_', ' ')}"
             robot.respawn = False
             robot.kill("memory_node")
             watch.wait(1.0)
+            watch.forget("memory_node")
             whole = folder / "whole"
             shutil.copytree(robot.memory, whole)
             kind(robot.memory, chance)
             robot.respawn = True
-            watch.spin(lambda: watch.level("memory_node") in (0, 2), 60.0)
-            watch.wait(6.0)
+            watch.spin(lambda: watch.level("memory_node") in (0, 2), 120.0)
+            watch.wait(10.0)
             reply = watch.find_moments()
             level = watch.level("memory_node")
             code = reply.result.code if reply else None

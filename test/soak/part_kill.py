@@ -112,6 +112,7 @@ def _kill(robot: Robot, watch: Watch, name: str, number: int, missed: list[str])
     killed = time.monotonic()
     robot.kill(name)
     watch.wait(0.3)  # what it had sent is here
+    watch.forget(name)
     served = watch.spin(_evidence(robot, watch, name), PATIENCE_S)
     serving = time.monotonic() - killed
     if not served:

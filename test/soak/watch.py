@@ -187,6 +187,12 @@ class Watch(GraphClient):
         ]
         return max(found, default=-1)
 
+    def forget(self, node: str) -> None:
+        """Drop a node's diagnostics: it was killed."""
+        self.health = {
+            name: one for name, one in self.health.items() if not name.split(":")[0].endswith(node)
+        }
+
     def _on_health(self, message: Any) -> None:
         now = time.monotonic()
         for status in message.status:
