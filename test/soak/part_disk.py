@@ -22,6 +22,7 @@ from vljepa_ros import ros
 DISK_MIB = 24
 FAULT_S = 30.0
 DAMAGES = 12
+TIMEOUT = 3  # as in msg/Result
 PARAMETERS = {
     "camera_node": {"rate": 5.0},
     "perception_node": {"max_rate": 2.0},
@@ -154,8 +155,12 @@ def _damages(folder: Path, count: int, missed: list[str]) -> dict[str, Any]:
             kind(robot.memory, chance)
             robot.respawn = True
             watch.spin(lambda: watch.level("memory_node") in (0, 2), 120.0)
-            watch.wait(10.0)
-            reply = watch.find_moments()
+            reply, end = watch.find_moments(), time.monotonic() + 90.0
+            # The first search waits until the store was opened, which takes seconds of a core.
+            while time.monotonic() < end and not (reply and reply.result.code != TIMEOUT):
+                watch.wait(1.0)
+                reply = watch.find_moments()
+            watch.wait(2.0)
             level = watch.level("memory_node")
             code = reply.result.code if reply else None
             found[name] = {
