@@ -17,28 +17,30 @@ from typing import Any
 ROBOT, OTHER = "10.9.9.1", "10.9.9.2"
 CABLE = f"""
 ip link set lo up
-unshare -n sleep 100 & other=$!
+unshare -n sleep 300 & other=$!
 while [ "$(readlink /proc/$other/ns/net)" = "$(readlink /proc/self/ns/net)" ]; do sleep 0.02; done
 ip link add here type veth peer name there netns $other || {{ kill $other; exit 77; }}
 ip addr add {ROBOT}/24 dev here; ip link set here up
 run="nsenter --target $other --net"
 $run sh -c "ip link set lo up; ip addr add {OTHER}/24 dev there; ip link set there up"
-"$1" -c "$2" 1>&2 & robot=$!
-sleep 8
+"$1" -c "$2" "$4" 1>&2 & robot=$!
+for _ in $(seq 600); do [ -e "$4" ] && break; sleep 0.2; done
 ROS_AUTOMATIC_DISCOVERY_RANGE=SUBNET ROS_STATIC_PEERS={ROBOT} $run "$1" -c "$3"
 kill $robot $other
 """
 NODES = """
+import pathlib, sys
 from vljepa_ros import ros
 from vljepa_ros.nodes.console_node import ConsoleNode
 ros.init(args=[])
 node = ros.Node("guarded", namespace="vljepa")
 node.create_publisher(ros.interface("std_msgs/msg/String"), "secret", 10)
-ros.spin_all = ros.SingleThreadedExecutor()
-ros.spin_all.add_node(node)
-ros.spin_all.add_node(ConsoleNode())
+executor = ros.SingleThreadedExecutor()
+executor.add_node(node)
+executor.add_node(ConsoleNode())
 while True:
-    ros.spin_all.spin_once(timeout_sec=0.2)
+    executor.spin_once(timeout_sec=0.2)
+    pathlib.Path(sys.argv[1]).touch()
 """
 LOOK = f"""
 import json, socket, time
@@ -72,8 +74,9 @@ def exposed(folder: Path) -> dict[str, Any]:
     for kind in ("LOCALHOST", "SUBNET"):
         print(f"network, {kind}", file=sys.stderr, flush=True)
         setting = f"ROS_AUTOMATIC_DISCOVERY_RANGE={kind}"
-        command = [*own, "env", setting, "bash", "-c", CABLE, "bash", sys.executable, NODES, LOOK]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        program = [sys.executable, NODES, LOOK, str(folder / f"{kind} is up")]
+        command = [*own, "env", setting, "bash", "-c", CABLE, "bash", *program]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
         try:
             found[kind] = json.loads(done.stdout.splitlines()[-1])
         except (ValueError, IndexError):

@@ -61,6 +61,7 @@ def with_a_death(bags: list[Path], folder: Path) -> dict[str, Any]:
     from ray.cluster_utils import Cluster
 
     memory = folder / "memory"
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")
     cluster = Cluster(
         initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": 200 << 20}
     )

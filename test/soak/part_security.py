@@ -80,9 +80,12 @@ def audit() -> dict[str, Any]:
     command = [sys.executable, "-m", "pip_audit", "--format", "json", "--progress-spinner", "off"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-        found = json.loads(done.stdout)["dependencies"]
-        return {"audited": len(found), "vulnerable": [one for one in found if one.get("vulns")]}
+        listed = json.loads(done.stdout)["dependencies"]
+        found = [one for one in listed if "skip_reason" not in one]
     except (subprocess.TimeoutExpired, ValueError, LookupError):
-        listed = (HERE.parents[1] / "constraints.txt").read_text(encoding="utf-8").splitlines()
-        pins = [line for line in listed if "==" in line]
-        return {"audited": 0, "unaudited": len(pins), "reason": "no advisories or no pip-audit"}
+        found = []
+    if found:
+        return {"audited": len(found), "vulnerable": [one for one in found if one["vulns"]]}
+    listed = (HERE.parents[1] / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [line for line in listed if "==" in line]
+    return {"audited": 0, "unaudited": len(pins), "reason": "no advisories, or no pip-audit"}
