@@ -262,8 +262,9 @@ def run_part(name: str, limit: float, args: Settings) -> dict[str, Any]:
     """What one part found, and why it ended if it did not finish."""
     with tempfile.TemporaryDirectory() as folder:
         kept, log = Path(folder) / "found.json", Path(folder) / "log"
-        command = [sys.executable, __file__, "--run", name, "--out", str(kept)]
-        command += ["--device", args.device, "--limit", str(limit), *["--tiny"] * args.tiny]
+        command = [sys.executable, sys.argv[0], "--run", name, "--out", str(kept)]
+        command += ["--device", args.device, *["--tiny"] * args.tiny]
+        command += ["--limit", str(limit), "--parent", str(os.getpid())]
         path = os.pathsep.join((str(ROOT), str(ROOT / "lab"), os.environ.get("PYTHONPATH", "")))
         with log.open("w") as output:
             process = subprocess.Popen(
@@ -292,10 +293,9 @@ def run_part(name: str, limit: float, args: Settings) -> dict[str, Any]:
 
 def run_one(args: Settings) -> int:
     """In a process of its own: one part; it ends with the process that started it."""
-    parent = os.getppid()
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while os.getppid() == args.parent:
             time.sleep(0.5)
         os.killpg(os.getpgrp(), signal.SIGKILL)
 
@@ -327,6 +327,7 @@ def main() -> int:
     add_number_option(parser, "--minutes", 8.8, "for all of it")
     parser.add_argument("--run", choices=PARTS, help=argparse.SUPPRESS)
     parser.add_argument("--limit", type=float, help=argparse.SUPPRESS)
+    parser.add_argument("--parent", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     if args.run:
