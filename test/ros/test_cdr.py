@@ -139,6 +139,25 @@ def test_what_is_read_is_a_copy() -> None:
     assert np.array_equal(np.frombuffer(decoded.data, np.uint8), [1, 2, 3])
 
 
+def test_a_long_list_of_strings_that_comes_again_is_the_same_and_a_copy() -> None:
+    name = "vljepa_ros/msg/Question"
+    kind = ros.interface(name)
+
+    def sent(texts: list[str]) -> list[str]:
+        found = cdr.decode(name, cdr.encode(kind(text="what?", candidates=texts)))
+        return list(found.candidates)
+
+    texts = [f"candidate {i}" for i in range(300)]
+    first = cdr.decode(name, cdr.encode(kind(candidates=texts)))
+    first.candidates.append("mine")
+    again = cdr.decode(name, cdr.encode(kind(candidates=texts)))
+    again.candidates.clear()
+    assert sent(texts) == texts
+    for other in (texts[:-1], [*texts[:-1], "candidate 2990"], [*texts[:-1], "candidate 298"]):
+        assert sent(other) == other
+        assert sent(texts) == texts
+
+
 def test_text_that_is_not_utf8_does_not_lose_the_message() -> None:
     encoded = cdr.encode(ros.interface("std_msgs/msg/String")(data="abc")).replace(b"b", b"\xff")
     assert cdr.decode("std_msgs/msg/String", encoded).data == "a�c"

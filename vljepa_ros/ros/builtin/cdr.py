@@ -31,6 +31,8 @@ HEADER = b"\x00\x01\x00\x00" if sys.byteorder == "little" else b"\x00\x00\x00\x0
 _NATIVE = "<" if sys.byteorder == "little" else ">"
 _pack_length = struct.Struct(_NATIVE + "I").pack
 _SHORT = 128  # characters of strings whose bytes are kept
+_MANY = 100  # strings of a list that is kept: the same candidates come with each question
+_MOST_KEPT = 1 << 20  # bytes of it
 _PADDING = [b"\0" * n for n in range(8)]
 
 Reader = Callable[[memoryview, int], "tuple[Any, int]"]
@@ -258,17 +260,25 @@ def _numeric_reader(kind: FieldType, order: str) -> Reader:
 def _list_reader(kind: FieldType, element: Reader, order: str) -> Reader:
     fixed = kind.kind == "array"
     length = _primitive_reader("uint32", order)
+    strings = kind.base == "string" and not fixed
+    kept: tuple[bytes, list[str]] = b"", []  # the newest long list of strings
 
     def read(data: memoryview, position: int) -> tuple[Any, int]:
+        nonlocal kept
         count = kind.size
         if not fixed:
             count, position = length(data, position)
             if count > len(data) - position:  # no element is smaller than one byte
                 raise CdrError(f"{count} items at byte {position} of {len(data)}")
+        long, begin, (seen, texts) = strings and count >= _MANY, position, kept
+        if long and count == len(texts) and data[begin : begin + len(seen)].tobytes() == seen:
+            return texts.copy(), begin + len(seen)
         items = []
         for _ in range(count):
             item, position = element(data, position)
             items.append(item)
+        if long and position - begin <= _MOST_KEPT:
+            kept = data[begin:position].tobytes(), items.copy()
         return items, position
 
     return read
