@@ -263,6 +263,7 @@ def cameras(args: argparse.Namespace) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for name, fps in (("at_1_fps", 1.0), ("at_30_fps", FPS)):
             note(f"four cameras {name} ...")
+            graph.stream.clear()
             camera = start_camera(graph, list(topics.values()), fps)
             graph.wait_for_stream(3)
             for stream in streams.values():

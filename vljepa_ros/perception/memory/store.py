@@ -53,7 +53,7 @@ CELLS_SEARCHED = 20
 ALL_CELLS = 1 << 20
 """With a filter: what it leaves may lie in cells far from the query. An open upper bound alone
 (`maximum_nprobes`) stops at the first rows found, not at the best."""
-ROWS_REFINED = 320
+ROWS_REFINED = 200
 """Rows compared with their exact vectors, or twice as many as asked for: reading them is what takes
 the time of a query, most of all with long vectors."""
 
