@@ -278,6 +278,30 @@ def test_a_disk_that_comes_back_is_used(graph: Graph, tmp_path: Path) -> None:
     assert graph.spin(lambda: _message(heard, name) == "remembers", PATIENCE)
 
 
+def test_a_damaged_file_is_reported_until_a_search_succeeds(graph: Graph, tmp_path: Path) -> None:
+    """Rows can still be written, so that is no sign that it can be read."""
+    robot = Robot(graph, tmp_path / "memory")
+    heard = graph.listen(DIAGNOSTICS, "/diagnostics")
+    robot.see(0, 2.0)
+    assert robot.written(3)
+    files = list((tmp_path / "memory").rglob("*.lance/data/*"))
+    kept = {file: file.read_bytes() for file in files}
+    for file in files:
+        file.write_bytes(bytes(len(kept[file])))
+    assert not accepted(robot.find())
+    name = "memory_node: memory"
+    assert graph.spin(lambda: "cannot search the memory" in _message(heard, name), PATIENCE)
+    before = robot.node.memory.status().written
+    robot.see(1, 2.0)
+    assert robot.written(before + 1)
+    del heard[:]
+    assert graph.spin(lambda: "cannot search the memory" in _message(heard, name), PATIENCE)
+    for file, content in kept.items():
+        file.write_bytes(content)
+    assert accepted(robot.find())
+    assert graph.spin(lambda: _message(heard, name) == "remembers", PATIENCE)
+
+
 def test_parameters_are_live_or_refused(graph: Graph, tmp_path: Path) -> None:
     robot = Robot(graph, tmp_path / "memory", sample_interval=0.0)
     robot.see(0, 2.0)

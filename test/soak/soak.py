@@ -6,7 +6,6 @@ import json
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +71,14 @@ def soak(folder: Path, seconds: float, speed: float = 1.0) -> dict[str, Any]:
     del clock
     figures = summary([s for s in samples if s["t"] >= warm_up], warm_up)
     asked = {
-        name: asdict(one) | {"seconds": _spread(one.seconds)} for name, one in watch.asked.items()
+        name: {
+            "sent": one.sent,
+            "answered": one.answered,
+            "lost": one.lost,
+            "refused": dict(one.refused),
+            **_spread(one.seconds),
+        }
+        for name, one in watch.asked.items()
     }
     figures |= {
         "runtime": ros.RUNTIME,

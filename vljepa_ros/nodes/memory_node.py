@@ -22,10 +22,17 @@ from vljepa_ros.nodes.topics import Endpoints, to_nanoseconds, to_stamp
 from vljepa_ros.perception.memory.episodic import EpisodicMemory, MemorySettings
 from vljepa_ros.perception.memory.row import Pose
 from vljepa_ros.perception.memory.search import Moment, MomentQuery, check_query
-from vljepa_ros.perception.memory.store import NO_LANCEDB, MemoryStoreError, QueryError
+from vljepa_ros.perception.memory.store import (
+    NO_LANCEDB,
+    MemoryMissingError,
+    MemoryStoreError,
+    QueryError,
+)
 from vljepa_ros.perception.memory.upkeep import Retention
-from vljepa_ros.perception.worker import Request
+from vljepa_ros.perception.worker import DeadlineError, Request
 from vljepa_ros.resources import EVERYDAY, model_dir
+
+CHECK_S = 60.0  # after which a store that is being opened is called slow
 
 
 @dataclass(frozen=True)
@@ -104,7 +111,7 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
     _texts: TextEncoderClient
 
     def __init__(self, **options: object) -> None:
-        self._problem = ""
+        self._problem = self._unreadable = ""
         self._inputs: dict[str, MemoryInput] = {}
         self._taking = threading.Lock()
         self._pose: PoseInput | TfPoseInput | None = None
@@ -130,7 +137,7 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
                 f"pose_type '{p.pose_type}' needs the package of {poses}, which is not installed"
             )
         model = load_config(model_dir(p.model))
-        self._problem = ""
+        self._problem = self._unreadable = ""
         settings = MemorySettings(
             p.location,
             model.model_id,
@@ -148,11 +155,7 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
     def ready(self) -> None:
         """Look whether the store can be used."""
         memory = self.memory
-        self.worker.submit(
-            Request(
-                lambda _: memory.check(), lambda _, error: self._on_problem(str(error or "")), 60.0
-            )
-        )
+        self.worker.submit(Request(lambda _: memory.check(), self._on_read, CHECK_S))
 
     def start(self) -> None:
         """Begin to remember."""
@@ -204,7 +207,7 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
             "pending": status.pending,
             "dropped": status.dropped,
         }
-        problem = status.problem or self._problem
+        problem = status.problem or self._problem or self._unreadable
         if problem:
             state = ERROR, problem
         elif not self.active:
@@ -247,16 +250,21 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
         like, kept = str(request.like_camera), bool(request.thumbnails)
         by_moment = bool(like) and not query.text
         check_query(query, by_moment)
-        if by_moment:
-            stamp = to_nanoseconds(request.like_stamp)
-            moments = await self.run_in_worker(
-                lambda _: memory.find_like(query, like, stamp, thumbnails=kept)
-            )
-        else:
-            text = await self._texts.encode(query.text, p.request_timeout, model.model_id)
-            moments = await self.run_in_worker(
-                lambda _: memory.find(query, text.vector, text.calibration, thumbnails=kept)
-            )
+        try:
+            if by_moment:
+                stamp = to_nanoseconds(request.like_stamp)
+                moments = await self.run_in_worker(
+                    lambda _: memory.find_like(query, like, stamp, thumbnails=kept)
+                )
+            else:
+                text = await self._texts.encode(query.text, p.request_timeout, model.model_id)
+                moments = await self.run_in_worker(
+                    lambda _: memory.find(query, text.vector, text.calibration, thumbnails=kept)
+                )
+        except MemoryStoreError as error:
+            self._on_read(None, error)
+            raise
+        self._on_read(None, None)
         response.model_id = model.model_id
         response.moments = [moment_message(moment) for moment in moments]
 
@@ -266,9 +274,19 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
             p.max_age_hours * 3600.0, p.max_sample_age_hours * 3600.0, p.max_megabytes * 1_000_000
         )
 
+    def _on_read(self, _: object, error: Exception | None) -> None:
+        """In the worker's thread: the store was read, or cannot be; a slow one is not broken."""
+        if isinstance(error, DeadlineError):
+            self.warn(f"the memory is slow: {error}")
+        elif not isinstance(error, MemoryMissingError):  # there is none before the first row
+            self._unreadable = str(error or "")
+            if error:
+                self.warn(f"the memory cannot be used: {error}")
+
     def _on_problem(self, problem: str) -> None:
         """In one of the memory's threads: it began to fail, or works again."""
         self._problem = problem
+        self._unreadable = self._unreadable if problem else ""
         if problem:
             self.get_logger().error(f"the memory cannot be used: {problem}")
 

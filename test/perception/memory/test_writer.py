@@ -55,21 +55,6 @@ def test_old_rows_are_written_though_the_batch_is_small() -> None:
     writer.close(60.0)
 
 
-def test_the_first_batch_on_the_disk_is_reported() -> None:
-    """What was wrong with the store before, such as a check that took too long, is over."""
-    disk = Disk()
-    writer = BatchWriter(
-        disk.append, batch_rows=1, batch_seconds=600.0, on_problem=disk.problems.append
-    )
-    assert writer.flush(60.0)
-    assert disk.problems == []
-    for i in range(2):
-        writer.put(row(float(i)))
-        assert writer.flush(60.0)
-    writer.close(60.0)
-    assert disk.problems == [""]
-
-
 def test_flush_writes_now() -> None:
     disk = Disk()
     writer = BatchWriter(disk.append, batch_rows=100, batch_seconds=600.0)

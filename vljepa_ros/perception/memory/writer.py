@@ -48,7 +48,7 @@ class BatchWriter:
             batch_seconds: seconds.
             max_pending: rows.
             on_problem: called on the thread with the reason when writing begins to fail or fails
-                for another reason, and with an empty text when it works again, or at first.
+                for another reason, and with an empty text when it works again.
 
         Raises:
             ValueError: a number is out of its range.
@@ -126,8 +126,6 @@ class BatchWriter:
             problem, lost = self._try(self._flying)
             with self._changed:
                 batch, self._flying = self._flying, []
-                first = bool(batch) and not (problem or lost or self._written)
-                news = first or problem != self._problem
                 if lost:
                     self._dropped += len(batch)
                 elif problem:
@@ -137,6 +135,7 @@ class BatchWriter:
                 else:
                     self._written += len(batch)
                     retry = FIRST_RETRY
+                news = problem != self._problem
                 self._problem = problem
                 self._failures += bool(problem)
                 self._changed.notify_all()
