@@ -38,7 +38,11 @@ from vljepa_ros.resources import model_dir
 
 Floats = NDArray[np.float32]
 _BATCH = 32
-_PER_KIND = 1000  # sets of candidates of questions in other words
+_PER_KIND = 100
+"""Sets of candidates of questions in other words, of each kind; none of them lacks the answer. With
+1,000, as many as of the trained tasks, their calibration error falls from .17 to .11, but that of
+sets that may lack it rises from .03 to .08, and a missing answer is noticed 62% of the times
+instead of 86%."""
 _CHANGED, _ZOOM, _ASIDE = 2 / 3, 0.1, 0.04
 
 
