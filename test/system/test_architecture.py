@@ -48,7 +48,7 @@ LAB_ALLOWED = {
 LAZY_LAB = {ROBOT / "perception" / "image_source.py"}
 
 # Lines without docstrings, comments and blank lines.
-MOST_ROBOT, MOST_LAB, MOST_LOADED, MOST_FILE = 23_460, 15_800, 11_115, 450
+MOST_ROBOT, MOST_LAB, MOST_LOADED, MOST_FILE = 23_460, 15_800, 11_140, 450
 SMALL, MOST_SMALL_FILES = 60, 49
 MOST_INNER_IMPORTS = 161
 
