@@ -123,6 +123,7 @@ def triggers(args: argparse.Namespace) -> dict[str, Any]:
             return response
 
         node.create_service(ros.interface("vljepa_ros/srv/EncodeText"), "encode_text", encode)
+        state = ros.interface("vljepa_ros/msg/TriggerState")
         message = ros.interface(EMBEDDING)(model_id="bench")
         topics = [node.create_publisher(type(message), f"{n}/embeddings", RESULTS) for n in CAMERAS]
         seen = [0]
@@ -148,7 +149,13 @@ def triggers(args: argparse.Namespace) -> dict[str, Any]:
             note(f"trigger_node {name} ...")
             if seeing:
                 node.create_timer(1 / RATE_HZ, see)
+            states: list[Any] = []
+            watch = node.create_subscription(state, f"{CAMERA}/trigger_state", states.append, 1)
             process = start_node(graph, "trigger_node", cameras=list(CAMERAS), triggers=watched)
+            end = time.monotonic() + START_TIMEOUT_S
+            while not states and time.monotonic() < end:
+                spin(0.5)
+            node.destroy_subscription(watch)
             found[name] = shares({"node": process}, spin, args.seconds)["node"]
             graph.check()
             graph.end(process)
@@ -170,15 +177,26 @@ def unheard(args: argparse.Namespace) -> dict[str, Any]:
             "vljepa_ros/srv/AnswerQuestion", f"{apart}/answer_question", START_TIMEOUT_S
         )
         start_camera(graph, [graph.topic], FPS)
+
+        why = [""]
+
+        def answered() -> bool:
+            reply = graph.client.call(client, question(), START_TIMEOUT_S)
+            why[0] = reply.result.message
+            graph.spin(0.5)
+            return not reply.result.code
+
+        if not graph.client.spin(answered, START_TIMEOUT_S):  # both receive images by then
+            raise ProcessFailed(f"no question is answered: {why[0]}")
         note("perception_node that nobody listens to, and a plain subscriber ...")
         found: dict[str, Any] = dict(shares(processes, graph.spin, args.seconds))
         pairs = zip(found["perception"], found["subscriber"], strict=True)
         apart_by = [round(100 * (mine - plain), 2) for mine, plain in pairs]
-        reply = graph.client.call(client, question(), START_TIMEOUT_S)
+        kept = answered()
     return found | {
         "points_above": apart_by,
         "median_points_above": float(np.median(apart_by)),
-        "frames_kept_for_a_question": not reply.result.code,
+        "frames_kept_for_a_question": kept,
     }
 
 
