@@ -101,3 +101,8 @@ def test_parser_is_built_anew_each_time():
     first, second = build_parser(), build_parser()
     assert first is not second
     assert vars(first.parse_args(["info"])).keys() == vars(second.parse_args(["info"])).keys()
+
+
+def test_a_time_beyond_all_numbers_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["find", "x", "--start", "1e999"]) == 2
+    assert "'1e999' is no time" in capsys.readouterr().err

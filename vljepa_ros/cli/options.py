@@ -90,11 +90,11 @@ def time_of(text: str) -> int:
     """A moment in nanoseconds: `2026-03-01T10:15`, with zone or local, or seconds since 1970."""
     try:
         return round(float(text) * 1e9)
-    except ValueError:
+    except (ValueError, OverflowError):
         pass
     try:
         return round(datetime.datetime.fromisoformat(text).timestamp() * 1e9)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(
             f"{text!r} is no time; allowed: 2026-03-01T10:15:00 (local, or with +00:00), or "
             "seconds since 1970"

@@ -74,6 +74,7 @@ def test_cameras_labels_and_what_is_not_judged(file: Path) -> None:
         ("? [1]\n: []", "a list of 1 as a name, allowed: a text"),
         (f"{'x' * 600}: []", "has 600 characters, allowed: 1 to 512"),
         ("labels: [a, b]", "there is no text"),
+        (f"door: [['{'9' * 5000}:00', 9]]", "'door' has the time"),
         ("door: []\nlabels: a", "labels are no list of texts, allowed"),
     ],
 )

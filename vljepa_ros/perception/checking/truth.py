@@ -235,7 +235,7 @@ def _shown(node: yaml.Node) -> str:
 
 def _seconds(text: str) -> float:
     """A time as it may be written, seconds; NaN: it is none."""
-    parts = re.fullmatch(r"(?:(\d+):)?(\d+):(\d+(?:\.\d*)?)", text.strip())
+    parts = re.fullmatch(r"(?:(\d{1,9}):)?(\d{1,9}):(\d{1,9}(?:\.\d*)?)", text.strip())
     if parts:
         hours, minutes, rest = parts.groups(default="0")
         return 3600 * int(hours) + 60 * int(minutes) + float(rest)
