@@ -52,7 +52,7 @@ clean:
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 14) else f"Python {v[0]}.{v[1]} found, 3.10 to 3.14 needed; set PYTHON=python3.11, for example")'
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 13) else f"Python {v[0]}.{v[1]} found, 3.10 to 3.13 needed; set PYTHON=python3.11, for example")'
 	$(PYTHON) -m venv $(VENV)
 
 $(LIGHT): pyproject.toml setup.py constraints.txt constraints-3.10.txt | $(BIN)/python

@@ -190,7 +190,9 @@ def local_snapshot(model: str) -> Path:
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
-        raise ModelError(f"'{model}' is no folder; to look it up as a hub id: {NO_HUB}") from error
+        raise ModelError(
+            f"'{model}' is not a folder; to look it up as a hub id: {NO_HUB}"
+        ) from error
     name, revision = hub_id(model)
     try:
         return Path(snapshot_download(name, revision=revision, local_files_only=True))

@@ -20,7 +20,8 @@ _NAMED = re.compile(r"(?:dict|Mapping)\[str, [\w.\[\]]+\]")  # weights: each has
 _SHAPE = re.compile(r"\[(?:[^\]\[]*,)?\s*[A-Za-z0-9_.() */+-]+(?:,[^\]\[]*)?\]|\(H, W|\bscalar\b")
 
 
-def _array_types(files: Sequence[Path]) -> re.Pattern[str]:
+def array_types(files: Sequence[Path]) -> re.Pattern[str]:
+    """Names of array types: NumPy's, torch's, and aliases of them in these files."""
     aliases = {name for path in files for name in _ALIAS.findall(path.read_text(encoding="utf-8"))}
     return re.compile(rf"\b({'|'.join(sorted({'NDArray', 'ndarray', 'Tensor'} | aliases))})\b")
 
@@ -50,7 +51,7 @@ def main() -> None:
     """Print what is missing."""
     count = missing = 0
     files = sorted([*ROBOT.rglob("*.py"), *LAB.rglob("*.py")])
-    arrays = _array_types(files)
+    arrays = array_types(files)
     for path in files:
         for name, line, given in array_functions(path, arrays):
             count += 1

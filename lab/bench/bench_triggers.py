@@ -1,6 +1,6 @@
 """What semantic triggers cost for each embedding, and how right they are on a clip.
 
-    python lab/bench/bench_triggers.py --clip --plot triggers.png --save triggers.json
+    python lab/bench/bench_triggers.py --clip --save triggers.json
 
 Embeddings of 256 and 1536 numbers meet 10 to 1000 triggers, changes of scene among them; a few
 seconds on one core. --clip also watches a clip with an event every three seconds, whose truth is
@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 
 from vljepa_lab.bench.harness import run_script
 from vljepa_lab.bench.samples import measure_ms, quantiles
-from vljepa_lab.evaluation.style import BLUE, INK, ORANGE, new_figure, save_figure
 from vljepa_ros.cli.options import add_number_option, natural_number
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Clip, Engine
@@ -44,7 +43,6 @@ AFTERWARDS = 2.0  # seconds for which an event may still be published after its 
 SECOND = 10**9  # nanoseconds
 DENSE_CLIP = Path(__file__).parents[2] / "test" / "fixtures" / "dense_clip"
 LIMITS: dict[str, Any] = {"threshold": 0.5, "release": 0.8}
-TRUTH = "#cbd2d9"  # colour of what was true
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,7 @@ def measures(found: Replay, events: Sequence[str]) -> dict[str, Any]:
 
     Args:
         found: What the triggers gave.
-        events: Texts of the vocabulary that tell events; its others tell states.
+        events: Texts of the vocabulary that describe events; its others describe states.
     """
     states = [i for i, text in enumerate(found.texts) if found.labelled[i] and text not in events]
     named = [i for i, text in enumerate(found.texts) if found.labelled[i] and text in events]
@@ -240,55 +238,6 @@ def _stream(texts: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
         yield vectors[i // SCENE_SAMPLES % len(vectors)]
 
 
-def plot_triggers(found: Replay, path: Path) -> Path:
-    """Draw every trigger that is ever true or ever active; returns the file.
-
-    Raises:
-        OSError: It cannot be written.
-    """
-    from matplotlib.patches import Patch
-
-    shown = [i for i in range(len(found.texts)) if (found.true[:, i] | found.active[:, i]).any()]
-    shown.sort(key=lambda i: (not found.labelled[i], int(np.argmax(found.true[:, i]))))
-    figure = new_figure(11.0, 1.3 + 0.27 * len(shown))
-    axes = figure.add_subplot()
-    for row, i in enumerate(shown):
-        colour = BLUE if found.labelled[i] else ORANGE
-        axes.broken_barh(_bars(found.times, found.true[:, i]), (row - 0.40, 0.80), color=TRUTH)
-        axes.broken_barh(_bars(found.times, found.active[:, i]), (row - 0.18, 0.36), color=colour)
-    axes.set_yticks(range(len(shown)), [found.texts[i] for i in shown], fontsize=8, color=INK)
-    axes.set_ylim(len(shown) - 0.4, -0.6)
-    axes.set_xlim(float(found.times[0]), float(found.times[-1]))
-    axes.set_xlabel("seconds of the clip", color=INK)
-    axes.set_title(
-        "Triggers on a camera: when each text was true, and when its trigger said so",
-        fontsize=11,
-        color=INK,
-    )
-    meanings = {
-        TRUTH: "true",
-        BLUE: "trigger active, by label",
-        ORANGE: "trigger active, by embedding (another wording)",
-    }
-    axes.legend(
-        handles=[Patch(color=colour, label=text) for colour, text in meanings.items()],
-        loc="upper center",
-        bbox_to_anchor=(0.4, -0.06),
-        ncols=3,
-        fontsize=8,
-        frameon=False,
-    )
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(left=False)
-    return save_figure(figure, path)
-
-
-def _bars(times: NDArray[np.float64], on: NDArray[np.bool_]) -> list[tuple[float, float]]:
-    """(begin, width) of the stretches in which something is on."""
-    width = float(np.median(np.diff(times)))
-    return [(float(time), width) for time, state in zip(times, on, strict=True) if state]
-
-
 def _as_text(result: Mapping[str, Any]) -> str:
     lines = [
         f"{number:>5} triggers of {dim:>4}-d  {1000 * times['median']:8.1f} us median  "
@@ -300,12 +249,10 @@ def _as_text(result: Mapping[str, Any]) -> str:
     return "\n".join([*lines, *(f"{name:<20}  {value}" for name, value in clip)])
 
 
-def _watch_clip(model: str, plot: Path | None) -> dict[str, Any]:
+def _watch_clip(model: str) -> dict[str, Any]:
     engine = load_engine(model_dir(model))
     found = replay(engine, DENSE_CLIP)
     engine.close()
-    if plot is not None:
-        plot_triggers(found, plot)
     actions = next(iter(engine.config.vocabulary.values()), ())
     return {"model_id": engine.config.model_id, **measures(found, actions)}
 
@@ -315,13 +262,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     add_number_option(parser, "--samples", 2000, "embeddings of each figure", natural_number, "N")
     parser.add_argument("--clip", action="store_true", help="watch a clip, too")
-    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw that; implies --clip")
     parser.add_argument("--model", default="nano", metavar="NAME_OR_FOLDER", help="default: nano")
 
     def measure(args: argparse.Namespace) -> dict[str, Any]:
         result = bench_triggers(samples=args.samples)
-        if args.clip or args.plot is not None:
-            result["clip"] = _watch_clip(args.model, args.plot)
+        if args.clip:
+            result["clip"] = _watch_clip(args.model)
         return result
 
     return run_script(parser, measure, _as_text, argv)

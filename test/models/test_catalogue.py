@@ -39,7 +39,7 @@ def test_it_lists_what_is_shipped_and_what_can_be_fetched() -> None:
         ({"a": GOOD | {"hub": "clip"}}, "a.hub is 'clip', allowed: OWNER/NAME"),
         ({"a": GOOD | {"convert_with": {"x": "y"}}}, "a.convert_with has x, not query_tokenizer"),
         ({"a": "siglip"}, "a must be an object, not str"),
-        ({"a/b": GOOD}, "a/b is no short name: lower case"),
+        ({"a/b": GOOD}, "a/b is not a short name: lower case"),
         (["a"], "must hold names with their entries"),
     ],
 )

@@ -77,7 +77,7 @@ def test_a_state_is_shown_and_then_used_like_a_text(graph: Graph) -> None:
             "allowed: front",
         ),
         ("START", {"name": RED, "other": RED}, "BAD_REQUEST", "allowed: two states"),
-        ("START", {"name": RED}, "BAD_REQUEST", "other, the state that it is told apart from"),
+        ("START", {"name": RED}, "BAD_REQUEST", "other, the state that it is distinguished from"),
         ("START", {"name": "a" * 129, "other": RED}, "BAD_REQUEST", "129 characters"),
         ("START", {"name": "a | b", "other": RED}, "BAD_REQUEST", "allowed: no '|'"),
         ("FORGET", {"name": RED}, "UNKNOWN_ID", "there are: none"),

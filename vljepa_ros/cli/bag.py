@@ -9,11 +9,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vljepa_ros.cli import options
 from vljepa_ros.cli.options import CliError, CliUsageError
 from vljepa_ros.files import JsonObject
+
+if TYPE_CHECKING:
+    from vljepa_ros.engines.protocol import Engine
+    from vljepa_ros.perception.bags.embedding import ClipPlan
+    from vljepa_ros.perception.bags.indexing import IndexPlan
 
 
 def add(commands: options.Commands) -> None:
@@ -203,7 +208,7 @@ def _annotate(args: argparse.Namespace) -> int:
     return 1 if print_rest(found.rest, args.json) else 0
 
 
-def _plan(args: argparse.Namespace, engine: Any) -> Any:
+def _plan(args: argparse.Namespace, engine: Engine) -> IndexPlan:
     from vljepa_ros.perception.bags.indexing import IndexPlan
 
     if args.threshold <= 0.0:
@@ -225,7 +230,7 @@ def topics_of(given: Sequence[str] | None) -> dict[str, str] | None:
     return topics
 
 
-def clip_plan(args: argparse.Namespace, every: float, thumbnail: int) -> Any:
+def clip_plan(args: argparse.Namespace, every: float, thumbnail: int) -> ClipPlan:
     """A ClipPlan with what the options of `add_camera_options` say."""
     from vljepa_ros.perception.bags.embedding import ClipPlan
 

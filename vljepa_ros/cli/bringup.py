@@ -10,7 +10,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -104,7 +103,7 @@ def ros_arguments(config: BringupConfig) -> list[str]:
     return [*arguments, "-r", f"__ns:=/{space}", "--log-level", config.log_level]
 
 
-def make_nodes(config: BringupConfig) -> list[Any]:
+def make_nodes(config: BringupConfig) -> list[object]:
     """The nodes, for one process that was initialised with `ros_arguments`."""
     return [make_node(_TABLE[name][0]) for name in config.started]
 

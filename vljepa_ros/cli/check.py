@@ -7,12 +7,20 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from vljepa_ros.cli import options
 from vljepa_ros.cli.bag import add_camera_options, clip_plan, print_rest, progress_bar, topics_of
 from vljepa_ros.cli.options import CliError
 from vljepa_ros.cli.teach import taught_store
+
+if TYPE_CHECKING:
+    from vljepa_ros.engines.protocol import Engine
+    from vljepa_ros.perception.checking.check import Checked
+    from vljepa_ros.perception.checking.figures import Verdict
+    from vljepa_ros.perception.checking.truth import TruthFile
+    from vljepa_ros.perception.checking.watching import Recording
+    from vljepa_ros.perception.lesson import Lesson
 
 HELP = (
     "what helps: other words; a group with the opposite (labels in the truth file); showing it "
@@ -88,7 +96,7 @@ def _run(args: argparse.Namespace) -> int:
     return 1 if print_rest(rest, args.json, "check") else 0
 
 
-def _check(args: argparse.Namespace, truth: Any, recording: Any) -> list[Any]:
+def _check(args: argparse.Namespace, truth: TruthFile, recording: Recording) -> list[Checked]:
     from vljepa_ros.nodes.trigger_node import TriggerParameters
     from vljepa_ros.perception.checking.check import Conditions, check
     from vljepa_ros.perception.checking.watching import Limits
@@ -116,7 +124,7 @@ def _check(args: argparse.Namespace, truth: Any, recording: Any) -> list[Any]:
         return check(engine, recording, truth, conditions, progress)
 
 
-def _learned_again(lesson: Any, engine: Any) -> Any:
+def _learned_again(lesson: Lesson, engine: Engine) -> Lesson:
     """A taught label of another model for this one, from its kept pictures, as the node does."""
     from vljepa_ros.perception.lesson import embedded_again
 
@@ -128,7 +136,7 @@ def _learned_again(lesson: Any, engine: Any) -> Any:
             return end.value.learned(engine.config.visual_dim)
 
 
-def _print_table(rows: list[Any], labels: Sequence[str]) -> None:
+def _print_table(rows: list[Checked], labels: Sequence[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -155,7 +163,9 @@ def _print_table(rows: list[Any], labels: Sequence[str]) -> None:
         print(ON_THE_SAME)
     if any(row.usable is False for row in rows):
         print(HELP)
-    usable = [f"'{row.text}|{row.verdict.threshold:g}'" for row in rows if row.usable]
+    usable = [
+        f"'{row.text}|{row.verdict.threshold:g}'" for row in rows if row.usable and row.verdict
+    ]
     if usable:
         print("as triggers: vljepa up --trigger " + " --trigger ".join(usable))
     for group in labels if usable else ():
@@ -163,7 +173,7 @@ def _print_table(rows: list[Any], labels: Sequence[str]) -> None:
         print(f"with the labels: vljepa label {words}")
 
 
-def _figures(verdict: Any) -> list[str]:
+def _figures(verdict: Verdict) -> list[str]:
     """The cells from `right` to `threshold`."""
     found = verdict.figures
     late = f"{found.delay:.1f} s (max {max(found.delays):.1f})" if found.delays else "-"
@@ -177,7 +187,7 @@ def _figures(verdict: Any) -> list[str]:
     ]
 
 
-def _verdict(row: Any) -> str:
+def _verdict(row: Checked) -> str:
     """In words."""
     if row.usable:
         return "usable"

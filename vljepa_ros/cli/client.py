@@ -46,7 +46,11 @@ class GraphClient:
         return f"{self.namespace} (ROS domain {domain})"
 
     def subscribe(
-        self, interface: str, topic: str, callback: Callable[[Any], None], qos: ros.QoSProfile
+        self,
+        interface: str,
+        topic: str,
+        callback: Callable[[ros.Message], None],
+        qos: ros.QoSProfile,
     ) -> None:
         """Call `callback` with each message of a topic while this client spins."""
         self._node.create_subscription(ros.interface(interface), topic, callback, qos)
@@ -94,7 +98,7 @@ class GraphClient:
 
 def call_service(
     args: argparse.Namespace, interface: str, service: str, **fields: object
-) -> tuple[Any, float]:
+) -> tuple[ros.Message, float]:
     """Send one request to the nodes that the options name.
 
     Args:

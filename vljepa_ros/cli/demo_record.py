@@ -177,8 +177,8 @@ class DemoRecord:
                 continue
             known = set() if before is None else set(before.valid_texts)
             names = [text for text in truth.valid_texts if text not in known]  # states are known
-            told = [t.received for t in self.texts if same_text(t.text, names)]
-            delays.append(next((at - begin for at in told if begin <= at <= latest), None))
+            named = [t.received for t in self.texts if same_text(t.text, names)]
+            delays.append(next((at - begin for at in named if begin <= at <= latest), None))
         return delays
 
     def summary(self) -> JsonObject:

@@ -19,12 +19,12 @@ DRIFT = "#2563a8"
 THRESHOLD = "#c2410c"
 QUESTION = "#6d28d9"
 DASHED = (0, (5, 3))
-# Muted, told apart also without colour by the text in them.
+# Muted; the text in them distinguishes them without colour, too.
 EVENT_COLOURS = ("#bcd4f0", "#f6dfa6", "#d9c7ec", "#bfe3e0", "#f3c9dc", "#d5e3b5")
 TRUE_BAND, TEXT_BAND = (1.12, 0.9), (0.04, 0.92)  # lower edge and height of the two strips
 
 
-def draw_timeline(record: DemoRecord, path: Path, title: str = "vljepa demo") -> None:
+def draw_timeline(record: DemoRecord, path: Path) -> None:
     """Write the picture as a PNG, in rows of 20 seconds.
 
     Each row: the true events, the texts the robot said (green while true, red while not), and the
@@ -52,7 +52,7 @@ def draw_timeline(record: DemoRecord, path: Path, title: str = "vljepa demo") ->
             axes.set_xlim(row * span, (row + 1) * span)
         _draw_strips(strips, record, start)
         _draw_drift(curve, record, start)
-    _draw_heading(figure, record, title)
+    _draw_heading(figure, record)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
 
@@ -151,18 +151,18 @@ def _draw_drift(axes: Any, record: DemoRecord, zero: float) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_heading(figure: Any, record: DemoRecord, title: str) -> None:
+def _draw_heading(figure: Any, record: DemoRecord) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     share, height = record.right_share(), figure.get_figheight()
     delays = record.event_delays()
-    told = sum(delay is not None for delay in delays)
-    parts = [f"{told} of {len(delays)} events named rightly"]
+    named = sum(delay is not None for delay in delays)
+    parts = [f"{named} of {len(delays)} events named rightly"]
     parts.append(f"{record.decodes} decodes for {record.frames} clips")
     if share is not None:
         parts.append(f"text right {100 * share:.0f}% of the time")
-    figure.text(0.075, 1 - 0.34 / height, title, fontsize=16, color=INK, weight="bold")
+    figure.text(0.075, 1 - 0.34 / height, "vljepa demo", fontsize=16, color=INK, weight="bold")
     figure.text(0.075, 1 - 0.66 / height, "; ".join(parts), fontsize=11, color="#52606d")
     figure.legend(
         handles=[

@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
     seen = 0
 
-    def show(as_dict: Callable[[Any], JsonObject], message: ros.Message) -> None:
+    def show(as_dict: Callable[[ros.Message], JsonObject], message: ros.Message) -> None:
         nonlocal seen
         if args.camera and message.camera != args.camera:
             return

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import asdict
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vljepa_ros.cli import options
 from vljepa_ros.cli.options import bag_name, format_time, printable
@@ -57,8 +57,10 @@ def add(commands: options.Commands) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     from vljepa_ros.models.calibration import calibration_for
+    from vljepa_ros.models.folder import load_config
     from vljepa_ros.perception.memory.search import MomentQuery, check_query, find_moments
     from vljepa_ros.perception.memory.store import open_store
+    from vljepa_ros.resources import model_dir
 
     given = {name: getattr(args, name) for name in _QUERY}
     query = MomentQuery(
@@ -67,10 +69,10 @@ def _run(args: argparse.Namespace) -> int:
         **given,
     )
     check_query(query)
-    engine = options.load_model(args, frozenset({"text"}))
-    store = open_store(args.memory, engine.config.model_id, engine.config.dim)
-    (vector,) = engine.encode_text([args.text])
-    calibration = calibration_for(engine.config, args.text, vector)
+    config = load_config(model_dir(args.model))
+    store = open_store(args.memory, config.model_id, config.dim)  # refuses another model at once
+    (vector,) = options.load_model(args, frozenset({"text"})).encode_text([args.text])
+    calibration = calibration_for(config, args.text, vector)
     moments = find_moments(store, query, vector, calibration, thumbnails=args.html is not None)
     if args.html is not None:
         with atomic_write(args.html, "w") as file:
@@ -84,7 +86,7 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _as_dict(moment: Any) -> JsonObject:
+def _as_dict(moment: Moment) -> JsonObject:
     """A moment under stable names; times in seconds."""
     return {
         "camera": moment.camera,
@@ -150,5 +152,5 @@ def _page(text: str, moments: list[Moment]) -> str:
     return "\n".join([*parts, "</html>"]) + "\n"
 
 
-def _span(moment: Any) -> str:
+def _span(moment: Moment) -> str:
     return f"{format_time(moment.start)} + {(moment.end - moment.start) / 1e9:.1f} s"

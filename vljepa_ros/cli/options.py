@@ -32,7 +32,7 @@ class CliError(Exception):
 
 
 class CliUsageError(Exception):
-    """The command line makes no sense; the message says what is allowed. Exit code 2."""
+    """The command line cannot be used; the message says what is allowed. Exit code 2."""
 
 
 def positive_seconds(text: str) -> float:
@@ -96,8 +96,8 @@ def time_of(text: str) -> int:
         return round(datetime.datetime.fromisoformat(text).timestamp() * 1e9)
     except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no time; allowed: 2026-03-01T10:15:00 (local, or with +00:00), or "
-            "seconds since 1970"
+            f"{text!r} is not a valid time; allowed: 2026-03-01T10:15:00 (local, or with +00:00), "
+            "or seconds since 1970"
         ) from None
 
 

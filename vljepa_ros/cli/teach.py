@@ -18,6 +18,8 @@ from vljepa_ros.cli.options import CliError, CliUsageError
 
 if TYPE_CHECKING:
     from vljepa_ros import ros
+    from vljepa_ros.cli.client import GraphClient
+    from vljepa_ros.perception.taught_store import TaughtStore
 
 FIELDS = (
     *("name", "other", "frames", "other_frames", "recordings", "cameras"),
@@ -31,7 +33,7 @@ def add(commands: options.Commands) -> None:
     parser = commands.add_parser(
         "teach",
         help="teach a label by example: show a state instead of describing it",
-        description="Show a state and the one that it must be told apart from, each for some "
+        description="Show a state and the one that it must be distinguished from, each for some "
         "seconds and better twice; from then on its name stands in labels, triggers and find like "
         "a text. With --pictures or --bag no node is needed; a running one takes the label over.",
         epilog="Example: vljepa teach 'the gripper holds a part' --other 'the gripper is empty'",
@@ -41,7 +43,7 @@ def add(commands: options.Commands) -> None:
     seconds: dict[str, Any] = {"type": options.positive_seconds, "metavar": "S"}
     span: dict[str, Any] = {"nargs": 2, "type": options.time_of, "metavar": ("START", "END")}
     for name, how, text in (
-        ("--other", {"metavar": "NAME", "default": ""}, "the state to tell it from"),
+        ("--other", {"metavar": "NAME", "default": ""}, "the state to distinguish it from"),
         ("--camera", {"default": ""}, "camera's name (default: the only one)"),
         ("--show", show, "default: both"),
         ("--seconds", seconds, "record each for S seconds (default: until Enter)"),
@@ -80,7 +82,7 @@ def _run(args: argparse.Namespace) -> int:
         raise CliError(str(error)) from error
 
 
-def taught_store(args: argparse.Namespace) -> Any:
+def taught_store(args: argparse.Namespace) -> TaughtStore:
     """The labels of the robot's perception node, on this machine."""
     from vljepa_ros.perception.taught_store import TaughtStore
     from vljepa_ros.resources import kept_by
@@ -147,7 +149,7 @@ def _served(args: argparse.Namespace) -> int:
     manages = args.list or args.rename or args.forget
     spans = {False: args.state_span, True: args.other_span}
     if not (manages or any(spans.values()) or args.seconds or sys.stdin.isatty()):
-        raise CliUsageError("standard input is no terminal: say how long with --seconds")
+        raise CliUsageError("standard input is not a terminal: give the length with --seconds")
     with GraphClient(args.namespace, args.domain) as graph:
         teacher = _Teacher(graph, args)
         if args.rename:
@@ -162,7 +164,7 @@ def _served(args: argparse.Namespace) -> int:
     return _report(args, reply.labels, reply.result.message)
 
 
-def _report(args: argparse.Namespace, labels: Sequence[Any], message: str) -> int:
+def _report(args: argparse.Namespace, labels: Sequence[ros.Message], message: str) -> int:
     """Print labels; fail if the one that was taught cannot be used."""
     found = [{name: getattr(label, name) for name in FIELDS} for label in labels]
     for one in found:
@@ -179,7 +181,7 @@ def _report(args: argparse.Namespace, labels: Sequence[Any], message: str) -> in
 class _Teacher:
     """A client of the service teach."""
 
-    def __init__(self, graph: Any, args: argparse.Namespace) -> None:
+    def __init__(self, graph: GraphClient, args: argparse.Namespace) -> None:
         from vljepa_ros import ros
         from vljepa_ros.nodes.topics import RESULTS
 
@@ -202,14 +204,14 @@ class _Teacher:
             raise CliError(reply.result.message)
         return reply
 
-    def take(self, shows_other: bool, span: list[int]) -> Any:
+    def take(self, shows_other: bool, span: list[int]) -> ros.Message:
         """Have a time range of the memory learned."""
         from vljepa_ros.nodes.topics import to_stamp
 
         start, end = map(to_stamp, span)
         return self.ask("FROM_MEMORY", showing_other=shows_other, start=start, end=end)
 
-    def record(self, shows_other: bool) -> Any:
+    def record(self, shows_other: bool) -> ros.Message:
         """Record one state until Enter, or for the seconds that were asked for."""
         args, out = self._args, sys.stderr
         what = (args.other or "the other state") if shows_other else args.name
@@ -229,7 +231,7 @@ class _Teacher:
         return reply
 
     def _progress(self, message: ros.Message) -> None:
-        apart = f", told apart {message.separability:.2f}" if message.separability >= 0 else ""
+        apart = f", separated {message.separability:.2f}" if message.separability >= 0 else ""
         apart = ", too alike" if message.too_alike else apart
         text = f"\r{message.frames} frames, {message.needed} or more needed{apart}    "
         print(text, end="", file=sys.stderr, flush=True)

@@ -41,7 +41,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,200}")
 MOST_BODY = 256 * 1024  # bytes of a request
 _MOST_LOCAL, _MOST_OTHERS = 24, 40  # connections; a browser takes up to six
 _IDLE_S = 30.0  # after which a connection without a request is closed
-_BEAT_S = 5.0  # an event stream says so often that it lives
+_BEAT_S = 5.0  # between two signs of life of an event stream
 _TYPES = {"html": "text/html; charset=utf-8", "json": "application/json", "jpeg": "image/jpeg"}
 
 
@@ -170,7 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
         super().__init__(*connection)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: what a page asks is no news."""
+        """Log nothing: requests of a page are routine."""
 
     def do_GET(self) -> None:
         """The page, its events, a picture."""

@@ -31,9 +31,9 @@ _PLAIN = ("{}",)
 class DualEncoderEngine(EmbeddingEngine):
     """See `Engine`. The visual tokens of a clip are its frames' features [T, D], each of norm 1.
 
-    A dual encoder has no Predictor: `embed` is the normalised mean of the frames whatever the
-    query, and a question is asked by comparing the clip with statements made from question and
-    candidate. It cannot write: `generate` gives the nearest text of the vocabulary.
+    A dual encoder has no Predictor: `embed` is the normalised mean of the frames for every query,
+    and a question is asked by comparing the clip with statements made from question and candidate.
+    It cannot write: `generate` gives the nearest text of the vocabulary.
     """
 
     @staticmethod

@@ -123,7 +123,7 @@ def export_parts(
 ) -> dict[str, Path]:
     """Write `folder/<part>.onnx` for each part.
 
-    Inputs and outputs stay float32 whatever the precision, so that every engine has the same edges.
+    Inputs and outputs stay float32 in every precision, so that all engines have the same edges.
 
     Args:
         parts: What to write.

@@ -30,7 +30,7 @@ class Parity:
     difference: float
 
 
-def example_inputs(part: Part, sizes: Mapping[str, int], seed: int = 0) -> dict[str, Array]:
+def example_inputs(part: Part, sizes: Mapping[str, int]) -> dict[str, Array]:
     """Fixed inputs of given axis sizes.
 
     Floats are drawn from N(0, 1), ids from 1..15, levels from 0..255; masks are ones.
@@ -38,7 +38,7 @@ def example_inputs(part: Part, sizes: Mapping[str, int], seed: int = 0) -> dict[
     Raises:
         ModelError: An axis without a size.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     inputs: dict[str, Array] = {}
     for tensor in part.inputs:
         missing = [dim for dim in tensor.dims if isinstance(dim, str) and dim not in sizes]
@@ -95,16 +95,13 @@ def compare_runners(
     return results
 
 
-def gate(results: Sequence[Parity], precision: str, threshold: float | None = None) -> None:
+def gate(results: Sequence[Parity], precision: str) -> None:
     """Refuse an engine that does not compute what the reference computes.
 
     Raises:
-        ModelError: A part below the threshold of its precision, or an unknown precision.
+        ModelError: A part below the threshold of its precision.
     """
-    if threshold is None:
-        if precision not in THRESHOLDS:
-            raise ModelError(f"precision is {precision!r}, allowed: {', '.join(THRESHOLDS)}")
-        threshold = THRESHOLDS[precision]
+    threshold = THRESHOLDS[precision]
     failed = [r for r in results if not r.cosine >= threshold]
     if failed:
         seen = ", ".join(f"{r.part} {r.cosine:.6f}" for r in failed)

@@ -1,4 +1,4 @@
-"""What perception may ask of a model, whatever its family and whatever runs it."""
+"""What perception may ask of a model of any family, on any engine."""
 
 from __future__ import annotations
 

@@ -38,7 +38,6 @@ class TensorRtRunner(PartRunner):
         *,
         precision: str,
         device: int = 0,
-        cuda_graphs: bool = True,
     ) -> None:
         """Load the engines.
 
@@ -48,7 +47,6 @@ class TensorRtRunner(PartRunner):
             profiles: Part name -> the shapes that it was built for.
             precision: Inside of the engines.
             device: Index of the GPU.
-            cuda_graphs: Record each part once for each shape.
 
         Raises:
             ModelError: No TensorRT or CUDA, or an engine that was built elsewhere or otherwise.
@@ -65,7 +63,6 @@ class TensorRtRunner(PartRunner):
         info = EngineInfo("tensorrt", str(self._device), precision)
         super().__init__(parts, info, fixed_shapes=True)
         self._profiles = {name: tuple(found) for name, found in profiles.items()}
-        self._use_graphs = cuda_graphs
         self._stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         self._logger = trt.Logger(trt.Logger.WARNING)
         self._runtime = trt.Runtime(self._logger)
@@ -176,7 +173,7 @@ class TensorRtRunner(PartRunner):
             for _ in range(3):
                 self._execute(part, index, buffers)
         self._stream.synchronize()
-        if self._use_graphs and not part.grows:
+        if not part.grows:
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph, stream=self._stream):
                 self._execute(part, index, buffers)

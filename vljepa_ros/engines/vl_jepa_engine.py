@@ -1,4 +1,4 @@
-"""The engine protocol for VL-JEPA, on whatever runs its graphs, and its nano form."""
+"""The engine protocol for VL-JEPA, on any part runner, and its nano form."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def features(similarities: NDArray[np.floating]) -> NDArray[np.float64]:
 def independent_probabilities(
     similarities: NDArray[np.floating] | float, calibration: Calibration
 ) -> NDArray[np.float64]:
-    """Probability that a text fits, each against none, from its cosine, of any shape; 0..1.
+    """Probability that a text fits, each against none, from its cosine [...]; 0..1.
 
     The formula of `Calibration` for one text. 0 for a model that cannot judge presence: there is
     nothing to compare with.
@@ -102,7 +102,7 @@ def independent_probabilities(
 
 
 def sigmoid(logits: NDArray[np.floating]) -> NDArray[np.float64]:
-    """1 / (1 + exp(-x)), of any shape, without overflow."""
+    """1 / (1 + exp(-x)) of [...], without overflow."""
     power = np.exp(-np.abs(logits))
     return np.asarray(np.where(logits >= 0.0, 1.0, power) / (1.0 + power), np.float64)
 
@@ -113,8 +113,8 @@ def calibration_for(
     """The calibration for one text alone, harder to pass for what a model does not know.
 
     What the Y-Encoder makes of nonsense, and of English about another world, lies anywhere, among
-    many rows near some; the tokenizer and the model's known texts tell it apart. Families with
-    other files than a WordPiece tokenizer are not looked at.
+    many rows near some; the tokenizer and the model's known texts separate the two. Families
+    without a WordPiece tokenizer get the model's own calibration.
 
     Args:
         config: Of the model.

@@ -61,7 +61,9 @@ def read_catalogue(file: Path) -> dict[str, CatalogueEntry]:
 
 def _entry(where: str, name: str, raw: object) -> CatalogueEntry:
     if not _SHORT.fullmatch(name):
-        raise ModelError(f"{where} is no short name: lower case letters, digits, dots and dashes")
+        raise ModelError(
+            f"{where} is not a short name: lower case letters, digits, dots and dashes"
+        )
     given = {str(key): value for key, value in raw.items()} if isinstance(raw, dict) else raw
     entry = from_dict(CatalogueEntry, given, where)
     if lacking := [key for key in _REQUIRED if not getattr(entry, key)]:

@@ -59,7 +59,7 @@ def hub_preprocessing(
         file: Where they stand, for messages.
         kind: The `model_type`.
         size: Side of the tower's input in pixels.
-        resizes: False where the size is ours to choose, whatever the file says of it.
+        resizes: False where the size is ours to choose, independent of the file.
 
     Raises:
         ModelError: A field that asks for what is not done here, or has a value of the wrong kind.

@@ -52,7 +52,7 @@ def resize_area(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np
 
 
 def resize_area_fast(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """The same within two levels: by halves first, while sizes are even.
+    """As `resize_area`, [H, W, 3] within two levels: by halves first, while sizes are even.
 
     OpenCV does that several times as fast.
     """

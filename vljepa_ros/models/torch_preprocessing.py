@@ -50,7 +50,7 @@ def _weights(source: int, target: int, interpolation: str, place: torch.device) 
 class PixelInput(nn.Module):
     """[..., S, S, 3] uint8 RGB to what a tower takes, then the tower.
 
-    The arithmetic is that of `normalise_frames`, in float32 whatever the tower's dtype.
+    The arithmetic is that of `normalise_frames`, in float32 for every dtype of the tower.
     """
 
     def __init__(

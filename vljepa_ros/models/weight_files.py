@@ -112,7 +112,7 @@ def _headers(folder: Path) -> Iterator[tuple[Path, int, JsonObject]]:
             except (
                 *(struct.error, ValueError, TypeError, KeyError, OverflowError, RecursionError),
             ) as error:
-                raise ModelError(f"'{path}' is no safetensors file: {error}") from error
+                raise ModelError(f"'{path}' is not a safetensors file: {error}") from error
         end = begin + max(ends, default=0)
         if end != size:
             raise ModelError(

@@ -52,7 +52,7 @@ class CameraInput:
         node: Has the parameters of the camera, and `max_rate`, `image_timeout` and `always_on`.
         name: Of the camera.
         model: The images become clips of this model.
-        subscriptions: Given the camera, what somebody subscribes to; see `CameraFeed`.
+        subscriptions: Given the camera, which results have subscribers; see `CameraFeed`.
         topic: Where its images come from; other cameras may be other parts of the same picture.
         evidence: Given each image.
 

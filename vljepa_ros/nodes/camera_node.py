@@ -70,12 +70,12 @@ class CameraNode(ros.Node):
         if self._trouble:
             self.get_logger().error(f"no images: {self._trouble}")
 
-    def destroy_node(self) -> Any:
+    def destroy_node(self) -> None:
         """Free the source, then the node."""
         if self._source is not None:
             self._source.close()
             self._source = None
-        return super().destroy_node()
+        super().destroy_node()
 
     def _open(self) -> None:
         settings = self._main.value
@@ -89,7 +89,7 @@ class CameraNode(ros.Node):
         self._set_pace()
 
     def _set_pace(self) -> None:
-        """On a steady clock: a camera keeps its rate whatever the simulated time does."""
+        """Pace the images by the steady clock: a camera's rate is independent of simulated time."""
         if self._source is None:
             return
         self._rate = self._main.value.rate or self._source.rate

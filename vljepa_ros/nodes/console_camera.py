@@ -16,7 +16,7 @@ from vljepa_ros.perception.frames import FrameDecoder
 from vljepa_ros.perception.image_encodings import Pixels
 
 QUALITY = 75
-TIMEOUT_S = 3.0  # without a picture, until that is said
+TIMEOUT_S = 3.0  # without a picture, until that is reported
 WAIT_S = 1.0  # for the next picture, until a page is answered that there is none
 
 

@@ -104,7 +104,7 @@ class ConsoleNode(ros.Node):
         self._server: ConsoleServer | None = None
         self._trouble = "; ".join(self._table.problems.values())
         if self._trouble:
-            self.get_logger().error(f"there is no page: {self._trouble}")
+            self.get_logger().error(f"no page is served: {self._trouble}")
         else:
             self._watch()
             self._pulse = self.create_timer(PULSE_S, self._watch, clock=ros.steady_clock())
@@ -115,12 +115,12 @@ class ConsoleNode(ros.Node):
         """Where the page is; empty: nowhere."""
         return self._server.url if self._server else ""
 
-    def destroy_node(self) -> Any:
+    def destroy_node(self) -> None:
         """Close the page, then the node."""
         if self._server:
             self._server.close()
         self._close()
-        return super().destroy_node()
+        super().destroy_node()
 
     def warn(self, text: str) -> None:
         """Log a warning, the same one not more than once in ten seconds."""
@@ -151,7 +151,7 @@ class ConsoleNode(ros.Node):
             self._ask_for_cameras(tuple(self._cameras))
 
     def _open(self) -> None:
-        """Start the server, or say why it cannot be."""
+        """Start the server, or report why it cannot run."""
         p = self._main.value
         robot = Robot(self._board, self._picture, self._call_service, self.get_logger().error)
         try:

@@ -125,7 +125,7 @@ class DecoderCamera:
             self.detector.reset()
 
     def watch_colour(self, message: ros.Message) -> None:
-        """In the worker's thread: an image that has lost its colour, or has it back, is no news."""
+        """In the worker's thread: an image that lost its colour, or has it back, is no change."""
         if self.colour.observe(to_seconds(message.header.stamp), float(message.saturation)):
             self._node.get_logger().info(
                 f"camera '{self.topic.camera}': the whole picture has lost its colour or has it "

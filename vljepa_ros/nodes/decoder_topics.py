@@ -5,7 +5,6 @@ from __future__ import annotations
 import array
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.topics import (
@@ -49,7 +48,7 @@ class DecoderTopics(Endpoints):
         self._present = {camera: self._kind(camera=camera, model_id=model_id) for camera in cameras}
 
     def has_subscribers(self, camera: str) -> bool:
-        """Whether somebody subscribes to events or to this camera's state."""
+        """Whether events or this camera's state have subscribers."""
         counts = self._events.get_subscription_count()
         return bool(counts + self._scenes[camera].get_subscription_count())
 
@@ -107,7 +106,7 @@ class DecoderTopics(Endpoints):
         header = ros.interface("std_msgs/msg/Header")(stamp=to_stamp(round(update.stamp * 1e9)))
         self._present[camera] = self.event(camera, header, update, include_vector=False)
 
-    def repeat_state(self, camera: str, newest: Any, stale: bool) -> None:
+    def repeat_state(self, camera: str, newest: ros.Message | None, stale: bool) -> None:
         """Publish the present state again, as a heartbeat.
 
         Args:

@@ -72,7 +72,7 @@ class EmbeddingSubscription(Endpoints):
         self,
         node: LifecycleNode[Any],
         camera: str,
-        on_embedding: Callable[[Any], None],
+        on_embedding: Callable[[ros.Message], None],
         model_id: str = "",
         purpose: str = "",
     ) -> None:

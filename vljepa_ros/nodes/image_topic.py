@@ -114,7 +114,7 @@ class ImageTopic(Endpoints):
         return f"{text}; {self._lost}" if self._is_published else text
 
     def other_topics(self, prefix: str = "") -> str:
-        """If nobody publishes it: which image topics there are, and which parameters to set.
+        """If it has no publisher: which image topics exist, and which parameters to set.
 
         Args:
             prefix: Of the names of these parameters.
@@ -129,7 +129,7 @@ class ImageTopic(Endpoints):
             if kind in kinds and "/overlay" not in topic and self._node.count_publishers(topic)
         ]
         if not found:
-            return "; no image topic is published by anybody: is the camera's driver running?"
+            return "; no image topic has a publisher: is the camera's driver running?"
         return (
             f"; image topics that exist: {', '.join(sorted(found))}; "
             f"set {prefix}image_topic and {prefix}transport"

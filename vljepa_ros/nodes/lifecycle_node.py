@@ -242,10 +242,10 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
         self.why = self.why or why
         return result
 
-    def destroy_node(self) -> Any:
+    def destroy_node(self) -> None:
         """Free everything, then the node."""
         self._release()
-        return super().destroy_node()
+        super().destroy_node()
 
     def warn(self, text: str) -> None:
         """Log a warning, not more than one in ten seconds."""
@@ -264,7 +264,7 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
         return ""
 
     def _all_parts(self) -> Sequence[Part]:
-        """State for the diagnostics, in whatever state."""
+        """State for the diagnostics, in every lifecycle state."""
         if not self.opened:
             why = "shut down" if self.shut_down else self.why
             return [Part(self.subject, ERROR if self.why else WARN, why or "not configured")]
@@ -285,7 +285,7 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
             self.stop()
 
     def _release(self) -> None:
-        """End the worker and free everything, in whatever state."""
+        """End the worker and free everything, in any lifecycle state."""
         self._pause()
         self.worker.stop()
         if self.opened:

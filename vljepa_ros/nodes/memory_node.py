@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
 
 from vljepa_ros import ros
 from vljepa_ros.models.config import ModelConfig, ModelError
@@ -20,7 +19,7 @@ from vljepa_ros.nodes.pose_input import POSE_TYPES, TF, PoseInput, TfPoseInput, 
 from vljepa_ros.nodes.text_encoder_client import TextEncoderClient, TextEncoderError
 from vljepa_ros.nodes.topics import Endpoints, to_nanoseconds, to_stamp
 from vljepa_ros.perception.memory.episodic import EpisodicMemory, MemorySettings
-from vljepa_ros.perception.memory.row import Pose
+from vljepa_ros.perception.memory.row import Pose, Row
 from vljepa_ros.perception.memory.search import Moment, MomentQuery, check_query
 from vljepa_ros.perception.memory.store import (
     NO_LANCEDB,
@@ -224,7 +223,7 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
                 self._remember(camera.take())
         return None
 
-    def _remember(self, rows: Sequence[Any]) -> None:
+    def _remember(self, rows: Sequence[Row]) -> None:
         for row in rows:
             wrong = self.memory.remember(row)
             if wrong:

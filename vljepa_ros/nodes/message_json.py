@@ -52,7 +52,7 @@ def to_json(value: Any) -> Any:
     return value
 
 
-def from_json(kind: Any, fields: Any, name: str = "") -> ros.Message:
+def from_json(kind: type[ros.Message], fields: Any, name: str = "") -> ros.Message:
     """A message with some of its fields given; the others have their defaults.
 
     Args:

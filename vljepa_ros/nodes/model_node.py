@@ -1,4 +1,4 @@
-"""A lifecycle node that owns one model: loads it, and says what runs."""
+"""A lifecycle node that owns one model: loads it, and reports what runs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import ClassVar, TypeVar
 from vljepa_ros.allocator import return_freed_blocks
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Engine
+from vljepa_ros.engines.select import ENGINE_NAMES
 from vljepa_ros.models.config import ModelError
 from vljepa_ros.nodes.diagnostics import OK, WARN, Part
 from vljepa_ros.nodes.lifecycle_node import LifecycleNode, LifecycleParameters
@@ -30,9 +31,7 @@ class ModelParameters(LifecycleParameters):
     )
     engine: str = read_only(
         "auto",
-        "Engine, as ENGINE[:PRECISION][@DEVICE]: auto, onnxruntime, onnxruntime-cuda, "
-        "onnxruntime-tensorrt,"
-        " torch, torch-compiled, torch-graphs or tensorrt.",
+        f"Engine, as ENGINE[:PRECISION][@DEVICE]; engines: {', '.join(ENGINE_NAMES)}.",
     )
     threads: int = read_only(0, "Threads of the engine; 0: chosen by it.", 0, 256)
     always_on: bool = live(False, "Work even while nothing subscribes to the results.")

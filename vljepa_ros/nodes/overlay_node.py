@@ -34,7 +34,7 @@ class OverlayParameters(TransportParameter):
 
 
 class OverlayNode(ros.Node):
-    """Publishes `<camera>/overlay`, and subscribes only while somebody subscribes to it."""
+    """Publishes `<camera>/overlay`, and subscribes only while that has subscribers."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__("overlay_node", **{"namespace": NAMESPACE, **options})
@@ -60,7 +60,7 @@ class OverlayNode(ros.Node):
         self._diagnostics = Diagnostics(self, self._parts)
 
     def _watch(self) -> None:
-        """Twice a second: subscribe while somebody subscribes to us."""
+        """Twice a second: subscribe while there are subscribers."""
         if not self._subscribers:
             self._images.close()
             self._words.close()

@@ -134,7 +134,7 @@ class NodeParameters:
         self.problems = {name: text for group in groups for name, text in group.problems.items()}
         node.add_on_set_parameters_callback(self._on_set)
 
-    def _on_set(self, parameters: Sequence[Any]) -> ros.Message:
+    def _on_set(self, parameters: Sequence[ros.Parameter]) -> ros.Message:
         changes = {
             parameter.name: parameter.value
             for parameter in parameters

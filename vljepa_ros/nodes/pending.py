@@ -11,7 +11,7 @@ from vljepa_ros import ros
 
 
 class Pending:
-    """Those who wait. Each is answered exactly once; usable from any thread.
+    """Pending requests. Each is answered exactly once; usable from any thread.
 
     Args:
         node: The node whose executor runs the callbacks that wait.
@@ -48,11 +48,11 @@ class Pending:
             self._waiting.append((key, time.monotonic() + timeout, on_done))
 
     def complete(self, result: object, of: Callable[[Any], bool] = lambda key: True) -> None:
-        """Answer those who wait for a key that fulfils a condition."""
+        """Complete the pending requests whose key fulfils a condition."""
         self._answer(result, lambda key, _: of(key))
 
     def expire(self) -> None:
-        """Answer those whose time is over with None; call it a few times a second."""
+        """Complete those whose time is over with None; call it a few times a second."""
         now = time.monotonic()
         self._answer(None, lambda _, deadline: now > deadline)
 

@@ -28,10 +28,16 @@ from vljepa_ros.perception.vocabulary import EncodedVocabulary
 class PerceptionParameters(ModelParameters):
     """Parameters in addition to the common ones and those of each camera."""
 
-    max_rate: float = live(5.0, "Clips a second and camera at most.", 0.1, 1000.0)
+    max_rate: float = live(
+        5.0,
+        "Clips a second and camera at most, on average: after an image that came late the next "
+        "clip may follow sooner.",
+        0.1,
+        1000.0,
+    )
     labels: tuple[str, ...] = live(
         list(NO_LABELS),
-        "Labels to tell apart: groups 'prompt | label | label ...', or plain labels for the "
+        "Labels to choose among: groups 'prompt | label | label ...', or plain labels for the "
         "model's default prompt; a single empty text: the model's own vocabulary.",
     )
     top_labels: int = live(100, "Labels of a group that are published, best first.", 1, 10000)
@@ -205,7 +211,7 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
         return wanted | {EMBEDDINGS} if self.teaching.wants(camera) else wanted
 
     def _on_taught(self, labels: dict[str, EncodedText]) -> None:
-        """Taught labels changed: use them, and say so once the node works."""
+        """Taught labels changed: use them, and publish that once the node is active."""
         self.vocabulary.teach(labels)
         self._topics.taught_version += 1
         if self.active:

@@ -143,7 +143,7 @@ class PerceptionTopics(Endpoints):
         )
 
     def publish_model_info(self) -> None:
-        """Publish what runs, latched; repeated, it says that this node lives."""
+        """Publish what runs, latched; repeated, it is the heartbeat of this node."""
         config, info = self._engine.config, self._engine.info
         names = ("name", "model_id", "family", "domain", "clip_frames", "input_size")
         sizes = ("dim", "visual_dim")

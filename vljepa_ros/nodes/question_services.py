@@ -130,13 +130,13 @@ class QuestionServices:
         )
 
     def _report(self, response: ros.Message) -> None:
-        """Let the result of a single question say that there is nothing to answer it with."""
+        """Set the result of a single question that could not be answered."""
         answer = response.answer
         for code in ("STALE", "UNSUPPORTED"):
             if answer.status == getattr(answer, code):
                 response.result = self._node.result(code, answer.message)
 
-    def _question(self, question: Any) -> Question:
+    def _question(self, question: ros.Message) -> Question:
         return checked_question(question.text, question.candidates, *self._abilities())
 
     def _abilities(self) -> tuple[frozenset[str], bool]:
@@ -163,7 +163,7 @@ class QuestionServices:
                 )
         return list(names or known)
 
-    def _max_age(self, asked: Any) -> float:
+    def _max_age(self, asked: ros.Message) -> float:
         """Nanoseconds that the newest image may be old."""
         if asked.sec == NO_LIMIT_S:
             return math.inf

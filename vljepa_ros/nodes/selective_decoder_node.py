@@ -17,6 +17,7 @@ from vljepa_ros.nodes.model_node import ModelNode, ModelParameters
 from vljepa_ros.nodes.parameters import live, read_only
 from vljepa_ros.nodes.topics import LATCHED, REPEAT_S, Endpoints, to_seconds
 from vljepa_ros.nodes.turn_input import TurnInput, TurnParameters
+from vljepa_ros.perception.change.anchor_drift import RANGES, AnchorDriftConfig
 from vljepa_ros.perception.pipeline import PerceptionError
 from vljepa_ros.perception.selective_decoder import SceneUpdate
 
@@ -26,11 +27,10 @@ class DecoderParameters(TurnParameters, ModelParameters):
     """Parameters in addition to the common ones."""
 
     sensitivity: float = live(
-        1.0,
+        AnchorDriftConfig.sensitivity,
         "False alarms per hour to expect of a camera that is disturbed now and then, fewer of "
         "others; the parameter to change first.",
-        1e-3,
-        1e3,
+        *RANGES["sensitivity"],
     )
     threshold: float = live(
         -1.0,
@@ -40,18 +40,22 @@ class DecoderParameters(TurnParameters, ModelParameters):
         2.0,
     )
     release: float = live(
-        0.8, "Share of the threshold below which a suspected change is dropped.", 0.0, 1.0
+        AnchorDriftConfig.release,
+        "Share of the threshold below which a suspected change is dropped.",
+        *RANGES["release"],
     )
-    smoothing: float = live(0.3, "Time constant of the smoothing, seconds.", 0.0, 60.0)
+    smoothing: float = live(
+        AnchorDriftConfig.smoothing, "Time constant of the smoothing, seconds.", 0.0, 60.0
+    )
     settle: float = live(
-        0.35,
+        AnchorDriftConfig.settle,
         "Seconds that a strong change must last before it is published; others, returns to the "
         "state before and changes after a long quiet take several times as long.",
         0.0,
         60.0,
     )
     min_gap: float = live(
-        1.0,
+        AnchorDriftConfig.min_gap,
         "Seconds from one change to the next, at least; a change published too early is "
         "corrected after them.",
         0.0,
@@ -117,7 +121,7 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
         return self._take_embeddings
 
     def start(self) -> None:
-        """Say once a second that this node lives; embeddings: when somebody subscribes to us."""
+        """Publish the states once a second; embeddings are subscribed to by `_watch`."""
         p = self.settings
         self._heartbeat.repeat(REPEAT_S, self._repeat_states)
         self._heartbeat.subscribe(
@@ -187,7 +191,7 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
                 self._topics.repeat_state(name, camera.newest, camera.stale)
 
     def watch(self) -> None:
-        """Subscribe if somebody subscribes to us or waits for `describe`."""
+        """Subscribe if there are subscribers or `describe` waits."""
         if not self.active:
             return
         if self._turn is not None:
@@ -222,7 +226,7 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
         return self._event(name, message, update)
 
     def _compare_models(self, info: ros.Message) -> None:
-        """Also while nobody listens to this node, and no embedding comes."""
+        """Compare models also while this node has no subscribers and receives no embeddings."""
         for camera in self._inputs.values():
             camera.topic.compare(info)
 

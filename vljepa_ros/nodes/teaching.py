@@ -159,7 +159,7 @@ class Teaching:
         if self._teacher is not None and self._teacher.changed:
             self._on_change(self._teacher.in_use())
 
-    def _publish_progress(self, publish: Callable[[Any], None]) -> None:
+    def _publish_progress(self, publish: Callable[[ros.Message], None]) -> None:
         from vljepa_ros.perception.teaching import LEAST_ACCURACY, LEAST_FRAMES
 
         if (running := self._running) is None:

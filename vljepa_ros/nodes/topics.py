@@ -88,7 +88,7 @@ class Endpoints:
         self,
         kind: str,
         topic: str,
-        callback: Callable[[Any], None],
+        callback: Callable[[ros.Message], None],
         qos: ros.QoSProfile = RESULTS,
         **options: object,
     ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.diagnostics import ERROR, OK, WARN, Part
@@ -145,10 +144,10 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
         self._events.close()
         self.owners, self._cameras, self._labels = Owners(), {}, {}
 
-    def destroy_node(self) -> Any:
+    def destroy_node(self) -> None:
         """Free everything, the action server first."""
         self._waits.destroy()
-        return super().destroy_node()
+        super().destroy_node()
 
     def statuses(self, owner: str) -> list[ros.Message]:
         """The msg/TriggerStatus of each trigger of an owner and each camera, as they are now."""

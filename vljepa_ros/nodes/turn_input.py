@@ -33,7 +33,9 @@ class TurnParameters:
         ros_name=True,
     )
     turn_type: str = read_only(
-        AUTO_TYPE, "Kind of that topic; auto: as the graph says.", choices=(AUTO_TYPE, *TURN_TYPES)
+        AUTO_TYPE,
+        "Kind of that topic; auto: the type of its publishers.",
+        choices=(AUTO_TYPE, *TURN_TYPES),
     )
     turn_rate: float = live(
         0.1, "Turn rate from which the robot counts as turning, rad/s.", 0.0, 100.0
@@ -43,13 +45,13 @@ class TurnParameters:
 class TurnInput(Endpoints):
     """Looks for the topic until `close`, subscribes as soon as its type is known.
 
-    A topic that nobody publishes guards nothing, and is reported.
+    A topic without a publisher guards nothing, and is reported.
 
     Args:
         node: A ROS node.
         topic: Its name.
         kind: One of TURN_TYPES, or AUTO_TYPE: the type that the graph says the topic has.
-        on_turn_rate: Given a stamp in seconds and a turn rate in rad/s, about whatever axis.
+        on_turn_rate: Given a stamp in seconds and a turn rate in rad/s, about any axis.
     """
 
     def __init__(

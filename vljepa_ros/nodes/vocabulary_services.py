@@ -102,7 +102,7 @@ class VocabularyServices:
         return MODEL if common else PARAMETER
 
     def on_vocabulary(self, used: EncodedVocabulary) -> None:
-        """Answer who waits for labels that are in use now; in any thread."""
+        """Complete requests that wait for labels in use now; in any thread."""
         self._node.pending.complete(True, lambda version: version <= used.version)
 
     def _of(self, camera: str) -> Vocabulary:

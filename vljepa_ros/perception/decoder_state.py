@@ -79,7 +79,7 @@ class StateFile:
                     f"this is {self.model_id}; starting afresh"
                 )
             states = {str(k): _from_json(v, self.dim) for k, v in raw["cameras"].items()}
-        except Exception as error:  # whatever the file holds
+        except Exception as error:  # a damaged file raises many kinds
             return {}, f"the state in '{self.path}' is damaged ({error!r}); starting afresh"
         now = self.wall()
         return {k: v for k, v in states.items() if abs(now - v.seen) <= max_age}, ""
@@ -136,7 +136,7 @@ def _from_json(raw: Any, dim: int) -> CameraState:
         raise ValueError(f"a state has {vector.size} values of norm {norm}, expected {dim}, norm 1")
     for number in (sequence, corrects):
         if not isinstance(number, int) or not 0 <= number < 2**32:
-            raise ValueError(f"{number!r} is no number of an event")
+            raise ValueError(f"{number!r} is not the number of an event")
     fields: dict[str, Any] = {
         name: check(last[name])
         for check, names in (
@@ -153,17 +153,17 @@ def _from_json(raw: Any, dim: int) -> CameraState:
 
 def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is no finite number")
+        raise ValueError(f"{value!r} is not a finite number")
     return float(value)
 
 
 def _reason(value: object) -> str:
     if value not in (FIRST, CHANGE, CORRECTION):
-        raise ValueError(f"{value!r} is no reason")
+        raise ValueError(f"{value!r} is not a reason")
     return str(value)
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
+        raise TypeError(f"{value!r} is not a text")
     return value

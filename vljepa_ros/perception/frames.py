@@ -99,7 +99,7 @@ class SharedImage:
         self._image: Pixels | FrameError | None = None
 
     def rgb(self, levels: LevelRange) -> Pixels:
-        """See `image_to_rgb`; in the worker's thread only."""
+        """[H, W, 3], see `image_to_rgb`; in the worker's thread only."""
         if self._image is None:
             try:
                 self._image = image_to_rgb(self._message, levels)

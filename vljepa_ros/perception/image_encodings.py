@@ -1,7 +1,7 @@
 """Pixels of sensor_msgs/Image as RGB: every encoding that is a picture, and 16 bits to 8.
 
 The names are those of sensor_msgs/image_encodings.hpp, and nv12 beside them. Refused are depth
-(16UC1 and 32FC1, REP 118) and numbers that nobody has defined a colour for.
+(16UC1 and 32FC1, REP 118) and numbers without a defined colour.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class LevelRange:
         self._low, self._bits = 0, 8
 
     def to_8_bits(self, values: NDArray[np.uint16]) -> Pixels:
-        """Levels of an image of any shape, widening the range if its values lie outside."""
+        """8-bit levels of an image [H, W, ...]; the range widens if values lie outside."""
         sample = values[::3, ::5]  # strides that no mosaic and no pixel repeats after
         low, high = np.percentile(sample, (0.1, 99.9), method="nearest")  # leaves out hot pixels
         seen = min(int(low), self._seen[0]), max(int(high), self._seen[1])
@@ -199,7 +199,7 @@ def _lines(flat: Pixels, rows: int, row: int, step: int) -> Pixels:
 
 
 def as_uint8(image: object) -> Pixels:
-    """What OpenCV returns, with a type."""
+    """What OpenCV returns, [H, W, ...], with a type."""
     return np.asarray(image, dtype=np.uint8)
 
 

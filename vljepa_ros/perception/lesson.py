@@ -1,4 +1,4 @@
-"""What is shown for a taught label: clips of a state and of the one it is told apart from."""
+"""The examples of a taught label: clips of a state and of the one it is distinguished from."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Lesson:
 
     Attributes:
         name: of the label.
-        other: name of the state it is told apart from.
+        other: name of the state it is distinguished from.
         model_id: of the model that the vectors are of.
         recordings: in the order in which they were made.
         label: what was learned; None: it cannot be used.

@@ -13,7 +13,7 @@ from vljepa_ros.engines.protocol import Generated
 
 KEPT = 32  # messages: more than come in WINDOW_S
 WINDOW_S = 0.7  # over which scores are averaged; a change has lasted so long when it is published
-LEAST_GAIN = 0.1  # of a score since the last text: a label that rose less is no news
+LEAST_GAIN = 0.1  # of a score since the last text: a label that rose less is not new
 
 
 @dataclass(frozen=True)

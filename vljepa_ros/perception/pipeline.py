@@ -58,7 +58,7 @@ class Observation:
         embedding: [D] float32, L2 norm 1, for the default query.
         saturation: Of the newest image, see `frames.saturation`.
         vocabulary_version: Of the labels; 0 if there are none.
-        groups: Empty if nobody subscribes to labels.
+        groups: Empty if the labels have no subscribers.
         in_domain: See `DomainWatch`.
     """
 
@@ -81,8 +81,8 @@ class CameraFeed:
         name: Of the camera.
         ring: Its newest images.
         max_rate: Clips per second at most, live.
-        subscriptions: What somebody subscribes to, of EMBEDDINGS and LABELS, live. A camera without
-            subscriptions is not encoded.
+        subscriptions: Which of EMBEDDINGS and LABELS have subscribers, live. A camera without
+            subscribers is not encoded.
         due: Time of the steady clock, in seconds, for the next clip. It ends at the image that
             arrives nearest to it; where none comes, it is taken one camera period later.
         encoded: The newest clip that was encoded, for subscribers or for a question.
@@ -118,10 +118,9 @@ class CameraFeed:
 
 
 class StageTimes:
-    """How long each stage of the work takes: the newest `kept` samples. Thread-safe."""
+    """How long each stage of the work takes: the newest 500 samples. Thread-safe."""
 
-    def __init__(self, kept: int = 500) -> None:
-        self._kept = kept
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._samples: dict[str, deque[float]] = {}
 
@@ -135,7 +134,7 @@ class StageTimes:
     def add(self, name: str, seconds: float) -> None:
         """Add one sample."""
         with self._lock:
-            self._samples.setdefault(name, deque(maxlen=self._kept)).append(seconds)
+            self._samples.setdefault(name, deque(maxlen=500)).append(seconds)
 
     def milliseconds(self) -> dict[str, tuple[float, float]]:
         """stage: (median, 99th percentile), in milliseconds."""

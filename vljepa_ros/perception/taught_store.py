@@ -74,7 +74,7 @@ def read_lesson(path: Path) -> Lesson:
             for camera, shows_other, examples in found
         )
         return Lesson(checked_label(name, "name"), str(other), str(model_id), recordings)
-    except Exception as error:  # whatever the file holds
+    except Exception as error:  # a damaged file raises many kinds
         raise TeachingError(f"'{path}' holds no taught label: {error!r}") from error
 
 
@@ -133,7 +133,7 @@ class TaughtStore:
 
         Args:
             name: of the label.
-            other: of the state it is told apart from; empty: as before.
+            other: of the state it is distinguished from; empty: as before.
             model_id: of the model in use.
 
         Raises:
@@ -144,7 +144,7 @@ class TaughtStore:
         if before is None and (problem := self.problems.get(self.path_of(name).name)):
             raise TeachingError(f"{problem}; forget '{name}' to teach it anew")
         known = before.other if before and not other.strip() else other
-        other = checked_label(known, "other, the state that it is told apart from,")
+        other = checked_label(known, "other, the state that it is distinguished from,")
         if other == name:
             raise TeachingError(f"name and other are both '{name}', allowed: two states")
         if before is None:

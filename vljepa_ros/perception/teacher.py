@@ -28,7 +28,7 @@ from vljepa_ros.perception.taught_store import TaughtStore
 from vljepa_ros.perception.teaching import TeachingError
 from vljepa_ros.perception.worker import QueueFullError, Request, Worker
 
-LONGEST_S = 600.0  # a recording; who began it may be gone
+LONGEST_S = 600.0  # of a recording; its client may have left
 LONGEST_LEARNING_S = 3600.0  # again, for another model, beside the work of the cameras
 
 

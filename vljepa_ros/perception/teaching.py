@@ -88,7 +88,7 @@ def fit(
     accuracy = balanced_accuracy(margins > 0.0, shows)
     if not accuracy >= LEAST_ACCURACY:
         raise TeachingError(
-            f"the two states look too alike: frames that were left out are told apart with a "
+            f"the two states look too alike: frames that were left out are recognised with a "
             f"balanced accuracy of {accuracy:.2f} (chance: 0.50), allowed: {LEAST_ACCURACY:g} "
             "or more"
         )
@@ -115,7 +115,7 @@ def separability(state: NDArray[np.float32], other: NDArray[np.float32]) -> floa
 
 
 def balanced_accuracy(found: NDArray[np.bool_], shows: NDArray[np.bool_]) -> float:
-    """Mean of the shares of both states that were recognised, 0..1."""
+    """Mean of the shares of both states, of [N] frames each, that were recognised, 0..1."""
     return float((found[shows].mean() + (~found[~shows]).mean()) / 2)
 
 

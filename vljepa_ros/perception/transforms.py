@@ -1,4 +1,4 @@
-"""Rigid transforms between named frames, as ROS's tf tells them, composed along their chain.
+"""Rigid transforms between named frames, as tf publishes them, composed along their chain.
 
 The newest transform of each pair counts; there is no history and no interpolation.
 """

@@ -78,7 +78,7 @@ class Vocabulary:
         return sum(len(group.labels) for group in self.groups)
 
     def check(self, engine: Engine, taught: Collection[str] = ()) -> None:
-        """Refuse labels that an engine cannot tell apart. Any thread.
+        """Refuse labels that an engine cannot distinguish. Any thread.
 
         Args:
             engine: reads them, but for
@@ -250,7 +250,7 @@ def _plain(text: str) -> str:
 
 
 def encode_texts(engine: Engine, texts: Sequence[str]) -> Generator[str, None, NDArray[np.float32]]:
-    """Encode many texts, see `in_slices`; those that the engine knows cost nothing."""
+    """[len(texts), D] of many texts, see `in_slices`; those that the engine knows cost nothing."""
     return in_slices(engine.encode_text, texts, engine.config.dim)
 
 

@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 CooperativeTask = Generator[float | str | None, None, T]
 """Other work gets its turn wherever it yields. With a number, the next step comes after `wake`, or
-so many seconds later at the latest; with a text, that is how far it is, for who waits too long."""
+so many seconds later at the latest; a text is its progress, for the error of a timeout."""
 
 MAX_WAITING = 128
 """Requests that may wait, as the services' files say: some seconds of work at a few milliseconds
@@ -64,7 +64,7 @@ class Request(Generic[T]):
         self.paused_until = 0.0
 
     def check(self) -> None:
-        """Give up if nobody waits for the answer any more.
+        """Give up if the request is answered or its deadline has passed.
 
         Raises:
             DeadlineError: The deadline has passed.
@@ -86,9 +86,9 @@ class Request(Generic[T]):
                     self.answer(result, None)  # type: ignore[arg-type]
                     return True
                 self._task = result
-            said = next(self._task)
-            self.paused_until = time.monotonic() + said if isinstance(said, int | float) else 0.0
-            self._progress = f": {said}" if isinstance(said, str) else ""
+            hint = next(self._task)
+            self.paused_until = time.monotonic() + hint if isinstance(hint, int | float) else 0.0
+            self._progress = f": {hint}" if isinstance(hint, str) else ""
         except StopIteration as end:
             self.answer(end.value, None)
         except Exception as error:

@@ -50,7 +50,7 @@ def steady_clock() -> _runtime.Clock:
     return _runtime.Clock(clock_type=_runtime.ClockType.STEADY_TIME)
 
 
-def form_bond(node: Any) -> Callable[[], None]:
+def form_bond(node: _runtime.Node) -> Callable[[], None]:
     """Let nav2_lifecycle_manager watch an active node, as it does its own, where bondpy is there.
 
     The topic is `bond` in the node's namespace and the id is the node's name, as in Nav2.

@@ -1,4 +1,4 @@
-"""The arguments of the callbacks that tell of an endpoint's quality of service."""
+"""The arguments of the callbacks for an endpoint's quality of service."""
 
 from __future__ import annotations
 

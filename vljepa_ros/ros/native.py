@@ -153,8 +153,8 @@ def complete(node: Node, future: Future, result: object) -> None:
 
 def endpoint_events(
     *,
-    incompatible_qos: Callable[[IncompatibleQoS], Any] | None = None,
-    deadline_missed: Callable[[DeadlineMissed], Any] | None = None,
+    incompatible_qos: Callable[[IncompatibleQoS], object] | None = None,
+    deadline_missed: Callable[[DeadlineMissed], object] | None = None,
     kind: str = "subscription",
 ) -> Any:
     """The `event_callbacks` of a publisher or a subscription (`kind`)."""

@@ -13,7 +13,6 @@ from bench_triggers import (
     bench_triggers,
     main,
     measures,
-    plot_triggers,
     replay,
 )
 
@@ -35,7 +34,7 @@ def made(rows: dict[str, tuple[str, str, bool]]) -> Replay:
     )
 
 
-def test_measures_of_a_truth_made_by_hand(tmp_path: Path) -> None:
+def test_measures_of_a_truth_made_by_hand() -> None:
     found = made(
         {
             "the door is open": ("xxxxxxxxxx..........", ".xxxxxxxxxx.........", True),
@@ -56,7 +55,6 @@ def test_measures_of_a_truth_made_by_hand(tmp_path: Path) -> None:
     }
     worded = got["events_by_embedding"]
     assert (worded["triggers"], worded["told_share"], worded["delay_s"]) == (1, 0.0, None)
-    assert plot_triggers(found, tmp_path / "a" / "b.png").stat().st_size > 1000
 
 
 def test_the_shipped_model_tells_states_and_events_of_a_clip() -> None:

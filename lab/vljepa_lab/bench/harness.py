@@ -32,7 +32,7 @@ from vljepa_ros.perception.image_source import SourceError
 from vljepa_ros.perception.memory.store import MemoryStoreError
 from vljepa_ros.resources import model_dir
 
-BENCH_DOMAIN = 74  # ROS domain in which a benchmark meets nobody
+BENCH_DOMAIN = 74  # ROS domain that no other nodes use
 CAMERA = "front"
 IMAGE_SIZE = (640, 480)  # pixels: width, height
 FPS = 10.0  # images a second
@@ -92,7 +92,7 @@ class EmbeddingStream:
         self.arrivals: list[float] = []  # monotonic seconds
         self.stages: dict[str, dict[str, float]] = {}  # stage -> quantile -> milliseconds
 
-    def on_embedding(self, message: Any) -> None:
+    def on_embedding(self, message: ros.Message) -> None:
         """Note one embedding."""
         now = time.time_ns()
         stamp = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
@@ -101,7 +101,7 @@ class EmbeddingStream:
         self.published.append(1000 * float(message.latency))
         self.arrivals.append(time.monotonic())
 
-    def on_status(self, message: Any) -> None:
+    def on_status(self, message: ros.Message) -> None:
         """Note the stages, `stage_ms.<stage>.<quantile>` in the diagnostics."""
         for status in message.status:
             for pair in status.values:
@@ -123,7 +123,7 @@ class EmbeddingStream:
 
 
 class BenchGraph:
-    """Nodes under test in a namespace that nobody else has; use it as a context manager.
+    """Nodes under test in a namespace of their own; use it as a context manager.
 
     Args:
         model: Name or folder of the model.

@@ -222,7 +222,7 @@ def made_row(
     camera: str = "front",
     thumbnail: bytes | None = None,
 ) -> Row:
-    """Row `number` of a made stream of two rows a second."""
+    """Row `number` of a made stream of two rows a second, with the vector [D] of norm 1."""
     stamp = BEGIN + number * (SECOND // 2)
     kind = SEGMENT if number % STAY == 0 else SAMPLE
     text = f"the robot arm {_ACTIONS[number // STAY % 7]} the {_THINGS[number // STAY % 11]}"

@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -61,7 +60,7 @@ def measure(
     topic = f"{client.namespace}/transport_bench/image"
     latencies: list[float] = []
 
-    def receive(message: Any) -> None:
+    def receive(message: ros.Message) -> None:
         latencies.append((time.time_ns() - to_nanoseconds(message.header.stamp)) / 1e6)
 
     client.subscribe("sensor_msgs/msg/Image", topic, receive, image_qos(reliable))

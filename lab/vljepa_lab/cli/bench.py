@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from vljepa_lab.results import add_result_options
 from vljepa_ros.cli.options import (
@@ -51,7 +50,7 @@ def add(commands: Commands) -> None:
     _add_memory(benches)
 
 
-def _add_engine(benches: Any) -> None:
+def _add_engine(benches: Commands) -> None:
     parser = benches.add_parser(
         "engine",
         help="ms per clip and part of every engine, ratio to torch eager, parity",
@@ -86,7 +85,7 @@ def _add_engine(benches: Any) -> None:
     parser.set_defaults(run=_run_engine)
 
 
-def _add_memory(benches: Any) -> None:
+def _add_memory(benches: Commands) -> None:
     parser = benches.add_parser(
         "memory",
         help="insert rate, query latency, recall and size of the memory",

@@ -12,7 +12,6 @@ import time
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from vljepa_lab.results import (
     add_result_options,
@@ -92,7 +91,7 @@ def add(commands: Commands) -> None:
     parser.set_defaults(run=run)
 
 
-def _add_events_options(parser: Any) -> None:
+def _add_events_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         "options of `vljepa eval events`",
         "Judges detectors of change on streams of the simulated world, embedded by the model, and "
@@ -122,7 +121,7 @@ def _add_events_options(parser: Any) -> None:
     group.add_argument("--synthetic-only", action="store_true", help="only synthetic streams")
 
 
-def _add_real_options(parser: Any) -> None:
+def _add_real_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         "options of `vljepa eval real`",
         "Judges a model on real pictures, questions and clips, whose truth was written before any "
@@ -278,7 +277,7 @@ def _write_card(folder: Path, result: JsonObject) -> None:
 
 
 def _blind_figures(file: Path | None, folder: Path) -> dict[str, float]:
-    """Accuracy by task of the Predictor trained blind; none where nobody trained one."""
+    """Accuracy by task of the Predictor trained blind; none where there is none."""
     from vljepa_ros.resources import share_dir
 
     if file is None:

@@ -56,7 +56,7 @@ class Head(Protocol):
         """Whether each question about one clip, tokens [N, D], is answered rightly."""
 
     def answer(self, tokens: Tensor, question: Question) -> None:
-        """Answer one question: its time is taken."""
+        """Answer a question about a clip's tokens [N, D], to be timed."""
 
 
 class JepaHead:
@@ -89,7 +89,7 @@ class JepaHead:
         self._texts: dict[tuple[str, ...], Tensor] = {}
 
     def loss(self, tokens: Tensor, batch: Batch, questions: int) -> Tensor:
-        """InfoNCE; with slots also where the named objects are."""
+        """InfoNCE, tokens [clips, N, D]; with slots also where the named objects are."""
         self._texts.clear()
         clip = torch.arange(len(batch.query), device=tokens.device) // questions
         predicted, where = self.predictor.predict(tokens, batch.query, batch.valid, clip)
@@ -111,7 +111,7 @@ class JepaHead:
 
     @torch.no_grad()
     def right(self, tokens: Tensor, questions: Sequence[Question]) -> list[bool]:
-        """Nearest candidate."""
+        """Whether the nearest candidate is right, for each question about tokens [N, D]."""
         predicted = self._predicted(tokens, questions)
         return [
             q.keys[int((self._candidates(q.candidates) @ vector).argmax())] == q.key
@@ -120,7 +120,7 @@ class JepaHead:
 
     @torch.no_grad()
     def answer(self, tokens: Tensor, question: Question) -> None:
-        """One Predictor pass and the comparison with candidates that are embedded already."""
+        """A Predictor pass on tokens [N, D], compared with candidates embedded before."""
         (vector,) = self._predicted(tokens, [question])
         (self._candidates(question.candidates) @ vector).argmax()
 
@@ -248,7 +248,7 @@ class WritingHead:
         self.module: nn.Module = self.head
 
     def loss(self, tokens: Tensor, batch: Batch, questions: int) -> Tensor:
-        """Cross-entropy of the words."""
+        """Cross-entropy of the words, tokens [clips, N, D]."""
         goals = [torch.tensor(self.words.ids(canonical_text(row.key))) for row in batch.rows]
         ids = pad_sequence(goals, batch_first=True)
         visual = tokens.repeat_interleave(questions, 0)
@@ -261,12 +261,12 @@ class WritingHead:
 
     @torch.no_grad()
     def right(self, tokens: Tensor, questions: Sequence[Question]) -> list[bool]:
-        """The text written is that of the truth, word by word."""
+        """Whether the text written from tokens [N, D] is the true one, word by word."""
         goals = [self.words.text(self.words.ids(canonical_text(q.key))) for q in questions]
         return [self._written(tokens, q) == goal for q, goal in zip(questions, goals, strict=True)]
 
     def answer(self, tokens: Tensor, question: Question) -> None:
-        """Write one answer."""
+        """Write one answer from tokens [N, D]."""
         self._written(tokens, question)
 
 
@@ -298,7 +298,7 @@ def train(
     setting: Setting,
     say: Callable[[str], None],
 ) -> dict[str, float]:
-    """Train all heads side by side; seconds of CPU that each one took."""
+    """Train all heads on the same batches (tokens [clips, N, D]); seconds of CPU of each."""
     optimizers = {
         name: make_optimizer([(head.module, 1.0)], setting.rate) for name, head in heads.items()
     }

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from vljepa_ros.perception.checking.figures import (
     DEFAULT_THRESHOLD,
-    Said,
+    TriggerTrace,
     candidates,
     figures,
     halves,
@@ -80,8 +80,8 @@ def every(begin: float, end: float, first: float, length: float, period: float =
 
 
 def verdict(on: np.ndarray, true: np.ndarray, length: float = 600.0):
-    said = Said(DEFAULT_THRESHOLD, on, NOTHING)
-    return judge([said], true, spans([(0.0, length)]), 2.0)
+    traces = TriggerTrace(DEFAULT_THRESHOLD, on, NOTHING)
+    return judge([traces], true, spans([(0.0, length)]), 2.0)
 
 
 def test_what_makes_a_text_unusable() -> None:
@@ -96,7 +96,7 @@ def test_what_makes_a_text_unusable() -> None:
     always = verdict(spans([(0.0, 600.0)]), mostly)
     assert always.problem == "TRUE for 100% of the time when it is not so", always.figures
     assert verdict(every(300, 450, 11.0, 8.0), true).problem == "finds 50%"
-    unknown = Said(DEFAULT_THRESHOLD, NOTHING, spans([(0.0, 550.0)]))
+    unknown = TriggerTrace(DEFAULT_THRESHOLD, NOTHING, spans([(0.0, 550.0)]))
     found = judge([unknown], true, spans([(0.0, 600.0)]), 2.0)
     assert found.problem == "UNKNOWN for 83% of the time"
 
@@ -119,8 +119,8 @@ def test_too_little_truth_is_no_verdict(true: np.ndarray, length: float, problem
 def test_the_threshold_is_chosen_on_other_intervals_than_it_is_judged_on() -> None:
     """One threshold is right in the first half alone, another in the second half alone."""
     true, whole = every(0, 600, 10.0, 8.0), spans([(0.0, 600.0)])
-    first = Said(0.2, spans(true[:10]), NOTHING)
-    second = Said(0.5, spans(true[10:]), NOTHING)
+    first = TriggerTrace(0.2, spans(true[:10]), NOTHING)
+    second = TriggerTrace(0.5, spans(true[10:]), NOTHING)
     found = judge([first, second], true, whole, 2.0)
     assert found.held_out
     assert found.threshold == 0.2
@@ -134,10 +134,10 @@ def test_the_threshold_is_chosen_on_other_intervals_than_it_is_judged_on() -> No
 
 def test_the_default_is_kept_where_it_is_as_good() -> None:
     true, whole = every(0, 600, 10.0, 8.0), spans([(0.0, 600.0)])
-    said = [Said(limit, true, NOTHING) for limit in (0.1, 0.3, 0.5, 0.7)]
-    assert judge(said, true, whole, 2.0).threshold == 0.5
-    said[2:] = [Said(limit, NOTHING, NOTHING) for limit in (0.5, 0.7)]
-    assert judge([Said(0.05, true, NOTHING), *said], true, whole, 2.0).threshold == 0.1
+    traces = [TriggerTrace(limit, true, NOTHING) for limit in (0.1, 0.3, 0.5, 0.7)]
+    assert judge(traces, true, whole, 2.0).threshold == 0.5
+    traces[2:] = [TriggerTrace(limit, NOTHING, NOTHING) for limit in (0.5, 0.7)]
+    assert judge([TriggerTrace(0.05, true, NOTHING), *traces], true, whole, 2.0).threshold == 0.1
 
 
 @settings(max_examples=40)

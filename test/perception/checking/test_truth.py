@@ -75,7 +75,7 @@ def test_cameras_labels_and_what_is_not_judged(file: Path) -> None:
         (f"{'x' * 600}: []", "has 600 characters, allowed: 1 to 512"),
         ("labels: [a, b]", "there is no text"),
         (f"door: [['{'9' * 5000}:00', 9]]", "'door' has the time"),
-        ("door: []\nlabels: a", "labels are no list of texts, allowed"),
+        ("door: []\nlabels: a", "labels are not a list of texts, allowed"),
     ],
 )
 def test_a_mistake_is_named_with_its_line(file: Path, text: str, message: str) -> None:

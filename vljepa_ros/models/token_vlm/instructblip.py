@@ -53,7 +53,7 @@ class InstructBlipVlm:
             return np.asarray(found.last_hidden_state[0].float().cpu().numpy())
 
     def prefill(self, tokens: NDArray[np.float32], prompt: str) -> tuple[Any, Any, int]:
-        """Q-Former and prompt on the image."""
+        """Q-Former and prompt on the image's tokens [N, D]; logits [words], cache, position."""
         model = self._model
         device = model.device
         with torch.inference_mode():
@@ -76,7 +76,7 @@ class InstructBlipVlm:
         return out.logits[0, -1].float(), out.past_key_values, embedded.shape[1]
 
     def decode(self, ids: torch.Tensor, cache: Any, position: int) -> torch.Tensor:
-        """Continue behind the cache."""
+        """Logits [B, L, words] of ids [B, L] behind the cache."""
         model = self._model.language_model
         ids = ids.to(self._model.device)
         steps = torch.arange(position, position + ids.shape[1], device=ids.device)[None]

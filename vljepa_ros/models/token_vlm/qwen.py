@@ -79,7 +79,7 @@ class QwenVlm:
             return np.asarray(torch.cat(tuple(found.pooler_output)).float().cpu().numpy())
 
     def prefill(self, tokens: NDArray[np.float32], prompt: str) -> tuple[Any, Any, int]:
-        """Prompt on visual tokens."""
+        """Prompt on visual tokens [N, D]: logits [words], cache, position."""
         model = self._model
         before, after = self.tokenizer.ids(_BEFORE), self.tokenizer.ids(_AFTER.format(prompt))
         count = len(tokens)
@@ -106,7 +106,7 @@ class QwenVlm:
         return logits, out.past_key_values, len(row) + int(delta[0, 0])
 
     def decode(self, ids: torch.Tensor, cache: Any, position: int) -> torch.Tensor:
-        """Text positions are the same on all three axes of the rotary embedding."""
+        """Logits [B, L, words] of ids [B, L]; a text's position is the same on all three axes."""
         model = self._model
         ids = ids.to(model.device)
         steps = torch.arange(position, position + ids.shape[1], device=model.device)

@@ -60,7 +60,7 @@ class Attention(nn.Module):
 
 
 def picked(values: Tensor, rows: Tensor | None) -> Tensor:
-    """The rows of `values` at these indices; None: all of them."""
+    """The rows of `values` [N, ...] at the indices `rows` [M]; None: all of them."""
     return values if rows is None else values.index_select(0, rows)
 
 

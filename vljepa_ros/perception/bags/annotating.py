@@ -144,7 +144,7 @@ def _definition(connection: Connection, store: Any) -> tuple[str, str]:
             types = get_typestore(Stores.EMPTY)
             types.register(_parsed(definition, kind))
             return definition, types.hash_rihs01(kind)
-    raise BagError(f"'{kind}' is no type of a message")
+    raise BagError(f"'{kind}' is not a message type")
 
 
 def _parsed(definition: str, kind: str) -> Any:

@@ -168,7 +168,7 @@ def embed_images(
 
 
 def counting(decode: FrameDecoder, counts: ImageCounts) -> Callable[[BagImage], Pixels]:
-    """A camera's decoder that counts what it refuses."""
+    """A camera's decoder, to [S, S, 3] uint8 RGB, that counts what it refuses."""
 
     def decode_image(image: BagImage) -> Pixels:
         counts.tried += 1

@@ -24,6 +24,7 @@ from vljepa_ros.perception.scoring import score_group
 from vljepa_ros.perception.vocabulary import EncodedGroup, Group
 
 DECODED_AT_ONCE = 32  # texts
+GAP_S = 5.0  # without a sample: a new segment begins
 NO_TEXT = Generated("", 0.0, False)
 
 
@@ -32,7 +33,6 @@ def segment_stream(
     vectors: NDArray[np.float32],
     *,
     threshold: float = 0.8,
-    gap: float = 5.0,
     shortest: float = 1.0,
 ) -> list[tuple[int, int]]:
     """Stretches of constant meaning, as half-open ranges of samples.
@@ -41,13 +41,12 @@ def segment_stream(
         stamps: [N] int64 nanoseconds, ascending.
         vectors: [N, D] float32, L2 norm 1.
         threshold: cost at which merging ends, above 0.
-        gap: seconds without a sample that always separate.
         shortest: seconds; a shorter stretch joins the neighbour it is cheaper to merge with.
     """
     count = len(stamps)
     if count == 0:
         return []
-    breaks = np.flatnonzero(np.diff(stamps) > gap * 1e9) + 1
+    breaks = np.flatnonzero(np.diff(stamps) > GAP_S * 1e9) + 1
     edges = [0, *breaks.tolist(), count]
     ranges: list[tuple[int, int]] = []
     for first, last in itertools.pairwise(edges):
@@ -67,7 +66,11 @@ def ward_boundaries(
 ) -> list[int]:
     """Indices at which a new segment begins, ascending, 0 not among them. O(N log N).
 
-    Clusters that span less than `shortest` (in the unit of `stamps`) merge whatever it costs.
+    Args:
+        vectors: [N, D] in the order of time.
+        threshold: Cost of a merge from which on it is not done.
+        stamps: [N]; None: 0, 1, 2, ...
+        shortest: Clusters that span less, in the unit of `stamps`, merge at any cost.
     """
     count = len(vectors)
     # A cluster is known by its first sample; version -1: it has been merged into the one before.

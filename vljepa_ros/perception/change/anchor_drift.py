@@ -48,6 +48,8 @@ TRANSITION_S = 0.2  # samples so soon after the suspicion still show the old sta
 SAMPLE_FADE_S = 1.0  # time constant with which older samples count less in the new state
 NEW_REFERENCE_S = 0.25  # seconds of samples that one sample is worth in a new reference
 SETTLED_S = 4.0  # seconds of samples after which a reference is the state that was meant
+REFERENCE_MEMORY_S = 12.0  # of quiet samples in the reference
+SLOW_S = 10.0  # that a slow change of twice the limit takes to be published
 SLOW_ALLOWANCE = 1.5  # limits by which light and view may move the reference for ever
 CORRECTION_DISTANCE = 2.5  # limits between a published state and the mean of the samples since
 
@@ -58,8 +60,6 @@ RANGES = {
     "release": (0.0, 1.0),
     "max_gap": (0.0, math.inf),
     "sensitivity": (1e-3, 1e3),
-    "memory": (1.0, 3600.0),
-    "slow": (0.1, math.inf),
 }
 """Allowed values of settings; those not named here are seconds from 0 to 3600."""
 
@@ -84,14 +84,11 @@ class AnchorDriftConfig:
         settle: seconds that a change must last, however strong; one of 1.5 times the limit
             2.5 times as long, one barely above it 5 times.
         min_gap: seconds between two publications.
-        lag: seconds taken off the onset.
         max_gap: seconds without a sample after which what was suspected is forgotten.
         sensitivity: expected false alarms per hour of a camera that is disturbed now and then
             (others give fewer); the parameter to change first.
-        memory: seconds of quiet samples in the reference.
         clip: seconds a clip spans; the onset lies at most so far before the suspicion, and a
             correction comes at most so long after a change.
-        slow: seconds that a slow change of twice the limit takes to be published.
     """
 
     threshold: float = 0.06
@@ -99,12 +96,9 @@ class AnchorDriftConfig:
     smoothing: float = 0.3
     settle: float = 0.35
     min_gap: float = 1.0
-    lag: float = 0.0
     max_gap: float = 5.0
     sensitivity: float = 1.0
-    memory: float = 12.0
     clip: float = 1.5
-    slow: float = 10.0
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -339,7 +333,7 @@ class AnchorDrift(ChangeDetector):
         self._prior.record_change(stamp, self._reference)
         seconds = self._sum_weight * min(step, 1.0)
         mean = self._sum / np.float32(self._sum_weight)
-        change = self._publish(stamp, since - self.config.lag, mean, seconds)
+        change = self._publish(stamp, since, mean, seconds)
         self._correction.start(stamp, change.onset, change.state, self.config.clip)
         return change
 
@@ -367,7 +361,7 @@ class AnchorDrift(ChangeDetector):
         """Average a quiet sample into the reference; the less, the less quiet it is."""
         margin = NOISE_MARGIN * level
         trust = 1.0 if drift <= margin else (margin / drift) ** 2
-        self._reference_seconds = min(self._reference_seconds + step * trust, self.config.memory)
+        self._reference_seconds = min(self._reference_seconds + step * trust, REFERENCE_MEMORY_S)
         weight = min(1.0, step * trust / self._reference_seconds)
         self._reference = _towards(self._reference, sample, weight)
 
@@ -383,7 +377,7 @@ class AnchorDrift(ChangeDetector):
             return None
         away = cosine_distance(self._reference, self._settled)
         self._slow_sum = max(0.0, self._slow_sum + (away - SLOW_ALLOWANCE * limit) * step)
-        if self._slow_sum <= (2.0 - SLOW_ALLOWANCE) * limit * self.config.slow:
+        if self._slow_sum <= (2.0 - SLOW_ALLOWANCE) * limit * SLOW_S:
             return None
         if not self._published.gap_passed(stamp, self.config.min_gap):
             return None

@@ -14,7 +14,7 @@ does not undo that; events in quick succession do at once.
 
 While the camera turns, and until no clip shows the turn any more, the threshold is higher: another
 view of the same scene moves an embedding although its meaning has not changed. The turn rate comes
-from odometry or an IMU; an IMU at the camera tells of shaking as well.
+from odometry or an IMU; an IMU at the camera measures shaking as well.
 
 A camera that switches to infrared at night, and back, is another camera that looks at the same
 scene. It is known by the colour that the whole picture loses; the detector is suspended until no

@@ -75,7 +75,7 @@ def visual_weights(dim: int, visual_dim: int) -> Vector:
 
 
 def cosine_distance(one: Vector, other: Vector) -> float:
-    """Cosine distance, 0..2, of two vectors of any norm; 1 if one of them has no direction."""
+    """Cosine distance, 0..2, of two vectors [D] of any norm; 1 if one has no direction."""
     norms = float(one @ one) * float(other @ other)
     return 1.0 - float(one @ other) / math.sqrt(norms) if norms > 1e-24 else 1.0
 

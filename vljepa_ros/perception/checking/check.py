@@ -15,7 +15,7 @@ from vljepa_ros.models.tokenizer import TextError
 from vljepa_ros.perception.bags.embedding import ClipPlan
 from vljepa_ros.perception.checking.figures import (
     DEFAULT_THRESHOLD,
-    Said,
+    TriggerTrace,
     Verdict,
     candidates,
     judge,
@@ -127,8 +127,8 @@ def check(
             problem = "the camera has too few images for a clip"
         if not problem:
             true, judged = one.within(recording.start / 1e9, recording.length)
-            said = _said(one.text, seen[camera], encoded, labels, conditions.limits)
-            verdict = judge(said, true, judged, conditions.tolerance)
+            traces = _traces(one.text, seen[camera], encoded, labels, conditions.limits)
+            verdict = judge(traces, true, judged, conditions.tolerance)
             problem = verdict.problem
         found.append(Checked(camera, one.text, kind, verdict, problem))
     return found
@@ -193,14 +193,14 @@ def _camera_of(one: Truth, recording: Recording) -> str:
     )
 
 
-def _said(
+def _traces(
     text: str, seen: Seen, encoded: EncodedTexts, labels: Collection[str], limits: Limits
-) -> list[Said]:
+) -> list[TriggerTrace]:
     """What each threshold worth trying makes of a text."""
     first = replay(seen, [(text, DEFAULT_THRESHOLD)], encoded, labels, limits)
     thresholds = candidates(first.scores[~np.isnan(first.scores)])
     found = replay(seen, [(text, limit) for limit in thresholds], encoded, labels, limits)
     return [
-        Said(limit, found.when(i, State.TRUE), found.when(i, State.UNKNOWN))
+        TriggerTrace(limit, found.when(i, State.TRUE), found.when(i, State.UNKNOWN))
         for i, limit in enumerate(thresholds)
     ]

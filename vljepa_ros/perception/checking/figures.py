@@ -60,9 +60,9 @@ class Figures:
 
     @property
     def precision(self) -> float:
-        """How often it is right when it says so, 0..1; NaN: it never does."""
-        said = self.right + self.wrong
-        return self.right / said if said else np.nan
+        """Share of the time in which it is TRUE that is right, 0..1; NaN: it never is."""
+        active = self.right + self.wrong
+        return self.right / active if active else np.nan
 
     @property
     def quiet(self) -> float:
@@ -133,14 +133,14 @@ class Figures:
 
 
 def figures(on: Spans, unknown: Spans, true: Spans, judged: Spans, tolerance: float) -> Figures:
-    """Compare what a trigger said with what was true.
+    """Compare the states of a trigger with what was true.
 
     Args:
-        on: when it was TRUE.
-        unknown: when it was UNKNOWN.
-        true: when the text is true.
-        judged: the time that counts; an interval counts as far as it lies in it.
-        tolerance: seconds.
+        on: [N, 2] begins and ends, seconds: when it was TRUE.
+        unknown: [N, 2], when it was UNKNOWN.
+        true: [N, 2], when the text is true.
+        judged: [N, 2], the time that counts; an interval counts as far as it lies in it.
+        tolerance: Seconds.
     """
     true = combine(true, judged, np.logical_and)
     near = spans((begin - tolerance, end + tolerance) for begin, end in true)
@@ -148,10 +148,10 @@ def figures(on: Spans, unknown: Spans, true: Spans, judged: Spans, tolerance: fl
     far = combine(judged, near, np.greater)
     delays, right = [], 0.0
     for begin, end in true:
-        said = combine(on, spans([(begin, end + tolerance)]), np.logical_and)
-        if len(said):
-            delays.append(float(said[0, 0] - begin))
-            right += min(seconds(said), float(end - begin))
+        active = combine(on, spans([(begin, end + tolerance)]), np.logical_and)
+        if len(active):
+            delays.append(float(active[0, 0] - begin))
+            right += min(seconds(active), float(end - begin))
     rises = on[:, 0][:, np.newaxis]
     return Figures(
         right=right,
@@ -167,7 +167,7 @@ def figures(on: Spans, unknown: Spans, true: Spans, judged: Spans, tolerance: fl
 
 
 @dataclass(frozen=True)
-class Said:
+class TriggerTrace:
     """What one threshold makes of a text: when its trigger was TRUE, and when it was UNKNOWN."""
 
     threshold: float
@@ -197,26 +197,26 @@ class Verdict:
 
 
 def candidates(scores: NDArray[np.floating]) -> tuple[float, ...]:
-    """Thresholds that are worth trying for a text with these scores: round ones, and its own."""
+    """Thresholds worth trying for a text with the scores [N]: round ones, and its own."""
     own = np.quantile(scores, np.linspace(0.02, 0.98, 25)) if len(scores) else ()
     found = np.clip(np.round(np.concatenate([_STEPS, own]), 3), 0.001, 0.999)
     return tuple(np.unique(found).tolist())
 
 
-def judge(said: Sequence[Said], true: Spans, judged: Spans, tolerance: float) -> Verdict:
-    """Choose a threshold, and say how right the text is with it.
+def judge(traces: Sequence[TriggerTrace], true: Spans, judged: Spans, tolerance: float) -> Verdict:
+    """Choose a threshold, and measure how right the text is with it.
 
     Args:
-        said: by ascending threshold, DEFAULT_THRESHOLD among them.
-        true: when the text is true.
-        judged: the time that counts.
-        tolerance: seconds, see `figures`.
+        traces: By ascending threshold, DEFAULT_THRESHOLD among them.
+        true: [N, 2], when the text is true.
+        judged: [N, 2], the time that counts.
+        tolerance: Seconds, see `figures`.
     """
-    default = [one.threshold for one in said].index(DEFAULT_THRESHOLD)
+    default = [one.threshold for one in traces].index(DEFAULT_THRESHOLD)
     true = combine(true, judged, np.logical_and)
 
     def measured(index: int, part: Spans) -> Figures:
-        return figures(said[index].on, said[index].unknown, true, part, tolerance)
+        return figures(traces[index].on, traces[index].unknown, true, part, tolerance)
 
     whole = measured(default, judged)
     if why := _too_little(whole):
@@ -224,13 +224,13 @@ def judge(said: Sequence[Said], true: Spans, judged: Spans, tolerance: float) ->
     first, second = halves(true, judged)
     if any(_too_little(measured(default, part)) for part in (first, second)):
         first = second = judged
-    qualities = [measured(index, first).quality for index in range(len(said))]
+    qualities = [measured(index, first).quality for index in range(len(traces))]
     best = max(qualities)
     as_good = [i for i, quality in enumerate(qualities) if quality >= best - AS_GOOD]
     chosen = default if default in as_good else as_good[len(as_good) // 2]
     reported = measured(chosen, second)
     return Verdict(
-        said[chosen].threshold,
+        traces[chosen].threshold,
         reported,
         measured(default, second),
         first is not second,
@@ -240,7 +240,7 @@ def judge(said: Sequence[Said], true: Spans, judged: Spans, tolerance: float) ->
 
 
 def halves(true: Spans, judged: Spans) -> tuple[Spans, Spans]:
-    """Two parts of the judged time, cut between the intervals, with half of them each."""
+    """Two parts of the judged time [N, 2], cut between the intervals, with half of them each."""
     if len(true) < 2:
         return judged, judged
     half = len(true) // 2

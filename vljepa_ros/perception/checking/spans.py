@@ -12,13 +12,13 @@ Mask = NDArray[np.bool_]
 
 
 def spans(pairs: Iterable[tuple[float, float]]) -> Spans:
-    """Of pairs of begin and end, which may overlap and come in any order."""
+    """[N, 2] of pairs of begin and end, which may overlap and come in any order."""
     raw = np.array(list(pairs), np.float64).reshape(-1, 2)
     return combine(raw, raw, np.logical_or)
 
 
 def combine(one: Spans, other: Spans, keep: Callable[[Mask, Mask], Mask]) -> Spans:
-    """The time for which `keep` holds, given whether it is in one and whether it is in the other.
+    """[N, 2] the time for which `keep` holds, given whether it is in one and in the other.
 
     `np.logical_and`: in both; `np.logical_or`: in any; `np.greater`: in the first alone.
     """
@@ -36,7 +36,7 @@ def runs(edges: NDArray[np.float64], kept: Mask) -> Spans:
 
 
 def seconds(of: Spans) -> float:
-    """Their length."""
+    """The length of spans [N, 2]."""
     return float((of[:, 1] - of[:, 0]).sum())
 
 

@@ -70,7 +70,7 @@ class Truth:
         return TruthError(f"'{self.file}', line {line or self.line}: '{self.text}': {problem}")
 
     def within(self, start: float, length: float) -> tuple[Spans, Spans]:
-        """When it is true, and the time that is judged, in seconds from the beginning.
+        """When it is true, and the time that is judged: [N, 2] seconds from the beginning.
 
         Args:
             start: seconds since 1970 at which the recording begins.
@@ -193,7 +193,7 @@ class _Reader:
         listed = node.value if isinstance(node, yaml.SequenceNode) else []
         if not listed or not all(isinstance(one, yaml.ScalarNode) for one in listed):
             raise self._error(
-                node, "labels are no list of texts, allowed: ['prompt | label | label', ...]"
+                node, "labels are not a list of texts, allowed: ['prompt | label | label', ...]"
             )
         return tuple(one.value for one in listed)
 

@@ -1,4 +1,4 @@
-"""The robot's episodic memory: rows in, moments out, whatever the disk does."""
+"""The robot's episodic memory: rows in, moments out; a failing disk does not stop either."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class EpisodicMemory:
         *,
         thumbnails: bool = False,
     ) -> list[Moment]:
-        """Moments that fit, best first; see `find_moments`.
+        """Moments that fit a vector [D], best first; see `find_moments`.
 
         What is not on the disk yet is found too, so that a batch may take its time.
 

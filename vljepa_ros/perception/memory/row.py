@@ -221,10 +221,10 @@ def kept_clip(data: bytes | None, count: int, stamp: int, model: ModelConfig) ->
     """The clip that a model is given in place of one of which a JPEG of `count` images was kept.
 
     Args:
-        data: made by `clip_to_jpeg`.
-        count: images in it; another model may want more or fewer: the nearest in time stand in.
-        stamp: nanoseconds, of the newest.
-        model: whose clip it becomes.
+        data: Made by `clip_to_jpeg`.
+        count: Images in it; another model may want more or fewer: the nearest in time stand in.
+        stamp: Nanoseconds, of the newest.
+        model: Whose clip [T, S, S, 3] it becomes.
 
     Returns:
         None: there is no JPEG, or it is damaged.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +44,7 @@ class SegmentRecorder:
         self._open: list[Row] = []  # samples of the open segment
         self._stride = 1
         self._count = 0
-        self._said: dict[str, Any] = {}  # text and label in force
+        self._text = ""  # in force
         self._last: int | None = None
         self._last_sample: int | None = None
 
@@ -94,7 +93,7 @@ class SegmentRecorder:
             pose=pose,
             thumbnail=thumbnail,
             thumbnail_frames=thumbnail_frames,
-            **self._said,
+            text=self._text,
         )
         if self.sample_due(stamp):
             self._last_sample = stamp
@@ -107,18 +106,18 @@ class SegmentRecorder:
             self._stride *= 2
         return rows
 
-    def change(self, onset: int, text: str, label: str = "", label_score: float = 0.0) -> list[Row]:
+    def change(self, onset: int, text: str) -> list[Row]:
         """The meaning changed at `onset` nanoseconds; returns the row of the segment before it."""
         after = [sample for sample in self._open if sample.stamp >= onset]
         self._open = [sample for sample in self._open if sample.stamp < onset]
         rows = self.finish()
         self._open = after
-        self._said = {"text": text, "label": label, "label_score": label_score}
+        self._text = text
         return rows
 
     def correct(self, text: str) -> list[Row]:
         """The text of the last change was wrong; returns no rows."""
-        self._said["text"] = text
+        self._text = text
         return []
 
     def finish(self) -> list[Row]:
@@ -135,4 +134,4 @@ class SegmentRecorder:
         first, best = samples[0], samples[int(np.argmax(vectors @ mean))]
         start = first.stamp if len(samples) > 1 else first.start
         end = samples[-1].stamp
-        return [replace(best, kind=SEGMENT, start=start, end=end, vector=mean, **self._said)]
+        return [replace(best, kind=SEGMENT, start=start, end=end, vector=mean, text=self._text)]

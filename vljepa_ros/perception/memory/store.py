@@ -128,7 +128,7 @@ EVERYTHING = Filter()
 
 @dataclass(frozen=True)
 class Hit:
-    """A row near a query and their cosine, -1..1. The row's vector is empty: nobody needs it."""
+    """A row near a query and their cosine, -1..1. The row's vector is not read: it is empty."""
 
     row: Row
     similarity: float
@@ -199,7 +199,7 @@ class MemoryStore:
             limit: how many rows.
             which: rows that are searched.
             thumbnails: read the kept images too.
-            exact: compare with every row, whatever index there is.
+            exact: compare with every row, without the index.
 
         Raises:
             QueryError: the vector has another length or is not finite.
@@ -372,7 +372,7 @@ def open_store(
         if exists:
             try:
                 table = database.open_table(TABLE)
-            except ValueError as error:  # only now an address tells that there is none
+            except ValueError as error:  # of an address that does not exist
                 if not (_is_remote(where) and "was not found" in str(error)):
                     raise
         if table is None:
@@ -403,7 +403,7 @@ def open_store(
 
 @contextlib.contextmanager
 def _translated(location: str, doing: str) -> Iterator[None]:
-    """Turn whatever lancedb raises into a MemoryStoreError of one line."""
+    """Turn any exception of lancedb into a MemoryStoreError of one line."""
     try:
         yield
     except (MemoryStoreError, QueryError):

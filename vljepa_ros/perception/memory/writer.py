@@ -43,7 +43,7 @@ class BatchWriter:
         """Start the thread.
 
         Args:
-            append: called on the thread; whatever it raises is a failed write.
+            append: called on the thread; any exception is a failed write.
             batch_rows: rows.
             batch_seconds: seconds.
             max_pending: rows.

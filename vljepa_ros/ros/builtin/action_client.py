@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vljepa_ros.ros.builtin.future import Callback, Future, ReentrantCallbackGroup
+from vljepa_ros.ros.builtin.future import Callback, Future
 from vljepa_ros.ros.builtin.message import ActionType, Message, message_class
 from vljepa_ros.ros.builtin.node import Node
 from vljepa_ros.ros.builtin.qos import QoSProfile, action_status_qos, services_qos
@@ -53,12 +53,9 @@ class ActionClient:
         node: The node that gets the clients and subscriptions.
         action_type: As `interface("vljepa_ros/action/WaitFor")`.
         action_name: Its name, relative to the node's namespace.
-        callback_group: The group of replies and feedback; None is the node's default group.
         goal_service_qos_profile: The depth of the queue of replies; by default all are kept.
         result_service_qos_profile: As for goals.
         cancel_service_qos_profile: As for goals.
-        feedback_sub_qos_profile: Quality of service of the feedback.
-        status_sub_qos_profile: Quality of service of the states of all goals.
     """
 
     def __init__(
@@ -67,12 +64,9 @@ class ActionClient:
         action_type: type[ActionType],
         action_name: str,
         *,
-        callback_group: ReentrantCallbackGroup | None = None,
         goal_service_qos_profile: QoSProfile = services_qos,
         result_service_qos_profile: QoSProfile = services_qos,
         cancel_service_qos_profile: QoSProfile = services_qos,
-        feedback_sub_qos_profile: QoSProfile | int = 10,
-        status_sub_qos_profile: QoSProfile = action_status_qos,
     ) -> None:
         self._node, self._type = node, action_type
         self._feedback_callbacks: dict[bytes, Callback] = {}
@@ -81,9 +75,7 @@ class ActionClient:
         )
         impl, base = action_type.Impl, f"{action_name}/_action"
         self._goals, self._cancels, self._results = self._clients = [
-            node.create_client(
-                kind, f"{base}/{name}", qos_profile=qos, callback_group=callback_group
-            )
+            node.create_client(kind, f"{base}/{name}", qos_profile=qos)
             for kind, name, qos in (
                 (impl.SendGoalService, "send_goal", goal_service_qos_profile),
                 (impl.CancelGoalService, "cancel_goal", cancel_service_qos_profile),
@@ -91,12 +83,10 @@ class ActionClient:
             )
         ]
         self._subscriptions = [
-            node.create_subscription(
-                kind, f"{base}/{name}", call, qos, callback_group=callback_group
-            )
+            node.create_subscription(kind, f"{base}/{name}", call, qos)
             for kind, name, call, qos in (
-                (impl.FeedbackMessage, "feedback", self._on_feedback, feedback_sub_qos_profile),
-                (impl.GoalStatusMessage, "status", self._on_status, status_sub_qos_profile),
+                (impl.FeedbackMessage, "feedback", self._on_feedback, 10),
+                (impl.GoalStatusMessage, "status", self._on_status, action_status_qos),
             )
         ]
 
@@ -125,14 +115,12 @@ class ActionClient:
         self,
         goal: Message,
         feedback_callback: Callback | None = None,
-        goal_uuid: Message | None = None,
     ) -> Future:
         """Send a goal.
 
         Args:
             goal: An `action_type.Goal`.
             feedback_callback: Gets each feedback message of this goal (`message.feedback`).
-            goal_uuid: Its id; None draws one.
 
         Returns:
             A future of a ClientGoalHandle.
@@ -143,7 +131,7 @@ class ActionClient:
         """
         if not isinstance(goal, self._type.Goal):
             raise TypeError(f"expected a {self._type.__name__}.Goal, got {type(goal).__name__}")
-        goal_id = goal_uuid or _UUID(uuid=np.frombuffer(uuid.uuid4().bytes, np.uint8))
+        goal_id = _UUID(uuid=np.frombuffer(uuid.uuid4().bytes, np.uint8))
         key, handle = bytes(goal_id.uuid), Future()
         if feedback_callback is not None:
             self._feedback_callbacks[key] = feedback_callback

@@ -146,7 +146,6 @@ class ActionServer:
         action_name: Its name, relative to the node's namespace.
         execute_callback: Gets a ServerGoalHandle, ends the goal (else it is aborted) and returns
             the result. It may be `async`, and does not hold a callback group while it awaits.
-        callback_group: The group of the requests; None is the node's default group.
         goal_callback: Gets the goal, returns a GoalResponse.
         handle_accepted_callback: Gets the ServerGoalHandle when the client has its reply; by
             default it executes. What does not must call `execute` some time.
@@ -155,8 +154,6 @@ class ActionServer:
         goal_service_qos_profile: The depth of the queue of goals; by default all are kept.
         result_service_qos_profile: As for goals.
         cancel_service_qos_profile: As for goals.
-        feedback_pub_qos_profile: Quality of service of the feedback.
-        status_pub_qos_profile: Quality of service of the states of all goals.
         result_timeout: Seconds for which a goal and its result are kept after its end.
     """
 
@@ -167,15 +164,12 @@ class ActionServer:
         action_name: str,
         execute_callback: Callback,
         *,
-        callback_group: ReentrantCallbackGroup | None = None,
         goal_callback: Callback = lambda goal: GoalResponse.ACCEPT,
         handle_accepted_callback: Callback = ServerGoalHandle.execute,
         cancel_callback: Callback = lambda handle: CancelResponse.REJECT,
         goal_service_qos_profile: QoSProfile = services_qos,
         result_service_qos_profile: QoSProfile = services_qos,
         cancel_service_qos_profile: QoSProfile = services_qos,
-        feedback_pub_qos_profile: QoSProfile | int = 10,
-        status_pub_qos_profile: QoSProfile = action_status_qos,
         result_timeout: float = 10.0,
     ) -> None:
         self._node, self._type, self._result_timeout = node, action_type, result_timeout
@@ -183,12 +177,10 @@ class ActionServer:
         self._on_cancel, self._on_execute = cancel_callback, execute_callback
         self._goals: dict[bytes, ServerGoalHandle] = {}
         impl, base = action_type.Impl, f"{action_name}/_action"
-        group = callback_group or node.default_callback_group
-        self._feedback = node.create_publisher(
-            impl.FeedbackMessage, f"{base}/feedback", feedback_pub_qos_profile
-        )
+        group = node.default_callback_group
+        self._feedback = node.create_publisher(impl.FeedbackMessage, f"{base}/feedback", 10)
         self._status = node.create_publisher(
-            impl.GoalStatusMessage, f"{base}/status", status_pub_qos_profile
+            impl.GoalStatusMessage, f"{base}/status", action_status_qos
         )
         self._services = [
             node.create_service(kind, f"{base}/{name}", serve, qos_profile=qos, callback_group=held)
@@ -282,7 +274,7 @@ class ActionServer:
 
     # ---- what goals ask
 
-    def _run(self, callback: Callable[[], Any]) -> None:
+    def _run(self, callback: Callable[[], object]) -> None:
         executor = self._node.executor
         if executor is None:
             raise RuntimeError(f"no executor spins node {self._node.get_name()}")
@@ -309,7 +301,7 @@ class ActionServer:
         )
 
     def publish_status(self) -> None:
-        """Tell clients the state of every goal."""
+        """Publish the state of every goal."""
         message = self._type.Impl.GoalStatusMessage()
         message.status_list = [
             GoalStatus(goal_info=goal.info, status=goal.status) for goal in self._goals.values()

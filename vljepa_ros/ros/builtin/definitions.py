@@ -142,7 +142,7 @@ def parse_definition(name: str, text: str) -> Definition:
                 continue
             field_name, _, default = rest.partition(" ")
             if not re.fullmatch(r"[a-z]\w*", field_name):
-                raise ValueError(f"{field_name!r} is no field name")
+                raise ValueError(f"{field_name!r} is not a field name")
             field_type = _parse_type(type_text, package)
             value = _parse_value(default, field_type.base) if default.strip() else None
             fields.append(Field(field_name, field_type, value))

@@ -113,10 +113,10 @@ class SingleThreadedExecutor:
         self._posted.append(handler)
         self.wake()
 
-    def create_task(self, callback: Callable[[], Any]) -> Task:
+    def create_task(self, callback: Callable[[], object]) -> Task:
         """Run a function or a coroutine function in the spinning thread; a future of its result."""
 
-        async def run() -> Any:
+        async def run() -> object:
             result = callback()
             return await result if hasattr(result, "__await__") else result
 

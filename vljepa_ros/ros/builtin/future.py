@@ -54,7 +54,7 @@ class Future:
         for callback in callbacks:
             callback(self)
 
-    def add_done_callback(self, callback: Callable[[Future], Any]) -> None:
+    def add_done_callback(self, callback: Callable[[Future], object]) -> None:
         """Call `callback(self)` when done; now, if that is already so."""
         with self._lock:
             if not self._done:

@@ -105,7 +105,7 @@ class Graph:
                     continue  # Humble's 24-byte ids, or no ROS at all
                 self._remote[bytes(message.gid.data)] = message
             if time.monotonic() > self._next_cleanup:
-                # Discovery samples and dead participants must not pile up if nobody asks.
+                # Discovery samples and dead participants must not pile up between queries.
                 self._next_cleanup = time.monotonic() + _CLEANUP_PERIOD_S
                 self._participant.endpoints("reader")
                 self._drop_dead_participants()

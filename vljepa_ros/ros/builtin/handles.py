@@ -20,7 +20,7 @@ class ExecutorHandle(Protocol):
     def wake(self) -> None:
         """End a wait now."""
 
-    def create_task(self, callback: Callable[[], Any]) -> Any:
+    def create_task(self, callback: Callable[[], object]) -> Any:
         """Run a function or a coroutine function in the spinning thread."""
 
     def update(self) -> None:

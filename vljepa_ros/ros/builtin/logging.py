@@ -95,7 +95,7 @@ class Logger:
         text = str(message)
         if _stdout_enabled:
             line = f"[{level.name}] [{time.time():.9f}] [{self.name}]: {text}\n"
-            # closed stderr: there is nobody left to write to
+            # stderr is closed
             with contextlib.suppress(OSError, ValueError):
                 sys.stderr.write(line)
                 sys.stderr.flush()

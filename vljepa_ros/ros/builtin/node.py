@@ -154,7 +154,7 @@ class Node(NodeParameters):
         with contextlib.suppress(InvalidHandle):  # destroyed by another thread since
             publisher.publish(message)
 
-    def _publish_parameter_event(self, event: Any) -> None:
+    def _publish_parameter_event(self, event: Message) -> None:
         publisher = self._event_publisher
         if publisher is not None and self.context.ok():
             event.node = self.get_fully_qualified_name()
@@ -274,7 +274,7 @@ class Node(NodeParameters):
     def create_timer(
         self,
         timer_period_sec: float,
-        callback: Callable[[], Any],
+        callback: Callable[[], object],
         callback_group: ReentrantCallbackGroup | None = None,
         clock: Clock | None = None,
     ) -> Timer:

@@ -31,7 +31,7 @@ class NodeParameters:
         publish_event: Publishes a `rcl_interfaces/msg/ParameterEvent`.
     """
 
-    def __init__(self, overrides: dict[str, Any], publish_event: Callable[[Any], None]) -> None:
+    def __init__(self, overrides: dict[str, Any], publish_event: Callable[[Message], None]) -> None:
         self._values: dict[str, Parameter] = {}
         self._descriptors: dict[str, Any] = {}
         self._overrides, self._publish_event = overrides, publish_event
@@ -51,7 +51,7 @@ class NodeParameters:
             name: Its name.
             value: Default value, or a Parameter.Type, for a parameter without a default value.
             descriptor: A ParameterDescriptor.
-            ignore_override: Keep to `value`, whatever files and arguments say.
+            ignore_override: Keep `value`; parameter files and arguments do not count.
 
         Returns:
             The parameter, with the value it has.
@@ -207,7 +207,7 @@ class NodeParameters:
         response.result.prefixes = sorted({n.rpartition(".")[0] for n in names if "." in n})
         return response
 
-    def _set_from_messages(self, messages: Iterable[Any]) -> Message:
+    def _set_from_messages(self, messages: Iterable[Message]) -> Message:
         try:
             return self.set_parameters_atomically(
                 [Parameter.from_parameter_msg(message) for message in messages]

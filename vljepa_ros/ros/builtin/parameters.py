@@ -93,7 +93,7 @@ class Parameter:
                     if all(type(v) is python_type for v in value):
                         return cls[f"{name}_ARRAY"]
             raise TypeError(
-                f"{value!r} is no parameter value: bool, int, float, str or a list of one of these"
+                f"{value!r} is not a parameter value: bool, int, float, str or a list of one type"
             )
 
         def check(self, value: object) -> bool:

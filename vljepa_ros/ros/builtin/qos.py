@@ -81,16 +81,16 @@ clock_qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 @dataclass(frozen=True)
 class EndpointEvents:
-    """Callbacks that tell of an endpoint's quality of service."""
+    """Callbacks for changes of an endpoint's quality of service."""
 
-    incompatible_qos: Callable[[IncompatibleQoS], Any] | None
-    deadline_missed: Callable[[DeadlineMissed], Any] | None
+    incompatible_qos: Callable[[IncompatibleQoS], object] | None
+    deadline_missed: Callable[[DeadlineMissed], object] | None
 
 
 def endpoint_events(
     *,
-    incompatible_qos: Callable[[IncompatibleQoS], Any] | None = None,
-    deadline_missed: Callable[[DeadlineMissed], Any] | None = None,
+    incompatible_qos: Callable[[IncompatibleQoS], object] | None = None,
+    deadline_missed: Callable[[DeadlineMissed], object] | None = None,
     kind: str = "subscription",
 ) -> EndpointEvents:
     """The `event_callbacks` of a publisher or a subscription (`kind`; rclpy needs to know)."""

@@ -129,7 +129,7 @@ class Service(_ServiceEnd):
         data = encode(response, struct.pack("=" + _IDENTITY, *identity))
         writer = self.writer
         if writer is None or not self._node.context.ok():
-            return  # destroyed while an async callback was at work: nobody waits any more
+            return  # destroyed while an async callback was running
         if user_id is not None:
             self._wait_for_match(writer, source, user_id)
             self._matched.add(source)
@@ -141,7 +141,7 @@ class Service(_ServiceEnd):
     def _wait_for_match(self, writer: Writer, source: int, user_id: str) -> None:
         """Wait until the client is matched: it may have found us before we found it.
 
-        Or until it is gone: a reply that took long may find nobody who waits for it.
+        Or until it is gone: after a reply that took long the client may have left.
         """
         deadline = time.monotonic() + _REPLY_MATCH_S
         while time.monotonic() < deadline and self.reader and self.reader.user_data_of(source):

@@ -18,7 +18,7 @@ USE_SIM_TIME = "use_sim_time"
 class Timer(Entity):
     """Calls back every `timer_period_ns` of its clock."""
 
-    def __init__(self, period_ns: int, callback: Callable[[], Any], clock: Clock) -> None:
+    def __init__(self, period_ns: int, callback: Callable[[], object], clock: Clock) -> None:
         if period_ns < 0:
             raise ValueError(f"a timer's period is not negative: {period_ns} ns")
         self.timer_period_ns, self.callback, self.clock = period_ns, callback, clock

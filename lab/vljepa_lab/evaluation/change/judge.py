@@ -52,10 +52,10 @@ class Curve:
 
 
 def share_at(rates: Floats, shares: Floats, rate: float) -> float:
-    """Quality at a rate, linear in its logarithm; beyond the curve its last point.
+    """Quality at a rate, from rates [N] and shares [N]: linear in the rate's logarithm.
 
     The best setting that decodes no more than that counts: more decodes are never held against a
-    detector that could have been set to fewer.
+    detector that could have been set to fewer. Beyond the curve its last point counts.
     """
     order = np.argsort(rates)
     best = np.maximum.accumulate(shares[order])
@@ -63,7 +63,13 @@ def share_at(rates: Floats, shares: Floats, rate: float) -> float:
 
 
 def rate_for(rates: Floats, shares: Floats, share: float) -> tuple[float, bool]:
-    """The least rate with a quality, and whether it is reached (else the rate of the best)."""
+    """The least rate with a quality, and whether it is reached (else the rate of the best).
+
+    Args:
+        rates: [N] decodes a minute.
+        shares: [N] quality at each.
+        share: The quality.
+    """
     order = np.argsort(rates)
     logs, best = np.log(rates[order]), np.maximum.accumulate(shares[order])
     if share > best[-1]:

@@ -30,7 +30,7 @@ class DecodeTrace:
     """What was published on one stream.
 
     stamps: [N] seconds, ascending. onsets: [N] seconds. texts: [N] index of the decoded text.
-    changes: [N] bool, False for the first and for whatever is not a CHANGE.
+    changes: [N] bool, False for the first and for all that are not a CHANGE.
     """
 
     stamps: Floats
@@ -124,7 +124,7 @@ def _delays(stream: ChangeStream, changes: Floats) -> list[float]:
 
 
 def boundary_counts(truth: Floats, estimates: Floats, tolerance: float) -> int:
-    """How many of two ascending lists of times match one to one within `tolerance` seconds.
+    """How many of the ascending times [N] and [M] match one to one within `tolerance` seconds.
 
     Taking the earliest that fit is optimal, because all intervals have the same length.
     """

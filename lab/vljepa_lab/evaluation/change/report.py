@@ -164,7 +164,7 @@ def _panel(axes: Any, result: JsonMapping, name: str) -> None:
         fontsize=10,
     )
     axes.set_xlabel("decodes per minute", fontsize=9)
-    axes.set_ylabel("share of event time told rightly / ceiling", fontsize=9)
+    axes.set_ylabel("share of event time named rightly / ceiling", fontsize=9)
     axes.tick_params(labelsize=8)
     style.style_axes(axes)
 
@@ -190,7 +190,7 @@ def _trace(stream: ChangeStream, path: Path) -> Path:
     line = {"color": style.INK, "linewidth": 1.0, "linestyle": (0, (4, 2)), "label": "limit"}
     axes.plot(stream.stamps, limits, **line)
     published = [change for change in changes if change is not None]
-    styles = {CHANGE: ("-", "change told"), CORRECTION: ((0, (1, 1.2)), "corrected")}
+    styles = {CHANGE: ("-", "change published"), CORRECTION: ((0, (1, 1.2)), "corrected")}
     for reason, (dash, label) in styles.items():
         stamps = [change.stamp for change in published if change.reason == reason]
         look = {"color": style.ORANGE, "linewidth": 1.2, "linestyle": dash, "label": label}

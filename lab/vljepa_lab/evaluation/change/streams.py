@@ -296,7 +296,7 @@ def undisturbed(count: int) -> Disturbances:
 
 
 def draw_disturbances(stamps: Floats, seed: int) -> Disturbances:
-    """Disturbances at random moments, every kind many times an hour.
+    """Disturbances of images at stamps [T], at random moments, every kind many times an hour.
 
     Exposure jumps by up to half a stop and comes back within seconds; shake moves each frame by
     pixels for 1 to 4 s; the robot looks aside by 7 to 16 degrees and back within 1.5 to 4 s; frames
@@ -317,7 +317,7 @@ def draw_disturbances(stamps: Floats, seed: int) -> Disturbances:
 
 
 def draw_moments(rng: np.random.Generator, span: tuple[float, float], every: float) -> Floats:
-    """Ascending moments of a Poisson process, one in `every` seconds, none in the first seconds."""
+    """[N] ascending moments of a Poisson process, one in `every` seconds, none at the start."""
     start, end = span
     first = start + CALM_START_S
     count = int(rng.poisson((end - start) / every))
