@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from vljepa_ros.models.config import ModelConfig, ModelError
+from vljepa_ros.models.config import ModelConfig, ModelError, file_sha256
 
 _ENTRY = "entry.json"
 
@@ -83,7 +83,7 @@ class EngineCache:
         if entry.get("key") != asdict(key):
             return f"the {key.kind} entry was made elsewhere: {_differences(entry.get('key'), key)}"
         for name, digest in entry["sha256"].items():
-            if not (folder / name).is_file() or _sha256(folder / name) != digest:
+            if not (folder / name).is_file() or file_sha256(folder / name) != digest:
                 return f"the {key.kind} entry is damaged: {name}"
         return ""
 
@@ -102,7 +102,7 @@ class EngineCache:
             for part, file in files.items():
                 for source in sorted(file.parent.glob(f"{file.name}*")):  # with external data
                     shutil.copyfile(source, aside / source.name)
-                    digests[source.name] = _sha256(aside / source.name)
+                    digests[source.name] = file_sha256(aside / source.name)
                 parts[part] = file.name
             entry = {"key": asdict(key), "parts": parts, "sha256": digests, "notes": dict(notes)}
             (aside / _ENTRY).write_text(json.dumps(entry, indent=1), encoding="utf-8")
@@ -150,11 +150,3 @@ def _read(folder: Path) -> dict[str, dict[str, str]]:
         return dict(json.loads((folder / _ENTRY).read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise ModelError(f"cache entry '{folder}' is unreadable: delete it ({error})") from error
-
-
-def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
