@@ -6,9 +6,13 @@ import math
 import textwrap
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from vljepa_ros.cli.demo_record import DemoRecord
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 ROW_SECONDS = 20.0
 INK = "#1f2933"
@@ -57,7 +61,7 @@ def draw_timeline(record: DemoRecord, path: Path) -> None:
     figure.savefig(path)
 
 
-def _draw_strips(axes: Any, record: DemoRecord, zero: float) -> None:
+def _draw_strips(axes: Axes, record: DemoRecord, zero: float) -> None:
     axes.set(ylim=(0, 2.1), yticks=(1.57, 0.5), xticks=())
     axes.set_yticklabels(("true", "robot says"), color=INK, fontsize=11)
     axes.tick_params(length=0)
@@ -83,7 +87,7 @@ def _draw_strips(axes: Any, record: DemoRecord, zero: float) -> None:
 
 
 def _draw_bar(
-    axes: Any, begin: float, end: float, band: tuple[float, float], colour: str, text: str
+    axes: Axes, begin: float, end: float, band: tuple[float, float], colour: str, text: str
 ) -> None:
     """Draw a bar from `begin` to `end`, and as much of a text as fits into its visible part."""
     low, high = axes.get_xlim()
@@ -112,7 +116,7 @@ def _draw_bar(
     )
 
 
-def _draw_drift(axes: Any, record: DemoRecord, zero: float) -> None:
+def _draw_drift(axes: Axes, record: DemoRecord, zero: float) -> None:
     from matplotlib.ticker import MultipleLocator
 
     low, high = axes.get_xlim()
@@ -151,7 +155,7 @@ def _draw_drift(axes: Any, record: DemoRecord, zero: float) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_heading(figure: Any, record: DemoRecord) -> None:
+def _draw_heading(figure: Figure, record: DemoRecord) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
