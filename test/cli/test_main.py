@@ -105,4 +105,4 @@ def test_parser_is_built_anew_each_time():
 
 def test_a_time_beyond_all_numbers_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["find", "x", "--start", "1e999"]) == 2
-    assert "'1e999' is no time" in capsys.readouterr().err
+    assert "'1e999' is not a valid time" in capsys.readouterr().err

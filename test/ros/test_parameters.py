@@ -37,7 +37,7 @@ def test_types_values_and_defaults(graph: Graph) -> None:
     assert node.set_parameters([P("strings", P.Type.STRING_ARRAY, [])])[0].successful
     assert node.get_parameter("strings").value == []
     assert P("x", value=array.array("d", [1.0])).value == [1.0]
-    with pytest.raises(TypeError, match="no parameter value"):
+    with pytest.raises(TypeError, match="not a parameter value"):
         node.declare_parameter("mixed", [1, "a"])
     with pytest.raises(ros.ParameterAlreadyDeclaredException):
         node.declare_parameter("p0", True)

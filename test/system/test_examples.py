@@ -34,6 +34,7 @@ def test_a_recorded_day_is_searched(
     """Its commands in this process, on an engine that loads at once; the rest as it is."""
     pytest.importorskip("lancedb", reason="the memory needs the extra [memory]")
     monkeypatch.setattr(options, "load_model", lambda *_: ColourEngine())
+    monkeypatch.setattr("vljepa_ros.models.folder.load_config", lambda _: ColourEngine().config)
     ran: list[str] = []
 
     def run(command: list[str], **how: object) -> subprocess.CompletedProcess[str]:

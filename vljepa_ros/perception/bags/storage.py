@@ -319,8 +319,7 @@ def open_storage(path: Path, stack: ExitStack) -> Storage:
             path, cut = _decompressed(path, stack)
         head = _head(path)
         if not head:
-            reason = cut or "is empty: the recording was cut off before it began"
-            raise StorageError(f"it {reason}")
+            raise StorageError("it is empty: the recording was cut off before it began")
         if head != _SQLITE and not head.startswith(_MCAP):
             raise StorageError(f"it is neither SQLite nor MCAP, it begins with {head[:8].hex(' ')}")
         storage = (SqliteFile if head == _SQLITE else McapFile)(path, name)
@@ -349,7 +348,8 @@ def _decompressed(path: Path, stack: ExitStack) -> tuple[Path, str]:
         try:
             while piece := source.read(1 << 20):
                 if shutil.disk_usage(target.parent).free < spare + len(piece):
-                    return target, f"takes more than the free space of '{target.parent.parent}'"
+                    place = target.parent.parent
+                    raise StorageError(f"it takes more than the free space of '{place}'")
                 file.write(piece)
         except (EOFError, zstd.ZstdError) as error:
             return target, f"is damaged or cut off ({one_line(error)})"
