@@ -188,7 +188,7 @@ def unheard(args: argparse.Namespace) -> dict[str, Any]:
 
         if not graph.client.spin(answered, START_TIMEOUT_S):  # both receive images by then
             raise ProcessFailed(f"no question is answered: {why[0]}")
-        note("perception_node that nobody listens to, and a plain subscriber ...")
+        note("perception_node without subscribers to its results, and a plain subscriber ...")
         found: dict[str, Any] = dict(shares(processes, graph.spin, args.seconds))
         pairs = zip(found["perception"], found["subscriber"], strict=True)
         apart_by = [round(100 * (mine - plain), 2) for mine, plain in pairs]
@@ -210,11 +210,11 @@ def start(args: argparse.Namespace) -> dict[str, Any]:
     """Seconds from starting perception_node to its first model_info and its first embedding."""
     found: dict[str, list[float]] = {"active": [], "first_embedding": [], "bare_process": []}
     with BenchGraph(args.model, args.engine) as graph:
-        heard: list[float] = []
+        received: list[float] = []
         graph.client.subscribe(
             "vljepa_ros/msg/ModelInfo",
             "model_info",
-            lambda message: heard.append(time.monotonic()),
+            lambda message: received.append(time.monotonic()),
             REPEATED,
         )
         start_camera(graph, [graph.topic], FPS)
@@ -222,12 +222,12 @@ def start(args: argparse.Namespace) -> dict[str, Any]:
         for number in range(args.starts + 1):  # the first fills the disk's cache
             note(f"start {number} of {args.starts} ...")
             graph.stream.clear()
-            heard.clear()
+            received.clear()
             begin = time.monotonic()
             process = start_node(graph, "perception_node", **settings)
             graph.wait_for_stream(1)
             found["first_embedding"].append(graph.stream.arrivals[0] - begin)
-            found["active"].append(heard[0] - begin)
+            found["active"].append(received[0] - begin)
             graph.end(process)
             begin = time.monotonic()
             with PackageProcess("bench_nodes", ["--bare", "--model", args.model]) as bare:

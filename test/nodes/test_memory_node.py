@@ -237,24 +237,24 @@ def test_without_a_perception_node_the_reply_says_so(graph: Graph, tmp_path: Pat
 
 def test_another_models_embeddings_are_refused(graph: Graph, tmp_path: Path) -> None:
     robot = Robot(graph, tmp_path / "memory")
-    heard = graph.listen(DIAGNOSTICS, "/diagnostics")
+    received = graph.listen(DIAGNOSTICS, "/diagnostics")
     robot.see(0, 1.0, model_id="nano-ffffffff")
     assert graph.spin(
-        lambda: "come from model nano-ffffffff" in _message(heard, "camera front"), PATIENCE
+        lambda: "come from model nano-ffffffff" in _message(received, "camera front"), PATIENCE
     )
     robot.see(0, 1.0, vector=array.array("f", [1.0, 0.0]))
     robot.see(0, 2.0)
     assert robot.written(3)
-    assert graph.spin(lambda: _message(heard, "camera front") == "embeddings arrive", PATIENCE)
-    assert int(value(status(heard, "camera front"), "unusable")) == 5
+    assert graph.spin(lambda: _message(received, "camera front") == "embeddings arrive", PATIENCE)
+    assert int(value(status(received, "camera front"), "unusable")) == 5
 
 
 def test_another_models_store_is_an_error_and_left_alone(graph: Graph, tmp_path: Path) -> None:
     open_store(tmp_path / "memory", "other-1", 16, create=True)
     robot = Robot(graph, tmp_path / "memory")
-    heard = graph.listen(DIAGNOSTICS, "/diagnostics")
+    received = graph.listen(DIAGNOSTICS, "/diagnostics")
     assert graph.spin(
-        lambda: "holds embeddings of model 'other-1'" in _message(heard, "memory_node: memory"),
+        lambda: "holds embeddings of model 'other-1'" in _message(received, "memory_node: memory"),
         PATIENCE,
     )
     robot.see(0, 1.0)
@@ -268,20 +268,20 @@ def test_a_disk_that_comes_back_is_used(graph: Graph, tmp_path: Path) -> None:
     place = tmp_path / "disk"
     place.write_text("not mounted")
     robot = Robot(graph, place / "memory")
-    heard = graph.listen(DIAGNOSTICS, "/diagnostics")
+    received = graph.listen(DIAGNOSTICS, "/diagnostics")
     robot.see(0, 2.0)
     name = "memory_node: memory"
-    assert graph.spin(lambda: "cannot open the memory" in _message(heard, name), PATIENCE)
-    assert status(heard, name).level in (2, b"\x02")
+    assert graph.spin(lambda: "cannot open the memory" in _message(received, name), PATIENCE)
+    assert status(received, name).level in (2, b"\x02")
     place.unlink()
     assert robot.written(3)
-    assert graph.spin(lambda: _message(heard, name) == "remembers", PATIENCE)
+    assert graph.spin(lambda: _message(received, name) == "remembers", PATIENCE)
 
 
 def test_a_damaged_file_is_reported_until_a_search_succeeds(graph: Graph, tmp_path: Path) -> None:
     """Rows can still be written, so that is no sign that it can be read."""
     robot = Robot(graph, tmp_path / "memory")
-    heard = graph.listen(DIAGNOSTICS, "/diagnostics")
+    received = graph.listen(DIAGNOSTICS, "/diagnostics")
     robot.see(0, 2.0)
     assert robot.written(3)
     files = list((tmp_path / "memory").rglob("*.lance/data/*"))
@@ -290,16 +290,16 @@ def test_a_damaged_file_is_reported_until_a_search_succeeds(graph: Graph, tmp_pa
         file.write_bytes(bytes(len(kept[file])))
     assert not accepted(robot.find())
     name = "memory_node: memory"
-    assert graph.spin(lambda: "cannot search the memory" in _message(heard, name), PATIENCE)
+    assert graph.spin(lambda: "cannot search the memory" in _message(received, name), PATIENCE)
     before = robot.node.memory.status().written
     robot.see(1, 2.0)
     assert robot.written(before + 1)
-    del heard[:]
-    assert graph.spin(lambda: "cannot search the memory" in _message(heard, name), PATIENCE)
+    del received[:]
+    assert graph.spin(lambda: "cannot search the memory" in _message(received, name), PATIENCE)
     for file, content in kept.items():
         file.write_bytes(content)
     assert accepted(robot.find())
-    assert graph.spin(lambda: _message(heard, name) == "remembers", PATIENCE)
+    assert graph.spin(lambda: _message(received, name) == "remembers", PATIENCE)
 
 
 def test_parameters_are_live_or_refused(graph: Graph, tmp_path: Path) -> None:
@@ -420,8 +420,8 @@ def test_a_moment_without_a_pose_beside_one_with_it_gets_nan() -> None:
     assert math.isnan(pose_message(None).position.x)
 
 
-def _message(heard: list[Any], name: str) -> str:
-    found = status(heard, name)
+def _message(received: list[Any], name: str) -> str:
+    found = status(received, name)
     return "" if found is None else str(found.message)
 
 

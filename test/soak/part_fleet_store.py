@@ -1,6 +1,6 @@
 """The memory on object storage: two robots write, one reads, the writers are killed.
 
-A local S3 server (moto) keeps the bucket. Judged: what a robot was told is written is found after
+A local S3 server (moto) keeps the bucket. Judged: what was acknowledged to a robot is found after
 its kill, by a reader that was open all the time and by a new one; the reader never sees fewer rows
 than before, nor a part of a batch.
 """
@@ -144,12 +144,14 @@ class Fleet:
         return self._folder / f"{name}_{first}.log"
 
     def _read(self, name: str) -> None:
-        """Take what a robot's present writer has been told."""
+        """Take what a robot's present writer has acknowledged."""
         first, _ = self._first[name][-1]
         lines = self._log(name, first).read_text().splitlines(keepends=True)
-        told = [int(line.split()[1]) for line in lines if line[:2] == "ac" and line[-1] == "\n"]
-        if told:
-            self._first[name][-1] = first, told[-1]
+        acknowledged = [
+            int(line.split()[1]) for line in lines if line[:2] == "ac" and line[-1] == "\n"
+        ]
+        if acknowledged:
+            self._first[name][-1] = first, acknowledged[-1]
         self._troubles += [line.strip() for line in lines if line.startswith("trouble")][-1:]
 
     def _until_acknowledged(self, name: str) -> None:

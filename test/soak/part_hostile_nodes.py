@@ -106,7 +106,7 @@ class Attack:
         }
         for name, client in self._clients.items():
             if not graph.spin(client.service_is_ready, 120.0, again=self._stream):
-                raise RuntimeError(f"nobody serves {name}")
+                raise RuntimeError(f"no server of {name}")
         self._publishers = {
             topic: graph.publisher(f"vljepa_ros/msg/{kind}", topic)
             for topic, kind in TOPICS.items()
@@ -134,7 +134,7 @@ class Attack:
             self._stream()
             self.graph.executor.spin_once(timeout_sec=0.0)
         steps.close()
-        told = self._told(name)
+        reported = self._reported(name)
         grown = {
             node: round(now - settled.get(node, now), 1) for node, now in self._resident().items()
         }
@@ -157,7 +157,7 @@ class Attack:
         missed += [f"{one}, an error inside a node; asked: none" for one in failed]
         if any("without a reason" in one for one in self._counts):
             missed.append("refusals without a reason; asked: none")
-        if not told:
+        if not reported:
             missed.append("the diagnostics do not say so; asked: they do")
         missed += [f"{what} at the end; asked: it is" for what, good in lives.items() if not good]
         return {
@@ -348,7 +348,7 @@ class Attack:
             for name, process in self.robot.processes().items()
         }
 
-    def _told(self, phase: str) -> bool:
+    def _reported(self, phase: str) -> bool:
         """Whether the diagnostics say that images are refused; other input has replies."""
         del self._diagnostics[:-20]
         if phase != "images":
@@ -372,9 +372,9 @@ class Attack:
         return found | {f"{node} sends no diagnostics": False for node in silent}
 
 
-def status_of(heard: list[Any], node: str) -> bool:
+def status_of(received: list[Any], node: str) -> bool:
     """Whether a node has sent diagnostics."""
-    return any(node in one.name for message in heard for one in message.status)
+    return any(node in one.name for message in received for one in message.status)
 
 
 def _constants(kind: Any) -> dict[str, int]:

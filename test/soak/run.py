@@ -58,7 +58,7 @@ def run_part(name: str, scale: float) -> dict[str, Any]:
 
 
 def run_apart(name: str, scale: float) -> dict[str, Any]:
-    """As `run_part`, whatever happens to that process."""
+    """As `run_part`; the end of that process is a missed figure, too."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         try:

@@ -4,7 +4,7 @@
 
 runs one check in this process. `FOLDER/inside` is where the product may write, `FOLDER/outside` is
 what the content aims at; `watch` sees every file that Python opens to write, every program it
-starts and every connection it makes. A check returns what came of it; whatever it raises is a
+starts and every connection it makes. A check returns what came of it; an exception is a
 fault.
 """
 

@@ -128,7 +128,7 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
         """Free what `open` made, all of it or a part; the worker has ended."""
 
     def watch(self) -> None:
-        """Look what is due, every WATCH_S seconds, in whatever state."""
+        """Look what is due, every WATCH_S seconds, in every lifecycle state."""
 
     def parts(self) -> Sequence[Part]:
         """State of an opened node for the diagnostics."""

@@ -18,8 +18,8 @@ HOME, AWAY, ELSEWHERE = np.linalg.qr(np.random.default_rng(4).normal(size=(DIM, 
 )
 
 
-def told(detector: AnchorDrift, samples: np.ndarray, start: float = 0.0) -> list[float]:
-    """Seconds after `start` at which a change is told."""
+def detected(detector: AnchorDrift, samples: np.ndarray, start: float = 0.0) -> list[float]:
+    """Seconds after `start` at which a change is detected."""
     found = [detector.observe(start + i / RATE, sample) for i, sample in enumerate(samples)]
     return [c.stamp - start for c in found if c is not None and c.reason == CHANGE]
 
@@ -31,18 +31,18 @@ def stay(state: np.ndarray, seconds: float) -> np.ndarray:
 def test_a_return_is_told_later_than_something_new() -> None:
     back, on = (AnchorDrift(AnchorDriftConfig()) for _ in range(2))
     begin = np.concatenate([stay(HOME, 10), stay(AWAY, 8)])
-    ends_back = told(back, np.concatenate([begin, stay(HOME, 8)]))
-    goes_on = told(on, np.concatenate([begin, stay(ELSEWHERE, 8)]))
+    ends_back = detected(back, np.concatenate([begin, stay(HOME, 8)]))
+    goes_on = detected(on, np.concatenate([begin, stay(ELSEWHERE, 8)]))
     assert len(ends_back) == len(goes_on) == 2
     assert ends_back[0] == goes_on[0]
     assert ends_back[1] >= goes_on[1] + 1.0 / RATE
-    assert ends_back[1] - 18.0 <= 2.0, "but told it is"
+    assert ends_back[1] - 18.0 <= 2.0, "but it is detected"
 
 
 def test_a_change_that_comes_in_a_wait_for_a_return_is_not_kept_waiting() -> None:
     detector = AnchorDrift(AnchorDriftConfig())
     stream = [stay(HOME, 10), stay(AWAY, 8), stay(HOME, 0.5), stay(ELSEWHERE, 8)]
-    found = told(detector, np.concatenate(stream))
+    found = detected(detector, np.concatenate(stream))
     assert len(found) == 2
     assert found[1] - 18.5 <= 1.0
 
@@ -53,12 +53,12 @@ def test_three_odd_samples_are_an_event_in_a_busy_stream_and_none_in_a_quiet_one
 ) -> None:
     detector = AnchorDrift(AnchorDriftConfig())
     if quiet:
-        told(detector, stay(HOME, 1800.0))
+        detected(detector, stay(HOME, 1800.0))
     else:
         for lap in range(90):
-            told(detector, np.concatenate([stay(ELSEWHERE, 10), stay(HOME, 10)]), 20.0 * lap)
+            detected(detector, np.concatenate([stay(ELSEWHERE, 10), stay(HOME, 10)]), 20.0 * lap)
     odd = np.concatenate([stay(AWAY, 1.0), stay(HOME, 10)])
-    found = told(detector, odd, 1800.0)
+    found = detected(detector, odd, 1800.0)
     assert bool(found) != quiet
 
 
@@ -109,10 +109,12 @@ def test_a_change_that_is_going_back_is_not_told() -> None:
 
     odd = np.concatenate([mixed(0.64), mixed(0.42), mixed(0.4)])
     growing = np.concatenate([mixed(0.42), mixed(0.64), mixed(0.64)])
-    assert told(detector, np.concatenate([stay(HOME, 20), odd, stay(HOME, 5)]) + shake[:53]) == []
+    assert (
+        detected(detector, np.concatenate([stay(HOME, 20), odd, stay(HOME, 5)]) + shake[:53]) == []
+    )
     detector.reset()
     stream = np.concatenate([stay(HOME, 20), growing, stay(HOME, 5)]) + shake[:53]
-    assert told(detector, stream) != []
+    assert detected(detector, stream) != []
 
 
 @pytest.mark.parametrize("quiet", [True, False])
@@ -121,7 +123,7 @@ def test_one_odd_sample_is_an_event_where_changes_are_expected_and_none_in_a_qui
 ) -> None:
     detector = AnchorDrift(AnchorDriftConfig())
     calm = 1800.0 if quiet else 10.0
-    told(detector, stay(HOME, calm))
+    detected(detector, stay(HOME, calm))
     odd = np.concatenate([stay(AWAY, 0.5), stay(HOME, 10)])
-    found = told(detector, odd, calm)
+    found = detected(detector, odd, calm)
     assert (found[:1] == [0.0]) is not quiet
