@@ -8,6 +8,7 @@ import pytest
 
 from vljepa_ros import ros
 from vljepa_ros.ros.builtin.context import default_context
+from vljepa_ros.ros.builtin.graph import TOPIC, TYPE
 from vljepa_ros.ros.builtin.type_support import type_hash
 
 from .conftest import Graph, builtin_only
@@ -65,6 +66,22 @@ def test_destroyed_nodes_leave_the_graph(graph: Graph) -> None:
     gone.destroy_node()
     assert graph.until(lambda: near.count_publishers("words") == 0)
     assert ("gone", "/") not in near.get_node_names_and_namespaces()
+
+
+@builtin_only
+def test_timers_come_and_go_without_the_other_nodes_being_sent_anything(graph: Graph) -> None:
+    near = graph.node("near")
+    reader = default_context().participant.reader(TOPIC, TYPE, ros.QoSProfile(depth=100))
+
+    def sent() -> int:
+        return sum(1 for _ in iter(reader.take, None))
+
+    near.create_publisher(String, "words", 10)
+    assert graph.until(sent)
+    for _ in range(3):
+        near.destroy_timer(near.create_timer(60.0, lambda: None))
+    graph.spin(0.1)
+    assert sent() == 0
 
 
 @builtin_only

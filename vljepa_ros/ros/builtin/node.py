@@ -290,7 +290,8 @@ class Node(NodeParameters):
             return False
         self._entities[type(entity)] = [e for e in entities if e is not entity]
         entity.destroy()
-        self._changed()
+        if not isinstance(entity, Timer):  # others do not see it: nothing to publish
+            self._changed()
         return True
 
     destroy_publisher = destroy_subscription = destroy_service = _destroy
