@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_ros.allocator import share_heaps
+from vljepa_ros.perception.memory.lancedb_import import import_lancedb
 from vljepa_ros.perception.memory.row import (
     FORMAT,
     RECORD,
@@ -415,11 +415,8 @@ def _translated(location: str, doing: str) -> Iterator[None]:
 
 
 def _lancedb() -> Any:
-    # It warns of every empty cell of an index, hundreds of lines in a round of upkeep.
-    os.environ.setdefault("LANCEDB_LOG", "error")
-    share_heaps()
     try:
-        import lancedb
+        return import_lancedb()
     except ModuleNotFoundError as error:
         raise MemoryStoreError(NO_LANCEDB) from error
     except ImportError as error:
@@ -427,7 +424,6 @@ def _lancedb() -> Any:
             f"LanceDB is installed, and cannot be imported: {one_line(error)}; "
             "beside numpy 1 it needs: pip install 'pyarrow<23'"
         ) from error
-    return lancedb
 
 
 def _is_remote(location: str) -> bool:

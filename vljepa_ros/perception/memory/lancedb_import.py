@@ -1,0 +1,63 @@
+"""Imports LanceDB without the half of it that no robot uses."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+from vljepa_ros.allocator import share_heaps
+
+CATALOGUES = "lance_namespace_urllib3_client"
+
+
+def import_lancedb() -> Any:
+    """The module `lancedb`.
+
+    Raises:
+        ImportError: it is not installed, or cannot be imported.
+    """
+    # It warns of every empty cell of an index, hundreds of lines in a round of upkeep.
+    os.environ.setdefault("LANCEDB_LOG", "error")
+    share_heaps()
+    with _without_catalogues():
+        import lancedb
+    return lancedb
+
+
+class _Placeholders(MetaPathFinder, Loader):
+    """In place of the modules of CATALOGUES: any name that is imported from them is a class."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname.partition(".")[0] == CATALOGUES:
+            return ModuleSpec(fullname, self, is_package=True)
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        vars(module)["__getattr__"] = lambda name: type(name, (), {})
+
+
+@contextmanager
+def _without_catalogues() -> Iterator[None]:
+    """Within it LanceDB is imported without its client of remote catalogues of tables.
+
+    That makes hundreds of pydantic models: 1.5 of 1.9 s of processor time, and 20 MB. A directory
+    or object storage needs none of them. Who imports the client later gets it whole.
+    """
+    finder, known = _Placeholders(), CATALOGUES in sys.modules
+    if not known:
+        sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        if not known:
+            sys.meta_path.remove(finder)
+            for name in [name for name in sys.modules if name.partition(".")[0] == CATALOGUES]:
+                del sys.modules[name]
