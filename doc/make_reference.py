@@ -53,6 +53,7 @@ TOPICS = {
         ("subscribes", "`<camera>.image_topic`", IMAGES, "if it is not empty"),
         ("subscribes", "<camera>/embeddings", "vljepa_ros/Embedding", "while active"),
         ("subscribes", "events", "vljepa_ros/SceneEvent", "while active"),
+        ("subscribes", "<camera>/scene", "vljepa_ros/SceneEvent", "while active"),
         ("subscribes", "model_info", "vljepa_ros/ModelInfo", "while active"),
         ("subscribes", "`pose_topic`", "as `pose_type` says", "if it is not empty"),
         ("subscribes", "/tf", "tf2_msgs/TFMessage", "if `pose_type` is tf"),

@@ -18,6 +18,7 @@ from graph import MODEL, SECOND, Graph, accepted, nanoseconds, status, value
 from vljepa_ros import ros
 from vljepa_ros.nodes.memory_node import MemoryNode, pose_message
 from vljepa_ros.nodes.perception_node import PerceptionNode
+from vljepa_ros.nodes.topics import LATCHED
 from vljepa_ros.perception.image_source import VideoFile, demo_clip
 from vljepa_ros.perception.memory.reindex import reindex
 from vljepa_ros.perception.memory.row import SAMPLE, SEGMENT
@@ -47,6 +48,7 @@ class Robot:
         create = graph.client.create_publisher
         self.embeddings = create(ros.interface("vljepa_ros/msg/Embedding"), "front/embeddings", 10)
         self.events = create(ros.interface("vljepa_ros/msg/SceneEvent"), "events", 10)
+        self.scene = create(ros.interface("vljepa_ros/msg/SceneEvent"), "front/scene", LATCHED)
         self._probe(self.embeddings, "vljepa_ros/msg/Embedding", "received")
         self._probe(self.events, "vljepa_ros/msg/SceneEvent", "events")
 
@@ -61,6 +63,10 @@ class Robot:
         arrived = self.count("events")
         self.events.publish(event)
         assert self.graph.spin(lambda: self.count("events") > arrived, PATIENCE)
+        self.go_on(which, seconds, **fields)
+
+    def go_on(self, which: int, seconds: float, **fields: Any) -> None:
+        """Five embeddings a second of stamps."""
         for _ in range(round(seconds * 5)):
             self.graph.stamp += SECOND // 5
             message = ros.interface("vljepa_ros/msg/Embedding")(
@@ -205,6 +211,27 @@ def test_segments_are_written_at_deactivation_and_found_after_a_restart(
     assert "is not configured; try: ros2 lifecycle set" in refused.result.message
     robot.node.autostart()
     assert robot.find().moments[0].text == TEXTS[0]
+
+
+def test_the_text_in_force_is_known_after_a_restart(graph: Graph, tmp_path: Path) -> None:
+    """Its event came while the node was away; the decoder repeats the state."""
+    robot = Robot(graph, tmp_path / "memory")
+    scene = ros.interface("vljepa_ros/msg/SceneEvent")
+    stamp = ros.Time(nanoseconds=graph.stamp).to_msg()
+    state = scene(camera="front", model_id=robot.model_id, reason=scene.HEARTBEAT, text=TEXTS[1])
+    state.onset = state.header.stamp = stamp
+    events = robot.count("events")
+    robot.scene.publish(state)
+    assert graph.spin(lambda: robot.count("events") > events, PATIENCE)
+    robot.go_on(1, 1.0)
+    robot.see(0, 1.0)
+    robot.scene.publish(state)  # older than the event: on its way when that came
+    graph.spin_for(0.3)
+    assert robot.count("events") == events + 2
+    robot.node.trigger_deactivate()
+    robot.node.trigger_cleanup()
+    rows = open_store(tmp_path / "memory").rows(Filter(kind=SEGMENT))
+    assert [row.text for row in rows] == [TEXTS[1], TEXTS[0]]
 
 
 def test_senseless_requests_are_answered(graph: Graph, tmp_path: Path) -> None:

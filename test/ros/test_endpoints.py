@@ -246,6 +246,21 @@ def test_a_message_that_is_none_is_dropped_and_said(
     assert "undecodable message dropped" in capfd.readouterr().err
 
 
+@builtin_only
+def test_a_message_that_is_too_large_is_dropped_and_said(
+    graph: Graph, capfd: pytest.CaptureFixture[str]
+) -> None:
+    node, got = graph.node("near"), []
+    publisher = node.create_publisher(Image, "image", 10)
+    node.create_subscription(Image, "image", lambda m: got.append(len(m.data)), 10)
+    assert graph.until(lambda: publisher.get_subscription_count() == 1)
+    for size in (65 << 20, 1):
+        publisher.publish(Image(data=bytes(size)))
+    assert graph.until(lambda: got)
+    assert got == [1]
+    assert "bytes, allowed: 67108864;" in capfd.readouterr().err
+
+
 def test_publishing_from_threads_while_entities_come_and_go(graph: Graph) -> None:
     node, got = graph.node("near"), []
     publisher = node.create_publisher(String, "words", 10)

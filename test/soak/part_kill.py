@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import math
 import random
 import sys
 import time
@@ -18,8 +19,8 @@ from robot import NODES, Robot
 from watch import Page, Watch
 
 from vljepa_ros import ros
-from vljepa_ros.nodes.topics import IMAGES, to_nanoseconds
-from vljepa_ros.perception.memory.row import SEGMENT, Row
+from vljepa_ros.nodes.topics import IMAGES, RESULTS, to_nanoseconds
+from vljepa_ros.perception.memory.row import SEGMENT
 from vljepa_ros.perception.memory.store import Filter, open_store
 
 KILLS = 100
@@ -54,9 +55,11 @@ def run(scale: float, folder: Path) -> dict[str, Any]:
     robot = Robot(folder, PARAMETERS, cameras={"front": "image", "rear": "image"})
     with robot, Watch(robot.cameras) as watch, Page(robot.port):
         watch.follow("sensor_msgs/msg/Image", "image", IMAGES)
+        seen = {camera: _stamps(watch, camera) for camera in robot.cameras}
         if not watch.streaming():
             raise RuntimeError("not everything came at the start")
         wait_until_well(robot, watch)
+        away = [(0.0, time.monotonic())]
         outages = {name: _outage(robot, watch, name, missed) for name in robot.nodes}
         turns: list[dict[str, Any]] = []
         gone = 0
@@ -80,11 +83,11 @@ def run(scale: float, folder: Path) -> dict[str, Any]:
     twice = sum(count - 1 for count in ids.values())
     by_camera = [[e for e in events if e.camera == camera] for camera in robot.cameras]
     again = sum(b.sequence <= a.sequence for one in by_camera for a, b in pairwise(one))
-    away = [outages["memory_node"].pop("away")]
+    away.append(outages["memory_node"].pop("away"))
     away += [(t["at"], t["at"] + t["well"]) for t in turns if t["node"] == "memory_node"]
     stored = Counter[str]()
     for one in by_camera:
-        stored.update(_stored(robot, one, away))
+        stored.update(_stored(robot, one, seen[one[0].camera], away) if one else {})
     if twice or again:
         missed.append(f"{twice} event ids came twice, {again} sequence numbers were used again")
     if gone:
@@ -133,7 +136,11 @@ def _kill(robot: Robot, watch: Watch, name: str, number: int, missed: list[str])
 
 
 def _outage(robot: Robot, watch: Watch, name: str, missed: list[str]) -> dict[str, Any]:
-    """Let a node be away for OUTAGE_S: which others report it, after how many seconds."""
+    """Let a node be away: which others report it, after how many seconds."""
+    watch.reset()
+    watch.wait(5.0)
+    # Without embeddings for three of their periods a camera has stopped: load makes them longer.
+    pause = max(watch.streams[f"{camera}/embeddings"].longest for camera in robot.cameras)
     watch.reset()
     seen: dict[str, float] = {}
     lines: dict[str, str] = {}
@@ -148,15 +155,18 @@ def _outage(robot: Robot, watch: Watch, name: str, missed: list[str]) -> dict[st
                 seen[node], lines[node] = round(time.monotonic() - killed, 1), f"{part}: {text}"
         return False
 
-    watch.spin(look, OUTAGE_S)
+    watch.spin(look, max(OUTAGE_S, 5.0 * pause))
     robot.respawn = True
     for node in USERS.get(name, ()):
-        if seen.get(node, OUTAGE_S) > REPORT_S:
+        if seen.get(node, math.inf) > REPORT_S:
             after = f"after {seen[node]} s" if node in seen else "not at all"
-            missed.append(f"{node} reported the loss of {name} {after}, asked: {REPORT_S:g} s")
+            paced = f"embeddings came up to {pause:.1f} s apart"
+            missed.append(
+                f"{node} reported the loss of {name} {after}, asked: {REPORT_S:g} s; {paced}"
+            )
     if troubled := wait_until_well(robot, watch):
         missed.append(f"after an outage of {name}: not OK: {troubled}")
-    figures = {"reported_after": seen, "lines": lines}
+    figures = {"longest_pause": round(pause, 2), "reported_after": seen, "lines": lines}
     return figures | ({"away": (killed, time.monotonic())} if name == "memory_node" else {})
 
 
@@ -197,35 +207,50 @@ def _rows(robot: Robot) -> set[tuple[str, str, int, int]]:
     return {(r.kind, r.camera, r.start, r.end) for r in store.rows(vectors=False)}
 
 
-def _stored(
-    robot: Robot, events: Sequence[Any], away: Sequence[tuple[float, float]]
-) -> dict[str, int]:
-    """How many events have a segment in the store, and why others have none.
+def _stamps(watch: Watch, camera: str) -> list[int]:
+    """A list to which the stamps of a camera's embeddings are added as they come."""
+    stamps: list[int] = []
+    watch.subscribe(
+        "vljepa_ros/msg/Embedding",
+        f"{camera}/embeddings",
+        lambda message: stamps.append(to_nanoseconds(message.header.stamp)),
+        RESULTS,
+    )
+    return stamps
 
-    A segment is written BATCH_S after its end at the latest: if the memory was killed in that time
-    or before, it was in a last batch, and events that come while it is away cannot be stored.
+
+def _stored(
+    robot: Robot, events: Sequence[Any], seen: Sequence[int], away: Sequence[tuple[float, float]]
+) -> dict[str, int]:
+    """Which of a camera's events the store knows, and why it does not know others.
+
+    A segment is written BATCH_S after its end at the latest, its samples before. What came while
+    the memory was away it cannot have, nor what was in its last batch; and a state that ended
+    before the next embedding is a text without anything to keep it for.
     """
     offset = time.time() - time.monotonic()
-    rows = open_store(robot.memory).rows(Filter((events[0].camera,), kind=SEGMENT), vectors=False)
-    counts = {"found": 0, "in_a_last_batch": 0, "lost": 0}
+    rows = open_store(robot.memory).rows(Filter((events[0].camera,)), vectors=False)
+    better = {e.corrects_sequence: e.text for e in events if e.reason == e.CORRECTION}
+    counts = dict.fromkeys(("segment", "samples", "no_embedding", "last_batch", "lost"), 0)
     for event, following in pairwise(e for e in events if e.reason != e.CORRECTION):
         onset, end = (
             to_nanoseconds(one.onset) or to_nanoseconds(one.header.stamp)
             for one in (event, following)
         )
         begun, done = onset / 1e9 - offset - 1.0, end / 1e9 - offset + BATCH_S + 2.0
-        if any(_is_of(row, event.text, onset, end) for row in rows):
-            counts["found"] += 1
+        texts = {event.text, better.get(event.sequence, event.text)}
+        kinds = {r.kind for r in rows if r.text in texts and r.start < end and r.end >= onset}
+        if kinds:
+            why = "segment" if SEGMENT in kinds else "samples"
+        elif not any(onset <= stamp < end for stamp in seen):
+            why = "no_embedding"
         elif any(begun < back and done > gone for gone, back in away):
-            counts["in_a_last_batch"] += 1
+            why = "last_batch"
         else:
-            counts["lost"] += 1
-            print(f"kill: no segment of '{event.text}', {event.event_id}", file=sys.stderr)
+            why = "lost"
+            print(f"kill: no row of '{event.text}', {event.event_id}", file=sys.stderr)
+        counts[why] += 1
     return counts
-
-
-def _is_of(row: Row, text: str, onset: int, end: int) -> bool:
-    return row.text == text and row.start < end and row.end >= onset
 
 
 def _figures(turns: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -70,7 +70,7 @@ class MemoryInput:
         )
         self._stamps = ImageStamps(model.frame_interval)
         self._images = Endpoints(node, self.topic.warn)
-        self._events = self._unusable = 0
+        self._events = self._unusable = self._event_stamp = 0
 
     def apply(self) -> None:
         """Take over parameters that have changed."""
@@ -109,6 +109,7 @@ class MemoryInput:
     def on_event(self, message: ros.Message) -> None:
         """A SceneEvent of this camera."""
         self._events += 1
+        self._event_stamp = to_nanoseconds(message.header.stamp)
         if message.model_id != self._model.model_id:
             return  # its embeddings say so already
         onset = to_nanoseconds(message.onset) or to_nanoseconds(message.header.stamp)
@@ -120,6 +121,12 @@ class MemoryInput:
             self._put(lambda: self.recorder.correct(text))
         else:
             self._put(lambda: self.recorder.change(onset, text))
+
+    def on_scene(self, message: ros.Message) -> None:
+        """The state in force, repeated: the only trace of an event while this node was away."""
+        newer = to_nanoseconds(message.header.stamp) > self._event_stamp
+        if message.reason == message.HEARTBEAT and newer:
+            self.on_event(message)
 
     def take(self) -> list[Row]:
         """In the worker's thread: the rows that are complete now."""

@@ -17,7 +17,7 @@ from vljepa_ros.nodes.memory_input import MemoryCameraParameters, MemoryInput
 from vljepa_ros.nodes.parameters import live, read_only
 from vljepa_ros.nodes.pose_input import POSE_TYPES, TF, PoseInput, TfPoseInput, pose_interface
 from vljepa_ros.nodes.text_encoder_client import TextEncoderClient, TextEncoderError
-from vljepa_ros.nodes.topics import Endpoints, to_nanoseconds, to_stamp
+from vljepa_ros.nodes.topics import LATCHED, Endpoints, to_nanoseconds, to_stamp
 from vljepa_ros.perception.memory.episodic import EpisodicMemory, MemorySettings
 from vljepa_ros.perception.memory.row import Pose, Row
 from vljepa_ros.perception.memory.search import Moment, MomentQuery, check_query
@@ -168,6 +168,10 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
                 camera.pose = self._pose.newest
             camera.start()
         self._event_topic.subscribe("vljepa_ros/msg/SceneEvent", "events", self._on_event)
+        for name, camera in self._inputs.items():
+            self._event_topic.subscribe(
+                "vljepa_ros/msg/SceneEvent", f"{name}/scene", camera.on_scene, LATCHED
+            )
 
     def stop(self) -> None:
         """Stop remembering; what was seen goes to the disk."""

@@ -6,17 +6,17 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
 
 from vljepa_ros.allocator import share_heaps
 
 CATALOGUES = "lance_namespace_urllib3_client"
 
 
-def import_lancedb() -> Any:
+def import_lancedb() -> ModuleType:
     """The module `lancedb`.
 
     Raises:
@@ -26,19 +26,22 @@ def import_lancedb() -> Any:
     os.environ.setdefault("LANCEDB_LOG", "error")
     share_heaps()
     with _without_catalogues():
-        import lancedb
-    return lancedb
+        return import_module("lancedb")
 
 
 class _Placeholders(MetaPathFinder, Loader):
     """In place of the modules of CATALOGUES: any name that is imported from them is a class."""
 
+    def __init__(self) -> None:
+        self.made: list[str] = []
+
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname.partition(".")[0] == CATALOGUES:
-            return ModuleSpec(fullname, self, is_package=True)
-        return None
+        if fullname.partition(".")[0] != CATALOGUES:
+            return None
+        self.made.append(fullname)
+        return ModuleSpec(fullname, self, is_package=True)
 
     def exec_module(self, module: ModuleType) -> None:
         vars(module)["__getattr__"] = lambda name: type(name, (), {})
@@ -51,13 +54,11 @@ def _without_catalogues() -> Iterator[None]:
     That makes hundreds of pydantic models: 1.5 of 1.9 s of processor time, and 20 MB. A directory
     or object storage needs none of them. Who imports the client later gets it whole.
     """
-    finder, known = _Placeholders(), CATALOGUES in sys.modules
-    if not known:
-        sys.meta_path.insert(0, finder)
+    placeholders = _Placeholders()
+    sys.meta_path.insert(0, placeholders)
     try:
         yield
     finally:
-        if not known:
-            sys.meta_path.remove(finder)
-            for name in [name for name in sys.modules if name.partition(".")[0] == CATALOGUES]:
-                del sys.modules[name]
+        sys.meta_path.remove(placeholders)
+        for name in placeholders.made:
+            sys.modules.pop(name, None)

@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -414,7 +415,7 @@ def _translated(location: str, doing: str) -> Iterator[None]:
         ) from error
 
 
-def _lancedb() -> Any:
+def _lancedb() -> ModuleType:
     try:
         return import_lancedb()
     except ModuleNotFoundError as error:

@@ -7,6 +7,9 @@ from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 RECEIVE_BUFFER_BYTES = 8 * 2**20  # asked of the kernel: two 1280x720 rgb8 images and more
+LARGEST_MESSAGE_BYTES = 64 * 2**20
+"""More is dropped, with a line in the log: Cyclone ends the process when it finds no memory for it.
+A 20 megapixel rgb8 image has 60 MB."""
 DISCOVERY_VARIABLE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 
 
@@ -46,6 +49,7 @@ def configuration() -> str:
         "<Discovery><ParticipantIndex>auto</ParticipantIndex>"
         f"<MaxAutoParticipantIndex>32</MaxAutoParticipantIndex><Peers>{peer_xml}</Peers>"
         "</Discovery><Internal>"
+        f"<MaxSampleSize>{LARGEST_MESSAGE_BYTES}B</MaxSampleSize>"
         f'<SocketReceiveBufferSize min="0B" max="{RECEIVE_BUFFER_BYTES}B"/>'
         "<Watermarks><WhcHigh>256MB</WhcHigh><WhcHighInit>256MB</WhcHighInit>"
         "<WhcAdaptive>false</WhcAdaptive></Watermarks>"

@@ -39,7 +39,7 @@ from cyclonedds.topic import Topic
 from cyclonedds.util import duration
 
 from vljepa_ros.ros.builtin.clock import Duration
-from vljepa_ros.ros.builtin.configuration import configuration
+from vljepa_ros.ros.builtin.configuration import LARGEST_MESSAGE_BYTES, configuration
 from vljepa_ros.ros.builtin.qos import (
     DurabilityPolicy,
     HistoryPolicy,
@@ -264,7 +264,9 @@ class Writer:
         try:
             self._writer.write(self._raw_type(data))
         except DDSException as error:
-            raise DdsError(f"write failed: {error}") from error
+            size, most = len(data), LARGEST_MESSAGE_BYTES
+            large = f"{size} bytes, allowed: {most}; " if size > most else ""
+            raise DdsError(f"write failed: {large}{error}") from error
 
     def matched(self) -> int:
         """Number of readers that get what is written."""
