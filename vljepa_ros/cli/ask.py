@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from vljepa_ros import ros
-
 
 def add_ask(commands: options.Commands) -> None:
     """Add `vljepa ask`."""
@@ -72,6 +70,7 @@ def ask(args: argparse.Namespace) -> int:
 
     from vljepa_ros import ros
     from vljepa_ros.cli.client import call_service
+    from vljepa_ros.nodes.topics import image_message
 
     kind, service = "AnswerQuestion", "answer_question"
     fields: dict[str, Any] = {
@@ -80,7 +79,8 @@ def ask(args: argparse.Namespace) -> int:
     }
     if pixels is not None:
         kind, service = "AnswerAboutImage", "answer_about_image"
-        fields = {"image": [_image_message(pixels)]}
+        header = ros.interface("std_msgs/msg/Header")()
+        fields = {"image": [image_message(header, pixels)]}
     question = ros.interface("vljepa_ros/msg/Question")(
         text=args.question, candidates=list(args.candidates)
     )
@@ -168,19 +168,3 @@ def _read_image(path: Path) -> NDArray[np.uint8]:
         return picture_to_rgb(path.read_bytes(), str(path))
     except (FrameError, OSError) as error:
         raise CliUsageError(f"--image: {error}; allowed: PNG, JPEG, ...") from error
-
-
-def _image_message(pixels: NDArray[np.uint8]) -> ros.Message:
-    """Return a sensor_msgs/Image of rgb8 pixels [H, W, 3]."""
-    from array import array
-
-    from vljepa_ros import ros
-
-    height, width = pixels.shape[:2]
-    return ros.interface("sensor_msgs/msg/Image")(
-        height=height,
-        width=width,
-        encoding="rgb8",
-        step=3 * width,
-        data=array("B", pixels.tobytes()),
-    )

@@ -196,7 +196,7 @@ def _annotate(args: argparse.Namespace) -> int:
     with progress_bar(f"embed {args.bag.name}", args.json) as progress:
         found = embed_bag(args.bag, engine, plan, work, progress)
     clips = found.records.clips
-    scenes = scenes_of(clips, engine, threshold=plan.threshold, shortest=plan.shortest)
+    scenes = scenes_of(clips, engine, plan.threshold)
     with progress_bar(f"write {args.out.name}", args.json) as progress:
         added = annotate_bag(args.bag, args.out, scenes, engine, args.storage, progress)
     found.records.close(remove=True)

@@ -65,12 +65,12 @@ def run(args: argparse.Namespace) -> int:
     record = DemoRecord()
     try:
         with nodes, GraphClient(namespace, args.domain) as graph:
-            with DemoView(record, args.seconds) as view:
-                view.note(
-                    "starting camera, perception and decoder; ask them yourself with: "
-                    f"vljepa ask 'is the door open?' yes no {' '.join(graph_options)}"
-                )
-                watch(graph, nodes, record, view, args.seconds)
+            print(
+                "starting camera, perception and decoder; ask them yourself with: "
+                f"vljepa ask 'is the door open?' yes no {' '.join(graph_options)}",
+                flush=True,
+            )
+            watch(graph, nodes, record, DemoView(record, args.seconds), args.seconds)
             code = nodes.stop()
             if code != 0:
                 raise CliError(f"the nodes ended with exit code {code}: {nodes.output()[-400:]}")

@@ -78,10 +78,13 @@ class EngineCache:
         """Why `key` has no usable entry; empty if it has one."""
         folder = self._folder(key)
         if not (folder / _ENTRY).is_file():
-            return self._nearest(key)
+            return (
+                f"no {key.kind} engine of '{key.model}' has been built from these weights in "
+                f"{key.precision} by {key.version} for device {key.device}"
+            )
         entry = _read(folder)
         if entry.get("key") != asdict(key):
-            return f"the {key.kind} entry was made elsewhere: {_differences(entry.get('key'), key)}"
+            return f"the {key.kind} entry was made for something else: {entry.get('key')}"
         for name, digest in entry["sha256"].items():
             if not (folder / name).is_file() or file_sha256(folder / name) != digest:
                 return f"the {key.kind} entry is damaged: {name}"
@@ -120,29 +123,6 @@ class EngineCache:
 
     def _files(self, folder: Path) -> dict[str, Path]:
         return {part: folder / name for part, name in _read(folder)["parts"].items()}
-
-    def _nearest(self, key: CacheKey) -> str:
-        """What the nearest other entry of this model was made for."""
-        best: tuple[int, str] | None = None
-        for folder in sorted(self.root.glob(f"{key.model}-{key.kind}-*")):
-            if not (folder / _ENTRY).is_file():
-                continue
-            found = _read(folder).get("key") or {}
-            different = [name for name, value in asdict(key).items() if found.get(name) != value]
-            if best is None or len(different) < best[0]:
-                best = (len(different), _differences(found, key))
-        if best is None:
-            return f"no {key.kind} engine of '{key.model}' has been built"
-        return f"the {key.kind} engine of '{key.model}' is stale: {best[1]}"
-
-
-def _differences(found: object, key: CacheKey) -> str:
-    old = found if isinstance(found, dict) else {}
-    return "; ".join(
-        f"{name} was {str(old.get(name))[:60]}, is {str(value)[:60]}"
-        for name, value in asdict(key).items()
-        if old.get(name) != value
-    )
 
 
 def _read(folder: Path) -> dict[str, dict[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vljepa_ros import ros
 from vljepa_ros.engines.protocol import Engine
@@ -13,13 +13,15 @@ from vljepa_ros.models.config import ModelConfig
 from vljepa_ros.nodes.diagnostics import OK, WARN, Part, checked
 from vljepa_ros.nodes.embedding_subscription import EmbeddingSubscription, Inbox
 from vljepa_ros.nodes.lifecycle_node import LifecycleNode
-from vljepa_ros.nodes.topics import Endpoints, to_seconds
+from vljepa_ros.nodes.topics import to_seconds
 from vljepa_ros.perception.change.anchor_drift import AnchorDrift, AnchorDriftConfig
 from vljepa_ros.perception.change.change_prior import ColourGuard, TurnGuard, TurnGuardConfig
 from vljepa_ros.perception.decoder_state import CameraState, StateFile
-from vljepa_ros.perception.narration import LabelNarrator, ScoredLabels
 from vljepa_ros.perception.selective_decoder import SelectiveDecoder
 from vljepa_ros.resources import kept_by
+
+if TYPE_CHECKING:
+    from vljepa_ros.perception.narration import LabelNarrator
 
 AUTO_STATE = "auto"
 MAX_GAP_S = 30.0  # a camera at the lowest max_rate is not a broken stream
@@ -53,9 +55,13 @@ class DecoderCamera:
         self.guard = TurnGuard(self._guarding())
         self.colour = ColourGuard(self._span + node.settings.smoothing)
         self.detector = AnchorDrift(self._detection(), self.guard, self.colour)
-        decodes = "generate" in engine.capabilities
-        self.narrator = None if decodes else LabelNarrator()
-        speak = engine.generate if self.narrator is None else self.narrator.generate
+        self.narrator: LabelNarrator | None = None
+        speak = engine.generate
+        if "generate" not in engine.capabilities:
+            from vljepa_ros.perception.narration import LabelNarrator
+
+            self.narrator = LabelNarrator()
+            speak = self.narrator.generate
         sizes = config.dim, config.visual_dim
         self.decoder = SelectiveDecoder(self.detector, speak, sizes=sizes)
         self._set_least()
@@ -66,7 +72,6 @@ class DecoderCamera:
         self.topic = EmbeddingSubscription(
             node, camera, self._keep, config.model_id, "this node decodes"
         )
-        self._labels = Endpoints(node, self.topic.warn)
         self.inbox: Inbox[Any] = Inbox(_INBOX_SIZE)
         self._arrived = 0.0
 
@@ -79,12 +84,9 @@ class DecoderCamera:
 
     def listen(self, on: bool) -> None:
         """Subscribe or unsubscribe: to embeddings, and to labels if they are the words."""
-        self.topic.listen(on)
-        if not on:
-            self._labels.close()
-        elif self.narrator is not None and not self._labels.is_open:
+        if self.topic.listen(on) and self.narrator is not None:
             topic = f"{self.topic.camera}/labels"
-            self._labels.subscribe("vljepa_ros/msg/SceneLabels", topic, self._keep_labels)
+            self.topic.subscribe("vljepa_ros/msg/SceneLabels", topic, self._keep_labels)
 
     @property
     def speaks(self) -> bool:
@@ -121,7 +123,7 @@ class DecoderCamera:
         assert self.narrator is not None
         groups = {g.prompt: {one.text: one.score for one in g.labels} for g in message.groups}
         stamp, version = to_seconds(message.header.stamp), message.vocabulary_version
-        if self.narrator.keep(ScoredLabels(stamp, version, groups)):
+        if self.narrator.keep(stamp, version, groups):
             self.detector.reset()
 
     def watch_colour(self, message: ros.Message) -> None:

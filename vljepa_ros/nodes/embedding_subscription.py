@@ -91,8 +91,8 @@ class EmbeddingSubscription(Endpoints):
         self._reported = ""
         self._mismatch = ""
 
-    def listen(self, on: bool) -> None:
-        """Subscribe or unsubscribe."""
+    def listen(self, on: bool) -> bool:
+        """Subscribe or unsubscribe; whether it has just subscribed."""
         if not on:
             self.close()
         elif not self.is_open:
@@ -100,6 +100,8 @@ class EmbeddingSubscription(Endpoints):
             self._reported = ""
             self.subscribe("vljepa_ros/msg/Embedding", self._topic, self._receive)
             self.subscribe("vljepa_ros/msg/ModelInfo", "model_info", self._on_heartbeat, LATCHED)
+            return True
+        return False
 
     def compare(self, info: ros.Message) -> None:
         """Note whether perception runs the model that this node needs; info: a ModelInfo."""

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from vljepa_ros import ros
 from vljepa_ros.models.config import ModelConfig, ModelError
@@ -20,7 +21,6 @@ from vljepa_ros.nodes.text_encoder_client import TextEncoderClient, TextEncoderE
 from vljepa_ros.nodes.topics import LATCHED, Endpoints, to_nanoseconds, to_stamp
 from vljepa_ros.perception.memory.episodic import EpisodicMemory, MemorySettings
 from vljepa_ros.perception.memory.row import Pose, Row
-from vljepa_ros.perception.memory.search import Moment, MomentQuery, check_query
 from vljepa_ros.perception.memory.store import (
     NO_LANCEDB,
     MemoryMissingError,
@@ -30,6 +30,9 @@ from vljepa_ros.perception.memory.store import (
 from vljepa_ros.perception.memory.upkeep import Retention
 from vljepa_ros.perception.worker import DeadlineError, Request
 from vljepa_ros.resources import EVERYDAY, model_dir
+
+if TYPE_CHECKING:
+    from vljepa_ros.perception.memory.search import Moment
 
 CHECK_S = 60.0  # after which a store that is being opened is called slow
 
@@ -239,6 +242,8 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
             camera.on_event(message)
 
     async def _find_moments(self, request: ros.Message, response: ros.Message) -> None:
+        from vljepa_ros.perception.memory.search import MomentQuery, check_query
+
         memory, model, p = self.memory, self._model, self.settings
         query = MomentQuery(
             text=str(request.text),

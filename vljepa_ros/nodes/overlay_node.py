@@ -14,7 +14,6 @@ from vljepa_ros.nodes.parameters import NodeParameters, ParameterGroup, live, re
 from vljepa_ros.nodes.topics import IMAGES_OUT, LATCHED, Endpoints, image_message, jpeg_message
 from vljepa_ros.perception.frames import image_to_rgb
 from vljepa_ros.perception.image_encodings import FrameError, LevelRange
-from vljepa_ros.perception.overlay import draw_overlay
 
 IMAGE_TIMEOUT_S = 4.0  # without an image, until that is reported
 SCENE_TIMEOUT_S, LABELS_TIMEOUT_S = 2.0, 10.0
@@ -87,6 +86,8 @@ class OverlayNode(ros.Node):
         self._text = "" if message.stale else str(message.text)
 
     def _on_image(self, message: ros.Message, _: object) -> None:
+        from vljepa_ros.perception.overlay import draw_overlay
+
         try:
             rgb = image_to_rgb(message, self._levels)
         except FrameError as error:

@@ -8,7 +8,6 @@ import time
 from vljepa_ros import ros
 from vljepa_ros.nodes.topics import IMAGES, Endpoints
 from vljepa_ros.perception.memory.row import Pose
-from vljepa_ros.perception.transforms import Transform, TransformTree
 
 TF = "tf"
 POSE_TYPES = {
@@ -64,9 +63,11 @@ class TfPoseInput(Endpoints):
     """
 
     def __init__(self, node: ros.Node, frame: str, base: str) -> None:
+        from vljepa_ros.perception.transforms import Transform, TransformTree
+
         super().__init__(node)
         self._frame, self._base = frame, base
-        self._tree = TransformTree()
+        self._tree, self._transform = TransformTree(), Transform
         self.subscribe(_TF_TYPE, "/tf", lambda m: self._put(m, time.monotonic()), _DYNAMIC)
         self.subscribe(_TF_TYPE, "/tf_static", lambda m: self._put(m, math.inf), _STATIC)
 
@@ -80,5 +81,5 @@ class TfPoseInput(Endpoints):
     def _put(self, message: ros.Message, arrived: float) -> None:
         for entry in message.transforms:
             t, q = entry.transform.translation, entry.transform.rotation
-            transform = Transform((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
+            transform = self._transform((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
             self._tree.put(entry.header.frame_id, entry.child_frame_id, transform, arrived)

@@ -6,23 +6,20 @@ import array
 import math
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.model_node import ModelNode
 from vljepa_ros.nodes.topics import to_nanoseconds, to_stamp
-from vljepa_ros.perception.answering import Answerer, AskedCamera, Freshness
 from vljepa_ros.perception.frames import FrameDecoder
 from vljepa_ros.perception.image_encodings import FrameError
 from vljepa_ros.perception.pipeline import PerceptionError, Pipeline
-from vljepa_ros.perception.questions import (
-    Answer,
-    Question,
-    checked_question,
-    checked_questions,
-)
 from vljepa_ros.perception.vocabulary import VocabularyError
 from vljepa_ros.perception.worker import CooperativeTask
+
+if TYPE_CHECKING:  # many robots are never asked: what answers is loaded with the first question
+    from vljepa_ros.perception.answering import AskedCamera
+    from vljepa_ros.perception.questions import Answer, Question
 
 MAX_ANSWERS = 1024  # to one request
 NO_LIMIT_S = 2**31 - 1  # as max_age
@@ -56,6 +53,8 @@ class QuestionServices:
         self._report(response)
 
     async def _answer_questions(self, request: ros.Message, response: ros.Message) -> None:
+        from vljepa_ros.perception.questions import checked_questions
+
         cameras = self._which_cameras(request.cameras)
         questions = checked_questions(request.questions, *self._abilities())
         total = len(cameras) * len(questions)
@@ -80,6 +79,8 @@ class QuestionServices:
         self._report(response)
 
     def _about_image(self, image: ros.Message, question: Question) -> CooperativeTask[Answer]:
+        from vljepa_ros.perception.answering import Answerer
+
         config = self.pipeline.engine.config
         frame = FrameDecoder(config.input_size, preprocessing=config.preprocessing)(image)
         return Answerer(self.pipeline).ask_about(frame, question, self._abstain_below())
@@ -88,6 +89,8 @@ class QuestionServices:
         self, cameras: Sequence[str], questions: Sequence[Question], request: ros.Message
     ) -> list[ros.Message]:
         """A msg/Answer for each camera and question."""
+        from vljepa_ros.perception.answering import Answerer, Freshness
+
         node = self._node
         wait = min(_seconds("wait", request.wait), node.settings.request_timeout)
         fresh = Freshness(
@@ -137,6 +140,8 @@ class QuestionServices:
                 response.result = self._node.result(code, answer.message)
 
     def _question(self, question: ros.Message) -> Question:
+        from vljepa_ros.perception.questions import checked_question
+
         return checked_question(question.text, question.candidates, *self._abilities())
 
     def _abilities(self) -> tuple[frozenset[str], bool]:

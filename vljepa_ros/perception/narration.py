@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,16 +16,7 @@ WINDOW_S = 0.7  # over which scores are averaged; a change has lasted so long wh
 LEAST_GAIN = 0.1  # of a score since the last text: a label that rose less is not new
 
 
-@dataclass(frozen=True)
-class ScoredLabels:
-    """What the labels of one camera score in one clip.
-
-    Attributes:
-        stamp: Seconds.
-        version: Of the vocabulary.
-        groups: Prompt -> label -> calibrated score, 0..1; what is not listed counts as 0.
-    """
-
+class _Scored(NamedTuple):
     stamp: float
     version: int
     groups: Mapping[str, Mapping[str, float]]
@@ -43,7 +34,7 @@ class LabelNarrator:
 
     def __init__(self, least: float = 0.0) -> None:
         self.least = least
-        self._kept: deque[ScoredLabels] = deque(maxlen=KEPT)
+        self._kept: deque[_Scored] = deque(maxlen=KEPT)
         self._said: dict[tuple[str, str], float] = {}
 
     @property
@@ -51,8 +42,18 @@ class LabelNarrator:
         """Whether labels have come."""
         return bool(self._kept)
 
-    def keep(self, scored: ScoredLabels) -> bool:
-        """Take the newest scores; whether the vocabulary is another one than before."""
+    def keep(self, stamp: float, version: int, groups: Mapping[str, Mapping[str, float]]) -> bool:
+        """Take the newest scores of the labels.
+
+        Args:
+            stamp: Seconds.
+            version: Of the vocabulary.
+            groups: Prompt -> label -> calibrated score, 0..1; what is not listed counts as 0.
+
+        Returns:
+            Whether the vocabulary is another one than before.
+        """
+        scored = _Scored(stamp, version, groups)
         changed = bool(self._kept) and self._kept[-1].version != scored.version
         if changed or (self._kept and scored.stamp < self._kept[-1].stamp):
             self._kept.clear()

@@ -86,9 +86,3 @@ def test_whatever_comes_every_row_is_valid(steps: list[tuple[int, bool, int]]) -
     rows += recorder.finish()
     assert rows
     assert [wrong for r in rows if (wrong := check_row(r, DIM))] == []
-
-
-@pytest.mark.parametrize("values", [{"sample_interval": -1.0}, {"longest": 0.0}, {"gap": 0.0}])
-def test_wrong_settings(values: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="s"):
-        RecorderSettings(**values)

@@ -125,16 +125,3 @@ def test_put_never_waits_for_the_disk() -> None:
     assert writer.status().pending <= 50 + 1
     release.set()
     assert writer.close(60.0)
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"batch_rows": 0}, "batch_rows is 0, allowed: 1"),
-        ({"batch_rows": 9, "max_pending": 8}, "max_pending 8"),
-        ({"batch_seconds": 0.0}, "above 0"),
-    ],
-)
-def test_wrong_settings(settings: dict[str, float], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        BatchWriter(lambda rows: None, **settings)  # type: ignore[arg-type]

@@ -21,7 +21,6 @@ from vljepa_ros.perception.memory.row import one_line
 from vljepa_ros.perception.scoring import score_group
 from vljepa_ros.resources import share_dir
 
-FORMATS = ("sqlite3", "mcap")
 NAMESPACE = "vljepa"
 MESSAGES = ("Label", "LabelGroup", "Embedding", "SceneLabels", "SceneEvent")
 BAG_VERSION: Literal[8] = 8
@@ -59,7 +58,7 @@ def annotate_bag(
         out: folder of the copy.
         scenes: of the bag.
         engine: scores the labels.
-        storage: one of FORMATS.
+        storage: sqlite3 or mcap.
         progress: called with the share done, 0..1.
 
     Returns:
@@ -68,8 +67,6 @@ def annotate_bag(
     Raises:
         BagError: `out` exists, the disk refuses, or the bag cannot be read.
     """
-    if storage not in FORMATS:
-        raise BagError(f"storage is '{storage}', allowed: {', '.join(FORMATS)}")
     if out.exists():
         raise BagError(f"'{out}' exists; give a new name, nothing is overwritten")
     with BagReader(bag) as reader:

@@ -31,14 +31,12 @@ class IndexPlan:
         topics: topic -> camera; None: of each camera the topic that has the most images.
         sample_interval: seconds between the samples kept beside the segments, 0: segments only.
         threshold: cost at which Ward's merging ends.
-        shortest: seconds, no segment is shorter.
     """
 
     clips: ClipPlan
     topics: Mapping[str, str] | None = None
     sample_interval: float = 1.0
     threshold: float = 0.8
-    shortest: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -275,7 +273,7 @@ def index_bag(
     found = embed_bag(bag, engine, plan, work_folder, progress)
     source, records = str(found.bag), found.records
     try:
-        scenes = scenes_of(records.clips, engine, threshold=plan.threshold, shortest=plan.shortest)
+        scenes = scenes_of(records.clips, engine, plan.threshold)
         rows = scenes_to_rows(scenes, plan.sample_interval, source)
         if store.count(Filter(source=source)):
             store.delete(Filter(source=source))

@@ -25,6 +25,7 @@ from vljepa_ros.perception.vocabulary import EncodedGroup, Group
 
 DECODED_AT_ONCE = 32  # texts
 GAP_S = 5.0  # without a sample: a new segment begins
+SHORTEST_S = 1.0  # no segment is shorter, unless a gap ends it
 NO_TEXT = Generated("", 0.0, False)
 
 
@@ -33,7 +34,7 @@ def segment_stream(
     vectors: NDArray[np.float32],
     *,
     threshold: float = 0.8,
-    shortest: float = 1.0,
+    shortest: float = SHORTEST_S,
 ) -> list[tuple[int, int]]:
     """Stretches of constant meaning, as half-open ranges of samples.
 
@@ -174,9 +175,7 @@ class Scene:
         }
 
 
-def scenes_of(
-    clips: list[EmbeddedClip], engine: Engine, *, threshold: float, shortest: float
-) -> list[Scene]:
+def scenes_of(clips: list[EmbeddedClip], engine: Engine, threshold: float) -> list[Scene]:
     """Segment each camera's embeddings, decode and label the segments; by time.
 
     Neighbours that got the same text are still two scenes: what changed may be no matter of words.
@@ -190,7 +189,7 @@ def scenes_of(
         stamps = np.array([clip.stamp for clip in own], np.int64)
         seen = vectors * weights
         seen /= np.linalg.norm(seen, axis=1, keepdims=True)
-        ranges = segment_stream(stamps, seen, threshold=threshold, shortest=shortest)
+        ranges = segment_stream(stamps, seen, threshold=threshold)
         means = np.stack([mean_direction(vectors[first:last]) for first, last in ranges])
         texts = _texts(engine, means, group)
         for number, (first, last) in enumerate(ranges):

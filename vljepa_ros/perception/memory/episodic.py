@@ -6,16 +6,19 @@ import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_ros.models.config import Calibration
 from vljepa_ros.perception.memory.row import Row, check_row
-from vljepa_ros.perception.memory.search import Moment, MomentQuery, find_moments, moment_vector
 from vljepa_ros.perception.memory.store import MemoryMissingError, MemoryStore, open_store
 from vljepa_ros.perception.memory.upkeep import Retention, Upkeep, tidy
 from vljepa_ros.perception.memory.writer import BatchWriter, WriterStatus
+
+if TYPE_CHECKING:  # searched seldom, and late
+    from vljepa_ros.perception.memory.search import Moment, MomentQuery
 
 
 @dataclass(frozen=True)
@@ -28,10 +31,8 @@ class MemorySettings:
         dim: length of its embeddings.
         batch_rows: a batch is written when so many rows wait; a crash loses at most these.
         batch_seconds: or when the oldest row has waited for so many seconds.
-        max_pending: rows that may wait while the disk refuses.
         upkeep_period: seconds between two rounds of forgetting and compaction.
         retention: what is forgotten.
-        storage_options: of lancedb, for object storage.
     """
 
     location: str
@@ -39,10 +40,8 @@ class MemorySettings:
     dim: int
     batch_rows: int = 512
     batch_seconds: float = 30.0
-    max_pending: int = 4096
     upkeep_period: float = 600.0
     retention: Retention = field(default_factory=Retention)
-    storage_options: dict[str, str] | None = None
 
 
 class EpisodicMemory:
@@ -65,7 +64,6 @@ class EpisodicMemory:
                 an empty text when it works again.
         """
         self.settings = settings
-        self.refused = 0
         self.retention = settings.retention
         self._lock = threading.Lock()
         self._store: MemoryStore | None = None
@@ -73,7 +71,6 @@ class EpisodicMemory:
             self._append,
             batch_rows=settings.batch_rows,
             batch_seconds=settings.batch_seconds,
-            max_pending=settings.max_pending,
             on_problem=on_problem,
         )
         self._upkeep = Upkeep(self.tidy, settings.upkeep_period, on_problem)
@@ -81,11 +78,9 @@ class EpisodicMemory:
     def remember(self, row: Row) -> str | None:
         """Hand over a row; returns why it was refused, None where it was taken. Never blocks."""
         wrong = check_row(row, self.settings.dim)
-        if wrong is not None:
-            self.refused += 1
-            return wrong
-        self._writer.put(row)
-        return None
+        if wrong is None:
+            self._writer.put(row)
+        return wrong
 
     def find(
         self,
@@ -103,6 +98,8 @@ class EpisodicMemory:
             QueryError: the query makes no sense.
             MemoryStoreError: the store cannot be read, or nothing was remembered yet.
         """
+        from vljepa_ros.perception.memory.search import find_moments
+
         store, recent = self._all()
         return find_moments(store, query, vector, calibration, thumbnails=thumbnails, recent=recent)
 
@@ -116,6 +113,8 @@ class EpisodicMemory:
             QueryError: the query makes no sense.
             MemoryStoreError: as in `find`.
         """
+        from vljepa_ros.perception.memory.search import find_moments, moment_vector
+
         store, recent = self._all()
         vector = moment_vector(store, camera, stamp, recent)
         return find_moments(store, query, vector, None, thumbnails=thumbnails, recent=recent)
@@ -180,6 +179,5 @@ class EpisodicMemory:
                     self.settings.model_id,
                     self.settings.dim,
                     create=create,
-                    storage_options=self.settings.storage_options,
                 )
             return self._store

@@ -336,7 +336,6 @@ def open_store(
     dim: int = 0,
     *,
     create: bool = False,
-    storage_options: dict[str, str] | None = None,
 ) -> MemoryStore:
     """Open the store in a directory or at an object storage address (s3://, gs://, az://).
 
@@ -345,7 +344,6 @@ def open_store(
         model_id: the model whose embeddings will be written or searched; empty: any.
         dim: length of its embeddings; needed with `create`.
         create: make a new store where there is none.
-        storage_options: of lancedb, for object storage.
 
     Raises:
         MemoryMissingError: there is none, and `create` is not set.
@@ -366,7 +364,6 @@ def open_store(
         database = lancedb.connect(
             where,
             session=session,
-            storage_options=storage_options,
             read_consistency_interval=datetime.timedelta(0),
         )
         table = None

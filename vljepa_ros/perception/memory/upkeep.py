@@ -124,8 +124,6 @@ class Upkeep:
         period: float,
         on_problem: Callable[[str], None] | None = None,
     ) -> None:
-        if period <= 0.0:
-            raise ValueError(f"period is {period} s, allowed: above 0")
         self._work = work
         self._period = period
         self._on_problem = on_problem

@@ -46,17 +46,10 @@ class BatchWriter:
             append: called on the thread; any exception is a failed write.
             batch_rows: rows.
             batch_seconds: seconds.
-            max_pending: rows.
+            max_pending: rows, not fewer than `batch_rows`.
             on_problem: called on the thread with the reason when writing begins to fail or fails
                 for another reason, and with an empty text when it works again.
-
-        Raises:
-            ValueError: a number is out of its range.
         """
-        if not 1 <= batch_rows <= max_pending:
-            raise ValueError(f"batch_rows is {batch_rows}, allowed: 1 to max_pending {max_pending}")
-        if batch_seconds <= 0.0:
-            raise ValueError(f"batch_seconds is {batch_seconds}, allowed: above 0")
         self._append = append
         self._batch_rows = batch_rows
         self._batch_seconds = batch_seconds
