@@ -14,6 +14,8 @@ from vljepa_ros.perception.memory.episodic import EpisodicMemory, MemorySettings
 from vljepa_ros.perception.memory.row import SAMPLE, Row
 
 DIM, MODEL, BATCH = 64, "fleet-test", 16
+PACE_S, UPKEEP_S = 1.0, 20.0  # a round reads every version of the last five minutes: a store that
+# is written without a pause, and kept up every two seconds, occupied a local server's whole core
 MILLISECOND = 1_000_000
 
 
@@ -21,7 +23,7 @@ def main() -> None:
     """Write numbered rows: the number is the stamp in milliseconds."""
     name, location, first = sys.argv[1], sys.argv[2], int(sys.argv[3])
     problems: list[str] = []
-    settings = MemorySettings(location, MODEL, DIM, batch_rows=BATCH, upkeep_period=2.0)
+    settings = MemorySettings(location, MODEL, DIM, batch_rows=BATCH, upkeep_period=UPKEEP_S)
     memory = EpisodicMemory(settings, problems.append)
     vectors = np.random.default_rng(0).standard_normal((100, DIM)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -33,6 +35,7 @@ def main() -> None:
             number += 1
         if memory.flush(60.0):
             print(f"acknowledged {number}", flush=True)
+            time.sleep(PACE_S)
         else:
             print(f"trouble {problems[-1] if problems else 'late'}"[:300], flush=True)
             time.sleep(0.5)

@@ -17,6 +17,7 @@ from typing import Any
 
 BAGS = 12
 SECONDS = 12.0  # of each
+START_S = 300
 PATIENCE_S = 1500.0
 
 
@@ -58,14 +59,11 @@ def index(bags: list[Path], memory: Path) -> dict[str, Any]:
 
 def with_a_death(bags: list[Path], folder: Path) -> dict[str, Any]:
     """Index on two nodes and kill one when the first bag is done."""
-    from ray.cluster_utils import Cluster
-
     memory = folder / "memory"
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")
-    cluster = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 2, "object_store_memory": 200 << 20}
-    )
-    other = cluster.add_node(num_cpus=2, object_store_memory=200 << 20)
+    cluster = patient_cluster()
+    size = {"num_cpus": 2, "object_store_memory": 200 << 20}
+    cluster.add_node(**size, include_dashboard=False)
+    other = cluster.add_node(**size)
     address, begin, killed = cluster.address, time.monotonic(), 0.0
     more = ("--workers", "3", "--ray-address", address, "--json")
     with (folder / "output").open("wb") as output, (folder / "errors").open("wb") as errors:
@@ -93,6 +91,28 @@ def with_a_death(bags: list[Path], folder: Path) -> dict[str, Any]:
         "outcomes": len(outcomes),
         "rows": rows_of(memory),
     }
+
+
+def patient_cluster() -> Any:
+    """A cluster without nodes yet; each has START_S to start, of which Ray's own limit is 30 s."""
+    from ray._private import services
+    from ray.cluster_utils import Cluster
+
+    os.environ.update(RAY_raylet_start_wait_time_s=str(START_S))  # of the raylet for its agents
+    once = services.get_node
+
+    def get_node(*node: Any) -> Any:
+        end = time.monotonic() + START_S
+        while True:
+            try:
+                return once(*node)
+            except RuntimeError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(1.0)
+
+    services.get_node = get_node
+    return Cluster()
 
 
 def rows_of(memory: Path) -> dict[str, int]:
