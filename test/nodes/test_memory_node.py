@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import array
 import math
-import time
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import pytest
 from graph import MODEL, SECOND, Graph, accepted, nanoseconds, status, value
+from memory_robot import PATIENCE, TEXTS, Robot
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.memory_node import MemoryNode, pose_message
-from vljepa_ros.nodes.perception_node import PerceptionNode
-from vljepa_ros.nodes.topics import LATCHED
-from vljepa_ros.perception.image_source import VideoFile, demo_clip
-from vljepa_ros.perception.memory.reindex import reindex
 from vljepa_ros.perception.memory.row import SAMPLE, SEGMENT
 from vljepa_ros.perception.memory.store import Filter, open_store
 
@@ -29,82 +23,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 DIAGNOSTICS = "diagnostic_msgs/msg/DiagnosticArray"
-PATIENCE = 30.0  # seconds; a busy machine is slow, not wrong
-TEXTS = ("the robot arm picks up the red mug", "a person opens the door")
-
-
-class Robot:
-    """A perception node for encode_text, a memory node, and a publisher of what was seen."""
-
-    def __init__(self, graph: Graph, place: Path, **parameters: Any) -> None:
-        self.graph = graph
-        self.perception = graph.add(PerceptionNode, model=MODEL)
-        settings = {"batch_seconds": 0.2, "sample_interval": 0.5, **parameters}
-        self.node = graph.add(MemoryNode, model=MODEL, location=str(place), **settings)
-        engine = self.perception.engine
-        self.model_id = engine.config.model_id
-        self.vectors = engine.encode_text(list(TEXTS))
-        self.begin = graph.stamp + SECOND
-        create = graph.client.create_publisher
-        self.embeddings = create(ros.interface("vljepa_ros/msg/Embedding"), "front/embeddings", 10)
-        self.events = create(ros.interface("vljepa_ros/msg/SceneEvent"), "events", 10)
-        self.scene = create(ros.interface("vljepa_ros/msg/SceneEvent"), "front/scene", LATCHED)
-        self._probe(self.embeddings, "vljepa_ros/msg/Embedding", "received")
-        self._probe(self.events, "vljepa_ros/msg/SceneEvent", "events")
-
-    def see(self, which: int, seconds: float, **fields: Any) -> None:
-        """Five embeddings a second of stamps; an event first."""
-        event = ros.interface("vljepa_ros/msg/SceneEvent")(
-            camera="front", model_id=self.model_id, reason=1, text=TEXTS[which]
-        )
-        event.onset = event.header.stamp = ros.Time(
-            nanoseconds=self.graph.stamp + SECOND // 10
-        ).to_msg()
-        arrived = self.count("events")
-        self.events.publish(event)
-        assert self.graph.spin(lambda: self.count("events") > arrived, PATIENCE)
-        self.go_on(which, seconds, **fields)
-
-    def go_on(self, which: int, seconds: float, **fields: Any) -> None:
-        """Five embeddings a second of stamps."""
-        for _ in range(round(seconds * 5)):
-            self.graph.stamp += SECOND // 5
-            message = ros.interface("vljepa_ros/msg/Embedding")(
-                **{
-                    "camera": "front",
-                    "model_id": self.model_id,
-                    "vector": array.array("f", self.vectors[which].tobytes()),
-                    **fields,
-                }
-            )
-            message.header.stamp = ros.Time(nanoseconds=self.graph.stamp).to_msg()
-            message.clip_start = ros.Time(nanoseconds=self.graph.stamp - SECOND).to_msg()
-            arrived = self.count("received")
-            self.embeddings.publish(message)
-            assert self.graph.spin(lambda n=arrived: self.count("received") > n, PATIENCE)
-
-    def count(self, what: str) -> int:
-        """Messages of the camera that have reached the node."""
-        return int(self.node._inputs["front"].part().values[what])
-
-    def _probe(self, publisher: Any, kind: str, what: str) -> None:
-        """Both ends have matched: a message of another model has come through."""
-        message = ros.interface(kind)(camera="front", model_id="probe-00000000")
-        if what == "events":
-            message.reason = message.CHANGE
-        arrived, end = self.count(what), time.monotonic() + PATIENCE
-        while self.count(what) == arrived:
-            assert time.monotonic() < end, "no probe came through"
-            publisher.publish(message)
-            self.graph.spin_for(0.05)
-
-    def find(self, text: str = TEXTS[0], **fields: Any) -> Any:
-        fields = {"limit": 5, **fields}
-        return self.graph.call("vljepa_ros/srv/FindMoments", "find_moments", text=text, **fields)
-
-    def written(self, count: int) -> bool:
-        memory = self.node.memory
-        return self.graph.spin(lambda: memory.status().written >= count, 2 * PATIENCE)
 
 
 def test_what_was_seen_is_found_with_its_time_text_and_pose(graph: Graph, tmp_path: Path) -> None:
@@ -363,84 +281,6 @@ def test_parameters_are_live_or_refused(graph: Graph, tmp_path: Path) -> None:
     ):
         assert not graph.set(robot.node, name, other).successful
     assert not graph.set(robot.node, "merge_gap", -1.0).successful
-
-
-def test_thumbnails_show_what_the_camera_saw(graph: Graph, tmp_path: Path) -> None:
-    from vljepa_ros.perception.memory.row import jpeg_to_frames
-
-    robot = Robot(graph, tmp_path / "memory", front__image_topic="/front/image_raw", thumbnail=32)
-    camera = graph.camera("/front/image_raw")
-    kept: list[Any] = []
-    end = time.monotonic() + 2 * PATIENCE
-    while not kept and time.monotonic() < end:
-        count = robot.node.memory.status().written
-        graph.show(camera, "green", 1.0)
-        robot.see(0, 0.4)
-        assert robot.written(count + 1)
-        kept = [row for row in open_store(tmp_path / "memory").rows() if row.thumbnail]
-    assert kept
-    frames = jpeg_to_frames(kept[-1].thumbnail or b"", kept[-1].thumbnail_frames, 32)
-    assert np.allclose(frames[-1].mean(axis=(0, 1)), (30, 200, 30), atol=12)
-    assert not any(moment.thumbnail.data for moment in robot.find().moments)
-    shown = [m.thumbnail for m in robot.find(thumbnails=True).moments if m.thumbnail.data]
-    assert shown
-    assert {thumbnail.format for thumbnail in shown} == {"jpeg"}
-    assert jpeg_to_frames(bytes(shown[0].data), kept[-1].thumbnail_frames, 32).shape[1] == 32
-
-
-def test_a_camera_upside_down_is_kept_so_that_it_can_be_embedded_again(
-    graph: Graph, tmp_path: Path
-) -> None:
-    """Thumbnails of the model's size, of the very clip of their row: cropped and turned alike."""
-    view = {"front__rotate": 180, "front__crop": [40, 0, 560, 480]}
-    view["front__image_topic"] = "/front/image_raw"
-    perception = graph.add(PerceptionNode, model=MODEL, always_on=True, max_rate=20.0, **view)
-    place = tmp_path / "memory"
-    settings = {"batch_seconds": 0.2, "sample_interval": 0.3, "thumbnail": 1024}
-    node = graph.add(MemoryNode, model=MODEL, location=str(place), **settings, **view)
-    camera = graph.camera("/front/image_raw")
-    assert graph.spin(lambda: camera.get_subscription_count() == 2)
-    engine = perception.engine
-    shots = list(VideoFile(demo_clip()).shots())[60:130]
-    for shot in shots:
-        turned = np.rot90(shot.bgr[..., ::-1], 2)
-        pixels = np.ascontiguousarray(cv2.resize(np.ascontiguousarray(turned), (640, 480)))
-        data = array.array("B", pixels.tobytes())
-        graph.show_one(camera, height=480, width=640, step=1920, data=data)
-        graph.spin_for(0.05)  # about the pace of the clip: a busy machine still embeds some of them
-    graph.remove(node)
-    old = open_store(place)
-    rows = [row for row in old.rows() if row.kind == SAMPLE and row.thumbnail]
-    assert len(rows) > 3
-    new = open_store(tmp_path / "again", engine.config.model_id, engine.config.dim, create=True)
-    reindex(old, engine, new)
-    again = {row.stamp: row.vector for row in new.rows() if row.kind == SAMPLE}
-    cosines = [float(row.vector @ again[row.stamp]) for row in rows]
-    print(f"a row's own clip: {len(rows)} rows, cosine {np.min(cosines):.4f} at least")
-    assert min(cosines) > 0.99
-
-
-def test_images_without_stamp_make_thumbnails_by_their_time_of_arrival(
-    graph: Graph, tmp_path: Path
-) -> None:
-    robot = Robot(graph, tmp_path / "memory", front__image_topic="/front/image_raw")
-    camera = graph.camera("/front/image_raw")
-    header = ros.interface("std_msgs/msg/Header")
-
-    def thumbnails() -> list[Any]:
-        return [row for row in open_store(tmp_path / "memory").rows() if row.thumbnail]
-
-    def see() -> None:
-        for _ in range(10):
-            graph.show_one(camera, "green", header=header())
-            graph.spin_for(0.1)
-        graph.stamp = time.time_ns() - SECOND // 5
-        count = robot.node.memory.status().written
-        robot.see(0, 0.2)
-        assert robot.written(count + 1)
-
-    see()
-    assert graph.spin(thumbnails, 2 * PATIENCE, again=see)
 
 
 def test_a_moment_without_a_pose_beside_one_with_it_gets_nan() -> None:

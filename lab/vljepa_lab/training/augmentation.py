@@ -24,9 +24,10 @@ _ODD = 0.25  # share of the clips in which one frame is off
 
 
 def augment(clips: Tensor, generator: torch.Generator, shift: int = 4) -> Tensor:
-    """clips [B, T, H, W, 3] uint8 -> float32 of the range 0..255; one choice for all frames of a
-    clip, but for one frame of a quarter of the clips, which is a pixel off and flickers: a camera
-    that trembles shows no event.
+    """Clips [B, T, H, W, 3] uint8 -> float32 of the range 0..255.
+
+    One choice for all frames of a clip, but for one frame of a quarter of the clips, which is a
+    pixel off and flickers: a camera that trembles shows no event.
     """
     batch, frames, height, width, _ = clips.shape
     x = clips.float()
@@ -84,7 +85,7 @@ def _kept_clear(states: Sequence[State], size: int) -> list[tuple[float, float, 
 def distract(
     frames: NDArray[np.uint8], states: Sequence[State], rng: random.Random
 ) -> NDArray[np.uint8]:
-    """frames [T, H, W, 3] of one clip with their states -> a copy with up to three things added."""
+    """Frames [T, H, W, 3] of one clip with their states -> a copy with up to three things added."""
     out = frames.copy()
     size = frames.shape[1]
     boxes = _kept_clear(states, size)

@@ -25,8 +25,9 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class SampledClip:
-    """One scene of a batch: frames [start, start + frames) and the rows about each window's last
-    frame.
+    """One scene of a batch.
+
+    Its frames are [start, start + frames); the rows are about each window's last frame.
     """
 
     scene: int
@@ -100,8 +101,9 @@ def frames_of(scenes: list[Scene], batch: list[SampledClip], frames: int) -> np.
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch, ready: clips (pixels or features) [S, F, ...], rows window by window, texts looked
-    up.
+    """One batch, ready.
+
+    Clips (pixels or features) [S, F, ...], rows window by window, texts looked up.
     """
 
     clips: Tensor
@@ -156,7 +158,15 @@ def prepare(
     rng: random.Random,
     clips: Callable[[list[SampledClip]], Tensor],
 ) -> Batch:
-    """Draw a batch and look everything up."""
+    """Draw a batch and look everything up.
+
+    Args:
+        sampler: of the scenes.
+        count: scenes of the batch.
+        table: of the texts.
+        rng: draws the hard candidates.
+        clips: makes [S, F, ...], pixels or features, of the frames that were drawn.
+    """
     scenes, batch = sampler.scenes, sampler.draw(count)
     rows = [row for sampled in batch for window in sampled.rows for row in window]
     columns = Columns(rows, rng)

@@ -49,8 +49,9 @@ _CHANGED, _ZOOM, _ASIDE = 2 / 3, 0.1, 0.04
 def calibrate_folder(
     folder: Path, data: Path, scenes: int = 150, clips: int = 6, seed: int = 0
 ) -> Calibration:
-    """Fit on the validation scenes in `data/val` (and `data/val_furnished`, where there are any)
-    and write the result into `folder`.
+    """Fit on validation scenes and write the result into `folder`.
+
+    The scenes are in `data/val`, and in `data/val_furnished` where that exists.
 
     Args:
         folder: of the model.
@@ -110,8 +111,9 @@ def _in_other_words(
 def _predict(
     engine: Engine, split: Path, scenes: int, clips: int, seed: int
 ) -> tuple[list[tuple[Question, Floats]], list[tuple[Question, Floats]]]:
-    """Questions about random clips with the embeddings that the Predictor answers with: in trained
-    wordings, and about the first clip of each scene in other words.
+    """Questions about random clips, with the embeddings that the Predictor answers with.
+
+    They are in trained wordings; about the first clip of each scene also in other words.
     """
     rng, entries = random.Random(seed), read_table(CALIBRATE)
     length = engine.config.clip_frames

@@ -27,8 +27,13 @@ from vljepa_ros.models.vl_jepa.nano_text import DecoderWords, split_words
 
 @dataclass(frozen=True)
 class DecoderConfig(PhaseConfig):
-    """batch: rows; paired: share of them that are predicted embeddings; noise: added to all, total
-    norm. wordings: texts of each meaning.
+    """Settings of the Y-Decoder's training.
+
+    Attributes:
+        batch: rows.
+        paired: share of them that are predicted embeddings.
+        noise: added to all, total norm.
+        wordings: texts of each meaning.
     """
 
     minutes: float = 5.0

@@ -50,8 +50,10 @@ _MARKED = 0.001  # share of the time of validation streams that may be marked
 
 
 def scene_plans(data: Path) -> list[Plan]:
-    """What is rendered into `data`: for training, then for validation (`gate`: rooms of kinds that
-    no training scene has, of no test's seeds)."""
+    """What is rendered into `data`: for training, then for validation.
+
+    `gate`: rooms of kinds that no training scene has, of no test's seeds.
+    """
     plans = (
         ("train", "train", 300, 0, False),
         ("train_furnished", "train", 300, 100_000, True),
@@ -105,7 +107,7 @@ def _other_clips(known: Sequence[Frames]) -> Iterator[Frames]:
 
 
 def validation_streams(engine: Engine, data: Path) -> Iterator[list[NDArray[np.float32]]]:
-    """Visual tokens of each clip of each scene for validation, as it is and disturbed."""
+    """Visual tokens [N, D] of each clip of each scene for validation, as it is and disturbed."""
     rng = np.random.default_rng(_SEEDS["validation"])
     for folder in ("gate", "val_furnished"):
         for frames, _ in _scenes(data / folder):

@@ -27,7 +27,7 @@ _ROWS, _COLUMNS = np.mgrid[0:SIZE, 0:SIZE]
 
 
 def disturbed(clip: Clip, rng: Rng) -> Clip:
-    """The clip as a camera of another kind shows it, with up to three things that differ."""
+    """A clip [T, S, S, 3] as a camera of another kind shows it, up to three things different."""
     x: Picture = clip.astype(np.float32)
     many = rng.integers(0, _MOST_DISTURBANCES + 1)
     for name in rng.choice(list(_DISTURBANCES), many, replace=False):
@@ -78,8 +78,10 @@ _DISTURBANCES: dict[str, Callable[[Picture, Rng], Any]] = {
 
 
 def strange(rng: Rng) -> Clip:
-    """A clip of a picture that is no room of the world: still, panned or zoomed, or with one thing
-    that moves."""
+    """A clip [T, S, S, 3] of a picture that is no room of the world.
+
+    It stands still, is panned or zoomed, or has one thing that moves.
+    """
     picture = _picture(rng)
     pans = rng.random() < 0.4
     step = rng.normal(0, 3, 2) * pans
@@ -104,8 +106,11 @@ def strange(rng: Rng) -> Clip:
 
 
 def rearranged(rng: Rng, clips: Sequence[Clip]) -> Clip:
-    """A clip of the world turned by 90 degrees or more, upside down, with its parts exchanged, of a
-    small part of it, four at once, or with its edges in the middle."""
+    """A clip [T, S, S, 3] of the world that no camera would show.
+
+    Turned by 90 degrees or more, upside down, its parts exchanged, of a small part of it, four at
+    once, or with its edges in the middle.
+    """
     clip, other = (clips[index] for index in rng.integers(0, len(clips), 2))
     kind = rng.integers(0, 6)
     if kind == 0:

@@ -83,8 +83,9 @@ def write_graphs(
 
 
 def pack(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """fp32 parameters -> what is stored: fp16, or int8 rows with `<name>.scale` [rows, 1]
-    float32.
+    """fp32 parameters as they are stored: fp16, or int8 rows with a scale.
+
+    The scales are `<name>.scale`, [rows, 1] float32.
     """
     stored: dict[str, Tensor] = {}
     for name, tensor in state.items():
@@ -159,8 +160,9 @@ def _external(name: str, layout: tuple[str, list[int], int, int]) -> TensorProto
 def _point_into(
     model: Any, prefixes: Mapping[str, str], layout: dict[str, tuple[str, list[int], int, int]]
 ) -> None:
-    """Replace the initializers that are parameters by external ones and the nodes that widen
-    them; of a table that only rows are taken from, the rows.
+    """Replace the initializers that are parameters, and the nodes that widen them.
+
+    External ones take their place; of a table that only rows are taken from, the rows.
     """
     kept, external, nodes = [], [], list(model.graph.node)
     for initializer in model.graph.initializer:

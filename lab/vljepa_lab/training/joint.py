@@ -70,8 +70,10 @@ class JointConfig(PhaseConfig):
 
 @dataclass(frozen=True)
 class CachedConfig(PhaseConfig):
-    """As JointConfig; noise: of the cached features, as a share of their spread (1 after
-    LayerNorm).
+    """As JointConfig, on cached features.
+
+    Attributes:
+        noise: of the cached features, as a share of their spread (1 after LayerNorm).
     """
 
     minutes: float = 16.0
@@ -89,7 +91,15 @@ class CachedConfig(PhaseConfig):
 def window_loss(
     logits: dict[str, Tensor], truth: dict[str, Tensor]
 ) -> tuple[Tensor, dict[str, float]]:
-    """State at the end of the clip, action, moved object's cell, ego-motion."""
+    """State at the end of the clip, action, moved object's cell, ego-motion.
+
+    Args:
+        logits: name -> [B, ...] of the window heads; `motion` [B, 3].
+        truth: name -> [B, ...]; `moved` is -1 where no object was moved.
+
+    Returns:
+        The loss, a scalar, and the accuracy of some.
+    """
     classes = {name: goal for name, goal in truth.items() if name not in ("moved", "motion")}
     loss, accuracy = dense_loss(logits, classes)
     loss = loss + 0.5 * functional.smooth_l1_loss(logits["motion"].float(), truth["motion"])

@@ -93,7 +93,7 @@ class Progress:
         self._last, self._samples, self._total = time.monotonic(), 0, 0
 
     def add(self, samples: int, values: Mapping[str, float | Tensor]) -> None:
-        """Count a step of `samples` windows or frames."""
+        """Count a step of `samples` windows or frames; each of the values is a scalar."""
         self._samples += samples
         self._total += samples
         for name, value in values.items():
@@ -167,8 +167,9 @@ _WEIGHT_DECAY = 0.04
 
 
 def make_optimizer(groups: Iterable[tuple[nn.Module, float]], rate: float) -> torch.optim.AdamW:
-    """AdamW; each module with its factor on the learning rate; no decay on vectors and
-    positions.
+    """AdamW; each module with its own factor on the learning rate.
+
+    There is no decay on vectors and positions.
     """
     settings = []
     for module, factor in groups:
@@ -186,8 +187,9 @@ def make_optimizer(groups: Iterable[tuple[nn.Module, float]], rate: float) -> to
 def set_rate(
     optimizer: torch.optim.Optimizer, rate: float, step: int, share: float, warmup: int
 ) -> None:
-    """Linear warm-up over `warmup` steps, then a cosine over the phase's `share` of its budget down
-    to 2%.
+    """Linear warm-up over `warmup` steps, then a cosine down to 2%.
+
+    The cosine goes over the phase's `share` of its budget.
     """
     cosine = 0.98 * 0.5 * (1 + math.cos(math.pi * share)) + 0.02
     for group in optimizer.param_groups:
@@ -205,8 +207,9 @@ class RunContext:
 
 @dataclass(frozen=True)
 class PhaseConfig:
-    """What each phase's settings have: minutes of wall time, learning rate, steps of its warm-up,
-    minutes between checkpoints.
+    """What each phase's settings have.
+
+    Minutes of wall time, learning rate, steps of its warm-up, minutes between checkpoints.
     """
 
     minutes: float
@@ -305,7 +308,7 @@ class Phase:
         self.context.machine.wait()
 
     def descend(self, loss: Tensor, limit: float = 1.0) -> None:
-        """One step down the loss, gradients averaged over all processes, norm at most `limit`."""
+        """One step down a scalar loss, gradients averaged over processes, norm at most `limit`."""
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         trained = [p for group in self.optimizer.param_groups for p in group["params"]]

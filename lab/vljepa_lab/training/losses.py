@@ -42,17 +42,24 @@ def info_nce(
     ignored: Tensor | None = None,
     same_kind: Tensor | None = None,
 ) -> Tensor:
-    """Bidirectional InfoNCE of predicted [R, D] against the batch's *unique* answers [C, D], norm
-    1.
+    """Bidirectional InfoNCE of predicted [R, D] against the batch's unique answers [C, D].
+
+    All have norm 1.
 
     Every column with the key of a row is a positive of that row (paraphrases, the same answer to
     another question); an answer is one column however often it occurs, so none is a negative of
     itself. The sum over positives stands inside the logarithm, in both directions; columns that
     nobody's answer is (hard candidates) only serve as negatives.
 
-    ignored: boolean [R, C], pairs that are neither. same_kind: boolean [R, C]; adds the row's loss
-    over these columns alone, so that telling answers of one kind apart counts as much as finding
-    the kind.
+    Args:
+        predicted: [R, D].
+        answers: [C, D].
+        row_keys: [R] int64.
+        column_keys: [C] int64.
+        log_scale: scalar.
+        ignored: boolean [R, C], pairs that are neither.
+        same_kind: boolean [R, C]; adds the row's loss over these columns alone, so that telling
+            answers of one kind apart counts as much as finding the kind.
     """
     logits = log_scale.exp().clamp(max=60) * predicted @ answers.T
     positive = row_keys[:, None] == column_keys[None, :]
@@ -88,8 +95,10 @@ def dense_loss(
 ) -> tuple[Tensor, dict[str, float]]:
     """Mean cross-entropy of per-cell and per-frame predictions, and the accuracy of each.
 
-    truth: int64, -1 not asked; per cell (ndim 2) class 0 is empty and weighs little, and
-    accuracy is that of the cells that are not empty.
+    Args:
+        logits: name -> [B, classes], or [B, cells, classes].
+        truth: name -> [B] or [B, cells] int64, -1 not asked; of cells class 0 is empty and weighs
+            little, and accuracy is that of the cells that are not empty.
 
     A colour that the cell's shape was never met in is no wrong answer there, nor a shape that was
     never met in the cell's colour: that such pairs are missing says nothing about how they look,
@@ -148,8 +157,9 @@ class FrameHeads(nn.Module):
 
 
 class WindowHeads(nn.Module):
-    """What a clip shows: the state at its end, the action, the moved object's cell, and
-    ego-motion.
+    """What a clip shows.
+
+    The state at its end, the action, the moved object's cell, and ego-motion.
     """
 
     def __init__(self, dim: int) -> None:

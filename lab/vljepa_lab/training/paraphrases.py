@@ -61,7 +61,7 @@ class Paraphrases:
     def loss(
         self, head: TextHead, scale: Tensor, rng: random.Random, each: int = 4, named: int = 24
     ) -> Tensor:
-        """Of `each` texts of every plain meaning and two of `named` meanings with an object."""
+        """Scalar, of `each` texts of plain meanings and two of `named` meanings with an object."""
         drawn = sorted(self._named.items())
         rows = draw_wordings(self._plain, each, rng)
         rows += draw_wordings(dict(rng.sample(drawn, min(named, len(drawn)))), 2, rng)
@@ -103,8 +103,10 @@ def contrastive_loss(vectors: Tensor, meanings: Sequence[str], scale: Tensor) ->
 
 
 def meanings(rng: random.Random, most: int = 0) -> dict[str, list[str]]:
-    """Key of each action and state -> its wordings for training, plain and with a lead-in; `most`
-    of them at most (0 all)."""
+    """Key of each action and state -> its wordings for training, plain and with a lead-in.
+
+    At most `most` of them; 0: all.
+    """
     plain = {key: state_texts(key, "wide") for key in states_of()}
     plain |= {event_key(kind): event_texts(kind, which="wide") for kind in ACTIONS}
     by_key = {}
@@ -116,8 +118,10 @@ def meanings(rng: random.Random, most: int = 0) -> dict[str, list[str]]:
 
 
 def named_meanings(rng: random.Random, draws: int) -> dict[str, list[str]]:
-    """Key of events with an object, and of what is held -> at least two wordings; at most `draws`
-    keys."""
+    """Key of events with an object, and of what is held -> two wordings or more.
+
+    At most `draws` keys.
+    """
     by_key: dict[str, list[str]] = defaultdict(list)
     names = object_names("train")
     kinds = (*OBJECT_ACTIONS, "held")
@@ -132,8 +136,9 @@ def named_meanings(rng: random.Random, draws: int) -> dict[str, list[str]]:
 
 
 def text_ceiling(head: TextHead, table: TextTable) -> dict[str, float]:
-    """How often the canonical text of an event (a state) is nearest to a wording of its own, among
-    one of each other meaning, in the wordings kept for this check; what the text side would allow
+    """How often a canonical text is nearest to a wording of its own, among one of each meaning.
+
+    For events and for states, in the wordings kept for this check: what the text side would allow
     with perfect vision.
     """
     texts: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {

@@ -69,7 +69,8 @@ def predicted_pairs(
 def quick_accuracy(
     model: VLJEPA, table: TextTable, scenes: list[Scene], blind: bool = False
 ) -> dict[str, float]:
-    """Task -> share of questions about every fourth clip whose nearest candidate is right;
+    """Task -> share of questions about every fourth clip whose nearest candidate is right.
+
     `<task> blind`: always the commonest.
     """
     model.eval()

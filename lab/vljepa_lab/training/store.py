@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vljepa_lab.world.dataset import open_shards
 from vljepa_lab.world.records import ACTIONS, CLIP_FRAMES, COLORS, SHAPES, Record, clip_event
+from vljepa_ros.files import JsonObject
 
 GRID = 8
 CLASSES = {
@@ -40,9 +40,10 @@ def cell_of(uv: Sequence[float]) -> int:
     return row * GRID + column if 0 <= column < GRID and 0 <= row < GRID else -1
 
 
-def frame_truth(state: dict[str, Any]) -> dict[str, NDArray[np.int8]]:
-    """Targets of one frame: shape, colour, thing [64] with -1 where not to be judged; flags as
-    scalars.
+def frame_truth(state: JsonObject) -> dict[str, NDArray[np.int8]]:
+    """Targets of one frame.
+
+    Shape, colour, thing [64] with -1 where not to be judged; flags as scalars.
     """
     shape, colour, thing = np.zeros((3, 64), np.int8)
     for item in state["objects"]:
@@ -84,8 +85,9 @@ def frame_truth(state: dict[str, Any]) -> dict[str, NDArray[np.int8]]:
 
 @dataclass(frozen=True)
 class Scene:
-    """One scene: frames [T, H, W, 3] uint8 (memory-mapped), its record, and the truth of each
-    frame.
+    """One scene, its record, and the truth of each frame.
+
+    Its frames are [T, H, W, 3] uint8, memory-mapped.
 
     Of the clip that ends at each frame: action (index into ACTIONS, -1 unclear), moved
     (cell of the object it is about, or -1), motion [T, 3] (turn, drive, door).
@@ -121,8 +123,8 @@ class SceneStore:
         return len(self.scenes)
 
 
-def make_scene(frames: NDArray[np.uint8], record: dict[str, Any]) -> Scene:
-    """Work out the targets of one scene."""
+def make_scene(frames: NDArray[np.uint8], record: JsonObject) -> Scene:
+    """Work out the targets of one scene; frames: [T, H, W, 3] uint8 RGB."""
     states = record["states"]
     parsed = Record.from_dict(record)
     each = [frame_truth(state) for state in states]

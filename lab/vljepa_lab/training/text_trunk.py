@@ -51,7 +51,9 @@ def minilm_folder() -> Path:
 
 
 def _kept(vocabulary: list[str], own_words: Iterable[str]) -> list[int]:
-    """Special marks, single characters, ASCII continuations, the frequent words, and those of the
+    """The word pieces of the trunk.
+
+    Special marks, single characters, ASCII continuations, the frequent words, and those of the
     world.
 
     With all characters and continuations kept, any other ASCII word falls apart into pieces, never
@@ -140,8 +142,10 @@ def rounded_trunk(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def make_trunk(run: Path, start: Path | None = None) -> None:
-    """Built once for a run, so that embeddings kept on the disk stay valid; that of the model
-    folder `start`, where one is given."""
+    """The trunk of a run, built once, so that embeddings kept on the disk stay valid.
+
+    It is that of the model folder `start`, where one is given.
+    """
     if start is not None and start.is_dir() and not (run / "trunk.pt").is_file():
         config = load_config(start)
         model = load_model(config.path("weights"), Architecture.from_dict(config.architecture))

@@ -206,7 +206,7 @@ def return_gripper(state: SceneState, start: tuple[Array, float, float], since: 
 
     Args:
         state: is changed.
-        start: the gripper's place, yaw and width when the last event ended.
+        start: the gripper's place [3], yaw and width when the last event ended.
         since: seconds since then.
     """
     if state.held is not None:

@@ -198,7 +198,7 @@ def _in_processes(
 def open_shards(
     folder: Path,
 ) -> Iterator[tuple[npt.NDArray[np.uint8], list[dict[str, Any]]]]:
-    """The finished shards of a folder, in order: array (memory-mapped) and records."""
+    """The finished shards of a folder, in order: [N, T, S, S, 3], memory-mapped, and records."""
     for array_path in sorted(folder.glob("shard_*.npy")):
         records = array_path.with_suffix(".jsonl")
         if records.exists():

@@ -55,7 +55,7 @@ class Decorator:
     def put(
         self, kind: str, position: tuple[float, ...], size: tuple[float, ...], rgb: Array
     ) -> str:
-        """Show the next free geom of a kind; "" where none is left."""
+        """Show the next free geom of a kind in a colour [3], 0..1; empty: none is left."""
         number = next(self._free[kind], None)
         if number is None:
             return ""
@@ -66,7 +66,7 @@ class Decorator:
         return name
 
     def tint(self, low: float = 0.1, high: float = 1.0) -> Array:
-        """A colour: any, or near grey, or green as leaves."""
+        """A colour [3]: any, or near grey, or green as leaves."""
         rng = self.rng
         kind = rng.random()
         if kind < 0.35:
@@ -76,7 +76,7 @@ class Decorator:
         return rng.uniform(low, high, 3)
 
     def place_on_wall(self, half: float, tries: int = 12) -> float | None:
-        """x of something `half` wide on the back wall that leaves the door free, or None."""
+        """X of something `half` wide on the back wall that leaves the door free, or None."""
         for _ in range(tries):
             x = float(self.rng.uniform(-_WALL_HALF, _WALL_HALF))
             if abs(x - self.room.door_x) > _DOOR_HALF + half:
@@ -84,7 +84,7 @@ class Decorator:
         return None
 
     def place_on_floor(self, half: float, tries: int = 12) -> tuple[float, float] | None:
-        """x and y behind where the person walks, seen beside the door, or None."""
+        """X and y behind where the person walks, seen beside the door, or None."""
         for _ in range(tries):
             y = float(self.rng.uniform(_BEHIND_PERSON + half, self.face - half))
             x = self.place_on_wall(half, 1)
@@ -95,7 +95,7 @@ class Decorator:
     # ------------------------------------------------------------------ on the wall
 
     def pane(self) -> list[tuple[str, Array, Array]]:
-        """A bright pane with a frame and bars: its glowing geoms with their light and dark tint."""
+        """A bright pane with a frame and bars: its glowing geoms, light tint [3], dark tint [3]."""
         rng = self.rng
         width, height = float(rng.uniform(0.12, 0.55)), float(rng.uniform(0.14, 0.5))
         x = self.place_on_wall(min(width, 0.4))

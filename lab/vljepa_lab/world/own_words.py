@@ -123,8 +123,9 @@ def _entry(kind: str, raw: Mapping[str, Any], tables: Mapping[str, dict[str, str
 def ask_in_own_words(
     entries: tuple[Entry, ...], record: Record, t: int, seed: str
 ) -> Iterator[OwnWords]:
-    """Each entry that can be asked of the clip that ends at frame `t`; entries of a pair with the
-    same objects and the same truth.
+    """Each entry that can be asked of the clip that ends at frame `t`.
+
+    Entries of a pair have the same objects and the same truth.
 
     Args:
         entries: of a table.

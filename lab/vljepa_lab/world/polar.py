@@ -47,8 +47,12 @@ _NO_CLAUSE = re.compile(r"^(one sees|I see|I can tell|instead|besides|in the bac
 
 @dataclass(frozen=True)
 class PolarQuestion:
-    """text: with {x}, {y} or {z} where objects are named; asserts: whether "yes" says that the
-    statement it was made of holds."""
+    """A form of a question.
+
+    Attributes:
+        text: with {x}, {y} or {z} where objects are named.
+        asserts: whether "yes" says that the statement it was made of holds.
+    """
 
     text: str
     asserts: bool
@@ -78,8 +82,10 @@ def written(key: str) -> tuple[str, ...]:
 
 
 def draw_written(key: str, true: bool, rng: random.Random) -> tuple[str, bool]:
-    """One of them, or of those that ask whether it does not hold (`key:not`), and whether "yes" is
-    right where `true` says whether it holds.
+    """A question of one of them, or of those that ask whether it does not hold (`key:not`).
+
+    Returns:
+        The text, and whether "yes" is right where `true` says whether it holds.
     """
     if f"{key}:not" in wordings("asked", "polar") and rng.random() < 0.5:
         key, true = f"{key}:not", not true
@@ -92,7 +98,8 @@ def draw_polar(holds: str, rng: random.Random, x: str = "", y: str = "") -> tupl
     Args:
         holds: statement of POLAR that is true now.
         rng: draws polarity and wording.
-        x, y: names of the objects without an article, where the statement has them.
+        x: name of the first object without an article, where the statement has one.
+        y: of the second.
     """
     if holds == "side:left":
         asked, true = holds, rng.random() < 0.5
@@ -148,7 +155,7 @@ def _is_clause(statement: str) -> bool:
 
 
 def _inverted(statement: str) -> str:
-    """ "the door is open" -> "is the door open?"; "" where the verb is not known or too late."""
+    """`the door is open` -> `is the door open?`; empty: the verb is not known or too late."""
     words = _words(statement)
     for place, word in enumerate(words[1:5], 1):
         subject, rest = words[:place], words[place + 1 :]

@@ -6,7 +6,8 @@ Importable without mujoco: the records of a data set and of the shipped clip are
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+
+from vljepa_ros.files import JsonObject
 
 COLORS: dict[str, tuple[float, float, float]] = {
     "red": (0.85, 0.07, 0.07),
@@ -144,12 +145,12 @@ class State:
     yaw: float
     forward: float
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         """Plain JSON types."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> State:
+    def from_dict(cls, data: JsonObject) -> State:
         """The inverse of `as_dict`, lists read as tuples.
 
         Raises:
@@ -160,7 +161,7 @@ class State:
         return cls(**values)
 
 
-def _tuples(data: dict[str, Any]) -> dict[str, Any]:
+def _tuples(data: JsonObject) -> JsonObject:
     """JSON's lists as tuples."""
     return {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
 
@@ -174,7 +175,7 @@ class Record:
     states: tuple[State, ...]
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Record:
+    def from_dict(cls, data: JsonObject) -> Record:
         """From one parsed line of `shard_*.jsonl`."""
         return cls(
             data["split"],

@@ -41,27 +41,27 @@ def _mujoco() -> Any:
 
 
 def rounded_pair(v: Array) -> Pair:
-    """The two numbers of v, to three places."""
+    """The numbers of v [2], to three places."""
     return round(float(v[0]), 3), round(float(v[1]), 3)
 
 
 def quat_x(a: float) -> Array:
-    """Quaternion (w, x, y, z) of a turn by `a` radians about x."""
+    """Quaternion [4] (w, x, y, z) of a turn by `a` radians about x."""
     return np.array([math.cos(a / 2), math.sin(a / 2), 0.0, 0.0])
 
 
 def quat_y(a: float) -> Array:
-    """The same about y."""
+    """Quaternion [4] (w, x, y, z) of a turn by `a` radians about y."""
     return np.array([math.cos(a / 2), 0.0, math.sin(a / 2), 0.0])
 
 
 def quat_z(a: float) -> Array:
-    """The same about z."""
+    """Quaternion [4] (w, x, y, z) of a turn by `a` radians about z."""
     return np.array([math.cos(a / 2), 0.0, 0.0, math.sin(a / 2)])
 
 
 def quat_multiply(a: Array, b: Array) -> Array:
-    """Hamilton product a b: first b, then a."""
+    """Hamilton product [4] of quaternions [4]: first b, then a."""
     w0, x0, y0, z0 = a
     w1, x1, y1, z1 = b
     return np.array(
@@ -141,13 +141,13 @@ class Renderer:
         position: Sequence[float] | Array,
         quat: Sequence[float] | Array = (1, 0, 0, 0),
     ) -> None:
-        """RunContext a body: metres, quaternion (w, x, y, z)."""
+        """Place a body: metres [3], quaternion [4] (w, x, y, z)."""
         k = self._mocap[body]
         self.data.mocap_pos[k] = position
         self.data.mocap_quat[k] = quat
 
     def link(self, body: str, start: Array, end: Array) -> None:
-        """Stretch a capsule body from one point to another."""
+        """Stretch a capsule body from one point [3] to another, metres."""
         v = end - start
         length = float(np.linalg.norm(v))
         quat = np.zeros(4)
@@ -156,7 +156,7 @@ class Renderer:
         self.model.geom_size[self._geoms[body][0], 1] = length / 2
 
     def paint(self, geom: str, rgb: Sequence[float] | Array) -> None:
-        """Colour one geom; components 0..1."""
+        """Colour one geom; rgb: [3], 0..1."""
         self.model.geom_rgba[self.geom[geom], :3] = rgb
 
     def mean_colour(self, geom: str) -> Array:
@@ -170,7 +170,7 @@ class Renderer:
         return tint * texels.mean(0) / 255
 
     def paint_body(self, body: str, rgb: Sequence[float] | Array) -> None:
-        """Colour the geoms of a body, but those named `..._fixed`."""
+        """Colour the geoms of a body, but those named `..._fixed`; rgb: [3], 0..1."""
         for g in self._geoms[body]:
             if not self.model.geom(g).name.endswith("_fixed"):
                 self.model.geom_rgba[g, :3] = rgb
@@ -188,7 +188,7 @@ class Renderer:
             self.model.geom_size[self.geom[geom]] = size
 
     def view(self, position: Array, yaw: float, pitch: float, fovy: float) -> None:
-        """Set the camera: metres, radians (yaw left, pitch up), vertical view in degrees."""
+        """Set the camera: metres [3], radians (yaw left, pitch up), vertical view in degrees."""
         self.camera_position = position
         self.camera_quat = quat_multiply(quat_z(yaw), quat_x(math.pi / 2 + pitch))
         self.focal = 1 / math.tan(math.radians(fovy) / 2)

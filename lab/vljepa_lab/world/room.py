@@ -59,7 +59,7 @@ class Room:
 
     @property
     def wall_face(self) -> float:
-        """y of the back wall's surface, metres."""
+        """Y of the back wall's surface, metres."""
         return self.wall_y - _WALL_HALF
 
 

@@ -1,5 +1,4 @@
-"""Does a stated probability come true as often as it says, what is gained by answering only when
-sure?"""
+"""Does a stated probability come true as often as it says, and what does abstaining gain?"""
 
 from __future__ import annotations
 
@@ -15,8 +14,7 @@ Floats = NDArray[np.float64]
 def reliability_bins(
     stated: ArrayLike, correct: ArrayLike, bins: int = 10
 ) -> tuple[Floats, Floats, Floats]:
-    """Bins of equal mass, lowest probability first; fewer than `bins` where there are fewer
-    samples.
+    """Bins of equal mass, lowest probability first; with few samples fewer than `bins`.
 
     Args:
         stated: [n] probability of the answer given, 0..1.
@@ -64,8 +62,13 @@ def expected_calibration_error(
 
 @dataclass(frozen=True)
 class Coverage:
-    """share of the questions that were answered, 0..1; accuracy of those; threshold: least stated
-    probability among them."""
+    """A point of the curve of accuracy over coverage.
+
+    Attributes:
+        share: of the questions that were answered, 0..1.
+        accuracy: of those.
+        threshold: least stated probability among them.
+    """
 
     share: float
     accuracy: float

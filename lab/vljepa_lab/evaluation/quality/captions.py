@@ -1,5 +1,7 @@
-"""Does the Y-Decoder's text say what happens: clip by clip, and over a stream that is decoded
-selectively, as the decoder node does it?"""
+"""Does the Y-Decoder's text say what happens?
+
+Clip by clip, and over a stream that is decoded selectively, as the decoder node does it.
+"""
 
 from __future__ import annotations
 
@@ -130,8 +132,10 @@ def decode_stream(
 def events_detected(
     stamps: Sequence[float], shown: Sequence[str], events: Sequence[Event]
 ) -> list[bool]:
-    """Of each event that begins and ends within the stream: whether a text that names it, its
-    object or not, was in force at some image between its onset and AFTERGLOW after its end.
+    """Of each event that begins and ends within the stream: whether a text named it in time.
+
+    That is a text that names it, its object or not, in force at some image between its onset and
+    AFTERGLOW after its end.
 
     Args:
         stamps: [T] seconds.

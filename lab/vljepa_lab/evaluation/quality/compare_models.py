@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vljepa_lab.world.dataset import open_shards
 from vljepa_ros.engines.protocol import Clip, Engine
+from vljepa_ros.files import JsonObject
 from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.perception.frames import model_input
 from vljepa_ros.perception.image_source import Shot, SourceError, VideoFile
@@ -48,7 +49,7 @@ class ClipParity:
         enough = self.clips >= LEAST_CLIPS
         return enough and self.error <= GREATEST_ERROR and self.agreement >= LEAST_AGREEMENT
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> JsonObject:
         """Plain types."""
         return {**asdict(self), "passed": self.passed}
 
@@ -105,7 +106,7 @@ def measure_clips(
 
 def compare(
     engine: Engine, reference: Engine, figures: Mapping[str, Any], clips: NDArray[np.uint8]
-) -> dict[str, Any]:
+) -> JsonObject:
     """What stands beside the figures of `engine`: those of `reference`, and how far it is from it.
 
     Args:

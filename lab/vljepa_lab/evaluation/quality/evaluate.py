@@ -178,8 +178,10 @@ class _Run:
         judge_open_sets(self.done, self.answerer, self.engine.config.calibration, self.seed)
 
     def _text_alone_is_right(self, question: Question) -> bool:
-        """Whether the true action's trained text is nearest to its own unseen wording: what the
-        text side alone allows with perfect vision."""
+        """Whether the true action's trained text is nearest to its own unseen wording.
+
+        It is what the text side alone allows with perfect vision.
+        """
         text = self.answerer.known(event_text(question.key.removeprefix("event:")))
         return question.right(int((self.answerer.embedded(question.candidates) @ text).argmax()))
 
@@ -207,8 +209,10 @@ def _is_control(t: int, question: Question, scene: str) -> bool:
 def judge_open_sets(
     done: Evaluation, answerer: Answerer, calibration: Calibration, seed: int
 ) -> None:
-    """Ask the VQA samples again with SETS_PER_TASK random sets of candidates for each task, fewer
-    where there are few samples."""
+    """Ask the VQA samples again with other candidates.
+
+    SETS_PER_TASK random sets for each task, fewer where there are few samples.
+    """
     rng = random.Random(seed)
     questions = {
         task: [question for question, _ in stated.asked] for task, stated in done.stated.items()

@@ -27,6 +27,7 @@ from vljepa_lab.evaluation.quality.vqa import Answerer, VqaAnswer
 from vljepa_lab.world.captions import event_key, event_text, event_texts
 from vljepa_lab.world.questions import Question
 from vljepa_ros.engines.protocol import Engine
+from vljepa_ros.files import JsonObject
 from vljepa_ros.perception.vocabulary import same_text
 
 
@@ -69,8 +70,11 @@ class TaskAnswers:
         self.scenes += [scene] * len(right)
 
     def blind_by(self, trained: float | None = None) -> dict[str, float]:
-        """What is reached without looking, by who answers: question-string `majority`, the
-        Predictor with visual tokens `zeroed`, one `trained` with them zeroed, `chance`."""
+        """What is reached without looking, by who answers.
+
+        `majority`: the commonest answer to a question's string. `zeroed`: the Predictor with visual
+        tokens of zeros. `trained`: one that was trained so. `chance`.
+        """
         parts = {"majority": self.blind_majority, "zeroed": self.blind_zeroed}
         shares = {name: float(np.mean(part)) for name, part in parts.items() if part}
         if trained is not None and shares:
@@ -155,7 +159,7 @@ class Evaluation:
 
 def figures_of(
     engine: Engine, answerer: Answerer, done: Evaluation, seed: int, blind: Mapping[str, float]
-) -> dict[str, Any]:
+) -> JsonObject:
     """All figures of an evaluation. blind: see `evaluate`."""
     figures = {
         name: task_figures(done.judged[name], blind.get(name))
@@ -164,7 +168,7 @@ def figures_of(
     }
     for name, hits in done.best_five.items():
         figures[name]["top5"] = _mean(hits)
-    result: dict[str, Any] = {
+    result: JsonObject = {
         "model_id": engine.config.model_id,
         "engine": engine.info.engine,
         "device": engine.info.device,
@@ -197,7 +201,7 @@ def figures_of(
     return result
 
 
-def task_figures(judged: TaskAnswers, trained: float | None = None) -> dict[str, Any]:
+def task_figures(judged: TaskAnswers, trained: float | None = None) -> JsonObject:
     """Return accuracy, ci, blind (the best that does not look), blind_by, n and scenes of one task.
 
     Args:
@@ -209,7 +213,7 @@ def task_figures(judged: TaskAnswers, trained: float | None = None) -> dict[str,
     """
     estimate = scene_bootstrap(judged.right, judged.scenes)
     blind = {name: round(value, 4) for name, value in judged.blind_by(trained).items()}
-    figures: dict[str, Any] = {
+    figures: JsonObject = {
         "accuracy": round(estimate.value, 4),
         "ci": [round(estimate.low, 4), round(estimate.high, 4)],
         "blind": max(blind.values(), default=None),
@@ -223,8 +227,12 @@ def task_figures(judged: TaskAnswers, trained: float | None = None) -> dict[str,
 
 
 def macro(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """Return macro_vqa, the mean accuracy of the VQA tasks present, and the mean of
-    (accuracy - blind) / (1 - blind) over them: 0 for blind guessing, 1 for perfect."""
+    """The two averages over the VQA tasks.
+
+    Returns:
+        macro_vqa, the mean accuracy of the tasks present; and the mean of
+        (accuracy - blind) / (1 - blind) over them: 0 for blind guessing, 1 for perfect.
+    """
     present = [tasks[name] for name in VQA_TASKS if name in tasks]
     if not present:
         return {}
@@ -236,7 +244,7 @@ def macro(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
     return figures
 
 
-def _captions(engine: Engine, answerer: Answerer, done: Evaluation) -> dict[str, Any]:
+def _captions(engine: Engine, answerer: Answerer, done: Evaluation) -> JsonObject:
     """The Y-Decoder from predicted embeddings, and from those of the texts themselves."""
     events = list(dict.fromkeys((m.kind, m.name) for m in done.moments))
     events.sort(key=lambda pair: event_key(*pair))
@@ -254,11 +262,11 @@ def _captions(engine: Engine, answerer: Answerer, done: Evaluation) -> dict[str,
     }
 
 
-def _calibration(done: Evaluation, abstain_below: float) -> dict[str, Any]:
+def _calibration(done: Evaluation, abstain_below: float) -> JsonObject:
     """ECE on whole sets (`ece`) and on random ones (`ece_open`), abstention, coverage."""
     every = StatedAnswers.joined(done.stated)
     by_task = {name: _ece(one.given, one.right) for name, one in sorted(done.stated.items())}
-    result: dict[str, Any] = {
+    result: JsonObject = {
         "ece": _ece(every.given, every.right, debiased=False),
         "ece_debiased": _ece(every.given, every.right),
         "ece_by_task": by_task,

@@ -56,7 +56,7 @@ def ask_entries(
     Args:
         answerer: asks the engine.
         entries: of a table.
-        scenes: with the visual tokens of each clip.
+        scenes: with the visual tokens [N, D] of each clip.
         seed: of the clips and objects drawn.
         clips: of each scene.
     """

@@ -60,8 +60,7 @@ def print_table(result: Mapping[str, Any], stream: IO[str]) -> None:
 
 
 def card_section(result: Mapping[str, Any]) -> str:
-    """Return the model card's section in Markdown, with its marks; the two figures that matter most
-    first."""
+    """The model card's section in Markdown, with its marks; the two main figures come first."""
     headlines = _headlines(result)
     lines = [CARD_BEGIN, ""]
     lines += [f"- **{line}**" for line in headlines[:2]] + [f"- {line}" for line in headlines[2:]]

@@ -44,8 +44,9 @@ def ranks(similarity: Floats) -> NDArray[np.int64]:
 
 
 def late_similarity(statements: Floats, moments: Floats) -> Floats:
-    """Similarities [n, m] of texts of S statements with moments of P answers: that of the first
-    statement and the mean of the others.
+    """Similarities [n, m] of texts of S statements with moments of P answers.
+
+    It is the mean of that of the first statement and that of the others.
 
     Args:
         statements: [n, S, D], L2 norm 1 along D.

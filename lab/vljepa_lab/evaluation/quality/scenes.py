@@ -1,5 +1,7 @@
-"""Held-out scenes of the simulated world: read from shards, rendered first where they are missing,
-and encoded as the robot would see them."""
+"""Held-out scenes of the simulated world, encoded as the robot would see them.
+
+They are read from shards, which are rendered first where they are missing.
+"""
 
 from __future__ import annotations
 

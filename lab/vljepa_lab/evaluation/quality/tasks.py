@@ -110,8 +110,7 @@ def wanted_tasks(names: Iterable[str]) -> frozenset[str]:
 
 
 def training_rows(record: Record, scene: str, seed: int) -> Iterator[tuple[str, str, str]]:
-    """(task, question, key of the answer) of a scene that is not tested, as `draw` would ask
-    there."""
+    """(task, question, key of the answer) as `draw` would ask in a scene that is not tested."""
     rng = random.Random(f"{seed}/{scene}")
     for t in range(CLIP_FRAMES - 1, len(record.states), _EVERY):
         for task, question in _of_test_a(record, t, rng):

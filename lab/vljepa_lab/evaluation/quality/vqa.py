@@ -1,5 +1,7 @@
-"""Discriminative VQA: the candidate nearest to the predicted answer, and the same without seeing,
-and seeing something else, and the most frequent answer to the question."""
+"""Discriminative VQA: the candidate nearest to the predicted answer.
+
+And the same without seeing, seeing another clip, and the question's most frequent answer.
+"""
 
 from __future__ import annotations
 
@@ -145,8 +147,7 @@ class QuestionMajority:
             self._by_task[task][answer] += 1
 
     def answer(self, task: str, question: str, candidates: Sequence[str]) -> int:
-        """Index of the majority answer among the keys of the `candidates`; 0 where none was ever
-        seen.
+        """Index of the majority answer among the keys of the `candidates`; 0: none was ever seen.
 
         Raises:
             ValueError: no candidates.

@@ -201,8 +201,11 @@ class NanoDet(nn.Module):
             raise ValueError(f"{len(weights)} convolutions are left over, allowed: 34 in all")
 
     def forward(self, levels: Tensor) -> Tensor:
-        """[B, 3, H, W] levels 0..255 of RGB, H and W multiples of 32 -> [B, 80] logits, each the
-        largest of all cells."""
+        """Logits [B, 80], each the largest of all cells.
+
+        Args:
+            levels: [B, 3, H, W] of RGB, 0..255; H and W are multiples of 32.
+        """
         x = self.stem(levels - torch.tensor(_DETECTOR_MEAN).view(1, 3, 1, 1))
         x = functional.max_pool2d(x, 3, 2, 1)
         maps = []

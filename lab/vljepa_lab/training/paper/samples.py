@@ -71,8 +71,7 @@ def read_samples(sources: Sequence[Path]) -> list[Sample]:
 def load_clip(
     sample: Sample, frames: int, size: int, preprocessing: Mapping[str, Any]
 ) -> NDArray[np.uint8]:
-    """`frames` frames spread evenly over the whole clip, as the model's input: [frames, size, size,
-    3].
+    """[frames, size, size, 3]: frames spread evenly over the whole clip, as the model's input.
 
     Raises:
         ValueError: a clip that cannot be read, or of a kind that is not allowed.
@@ -85,7 +84,7 @@ def load_clip(
 
 
 def evenly_spaced(total: int, frames: int) -> NDArray[np.int64]:
-    """Indices of `frames` frames spread evenly over `total`."""
+    """[frames] indices of frames spread evenly over `total`."""
     return np.round(np.linspace(0, total - 1, frames)).astype(np.int64)
 
 
@@ -181,8 +180,9 @@ def _video(path: str, name: str, frames: int) -> list[NDArray[np.uint8]]:
 
 @dataclass(frozen=True)
 class DataOrder:
-    """Shuffled epochs of `count` samples, cut into global batches; what is left over ends the
-    epoch.
+    """Shuffled epochs of `count` samples, cut into global batches.
+
+    What is left over ends the epoch.
 
     The global batch does not depend on how many processes share it: rank r of n takes its n-th
     part.

@@ -1,5 +1,6 @@
-"""`vljepa train full`: the paper's two stages for a full-sized VL-JEPA, on one process or under
-torchrun.
+"""`vljepa train full`: the paper's two stages for a full-sized VL-JEPA.
+
+It runs in one process or under torchrun.
 
 Stage 1 asks captions with general prompts (query-free), stage 2 asks questions. The X-Encoder stays
 frozen; the Y-Encoder learns 20 times slower than the Predictor, because a text encoder at full rate

@@ -29,8 +29,16 @@ _START_TEMPERATURE = 0.07
 
 
 class Batch(NamedTuple):
-    """pixels [B, T, 3, S, S]; query [B, Q, hidden] and its mask; ids and mask of the answers; keys
-    [B]."""
+    """One batch.
+
+    Attributes:
+        pixels: [B, T, 3, S, S].
+        query: [B, Q, hidden].
+        query_mask: [B, Q].
+        ids: [B, L], of the answers.
+        mask: [B, L], of the answers.
+        keys: [B].
+    """
 
     pixels: Tensor
     query: Tensor
@@ -41,8 +49,10 @@ class Batch(NamedTuple):
 
 
 class PaperTrainee(nn.Module):
-    """Predictor, Y-Encoder and temperature; the X-Encoder and the token table are frozen (section
-    3.2)."""
+    """Predictor, Y-Encoder and temperature.
+
+    The X-Encoder and the token table are frozen (section 3.2).
+    """
 
     def __init__(self, config: ModelConfig, checkpointing: bool) -> None:
         """Load the weights of a model folder.
@@ -134,8 +144,7 @@ class _Gather(torch.autograd.Function):
 
 
 def gather(rows: Tensor) -> Tensor:
-    """[B, ...] of each process to [n * B, ...], differentiable; itself where there is one
-    process."""
+    """[B, ...] of each process to [n * B, ...], differentiable; of a single one the same."""
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return rows
     gathered: Tensor = _Gather.apply(rows)  # type: ignore[no-untyped-call]
@@ -143,7 +152,7 @@ def gather(rows: Tensor) -> Tensor:
 
 
 def number_keys(keys: Sequence[str]) -> Tensor:
-    """Keys as int64, the same number in every process."""
+    """[N] int64: a number for each of N keys, the same in every process."""
     digests = [hashlib.sha256(key.encode()).digest()[:8] for key in keys]
     return torch.tensor([int.from_bytes(digest, "little", signed=True) for digest in digests])
 
