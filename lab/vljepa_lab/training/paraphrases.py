@@ -61,7 +61,7 @@ class Paraphrases:
     def loss(
         self, head: TextHead, scale: Tensor, rng: random.Random, each: int = 4, named: int = 24
     ) -> Tensor:
-        """Scalar, of `each` texts of plain meanings and two of `named` meanings with an object."""
+        """Loss, a scalar: `each` texts of plain meanings, two of `named` ones with an object."""
         drawn = sorted(self._named.items())
         rows = draw_wordings(self._plain, each, rng)
         rows += draw_wordings(dict(rng.sample(drawn, min(named, len(drawn)))), 2, rng)
