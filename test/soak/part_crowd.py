@@ -22,6 +22,10 @@ from vljepa_ros.nodes.topics import image_message, jpeg_message
 CAMERAS, CROWD_S = 20, 60.0
 UNPLUGS = 100
 SPARE = 64 << 20  # bytes above what a node has
+CAUSES = {
+    -6: "Cyclone DDS ends a process that has no memory for a message",
+    -9: "the kernel ends a process that exceeds its cgroup",
+}
 CGROUPS = Path("/sys/fs/cgroup")
 WITHOUT_CAMERA = [name for name in NODES if name != "camera_node"]
 
@@ -151,7 +155,9 @@ def _starve(folder: Path, missed: list[str]) -> dict[str, Any]:
                 asked[name] = work(watch)
                 watch.wait(3.0)
                 if robot.exits:
-                    missed.append(f"a limit of {how}, {name}: ended by {robot.exits.pop()[1]}")
+                    code = robot.exits.pop()[1]
+                    cause = CAUSES.get(code, f"exit code {code}")
+                    missed.append(f"a limit of {how}, {name}: it ended: {cause}")
                     robot.exits.clear()
                     asked[name] += "; it ended, and was started again"
                     wait_until_well(robot, watch)
@@ -192,10 +198,11 @@ def _picture(watch: Watch, width: int, height: int, packed: bool = False) -> str
     header, pixels = ros.interface("std_msgs/msg/Header")(), np.zeros((height, width, 3), np.uint8)
     make = jpeg_message if packed else image_message
     picture = {"compressed" if packed else "image": [make(header, pixels)]}
-    reply = watch.ask(
-        "AnswerAboutImage", "answer_about_image", 30.0, question=_question(2), **picture
-    )
-    return _said(reply)
+    fields = {"question": _question(2), **picture}
+    try:
+        return _said(watch.ask("AnswerAboutImage", "answer_about_image", 30.0, **fields))
+    except RuntimeError as error:  # the built-in runtime sends no more than 64 MB
+        return f"not sent: {error}"
 
 
 def _many_candidates(watch: Watch) -> str:
@@ -225,5 +232,6 @@ GREEDY = {
     "5000 labels": _many_labels,
     "a JPEG of 7680x4320": partial(_picture, width=7680, height=4320, packed=True),
     "3840x2160": partial(_picture, width=3840, height=2160),
+    "5000x4000, 60 MB": partial(_picture, width=5000, height=4000),
     "7680x4320, 100 MB": partial(_picture, width=7680, height=4320),
 }
