@@ -173,7 +173,12 @@ def _damages(folder: Path, count: int, missed: list[str]) -> dict[str, Any]:
                 missed.append(f"{name}: a search fails, and the diagnostics are OK")
             if "memory_node" not in robot.processes():
                 missed.append(f"{name}: the node is gone")
+            process = robot.processes().get("memory_node")
+            if process:
+                process.suspend()  # what it wrote meanwhile would come in between
             _replace(robot.memory, whole)
+            if process:
+                process.resume()
             found[name]["after"] = recover(robot, watch, name, missed)
             reply = watch.find_moments()
             if not (reply and reply.result.code == 0):
@@ -189,12 +194,12 @@ def _files(store: Path, part: str) -> list[Path]:
 
 
 def _newest_manifest_cut(store: Path, chance: random.Random) -> None:
-    file = _files(store, "_versions")[0]
+    file = _files(store, ".manifest")[0]
     os.truncate(file, file.stat().st_size // 2)
 
 
 def _newest_manifest_of_noise(store: Path, chance: random.Random) -> None:
-    file = _files(store, "_versions")[0]
+    file = _files(store, ".manifest")[0]
     file.write_bytes(chance.randbytes(file.stat().st_size))
 
 

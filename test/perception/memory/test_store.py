@@ -146,6 +146,19 @@ def test_versions_gone_is_damage_not_a_new_store(tmp_path: Path) -> None:
         open_store(tmp_path, MODEL, DIM, create=True)
 
 
+def test_without_its_newest_commit_a_store_is_what_it_was_before(tmp_path: Path) -> None:
+    """What doc/troubleshooting.md says of a power cut in the middle of a commit."""
+    store = open_store(tmp_path, MODEL, DIM, create=True)
+    for seconds in (1.0, 2.0):
+        store.append([row(seconds)])
+    newest = min((tmp_path / "moments.lance" / "_versions").glob("*.manifest"))
+    newest.write_bytes(newest.read_bytes()[:100])
+    with pytest.raises(MemoryStoreError, match="cannot open"):
+        open_store(tmp_path, MODEL, DIM)
+    newest.unlink()
+    assert open_store(tmp_path, MODEL, DIM).count() == 1
+
+
 def test_foreign_database_is_refused(tmp_path: Path) -> None:
     import lancedb
 
