@@ -100,6 +100,17 @@ def test_what_is_expected_follows_the_stream(
     assert stream.wait(0.25) == ["embeddings arrive"]
 
 
+def test_neither_the_wait_for_the_first_nor_an_outage_is_a_period(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = Stream(monkeypatch, heartbeat=True)
+    stream.receive(1, 30.0)
+    stream.receive(5, 0.5)
+    assert "does the camera send?" in stream.wait(2.25)[-1]
+    stream.receive(1, 30.0)
+    assert "does the camera send?" in stream.wait(3.25)[-1]
+
+
 @pytest.mark.parametrize("period", [0.25, 60.0])
 def test_a_missing_heartbeat_is_reported_within_two_seconds(
     monkeypatch: pytest.MonkeyPatch, period: float

@@ -25,6 +25,7 @@ import fuzz_settings
 STARTS = 1000
 NODES = ("camera", "perception", "selective_decoder", "trigger", "memory", "overlay", "console")
 CODES = (0, 1, 2)
+STOPPED = (130, -signal.SIGINT)  # of a command; the latter as the interpreter begins or ends
 RUNS_S = 20.0  # after which a node or command that runs is stopped
 ENDS_S = 60.0  # after SIGINT
 COMMANDS: tuple[tuple[str, ...], ...] = (
@@ -156,7 +157,7 @@ def start(command: list[str], place: Path, environment: dict[str, str]) -> tuple
 
 def judged(code: int | str, output: str) -> str:
     """What is wrong with the end of a program, or nothing."""
-    if code not in CODES and code != 130:
+    if code not in (*CODES, *STOPPED):
         return f"exit {code}: {output[-200:]}"
     if "Traceback (most recent" in output:
         return output[output.index("Traceback (most recent") :][-300:]

@@ -86,6 +86,7 @@ class EmbeddingSubscription(Endpoints):
         self._purpose = purpose
         self._topic = f"{camera}/embeddings"
         self._period = SILENT_S
+        self._paced = False  # whether one has come since `listen`
         self._heartbeats = 0
         self._alive = 0.0
         self._reported = ""
@@ -97,7 +98,7 @@ class EmbeddingSubscription(Endpoints):
             self.close()
         elif not self.is_open:
             self.arrived, self._period, self._heartbeats = time.monotonic(), SILENT_S, 0
-            self._reported = ""
+            self._reported, self._paced = "", False
             self.subscribe("vljepa_ros/msg/Embedding", self._topic, self._receive)
             self.subscribe("vljepa_ros/msg/ModelInfo", "model_info", self._on_heartbeat, LATCHED)
             return True
@@ -190,7 +191,9 @@ class EmbeddingSubscription(Endpoints):
             self._heartbeats = 0  # they come without one: from a bag
         self.received += 1
         silence, self.arrived = now - self.arrived, now
-        self._period = max(min(silence, self._limit), PERIOD_DECAY * self._period)
+        if self._paced:  # one outage is no slow stream: the limit grows by a half at most
+            self._period = max(min(silence, self._limit / 2), PERIOD_DECAY * self._period)
+        self._paced = True
         if self._model_id and message.model_id != self._model_id:
             came = f"embeddings of camera '{self.camera}' come from"
             self.warn(self._differs(came, message.model_id))
