@@ -60,14 +60,6 @@ def add(commands: Commands) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the questions drawn (default: 0)")
     add_number_option(parser, "--threads", 1, "of the engine", natural_number, "N")
     parser.add_argument(
-        "--beside",
-        metavar="NAME_OR_FOLDER",
-        help="another version of the model, evaluated beside it as the reference of its parity",
-    )
-    parser.add_argument(
-        "--beside-engine", default="auto", metavar="NAME", help="its engine (default: auto)"
-    )
-    parser.add_argument(
         "--blind",
         type=Path,
         metavar="FILE",
@@ -171,14 +163,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _evaluate(args: argparse.Namespace, folder: Path, tasks: frozenset[str]) -> int:
-    from vljepa_lab.evaluation.quality.compare_models import LEAST_CLIPS, compare, read_clips
     from vljepa_lab.evaluation.quality.evaluate import BLIND_SPLIT, evaluate
     from vljepa_lab.evaluation.quality.report import print_table, write_plots
     from vljepa_lab.evaluation.quality.scenes import cached_data
     from vljepa_lab.evaluation.quality.tasks import splits_of
     from vljepa_ros.engines.load import load_engine
     from vljepa_ros.models.config import ModelError
-    from vljepa_ros.resources import model_dir
 
     blind = _blind_figures(args.blind, folder)
     start = time.monotonic()
@@ -189,12 +179,6 @@ def _evaluate(args: argparse.Namespace, folder: Path, tasks: frozenset[str]) -> 
         data = args.data or cached_data(needed, engine.config.input_size)
         with show_progress("scenes") as show:
             result, evaluation = evaluate(engine, data, args.scenes, tasks, args.seed, show, blind)
-            if args.beside:
-                other = load_engine(model_dir(args.beside), args.beside_engine, args.threads)
-                figures, _ = evaluate(other, data, args.scenes, tasks, args.seed, show)
-                clips = read_clips(data / "test_a", engine.config, LEAST_CLIPS)
-                result["beside"] = compare(engine, other, figures, clips)
-                result["beside"]["what"] = f"{args.beside_engine}, {other.info.precision}"
     except (ModelError, FileNotFoundError, ValueError) as error:
         raise CliError(str(error)) from error
     result["seconds"] = round(time.monotonic() - start, 1)

@@ -79,18 +79,6 @@ def test_the_card_begins_with_the_two_figures_that_matter_most_and_names_what_fa
     assert "not to be relied on: side." in card_section(worse)
 
 
-def test_another_version_of_the_model_stands_beside():
-    beside = {
-        "what": "torch, fp32",
-        "model_id": "nano-abc",
-        "tasks": {"door": {"accuracy": 0.91}},
-        "parity": {"error": 0.001, "clips": 256, "agreement": 1.0},
-    }
-    text = card_section(RESULT | {"beside": beside})
-    assert "| 100 | 0.910 |" in text
-    assert "0.0010 of the median distance between 256 clips" in text
-
-
 def test_table_shows_every_task():
     out = io.StringIO()
     print_table(RESULT, out)

@@ -1,4 +1,4 @@
-"""Two versions of a model on the same tasks and clips: how far one is from the reference."""
+"""Two engines of a model on the same clips: how far one is from the reference."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,26 +101,6 @@ def measure_clips(
         agreement,
         float(np.concatenate(cosines).min()),
     )
-
-
-def compare(
-    engine: Engine, reference: Engine, figures: Mapping[str, Any], clips: NDArray[np.uint8]
-) -> JsonObject:
-    """What stands beside the figures of `engine`: those of `reference`, and how far it is from it.
-
-    Args:
-        engine: The engine that is evaluated.
-        reference: The other one.
-        figures: Of the reference, from `evaluate`.
-        clips: [N, T, S, S, 3] for the parity.
-    """
-    config = engine.config
-    prompts = list(dict.fromkeys([config.default_query, *config.vocabulary]))
-    labels = {prompt: reference.encode_text(texts) for prompt, texts in config.vocabulary.items()}
-    expected, seen = (embed_clips(one, clips, prompts) for one in (reference, engine))
-    names = ("model_id", "engine", "precision", "macro_vqa", "tasks")
-    parity = measure_clips(expected, seen, labels).as_json()
-    return {name: figures.get(name) for name in names} | {"parity": parity}
 
 
 def read_clips(place: Path, config: ModelConfig, count: int) -> NDArray[np.uint8]:

@@ -42,11 +42,10 @@ def print_table(result: Mapping[str, Any], stream: IO[str]) -> None:
     table = Table(title=f"{result['model_id']} on {result['engine']}, held-out scenes")
     table.add_column("task", no_wrap=True)
     heads = ["accuracy", "95% interval", "blind", "other", "n"]
-    heads += ["beside"] if "beside" in result else []
     for head in heads:
         table.add_column(head, justify="right", no_wrap=True)
     for row in _rows(result):
-        table.add_row(*row[: len(heads) + 1])
+        table.add_row(*row)
     console.print(table)
     if "unseen_questions" in result:
         own = Table(title="questions in a user's own words")
@@ -64,12 +63,10 @@ def card_section(result: Mapping[str, Any]) -> str:
     headlines = _headlines(result)
     lines = [CARD_BEGIN, ""]
     lines += [f"- **{line}**" for line in headlines[:2]] + [f"- {line}" for line in headlines[2:]]
-    beside = "beside" in result
     heads = ["task", "accuracy", "95% interval", "blind", "other clip", "n"]
-    heads += [result["beside"]["what"]] if beside else []
     lines += ["", "| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for row in _rows(result):
-        lines.append("| " + " | ".join(row[: len(heads)]) + " |")
+        lines.append("| " + " | ".join(row) + " |")
     if "unseen_questions" in result:
         lines += ["", "In words that no training step saw (`doc/evaluation.md`):", ""]
         lines += ["| " + " | ".join(_OWN_WORDS) + " |", "|" + "---|" * len(_OWN_WORDS)]
@@ -123,7 +120,6 @@ def write_plots(evaluation: Evaluation, result: Mapping[str, Any], folder: Path)
 
 
 def _rows(result: Mapping[str, Any]) -> list[list[str]]:
-    beside = result.get("beside", {}).get("tasks", {})
     return [
         [
             name,
@@ -132,7 +128,6 @@ def _rows(result: Mapping[str, Any]) -> list[list[str]]:
             "" if task["blind"] is None else f"{task['blind']:.3f}",
             f"{task['other_clip']:.3f}" if "other_clip" in task else "",
             str(task["n"]),
-            f"{beside[name]['accuracy']:.3f}" if name in beside else "",
         ]
         for name, task in result["tasks"].items()
     ]
@@ -165,17 +160,9 @@ def _own_words_rows(result: Mapping[str, Any]) -> list[list[str]]:
 
 
 def _headlines(result: Mapping[str, Any]) -> list[str]:
-    lines = [
+    return [
         f"{text}: {result[name]:.3f}" for name, text in HEADLINES if result.get(name) is not None
     ]
-    beside = result.get("beside", {}).get("parity")
-    if beside:
-        lines.append(
-            f"distance to {result['beside']['model_id']} ({result['beside']['what']}): "
-            f"{beside['error']:.4f} of the median distance between {beside['clips']} clips, best "
-            f"label equal in {beside['agreement']:.2%}"
-        )
-    return lines
 
 
 def _confusion(answers: list[tuple[str, str]], path: Path) -> Path:
