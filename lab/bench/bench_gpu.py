@@ -251,9 +251,7 @@ def run_all(args: Settings) -> int:
         begin = time.monotonic()
         found = {"not_run": "no time was left"} if limit < LEAST_S else run_part(name, limit, args)
         result["parts"][name] = found | {"seconds": round(time.monotonic() - begin, 1)}
-        aside = args.out.with_suffix(".part")
-        write_result(result, aside)
-        aside.replace(args.out)
+        write_result(result, args.out)
     note(f"written to {args.out}")
     return int(any("not_run" in found for found in result["parts"].values()))
 
@@ -302,9 +300,7 @@ def run_one(args: Settings) -> int:
     threading.Thread(target=watch, daemon=True).start()
 
     def save(found: dict[str, Any]) -> None:
-        aside = args.out.with_suffix(".part")
-        write_result(found, aside)
-        aside.replace(args.out)
+        write_result(found, args.out)
 
     PARTS[args.run].run(args, save)
     return 0

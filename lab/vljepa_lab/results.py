@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TextIO
 
 from vljepa_ros import __version__
-from vljepa_ros.files import JsonMapping, JsonObject
+from vljepa_ros.files import JsonMapping, JsonObject, atomic_write
 
 LINE_INTERVAL_S = 5.0  # between two lines of progress
 
@@ -47,8 +47,8 @@ def write_result(result: JsonMapping, file: Path | None, indent: int = 2) -> Non
         OSError: The file cannot be written.
     """
     if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(result, indent=indent) + "\n", encoding="utf-8")
+        with atomic_write(file, "w") as out:
+            out.write(json.dumps(result, indent=indent) + "\n")
 
 
 def add_result_options(parser: argparse.ArgumentParser) -> None:

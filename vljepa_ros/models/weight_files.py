@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from vljepa_ros.files import JsonObject
+from vljepa_ros.files import JsonObject, atomic_write
 from vljepa_ros.models.config import ModelError, file_sha256, file_within, read_json
 from vljepa_ros.resources import default_cache_root
 
@@ -148,9 +147,7 @@ def _remembered_sha256(path: Path) -> str:
     if isinstance(known.get(key), str):
         return str(known[key])
     digest = file_sha256(real)
-    with suppress(OSError):  # where nothing can be written, it is computed each time
-        notes.parent.mkdir(parents=True, exist_ok=True)
-        aside = notes.with_suffix(f".{os.getpid()}")
-        aside.write_text(json.dumps({**known, key: digest}, indent=1), encoding="utf-8")
-        aside.replace(notes)
+    # where nothing can be written, it is computed each time
+    with suppress(OSError), atomic_write(notes, "w") as file:
+        json.dump({**known, key: digest}, file, indent=1)
     return digest

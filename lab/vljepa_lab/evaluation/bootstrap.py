@@ -34,32 +34,29 @@ def percentile_interval(
     units: int,
     draws: int,
     seed: int = 0,
-    tails: tuple[float, float] = (0.025, 0.975),
 ) -> tuple[float, float]:
-    """Percentile interval of a statistic over units drawn with replacement.
+    """95% percentile interval of a statistic over units drawn with replacement.
 
     Args:
         statistic: its value where the units count with weights [units]: how often each was drawn.
         units: how many there are.
         draws: resamples.
         seed: the interval is the same for the same input.
-        tails: quantiles between which the interval lies; 95 % by default.
     """
     rng = np.random.default_rng(seed)
     counts = rng.multinomial(units, np.full(units, 1.0 / units), size=draws)
     values = [statistic(weights) for weights in counts.astype(np.float64)]
-    low, high = np.quantile(values, tails)
+    low, high = np.quantile(values, (0.025, 0.975))
     return float(low), float(high)
 
 
 def scene_bootstrap(
     values: ArrayLike,
     scenes: Sequence[Hashable] | NDArray[np.generic],
-    level: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
 ) -> Estimate:
-    """Mean of `values` with the percentile interval over resampled scenes.
+    """Mean of `values` with the 95% percentile interval over resampled scenes.
 
     Each draw's statistic is the mean over all of its samples (a ratio of sums, since scenes differ
     in size).
@@ -67,30 +64,23 @@ def scene_bootstrap(
     Args:
         values: [n] numbers, for accuracies 0 or 1.
         scenes: [n] the scene each value belongs to.
-        level: coverage, 0..1.
         resamples: draws of the bootstrap.
         seed: the interval is the same for the same input.
 
     Raises:
-        ValueError: no values, lengths that differ, a level outside 0..1.
+        ValueError: no values, or not a scene for each.
     """
     data = np.asarray(values, dtype=np.float64).reshape(-1)
-    if data.size == 0:
-        raise ValueError("a mean of no values does not exist: give at least one")
-    if len(scenes) != data.size:
-        raise ValueError(f"{data.size} values but {len(scenes)} scenes: one scene for each value")
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"level is {level}, allowed: between 0 and 1")
+    if data.size == 0 or len(scenes) != data.size:
+        raise ValueError(f"{data.size} values of {len(scenes)} scenes, allowed: a scene for each")
     index: dict[Hashable, int] = {}
     groups = np.array([index.setdefault(scene, len(index)) for scene in scenes])
     sums = np.bincount(groups, weights=data, minlength=len(index))
     counts = np.bincount(groups, minlength=len(index)).astype(np.float64)
-    tails = (1 - level) / 2, (1 + level) / 2
     low, high = percentile_interval(
         lambda weights: float((weights @ sums) / (weights @ counts)),
         len(index),
         resamples,
         seed,
-        tails,
     )
     return Estimate(float(data.mean()), low, high, int(data.size), len(index))

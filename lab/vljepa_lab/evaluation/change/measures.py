@@ -195,10 +195,9 @@ def _median(delays: Sequence[float]) -> float | None:
     return delay if math.isfinite(delay) else None
 
 
-def poisson_interval(count: int, level: float = 0.95) -> tuple[float, float]:
-    """Exact interval of a Poisson mean after `count` events (Garwood 1936)."""
+def poisson_interval(count: int) -> tuple[float, float]:
+    """Exact 95% interval of a Poisson mean after `count` events (Garwood 1936)."""
     from scipy.stats import chi2
 
-    tail = (1.0 - level) / 2.0
-    lower = chi2.ppf(tail, 2 * count) / 2.0 if count else 0.0
-    return float(lower), float(chi2.ppf(1.0 - tail, 2 * count + 2) / 2.0)
+    lower = chi2.ppf(0.025, 2 * count) / 2.0 if count else 0.0
+    return float(lower), float(chi2.ppf(0.975, 2 * count + 2) / 2.0)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vljepa_lab.evaluation.real.truth import File, Picture, read_yaml
-from vljepa_ros.files import JsonMapping
+from vljepa_ros.files import JsonMapping, atomic_write
 from vljepa_ros.perception.frames import picture_to_rgb
 
 Pixels = NDArray[np.uint8]
@@ -118,10 +118,8 @@ def _keep(file: File, content: bytes, target: Path) -> None:
     found = hashlib.sha256(content).hexdigest()
     if not found.startswith(file.sha):
         raise FetchError(f"{file.path} has the SHA-256 {found[:16]}, expected: {file.sha}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f"{target.name}.{os.getpid()}")
-    partial.write_bytes(content)
-    partial.replace(target)
+    with atomic_write(target) as out:
+        out.write(content)
 
 
 def _contents(source: JsonMapping, paths: Collection[str], clones: Path | None) -> dict[str, bytes]:
