@@ -1,4 +1,4 @@
-"""A memory at an address instead of in a directory: `file://` goes the way that `s3://` goes."""
+"""A memory at an address: `file://` goes the way that `s3://` goes; and after upkeep."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ import pytest
 from memory_rows import DIM, MODEL, SECOND, row
 
 from vljepa_ros.models.config import Calibration
+from vljepa_ros.perception.memory import episodic
 from vljepa_ros.perception.memory.episodic import EpisodicMemory, MemorySettings
 from vljepa_ros.perception.memory.search import MomentQuery
-from vljepa_ros.perception.memory.store import MemoryMissingError, OtherModelError, open_store
+from vljepa_ros.perception.memory.store import (
+    MemoryMissingError,
+    MemoryStore,
+    OtherModelError,
+    open_store,
+)
 from vljepa_ros.perception.memory.upkeep import Retention
 
 
@@ -35,3 +41,29 @@ def test_rows_go_to_an_address_and_are_found_there(tmp_path: Path) -> None:
     again = EpisodicMemory(MemorySettings(address, MODEL, DIM))
     assert again.find(MomentQuery("x"), row(80.0).vector, Calibration())[0].stamp == 80 * SECOND
     assert again.close(60.0)
+
+
+def test_after_upkeep_searches_find_a_store_that_is_open_and_has_no_old_caches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[MemoryStore] = []
+
+    def counting(*where: object, **options: object) -> MemoryStore:
+        opened.append(open_store(*where, **options))  # type: ignore[arg-type]
+        return opened[-1]
+
+    returned: list[bool] = []
+    monkeypatch.setattr(episodic, "open_store", counting)
+    monkeypatch.setattr(episodic, "return_freed_blocks", lambda: returned.append(True))
+    memory = EpisodicMemory(MemorySettings(str(tmp_path / "robot"), MODEL, DIM))
+    memory.remember(row(80.0))
+    assert memory.flush(60.0)
+    assert len(opened) == 1
+    memory.tidy()
+    assert len(opened) == 2
+    assert returned  # the soak grew by 165 MiB an hour: freed blocks and caches stayed
+    assert memory.find(MomentQuery("x"), row(80.0).vector, Calibration())[0].stamp == 80 * SECOND
+    memory.remember(row(90.0))
+    assert memory.close(60.0)
+    assert len(opened) == 2
+    assert opened[1].count() == 2

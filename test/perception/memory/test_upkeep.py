@@ -11,7 +11,6 @@ from memory_rows import DIM, MODEL, SECOND, row, unit, vector
 
 from vljepa_ros.models.config import Calibration
 from vljepa_ros.perception.memory import store as store_module
-from vljepa_ros.perception.memory import upkeep
 from vljepa_ros.perception.memory.episodic import EpisodicMemory, MemorySettings
 from vljepa_ros.perception.memory.row import SAMPLE, SEGMENT
 from vljepa_ros.perception.memory.search import MomentQuery
@@ -116,18 +115,6 @@ def test_compaction_merges_files_and_keeps_every_row(tmp_path: Path) -> None:
     assert len(list(data.iterdir())) == 1
     assert store.count() == 30
     assert open_store(tmp_path).count() == 30
-
-
-def test_a_round_returns_the_memory_that_it_took(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The soak grew by 165 MiB an hour: 20 to 50 MB of freed blocks stayed after each round."""
-    returned: list[bool] = []
-    monkeypatch.setattr(upkeep, "return_freed_blocks", lambda: returned.append(True))
-    store = open_store(tmp_path, MODEL, DIM, create=True)
-    store.append([row(0.0)])
-    tidy(store, Retention())
-    assert returned == [True]
 
 
 def test_index_is_built_when_it_pays_and_finds_the_same(

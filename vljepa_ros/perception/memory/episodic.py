@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from vljepa_ros.allocator import return_freed_blocks
 from vljepa_ros.models.config import Calibration
 from vljepa_ros.perception.memory.row import Row, check_row
 from vljepa_ros.perception.memory.store import MemoryMissingError, MemoryStore, open_store
@@ -136,26 +137,32 @@ class EpisodicMemory:
     def check(self) -> None:
         """Look whether the store can be used; a store that does not exist yet is fine.
 
-        It is searched once: the first search reads the index, for which no request should wait.
-
         Raises:
             MemoryStoreError: damage, another model's store, no lancedb.
         """
         with contextlib.suppress(MemoryMissingError):
-            store = self._opened(create=False)
-            store.nearest(np.eye(1, store.dim, dtype=np.float32)[0], 1)
+            _search_once(self._opened(create=False))
 
     def flush(self, timeout: float = 10.0) -> bool:
         """Write what is pending now; False: it failed or took longer."""
         return self._writer.flush(timeout)
 
     def tidy(self) -> None:
-        """One round of upkeep now."""
+        """One round of upkeep now.
+
+        The store is opened anew after it: what its caches hold grows to 160 MB, most of it of files
+        that are gone.
+        """
         try:
             store = self._opened(create=False)
         except MemoryMissingError:
             return
         tidy(store, self.retention)
+        store = self._open(create=False)
+        _search_once(store)
+        with self._lock:
+            self._store = store
+        return_freed_blocks()  # a round frees up to 50 MB, and the caches
 
     def close(self, timeout: float = 10.0) -> bool:
         """Write what is pending, end the threads; False: rows were lost or a thread still runs."""
@@ -174,10 +181,14 @@ class EpisodicMemory:
     def _opened(self, *, create: bool) -> MemoryStore:
         with self._lock:
             if self._store is None:
-                self._store = open_store(
-                    self.settings.location,
-                    self.settings.model_id,
-                    self.settings.dim,
-                    create=create,
-                )
+                self._store = self._open(create=create)
             return self._store
+
+    def _open(self, *, create: bool) -> MemoryStore:
+        of = self.settings
+        return open_store(of.location, of.model_id, of.dim, create=create)
+
+
+def _search_once(store: MemoryStore) -> None:
+    """Read the index, which takes seconds: no request should wait for it."""
+    store.nearest(np.eye(1, store.dim, dtype=np.float32)[0], 1)

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vljepa_ros.allocator import return_freed_blocks
 from vljepa_ros.perception.memory.row import SAMPLE, one_line
 from vljepa_ros.perception.memory.store import Filter, MemoryStore, MemoryStoreError
 
@@ -102,7 +101,6 @@ def tidy(store: MemoryStore, retention: Retention, keep_versions: float = 300.0)
     if forgotten:
         store.compact(keep_versions)
     store.build_index()
-    return_freed_blocks()  # of up to 50 MB that a round takes: a robot does one every ten minutes
     return forgotten
 
 
