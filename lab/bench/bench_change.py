@@ -3,7 +3,7 @@
     python lab/bench/bench_change.py everyday clips.yaml
 
 `clips.yaml`: name -> {path, there: [[first, last], ...], unclear: [[first, last], ...]}, in frames:
-where a state holds (a person stands in the room), and where neither it nor its absence can be told.
+where a state holds (a person stands in the room), and where neither it nor its absence is certain.
 Prints, for each clip and part: flips of the state that were missed, false changes an hour while it
 holds and while it does not, and the drift that disturbances cause as a share of that of a flip.
 """
@@ -28,7 +28,7 @@ from vljepa_ros.perception.frames import model_input
 from vljepa_ros.resources import model_dir
 
 RATE = 5.0  # clips a second
-LATE_S = 4.0  # a change is told at most so long after the flip that it belongs to
+LATE_S = 4.0  # a change is published at most so long after the flip that it belongs to
 DISTURBED_EVERY = 40  # clips
 Vectors = NDArray[np.float32]
 
@@ -88,7 +88,7 @@ def judge(
 ) -> tuple[int, int, dict[int, int]]:
     """Flips, those that were missed, and other changes by the state in which they came."""
     detector = AnchorDrift(AnchorDriftConfig(threshold=threshold, clip=0.0))
-    told = [
+    published = [
         i / RATE
         for i, vector in enumerate(vectors)
         if (change := detector.observe(i / RATE, vector)) and change.reason == "change"
@@ -99,7 +99,7 @@ def judge(
         for before, after in itertools.pairwise(known)
         if state[before] != state[after]
     ]
-    owned = {t: [f for f in flips if f[0] <= t <= f[1] + LATE_S] for t in told}
+    owned = {t: [f for f in flips if f[0] <= t <= f[1] + LATE_S] for t in published}
     missed = sum(not any(flip in own for own in owned.values()) for flip in flips)
     false = [int(state[round(t * RATE)]) for t, own in owned.items() if not own]
     return len(flips), missed, {value: false.count(value) for value in (0, 1)}

@@ -1,11 +1,11 @@
 """What nodes cost while nothing is asked of them, how soon one sees, and four cameras at full rate.
 
     python lab/bench/bench_nodes.py --save benchmarks/results/nodes.json
-    python lab/bench/bench_nodes.py --parts unheard --seconds 60
+    python lab/bench/bench_nodes.py --parts unsubscribed --seconds 60
 
 triggers  trigger_node on four cameras: without triggers, with 100 on each and no embeddings, and
           with five embeddings a second. Processor time, as shares of a core.
-unheard   perception_node at 640x480 and 30 Hz while nothing subscribes to its results, beside a
+unsubscribed  perception_node at 640x480 and 30 Hz while nothing subscribes to its results, beside a
           plain subscriber of the same topic at the same time; then one question about the frames.
 start     from starting the process to its first embedding, beside a process that only loads the
           model and embeds one clip.
@@ -164,10 +164,10 @@ def triggers(args: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-def unheard(args: argparse.Namespace) -> dict[str, Any]:
+def unsubscribed(args: argparse.Namespace) -> dict[str, Any]:
     """Shares of a core of perception_node and of a plain subscriber of the same images."""
     with BenchGraph(args.model, args.engine) as graph:
-        apart = f"{graph.namespace}_unheard"  # in the graph's own, this process subscribes
+        apart = f"{graph.namespace}_unsubscribed"  # in the graph's own, this process subscribes
         settings = {"cameras": [CAMERA], "model": args.model, f"{CAMERA}.image_topic": graph.topic}
         processes = {
             "perception": start_node(graph, "perception_node", apart, **settings),
@@ -303,7 +303,7 @@ def cameras(args: argparse.Namespace) -> dict[str, Any]:
 
 
 PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
-    part.__name__: part for part in (triggers, unheard, start, cameras)
+    part.__name__: part for part in (triggers, unsubscribed, start, cameras)
 }
 
 

@@ -5,7 +5,7 @@
 | `IMAGES` | subscribing to images | best effort takes from every camera, reliable or not |
 | `IMAGES_OUT` | publishing images | reliable is what RViz and rosbag ask for by default |
 | `RESULTS` | embeddings, labels, events, diagnostics | nothing is lost in a burst of up to ten |
-| `LATCHED` | vocabulary | whoever comes late gets the newest at once |
+| `LATCHED` | vocabulary | a late subscriber gets the newest at once |
 | `REPEATED` | model_info, scene, trigger_state | latched and repeated: silence means it is gone |
 """
 

@@ -273,7 +273,7 @@ class WritingHead:
 def batches(
     scenes: list[Scene], tokens: Tensor, table: TextTable, setting: Setting
 ) -> Iterator[tuple[Tensor, Batch]]:
-    """The same batches for the same setting, whoever learns from them.
+    """The same batches for the same setting, for every head.
 
     Args:
         scenes: to train on.

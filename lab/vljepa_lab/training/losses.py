@@ -49,7 +49,7 @@ def info_nce(
     Every column with the key of a row is a positive of that row (paraphrases, the same answer to
     another question); an answer is one column however often it occurs, so none is a negative of
     itself. The sum over positives stands inside the logarithm, in both directions; columns that
-    nobody's answer is (hard candidates) only serve as negatives.
+    are no row's answer (hard candidates) only serve as negatives.
 
     Args:
         predicted: [R, D].

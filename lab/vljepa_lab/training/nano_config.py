@@ -1,4 +1,4 @@
-"""What `vljepa train nano` can be told: data, phases and their minutes, the machine."""
+"""Settings of `vljepa train nano`: data, phases and their minutes, the machine."""
 
 from __future__ import annotations
 

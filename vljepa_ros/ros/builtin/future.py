@@ -93,8 +93,8 @@ class MutuallyExclusiveCallbackGroup(ReentrantCallbackGroup):
     """One callback after the other: the next begins when the one before has ended.
 
     One thread runs all callbacks, so none ever run side by side. But a coroutine that awaits has
-    not ended, and rclpy lets nothing else of its group begin until it has: whoever awaits what
-    another callback of the same group brings, waits for ever. So it is here, too.
+    not ended, and rclpy lets nothing else of its group begin until it has: one that
+    awaits what another callback of the same group brings waits for ever. So it is here, too.
     """
 
     def __init__(self) -> None:

@@ -75,11 +75,6 @@ def test_a_false_alarm_has_no_onset_in_the_clip_and_two_seconds_before_it() -> N
     assert (early.false_alarms, near.false_alarms, late.false_alarms) == (1, 0, 1)
 
 
-def test_lookahead_takes_the_publication_nearest_to_the_middle_of_an_event() -> None:
-    assert score(small_stream(), trace((0.0, 0), (12.5, 1))).lookahead == 1
-    assert score(small_stream(), trace((0.0, 0), (10.5, 0), (12.5, 1))).lookahead == 0
-
-
 def test_boundaries_match_one_to_one() -> None:
     truth, found = np.array([1.0, 5.0, 9.0]), np.array([0.5, 1.2, 5.9, 20.0])
     assert boundary_counts(truth, found, 1.0) == 2

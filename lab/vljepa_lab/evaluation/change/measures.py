@@ -47,8 +47,7 @@ class StreamScore:
     right, seconds: seconds with a right text, and all of them. decodes: publications. delays:
     seconds from each onset to the first CHANGE before the event's text ceases to be right, inf
     where there is none; strong_delays: those of strong events. hits, boundaries, estimates: of the
-    boundary match. false_alarms: CHANGEs without an onset in the preceding clip + 2 s. lookahead:
-    events whose nearest publication in time (past or future) is right.
+    boundary match. false_alarms: CHANGEs without an onset in the preceding clip + 2 s.
     """
 
     event_share: float
@@ -62,7 +61,6 @@ class StreamScore:
     boundaries: int
     estimates: int
     false_alarms: int
-    lookahead: int
 
 
 def score(stream: ChangeStream, trace: DecodeTrace) -> StreamScore:
@@ -85,7 +83,6 @@ def score(stream: ChangeStream, trace: DecodeTrace) -> StreamScore:
         boundaries=boundaries.size,
         estimates=changes.size,
         false_alarms=_false_alarms(boundaries, changes, stream.clip + GRACE_S),
-        lookahead=_lookahead(stream, trace.stamps, trace.texts),
     )
 
 
@@ -149,16 +146,6 @@ def _false_alarms(boundaries: Floats, changes: Floats, reach: float) -> int:
     return int((age > reach).sum())
 
 
-def _lookahead(stream: ChangeStream, stamps: Floats, texts: NDArray[np.intp]) -> int:
-    """The paper's matching: each annotation (its middle) against the decode nearest in time."""
-    if not len(texts):
-        return 0
-    middle = np.array([(event.start + event.end) / 2 for event in stream.events])
-    truth = np.array([event.text for event in stream.events])
-    nearest = np.abs(stamps[:, None] - middle).argmin(axis=0)
-    return int((texts[nearest] == truth).sum())
-
-
 def add_scores(scores: Sequence[StreamScore]) -> StreamScore:
     """The sums over all of them."""
     sums: dict[str, Any] = {
@@ -185,7 +172,6 @@ def pool(scores: Sequence[StreamScore]) -> JsonObject:
         "delay_strong_s": _median(total.strong_delays),
         "false_alarms_per_h": total.false_alarms / hours,
         "false_alarms_interval": [end / hours for end in poisson_interval(total.false_alarms)],
-        "lookahead_right_share": total.lookahead / events,
         "hours": hours,
     }
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from vljepa_lab.evaluation.change.detectors import DEFAULT, DETECTORS
 from vljepa_lab.evaluation.change.embedding import Progress, StreamSpec, embed_all, run_jobs
 from vljepa_lab.evaluation.change.judge import PERTURBED, judge_alarms, judge_set, nest_by_gap
 from vljepa_lab.evaluation.change.streams import ChangeStream, StreamConfig, synthetic_stream
@@ -38,8 +34,6 @@ NO_EVENT_GAP_S = 1e9
 
 SET_NAMES = tuple(f"{gap}{rest}" for gap in SETS for rest in ("", f".{PERTURBED}"))
 
-COST_DIM, COST_RATE_HZ = 1536, 4.0  # of the stream on which `observe` is timed
-COST_SAMPLES, COST_CHANGE_EVERY, COST_PIECE = 4000, 80, 200  # samples; a piece is timed as a whole
 
 Job = Callable[[], dict[str, Any]]
 Source = Callable[[], list[ChangeStream]]
@@ -93,7 +87,6 @@ def run(config: EventsConfig, progress: Progress) -> JsonObject:
         ImportError: scikit-learn (extra `eval`) is missing.
     """
     result: dict[str, Any] = {"config": {**asdict(config), "model": config.model.name}}
-    cost = observe_cost()
     world = _world_jobs(config, progress) if config.world else []
     synthetic = synthetic_jobs(config) if config.synthetic else []
     # the longest come last and are begun first, so that no process is left alone with one of them
@@ -105,27 +98,7 @@ def run(config: EventsConfig, progress: Progress) -> JsonObject:
     if synthetic:
         judged = merge(parts[len(world) :])
         result |= {"synthetic": judged} if world else {"source": "synthetic"} | judged
-    return result | {"cost": cost}
-
-
-def observe_cost() -> JsonObject:
-    """Microseconds for each `observe` of the default at 1536-d, changes included.
-
-    observe_us: median, observe_us_p99: of pieces of 200 samples, in the time of this process.
-    """
-    rng = np.random.default_rng(0)
-    states = rng.normal(size=(COST_SAMPLES // COST_CHANGE_EVERY, COST_DIM)) / COST_DIM**0.5
-    noise = 0.5 * rng.normal(size=(COST_SAMPLES, COST_DIM)) / COST_DIM**0.5
-    stream = (np.repeat(states, COST_CHANGE_EVERY, axis=0) + noise).astype(np.float32)
-    detector = DETECTORS[DEFAULT].make(DETECTORS[DEFAULT].default, None)
-    times = []
-    for start in range(0, COST_SAMPLES, COST_PIECE):
-        begun = time.process_time()
-        for index in range(start, start + COST_PIECE):
-            detector.observe(index / COST_RATE_HZ, stream[index])
-        times.append((time.process_time() - begun) / COST_PIECE * 1e6)
-    median, late = np.quantile(times[2:], (0.5, 0.99)).tolist()
-    return {"dim": COST_DIM, "observe_us": median, "observe_us_p99": late}
+    return result
 
 
 def merge(parts: Sequence[JsonMapping]) -> JsonObject:

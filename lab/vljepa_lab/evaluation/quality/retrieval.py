@@ -1,6 +1,6 @@
 """Text to moment: is the moment that a text describes among the nearest ones?
 
-There are 501 events in the world, and 450 scenes show some 300 of them, so moments are told apart
+There are 501 events in the world, and 450 scenes show some 300 of them, so moments are separated
 by the event *and* by what was true beside it: "the red mug rolls away; the door stands open; the
 lights are on; no one is around". All four statements are known of each moment, so two moments with
 different keys never fit the same text.
