@@ -204,12 +204,12 @@ def _newest_manifest_of_noise(store: Path, chance: random.Random) -> None:
 
 
 def _a_data_file_of_noise(store: Path, chance: random.Random) -> None:
-    file = chance.choice(_files(store, "/data/"))
+    file = _files(store, "/data/")[0]
     file.write_bytes(chance.randbytes(file.stat().st_size))
 
 
 def _a_data_file_gone(store: Path, chance: random.Random) -> None:
-    chance.choice(_files(store, "/data/")).unlink()
+    _files(store, "/data/")[0].unlink()
 
 
 def _all_files_empty(store: Path, chance: random.Random) -> None:

@@ -95,10 +95,17 @@ def run(scale: float, folder: Path) -> dict[str, Any]:
     if stored["lost"]:
         missed.append(f"{stored['lost']} events are not in the memory and were not in a last batch")
     by_node = {name: [t for t in turns if t["node"] == name] for name in robot.nodes}
+    nodes = {name: _figures(those) for name, those in by_node.items() if those}
+    missed += [
+        f"{name} served again within {SERVE_S:g} s after {n['within_5_s']} of {n['kills']} kills, "
+        f"at most after {n['serving_s']['max']} s; a start took {n['cpu_s']} s of a core"
+        for name, n in nodes.items()
+        if n["within_5_s"] < n["kills"]
+    ]
     return {
         "runtime": ros.RUNTIME,
         "kills": kills,
-        "nodes": {name: _figures(those) for name, those in by_node.items() if those},
+        "nodes": nodes,
         "outages": outages,
         "events": len(events),
         "ids_twice": twice,

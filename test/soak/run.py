@@ -54,6 +54,9 @@ def run_part(name: str, scale: float) -> dict[str, Any]:
             traceback.print_exc()
             figures = {"missed": [f"ended by {type(error).__name__}: {error}"]}
     seconds = round(time.perf_counter() - start)
+    # Where it ran is no figure.
+    text = json.dumps(figures).replace(folder, "FOLDER").replace(str(ROOT), "ROOT")
+    figures = json.loads(text)
     return {"scale": scale, "seconds": seconds, **figures, "run": provenance()}
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from vljepa_ros.perception.memory.search import Moment
 
 CHECK_S = 60.0  # after which a store that is being opened is called slow
+LOOK_AGAIN_S = 5.0  # after a search that failed because of the store
 
 
 @dataclass(frozen=True)
@@ -111,9 +114,11 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
     memory: EpisodicMemory
     _model: ModelConfig
     _texts: TextEncoderClient
+    _search: Callable[[], object]  # what is tried while the store cannot be read
 
     def __init__(self, **options: object) -> None:
         self._problem = self._unreadable = ""
+        self._looked = 0.0
         self._inputs: dict[str, MemoryInput] = {}
         self._taking = threading.Lock()
         self._pose: PoseInput | TfPoseInput | None = None
@@ -150,14 +155,15 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
             retention=self._retention(),
         )
         self._model, self.memory = model, EpisodicMemory(settings, self._on_problem)
+        self._search = self.memory.check
         self._texts = TextEncoderClient(self)
         self._inputs = {name: MemoryInput(self, name, model) for name in self.cameras}
         return self._remember_received
 
     def ready(self) -> None:
-        """Look whether the store can be used."""
-        memory = self.memory
-        self.worker.submit(Request(lambda _: memory.check(), self._on_read, CHECK_S))
+        """Look whether the store can be used; if not, a later round of `watch` looks again."""
+        search, self._looked = self._search, time.monotonic()
+        self.worker.submit(Request(lambda _: search(), self._on_read, CHECK_S))
 
     def start(self) -> None:
         """Begin to remember."""
@@ -199,9 +205,11 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
         self._inputs = {}
 
     def watch(self) -> None:
-        """Notice embeddings that stop."""
+        """Notice embeddings that stop, and a store that can be read again."""
         for camera in self._inputs.values():
             camera.topic.watch()
+        if self.opened and self._unreadable and time.monotonic() > self._looked + LOOK_AGAIN_S:
+            self.ready()
 
     def parts(self) -> Sequence[Part]:
         """State for the diagnostics."""
@@ -258,18 +266,18 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
         like, kept = str(request.like_camera), bool(request.thumbnails)
         by_moment = bool(like) and not query.text
         check_query(query, by_moment)
+        search: Callable[[], list[Moment]]
+        if by_moment:
+            stamp = to_nanoseconds(request.like_stamp)
+            search = partial(memory.find_like, query, like, stamp, thumbnails=kept)
+        else:
+            text = await self._texts.encode(query.text, p.request_timeout, model.model_id)
+            found, calibration = text.vector, text.calibration
+            search = partial(memory.find, query, found, calibration, thumbnails=kept)
         try:
-            if by_moment:
-                stamp = to_nanoseconds(request.like_stamp)
-                moments = await self.run_in_worker(
-                    lambda _: memory.find_like(query, like, stamp, thumbnails=kept)
-                )
-            else:
-                text = await self._texts.encode(query.text, p.request_timeout, model.model_id)
-                moments = await self.run_in_worker(
-                    lambda _: memory.find(query, text.vector, text.calibration, thumbnails=kept)
-                )
+            moments = await self.run_in_worker(lambda _: search())
         except MemoryStoreError as error:
+            self._search = search
             self._on_read(None, error)
             raise
         self._on_read(None, None)

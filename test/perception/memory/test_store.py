@@ -169,8 +169,9 @@ def test_foreign_database_is_refused(tmp_path: Path) -> None:
 
 def test_location_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(MemoryStoreError, match="cannot open"):
-        open_store(tmp_path / "file", MODEL, DIM, create=True)
+    for create in (True, False):
+        with pytest.raises(MemoryStoreError, match=r"cannot open .*: it is not a directory"):
+            open_store(tmp_path / "file", MODEL, DIM, create=create)
 
 
 def _limit_file_size() -> None:

@@ -351,6 +351,8 @@ def open_store(
         MemoryStoreError: it is damaged, the disk refuses, or lancedb is not installed.
     """
     where = str(location) if _is_remote(str(location)) else str(Path(location).expanduser())
+    if not _is_remote(where) and Path(where).exists() and not Path(where).is_dir():
+        raise MemoryStoreError(f"cannot open the memory at '{where}': it is not a directory")
     lancedb = _lancedb()
     exists = _is_remote(where) or (Path(where) / f"{TABLE}.lance").exists()
     if not exists and not create:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+from html import escape
 from pathlib import Path
-from xml.sax.saxutils import quoteattr
 
 RECEIVE_BUFFER_BYTES = 8 * 2**20  # asked of the kernel: two 1280x720 rgb8 images and more
 LARGEST_MESSAGE_BYTES = 64 * 2**20
@@ -34,7 +34,7 @@ def configuration() -> str:
     local = discovery_range() == "LOCALHOST"
     peers = ["localhost"] if local else []
     peers += [p for p in os.environ.get("ROS_STATIC_PEERS", "").split(";") if p.strip()]
-    peer_xml = "".join(f"<Peer Address={quoteattr(p.strip())}/>" for p in peers)
+    peer_xml = "".join(f'<Peer Address="{escape(p.strip())}"/>' for p in peers)
     # Large fragments where nothing is lost between two sockets of one host: at the stock size of
     # 1.3 kB an image is 700 datagrams, more than a stock receive buffer holds.
     general = (
