@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.model_node import ModelNode
-from vljepa_ros.nodes.topics import to_nanoseconds, to_stamp
+from vljepa_ros.nodes.topics import age_of, to_duration, to_nanoseconds, to_seconds, to_stamp
 from vljepa_ros.perception.frames import FrameDecoder
 from vljepa_ros.perception.image_encodings import FrameError
 from vljepa_ros.perception.pipeline import PerceptionError, Pipeline
@@ -185,7 +185,7 @@ class QuestionServices:
         return int(self._node.get_clock().now().nanoseconds)
 
     def _age(self, nanoseconds: int) -> ros.Message:
-        return ros.Duration(nanoseconds=self._now() - nanoseconds).to_msg()
+        return to_duration(age_of(self._node, nanoseconds))
 
 
 def _seconds(name: str, duration: ros.Message) -> float:
@@ -194,7 +194,7 @@ def _seconds(name: str, duration: ros.Message) -> float:
     Raises:
         PerceptionError: It is negative.
     """
-    seconds = float(duration.sec + duration.nanosec * 1e-9)
+    seconds = to_seconds(duration)
     if seconds < 0:
         raise PerceptionError(f"{name} is {seconds:g} s, allowed: 0 or more", "BAD_REQUEST")
     return seconds

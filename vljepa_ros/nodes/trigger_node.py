@@ -266,11 +266,9 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
             camera.forget(reason)
 
     def _on_vocabulary(self, message: ros.Message) -> None:
-        before, self._labels = (
-            self._labels,
-            {name: groups_of(name, message) for name in self.cameras},
-        )
-        if before != self._labels:
+        found = {name: groups_of(name, message) for name in self.cameras}
+        if found != self._labels:
+            self._labels = found
             self.renew()
 
     def _on_turn_rate(self, stamp: float, rate: float) -> None:

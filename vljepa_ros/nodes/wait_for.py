@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vljepa_ros import ros
-from vljepa_ros.nodes.topics import REPEAT_S, to_nanoseconds
+from vljepa_ros.nodes.topics import REPEAT_S, to_duration, to_nanoseconds
 from vljepa_ros.perception.trigger_board import Reason, State, all_of, any_of
 from vljepa_ros.perception.triggers import (
     WAIT_FOR,
@@ -157,7 +157,7 @@ class WaitFor:
             self._end(goal, "UNKNOWN", f"nothing was known {late}: {_unknown(statuses)}")
         elif changed or now - goal.reported >= REPEAT_S:
             goal.reported = now
-            elapsed = ros.Duration(nanoseconds=round((now - goal.begun) * 1e9)).to_msg()
+            elapsed = to_duration(now - goal.begun)
             goal.handle.publish_feedback(self._kind.Feedback(elapsed=elapsed, triggers=statuses))
 
     def _end(self, goal: _Goal, outcome: str, why: str = "") -> None:

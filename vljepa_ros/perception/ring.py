@@ -100,10 +100,6 @@ class ClipRing(Generic[M]):
         decode: Callable[[M], NDArray[np.uint8]],
         history: float = 0.0,
     ) -> None:
-        if frames < 1 or interval <= 0:
-            raise ValueError(
-                f"a clip of {frames} frames, {interval} s apart; allowed: at least 1 and above 0 s"
-            )
         self._frames = frames
         self._interval = round(interval * 1e9)
         self._span = self._interval * (frames - 1)
