@@ -70,6 +70,11 @@ def run_apart(name: str, scale: float) -> dict[str, Any]:
             return {"scale": scale, "missed": [f"its process ended: {error}"]}
 
 
+def reported(file: Path) -> dict[str, Any]:
+    """The parts that are in a report."""
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     known = parts()
@@ -78,12 +83,13 @@ def main() -> int:
     parser.add_argument("--save", type=Path, default=REPORT, metavar="FILE", help="the report")
     parser.add_argument("--resume", action="store_true", help="only parts that are not in it yet")
     args = parser.parse_args()
-    report = json.loads(args.save.read_text(encoding="utf-8")) if args.save.is_file() else {}
+    report = reported(args.save)
     missed: dict[str, list[str]] = {}
     for name in args.part:
         if not (args.resume and name in report):
             print(f"== {name}", file=sys.stderr, flush=True)
-            report[name] = run_apart(name, args.scale)
+            figures = run_apart(name, args.scale)
+            report = reported(args.save) | {name: figures}  # another campaign may have added to it
             args.save.parent.mkdir(parents=True, exist_ok=True)
             args.save.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         missed[name] = report[name].get("missed", [])
