@@ -19,7 +19,7 @@ from launch import LaunchDescription
 from vljepa_ros.cli.up import camera
 from vljepa_ros.resources import choose_model
 
-RESPAWN_DELAY_S = 2.0
+RESPAWN_DELAY_S = 1.0
 
 # name: (default, description, choices)
 ARGUMENTS = {
@@ -55,7 +55,7 @@ ARGUMENTS = {
     "log_level": ("info", "level of the log", ["debug", "info", "warn", "error", "fatal"]),
     "autostart": ("true", "configure and activate at once", ["true", "false"]),
     "overlay": ("false", "draw text and labels over each camera's images", ["true", "false"]),
-    "use_respawn": ("false", "start a node that died again, after 2 s", ["true", "false"]),
+    "use_respawn": ("false", "start a node that died again, after 1 s", ["true", "false"]),
     "decoder": ("true", "start the selective decoder, too", ["true", "false"]),
     "triggers": ("true", "start the trigger node, too", ["true", "false"]),
     "memory": ("false", "start the memory node, too (needs LanceDB)", ["true", "false"]),
