@@ -52,7 +52,8 @@ def _without_catalogues() -> Iterator[None]:
     """Within it LanceDB is imported without its client of remote catalogues of tables.
 
     That makes hundreds of pydantic models: 1.5 of 1.9 s of processor time, and 20 MB. A directory
-    or object storage needs none of them. Who imports the client later gets it whole.
+    or object storage needs none of them. Who imports the client later gets it whole; LanceDB's
+    own use of remote catalogues ends in this process.
     """
     placeholders = _Placeholders()
     sys.meta_path.insert(0, placeholders)
