@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import fuzz_parameters
 import fuzz_settings
 
 STARTS = 1000
+AT_ONCE = 2
 NODES = ("camera", "perception", "selective_decoder", "trigger", "memory", "overlay", "console")
 CODES = (0, 1, 2)
 STOPPED = (130, -signal.SIGINT)  # of a command; the latter as the interpreter begins or ends
@@ -43,20 +45,22 @@ def run(scale: float, folder: Path) -> dict[str, Any]:
     outcomes: Counter[str] = Counter()
     missed: list[str] = []
     environment = os.environ | {"ROS_HOME": str(folder / "ros_home"), "HOME": str(folder)}
+    commands = []
     for number in range(round(STARTS * scale)):
-        draw = random.Random(f"starts/{number}")
         place = folder / str(number)
         place.mkdir()
-        command = made(draw, place)
-        code, output = start(command, place, environment)
-        kind = "a node" if command[1] == "-m" and "program" in command[2] else "vljepa"
-        outcomes[f"{kind}: {code}"] += 1
-        wrong = judged(code, output)
-        if wrong:
-            shown = " ".join(command[2:])[:160]
-            missed.append(f"start {number}, {shown!r}: {wrong}; asked: refused in words, or run")
-        if number % 50 == 49:
-            print(f"{number + 1} starts: {dict(outcomes)}", file=sys.stderr, flush=True)
+        commands.append((made(random.Random(f"starts/{number}"), place), place))
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        ends = pool.map(lambda one: start(*one, environment), commands)
+        for number, (code, output) in enumerate(ends):
+            words = " ".join(commands[number][0][2:])
+            kind = "a node" if "nodes.program" in words else "vljepa"
+            outcomes[f"{kind}: {code}"] += 1
+            if wrong := judged(code, output):
+                asked = "asked: refused in words, or run"
+                missed.append(f"start {number}, {words[:160]!r}: {wrong}; {asked}")
+            if number % 50 == 49:
+                print(f"{number + 1} starts: {dict(outcomes)}", file=sys.stderr, flush=True)
     return {
         "starts": sum(outcomes.values()),
         "outcomes": dict(outcomes.most_common()),
