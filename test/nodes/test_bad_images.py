@@ -61,9 +61,14 @@ def test_images_that_are_lost_on_the_way(graph: Graph, pause: float, text: str) 
     assert not any("image_topic" in m.msg for m in log if "/far/image" in m.msg)
 
 
-def test_a_camera_that_stops(graph: Graph, watch: Watch) -> None:
+def test_a_camera_that_stops(
+    graph: Graph, watch: Watch, started: PerceptionNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once: list[None] = []
     assert watch.lives()
+    monkeypatch.setattr(started.diagnostics, "publish", lambda: at_once.append(None))
     assert watch.says("no image on '/camera/image_raw' any more")
+    assert graph.spin(lambda: bool(at_once)), "not only with the next round"
     assert watch.logs("any more", LOST)
     assert watch.lives()
 

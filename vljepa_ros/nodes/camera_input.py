@@ -130,6 +130,12 @@ class CameraInput:
         if missing := self._missing:
             self._warn("silent", missing + self._topic.other_topics(f"{self._name}."))
 
+    @property
+    def silent(self) -> bool:
+        """Whether no image came for `image_timeout`."""
+        topic = self._topic
+        return topic.is_open and topic.silence >= float(self._node.settings.image_timeout)
+
     def part(self) -> Part:
         """State of this camera for the diagnostics."""
         counts = self.feed.ring.counts
@@ -151,7 +157,7 @@ class CameraInput:
         unusable = self._unusable or counts.failing
         if not topic.is_open:
             trouble = "not active"
-        elif topic.silence >= self._node.settings.image_timeout:
+        elif self.silent:
             trouble = self._missing
         elif unusable:
             trouble = f"no usable image: {unusable}"

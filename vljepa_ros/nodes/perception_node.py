@@ -85,6 +85,7 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
         self._inputs: list[CameraInput] = []
         self._images: dict[tuple[str, str], ImageTopic] = {}
         self._mismatch = ""
+        self._silent = 0
         super().__init__("perception_node", PerceptionParameters, **options)
         self._heartbeat = Endpoints(self)
         self._evidence = Evidence(self, self.settings.snapshot_service)
@@ -216,6 +217,13 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
         self._topics.taught_version += 1
         if self.active:
             self._topics.publish_model_info()
+
+    def watch(self) -> None:
+        """Report a camera that stops at once, not with the next round of the diagnostics."""
+        silent = sum(camera.silent for camera in self._inputs)
+        if silent > self._silent:
+            self.diagnostics.publish()
+        self._silent = silent
 
     def _watch(self) -> None:
         for camera in self._inputs:
