@@ -30,21 +30,13 @@ from vljepa_ros.perception.pipeline import CameraFeed, Pipeline
 from vljepa_ros.perception.questions import checked_question
 from vljepa_ros.perception.ring import ClipRing
 from vljepa_ros.perception.vocabulary import encode_texts
-from vljepa_ros.resources import model_dir
+from vljepa_ros.perception.worker import finished
+from vljepa_ros.resources import NANO, model_dir
 from vljepa_ros.ros.builtin import cdr
 
 COUNTS = (2, 1000)
 REQUEST, REPLY = "vljepa_ros/srv/AnswerQuestion_Request", "vljepa_ros/msg/Answer"
 BARE_BATCH = 64  # texts
-
-
-def finish(task: Any) -> Any:
-    """The result of a task that does not pause."""
-    while True:
-        try:
-            next(task)
-        except StopIteration as end:
-            return end.value
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
@@ -98,7 +90,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         texts = request.question.text, request.question.candidates
         question = step("check", lambda: checked_question(*texts, *abilities))
         fresh = Freshness(lambda: 1)
-        (one,) = step("answer", lambda: finish(answerer.ask([CAMERA], [question], 0.0, fresh)))
+        (one,) = step("answer", lambda: finished(answerer.ask([CAMERA], [question], 0.0, fresh)))
         made = step("message", lambda: services._message(CAMERA, question, one.answers[0]))
         step("encode", lambda: cdr.encode(made))
         steps["predictor"] = spent[0]
@@ -142,7 +134,7 @@ def new_texts(engine: Any, number: int) -> dict[str, float]:
             pooled = engine._trunk(ordered[start : start + BARE_BATCH])["pooled"]
             engine._runner.run("text_head", {"pooled": pooled})
 
-    sliced = seconds(lambda: finish(encode_texts(engine, texts)))
+    sliced = seconds(lambda: finished(encode_texts(engine, texts)))
     trunk = seconds(bare)
     return {"slices_s": sliced, "bare_trunk_s": trunk, "ratio": sliced / trunk}
 
@@ -150,7 +142,7 @@ def new_texts(engine: Any, number: int) -> dict[str, float]:
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="bench_answer.py", description=__doc__)
-    add_model_options(parser)
+    add_model_options(parser, NANO)
     add_number_option(parser, "--samples", 200, "questions of each kind", natural_number, "N")
     add_number_option(parser, "--new", 3, "rounds of 1,000 new texts", natural_number, "N")
     return run_script(parser, measure, as_lines)

@@ -49,7 +49,7 @@ from vljepa_ros.perception.bags.reading import COMPRESSED, RAW
 from vljepa_ros.perception.memory.search import MomentQuery, find_moments
 from vljepa_ros.perception.memory.store import MemoryStore, open_store
 from vljepa_ros.perception.memory.upkeep import compact_and_index
-from vljepa_ros.resources import model_dir
+from vljepa_ros.resources import NANO, model_dir
 
 FORMATS = (("sqlite3", "raw"), ("sqlite3", "jpeg"), ("mcap", "raw"), ("mcap", "jpeg"))
 SECOND = 1_000_000_000  # nanoseconds
@@ -243,7 +243,7 @@ def _message(types: Any, stamp: int, image: NDArray[np.uint8], coding: str) -> A
 def main() -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    add_model_options(parser, threads=True)
+    add_model_options(parser, NANO, threads=True)
     parser.add_argument(
         "--data",
         type=Path,

@@ -39,7 +39,7 @@ from vljepa_ros.perception.frames import model_input
 from vljepa_ros.perception.image_source import VideoFile, demo_clip
 from vljepa_ros.perception.ring import ClipRing
 from vljepa_ros.perception.selective_decoder import SelectiveDecoder
-from vljepa_ros.resources import model_dir
+from vljepa_ros.resources import NANO, model_dir
 
 RATE_HZ = 5.0  # clips a second, as perception_node embeds them
 
@@ -147,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     add_number_option(parser, "--further", 0, "clips of other seeds, too", natural_number, "N")
     parser.add_argument("--animation", type=Path, metavar="WEBP", help="draw the shipped clip")
-    add_model_options(parser)
+    add_model_options(parser, NANO)
     return run_script(parser, _measure, _as_text, argv)
 
 

@@ -56,7 +56,7 @@ from vljepa_ros.perception.memory.search import MomentQuery, find_moments
 from vljepa_ros.perception.memory.store import Filter, MemoryStore, open_store
 from vljepa_ros.perception.memory.upkeep import compact_and_index
 from vljepa_ros.perception.ring import ClipRing
-from vljepa_ros.resources import model_dir
+from vljepa_ros.resources import NANO, model_dir
 
 CLIP = Path(__file__).parents[2] / "test" / "fixtures" / "dense_clip" / "clip.mp4"
 ROUNDS = 4  # in each of which stream, requests and control take their turns
@@ -358,7 +358,7 @@ def _measure(
 def main() -> int:
     """Command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    add_model_options(parser)
+    add_model_options(parser, NANO)
     stretches = "of each of the three kinds of stretch, in four parts; 0: filters only"
     add_number_option(parser, "--seconds", 60.0, stretches, non_negative_seconds)
     rows = "in the memory at the start, as many as in 28 hours at one a second"

@@ -47,7 +47,7 @@ from vljepa_ros.cli.processes import PackageProcess, ProcessFailed
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Clip
 from vljepa_ros.nodes.topics import REPEATED, RESULTS
-from vljepa_ros.resources import model_dir
+from vljepa_ros.resources import NANO, model_dir
 
 CAMERAS = (CAMERA, "left", "right", "rear")
 TRIGGERS = 100  # of each camera
@@ -331,7 +331,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="bench_nodes.py", description=__doc__)
-    add_model_options(parser)
+    add_model_options(parser, NANO)
     parts = f"of {','.join(PARTS)} (default: all)"
     parser.add_argument(
         "--parts", type=lambda text: text.split(","), default=[*PARTS], metavar="LIST", help=parts

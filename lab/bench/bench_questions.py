@@ -29,6 +29,7 @@ from vljepa_lab.bench.samples import note, quantiles, time_ms
 from vljepa_ros import ros
 from vljepa_ros.cli.options import add_model_options, add_number_option, natural_number
 from vljepa_ros.cli.processes import ProcessFailed
+from vljepa_ros.resources import NANO
 
 CAMERAS = (CAMERA, "left", "right", "rear")
 QUESTIONS = {
@@ -128,7 +129,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="bench_questions.py", description=__doc__)
-    add_model_options(parser)
+    add_model_options(parser, NANO)
     add_number_option(parser, "--samples", 100, "requests of each kind", natural_number, "N")
     add_number_option(parser, "--seconds", 5.0, "length of the stream alone")
     return run_script(parser, measure, as_lines)

@@ -127,13 +127,9 @@ def _check(args: argparse.Namespace, truth: TruthFile, recording: Recording) -> 
 def _learned_again(lesson: Lesson, engine: Engine) -> Lesson:
     """A taught label of another model for this one, from its kept pictures, as the node does."""
     from vljepa_ros.perception.lesson import embedded_again
+    from vljepa_ros.perception.worker import finished
 
-    task = embedded_again(lesson, engine)
-    while True:
-        try:
-            next(task)
-        except StopIteration as end:
-            return end.value.learned(engine.config.visual_dim)
+    return finished(embedded_again(lesson, engine)).learned(engine.config.visual_dim)
 
 
 def _print_table(rows: list[Checked], labels: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator
 from types import GeneratorType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
 CooperativeTask = Generator[float | str | None, None, T]
@@ -23,6 +23,15 @@ so many seconds later at the latest; a text is its progress, for the error of a 
 MAX_WAITING = 128
 """Requests that may wait, as the services' files say: some seconds of work at a few milliseconds
 each, and as many as the middleware keeps."""
+
+
+def finished(task: CooperativeTask[T]) -> T:
+    """The result of a task that has its model to itself."""
+    while True:
+        try:
+            next(task)
+        except StopIteration as end:
+            return cast(T, end.value)
 
 
 class QueueFullError(RuntimeError):

@@ -32,6 +32,7 @@ class MemorySettings:
         dim: length of its embeddings.
         batch_rows: a batch is written when so many rows wait; a crash loses at most these.
         batch_seconds: or when the oldest row has waited for so many seconds.
+        max_pending: rows that may wait while the disk refuses.
         upkeep_period: seconds between two rounds of forgetting and compaction.
         retention: what is forgotten.
     """
@@ -41,6 +42,7 @@ class MemorySettings:
     dim: int
     batch_rows: int = 512
     batch_seconds: float = 30.0
+    max_pending: int = 4096
     upkeep_period: float = 600.0
     retention: Retention = field(default_factory=Retention)
 
@@ -72,6 +74,7 @@ class EpisodicMemory:
             self._append,
             batch_rows=settings.batch_rows,
             batch_seconds=settings.batch_seconds,
+            max_pending=settings.max_pending,
             on_problem=on_problem,
         )
         self._upkeep = Upkeep(self.tidy, settings.upkeep_period, on_problem)

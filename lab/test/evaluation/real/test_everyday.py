@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vljepa_lab.evaluation.real.pictures import WHAT, finished, fitted
+from vljepa_lab.evaluation.real.pictures import WHAT, fitted
 from vljepa_lab.evaluation.real.truth import read_truth
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.engines.protocol import Clip, Engine
@@ -16,6 +16,7 @@ from vljepa_ros.models.calibration import independent_probabilities
 from vljepa_ros.perception.frames import picture_to_rgb
 from vljepa_ros.perception.scoring import score_group
 from vljepa_ros.perception.vocabulary import EncodedGroup, Group, encode_texts
+from vljepa_ros.perception.worker import finished
 from vljepa_ros.perception.yes_no import PERSON
 from vljepa_ros.resources import model_dir
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +19,11 @@ from vljepa_ros.perception.pipeline import Pipeline
 from vljepa_ros.perception.questions import checked_question
 from vljepa_ros.perception.scoring import ScoredGroup, score_group
 from vljepa_ros.perception.vocabulary import EncodedGroup, Group, encode_texts
-from vljepa_ros.perception.worker import CooperativeTask
+from vljepa_ros.perception.worker import finished
 from vljepa_ros.perception.yes_no import INDOORS, OUTDOORS, PERSON
 
 Floats = NDArray[np.float32]
 Progress = Callable[[str, int, int], None]
-T = TypeVar("T")
 
 WHAT, WHERE = "what is here?", "where is this?"  # prompts of the two groups of labels
 ANSWERED = 0.5  # score from which a label counts as answered
@@ -80,15 +78,6 @@ def fitted(engine: Engine, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A picture of any size as the model wants it, [S, S, 3] uint8 RGB."""
     config = engine.config
     return model_input(image, config.input_size, preprocessing=config.preprocessing)
-
-
-def finished(task: CooperativeTask[T]) -> T:
-    """The result of a task that has the model to itself."""
-    while True:
-        try:
-            next(task)
-        except StopIteration as end:
-            return cast(T, end.value)
 
 
 class _Labelled:
