@@ -24,7 +24,7 @@ from vljepa_lab.world.captions import (
     state_texts,
 )
 from vljepa_lab.world.polar import POLAR, draw_polar, polar_questions, written
-from vljepa_lab.world.questions import NUMBERS, Question, ask
+from vljepa_lab.world.questions import NUMBERS, STATE_WORDS, Question, ask
 from vljepa_lab.world.records import ACTIONS, COLORS, OBJECT_ACTIONS, SHAPES, State
 from vljepa_lab.world.wordings import wordings
 
@@ -189,6 +189,7 @@ def frequent_answers(rng: random.Random) -> list[str]:
         forms = wordings("statements", "polar")[f"answer:{task}"]
         texts += [form.format(s=value) for form in forms for value in values]
     texts += [str(number) for number in range(len(NUMBERS))]
+    texts += [t for some in STATE_WORDS.values() for pair in some for t in pair if "{" not in t]
     return list(dict.fromkeys(texts))
 
 

@@ -50,6 +50,7 @@ _ASKS = {
     "exists_yes": "exists:yes",
 }  # form of a question -> the statement it asks for; a question for its opposite is another meaning
 _POLAR_DRAWN = 600
+_WHICH = ("side:which", "side:which right")
 _SCALE = 24.0  # where the logit scale of the later phases ends
 
 
@@ -62,7 +63,7 @@ class TextConfig(PhaseConfig):
     """
 
     minutes: float = 12.0
-    layers: int = 2
+    layers: int = 3
     rate: float = 1e-3
     layer_factor: float = 0.05
     each: int = 3
@@ -119,7 +120,7 @@ def _question_texts(rng: random.Random) -> dict[str, list[str]]:
         kind = rng.choice([kind for kind in ACTIONS if kind not in OBJECT_ACTIONS])
         return text.format(
             x=noun(x, article), y=noun(y), c=y.split()[0], n=rng.choice(NUMBERS[1:]),
-            s=rng.choice(event_texts(kind, which="wide")),
+            s=rng.choice(event_texts(kind, which="wide")), z=x,
         )  # fmt: skip
 
     asked = {
@@ -133,10 +134,12 @@ def _question_texts(rng: random.Random) -> dict[str, list[str]]:
         for _ in range(_POLAR_DRAWN):
             text, yes = draw_polar(statement, rng, rng.choice(names))
             (texts if yes else asked.setdefault(opposite, [])).append(text)
-    for key, written in wordings("asked", "polar").items():
-        if key not in asked:
-            asked[key] = [filled(text, "the") for text in written]
-    return asked
+    written = {**wordings("asked", "polar")}
+    written |= {key: wordings("statements", "polar")[key] for key in _WHICH}
+    for key, texts in written.items():
+        article = "a" if key.startswith("exists") else "the"
+        asked.setdefault(key, []).extend(filled(text, article) for text in texts)
+    return {key: list(dict.fromkeys(texts)) for key, texts in asked.items()}
 
 
 def train_text_side(
@@ -179,7 +182,7 @@ def train_text_side(
             answer_part = contrastive_loss(vectors, [key for key, _ in answers], scale)
             vectors = functional.normalize(questions(pooled[len(answers) :]), dim=-1)
             query_part = contrastive_loss(vectors, [key for key, _ in queries], scale)
-            phase.descend(answer_part + 0.5 * query_part)
+            phase.descend(answer_part + query_part)
             phase.progress.add(len(answers), {"answers": answer_part, "questions": query_part})
     finally:
         tuned.requires_grad_(False)

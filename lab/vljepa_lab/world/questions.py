@@ -56,12 +56,34 @@ WORDINGS = ("canonical", "train", "wide", "unseen")
 NUMBERS = ("zero", "one", "two", "three", "four", "five")
 _CLEARLY_SEEN = 0.6  # visible share of an object from which it is asked about
 _COLOR_KEYS = tuple(f"color:{c}" for c in COLORS)
-_STATE_WORDS = {
-    "door": (("open", "closed"), ("open", "shut"), ("opened", "shut"), ("not closed", "closed")),
-    "lights": (("on", "off"), ("bright", "dark"), ("lit", "unlit")),
+STATE_WORDS = {
+    "door": (
+        *(("open", "closed"), ("open", "shut"), ("opened", "shut"), ("not closed", "closed")),
+        *(("wide open", "fully closed"), ("it is open", "it is closed"), ("open", "not open")),
+    ),
+    "lights": (
+        *(("on", "off"), ("bright", "dark"), ("lit", "unlit"), ("switched on", "switched off")),
+        *(("it is on", "it is off"), ("it is bright", "it is dark"), ("on", "not on")),
+    ),
+    "person": (
+        *(("somebody", "nobody"), ("someone", "no one"), ("a person", "nobody")),
+        *(("occupied", "empty"), ("present", "absent"), ("somebody is there", "nobody is there")),
+    ),
+    "holding_anything": (
+        *(("something", "nothing"), ("an object", "nothing"), ("full", "empty")),
+        *(("occupied", "free"), ("not empty", "empty"), ("it holds something", "it holds nothing")),
+    ),
+    "side": (
+        *(("left", "right"), ("on the left", "on the right"), ("to the left", "to the right")),
+        *(("left of {y}", "right of {y}"), ("further left", "further right")),
+        *(("on its left", "on its right"), ("the left side", "the right side")),
+    ),
 }
+"""Answers to a question for one of two states, as words; all but the first in wide wordings."""
 _WHICH = 0.25  # share of the questions about sides, in wide wordings, that ask for an object
 _POLAR = 0.7  # share of the yes/no questions in wide wordings that are made of statements
+_LIMITS = (("atleast", 0), ("atmost", 0), ("atleast", 1), ("atmost", -1))
+"""Relation to a limit, and the limit beyond the true count at which it decides."""
 _NUMBER_KEYS = tuple(f"count:{n}" for n in range(len(NUMBERS)))
 
 
@@ -170,11 +192,15 @@ class _Asker:
             if not self._polar(task, key):
                 self._yes(f"{task}_yes", first)
         elif form == 1:
-            wide = self.wording == "wide"
-            words = self.rng.choice(_STATE_WORDS[task]) if wide else options
-            self._add(task, key, words, keys)
+            self._add(task, key, self._words(task), keys)
         else:
             self._sentence(task, keys, first)
+
+    def _words(self, task: str, y: str = "") -> tuple[str, str]:
+        """Two words or phrases for the states that a question of `task` asks for."""
+        wide = self.wording == "wide"
+        first, second = self.rng.choice(STATE_WORDS[task]) if wide else STATE_WORDS[task][0]
+        return first.format(y=y), second.format(y=y)
 
     def _sentence(self, form: str, keys: tuple[str, str], first: bool) -> None:
         """A state of two, answered with a sentence."""
@@ -191,6 +217,9 @@ class _Asker:
             if self.rng.random() < 0.6:
                 if not self._polar("person", f"person:{'yes' if present else 'no'}"):
                     self._yes("person_yes", present)
+            elif self.wording == "wide" and self.rng.random() < 0.6:
+                keys = ("person:yes", "person:no")
+                self._add("person", keys[not present], self._words("person"), keys)
             else:
                 self._sentence("person_yes", ("person:yes", "person:no"), present)
 
@@ -298,7 +327,8 @@ class _Asker:
             self._yes("side_yes", left, x=x, y=y)
         else:
             key = "side:left" if left else "side:right"
-            self._add("side", key, ("left", "right"), ("side:left", "side:right"), x=x, y=y)
+            words = self._words("side", y)
+            self._add("side", key, words, ("side:left", "side:right"), x=x, y=y)
 
     def _which(self, one: str, other: str, left: bool) -> None:
         """Which of two objects is further left, or right."""
@@ -326,7 +356,11 @@ class _Asker:
         texts, keys = _object_candidates(self.record.split)
         if s.held or self.rng.random() < 0.4:
             self._add("held", f"object:{s.held}" if s.held else "none", texts, keys)
-            if not self._polar("holding_anything", "held" if s.held else "held:nothing"):
+            if self.wording == "wide" and self.rng.random() < 0.3:
+                keys = (f"held:{s.held or 'something'}", "held:nothing")
+                words = self._words("holding_anything")
+                self._add("holding_anything", keys[not s.held], words, keys)
+            elif not self._polar("holding_anything", "held" if s.held else "held:nothing"):
                 self._yes("holding_anything_yes", bool(s.held))
 
     def statements(self) -> None:
@@ -362,18 +396,24 @@ class _Asker:
             self._statement("held", "holds", true, x=noun(held if true else rng.choice(others)))
 
     def count_limit(self, count: int) -> None:
-        """Whether there are exactly, more than or fewer than so many."""
-        relation, rng = self.rng.choice(("exactly", "more", "fewer")), self.rng
-        near = count + {"exactly": 0, "more": -1, "fewer": 1}[relation]
-        limit = near if rng.random() < 0.5 else rng.randrange(1, len(NUMBERS))
-        true = {"exactly": count == limit, "more": count > limit, "fewer": count < limit}[relation]
+        """Whether there are exactly, more than, fewer than, at least or at most so many."""
+        rng = self.rng
+        relation, near = rng.choice([("exactly", 0), ("more", -1), ("fewer", 1), *_LIMITS])
+        limit = count + near if rng.random() < 0.5 else rng.randrange(1, len(NUMBERS))
+        true = {
+            "exactly": count == limit,
+            "more": count > limit,
+            "fewer": count < limit,
+            "atleast": count >= limit,
+            "atmost": count <= limit,
+        }[relation]
         if 0 < limit < len(NUMBERS):
             self._statement("count", f"count:{relation}", true, n=NUMBERS[limit])
 
     def _statement(self, task: str, key: str, true: bool, **fill: str) -> None:
         """Whether the statement `key` holds, as written or made of a sentence."""
         table, rng = wordings("statements", "polar"), self.rng
-        if rng.random() < AS_WRITTEN:
+        if rng.random() < AS_WRITTEN or key not in (*table, "holds"):
             text, right = draw_written(key, true, rng)
             self._whether(task, text.format(**fill), right)
             return
