@@ -92,7 +92,7 @@ def calibrate_folder(
 def _in_other_words(
     asked: Sequence[tuple[Question, Floats]], engine: Engine, seed: int
 ) -> list[ScoredSet]:
-    """The sets of candidates of such questions, equally many of each kind, few without the answer."""
+    """Whole sets of candidates of such questions, equally many of each kind; few lack it."""
     by_kind: defaultdict[str, list[tuple[Question, Floats]]] = defaultdict(list)
     for question, vector in asked:
         by_kind[question.task].append((question, vector))
