@@ -50,7 +50,7 @@ _ASKS = {
     "exists_yes": "exists:yes",
 }  # form of a question -> the statement it asks for; a question for its opposite is another meaning
 _POLAR_DRAWN = 600
-_WHICH = ("side:which", "side:which right")
+_OPEN = ("side:which", "side:which right", "open:person", "open:holding_anything")
 _SCALE = 24.0  # where the logit scale of the later phases ends
 
 
@@ -135,7 +135,7 @@ def _question_texts(rng: random.Random) -> dict[str, list[str]]:
             text, yes = draw_polar(statement, rng, rng.choice(names))
             (texts if yes else asked.setdefault(opposite, [])).append(text)
     written = {**wordings("asked", "polar")}
-    written |= {key: wordings("statements", "polar")[key] for key in _WHICH}
+    written |= {key: wordings("statements", "polar")[key] for key in _OPEN}
     for key, texts in written.items():
         article = "a" if key.startswith("exists") else "the"
         asked.setdefault(key, []).extend(filled(text, article) for text in texts)

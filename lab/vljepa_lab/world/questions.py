@@ -160,7 +160,9 @@ class _Asker:
         self.event = clip_event(record, t)
 
     def _text(self, form: str, **fill: str) -> str:
-        return self._choose(wordings("questions", self.which)[form]).format(**fill)
+        texts = wordings("questions", self.which).get(form)
+        texts = texts or wordings("statements", "polar")[f"open:{form}"]
+        return self._choose(texts).format(**fill)
 
     def _add(
         self, form: str, key: str, texts: tuple[str, ...], keys: tuple[str, ...], **fill: str
