@@ -81,7 +81,8 @@ STATE_WORDS = {
 }
 """Answers to a question for one of two states, as words; all but the first in wide wordings."""
 _WHICH = 0.25  # share of the questions about sides, in wide wordings, that ask for an object
-_POLAR = 0.7  # share of the yes/no questions in wide wordings that are made of statements
+_FORMS = (0, 0, 0, 0, 0, 1, 1, 1, 2, 2)  # yes/no, words, sentences: most people ask yes/no
+_POLAR = 0.8  # share of the yes/no questions in wide wordings that are made of statements
 _LIMITS = (("atleast", 0), ("atmost", 0), ("atleast", 1), ("atmost", -1))
 """Relation to a limit, and the limit beyond the true count at which it decides."""
 _NUMBER_KEYS = tuple(f"count:{n}" for n in range(len(NUMBERS)))
@@ -187,7 +188,8 @@ class _Asker:
 
     def _either(self, task: str, options: tuple[str, str], first: bool) -> None:
         """A state asked as yes/no, as a word, or answered with a sentence."""
-        form = self.rng.randrange(3)
+        forms = _FORMS if self.wording == "wide" else (0, 1, 2)
+        form = self.rng.choice(forms)
         keys = (f"{task}:{options[0]}", f"{task}:{options[1]}")
         key = keys[0] if first else keys[1]
         if form == 0:
