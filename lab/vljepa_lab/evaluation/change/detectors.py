@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -194,20 +194,28 @@ class DetectorKind:
     sweep: tuple[float, ...]
 
 
-def _scaled(threshold: float) -> AnchorDriftConfig:
-    """Settings with this threshold and, up or down with it, the strictness towards noise."""
-    default = AnchorDriftConfig()
-    sensitivity = default.sensitivity * (default.threshold / threshold) ** 3
-    return replace(default, threshold=threshold, sensitivity=min(max(sensitivity, 1e-3), 1e3))
+def anchor_drift(threshold: float = AnchorDriftConfig().threshold) -> DetectorKind:
+    """The default with a model's `change_threshold`.
+
+    Up and down from it go the threshold and, with it, the strictness towards noise.
+    """
+
+    def settings(value: float) -> AnchorDriftConfig:
+        sensitivity = AnchorDriftConfig().sensitivity * (threshold / value) ** 3
+        sensitivity = min(max(sensitivity, 1e-3), 1e3)
+        return AnchorDriftConfig(threshold=value, sensitivity=sensitivity)
+
+    return DetectorKind(
+        lambda value, guard: AnchorDrift(settings(value), guard),
+        threshold,
+        tuple(round(threshold * factor, 4) for factor in _FACTORS),
+    )
 
 
+_FACTORS = (1 / 3, 1 / 2, 3 / 4, 1, 3 / 2, 13 / 6, 10 / 3, 5)
 DEFAULT = "anchor_drift"
 DETECTORS: dict[str, DetectorKind] = {
-    "anchor_drift": DetectorKind(
-        lambda value, guard: AnchorDrift(_scaled(value), guard),
-        AnchorDriftConfig().threshold,
-        (0.02, 0.03, 0.045, 0.06, 0.09, 0.13, 0.2, 0.3),
-    ),
+    DEFAULT: anchor_drift(),
     "ward_gain": DetectorKind(
         lambda value, _: WardGain(value), 0.8, (0.35, 0.5, 0.8, 1.1, 1.5, 2.0, 3.0)
     ),

@@ -15,7 +15,7 @@ import numpy as np
 
 from vljepa_lab.evaluation.bootstrap import Floats, percentile_interval
 from vljepa_lab.evaluation.change import replay
-from vljepa_lab.evaluation.change.detectors import DEFAULT, DETECTORS
+from vljepa_lab.evaluation.change.detectors import DEFAULT, DETECTORS, DetectorKind
 from vljepa_lab.evaluation.change.measures import StreamScore, add_scores, pool, score
 from vljepa_lab.evaluation.change.streams import ChangeStream
 from vljepa_ros.files import JsonMapping, JsonObject
@@ -82,14 +82,19 @@ def rate_for(rates: Floats, shares: Floats, share: float) -> tuple[float, bool]:
     return float(np.exp(logs[above - 1] + part * (logs[above] - logs[above - 1]))), True
 
 
-def judge_alarms(streams: Sequence[ChangeStream], guarded: bool = True) -> JsonObject:
+def judge_alarms(
+    streams: Sequence[ChangeStream],
+    guarded: bool = True,
+    default: DetectorKind = DETECTORS[DEFAULT],
+) -> JsonObject:
     """False alarms of the default, with Garwood's interval; the median delay where events are.
 
     Args:
         streams: in which nothing happens.
         guarded: whether the detector gets the turn rates of the robot.
+        default: with the model's threshold.
     """
-    make = partial(DETECTORS[DEFAULT].make, DETECTORS[DEFAULT].default)
+    make = partial(default.make, default.default)
     figures = pool([score(one, replay.detected(one, make, guarded)) for one in streams])
     return {
         "per_h": figures["false_alarms_per_h"],
@@ -100,25 +105,32 @@ def judge_alarms(streams: Sequence[ChangeStream], guarded: bool = True) -> JsonO
     }
 
 
-def judge_set(name: str, streams: Sequence[ChangeStream], draws: int) -> JsonObject:
+def judge_set(
+    name: str,
+    streams: Sequence[ChangeStream],
+    draws: int,
+    default: DetectorKind = DETECTORS[DEFAULT],
+) -> JsonObject:
     """Judge all ways of choosing on one set; names as in doc/change.md.
 
     Args:
         name: of the set, `gap3.perturbed` for instance.
         streams: of the set.
         draws: of the bootstrap over streams.
+        default: with the model's threshold.
 
     Raises:
         ImportError: scikit-learn (extra `eval`) is missing.
     """
+    detectors = DETECTORS | {DEFAULT: default}
     sweeps = {
         kind: [
             [score(one, replay.detected(one, partial(detector.make, value))) for one in streams]
             for value in detector.sweep
         ]
-        for kind, detector in DETECTORS.items()
+        for kind, detector in detectors.items()
     }
-    defaults = {kind: sweeps[kind][one.sweep.index(one.default)] for kind, one in DETECTORS.items()}
+    defaults = {kind: sweeps[kind][one.sweep.index(one.default)] for kind, one in detectors.items()}
     texts = [stream.read(stream.embeddings) for stream in streams]
     sweeps["uniform"] = [
         [_uniform_mean(s, t, stride) for s, t in zip(streams, texts, strict=True)]

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from vljepa_lab.evaluation.change.detectors import anchor_drift
 from vljepa_lab.evaluation.change.embedding import Progress, StreamSpec, embed_all, run_jobs
 from vljepa_lab.evaluation.change.judge import PERTURBED, judge_alarms, judge_set, nest_by_gap
 from vljepa_lab.evaluation.change.streams import ChangeStream, StreamConfig, synthetic_stream
@@ -22,6 +23,7 @@ from vljepa_lab.evaluation.quality.scenes import cache_folder
 from vljepa_ros.engines.load import load_engine
 from vljepa_ros.files import JsonMapping, JsonObject
 from vljepa_ros.models.folder import load_config
+from vljepa_ros.perception.change.anchor_drift import AnchorDriftConfig
 
 SYNTHETIC_MIN_HOURS = 24.0  # of streams without events: they cost little
 SYNTHETIC_MAX_STREAMS = 8  # of each set: they are long enough
@@ -146,7 +148,8 @@ def _world_jobs(config: EventsConfig, progress: Progress) -> list[Job]:
     }
     folder = cache_folder("streams")
     specs = [spec for group in (*sets.values(), *still.values()) for spec in group]
-    model = (config.model, config.engine, load_config(config.model).model_id)
+    loaded = load_config(config.model)
+    model = (config.model, config.engine, loaded.model_id)
     embed_all(specs, folder, model, config.workers, progress)
 
     def source(group: list[StreamSpec]) -> Source:
@@ -156,6 +159,7 @@ def _world_jobs(config: EventsConfig, progress: Progress) -> list[Job]:
         {name: source(group) for name, group in sets.items()},
         {perturbed: source(group) for perturbed, group in still.items()},
         config.draws,
+        loaded.change_threshold,
     )
 
 
@@ -165,9 +169,15 @@ def _still_seconds(hours: float) -> dict[bool, float]:
     return {False: seconds, True: seconds / 4} if hours else {}
 
 
-def _jobs(sets: Mapping[str, Source], still: Mapping[bool, Source], draws: int) -> list[Job]:
-    jobs = [partial(_judge_set, name, source, draws) for name, source in sets.items()]
-    return [*jobs, *(partial(_judge_alarms, shaken, source) for shaken, source in still.items())]
+def _jobs(
+    sets: Mapping[str, Source],
+    still: Mapping[bool, Source],
+    draws: int,
+    threshold: float = AnchorDriftConfig().threshold,
+) -> list[Job]:
+    jobs = [partial(_judge_set, name, source, draws, threshold) for name, source in sets.items()]
+    alarms = (partial(_judge_alarms, shaken, source, threshold) for shaken, source in still.items())
+    return [*jobs, *alarms]
 
 
 def _synthesize(settings: StreamConfig, seed: int, count: int) -> list[ChangeStream]:
@@ -182,13 +192,14 @@ def _read_embedded(
     return [stream_of(spec, folder, loaded, read) for spec in specs]
 
 
-def _judge_set(name: str, source: Source, draws: int) -> JsonObject:
-    return judge_set(name, source(), draws)
+def _judge_set(name: str, source: Source, draws: int, threshold: float) -> JsonObject:
+    return judge_set(name, source(), draws, anchor_drift(threshold))
 
 
-def _judge_alarms(perturbed: bool, source: Source) -> JsonObject:
-    streams = source()
+def _judge_alarms(perturbed: bool, source: Source, threshold: float) -> JsonObject:
+    streams, default = source(), anchor_drift(threshold)
+    guarded = judge_alarms(streams, default=default)
     if not perturbed:
-        return {"false_alarms": {"quiet": judge_alarms(streams)}}
-    unguarded = judge_alarms(streams, guarded=False)
-    return {"false_alarms": {PERTURBED: judge_alarms(streams), "perturbed_no_guard": unguarded}}
+        return {"false_alarms": {"quiet": guarded}}
+    unguarded = judge_alarms(streams, guarded=False, default=default)
+    return {"false_alarms": {PERTURBED: guarded, "perturbed_no_guard": unguarded}}
