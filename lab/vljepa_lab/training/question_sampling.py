@@ -14,6 +14,7 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from vljepa_lab.training.store import Scene, cell_of
+from vljepa_lab.world.candidates import NUMBERS, STATE_WORDS
 from vljepa_lab.world.captions import (
     event_key,
     event_text,
@@ -24,7 +25,7 @@ from vljepa_lab.world.captions import (
     state_texts,
 )
 from vljepa_lab.world.polar import POLAR, draw_polar, polar_questions, written
-from vljepa_lab.world.questions import NUMBERS, STATE_WORDS, Question, ask
+from vljepa_lab.world.questions import Question, ask
 from vljepa_lab.world.records import ACTIONS, COLORS, OBJECT_ACTIONS, SHAPES, State
 from vljepa_lab.world.wordings import wordings
 

@@ -31,9 +31,9 @@ from vljepa_lab.training.paraphrases import (
     text_ceiling,
 )
 from vljepa_lab.training.text_trunk import TextTable, padded, rounded_trunk
+from vljepa_lab.world.candidates import NUMBERS
 from vljepa_lab.world.captions import event_texts, noun, object_names
 from vljepa_lab.world.polar import OPPOSITE, draw_polar
-from vljepa_lab.world.questions import NUMBERS
 from vljepa_lab.world.records import ACTIONS, OBJECT_ACTIONS
 from vljepa_lab.world.wordings import wordings
 from vljepa_ros.models.tokenizer import pad_ids

@@ -16,8 +16,9 @@ from typing import Any
 
 import yaml
 
+from vljepa_lab.world.candidates import NUMBERS
 from vljepa_lab.world.captions import object_names
-from vljepa_lab.world.questions import NUMBERS, Question
+from vljepa_lab.world.questions import Question
 from vljepa_lab.world.records import (
     ACTIONS,
     COLORS,

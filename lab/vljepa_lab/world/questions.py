@@ -9,12 +9,19 @@ from __future__ import annotations
 import random
 from collections import Counter
 from dataclasses import dataclass
-from functools import lru_cache
 
+from vljepa_lab.world.candidates import (
+    COLOR_KEYS,
+    NUMBER_KEYS,
+    NUMBERS,
+    STATE_WORDS,
+    event_candidates,
+    most_wordings,
+    object_candidates,
+)
 from vljepa_lab.world.captions import (
     caption,
     event_key,
-    event_text,
     event_texts,
     noun,
     object_names,
@@ -53,39 +60,12 @@ TASKS = (
     "caption",
 )
 WORDINGS = ("canonical", "train", "wide", "unseen")
-NUMBERS = ("zero", "one", "two", "three", "four", "five")
 _CLEARLY_SEEN = 0.6  # visible share of an object from which it is asked about
-_COLOR_KEYS = tuple(f"color:{c}" for c in COLORS)
-STATE_WORDS = {
-    "door": (
-        *(("open", "closed"), ("open", "shut"), ("opened", "shut"), ("not closed", "closed")),
-        *(("wide open", "fully closed"), ("it is open", "it is closed"), ("open", "not open")),
-    ),
-    "lights": (
-        *(("on", "off"), ("bright", "dark"), ("lit", "unlit"), ("switched on", "switched off")),
-        *(("it is on", "it is off"), ("it is bright", "it is dark"), ("on", "not on")),
-    ),
-    "person": (
-        *(("somebody", "nobody"), ("someone", "no one"), ("a person", "nobody")),
-        *(("occupied", "empty"), ("present", "absent"), ("somebody is there", "nobody is there")),
-    ),
-    "holding_anything": (
-        *(("something", "nothing"), ("an object", "nothing"), ("full", "empty")),
-        *(("occupied", "free"), ("not empty", "empty"), ("it holds something", "it holds nothing")),
-    ),
-    "side": (
-        *(("left", "right"), ("on the left", "on the right"), ("to the left", "to the right")),
-        *(("left of {y}", "right of {y}"), ("further left", "further right")),
-        *(("on its left", "on its right"), ("the left side", "the right side")),
-    ),
-}
-"""Answers to a question for one of two states, as words; all but the first in wide wordings."""
 _WHICH = 0.25  # share of the questions about sides, in wide wordings, that ask for an object
 _FORMS = (0, 0, 0, 0, 0, 1, 1, 1, 2, 2)  # yes/no, words, sentences: most people ask yes/no
 _POLAR = 0.8  # share of the yes/no questions in wide wordings that are made of statements
 _LIMITS = (("atleast", 0), ("atmost", 0), ("atleast", 1), ("atmost", -1))
 """Relation to a limit, and the limit beyond the true count at which it decides."""
-_NUMBER_KEYS = tuple(f"count:{n}" for n in range(len(NUMBERS)))
 
 
 @dataclass(frozen=True)
@@ -110,41 +90,6 @@ class Question:
     def right(self, index: int) -> bool:
         """Whether the candidate with this index is a right answer."""
         return self.keys[index] == self.key
-
-
-_Options = tuple[tuple[str, ...], tuple[str, ...]]
-"""Candidates: texts and their keys."""
-
-
-@lru_cache(maxsize=1)
-def _most_wordings() -> int:
-    """How many wordings the event with the most of them has in training."""
-    kinds = [kind for kind in ACTIONS if kind not in OBJECT_ACTIONS]
-    return max(len(event_texts(kind, which="wide")) for kind in kinds)
-
-
-@lru_cache(maxsize=256)
-def _event_candidates(split: str, wording: str, index: int) -> _Options:
-    """Every event that can happen, worded by template `index`: texts and keys."""
-    pairs = [(k, n) for k in OBJECT_ACTIONS for n in object_names(split)]
-    pairs += [(k, "") for k in ACTIONS if k not in OBJECT_ACTIONS]
-    if wording == "wide":
-        every = (event_texts(k, n, "wide") for k, n in pairs)
-        texts = tuple(options[index % len(options)] for options in every)
-    else:
-        which = "train" if wording == "canonical" else wording
-        texts = tuple(event_text(k, n, index, which) for k, n in pairs)
-    return texts, tuple(event_key(k, n) for k, n in pairs)
-
-
-@lru_cache(maxsize=8)
-def _object_candidates(split: str) -> _Options:
-    """Every object that may be there, and nothing: texts and keys."""
-    names = object_names(split)
-    return (
-        ("nothing", *(noun(n) for n in names)),
-        ("none", *(f"object:{n}" for n in names)),
-    )
 
 
 class _Asker:
@@ -231,14 +176,14 @@ class _Asker:
         kind, obj = self.event.kind, self.event.object
         if kind is None:
             return
-        limits = {"canonical": 1, "train": 13, "wide": _most_wordings(), "unseen": 4}
+        limits = {"canonical": 1, "train": 13, "wide": most_wordings(), "unseen": 4}
         # `canonical` draws nothing: its questions stay what they were.
         index = 0 if self.wording == "canonical" else self.rng.randrange(limits[self.wording])
-        texts, keys = _event_candidates(self.record.split, self.wording, index)
+        texts, keys = event_candidates(self.record.split, self.wording, index)
         self._add("event", event_key(kind, obj), texts, keys)
         texts = tuple(self._choose(event_texts(k, "", self.which)) for k in ACTIONS)
         self._add("action", event_key(kind), texts, tuple(event_key(k) for k in ACTIONS))
-        texts, keys = _object_candidates(self.record.split)
+        texts, keys = object_candidates(self.record.split)
         if obj:
             self._add("moved", f"object:{obj}", texts, keys)
         elif kind == "nothing" and self.rng.random() < 0.5:
@@ -250,7 +195,7 @@ class _Asker:
             o = self.rng.choice(unique)
             fill = noun(o.shape)
             texts = self._answers("colour", tuple(COLORS))
-            self._add("colour", f"color:{o.color}", texts, _COLOR_KEYS, x=fill)
+            self._add("colour", f"color:{o.color}", texts, COLOR_KEYS, x=fill)
 
     def _answers(self, task: str, texts: tuple[str, ...]) -> tuple[str, ...]:
         """Colours or numbers as they are given for an answer; bare ones but in wide wordings."""
@@ -269,7 +214,7 @@ class _Asker:
                 digits = self.wording == "wide" and self.rng.random() < 0.3
                 texts = tuple(str(n) for n in range(len(NUMBERS))) if digits else NUMBERS
                 texts = self._answers("count", texts)
-                self._add("count", f"count:{len(table)}", texts, _NUMBER_KEYS)
+                self._add("count", f"count:{len(table)}", texts, NUMBER_KEYS)
 
     def exists(self) -> None:
         present = {o.name for o in self.state.objects}
@@ -357,7 +302,7 @@ class _Asker:
             seen = any(o.name == s.held and o.visible >= 0.5 for o in s.objects)
         if not seen:
             return
-        texts, keys = _object_candidates(self.record.split)
+        texts, keys = object_candidates(self.record.split)
         if s.held or self.rng.random() < 0.4:
             self._add("held", f"object:{s.held}" if s.held else "none", texts, keys)
             if self.wording == "wide" and self.rng.random() < 0.3:

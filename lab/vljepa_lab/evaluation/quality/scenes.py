@@ -22,7 +22,7 @@ from vljepa_lab.world.dataset import Plan, generate, open_shards
 from vljepa_lab.world.records import Record
 from vljepa_ros.engines.protocol import Clip, Engine
 
-ASKING = {"questions.py", "polar.py", "own_words.py"}
+ASKING = {"questions.py", "candidates.py", "polar.py", "own_words.py"}
 """Sources of the simulated world that have no part in a rendered scene."""
 
 
