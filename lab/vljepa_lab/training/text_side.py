@@ -136,9 +136,9 @@ def _question_texts(rng: random.Random) -> dict[str, list[str]]:
             (texts if yes else asked.setdefault(opposite, [])).append(text)
     written = {**wordings("asked", "polar")}
     written |= {key: wordings("statements", "polar")[key] for key in _OPEN}
-    for key, texts in written.items():
+    for key, phrased in written.items():
         article = "a" if key.startswith("exists") else "the"
-        asked.setdefault(key, []).extend(filled(text, article) for text in texts)
+        asked.setdefault(key, []).extend(filled(text, article) for text in phrased)
     return {key: list(dict.fromkeys(texts)) for key, texts in asked.items()}
 
 
