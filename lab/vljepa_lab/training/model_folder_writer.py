@@ -20,7 +20,7 @@ from torch import nn
 
 from vljepa_lab.training.graph_writer import Graph, rounded, write_graphs
 from vljepa_lab.world.records import ACTIONS
-from vljepa_ros.models.config import Calibration
+from vljepa_ros.models.config import Calibration, ModelConfig
 from vljepa_ros.models.tokenizer import pad_ids
 from vljepa_ros.models.vl_jepa.nano_config import nano_parts
 from vljepa_ros.models.vl_jepa.nano_heads import DecoderPrefill, DecoderStep
@@ -40,7 +40,8 @@ FRAME_INTERVAL = 0.5
 class FolderContents:
     """What a folder holds beside the weights.
 
-    vocabulary: prompt -> labels, exclusive groups; known_texts: what the Y-Decoder falls back to.
+    vocabulary: prompt -> labels, exclusive groups; known_texts: what the Y-Decoder falls back to;
+    change_threshold: cosine distance below which nothing is a change.
     """
 
     name: str
@@ -49,6 +50,7 @@ class FolderContents:
     known_texts: Sequence[str]
     decoder_words: Sequence[str]
     calibration: Calibration = field(default_factory=Calibration)
+    change_threshold: float = ModelConfig.change_threshold
 
 
 def encode_texts(
@@ -105,6 +107,7 @@ def write_model_folder(
         "default_query": contents.default_query,
         "vocabulary": {prompt: list(labels) for prompt, labels in contents.vocabulary.items()},
         "calibration": asdict(contents.calibration),
+        "change_threshold": contents.change_threshold,
         "preprocessing": {"colour": "rgb", "layout": "NHWC", "type": "uint8"},
         "architecture": asdict(sizes),
         "files": files,

@@ -27,6 +27,9 @@ from vljepa_lab.world.wordings import wordings
 from vljepa_ros.models.vl_jepa.nano_model import VLJEPA
 from vljepa_ros.models.vl_jepa.nano_text import DecoderWords
 
+CHANGE_THRESHOLD = 0.08
+"""Chosen by false changes in still rooms and the delay of strong ones, see doc/change.md."""
+
 
 @dataclass(frozen=True)
 class TrainingState:
@@ -91,6 +94,7 @@ def decode_and_export(config: NanoConfig, context: RunContext, state: TrainingSt
         known_texts=list(dict.fromkeys(canonical_text(key) for key in keys)),
         decoder_words=words.words,
         calibration=calibration,
+        change_threshold=CHANGE_THRESHOLD,
     )
     model_id = write_model_folder(model, state.tokenizer, contents, config.out)
     accuracy = quick_accuracy(model, table, state.held_out.scenes, blind=True)
