@@ -79,7 +79,7 @@ class EngineCache:
         folder = self._folder(key)
         if not (folder / _ENTRY).is_file():
             return (
-                f"no {key.kind} engine of '{key.model}' has been built from these weights in "
+                f"no {key.kind} engine of '{key.model}' has been built from this folder as it is: "
                 f"{key.precision} by {key.version} for device {key.device}"
             )
         entry = _read(folder)
