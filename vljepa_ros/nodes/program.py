@@ -50,8 +50,10 @@ def run_node(name: str) -> None:
     """Run one node until Ctrl-C; the options are those of ROS."""
     leave_quietly_on_signals()
     try:
-        from vljepa_ros import ros
+        from vljepa_ros import allocator, ros
 
+        if name == "memory_node":
+            allocator.share_heaps()
         code = ros.run(lambda: [make_node(name)])
     except ImportError as error:
         raise SystemExit(f"{name}: {missing_package(error)}") from None
