@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
@@ -211,6 +212,17 @@ def test_what_cannot_be_is_said(graph: Graph, opened: Callable[[Any], Page]) -> 
     ]:
         got, body = page.ask("GET" if fields is None else "POST", path, fields)
         assert (got, text in json.loads(body)["error"]) == (code, True), body
+
+
+def test_a_page_that_comes_in_the_last_moment_raises_nothing(graph: Graph) -> None:
+    node = graph.add(ConsoleNode, port=0)
+    with socket.create_connection(("127.0.0.1", urlsplit(node.url).port or 0)) as page:
+        page.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        got = b""
+        while b"retry" not in got:  # sent after the node was asked to subscribe
+            got += page.recv(1000)
+        graph.remove(node)
+    graph.executor.spin_once(timeout_sec=0.1)
 
 
 def test_a_service_that_does_not_answer(graph: Graph, opened: Callable[[Any], Page]) -> None:

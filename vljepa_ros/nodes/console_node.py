@@ -102,6 +102,7 @@ class ConsoleNode(ros.Node):
         kind = ros.interface("rcl_interfaces/srv/GetParameters")
         self._perception = kind, self.create_client(kind, f"{perception}/get_parameters")
         self._server: ConsoleServer | None = None
+        self._ended = False
         self._trouble = "; ".join(self._table.problems.values())
         if self._trouble:
             self.get_logger().error(f"no page is served: {self._trouble}")
@@ -117,6 +118,7 @@ class ConsoleNode(ros.Node):
 
     def destroy_node(self) -> None:
         """Close the page, then the node."""
+        self._ended = True
         if self._server:
             self._server.close()
         self._close()
@@ -133,6 +135,8 @@ class ConsoleNode(ros.Node):
 
     def _watch(self) -> None:
         """Every PULSE_S seconds, and when a page comes: subscribe while one looks."""
+        if self._ended:  # asked for by a page that came in the last moment
+            return
         now = time.monotonic()
         if self._server is None and now >= self._open_at:
             self._open_at = now + OPEN_S
