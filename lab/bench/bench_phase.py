@@ -35,7 +35,7 @@ from vljepa_ros.perception.frames import FrameDecoder
 from vljepa_ros.perception.pipeline import EMBEDDINGS, CameraFeed, Observation, Pipeline
 from vljepa_ros.perception.ring import ClipRing
 from vljepa_ros.perception.worker import Worker
-from vljepa_ros.resources import model_dir
+from vljepa_ros.resources import NANO, model_dir
 
 RATES = ((25.0, 5.0), (30.0, 5.0), (10.0, 10.0), (30.0, 12.0), (10.0, 30.0))
 """Images a second, and clips a second at most."""
@@ -94,7 +94,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="bench_phase.py", description=__doc__)
-    add_model_options(parser)
+    add_model_options(parser, NANO)
     add_number_option(parser, "--seconds", 20.0, "length of each stream")
     return run_script(parser, measure, as_lines)
 
