@@ -42,7 +42,7 @@ _PER_KIND = 1000
 """Sets of candidates of questions in other words, of each kind: as many as of the trained tasks."""
 _LACKING = 0.1
 """Share of the sets of three or more candidates in other words that lack the answer. With none, a
-missing answer of trained questions is noticed less often (62% instead of 83%); people who ask in
+missing answer of trained questions is noticed less often (62% instead of 81%); people who ask in
 their own words mostly give the answer among the candidates."""
 _CHANGED, _ZOOM, _ASIDE = 2 / 3, 0.1, 0.04
 

@@ -40,8 +40,12 @@ _STEPS = 200
 
 @dataclass(frozen=True)
 class ScoredSet:
-    """similarities [N] of a set's candidates with the predicted answer; right: index of the true
-    one, -1 where it is missing."""
+    """A set of candidates beside the predicted answer.
+
+    Attributes:
+        similarities: [N], of the candidates with it.
+        right: index of the true one, -1 where it is missing.
+    """
 
     similarities: NDArray[np.float32]
     right: int

@@ -82,8 +82,9 @@ def _cell(state: State, colour: str, shape: str) -> int:
 
 
 def named_cells(question: Question, state: State) -> tuple[int, int]:
-    """Cells of the objects that the question names, in order; of the one it asks for, where it
-    names none.
+    """Cells of the objects that the question names, in order.
+
+    Where it names none, the cell of the one it asks for.
     """
     cells = [_cell(state, *match) for match in _NAMED.findall(question.text)]
     if not cells and question.task in ("held", "moved") and question.key.startswith("object:"):
@@ -235,8 +236,9 @@ def fixed_candidates() -> list[tuple[str, str]]:
 
 
 def hard_candidates(rows: Sequence[Row], rng: random.Random) -> list[tuple[str, str]]:
-    """Wrong answers that differ in one thing: the same event with another object, another event
-    with it; every action once. Keys beside the texts.
+    """Wrong answers that differ in one thing, with their keys.
+
+    The same event with another object, another event with it; every action once.
     """
     names = object_names("train")
     # Few wordings: each new text costs a pass of the trunk.

@@ -56,10 +56,15 @@ _SCALE = 24.0  # where the logit scale of the later phases ends
 
 @dataclass(frozen=True)
 class TextConfig(PhaseConfig):
-    """layers: of the trunk, from the top; layer_factor: their learning rate, as a share of `rate`,
-    the head's. each: wordings of a meaning in a step; named: meanings with an object; noise: on
-    what the lower layers give, as a share of its spread; dropped: share of the pooled output that
-    is left out.
+    """Settings of the text phase.
+
+    Attributes:
+        layers: of the trunk, from the top.
+        layer_factor: their learning rate, as a share of `rate`, the head's.
+        each: wordings of a meaning in a step.
+        named: meanings with an object.
+        noise: on what the lower layers give, as a share of its spread.
+        dropped: share of the pooled output that is left out.
     """
 
     minutes: float = 12.0
@@ -149,8 +154,9 @@ def train_text_side(
     context: RunContext,
     seed: int = 0,
 ) -> None:
-    """Resumes from and ends with `text.pt`: the trunk and the head; accuracy on the wordings of the
-    check is printed where a checkpoint is written.
+    """Train the trunk's upper layers and the head; resumes from and ends with `text.pt`.
+
+    Accuracy on the wordings of the check is printed where a checkpoint is written.
     """
     machine, trunk = context.machine, model.text_trunk
     upper = _Upper(trunk, tokenizer, config.layers)
@@ -190,8 +196,9 @@ def train_text_side(
 
 
 def load_text_side(model: VLJEPA, context: RunContext) -> bool:
-    """Take over what a finished phase left in the run, the trunk rounded to what is stored; False
-    where there is none.
+    """Take over what a finished phase left in the run; False where there is none.
+
+    The trunk is rounded to what is stored.
     """
     saved = load_checkpoint(context.folder / "text.pt")
     if saved is None or not saved["done"]:

@@ -124,8 +124,10 @@ class _Asker:
         return texts[0] if self.wording == "canonical" else self.rng.choice(texts)
 
     def _polar(self, task: str, holds: str, x: str = "", y: str = "") -> bool:
-        """In wide wordings, often: whether a statement or its opposite holds, `holds` being true
-        of the clip; False: not asked."""
+        """In wide wordings, often: ask whether a statement or its opposite holds.
+
+        `holds` is true of the clip. Returns whether it was asked.
+        """
         if self.wording != "wide" or self.rng.random() >= _POLAR:
             return False
         self._whether(task, *draw_polar(holds, self.rng, x, y))
