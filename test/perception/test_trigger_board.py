@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from vljepa_ros.models.calibration import EncodedText, EncodedTexts
 from vljepa_ros.models.config import Calibration
-from vljepa_ros.perception.trigger_board import Change, Reason, State, TriggerBoard
+from vljepa_ros.perception.trigger_board import Reason, State, StateChange, TriggerBoard
 from vljepa_ros.perception.triggers import Trigger
 
 DIM = 6
@@ -82,7 +82,7 @@ class History:
     def __init__(self) -> None:
         self.told: dict[tuple[str, str], State] = {}
 
-    def tell(self, board: TriggerBoard, changes: list[Change]) -> None:
+    def tell(self, board: TriggerBoard, changes: list[StateChange]) -> None:
         for change in changes:
             key = board.triggers[change.index].key
             state = State(board.state[change.index])
@@ -166,7 +166,7 @@ def test_a_state_holds_from_the_first_image_on_and_says_what_decided() -> None:
     assert board.score[0] == pytest.approx(0.9, abs=1e-3)
     assert board.best_text(0) == "text 1"
     assert changes == [], "it was told a second before"
-    assert board.forget(Reason.MODEL_GONE, NOW) == [Change(0, State.TRUE)]
+    assert board.forget(Reason.MODEL_GONE, NOW) == [StateChange(0, State.TRUE)]
     assert board.forget(Reason.CAMERA_STOPPED, 99) == []
     assert (board.since[0], board.reason[0]) == (NOW, Reason.CAMERA_STOPPED)
 
@@ -217,7 +217,7 @@ def test_a_trigger_is_judged_only_when_all_its_texts_have_scores() -> None:
     missing = replace(trigger(0), id="missing", texts=("text 0", "not encoded"))
     board = TriggerBoard([mixed, missing], TEXTS, labels={"a label"})
     assert board.observe(0, VECTORS[0]) == []
-    assert board.observe_labels(0, {"a label": 0.1}) == [Change(0, State.UNKNOWN)]
+    assert board.observe_labels(0, {"a label": 0.1}) == [StateChange(0, State.UNKNOWN)]
     assert (State(board.state[0]), board.best_text(0)) == (State.TRUE, "text 0")
     assert State(board.state[1]) == State.UNKNOWN
     assert board.observe_labels(SECOND, {"a label": math.nan}) == []
@@ -228,7 +228,7 @@ def test_a_trigger_is_judged_only_when_all_its_texts_have_scores() -> None:
 )
 def test_what_is_no_embedding_is_refused_and_counted(bad: np.ndarray) -> None:
     board = TriggerBoard([trigger(0)], TEXTS)
-    assert board.observe(0, VECTORS[0]) == [Change(0, State.UNKNOWN)]
+    assert board.observe(0, VECTORS[0]) == [StateChange(0, State.UNKNOWN)]
     assert board.observe(SECOND, bad.astype(np.float32)) == []
     assert board.refused == 1
     assert State(board.state[0]) == State.TRUE
@@ -240,13 +240,13 @@ def test_a_trigger_that_is_replaced_begins_anew_and_others_go_on() -> None:
     changed = trigger(1, threshold=0.6)
     new = TriggerBoard([trigger(2), changed, trigger(3)], TEXTS, now=NOW)
     gone, replaced = new.carry_over(old, NOW)
-    assert (gone, replaced) == ([Change(0, State.TRUE)], [Change(1, State.TRUE)])
+    assert (gone, replaced) == ([StateChange(0, State.TRUE)], [StateChange(1, State.TRUE)])
     assert new.state.tolist() == [State.TRUE, State.UNKNOWN, State.UNKNOWN]
     assert new.reason.tolist() == [Reason.SCORED, Reason.NOT_SCORED, Reason.NOT_SCORED]
     assert new.since.tolist() == [0, NOW, NOW]
     assert new.observe(1, seen({2: 0.9})) == [
-        Change(1, State.UNKNOWN),
-        Change(2, State.UNKNOWN),
+        StateChange(1, State.UNKNOWN),
+        StateChange(2, State.UNKNOWN),
     ], "the first is not told again"
 
 

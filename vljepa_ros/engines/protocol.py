@@ -55,7 +55,7 @@ class Generated:
 class EngineInfo:
     """What actually runs.
 
-    engine: a name of `choose.ENGINE_NAMES`, never auto; device: cpu, cuda:0; precision: fp32, fp16,
+    engine: a name of `select.ENGINE_NAMES`, never auto; device: cpu, cuda:0; precision: fp32, fp16,
     bf16.
     """
 

@@ -17,7 +17,7 @@ from vljepa_ros import ros
 P = TypeVar("P")
 
 
-def live(
+def parameter(
     default: object,
     description: str,
     low: float | None = None,
@@ -51,7 +51,8 @@ def live(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-read_only = partial(live, read_only=True)
+live = parameter
+read_only = partial(parameter, read_only=True)
 
 
 class ParameterGroup(Generic[P]):

@@ -74,7 +74,7 @@ class PerceptionParameters(ModelParameters):
 
 
 class PerceptionNode(ModelNode[PerceptionParameters]):
-    """See `doc/architecture.md`, the flow of a frame. Options go to the ROS node."""
+    """The way of a frame is in `doc/architecture.md`. Options go to the ROS node."""
 
     model_parts = frozenset({"vision", "predictor", "text"})
     camera_kind = CameraParameters
@@ -92,7 +92,7 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
         self.vocabulary = VocabularyServices(self)
         self.questions = QuestionServices(self)
         self.teaching = Teaching(self, self._on_taught)
-        self._watchdog = self.create_timer(1.0, self._watch, clock=ros.steady_clock())
+        self._watchdog = self.create_timer(1.0, self._check_cameras, clock=ros.steady_clock())
 
     def check_parameters(self, value: object) -> None:
         """Refuse labels that are not a vocabulary."""
@@ -225,7 +225,7 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
             self.diagnostics.publish()
         self._silent = silent
 
-    def _watch(self) -> None:
+    def _check_cameras(self) -> None:
         for camera in self._inputs:
             camera.watch()
         if self.opened:

@@ -121,7 +121,7 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
         return self._take_embeddings
 
     def start(self) -> None:
-        """Publish the states once a second; embeddings are subscribed to by `_watch`."""
+        """Publish the states once a second; `watch` subscribes to embeddings."""
         p = self.settings
         self._heartbeat.repeat(REPEAT_S, self._repeat_states)
         self._heartbeat.subscribe(

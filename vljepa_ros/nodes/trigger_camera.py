@@ -18,12 +18,7 @@ from vljepa_ros.nodes.embedding_subscription import EmbeddingSubscription
 from vljepa_ros.nodes.lifecycle_node import LifecycleNode
 from vljepa_ros.nodes.topics import REPEATED, Endpoints, age_of, to_nanoseconds, to_stamp
 from vljepa_ros.perception.change.change_prior import TurnGuard, TurnGuardConfig
-from vljepa_ros.perception.trigger_board import (
-    Change,
-    Reason,
-    State,
-    TriggerBoard,
-)
+from vljepa_ros.perception.trigger_board import Reason, State, StateChange, TriggerBoard
 from vljepa_ros.perception.triggers import Trigger
 from vljepa_ros.perception.vocabulary import groups_for
 
@@ -220,13 +215,13 @@ class TriggerCamera(Endpoints):
         self._apply(board.turn(turning, self._now()))
         return True
 
-    def _apply(self, changes: Sequence[Change]) -> None:
+    def _apply(self, changes: Sequence[StateChange]) -> None:
         self._filled = False
         if changes:
             self._publish(changes)
             self.publish_state()
 
-    def _publish(self, changes: Sequence[Change]) -> None:
+    def _publish(self, changes: Sequence[StateChange]) -> None:
         if not changes:
             return
         stamp = to_nanoseconds(self._header.stamp)

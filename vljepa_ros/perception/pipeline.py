@@ -194,7 +194,7 @@ class Pipeline:
             begin = self._clock()
             ready = [feed for feed in self.cameras.values() if self._is_due(feed, begin)]
             if ready:
-                self._watch(ready)
+                self._encode_due(ready)
             pause = self._pause(self._clock())
         if self.labels.pending:
             self.labels.advance()
@@ -255,7 +255,7 @@ class Pipeline:
         ]
         return min((wait for wait in waits if wait > 0), default=None)
 
-    def _watch(self, ready: Sequence[CameraFeed]) -> None:
+    def _encode_due(self, ready: Sequence[CameraFeed]) -> None:
         """Encode and publish the newest clips of some cameras."""
         batch = []
         for feed in ready:

@@ -108,8 +108,8 @@ class SelectiveDecoder:
             in_domain: False: its pictures are far from the model's domain, it has no text.
         """
         change, last = self.detector.observe(stamp, self._weighed(embedding)), self.last
-        turned, self._in_domain = in_domain != self._in_domain, in_domain
-        again = last if change is None and turned else None
+        crossed, self._in_domain = in_domain != self._in_domain, in_domain
+        again = last if change is None and crossed else None
         if change is not None:
             state = self._whole(change.state)
         elif again is not None:

@@ -53,7 +53,7 @@ class Reason(IntEnum):
 
 
 @dataclass(frozen=True)
-class Change:
+class StateChange:
     """A trigger changed its state.
 
     Attributes:
@@ -139,12 +139,12 @@ class TriggerBoard:
         scores = self._text_scores[self._places[start : start + len(texts)]]
         return texts[int(np.argmax(scores))]
 
-    def turn(self, turning: bool, now: int) -> list[Change]:
+    def turn(self, turning: bool, now: int) -> list[StateChange]:
         """Say whether the robot turns, or has turned in the clip that comes; what that changes."""
         self._turning = turning
         return self.forget(Reason.TURNING, now, self._turnable) if turning else []
 
-    def observe(self, stamp: int, embedding: NDArray[np.float32]) -> list[Change]:
+    def observe(self, stamp: int, embedding: NDArray[np.float32]) -> list[StateChange]:
         """Compare one embedding, [D] float32, of an image at `stamp`; the changes it makes.
 
         What is not finite, zero or of another length is refused and counted. Time that jumps back
@@ -162,7 +162,7 @@ class TriggerBoard:
             self._text_scores[self._compared] = scores
         return self._judge(stamp, self._by_embedding)
 
-    def observe_labels(self, stamp: int, scores: Mapping[str, float]) -> list[Change]:
+    def observe_labels(self, stamp: int, scores: Mapping[str, float]) -> list[StateChange]:
         """Take the calibrated scores of labels at an image; the changes they make."""
         seen = np.zeros(len(self._text_scores), np.bool_)
         for text, i in self._labels.items():
@@ -172,7 +172,7 @@ class TriggerBoard:
             return []
         return self._judge(stamp, np.logical_or.reduceat(seen[self._places], self._starts))
 
-    def forget(self, reason: Reason, now: int, those: Mask | None = None) -> list[Change]:
+    def forget(self, reason: Reason, now: int, those: Mask | None = None) -> list[StateChange]:
         """Nothing is known of some triggers any more, by default of all; the changes it makes."""
         if those is None:
             those = np.ones(len(self.triggers), np.bool_)
@@ -181,7 +181,9 @@ class TriggerBoard:
         self._beyond_since[those] = _NEVER
         return self._change(those & (self.state != State.UNKNOWN), State.UNKNOWN, now)
 
-    def carry_over(self, other: TriggerBoard, now: int) -> tuple[list[Change], list[Change]]:
+    def carry_over(
+        self, other: TriggerBoard, now: int
+    ) -> tuple[list[StateChange], list[StateChange]]:
         """Take over what another board of the same camera knows of the same triggers.
 
         Returns:
@@ -201,13 +203,13 @@ class TriggerBoard:
         kept = np.zeros(len(other.triggers), np.bool_)
         kept[[j for _, j in pairs]] = True
         replaced = [
-            Change(i, State(other.state[j]))
+            StateChange(i, State(other.state[j]))
             for i, j in pairs
             if other.state[j] and self.triggers[i] != other.triggers[j]
         ]
         return other.forget(Reason.REMOVED, now, ~kept), replaced
 
-    def _judge(self, stamp: int, those: Mask) -> list[Change]:
+    def _judge(self, stamp: int, those: Mask) -> list[StateChange]:
         """Let the newest scores count for some triggers: for those whose texts all have one."""
         if not self.triggers:
             return []
@@ -238,8 +240,8 @@ class TriggerBoard:
             *self._change(rises, State.TRUE, since),
         ]
 
-    def _change(self, those: Mask, to: State, since: int | NDArray[np.int64]) -> list[Change]:
-        changes = [Change(int(i), State(self.state[i])) for i in np.flatnonzero(those)]
+    def _change(self, those: Mask, to: State, since: int | NDArray[np.int64]) -> list[StateChange]:
+        changes = [StateChange(int(i), State(self.state[i])) for i in np.flatnonzero(those)]
         if changes:
             self.state[those] = to
             self.since[those] = since[those] if isinstance(since, np.ndarray) else since
