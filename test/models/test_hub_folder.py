@@ -255,5 +255,6 @@ def test_our_own_config_is_checked_by_type_and_range(
         "frame_interval": 0.5, "input_size": 8, "default_query": "?", field: value,
     }  # fmt: skip
     (tmp_path / "config.json").write_text(json.dumps(raw))
-    with pytest.raises(ModelError, match=says):
+    with pytest.raises(ModelError, match=says) as error:
         load_config(tmp_path)
+    assert f"'{tmp_path / 'config.json'}': model" in str(error.value)

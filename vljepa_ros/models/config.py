@@ -67,8 +67,8 @@ class Calibration:
     def __post_init__(self) -> None:
         if not 0.0 < self.no_below <= self.yes_above < 1.0:
             raise ModelError(
-                f"calibration: no_below is {self.no_below}, yes_above {self.yes_above}, allowed: "
-                "both between 0 and 1, yes_above not less"
+                f"no_below is {self.no_below}, yes_above {self.yes_above}, allowed: both between "
+                "0 and 1, yes_above not less"
             )
 
     @property
@@ -147,22 +147,18 @@ class ModelConfig:
         }
         for name, (value, least, most, kind) in allowed.items():
             if not isinstance(value, kind) or isinstance(value, bool) or not least <= value <= most:
-                raise ModelError(
-                    f"model '{self.name}': {name} is {value!r}, allowed: {least} to {most}"
-                )
+                raise ModelError(f"{name} is {value!r}, allowed: {least} to {most}")
         for name, count, least in (("scale", 1, 0.0), ("mean", 3, -math.inf), ("std", 3, 0.0)):
             value = self.preprocessing.get(name, [1.0] * count)
             values = value if isinstance(value, list | tuple) else [value]
             if len(values) != count or not all(_fits(x, float) and x > least for x in values):
                 raise ModelError(
-                    f"model '{self.name}': preprocessing.{name} is {str(value)[:60]}, allowed: "
+                    f"preprocessing.{name} is {str(value)[:60]}, allowed: "
                     + ("a number" if count == 1 else "three numbers")
                     + (" above 0" if least == 0.0 else "")
                 )
         if not re.fullmatch(r"|cpu|cuda(:\d+)?", str(self.device)):
-            raise ModelError(
-                f"model '{self.name}': device is {self.device!r}, allowed: cpu, cuda, cuda:N"
-            )
+            raise ModelError(f"device is {self.device!r}, allowed: cpu, cuda, cuda:N")
 
     def path(self, part: str) -> Path:
         """Path of a part.
@@ -299,7 +295,10 @@ def from_dict(kind: type[_T], raw: object, where: str) -> _T:
             allowed = _KINDS.get(get_origin(hint) or hint, "another kind of value")
             raise ModelError(f"{path} is {str(value)[:60]!r}, allowed: {allowed}")
         values[name] = tuple(value) if isinstance(value, list) else value
-    return kind(**values)
+    try:
+        return kind(**values)
+    except ModelError as error:  # the dataclass knows its fields, not where they stand
+        raise ModelError(f"{where}: {error}") from error
 
 
 _KINDS = {
