@@ -267,3 +267,30 @@ def test_a_closed_gate_keeps_the_newest_message_and_nothing_runs_in_circles(grap
     assert got == []
     is_open = True
     assert graph.until(lambda: got == ["2"])
+
+
+@builtin_only
+def test_a_server_of_another_middleware_gets_no_request(graph: Graph, capfd: Any) -> None:
+    node: Any = graph.node("near")
+    client = node.create_client(SetBool, "foreign")
+    participant, qos = graph.nodes[0].context.participant, ros.QoSProfile(depth=10)
+    kind = "std_srvs/srv/SetBool"
+    topic = client.srv_name
+    reader = participant.reader(f"rq{topic}Request", f"{kind}_Request", qos, "other=1;")
+    writer = participant.writer(f"rr{topic}Reply", f"{kind}_Response", qos, "other=1;")
+    assert graph.until(lambda: client.writer.matched() and client.reader.matched())
+    assert not client.service_is_ready()
+    answer = client.call_async(SetBool.Request())
+    graph.spin(0.3)
+    assert reader.take() is None
+    assert not answer.done()
+    assert "another DDS implementation" in capfd.readouterr().err
+    del reader, writer
+    assert graph.until(lambda: not client.writer.matched())
+
+    def answer_it(request: Any, response: Any) -> Any:
+        response.success = request.data
+        return response
+
+    node.create_service(SetBool, "foreign", answer_it)
+    assert graph.ask(node, kind, "foreign", data=True).success is True

@@ -1,14 +1,12 @@
-"""What all tests share: a ROS domain that nobody else on the host talks in, a home for ROS."""
+"""What all tests share: a ROS domain that no other process of the host uses, a home for ROS."""
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import os
-import tempfile
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -30,20 +28,17 @@ def ros_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def own_domain() -> Iterator[int]:
     """A free domain, in ROS_DOMAIN_ID too, so that what is started inherits it.
 
-    A lock on a file keeps other test runs and other workers out of it. Those that follow take
-    others: a process that was killed haunts its domain for ten seconds.
+    The address of a socket, which is the whole host's whatever TMPDIR says, keeps other test runs
+    and other workers out of it. Those that follow take others: a process that was killed haunts its
+    domain for ten seconds.
     """
     for _ in _DOMAINS:
         number = _DOMAINS[next(_turn) % len(_DOMAINS)]
-        path = Path(tempfile.gettempdir()) / f"vljepa_ros_test_domain_{number}"
-        try:
-            lock = path.open("a")
-        except OSError:  # another user's
-            continue
+        lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         with lock, pytest.MonkeyPatch.context() as patch:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                lock.bind(f"\0vljepa_ros_test_domain_{number}")  # abstract: ends with the process
+            except OSError:
                 continue
             patch.setenv("ROS_DOMAIN_ID", str(number))
             yield number

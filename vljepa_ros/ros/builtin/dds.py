@@ -268,14 +268,14 @@ class Writer:
             large = f"{size} bytes, allowed: {most}; " if size > most else ""
             raise DdsError(f"write failed: {large}{error}") from error
 
-    def matched(self) -> int:
-        """Number of readers that get what is written."""
-        return len(self._writer.get_matched_subscriptions())
+    def matched(self) -> list[int]:
+        """Handles of the readers that get what is written."""
+        return list(self._writer.get_matched_subscriptions())
 
     def matched_user_data(self) -> list[bytes]:
         """User data of every reader that gets what is written."""
         data_of = self._writer.get_matched_subscription_data
-        found = [data_of(handle) for handle in self._writer.get_matched_subscriptions()]
+        found = [data_of(handle) for handle in self.matched()]
         return [_user_data(reader.qos) for reader in found if reader is not None]
 
     def incompatible(self) -> IncompatibleQoS:

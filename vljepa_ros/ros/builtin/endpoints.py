@@ -78,7 +78,7 @@ class Publisher(_TopicEnd):
 
     def get_subscription_count(self) -> int:
         """Number of subscriptions that match."""
-        return self._open().matched()
+        return len(self._open().matched())
 
     def _open(self) -> Writer:
         writer = self.writer
