@@ -19,7 +19,7 @@ from launch import LaunchDescription
 from vljepa_ros.cli.up import camera
 from vljepa_ros.resources import choose_model
 
-RESPAWN_DELAY_S = 1.0
+RESPAWN_DELAY_S = 0.5
 
 # name: (default, description, choices)
 ARGUMENTS = {

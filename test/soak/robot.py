@@ -25,7 +25,7 @@ from vljepa_ros import ros
 from vljepa_ros.cli.bringup import BringupConfig, commands
 from vljepa_ros.resources import share_dir
 
-RESPAWN_S = 1.0  # as in the launch file
+RESPAWN_S = 0.5  # as in the launch file
 NODES = (
     "camera_node",
     "perception_node",
