@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -389,12 +390,19 @@ def test_a_restart_in_mid_stream_repeats_no_event(graph: Graph) -> None:
 
 @pytest.mark.parametrize("content", ["{", '{"format": 1, "model_id": "other", "cameras": {}}'])
 def test_a_state_file_that_cannot_be_used_is_a_warning_and_a_fresh_start(
-    graph: Graph, tmp_path: Path, content: str
+    graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
 ) -> None:
     path = tmp_path / "state.json"
     path.write_text(content)
     log = graph.listen("rcl_interfaces/msg/Log", "/rosout")
-    events = graph.listen(EVENT, "events")
+    events: list[tuple[str, str]] = []  # text, the file as the event comes
+
+    def on_event(event: Any) -> None:
+        events.append((event.text, path.read_text()))
+
+    graph.client.create_subscription(ros.interface(EVENT), "events", on_event, 10)
+    sync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (time.sleep(0.3), sync(file)))
     node = start(graph, state_file=str(path))
     assert graph.spin(lambda: any("starting afresh" in entry.msg for entry in log), PATIENCE)
     stream = Stream(graph, node)
@@ -402,7 +410,8 @@ def test_a_state_file_that_cannot_be_used_is_a_warning_and_a_fresh_start(
     stream.show(0, 1.0)
     assert graph.spin(lambda: events, PATIENCE)
     graph.remove(node)
-    assert events[0].text in path.read_text(), "it is whole again"
+    text, kept = events[0]
+    assert text in kept, "whole again, and kept before it is published"
 
 
 def test_a_place_that_cannot_be_written_is_told_and_stops_nothing(

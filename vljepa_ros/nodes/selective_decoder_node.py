@@ -158,14 +158,14 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
             while (message := camera.inbox.take()) is not None:
                 if not hasattr(message, "vector"):
                     camera.take_labels(message)
-                elif camera.speaks and self._observe(name, camera, message) and self._keeper:
-                    self._keeper.keep(True)
+                elif camera.speaks:
+                    self._observe(name, camera, message)
         if self._keeper is not None:
             self._keeper.keep(False)
         return None
 
-    def _observe(self, name: str, camera: DecoderCamera, message: ros.Message) -> bool:
-        """Publish what there is to publish; whether that was an event."""
+    def _observe(self, name: str, camera: DecoderCamera, message: ros.Message) -> None:
+        """Publish what there is to publish, once it is kept: a kill between must not repeat it."""
         if camera.query not in ("", message.query):
             camera.detector.reset()
         camera.query = message.query
@@ -174,9 +174,10 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
         stamp = to_seconds(message.header.stamp)
         update = camera.decoder.observe(stamp, vector, message.in_domain)
         if update is None:
-            return False
+            return
+        if update.is_event and self._keeper is not None:
+            self._keeper.keep(True)
         self._topics.publish(self._event(name, message, update), update.is_event)
-        return update.is_event
 
     def _event(self, name: str, message: ros.Message, update: SceneUpdate) -> ros.Message:
         vector = self.settings.include_vector

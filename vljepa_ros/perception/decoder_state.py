@@ -85,7 +85,7 @@ class StateFile:
         return {k: v for k, v in states.items() if abs(now - v.seen) <= max_age}, ""
 
     def keep(self, states: Callable[[], Mapping[str, CameraState]], news: bool) -> None:
-        """Write at once after an event, which a kill would let be published again; or if it is old.
+        """Write at once at an event, which a kill would let be published again; or if it is old.
 
         Args:
             states: called if it may be time to write.
