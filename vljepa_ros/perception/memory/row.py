@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -111,8 +112,9 @@ def mean_direction(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an error in one line; its type where it has none."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """The message of an error in one line, without places in Rust sources; its type if empty."""
+    text = re.sub(r",? (at )?\S+\.rs:\d+(:\d+)?", "", str(error))
+    return " ".join(text.split()) or type(error).__name__
 
 
 def arrow_schema(dim: int, model_id: str) -> Any:
