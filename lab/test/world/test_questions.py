@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 import random
+import re
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -12,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vljepa_lab.world import captions
+from vljepa_lab.world.candidates import NUMBERS
 from vljepa_lab.world.dataset import make_scene
+from vljepa_lab.world.polar import asked
 from vljepa_lab.world.questions import TASKS, WORDINGS, Question, ask, ask_held_out_pair
 from vljepa_lab.world.records import (
     CLIP_FRAMES,
@@ -112,6 +116,74 @@ def test_answers_are_true(trained: list[Record], foreign: list[Record]) -> None:
                 assert _true_of(q, record, t, record.states[t]), (q, record.states[t])
                 checked[q.task] += 1
     assert all(checked[task] >= 10 for task in TASKS), checked
+
+
+LIMITS = {
+    "exactly": operator.eq,
+    "more": operator.gt,
+    "fewer": operator.lt,
+    "atleast": operator.ge,
+    "atmost": operator.le,
+}
+PHRASES = {
+    "exactly": "exactly",
+    "no more than": "atmost",
+    "at most": "atmost",
+    "more than": "more",
+    "no fewer than": "atleast",
+    "no less than": "atleast",
+    "at least": "atleast",
+    "fewer than": "fewer",
+    "less than": "fewer",
+}
+DENIAL = re.compile(r"\b(false|wrong|untrue|violated|broken|break)\b")
+
+
+def _questions_about_limits() -> dict[str, set[tuple[str, int, bool]]]:
+    """Question -> relation, limit, and whether "yes" says that it holds; several are ambiguous."""
+    found: dict[str, set[tuple[str, int, bool]]] = defaultdict(set)
+    frames, rng = wordings("statements", "polar"), random.Random(0)
+    for relation in LIMITS:
+        for limit, number in enumerate(NUMBERS):
+            for text in wordings("asked", "polar")[f"count:{relation}"]:
+                found[text.format(n=number)].add((relation, limit, True))
+            for sentence in frames.get(f"count:{relation}", ()):
+                said = sentence.format(n=number)
+                made = {asked(said, rng) for _ in range(9)}
+                made |= {(f.replace("{s}", said), True) for f in frames["asserts"]}
+                made |= {(f.replace("{s}", said), False) for f in frames["denies"]}
+                for text, asserts in made:
+                    found[text].add((relation, limit, asserts))
+    return found
+
+
+def test_answers_about_limits_are_true(trained: list[Record]) -> None:
+    known, rng = _questions_about_limits(), random.Random(5)
+    checked: Counter[tuple[str, bool]] = Counter()
+    for record in 6 * trained:
+        for t in range(CLIP_FRAMES - 1, 24):
+            count = sum(o.place == "table" for o in record.states[t].objects)
+            for q in ask(record, t, rng, "wide"):
+                if q.task == "count" and q.keys == ("yes", "no"):
+                    ((relation, limit, asserts),) = known[q.text]
+                    right = LIMITS[relation](count, limit) == asserts
+                    assert q.answer == q.key == ("yes" if right else "no"), (q, count)
+                    checked[relation, right] += 1
+    assert all(checked[relation, right] >= 5 for relation in LIMITS for right in (True, False))
+
+
+def test_a_limit_in_plain_words_stands_under_its_relation() -> None:
+    opposite = {"more": "atmost", "atmost": "more", "fewer": "atleast", "atleast": "fewer"}
+    plain = re.compile(rf"(?<!or )\b({'|'.join(PHRASES)}) (?:just )?{{n}}")
+    checked: Counter[str] = Counter()
+    for relation in LIMITS:
+        for text in map(str.lower, wordings("asked", "polar")[f"count:{relation}"]):
+            said = plain.search(text)
+            if said and not re.search(r"\. | nor ", text):  # rules, and "neither more nor fewer"
+                meant, denials = PHRASES[said[1]], len(DENIAL.findall(text))
+                assert (opposite[meant] if denials % 2 else meant) == relation, text
+                checked[relation] += 1
+    assert all(checked[relation] for relation in LIMITS), checked
 
 
 def test_sides_are_those_of_the_image(trained: list[Record]) -> None:
