@@ -126,7 +126,7 @@ def test_reindex_makes_a_new_memory_from_thumbnails(
     assert after["segments"] + after["samples"] == before["segments"] + before["samples"]
     with pytest.raises(CliError, match="has rows already"):
         run("memory", "reindex", *old, "--to", place / "again", *MODEL)
-    with pytest.raises(CliUsageError, match="the old one is not touched"):
+    with pytest.raises(CliUsageError, match="the old one is not changed"):
         run("memory", "reindex", *old, "--to", place / "memory", *MODEL)
 
 
@@ -212,6 +212,6 @@ def test_senseless_options(place: Path, options: list[str], message: str) -> Non
 
 def test_tidy_by_age(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("memory", "tidy", "--memory", place / "memory") == 0
-    assert capsys.readouterr().out.startswith("0 rows forgotten")
+    assert capsys.readouterr().out.startswith("0 rows deleted")
     with pytest.raises(CliUsageError, match="allowed: 0"):
         run("memory", "tidy", "--memory", place / "memory", "--max-age-hours", "-1")

@@ -13,7 +13,7 @@ NONSENSE = [
     (["ask", "is the door open?"], "required: ANSWER"),
     (["ask", "  ", "yes"], "1 to 512"),
     (["ask", "x" * 513, "yes"], "513 characters"),
-    (["ask", "q", "yes", " "], "answer is empty"),
+    (["ask", "q", "yes", " "], "candidate is empty"),
     (["ask", "q", "yes", "--max-age", "-1"], "0 or above"),
     (["ask", "q", "yes", "--timeout", "0"], "above 0"),
     (["ask", "q", "yes", "--timeout", "soon"], "not a number"),

@@ -83,7 +83,7 @@ def test_without_a_hub_the_error_says_what_was_tried_and_nothing_is_left(
     assert "about 1.5 GB. Licence: Apache-2.0" in error[0]
     assert error[1].startswith("vljepa fetch-model: 'siglip2-naflex' cannot be fetched: ")
     revision = catalogue()["siglip2-naflex"].revision
-    assert f"/google/siglip2-base-patch16-naflex at {revision}. Nothing" in error[1]
+    assert f"/google/siglip2-base-patch16-naflex at {revision}. Files" in error[1]
     assert len(error) == 2
     assert not hub.exists()
 

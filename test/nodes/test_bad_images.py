@@ -13,7 +13,7 @@ from vljepa_ros import ros
 from vljepa_ros.nodes.perception_node import PerceptionNode
 
 ENCODINGS = "rgb8, bgr8, rgba8, bgra8"
-LOST = "it has a publisher; if that sends more, they are lost on the way"
+LOST = "it has a publisher; if that sends more, they are lost in transport"
 
 
 def test_no_camera_is_said_with_the_image_topics_that_exist(graph: Graph) -> None:

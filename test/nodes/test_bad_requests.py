@@ -75,7 +75,7 @@ def test_pictures_that_cannot_be_used(
     [
         ({"cameras": ["front", "rear"]}, "UNKNOWN_CAMERA", "cameras[1]: unknown camera 'rear'"),
         ({"cameras": [""]}, "UNKNOWN_CAMERA", "cameras[0]: unknown camera '', allowed: front"),
-        ({"cameras": ["front"] * 2}, "BAD_REQUEST", "cameras[1]: 'front' is there twice"),
+        ({"cameras": ["front"] * 2}, "BAD_REQUEST", "cameras[1]: 'front' is repeated"),
         ({"questions": []}, "BAD_REQUEST", "0 questions, allowed: 1 to 256"),
         (
             {"questions": [question("?"), question("?", ["a", ""])]},

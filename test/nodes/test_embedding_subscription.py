@@ -93,8 +93,8 @@ def test_what_is_expected_follows_the_stream(
     assert stream.wait(max(1.75, 2 * period)) == ["embeddings arrive"]
     (said,) = stream.wait(max(2.0, 3 * period))[1:]
     assert said == (
-        "no embedding on '/vljepa/front/embeddings' any more: perception_node runs, does the "
-        "camera send?"
+        "no embedding on '/vljepa/front/embeddings' any more: perception_node is running, is the "
+        "camera?"
     )
     stream.receive(1, 0.25)
     assert stream.wait(0.25) == ["embeddings arrive"]
@@ -106,9 +106,9 @@ def test_neither_the_wait_for_the_first_nor_an_outage_is_a_period(
     stream = Stream(monkeypatch, heartbeat=True)
     stream.receive(1, 30.0)
     stream.receive(5, 0.5)
-    assert "does the camera send?" in stream.wait(2.25)[-1]
+    assert "is the camera?" in stream.wait(2.25)[-1]
     stream.receive(1, 30.0)
-    assert "does the camera send?" in stream.wait(3.25)[-1]
+    assert "is the camera?" in stream.wait(3.25)[-1]
 
 
 @pytest.mark.parametrize("period", [0.25, 60.0])
@@ -137,7 +137,7 @@ def test_a_negative_stamp_is_refused_by_name(
 ) -> None:
     stream = Stream(monkeypatch, heartbeat=False)
     stream.callbacks["front/embeddings"](embedding(*stamps))
-    assert stream.warnings == ["an embedding of camera 'front' is refused, it has a negative stamp"]
+    assert stream.warnings == ["an embedding of camera 'front' is refused: its stamp is negative"]
     assert stream.topic.part({}, (0, "idle")).level == 2
 
 
@@ -187,7 +187,7 @@ def test_perception_killed_is_reported_by_every_node(
         graph.show(camera, "green", 0.2)
 
     assert graph.spin(lambda: said("embeddings arrive"), again=show)
-    assert graph.spin(lambda: said("perception_node runs, does the camera send?"))
+    assert graph.spin(lambda: said("perception_node is running, is the camera?"))
     assert graph.spin(lambda: said("embeddings arrive"), again=show)
     perception.send_signal(signal.SIGKILL)
     killed = time.monotonic()

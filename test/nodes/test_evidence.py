@@ -70,7 +70,7 @@ def test_events_and_rising_triggers_come_with_their_picture(graph: Graph) -> Non
     event.header = image("red", nanoseconds(deciding.stamp) - 1).header
     events.publish(event)
     assert graph.spin(
-        lambda: (s := status(diagnostics, "evidence")) and "is not kept any more" in s.message
+        lambda: (s := status(diagnostics, "evidence")) and "is no longer kept" in s.message
     )
     assert value(status(diagnostics, "evidence"), "published") == "2"
     assert graph.set(node, "evidence", False).successful

@@ -322,7 +322,7 @@ def test_names_that_ros_does_not_allow(graph: Graph, kind: Any, name: str, value
         assert endpoints(node) == before
     assert name in node.why
     assert value[:20] in node.why
-    assert "allowed: parts of letters, digits and _ between slashes" in node.why
+    assert "allowed: names of letters, digits and _ between slashes" in node.why
 
 
 @pytest.mark.parametrize("name", ["image_topic", "camera"])

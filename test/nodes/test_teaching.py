@@ -69,7 +69,7 @@ def test_a_state_is_shown_and_then_used_like_a_text(graph: Graph) -> None:
     states = graph.listen("vljepa_ros/msg/TriggerState", "front/trigger_state", latched=True)
 
     for operation, fields, code, message in (
-        ("STOP", {}, "BAD_REQUEST", "no recording runs"),
+        ("STOP", {}, "BAD_REQUEST", "no recording is running"),
         (
             "START",
             {"name": RED, "other": BLUE, "camera": "rear"},

@@ -79,7 +79,7 @@ def test_a_recording_is_ended_with_its_node_and_nothing_is_lost(tmp_path: Path) 
     school.teacher.start("lit", "", "front", True)
     assert school.teacher.running.camera == "front"
     school.teacher.end()
-    with pytest.raises(TeachingError, match="no recording runs"):
+    with pytest.raises(TeachingError, match="no recording is running"):
         school.teacher.stop()
     assert School(tmp_path).teacher.listed("").lessons[0].frames(False) == 24
 

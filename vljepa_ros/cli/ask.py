@@ -1,4 +1,4 @@
-"""`vljepa ask` and `vljepa label`: a question to the running perception node, and its labels."""
+"""`vljepa ask` and `vljepa label`: ask the running perception node, and set its labels."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def ask(args: argparse.Namespace) -> int:
             f"the question has {len(args.question)} characters, allowed: 1 to 512, not only blanks"
         )
     if any(not candidate.strip() for candidate in args.candidates):
-        raise CliUsageError("an answer is empty: every candidate needs a text")
+        raise CliUsageError("a candidate is empty, allowed: non-empty texts")
     pixels = None if args.image is None else _read_image(args.image)
 
     from vljepa_ros import ros
@@ -88,7 +88,7 @@ def ask(args: argparse.Namespace) -> int:
         args, f"vljepa_ros/srv/{kind}", service, question=question, **fields
     )
     answer = reply.answer
-    statuses = ("ANSWERED", "NONE_FITS", "AMBIGUOUS", "OUT_OF_DOMAIN")  # others are refusals
+    statuses = ("ANSWERED", "NONE_FITS", "AMBIGUOUS", "OUT_OF_DOMAIN")  # all others are refusals
     result = {
         "question": args.question,
         "camera": answer.camera,
@@ -111,9 +111,9 @@ def ask(args: argparse.Namespace) -> int:
 
 
 def label(args: argparse.Namespace) -> int:
-    """Set the labels and say how many are in use."""
+    """Set the labels and print how many are in use."""
     if any(not label.strip() for label in args.labels):
-        raise CliUsageError("a label is empty: every label needs a text")
+        raise CliUsageError("a label is empty, allowed: non-empty texts")
     twice = sorted({label for label in args.labels if args.labels.count(label) > 1})
     if twice:
         raise CliUsageError(f"labels given twice: {', '.join(twice)}")
@@ -139,9 +139,9 @@ def label(args: argparse.Namespace) -> int:
 
 
 def _reply_as_text(result: JsonObject) -> str:
-    """Return a few lines for a person: the answer, all scores best first, margin, stamp."""
+    """Format a reply for a terminal: answer, all scores best first, margin, stamp."""
     ranked: list[tuple[float, str]] = []
-    if result["scores"]:  # there are none where nothing was compared
+    if result["scores"]:  # empty where nothing was compared
         pairs = zip(result["scores"], result["candidates"], strict=True)
         ranked = [*pairs, (result["none_score"], "(none of them)")]
     ranked.sort(key=lambda pair: -pair[0])

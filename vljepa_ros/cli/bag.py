@@ -1,4 +1,4 @@
-"""`vljepa bag`: recorded bags into the memory, or annotated."""
+"""`vljepa bag`: indexes recorded bags into the memory, or annotates them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def add(commands: options.Commands) -> None:
         "index",
         help="put bags into the memory, for `vljepa find`",
         description="Embed the images of bags, segment them, and put them into the memory. Started "
-        "again after an interruption it goes on where it was.",
+        "again after an interruption it continues where it stopped.",
         epilog="Example: vljepa bag index monday/ tuesday/ && vljepa find 'the door opens'",
     )
     index.add_argument("bags", nargs="+", type=Path, metavar="BAG", help="bag folders or files")
@@ -58,7 +58,7 @@ def add(commands: options.Commands) -> None:
     index.set_defaults(run=options.exit_on_error(_index))
     annotate = actions.add_parser(
         "annotate",
-        help="copy a bag with embeddings, labels and events beside its topics",
+        help="copy a bag and add embeddings, labels and events",
         description="Write a copy of a bag with /vljepa/CAMERA/embeddings, /vljepa/CAMERA/labels "
         "and /vljepa/events; `ros2 bag play` plays it.",
     )
@@ -108,7 +108,7 @@ def _add_embedding_options(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="seconds from one clip to the next (default: the model's frame interval)",
     )
-    kept = "seconds between samples kept beside the segments, 0: none"
+    kept = "seconds between samples kept in addition to the segments, 0: none"
     options.add_number_option(parser, "--samples", 1.0, kept, options.non_negative_seconds)
     cost = "Ward's merge cost at which a new segment begins"
     options.add_number_option(parser, "--threshold", 0.8, cost, float, "COST")
@@ -155,7 +155,7 @@ def _index(args: argparse.Namespace) -> int:
 
 
 def _print_outcomes(outcomes: list[JsonObject], quiet: bool) -> list[JsonObject]:
-    """Print what became of bags and return it."""
+    """Print the outcome of each bag and return all outcomes."""
     for done in outcomes:
         if "took" in done and not quiet:
             print(
@@ -171,7 +171,7 @@ def _print_outcomes(outcomes: list[JsonObject], quiet: bool) -> list[JsonObject]
 
 
 def print_rest(rest: JsonObject, quiet: bool, command: str = "bag") -> bool:
-    """Print what of a bag was not used; what was lost, on standard error. Whether something was."""
+    """Print what was not used, and to stderr what was lost; returns whether something was."""
     from vljepa_ros.perception.bags.indexing import describe
 
     notes, lost = describe(rest)
@@ -218,7 +218,7 @@ def _plan(args: argparse.Namespace, engine: Engine) -> IndexPlan:
 
 
 def topics_of(given: Sequence[str] | None) -> dict[str, str] | None:
-    """Topic -> camera of the options --topic; None: all."""
+    """Topic -> camera from the options --topic; None: all topics."""
     from vljepa_ros.perception.bags.topics import camera_of
 
     if not given:
@@ -226,12 +226,12 @@ def topics_of(given: Sequence[str] | None) -> dict[str, str] | None:
     pairs = [text.partition("=") for text in given]
     topics = {topic: camera or camera_of(topic) for topic, _, camera in pairs}
     if len(set(topics.values())) < len(given):
-        raise CliUsageError("two of the --topic have the same topic or camera")
+        raise CliUsageError("--topic: two have the same topic or camera")
     return topics
 
 
 def clip_plan(args: argparse.Namespace, every: float, thumbnail: int) -> ClipPlan:
-    """A ClipPlan with what the options of `add_camera_options` say."""
+    """Make a ClipPlan from the options of `add_camera_options`."""
     from vljepa_ros.perception.bags.embedding import ClipPlan
 
     try:
@@ -241,7 +241,7 @@ def clip_plan(args: argparse.Namespace, every: float, thumbnail: int) -> ClipPla
 
 
 def _work_folder(args: argparse.Namespace) -> Path:
-    """Where interrupted work waits: beside the memory, locally for object storage."""
+    """Folder for interrupted work: beside the memory, or local for object storage."""
     if "://" in args.memory:
         return Path("~/.vljepa/indexing").expanduser()
     return Path(args.memory).expanduser() / "indexing"
@@ -249,7 +249,7 @@ def _work_folder(args: argparse.Namespace) -> Path:
 
 @contextmanager
 def progress_bar(name: str, quiet: bool) -> Iterator[Callable[[float], None]]:
-    """A progress bar on standard error, where that is a terminal."""
+    """A progress bar on stderr, if that is a terminal."""
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import Progress

@@ -1,6 +1,6 @@
-"""Starts the nodes of `vljepa up` together, in one process or in one for each.
+"""Starts the nodes of `vljepa up`, all in one process or each in its own.
 
-The launch file does the same where there is ROS, from the same files in `config/`.
+With ROS the launch file does the same, with the same files in `config/`.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ NODES = tuple(_TABLE)
 
 @dataclass(frozen=True)
 class BringupConfig:
-    """What to start.
+    """Which nodes to start, and with which parameters.
 
     Attributes:
-        source: See `config/camera.yaml`; none: no camera node, the cameras publish elsewhere.
-        model: Empty: as in the parameter files.
-        engine: Empty: as in the parameter files.
+        source: See `config/camera.yaml`; none: no camera node, other nodes publish the images.
+        model: Model; empty: as in the parameter files.
+        engine: Engine; empty: as in the parameter files.
         cameras: (name, image topic); no topic: the camera node's for the first camera, if there is
             one, else as in the parameter files. None at all: as in the parameter files.
         triggers: Texts to watch for, as the trigger node's parameter; none: as in the parameter
             files.
-        nodes: Of NODES.
-        namespace: The robot's; the nodes live in `vljepa` inside it.
-        params_files: Read after those of the package.
+        nodes: Names from NODES.
+        namespace: The robot's namespace; the nodes are in `vljepa` inside it.
+        params_files: Parameter files, read after those of the package.
         parameters: NAME:=VALUE, values in YAML.
-        log_level: Of all nodes.
+        log_level: Log level of all nodes.
     """
 
     source: str = "demo"
@@ -72,7 +72,7 @@ class BringupConfig:
 
 
 def ros_arguments(config: BringupConfig) -> list[str]:
-    """The configuration as `--ros-args ...`; what comes later counts more."""
+    """The configuration as `--ros-args ...`; later arguments take precedence."""
     arguments = ["--ros-args"]
     folder = share_dir() / "config"
     for file in (*(folder / file for _, file in _TABLE.values()), *config.params_files):
@@ -82,7 +82,7 @@ def ros_arguments(config: BringupConfig) -> list[str]:
         "model": config.model,
         "engine": config.engine,
         "cameras": names,
-        # Not `trigger_node:triggers`: rcl finds no node in a namespace by that.
+        # Not `trigger_node:triggers`: rcl does not match that to a node in a namespace.
         "triggers": list(config.triggers),
     }
     values = {name: value for name, value in given.items() if value}
@@ -105,19 +105,19 @@ def ros_arguments(config: BringupConfig) -> list[str]:
 
 
 def make_nodes(config: BringupConfig) -> list[object]:
-    """The nodes, for one process that was initialised with `ros_arguments`."""
+    """Create the nodes in a process that was initialised with `ros_arguments`."""
     return [make_node(_TABLE[name][0]) for name in config.started]
 
 
 def run(config: BringupConfig) -> int:
-    """All nodes in this process until Ctrl-C; the exit code."""
+    """Run all nodes in this process until Ctrl-C; returns the exit code."""
     if "memory" in config.started:
         share_heaps()
     return int(ros.run(lambda: make_nodes(config), ["vljepa", *ros_arguments(config)]))
 
 
 def commands(config: BringupConfig) -> dict[str, Sequence[str]]:
-    """One command line for each node, by its name, to be started as a process of its own."""
+    """Command line of each node, by name, for a process of its own."""
     return {
         name: [
             sys.executable,

@@ -1,4 +1,4 @@
-"""`vljepa check`: how right texts are on a recording of one's own."""
+"""`vljepa check`: measures on a recording of the user how reliable texts are."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from vljepa_ros.perception.lesson import Lesson
 
 HELP = (
-    "what helps: other words; a group with the opposite (labels in the truth file); showing it "
-    "instead: vljepa teach"
+    "what helps: other words; a group with the opposite (labels in the truth file); examples "
+    "instead of words: vljepa teach"
 )
 ON_THE_SAME = (
     "* threshold chosen on the intervals that the figures are of: there are too few for two parts"
@@ -35,7 +35,7 @@ def add(commands: options.Commands) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "check",
-        help="how right texts, labels and taught states are on a recording of your own",
+        help="measure how reliable texts, labels and taught states are on your own recording",
         description="Watch a recording as the nodes would, with each text of the truth file as a "
         "trigger: how often it is right, what it finds, how late, at which threshold, and whether "
         "that is usable.",
@@ -55,7 +55,7 @@ def add(commands: options.Commands) -> None:
         (
             "--tolerance",
             2.0,
-            "seconds from an interval's edge in which nothing is wrong",
+            "seconds around an interval's edge in which nothing counts as wrong",
             options.non_negative_seconds,
         ),
         ("--fps", 1.0, "images a second of a folder", options.positive_seconds),
@@ -125,7 +125,7 @@ def _check(args: argparse.Namespace, truth: TruthFile, recording: Recording) -> 
 
 
 def _learned_again(lesson: Lesson, engine: Engine) -> Lesson:
-    """A taught label of another model for this one, from its kept pictures, as the node does."""
+    """Learn a taught label of another model again for this one, as the node does."""
     from vljepa_ros.perception.lesson import embedded_again
     from vljepa_ros.perception.worker import finished
 
@@ -149,7 +149,7 @@ def _print_table(rows: list[Checked], labels: Sequence[str]) -> None:
     for row in rows:
         cells = _figures(row.verdict) if row.verdict else ["-"] * 5
         table.add_row(row.text, *[row.camera] * several, *cells, _verdict(row))
-    # A pipe has no width of its own; 80 columns would cut the texts.
+    # A pipe has no width; the default of 80 columns would cut the texts.
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console = Console(highlight=False, markup=False, width=160)
@@ -170,7 +170,7 @@ def _print_table(rows: list[Checked], labels: Sequence[str]) -> None:
 
 
 def _figures(verdict: Verdict) -> list[str]:
-    """The cells from `right` to `threshold`."""
+    """Table cells from `right` to `threshold`."""
     found = verdict.figures
     late = f"{found.delay:.1f} s (max {max(found.delays):.1f})" if found.delays else "-"
     per_hour = f" ({found.alarms_per_hour:.0f}/h)" if found.alarms else ""
@@ -184,7 +184,7 @@ def _figures(verdict: Verdict) -> list[str]:
 
 
 def _verdict(row: Checked) -> str:
-    """In words."""
+    """The verdict in words."""
     if row.usable:
         return "usable"
     kind = "too little truth" if row.usable is None else "unusable"

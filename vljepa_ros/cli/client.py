@@ -41,7 +41,7 @@ class GraphClient:
 
     @property
     def graph(self) -> str:
-        """Where it looks, for messages: namespace and domain."""
+        """Namespace and domain, for messages."""
         domain = os.environ.get("ROS_DOMAIN_ID", "0") if self._domain is None else self._domain
         return f"{self.namespace} (ROS domain {domain})"
 
@@ -56,7 +56,7 @@ class GraphClient:
         self._node.create_subscription(ros.interface(interface), topic, callback, qos)
 
     def spin(self, until: Callable[[], bool], timeout: float | None = None) -> bool:
-        """Work until `until()` holds; False when `timeout` seconds passed first."""
+        """Spin until `until()` is true; returns False after `timeout` seconds."""
         end = None if timeout is None else time.monotonic() + timeout
         while not until():
             left = 0.2 if end is None else min(0.2, end - time.monotonic())
@@ -66,7 +66,7 @@ class GraphClient:
         return True
 
     def connect(self, interface: str, service: str, timeout: float) -> ros.Client:
-        """Return a client of a service that has been found.
+        """Return a client of a service, once it is available.
 
         Raises:
             CliError: The service is not available within `timeout` seconds.
@@ -91,7 +91,7 @@ class GraphClient:
             client.remove_pending_request(future)
             raise CliError(
                 f"no reply from {client.srv_name} after {timeout:g} s; is the node active? "
-                "A longer wait: --timeout"
+                "To wait longer: --timeout"
             )
         return future.result()
 
@@ -99,16 +99,16 @@ class GraphClient:
 def call_service(
     args: argparse.Namespace, interface: str, service: str, **fields: object
 ) -> tuple[ros.Message, float]:
-    """Send one request to the nodes that the options name.
+    """Send a request to the nodes selected by the options.
 
     Args:
         args: With the options of `add_service_options`.
         interface: The service's type.
         service: Its name in the nodes' namespace.
-        **fields: Of the request.
+        **fields: Fields of the request.
 
     Returns:
-        The reply, and the seconds that it took.
+        The reply, and how many seconds it took.
 
     Raises:
         CliError: The service was not found, did not reply in time, or refused the request.

@@ -1,4 +1,4 @@
-"""`vljepa console`: the page of running nodes, in a browser."""
+"""`vljepa console`: serves a page about the running nodes for a browser."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def add(commands: options.Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the node until Ctrl-C; 0 after it."""
+    """Run the node until Ctrl-C; returns 0."""
     leave_quietly_on_signals()
     if args.domain is not None:
         os.environ["ROS_DOMAIN_ID"] = str(args.domain)

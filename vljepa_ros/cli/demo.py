@@ -1,4 +1,4 @@
-"""`vljepa demo`: the whole graph on the shipped clip, watched for a good minute."""
+"""`vljepa demo`: runs all nodes on the shipped clip for about a minute."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from vljepa_ros.cli.options import CliError
 from vljepa_ros.files import JsonObject
 from vljepa_ros.resources import NANO
 
-DEMO_DOMAIN = 73  # so that the demo does not meet the graph of a robot, which is mostly 0
+DEMO_DOMAIN = 73  # not that of a robot, which is usually 0
 
 
 def add(commands: options.Commands) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "demo",
-        help="watch the robot see: the shipped clip, a good minute",
+        help="watch the nodes at work on the shipped clip, for about a minute",
         description="Run camera, perception and decoder as real nodes on the shipped clip, show "
         "what the robot says beside what is true, ask two questions, and leave events.jsonl and "
         f"timeline.png. It runs in ROS domain {DEMO_DOMAIN} in a namespace of its own, so that it "

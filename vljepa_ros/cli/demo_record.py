@@ -1,4 +1,4 @@
-"""What was seen, published and true during a demo, and the figures that follow from it."""
+"""Records what is published and true during a demo, and computes its figures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AFTERGLOW = 2.0  # seconds after its end for which an event's text still counts 
 
 @dataclass(frozen=True)
 class Truth:
-    """What is true in one image; `stamp` in seconds."""
+    """The ground truth of one image; `stamp` in seconds."""
 
     stamp: float
     event: str
@@ -25,7 +25,7 @@ class Truth:
 
     @property
     def words(self) -> str:
-        """The present event in a few words."""
+        """A short description of the present event."""
         if self.event == "nothing":
             return "nothing is happening"
         if self.valid_texts:  # the newest event first, its plainest wording first
@@ -42,11 +42,11 @@ class PublishedText:
     """The text of one scene event.
 
     Attributes:
-        stamp: Of its image; like the others, in seconds of the cameras' clock.
-        onset: When the event says the change began.
+        stamp: Stamp of its image; like the others, in seconds of the cameras' clock.
+        onset: When the change began, as the event says.
         received: When it arrived.
         text: The text.
-        decoded: By the Y-Decoder; else the nearest known text.
+        decoded: Whether the Y-Decoder wrote it; else it is the nearest known text.
     """
 
     stamp: float
@@ -61,12 +61,12 @@ class Answer:
     """One answered question.
 
     Attributes:
-        stamp: Of the newest image that it was answered from.
+        stamp: Stamp of the newest image of the clip.
         question: The question.
         answer: The best candidate.
         score: Its score.
         seconds: How long the service took.
-        truth: The true answer, empty where unknown.
+        truth: The true answer; empty: unknown.
     """
 
     stamp: float
@@ -86,8 +86,8 @@ class DemoRecord:
     drifts: list[tuple[float, float]] = field(default_factory=list)  # (stamp, cosine distance)
     latencies: list[float] = field(default_factory=list)  # seconds, camera stamp to embedding
     answers: list[Answer] = field(default_factory=list)
-    threshold: float = 0.0  # of the drift, as the decoder node states it
-    decodes: int = 0  # times the Y-Decoder was asked; not every time it has something new to say
+    threshold: float = 0.0  # of the drift, from the decoder's diagnostics
+    decodes: int = 0  # runs of the Y-Decoder, also those without a new text
     events: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -105,7 +105,7 @@ class DemoRecord:
         return self.texts[0].received if self.texts else math.inf
 
     def _judged(self) -> list[Truth]:
-        """Images from the first text on of which something is known to be true."""
+        """Images with ground truth, from the first text on."""
         return [t for t in self.truths if t.valid_texts and t.stamp >= self._first_text]
 
     def _stamps(self, index: int) -> list[float]:
@@ -115,15 +115,15 @@ class DemoRecord:
 
     @property
     def frames(self) -> int:
-        """Clips the model embedded: what decoding every one of them would have cost."""
+        """Number of clips embedded, each of which would otherwise have been decoded."""
         return len(self.latencies)
 
     def truth_at(self, stamp: float) -> Truth | None:
-        """What was true in the newest image not after `stamp`, None before the first."""
+        """Ground truth of the newest image up to `stamp`; None before the first."""
         return next((t for t in reversed(self.truths) if t.stamp <= stamp + 1e-6), None)
 
     def recent_truth(self, stamp: float) -> str:
-        """What happens at `stamp` in words; if nothing does, what was over a moment ago."""
+        """The event at `stamp` in words; if there is none, the one that has just ended."""
         now = self.truth_at(stamp)
         if now is None:
             return "unknown"
@@ -136,9 +136,9 @@ class DemoRecord:
         """Whether the last text received by an image's time is true then.
 
         Args:
-            truth: Of the image.
-            from_onset: Let each text count from the onset it names instead; this takes off the
-                delay that confirming a change costs.
+            truth: Ground truth of the image.
+            from_onset: Count each text from its onset instead, which excludes the delay of
+                confirming a change.
         """
         limit = truth.stamp + 1e-6
         said = [t.text for t in self.texts if (t.onset if from_onset else t.received) <= limit]
@@ -150,13 +150,13 @@ class DemoRecord:
         return sum(judged) / len(judged) if judged else None
 
     def constant_text(self) -> tuple[str, float]:
-        """The text that is true most often, and in what share of images: known without looking."""
+        """The single text that is true most often, and its share: the baseline without a camera."""
         judged = self._judged()
         counts = Counter(text for truth in judged for text in truth.valid_texts)
         return next(((t, n / len(judged)) for t, n in counts.most_common(1)), ("", 0.0))
 
     def stretches(self) -> list[tuple[float, float, Truth]]:
-        """(start, end, truth): images in a row with one event and object are one."""
+        """(start, end, truth) of consecutive images with the same event and object."""
         starts: list[Truth] = []
         for truth in self.truths:
             if not starts or (starts[-1].event, starts[-1].object) != (truth.event, truth.object):
@@ -167,8 +167,8 @@ class DemoRecord:
     def event_delays(self) -> list[float | None]:
         """Seconds from each event's onset to the first text that names it in time, else None.
 
-        A text may come until AFTERGLOW after the event's end. Events count that begin after the
-        first text and whose time is over.
+        A text may come up to AFTERGLOW after the event's end. Only events that begin after the
+        first text and whose time is over are counted.
         """
         delays: list[float | None] = []
         for begin, end, truth in self.stretches():
@@ -182,7 +182,7 @@ class DemoRecord:
         return delays
 
     def summary(self) -> JsonObject:
-        """Figures of the whole demo; latencies in milliseconds, None where nothing was measured."""
+        """Figures of the whole demo; latencies in milliseconds, None if not measured."""
         ordered = sorted(self.latencies)
         delays = self.event_delays()
         told = [delay for delay in delays if delay is not None]

@@ -1,4 +1,4 @@
-"""Draws a demo as a picture: what was true, what the robot said, and why it spoke when it did."""
+"""Draws the timeline of a demo: ground truth, published texts, and the drift that led to them."""
 
 from __future__ import annotations
 
@@ -31,9 +31,8 @@ TRUE_BAND, TEXT_BAND = (1.12, 0.9), (0.04, 0.92)  # lower edge and height of the
 def draw_timeline(record: DemoRecord, path: Path) -> None:
     """Write the picture as a PNG, in rows of 20 seconds.
 
-    Each row: the true events, the texts the robot said (green while true, red while not), and the
-    drift of the embedding from the last published state with the threshold at which it asks the
-    decoder.
+    Each row: the true events, the published texts (green while true, red while not), and the drift
+    of the embedding from the last published state with the threshold that triggers a decode.
 
     Raises:
         OSError: The file cannot be written.
@@ -89,7 +88,7 @@ def _draw_strips(axes: Axes, record: DemoRecord, zero: float) -> None:
 def _draw_bar(
     axes: Axes, begin: float, end: float, band: tuple[float, float], colour: str, text: str
 ) -> None:
-    """Draw a bar from `begin` to `end`, and as much of a text as fits into its visible part."""
+    """Draw a bar from `begin` to `end` with as much of a text as fits."""
     low, high = axes.get_xlim()
     begin, end = max(begin, low), min(end, high)
     if end <= begin:

@@ -1,18 +1,18 @@
-"""What a demo shows while it runs: a line for each text and answer, and how far it is."""
+"""Prints a running demo: a line for each text and answer, and the progress."""
 
 from __future__ import annotations
 
 from vljepa_ros.cli.demo_record import DemoRecord
 
-STATUS_INTERVAL_S = 10.0  # seconds between two lines that say how far it is
+STATUS_INTERVAL_S = 10.0  # seconds between two lines of progress
 
 
 class DemoView:
     """Prints what is new in a DemoRecord; call `refresh` a few times a second.
 
     Args:
-        record: What is shown.
-        seconds: Planned length, for the progress figure.
+        record: The record to print.
+        seconds: Planned length, for the progress.
     """
 
     def __init__(self, record: DemoRecord, seconds: float) -> None:
@@ -22,7 +22,7 @@ class DemoView:
         self._next_status = STATUS_INTERVAL_S
 
     def refresh(self, elapsed: float) -> None:
-        """Show the present; `elapsed`: seconds since the first image."""
+        """Print what is new; `elapsed`: seconds since the first image."""
         record = self._record
         for text in record.texts[self._texts :]:
             truth = record.truth_at(text.received)

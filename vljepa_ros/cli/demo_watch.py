@@ -1,4 +1,4 @@
-"""Watches the demo's nodes from outside: topics into a DemoRecord, and questions."""
+"""Observes the nodes of a demo: records their topics, and asks questions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CAMERA = "front"
 
 @dataclass(frozen=True)
 class _Question:
-    """A question of the demo, when it is asked (share of its length), and the truth in a state."""
+    """A question, when it is asked (share of the demo's length), and its true answer."""
 
     text: str
     candidates: tuple[str, ...]
@@ -51,7 +51,7 @@ QUESTIONS = (
 class _Watcher:
     """Turns messages into entries of a DemoRecord.
 
-    Cosine distances are taken to the state that was published last.
+    Cosine distances are from the last published state.
     """
 
     def __init__(self, graph: GraphClient, nodes: PackageProcess, record: DemoRecord) -> None:
@@ -72,7 +72,7 @@ class _Watcher:
             graph.subscribe(interface, topic, callback, ros.QoSProfile(depth=10))
 
     def spin(self) -> None:
-        """Receive for a moment.
+        """Receive messages for a moment.
 
         Raises:
             ProcessFailed: The nodes ended.
@@ -84,13 +84,13 @@ class _Watcher:
             raise CliError(f"a node failed: {self._error}")
 
     def ask(self, client: ros.Client, question: _Question) -> ros.Future:
-        """Ask without waiting; returns the future, whose reply becomes an entry of the record."""
+        """Ask without waiting; returns a future, whose reply is added to the record."""
         request = ros.interface("vljepa_ros/srv/AnswerQuestion").Request(
             camera=CAMERA,
             question=ros.interface("vljepa_ros/msg/Question")(
                 text=question.text, candidates=list(question.candidates)
             ),
-            wait=ros.Duration(seconds=REPLY_TIMEOUT_S).to_msg(),  # a busy machine is slow
+            wait=ros.Duration(seconds=REPLY_TIMEOUT_S).to_msg(),  # a busy machine may be slow
         )
         begin = time.perf_counter()
         future = client.call_async(request)
@@ -128,7 +128,7 @@ class _Watcher:
         )
 
     def _on_scene(self, message: ros.Message) -> None:
-        """The present state, published at each decode and now and then in between."""
+        """Handle a state, which is published at each decode and repeated in between."""
         if message.reason == message.HEARTBEAT:
             return
         self._record.decodes += 1
@@ -136,7 +136,7 @@ class _Watcher:
             self._published = np.asarray(message.vector, dtype=np.float32)
 
     def _on_status(self, message: ros.Message) -> None:
-        """Take the threshold from the decoder's diagnostics, and any node's error."""
+        """Take the threshold from the decoder's diagnostics, and errors of any node."""
         own = f"{self._graph.namespace.lstrip('/')}/"
         for status in message.status:
             if status.name.startswith(own) and status.level == status.ERROR:
@@ -160,7 +160,7 @@ def watch(
 
     Raises:
         ProcessFailed: The nodes ended.
-        CliError: No embedding came, they stopped coming, or a node or a question failed.
+        CliError: Embeddings are missing or have stopped, or a node or a question failed.
     """
     watcher = _Watcher(graph, nodes, record)
     start = time.monotonic()
@@ -169,7 +169,7 @@ def watch(
         view.refresh(0.0)
         if time.monotonic() > start + STARTUP_TIMEOUT_S:
             raise CliError(
-                f"no embedding within {STARTUP_TIMEOUT_S:g} s of the start; the nodes said: "
+                f"no embedding within {STARTUP_TIMEOUT_S:g} s of the start; output of the nodes: "
                 f"{nodes.output()[-400:]}"
             )
     begin = time.monotonic()
@@ -180,7 +180,8 @@ def watch(
         watcher.spin()
         if time.monotonic() - watcher.last_embedding > SILENCE_TIMEOUT_S:
             raise CliError(
-                f"no embedding for {SILENCE_TIMEOUT_S:g} s; the nodes said: {nodes.output()[-400:]}"
+                f"no embedding for {SILENCE_TIMEOUT_S:g} s; output of the nodes: "
+                f"{nodes.output()[-400:]}"
             )
         if questions and elapsed >= questions[0].at * seconds:
             asked.append(watcher.ask(client, questions.pop(0)))

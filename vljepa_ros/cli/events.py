@@ -1,4 +1,4 @@
-"""`vljepa events`: print scene events and trigger events as they come."""
+"""`vljepa events`: prints scene events and trigger events as they arrive."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def add(commands: options.Commands) -> None:
     """Add the subcommand."""
     parser = commands.add_parser(
         "events",
-        help="print scene events and trigger events as they come",
-        description="Print each scene event and each trigger event of all cameras as it comes, "
+        help="print scene events and trigger events as they arrive",
+        description="Print each scene event and each trigger event of all cameras as it arrives, "
         "until Ctrl-C.",
     )
     parser.add_argument(
@@ -56,10 +56,10 @@ def add(commands: options.Commands) -> None:
         "--timeout",
         type=options.positive_seconds,
         metavar="S",
-        help="end after S seconds; an error if no event came at all (default: run on)",
+        help="end after S seconds, with an error if there was no event (default: run on)",
     )
     options.add_graph_options(parser)
-    options.add_json_option(parser, "one object a line")
+    options.add_json_option(parser, "one object per line")
     parser.set_defaults(run=run)
 
 
@@ -101,13 +101,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def event_as_dict(message: ros.Message) -> JsonObject:
-    """A msg/SceneEvent under stable names; stamps and latency in seconds."""
+    """Convert a msg/SceneEvent to a dict with stable names; stamps and latency in seconds."""
     event = _fields(message, SCENE_FIELDS) | {"reason": REASONS[message.reason]}
     return {"kind": "scene", "stamp": options.seconds_of(message.header.stamp), **event}
 
 
 def trigger_as_dict(message: ros.Message) -> JsonObject:
-    """A msg/TriggerEvent under stable names; stamps and latency in seconds, no score: None."""
+    """Convert a msg/TriggerEvent, as `event_as_dict`; the score is None if there is none."""
     trigger = message.trigger
     return {
         "kind": "trigger",
@@ -139,7 +139,7 @@ _TOPICS = {
 
 
 def event_as_line(event: JsonObject) -> str:
-    """Return one line for a person."""
+    """Format an event as one line."""
     clock = datetime.fromtimestamp(event["stamp"]).strftime("%H:%M:%S.%f")[:-5]
     if event["kind"] == "trigger":
         limit = f"{event['threshold']:.2f}"

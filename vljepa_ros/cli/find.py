@@ -1,4 +1,4 @@
-"""`vljepa find`: moments that fit a text, from a robot's memory or indexed bags."""
+"""`vljepa find`: finds moments by text in a robot's memory or in indexed bags."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def add(commands: options.Commands) -> None:
     parser = commands.add_parser(
         "find",
         help="find moments by text in the memory",
-        description="Find the moments that fit a text in a robot's memory or in indexed bags.",
+        description="Find moments by text in a robot's memory or in indexed bags.",
         epilog='Example: vljepa find "the arm drops the mug" --html found.html',
     )
     parser.add_argument("text", metavar="TEXT", help="what to look for, 1 to 512 characters")
@@ -87,7 +87,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _as_dict(moment: Moment) -> JsonObject:
-    """A moment under stable names; times in seconds."""
+    """Convert a moment to a dict with stable names; times in seconds."""
     return {
         "camera": moment.camera,
         "source": moment.source,
@@ -99,7 +99,7 @@ def _as_dict(moment: Moment) -> JsonObject:
 
 
 def _bag_names(moments: list[Moment]) -> dict[str, str]:
-    """Source -> what it is called: its name, or its path where several have that name."""
+    """Source -> displayed name: the bag's name, or its path if names are ambiguous."""
     sources = {moment.source for moment in moments}
     times = Counter(map(bag_name, sources))
     return {one: bag_name(one) if times[bag_name(one)] == 1 else one for one in sources}
@@ -122,12 +122,12 @@ def _print_table(moments: list[Moment]) -> None:
             _span(moment),
             *map(printable, (moment.camera, names[moment.source], moment.text)),
         )
-    # A pipe has no width of its own; 80 columns would cut the names.
+    # A pipe has no width; the default of 80 columns would cut the names.
     Console(width=None if sys.stdout.isatty() else 160, markup=False).print(table)
 
 
 def _page(text: str, moments: list[Moment]) -> str:
-    """HTML of moments, best first: one file, thumbnails inside, nothing from the net."""
+    """HTML of moments, best first: one file with embedded thumbnails, no external resources."""
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8>",
         "<meta name=viewport content='width=device-width'>",
@@ -135,7 +135,7 @@ def _page(text: str, moments: list[Moment]) -> str:
         f"<h1>{escape(text)}</h1>",
     ]
     if not moments:
-        parts.append("<p>Nothing fits.</p>")
+        parts.append("<p>No moment found.</p>")
     names = _bag_names(moments)
     for moment in moments:
         image = ""

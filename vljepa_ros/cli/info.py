@@ -1,4 +1,4 @@
-"""`vljepa info`: which model, engine and device are in use."""
+"""`vljepa info`: shows which model, engine and device are in use."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def add(commands: options.Commands) -> None:
         "with --model, what a model folder holds.",
     )
     parser.add_argument(
-        "--model", metavar="NAME_OR_FOLDER", help="look into this model folder instead of the graph"
+        "--model", metavar="NAME_OR_FOLDER", help="show this model instead of the running node"
     )
     options.add_number_option(parser, "--timeout", 5.0, "seconds to wait for the node")
     options.add_graph_options(parser)
@@ -63,7 +63,7 @@ def _of_graph(args: argparse.Namespace) -> JsonObject:
         if not graph.spin(lambda: bool(found), args.timeout):
             raise CliError(
                 f"no model_info in {graph.graph} after {args.timeout:g} s; start the nodes with "
-                "`vljepa up`, or look into a folder with --model"
+                "`vljepa up`, or show a folder with --model"
             )
     info = {name: getattr(found[-1], name) for name in GRAPH_FIELDS}
     info["frame_interval"] = round(float(info["frame_interval"]), 6)

@@ -1,9 +1,9 @@
-"""The `vljepa` command: finds the subcommand, turns what goes wrong into one line and an exit code.
+"""The `vljepa` command: runs a subcommand, and turns errors into one line and an exit code.
 
 Exit codes: 0 success; 1 the work, or a part of it, failed (a node died, a service refused, no reply
-in time, damaged images in a bag); 2 the command line makes no sense; 130 stopped with Ctrl-C. `up`
-and `events` run until Ctrl-C and then end with 0. `ask` ends with 0 where no candidate is sure
-enough, for then there is a reply, and with 1 where the camera has sent nothing that is new enough.
+in time, damaged images in a bag); 2 invalid command line; 130 stopped with Ctrl-C. `up` and
+`events` run until Ctrl-C and then return 0. `ask` returns 0 if no candidate is sure enough, as that
+is a reply, too, and 1 if the camera has no image that is new enough.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ LAB_REMEDY = "in the source tree, pip install -e . -e 'lab[train,eval,world]'"
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse with one clear line instead of the whole usage."""
+    """argparse with a one-line error instead of the whole usage."""
 
     def error(self, message: str) -> None:  # type: ignore[override]
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
@@ -90,10 +90,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_extensions(commands: Commands) -> None:
-    """Add what other distributions register, and a hint for each lab command that is missing."""
+    """Add the commands of other packages, and a hint for each missing command of the lab."""
     missing = dict.fromkeys(
         LAB_COMMANDS,
-        f"it comes with vljepa_lab, which is not installed: {LAB_REMEDY}",
+        f"it is part of vljepa_lab, which is not installed: {LAB_REMEDY}",
     )
     for command in entry_points(group=EXTENSIONS):
         try:
@@ -112,7 +112,7 @@ def _refuse(args: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line `argv` (default: the process's own) and return the exit code."""
+    """Run a command line (default: that of the process) and return the exit code."""
     parser = build_parser()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _on_terminate)
@@ -139,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _on_terminate(*_: object) -> None:
-    """Leave as an exception does, so that the processes a command started are ended too."""
+    """Exit by an exception, so that processes started by a command are ended, too."""
     raise SystemExit(143)
 
 

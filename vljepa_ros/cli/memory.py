@@ -1,4 +1,4 @@
-"""`vljepa memory`: look at a memory, tidy it, embed it again for another model."""
+"""`vljepa memory`: shows a memory, compacts it, or embeds it again for another model."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ def add(commands: options.Commands) -> None:
     """Add the subcommand and its own subcommands."""
     parser = commands.add_parser(
         "memory",
-        help="look at the memory, tidy it, or re-embed it for another model",
+        help="show the memory, compact it, or re-embed it for another model",
         description="The memory of a robot or of indexed bags.",
     )
     actions = options.add_actions(parser, "actions", "ACTION", "action")
-    info = actions.add_parser("info", help="show what is in it", description="What is in a memory.")
+    info = actions.add_parser("info", help="show its contents", description="Show a memory.")
     options.add_memory_option(info)
     options.add_json_option(info, "it")
     info.set_defaults(run=options.exit_on_error(_info))
     tidy = actions.add_parser(
         "tidy",
-        help="forget what is too old or too much, compact, build the index",
+        help="delete what exceeds the limits, compact, build the index",
         description="One round of what memory_node does in the background.",
     )
     options.add_memory_option(tidy)
@@ -37,7 +37,7 @@ def add(commands: options.Commands) -> None:
         "reindex",
         help="embed it again with another model, from the kept thumbnails",
         description="Make a new memory for another model from the thumbnails of an old one, which "
-        "is not touched. Rows without thumbnails are counted; their bags can be indexed again.",
+        "is not changed. Rows without thumbnails are counted; their bags can be indexed again.",
     )
     options.add_memory_option(again)
     again.add_argument("--to", required=True, metavar="DIR", help="the new memory")
@@ -88,7 +88,7 @@ def _tidy(args: argparse.Namespace) -> int:
         raise CliUsageError(str(error)) from error
     store = open_store(args.memory)
     forgotten = tidy(store, retention)
-    print(f"{forgotten} rows forgotten, {store.count()} kept, {store.disk_bytes() / 1e6:.1f} MB")
+    print(f"{forgotten} rows deleted, {store.count()} kept, {store.disk_bytes() / 1e6:.1f} MB")
     return 0
 
 
@@ -97,12 +97,12 @@ def _reindex(args: argparse.Namespace) -> int:
     from vljepa_ros.perception.memory.store import open_store
 
     if Path(args.to).expanduser().resolve() == Path(args.memory).expanduser().resolve():
-        raise CliUsageError("--to is the old memory; give a new place, the old one is not touched")
+        raise CliUsageError("--to is the old memory, allowed: another; the old one is not changed")
     old = open_store(args.memory)
     engine = options.load_model(args)
     new = open_store(args.to, engine.config.model_id, engine.config.dim, create=True)
     if new.count():
-        raise CliError(f"the memory at '{args.to}' has rows already; give a new place")
+        raise CliError(f"the memory at '{args.to}' has rows already, allowed: a new one")
     with progress_bar("reindex", False) as progress:
         result = reindex(old, engine, new, progress)
     print(f"{result.done} rows embedded again with {new.model_id} at {new.location}")

@@ -1,4 +1,4 @@
-"""Model files: `vljepa convert`, `export` and `build-engine`."""
+"""`vljepa convert`, `export` and `build-engine`: make model files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CONVERSION = (
 
 
 def add_convert(commands: options.Commands) -> None:
-    """Add `vljepa convert`: other people's checkpoints to model folders."""
+    """Add `vljepa convert`: third-party checkpoints to model folders."""
     parser = commands.add_parser(
         "convert",
         help="convert a checkpoint to a model folder",
@@ -108,7 +108,7 @@ def _add_model_and_precision(
 
 
 def _needs_torch(work: options.Run) -> options.Run:
-    """`exit_on_error`, where a missing package is an error too, with the install command."""
+    """`exit_on_error` that also handles a missing package, with the command to install it."""
 
     def run(args: argparse.Namespace) -> int:
         try:
@@ -143,7 +143,7 @@ def _build(args: argparse.Namespace) -> int:
 
 
 def _fill_cache(args: argparse.Namespace, make: Callable[..., Any], **more: int) -> int:
-    """Let `make` fill the engine cache from a model's configuration, print the parity."""
+    """Fill the engine cache with `make`, and print the parity of each part."""
     from vljepa_ros.engines.cache import EngineCache
     from vljepa_ros.models.folder import load_config
     from vljepa_ros.resources import default_cache_root, model_dir

@@ -1,4 +1,4 @@
-"""The catalogue of models: `vljepa models` lists it, `vljepa fetch-model` downloads from it."""
+"""`vljepa models` lists the catalogue of models, `vljepa fetch-model` downloads from it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def add_models(commands: options.Commands) -> None:
     """Add `vljepa models`."""
     parser = commands.add_parser(
         "models",
-        help="list the models worth having",
+        help="list the available models",
         description="List the models that come with the package or can be fetched by their short "
         "name: what each is best at, what it costs, and whether it is on this disk.",
     )
@@ -61,8 +61,8 @@ def fetch_model(model: str, revision: str | None = None, patterns: Sequence[str]
 
     Args:
         model: A short name of the catalogue or a hub id, with or without its revision.
-        revision: The same apart.
-        patterns: Which files.
+        revision: The revision, if it is not part of `model`.
+        patterns: Patterns of the files to fetch.
 
     Raises:
         ModelError: Not a hub id, two revisions, no such model, terms not accepted, or no network.
@@ -84,8 +84,8 @@ def fetch_model(model: str, revision: str | None = None, patterns: Sequence[str]
             reason += " (accept the owner's terms on its page there, then: hf auth login)"
         raise ModelError(
             f"'{model}' cannot be fetched: {reason}; tried {constants.ENDPOINT}/{name} at "
-            f"{revision or 'main'}. Nothing that was on this disk was touched; what has come so "
-            "far is kept, and the same command goes on from there"
+            f"{revision or 'main'}. Files on this disk were not changed; what was "
+            "downloaded is kept, and the same command continues from there"
         ) from error
 
 
@@ -114,7 +114,7 @@ def _fetch(args: argparse.Namespace) -> int:
 
 
 def _fetch_converted(name: str, revision: str | None, entry: CatalogueEntry) -> Path:
-    """Download a checkpoint of open-vljepa and what it lacks, and convert it; the model folder.
+    """Download and convert a checkpoint of open-vljepa; returns the model folder.
 
     Raises:
         ModelError: Something cannot be fetched, or is not such a checkpoint.
@@ -133,7 +133,7 @@ def _fetch_converted(name: str, revision: str | None, entry: CatalogueEntry) -> 
     }
     trunk = fetch_model(entry.convert_with["x_encoder"])
     checkpoint = fetch_model(name, revision, [*_FILES, _CHECKPOINT]) / _CHECKPOINT
-    aside = folder.with_name(f"{folder.name}.{os.getpid()}")  # never half a folder by its name
+    aside = folder.with_name(f"{folder.name}.{os.getpid()}")  # renamed when complete
     try:
         convert_open_vljepa(checkpoint, aside, trunk, **tokenizers)
         return aside.rename(folder)
@@ -142,7 +142,7 @@ def _fetch_converted(name: str, revision: str | None, entry: CatalogueEntry) -> 
 
 
 def _check_complete(folder: Path) -> None:
-    """Refuse a folder of which a file is missing, as an interrupted download leaves it."""
+    """Refuse an incomplete folder, such as one left by an interrupted download."""
     from vljepa_ros.models.weight_files import weights_files
 
     if not any((folder / name).is_file() for name in ("config.json", OPEN_CLIP_CONFIG)):
@@ -151,7 +151,7 @@ def _check_complete(folder: Path) -> None:
 
 
 def is_installed(name: str) -> bool:
-    """Whether a model of the catalogue is on this disk as a whole."""
+    """Whether a model of the catalogue is completely on this disk."""
     entry = catalogue()[name]
     try:
         folder = model_dir(name)

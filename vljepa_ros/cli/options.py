@@ -1,4 +1,4 @@
-"""What commands share: their errors, types of arguments, options, and times as people read them."""
+"""Shared by all commands: errors, argument types, options, and the format of times."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ _TOPIC = re.compile(r"/?[A-Za-z_][A-Za-z0-9_]*(/[A-Za-z_][A-Za-z0-9_]*)*")
 
 Run = Callable[[argparse.Namespace], int]
 Commands: TypeAlias = "argparse._SubParsersAction[Any]"
-"""What a command adds its parser to."""
+"""The object that a command adds its parser to."""
 
 
 class CliError(Exception):
-    """The work failed; the message is one line: what was wrong and what to do. Exit code 1."""
+    """The work failed; the message is one line with the reason and a remedy. Exit code 1."""
 
 
 class CliUsageError(Exception):
-    """The command line cannot be used; the message says what is allowed. Exit code 2."""
+    """The command line is invalid; the message says what is allowed. Exit code 2."""
 
 
 def positive_seconds(text: str) -> float:
-    """A finite number above 0."""
+    """Parse a finite number above 0."""
     return _seconds(text, "seconds above 0", lambda value: value > 0.0)
 
 
 def non_negative_seconds(text: str) -> float:
-    """A finite number, 0 or above."""
+    """Parse a finite number, 0 or above."""
     return _seconds(text, "seconds, 0 or above", lambda value: value >= 0.0)
 
 
@@ -58,7 +58,7 @@ def _seconds(text: str, allowed: str, holds: Callable[[float], bool]) -> float:
 
 
 def natural_number(text: str) -> int:
-    """A whole number, 1 or above."""
+    """Parse a whole number, 1 or above."""
     try:
         value = int(text)
     except ValueError:
@@ -69,7 +69,7 @@ def natural_number(text: str) -> int:
 
 
 def namespace_name(text: str) -> str:
-    """A ROS namespace such as `robot1` or `/fleet/robot1`, returned without slashes at its ends."""
+    """Parse a ROS namespace such as `robot1` or `/fleet/robot1`; outer slashes are removed."""
     stripped = text.strip("/")
     if stripped and not _TOPIC.fullmatch(stripped):
         raise argparse.ArgumentTypeError(
@@ -80,14 +80,14 @@ def namespace_name(text: str) -> str:
 
 
 def domain_id(text: str) -> int:
-    """A DDS domain that every platform can use."""
+    """Parse a DDS domain that is valid on every platform."""
     if not text.isdecimal() or not 0 <= int(text) <= 101:
         raise argparse.ArgumentTypeError(f"{text!r} is not allowed: a ROS domain id, 0..101")
     return int(text)
 
 
 def time_of(text: str) -> int:
-    """A moment in nanoseconds: `2026-03-01T10:15`, with zone or local, or seconds since 1970."""
+    """Parse `2026-03-01T10:15`, with zone or local, or seconds since 1970; nanoseconds."""
     try:
         return round(float(text) * 1e9)
     except (ValueError, OverflowError):
@@ -120,13 +120,13 @@ def add_json_option(parser: argparse.ArgumentParser, what: str) -> None:
 
 
 def add_graph_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which robot's graph is meant."""
+    """Add the options that select a robot: --namespace and --domain."""
     parser.add_argument(
         "--namespace",
         type=namespace_name,
         default="",
         metavar="NAME",
-        help="the robot's namespace; the nodes live in NAME/vljepa (default: none)",
+        help="the robot's namespace; the nodes are in NAME/vljepa (default: none)",
     )
     add_domain_option(parser, None, "ROS_DOMAIN_ID, else 0")
 
@@ -185,7 +185,7 @@ def add_memory_option(parser: argparse.ArgumentParser) -> None:
 
 
 def add_actions(parser: argparse.ArgumentParser, title: str, metavar: str, dest: str) -> Commands:
-    """Return the subcommands of a command, which alone prints its help."""
+    """Add subcommands to a command; without one it prints its help."""
 
     def print_help(args: argparse.Namespace) -> int:
         parser.print_help()
@@ -201,7 +201,7 @@ def note(line: str) -> None:
 
 
 def load_model(args: argparse.Namespace, parts: frozenset[str] | None = None) -> Engine:
-    """Return the engine that the options name.
+    """Load the engine that the options name.
 
     Raises:
         ModelError: The model cannot be used.
@@ -229,7 +229,7 @@ def read_model(model: str) -> ModelConfig:
 
 
 def exit_on_error(work: Run) -> Run:
-    """A command's `run` whose foreseen errors become one line and an exit code."""
+    """Decorate a command's `run`: expected errors become one line and an exit code."""
 
     def run(args: argparse.Namespace) -> int:
         from vljepa_ros.models.config import ModelError
@@ -252,7 +252,7 @@ def seconds_of(stamp: ros.Message) -> float:
 
 
 def format_time(stamp: int) -> str:
-    """Nanoseconds as people read them: local time; small ones (simulated time) as seconds."""
+    """Format nanoseconds as local time, or small ones (simulated time) as seconds."""
     seconds = stamp / 1e9
     if seconds < 1e8:
         return f"{seconds:.1f} s"
@@ -260,11 +260,11 @@ def format_time(stamp: int) -> str:
 
 
 def printable(text: str) -> str:
-    """A text of others without the control characters that a terminal would obey."""
+    """Replace control characters in a text that is printed to a terminal."""
     shown = (one if one.isprintable() or one == "\n" else f"\\x{ord(one):02x}" for one in text)
     return "".join(shown)
 
 
 def bag_name(source: str) -> str:
-    """A bag's name without its folders; live rows have none."""
+    """A bag's name without its folders; rows of live cameras have none."""
     return Path(source).name if source else "live"

@@ -1,4 +1,4 @@
-"""Other processes of the package: started together, ended as Ctrl-C would end them."""
+"""Starts other processes of the package and ends them with SIGINT."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ NODE_STOP_TIMEOUT_S = 30.0  # a node frees its model within seconds
 
 
 class ProcessFailed(RuntimeError):  # noqa: N818  (it reads as what happened)
-    """A process ended by itself, or with an error; the message holds the end of what it printed."""
+    """A process ended unexpectedly or failed; the message has the end of its output."""
 
 
 class PackageProcess:
-    """`python -m MODULE ARGUMENTS...`, ended when the context is left.
+    """Runs `python -m MODULE ARGUMENTS...` and ends it when the context is left.
 
-    Its output goes to a temporary file, never to a pipe that could fill up, or with `show_output`
-    to where this process's goes.
+    Its output goes to a temporary file, as a pipe could fill up, or with `show_output` to the
+    output of this process.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class PackageProcess:
             stdout=None if self._show_output else self._output,
             stderr=None if self._show_output else subprocess.STDOUT,
             env=self._environment,
-            start_new_session=True,  # Ctrl-C reaches us alone, and we pass it on once
+            start_new_session=True,  # Ctrl-C reaches this process only, which passes it on once
         )
         return self
 
@@ -61,16 +61,16 @@ class PackageProcess:
 
     @property
     def pid(self) -> int:
-        """Process id."""
+        """The process id."""
         return self._process.pid
 
     def output(self) -> str:
-        """Return what it printed so far, standard output and error together."""
+        """Its output so far, stdout and stderr together."""
         self._output.flush()
         return os.pread(self._output.fileno(), 1 << 20, 0).decode("utf-8", "replace")
 
     def ended(self) -> bool:
-        """Whether it is over."""
+        """Whether it has ended."""
         return self._process.poll() is not None
 
     def check(self) -> None:
@@ -84,7 +84,7 @@ class PackageProcess:
             raise self._failure(f"ended by itself with exit code {code}")
 
     def interrupt(self) -> None:
-        """Send SIGINT, once, and do not wait."""
+        """Send SIGINT once, without waiting."""
         if not self._interrupted and not self.ended():
             self._process.send_signal(signal.SIGINT)
             self._interrupted = True
@@ -99,7 +99,7 @@ class PackageProcess:
             return self._process.wait()
 
     def finish(self, timeout: float) -> str:
-        """Wait until it ends and return what it printed.
+        """Wait until it ends and return its output.
 
         Raises:
             ProcessFailed: It took longer than `timeout` seconds or did not return 0.
@@ -119,13 +119,13 @@ class PackageProcess:
 
 
 def run_nodes_until_stopped(commands: Mapping[str, Sequence[str]]) -> int:
-    """Run each node in a process of its own until Ctrl-C, then end them; 0 after Ctrl-C.
+    """Run each node in a process of its own until Ctrl-C; returns 0.
 
     Args:
         commands: Node -> command line, `python -m MODULE ARGUMENTS...`.
 
     Raises:
-        CliError: A node ended by itself; the others are ended too.
+        CliError: A node ended by itself; the others are ended, too.
     """
     stop = StopFlag()
     running = {

@@ -1,4 +1,4 @@
-"""`vljepa teach`: labels by example, from the live camera, the memory, a bag or pictures."""
+"""`vljepa teach`: teaches labels by example, from a camera, the memory, a bag or pictures."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def add(commands: options.Commands) -> None:
         "teach",
         help="teach a label by example: show a state instead of describing it",
         description="Show a state and the one that it must be distinguished from, each for some "
-        "seconds and better twice; from then on its name stands in labels, triggers and find like "
-        "a text. With --pictures or --bag no node is needed; a running one takes the label over.",
+        "seconds and better twice; then its name can be used as a label, in triggers and in find. "
+        "With --pictures or --bag no node is needed; a running one takes over the label.",
         epilog="Example: vljepa teach 'the gripper holds a part' --other 'the gripper is empty'",
     )
     parser.add_argument("name", metavar="NAME", nargs="?", default="", help="the label's name")
@@ -71,7 +71,7 @@ def _run(args: argparse.Namespace) -> int:
     from vljepa_ros.perception.teaching import TeachingError
 
     if not (args.name.strip() or args.list or args.source):
-        raise CliUsageError("NAME is missing: what the state is called")
+        raise CliUsageError("NAME is missing: the name of the state")
     try:
         if args.source or args.export:
             return _copy(args)
@@ -83,7 +83,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def taught_store(args: argparse.Namespace) -> TaughtStore:
-    """The labels of the robot's perception node, on this machine."""
+    """The store of taught labels of the robot's perception node, on this machine."""
     from vljepa_ros.perception.taught_store import TaughtStore
     from vljepa_ros.resources import kept_by
 
@@ -106,7 +106,7 @@ def _copy(args: argparse.Namespace) -> int:
 
 
 def _local(args: argparse.Namespace) -> int:
-    """Learn from pictures or a bag, in this process."""
+    """Teach from pictures or a bag, in this process."""
     from vljepa_ros.perception.example_sources import from_bag, from_pictures
 
     pictures = [pattern and _files(pattern) for pattern in (args.pictures, args.other_pictures)]
@@ -134,7 +134,7 @@ def _local(args: argparse.Namespace) -> int:
 
 
 def _files(pattern: str) -> list[Path]:
-    """The files of a folder or of a pattern, in the order of their names."""
+    """The files of a folder or of a pattern, sorted by name."""
     path = Path(pattern).expanduser()
     files = sorted(path.iterdir() if path.is_dir() else map(Path, glob.glob(str(path))))
     if not files:
@@ -143,7 +143,7 @@ def _files(pattern: str) -> list[Path]:
 
 
 def _served(args: argparse.Namespace) -> int:
-    """What perception_node does."""
+    """Teach through perception_node."""
     from vljepa_ros.cli.client import GraphClient
 
     manages = args.list or args.rename or args.forget
@@ -165,7 +165,7 @@ def _served(args: argparse.Namespace) -> int:
 
 
 def _report(args: argparse.Namespace, labels: Sequence[ros.Message], message: str) -> int:
-    """Print labels; fail if the one that was taught cannot be used."""
+    """Print labels; fails if the label just taught cannot be used."""
     found = [{name: getattr(label, name) for name in FIELDS} for label in labels]
     for one in found:
         one["cameras"] = list(one["cameras"])
@@ -191,7 +191,7 @@ class _Teacher:
         graph.subscribe("vljepa_ros/msg/TeachProgress", "teach_progress", self._progress, RESULTS)
 
     def ask(self, operation: str, **fields: Any) -> ros.Message:
-        """A reply.
+        """Send a request and return the reply.
 
         Raises:
             CliError: The request was refused.
@@ -205,14 +205,14 @@ class _Teacher:
         return reply
 
     def take(self, shows_other: bool, span: list[int]) -> ros.Message:
-        """Have a time range of the memory learned."""
+        """Teach from a time range of the memory."""
         from vljepa_ros.nodes.topics import to_stamp
 
         start, end = map(to_stamp, span)
         return self.ask("FROM_MEMORY", showing_other=shows_other, start=start, end=end)
 
     def record(self, shows_other: bool) -> ros.Message:
-        """Record one state until Enter, or for the seconds that were asked for."""
+        """Record one state until Enter, or for the given seconds."""
         args, out = self._args, sys.stderr
         what = (args.other or "the other state") if shows_other else args.name
         print(f"show: {what}", "" if args.seconds else ", then press Enter", sep="", file=out)

@@ -1,4 +1,4 @@
-"""`vljepa up`: start camera, perception, decoder and triggers on a machine without ROS."""
+"""`vljepa up`: starts camera, perception, decoder and triggers on a machine without ROS."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LEVELS = ("debug", "info", "warn", "error", "fatal")
 
 
 def camera(text: str) -> tuple[str, str]:
-    """Read NAME or NAME=TOPIC; the topic is empty where none is given."""
+    """Parse NAME or NAME=TOPIC; the topic is empty if none is given."""
     match = _CAMERA.fullmatch(text)
     if match is None:
         raise argparse.ArgumentTypeError(
@@ -52,8 +52,8 @@ def add(commands: options.Commands) -> None:
         "--source",
         default="demo",
         metavar="WHAT",
-        help="demo: the shipped clip; world: the simulated world; none: cameras "
-        "that publish elsewhere; a video file, a folder of images or a webcam (0, /dev/video0) "
+        help="demo: the shipped clip; world: the simulated world; none: no "
+        "camera node; a video file, a folder of images or a webcam (0, /dev/video0) "
         "(default: demo)",
     )
     options.add_model_options(parser, AUTO, None)
@@ -70,13 +70,13 @@ def add(commands: options.Commands) -> None:
         action="append",
         default=[],
         metavar="TEXT[|SCORE]",
-        help="watch for a text: an event when it becomes true, and when it stops; may be repeated. "
-        "See it with: vljepa events",
+        help="add a trigger: an event when the text becomes true and when it becomes false; may be "
+        "repeated. See it with: vljepa events",
     )
     parser.add_argument(
         "--memory",
         action="store_true",
-        help="remember what is seen, for find_moments (needs: pip install 'vljepa_ros[memory]')",
+        help="store what is seen, for find_moments (needs: pip install 'vljepa_ros[memory]')",
     )
     parser.add_argument(
         "--console",
@@ -109,7 +109,7 @@ def add(commands: options.Commands) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the nodes until Ctrl-C; 0 after it."""
+    """Run the nodes until Ctrl-C; returns 0."""
     _check(args)
     model = _choose_model(args)
     leave_quietly_on_signals()
@@ -142,7 +142,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Refuse what cannot work before anything is started."""
+    """Check the options before anything is started."""
     for file in args.params_file:
         if not file.is_file():
             raise CliUsageError(f"--params-file {file}: no such file")
@@ -168,7 +168,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _choose_model(args: argparse.Namespace) -> str:
-    """The model to give to the nodes, empty: their parameters name it; said before they start."""
+    """Choose and print the model for the nodes; empty: as their parameters say."""
     if args.model == AUTO and any(_MODEL.match(given) for given in args.param):
         return ""
     model, why = choose_model(args.model, args.source, args.params_file)

@@ -1,4 +1,4 @@
-"""One camera: keeps its newest images, and notices when none come or none are usable."""
+"""Receives the images of one camera, and reports when none arrive or none are usable."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from vljepa_ros.perception.ring import ClipRing
 from vljepa_ros.perception.stamps import ImageStamps
 
 _FORMAT_FIELDS = ("format", "height", "width", "encoding", "step")
-STALE_STAMP_S = 3600.0  # no camera is that late, but a bag without simulated time is
-DOUBTFUL_STAMP_S = 10.0  # by so much the clocks of two machines differ that are not in step
+STALE_STAMP_S = 3600.0  # no camera is that late, but a bag played without simulated time is
+DOUBTFUL_STAMP_S = 10.0  # two machines' clocks that are not synchronised may differ by this much
 
 
 @dataclass(frozen=True)
 class CameraParameters(ViewParameters):
-    """What stands under a camera's name."""
+    """Parameters of each camera of the perception node, such as `front.image_topic`."""
 
     image_topic: str = read_only(
         "/camera/image_raw",
         "Topic of the images; a relative name lies in the node's namespace.",
         ros_name=True,
     )
-    max_rate: float = live(0.0, "Clips a second at most; 0: the node's max_rate.", 0.0, 1000.0)
+    max_rate: float = live(0.0, "Clips per second at most; 0: the node's max_rate.", 0.0, 1000.0)
     labels: tuple[str, ...] = live(
         [""],
         "Labels of this camera alone, as the node's `labels`; a group takes the place of the "
@@ -46,18 +46,18 @@ class CameraParameters(ViewParameters):
 
 
 class CameraInput:
-    """Keeps the images of one camera, as they come on its topic.
+    """Receives the images of one camera and puts them into the ring that clips are taken from.
 
     Args:
         node: Has the parameters of the camera, and `max_rate`, `image_timeout` and `always_on`.
         name: Of the camera.
-        model: The images become clips of this model.
-        subscriptions: Given the camera, which results have subscribers; see `CameraFeed`.
-        topic: Where its images come from; other cameras may be other parts of the same picture.
-        evidence: Given each image.
+        model: Model that the clips are made for.
+        subscriptions: Returns which results of a camera have subscribers; see `CameraFeed`.
+        topic: Topic of its images; several cameras may use different crops of the same images.
+        evidence: Receives each image.
 
     Attributes:
-        feed: What the pipeline takes clips from.
+        feed: The camera as the pipeline sees it.
     """
 
     def __init__(
@@ -108,13 +108,13 @@ class CameraInput:
             self.feed.forget()
 
     def watch(self) -> None:
-        """Warn of images that are missing or broken; call it about once a second."""
+        """Warn of missing or broken images; call it about once a second."""
         counts = self.feed.ring.counts
         if counts.broken != self._broken:
             self._broken = counts.broken
             self._warn(
                 counts.error,
-                f"{counts.broken} of {counts.received} images could not be used, the last one "
+                f"{counts.broken} of {counts.received} images could not be used, most recently "
                 f"because: {counts.error}",
             )
         if self._decoder.levels.note != self._note:
@@ -124,7 +124,7 @@ class CameraInput:
             self._in_domain = self.feed.domain.in_domain
             log = self._node.get_logger()
             if self._in_domain:
-                log.info(f"camera '{self._name}': its pictures are of the model's domain again")
+                log.info(f"camera '{self._name}': images are within the model's domain again")
             else:
                 log.warning(f"camera '{self._name}': {out_of_domain(self._model)}")
         if missing := self._missing:
@@ -132,7 +132,7 @@ class CameraInput:
 
     @property
     def silent(self) -> bool:
-        """Whether no image came for `image_timeout`."""
+        """Whether no image has arrived for `image_timeout`."""
         topic = self._topic
         return topic.is_open and topic.silence >= float(self._node.settings.image_timeout)
 
@@ -172,7 +172,7 @@ class CameraInput:
         return checked(f"camera {self._name}", trouble, "images arrive", values)
 
     def _receive(self, message: ros.Message, image: ros.Message) -> None:
-        """Take a message, and what the decoder is to be given in its place."""
+        """Handle a message; `image` is what the decoder is given: the message or a SharedImage."""
         now = self._node.get_clock().now().nanoseconds
         stamp = self._stamps.read(to_nanoseconds(message.header.stamp), now)
         if self._stamps.trouble:
@@ -180,7 +180,7 @@ class CameraInput:
         if stamp is None:
             return
         self._age = (now - stamp) / 1e9
-        # no image comes from the future, and none is an hour on its way
+        # no image is from the future, and none takes an hour to arrive
         taken = stamp if 0 <= self._age <= STALE_STAMP_S else now
         if abs(self._age) > DOUBTFUL_STAMP_S:
             self._warn("stale stamps", self._stale_stamps())
@@ -194,7 +194,7 @@ class CameraInput:
         self._node.worker.wake(bool(self.feed.subscriptions))
 
     def _try_format(self, message: ros.Message) -> None:
-        """Decode the first image of each format at once: without a subscriber none would be."""
+        """Decode the first image of each format, even while no result has subscribers."""
         self._unusable = ""
         try:
             replace(self._decoder, levels=LevelRange()).view(message)
@@ -204,12 +204,12 @@ class CameraInput:
 
     @property
     def _missing(self) -> str:
-        """Says that images are missing, while there should be some."""
+        """Why images are missing while they are expected; empty: they are not."""
         timeout = self._node.settings.image_timeout
         return self._topic.trouble(timeout) if self._topic.is_open else ""
 
     def _rate(self) -> float:
-        """The camera's own, else the node's; at most what the model folder's `period` allows."""
+        """The camera's max_rate, else the node's, limited by the `period` of the model folder."""
         own, shared = self._parameters.value.max_rate, self._node.settings.max_rate
         return float(min(own or shared, self._fastest))
 

@@ -1,4 +1,4 @@
-"""A camera for machines without one: plays a source of images, and what is true in them."""
+"""A camera for machines without one: plays images and, where known, their ground truth."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from vljepa_ros.perception.image_source import ImageSource, Shot, SourceError, o
 
 @dataclass(frozen=True)
 class CameraNodeParameters:
-    """What is played, and how."""
+    """Parameters of the camera node."""
 
     source: str = read_only(
         "demo",
         "demo (the shipped clip), world (the simulated world), a video file, a folder of images, "
         "or a webcam: /dev/video0, or its index in quotes.",
     )
-    rate: float = live(0.0, "Images a second; 0: the source's own rate.", 0.0, 240.0)
+    rate: float = live(0.0, "Images per second; 0: the source's own rate.", 0.0, 240.0)
     width: int = read_only(0, "Width in pixels; 0: the source's own.", 0, 7680)
     height: int = read_only(0, "Height in pixels; 0: the source's own.", 0, 4320)
-    loop: bool = live(True, "Begin again at the end; stamps go on.")
+    loop: bool = live(True, "Start again at the end of the source; stamps keep increasing.")
     encoding: str = live("rgb8", "Encoding of raw images.", choices=("rgb8", "bgr8"))
     transport: str = read_only(
         "raw",
@@ -71,7 +71,7 @@ class CameraNode(ros.Node):
             self.get_logger().error(f"no images: {self._trouble}")
 
     def destroy_node(self) -> None:
-        """Free the source, then the node."""
+        """Close the source, then destroy the node."""
         if self._source is not None:
             self._source.close()
             self._source = None
@@ -89,7 +89,7 @@ class CameraNode(ros.Node):
         self._set_pace()
 
     def _set_pace(self) -> None:
-        """Pace the images by the steady clock: a camera's rate is independent of simulated time."""
+        """Time the images by the steady clock: simulated time does not change a camera's rate."""
         if self._source is None:
             return
         self._rate = self._main.value.rate or self._source.rate
@@ -97,7 +97,7 @@ class CameraNode(ros.Node):
         self._wait(1.0 / self._rate)
 
     def _wait(self, seconds: float) -> None:
-        """Publish the next image so long after this one was due; late ones are not caught up."""
+        """Publish the next image one period after this one was due, without catching up."""
         if self._pace is not None:
             self.destroy_timer(self._pace)
         now = time.monotonic()
@@ -129,7 +129,7 @@ class CameraNode(ros.Node):
         self._wait(gap)
 
     def _next(self) -> Shot | None:
-        """The next image; None, and no timer any more, if there is none."""
+        """The next image; None after the last, which also ends the timer."""
         assert self._source is not None
         try:
             shot = next(self._shots, None)
@@ -166,9 +166,9 @@ class CameraNode(ros.Node):
         return image_message(header, pixels, settings.encoding)
 
     def _as_fact(self, truth: JsonObject, stamp: int) -> ros.Message:
-        """The truth at an image as JSON, stamps in nanoseconds.
+        """The ground truth of an image as JSON, stamps in nanoseconds.
 
-        How long ago the event began follows the pace of the playing.
+        The age of the event is scaled by the playback rate.
         """
         assert self._source is not None
         age = max(0.0, float(truth["stamp"]) - float(truth.get("event_start") or truth["stamp"]))

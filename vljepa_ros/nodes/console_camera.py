@@ -1,4 +1,4 @@
-"""A camera's pictures for the console: as JPEG, as large and as often as a page needs them."""
+"""A camera's pictures for the console: JPEG, at the size and rate that a page needs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WAIT_S = 1.0  # for the next picture, until a page is answered that there is non
 
 @dataclass(frozen=True)
 class CameraView:
-    """What perception_node looks at: its own parameters of a camera."""
+    """The parameters of a camera in perception_node that decide which pictures it sees."""
 
     name: str
     topic: str
@@ -32,18 +32,18 @@ class CameraView:
 
 
 class ConsoleCamera:
-    """Subscribed from creation until `close`; pictures are encoded when a page takes them.
+    """Subscribes to a camera until `close`, and encodes a picture when a page requests it.
 
-    Images that are too many are not even taken from the middleware: that costs more than the rest.
+    Images above the rate are left in the middleware: taking them would cost more than the rest.
 
     Args:
         node: A ROS node that can `warn`.
         view: What to show.
         width: Of a picture, pixels; a smaller one stays as it is.
-        rate: Pictures a second at most.
+        rate: Pictures per second at most.
 
     Attributes:
-        trouble: Why no picture comes, or empty.
+        trouble: Why there is no picture; empty: there is one.
     """
 
     def __init__(self, node: ros.Node, view: CameraView, width: int, rate: float) -> None:
@@ -69,23 +69,23 @@ class ConsoleCamera:
         self._images.close()
 
     def look_for_trouble(self) -> None:
-        """In the executor's thread, every few seconds: look whether pictures come."""
+        """Check whether images arrive; every few seconds, in the executor's thread."""
         missing = self._images.trouble(self._timeout)
         self.trouble = missing and missing + self._images.other_topics()
 
     def picture(self, after: int) -> tuple[int, bytes] | None:
-        """The next picture after a number, and its own number; waits for it in the caller's thread.
+        """Wait for the next picture after a number; returns it with its own number.
 
-        A number that is larger than any given so far is one of a console that has ended since.
+        A number larger than any returned so far stems from a console that has ended.
 
         Raises:
-            FrameError: It cannot be drawn.
+            FrameError: The image cannot be converted.
         """
         with self._changed:
             if not self._changed.wait_for(lambda: self._number not in (0, after), WAIT_S):
                 return None
             number, message = self._number, self._message
-        with self._encoding:  # one page encodes, the others take what it made
+        with self._encoding:  # one page encodes, the others use its result
             if self._encoded != number:
                 self._jpeg = self._encode(message)
                 self._encoded = number
@@ -103,7 +103,7 @@ class ConsoleCamera:
 
     def _encode(self, message: ros.Message) -> bytes:
         image = self._decoder.view(message)
-        is_bgr = image.strides[2] < 0  # behind a view; OpenCV would copy all of it
+        is_bgr = image.strides[2] < 0  # as a view; OpenCV would copy all of it
         image = image[..., ::-1] if is_bgr else image
         axis = 0 if self.view.rotate in (90, 270) else 1  # that is across in the end
         while image.shape[axis] >= 2 * self._width and min(image.shape[:2]) > 1:

@@ -1,7 +1,7 @@
-"""The console: a page in a browser that shows what the robot sees, and asks and changes it.
+"""The console: a page in a browser that shows what the robot sees and calls its services.
 
-A client of the topics and services like any other. It subscribes only while a page looks, asks
-perception_node which cameras there are, and goes on when any other node is started anew.
+It is an ordinary client of the topics and services. It subscribes only while a page is open, reads
+the names of the cameras from perception_node, and keeps working when other nodes restart.
 """
 
 from __future__ import annotations
@@ -49,38 +49,36 @@ VIEW = ("image_topic", "transport", "crop", "rotate")  # parameters of a camera
 EVENTS = ("events", "triggers")
 KEPT_EVENTS = 50
 MOST_LABELS = 8  # of a group, best first
-ASK_S = 2.0  # how often perception_node is asked for its cameras, while a page looks
+ASK_S = 2.0  # period of reading the cameras from perception_node, while a page is open
 PULSE_S = 1.0  # each one costs rclpy's executor a millisecond
 OPEN_S = 5.0  # how often a port that is taken is tried
 
 
 @dataclass(frozen=True)
 class ConsoleParameters:
-    """Where the page is, and what it may take."""
+    """Parameters of the console node."""
 
     address: str = read_only(
         "127.0.0.1",
-        "Address of this machine at which the page is; 0.0.0.0: all it has. Other machines need "
+        "Address of this machine to serve the page at; 0.0.0.0: all. Other machines need "
         "the token; nothing is encrypted.",
     )
-    port: int = read_only(8420, "Port at which the page is; 0: a free one.", 0, 65535)
+    port: int = read_only(8420, "Port to serve the page at; 0: any free one.", 0, 65535)
     token: str = read_only(
         "",
-        "What other machines need: 16 or more letters, digits, _ and -; empty: a new one at each "
+        "Token for other machines: 16 or more letters, digits, _ and -; empty: a new one at each "
         "start, in the log.",
     )
-    perception: str = read_only(
-        "perception_node", "Name of the node that knows the cameras.", ros_name=True
-    )
-    picture_width: int = read_only(480, "Pixels that a picture is wide, at most.", 64, 1920)
-    picture_rate: float = read_only(6.0, "Pictures a second and camera, at most.", 0.1, 60.0)
+    perception: str = read_only("perception_node", "Name of the perception node.", ros_name=True)
+    picture_width: int = read_only(480, "Width of a picture in pixels, at most.", 64, 1920)
+    picture_rate: float = read_only(6.0, "Pictures per second and camera, at most.", 0.1, 60.0)
     request_timeout: float = live(
         15.0, "Seconds to wait for a service that the page calls.", 0.1, 600.0
     )
 
 
 class ConsoleNode(ros.Node):
-    """Serves the page as long as it lives."""
+    """Serves the page until it is destroyed."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__("console_node", **{"namespace": NAMESPACE, **options})
@@ -113,11 +111,11 @@ class ConsoleNode(ros.Node):
 
     @property
     def url(self) -> str:
-        """Where the page is; empty: nowhere."""
+        """URL of the page; empty: it is not served."""
         return self._server.url if self._server else ""
 
     def destroy_node(self) -> None:
-        """Close the page, then the node."""
+        """Close the server, then destroy the node."""
         self._ended = True
         if self._server:
             self._server.close()
@@ -125,16 +123,16 @@ class ConsoleNode(ros.Node):
         super().destroy_node()
 
     def warn(self, text: str) -> None:
-        """Log a warning, the same one not more than once in ten seconds."""
+        """Log a warning, the same one at most every ten seconds."""
         self._warnings.warn(text.partition(":")[0], text)
 
     def _watch_soon(self) -> None:
-        """In a thread of the server's: a page need not wait for the next pulse."""
+        """Have `_watch` called at once, from a thread of the server, when a page opens."""
         if self.executor is not None:
             self.executor.create_task(self._watch)
 
     def _watch(self) -> None:
-        """Every PULSE_S seconds, and when a page comes: subscribe while one looks."""
+        """Subscribe while a page is open; every PULSE_S seconds, and when a page opens."""
         if self._ended:  # asked for by a page that came in the last moment
             return
         now = time.monotonic()
@@ -168,7 +166,7 @@ class ConsoleNode(ros.Node):
             self.get_logger().info(f"the console is at {self.url}")
 
     def _close(self) -> None:
-        """Unsubscribe; what was the present is none any more."""
+        """Unsubscribe and forget the state, which is outdated when a page opens again."""
         if self._topics.is_open:
             self._topics.close()
             self._set_cameras([])
@@ -178,13 +176,13 @@ class ConsoleNode(ros.Node):
         self._board.put(name, to_json(message), keep)
 
     def _show_labels(self, name: str, keep: int, message: ros.Message) -> None:
-        """Only the best of each group: a vocabulary has hundreds."""
+        """Show the best labels of each group: a vocabulary has hundreds."""
         for group in message.groups:
             group.labels = list(group.labels)[:MOST_LABELS]
         self._show(name, keep, message)
 
     def _show_health(self, message: ros.Message) -> None:
-        """Diagnostics of this robot's nodes, by node."""
+        """Show the diagnostics of this robot's nodes, by node."""
         own = f"{self.get_namespace().strip('/')}/"
         found = [one for one in message.status if one.name.startswith(own)]
         if found:
@@ -192,10 +190,10 @@ class ConsoleNode(ros.Node):
             self._board.put(f"diagnostics/{node}", [to_json(one) for one in found])
 
     def _ask_for_cameras(self, known: Sequence[str]) -> None:
-        """Ask perception_node for its cameras, and how it looks at those that are known."""
+        """Read from perception_node its cameras, and the parameters of those already known."""
         kind, client = self._perception
         if self._asked is not None:
-            client.remove_pending_request(self._asked)  # it was started anew meanwhile
+            client.remove_pending_request(self._asked)  # it has restarted meanwhile
             self._asked = None
         if not client.service_is_ready():
             self.warn(f"no pictures: there is no service '{client.srv_name}'")
@@ -208,7 +206,7 @@ class ConsoleNode(ros.Node):
         self._asked = None
         if not self._topics.is_open:
             return
-        if not reply.values:  # it has some of these parameters no longer, or never had
+        if not reply.values:  # it does not have all of these parameters (any more)
             self.warn(f"no pictures: perception_node has no parameters of {', '.join(known)}")
             self._set_cameras([])
             return
@@ -233,12 +231,12 @@ class ConsoleNode(ros.Node):
                 ros.check_name(self, view.topic)
                 ros.check_name(self, f"{view.name}/labels")
         except ValueError as error:
-            self.warn(f"no pictures: perception_node was given a name that cannot be: {error}")
+            self.warn(f"no pictures: perception_node has an invalid topic name: {error}")
         else:
             self._set_cameras(views)
 
     def _set_cameras(self, views: Iterable[CameraView]) -> None:
-        """Look at these cameras, and at no others."""
+        """Show these cameras and no others."""
         p, before = self._main.value, self._cameras
         wanted = {view.name: view for view in views}
         kept = {name: one for name, one in before.items() if wanted.get(name) == one.view}
@@ -260,7 +258,7 @@ class ConsoleNode(ros.Node):
             self._board.put("cameras", list(wanted))
 
     def _picture(self, name: str, after: int) -> tuple[int, bytes] | None:
-        """In a thread of the server's."""
+        """The next picture of a camera as JPEG; in a thread of the server."""
         camera = self._cameras.get(name)
         if camera is None:
             known = ", ".join(self._cameras) or "none yet"
@@ -268,13 +266,13 @@ class ConsoleNode(ros.Node):
         try:
             picture = camera.picture(after)
         except FrameError as error:
-            raise Refused(422, f"the image cannot be drawn: {error}") from error
+            raise Refused(422, f"the image cannot be converted: {error}") from error
         if picture is None and camera.trouble:
             raise Refused(503, camera.trouble)
         return picture
 
     def _call_service(self, service: str, fields: object) -> Any:
-        """In a thread of the server's: the reply of a service."""
+        """Call a service and wait for its reply; in a thread of the server."""
         if service not in self._callers:
             raise Refused(404, f"service is {service[:80]!r}, allowed: {', '.join(SERVICES)}")
         kind, client = self._callers[service]
@@ -296,7 +294,7 @@ class ConsoleNode(ros.Node):
             late = f"no reply from '{client.srv_name}' within {timeout:g} s"
             raise Refused(504, late) from None
         if reply is None:
-            raise Refused(503, f"there is no service '{client.srv_name}': does its node run?")
+            raise Refused(503, f"no service '{client.srv_name}': is its node running?")
         return to_json(reply)
 
     def _parts(self) -> list[Part]:
@@ -310,7 +308,7 @@ class ConsoleNode(ros.Node):
 def _send(
     client: ros.Client, request: ros.Message, sent: list[Any], on_reply: Callable[[Any], None]
 ) -> None:
-    """In the executor's thread: call a service; without it the reply is None."""
+    """Call a service in the executor's thread; the reply is None if it does not exist."""
     if not client.service_is_ready():
         on_reply(None)
         return

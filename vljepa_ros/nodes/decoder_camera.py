@@ -1,4 +1,4 @@
-"""What the selective decoder keeps of each camera, in memory and on the disk."""
+"""The decoder of each camera, its input, and its last published state on the disk."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ if TYPE_CHECKING:
 
 AUTO_STATE = "auto"
 MAX_GAP_S = 30.0  # a camera at the lowest max_rate is not a broken stream
-TURN_TAIL_S = 1.0  # in addition to the clip, for which a turn is felt: the smoothing comes back
+TURN_TAIL_S = 1.0  # a turn has effects for this long after the clip: the smoothing settles
 FRESH_EMBEDDING_S = 1.0  # age up to which an embedding stands for the present
 _INBOX_SIZE = 128  # embeddings and labels; a worker that is 13 s late, at 5 Hz, will not catch up
 
 
 class DecoderCamera:
-    """One camera: keeps the embeddings that the worker has not yet taken, and its decoder.
+    """Receives the embeddings of one camera for the worker, and holds its selective decoder.
 
     Args:
         node: Has the parameters of the decoder.
         camera: Its name.
-        engine: Decodes, or the narrator does; embeddings of another model are refused.
+        engine: Has the Y-Decoder, if there is one; embeddings of other models are refused.
 
     Attributes:
         newest: The newest message.
-        stale: Whether it was found not to stand for the present.
-        query: The query that embeddings answer.
-        seen: Unix time at which the newest message came.
+        stale: Whether the newest message is too old to describe the present.
+        query: The query that the embeddings answer.
+        seen: Unix time at which the newest message arrived.
         topic: Its subscription.
-        inbox: Messages that wait, oldest first: embeddings, and labels for the narrator.
-        narrator: Speaks for a model without a Y-Decoder; else None.
+        inbox: Messages waiting for the worker, oldest first: embeddings, and labels.
+        narrator: Chooses texts among the labels for a model without a Y-Decoder; else None.
     """
 
     def __init__(self, node: LifecycleNode[Any], camera: str, engine: Engine) -> None:
@@ -83,19 +83,19 @@ class DecoderCamera:
         self._set_least()
 
     def listen(self, on: bool) -> None:
-        """Subscribe or unsubscribe: to embeddings, and to labels if they are the words."""
+        """Subscribe or unsubscribe: to embeddings, and to labels if texts are chosen from them."""
         if self.topic.listen(on) and self.narrator is not None:
             topic = f"{self.topic.camera}/labels"
             self.topic.subscribe("vljepa_ros/msg/SceneLabels", topic, self._keep_labels)
 
     @property
     def speaks(self) -> bool:
-        """Whether there are words: those of the vocabulary come with the first labels."""
+        """Whether texts can be made; without a Y-Decoder only after the first labels."""
         return self.narrator is None or self.narrator.ready
 
     @property
     def fresh(self) -> bool:
-        """Whether the newest embedding stands for the present, and can be put into words."""
+        """Whether the newest embedding is recent enough to describe the present, and can be."""
         arrived = self.newest is not None and time.monotonic() - self._arrived < FRESH_EMBEDDING_S
         return arrived and self.speaks
 
@@ -119,7 +119,7 @@ class DecoderCamera:
         return part
 
     def take_labels(self, message: ros.Message) -> None:
-        """In the worker's thread: other words are used at once, as for a state seen first."""
+        """Take scores of labels, in the worker's thread; a new vocabulary restarts the detector."""
         assert self.narrator is not None
         groups = {g.prompt: {one.text: one.score for one in g.labels} for g in message.groups}
         stamp, version = to_seconds(message.header.stamp), message.vocabulary_version
@@ -127,11 +127,11 @@ class DecoderCamera:
             self.detector.reset()
 
     def watch_colour(self, message: ros.Message) -> None:
-        """In the worker's thread: an image that lost its colour, or has it back, is no change."""
+        """Pause the detector when the image loses or regains colour; in the worker's thread."""
         if self.colour.observe(to_seconds(message.header.stamp), float(message.saturation)):
             self._node.get_logger().info(
-                f"camera '{self.topic.camera}': the whole picture has lost its colour or has it "
-                f"back (infrared?); changes are not judged for {self.colour.hold:.1f} s"
+                f"camera '{self.topic.camera}': the image has lost or regained its colour "
+                f"(infrared?); changes are not judged for {self.colour.hold:.1f} s"
             )
 
     def _keep(self, message: ros.Message) -> None:
@@ -146,7 +146,7 @@ class DecoderCamera:
             self._node.worker.wake()
 
     def _set_least(self) -> None:
-        """Take over the confidence that a text needs."""
+        """Set the confidence that a text needs."""
         least = float(self._node.settings.min_confidence)
         if least < 0.0:
             least = 0.0 if self.narrator is None else self._config.calibration.abstain_below
@@ -174,7 +174,7 @@ class StateKeeper:
 
     Args:
         node: A ROS node.
-        path: Of the file, or AUTO_STATE: in $ROS_HOME/vljepa_ros, named after the node.
+        path: Path of the file, or AUTO_STATE: in $ROS_HOME/vljepa_ros, named after the node.
         model: States of another model are discarded.
         cameras: By name.
     """
@@ -190,7 +190,7 @@ class StateKeeper:
         self._trouble = ""
 
     def restore(self, max_age: float) -> None:
-        """Let each camera go on where it ended, if that is at most `max_age` seconds ago."""
+        """Restore each camera's last state, if it is at most `max_age` seconds old."""
         states, warning = self._file.read(max_age)
         if warning:
             self._node.get_logger().warning(warning)
@@ -201,12 +201,12 @@ class StateKeeper:
                 camera.query, camera.seen = state.query, state.seen
 
     def keep(self, event: bool) -> None:
-        """Write if it is time to; `event`: something was published as an event."""
+        """Write the states if that is due; `event`: an event has been published."""
         if self._states():
             self._write(lambda: self._file.keep(self._states, event))
 
     def close(self) -> None:
-        """Write the state at the end."""
+        """Write the states."""
         if self._states():
             self._write(lambda: self._file.write(self._states()))
 
@@ -226,9 +226,9 @@ class StateKeeper:
             write()
         except OSError as error:
             self._trouble = (
-                f"cannot keep the published state in '{self._file.path}': {error}; after a restart "
-                "the last event will be published again. Set the parameter state_file to a place "
-                "that can be written, or to an empty text"
+                f"cannot write the published state to '{self._file.path}': {error}; after a "
+                "restart the last event will be published again. Set the parameter state_file to a "
+                "writable path, or to an empty text"
             )
             self._node.get_logger().warning(self._trouble, throttle_duration_sec=60.0)
         else:

@@ -21,12 +21,12 @@ _EVENT = "vljepa_ros/msg/SceneEvent"
 
 
 class DecoderTopics(Endpoints):
-    """Publishers from creation until `close`; usable from any thread.
+    """Publishes events and states from creation until `close`; usable from any thread.
 
     Args:
         node: A ROS node.
         cameras: Their names.
-        model_id: Of the model that decodes.
+        model_id: Model that decodes.
         on_mismatch: See `Endpoints`.
     """
 
@@ -112,7 +112,7 @@ class DecoderTopics(Endpoints):
         Args:
             camera: Its name.
             newest: Its newest embedding, or None.
-            stale: Whether that does not stand for the present.
+            stale: Whether that is too old to describe the present.
         """
         with self._lock:
             message = self._present[camera]

@@ -24,7 +24,7 @@ class Part:
         name: Of the part.
         level: OK, WARN or ERROR.
         message: What is wrong, or what it does.
-        values: Shown as they are.
+        values: Key-value pairs of the status.
     """
 
     name: str
@@ -41,10 +41,10 @@ def checked(
 
 
 class Warnings:
-    """Warnings of one part of a node, each cause at most once in a while.
+    """Throttled warnings, each cause separately.
 
-    A throttle of the logger would be shared by all cameras: only the first of three that are wrong
-    would ever be named.
+    A throttle of the logger would be shared by all cameras: of three faulty ones only the first
+    would ever be reported.
     """
 
     def __init__(self, node: ros.Node) -> None:
@@ -61,7 +61,7 @@ class Warnings:
 
 
 class Diagnostics:
-    """Publishes as long as the node lives.
+    """Publishes the diagnostics of a node until it is destroyed.
 
     Args:
         node: The node to report.

@@ -1,4 +1,4 @@
-"""One camera's embeddings as other nodes receive them: checked, bounded, and why refused."""
+"""How nodes receive one camera's embeddings: checked, queued, and reported when they stop."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ PERIOD_DECAY = 0.8  # the period is the longest of late ones: per message, it fa
 
 
 class Inbox(Generic[T]):
-    """What has come and is not yet taken, oldest first; thread-safe.
+    """A bounded queue of messages; thread-safe.
 
     Args:
-        size: More than so many drop the oldest.
+        size: Messages it holds; one more drops the oldest.
     """
 
     def __init__(self, size: int) -> None:
@@ -35,7 +35,7 @@ class Inbox(Generic[T]):
         self._items: deque[T] = deque()
 
     def put(self, item: T) -> None:
-        """Add one."""
+        """Append a message."""
         with self._lock:
             self._items.append(item)
             if len(self._items) > self._size:
@@ -49,23 +49,23 @@ class Inbox(Generic[T]):
 
 
 class EmbeddingSubscription(Endpoints):
-    """The topic `<camera>/embeddings`, subscribed to while `listen(True)`; see `watch`.
+    """Subscribes to `<camera>/embeddings` while `listen(True)`, and reports when they stop.
 
-    Embeddings that stop are reported at once, in the log and the diagnostics. A killed publisher
-    stays in the graph for the middleware's lease of ten seconds or more, so messages alone decide:
-    perception is missing if its heartbeat stops, a camera has stopped if only its embeddings do.
+    The report goes to the log and the diagnostics. A killed publisher stays in the graph for the
+    middleware's lease of ten seconds or more, so only messages count: perception is missing if its
+    heartbeat stops, a camera has stopped if only its embeddings do.
 
     Args:
         node: A lifecycle node.
         camera: Name of the camera.
-        on_embedding: Given each message that is not refused.
+        on_embedding: Called with each message that is not refused.
         model_id: Embeddings of another model are refused; empty: none are.
-        purpose: What the node does with this model, to say so: `this node decodes`.
+        purpose: What the node does with this model, for warnings: `this node decodes`.
 
     Attributes:
         received: Messages so far.
         arrived: Time of the steady clock, in seconds, of the newest message or of subscribing.
-        trouble: Why embeddings are refused or do not come; empty if all is well.
+        trouble: Why embeddings are refused or missing; empty: neither.
     """
 
     def __init__(
@@ -86,14 +86,14 @@ class EmbeddingSubscription(Endpoints):
         self._purpose = purpose
         self._topic = f"{camera}/embeddings"
         self._period = SILENT_S
-        self._paced = False  # whether one has come since `listen`
+        self._paced = False  # whether one arrived since `listen`
         self._heartbeats = 0
         self._alive = 0.0
         self._reported = ""
         self._mismatch = ""
 
     def listen(self, on: bool) -> bool:
-        """Subscribe or unsubscribe; whether it has just subscribed."""
+        """Subscribe or unsubscribe; returns whether it has just subscribed."""
         if not on:
             self.close()
         elif not self.is_open:
@@ -105,7 +105,7 @@ class EmbeddingSubscription(Endpoints):
         return False
 
     def compare(self, info: ros.Message) -> None:
-        """Note whether perception runs the model that this node needs; info: a ModelInfo."""
+        """Check that perception runs the model that this node needs; info: a ModelInfo."""
         same = self._model_id in ("", info.model_id)
         self._mismatch = "" if same else self._differs("perception_node runs", info.model_id)
         if self._mismatch:
@@ -118,17 +118,17 @@ class EmbeddingSubscription(Endpoints):
 
     @property
     def perception_lives(self) -> bool:
-        """Whether an embedding, or the heartbeat of perception_node, has just come."""
+        """Whether an embedding or the heartbeat of perception_node arrived recently."""
         return time.monotonic() - max(self._alive, self.arrived) <= MISSING_S
 
     @property
     def perception_missing(self) -> bool:
-        """Whether perception_node was there and is not any more."""
+        """Whether perception_node was running and its messages have stopped."""
         return self._heartbeats > 1 and not self.perception_lives
 
     @property
     def stale(self) -> str:
-        """Why the newest embedding does not stand for the present; empty: it does."""
+        """Why the newest embedding is too old to describe the present; empty: it is not."""
         now = time.monotonic()
         topic = self._node.resolve_topic_name(self._topic)
         if self.perception_missing:
@@ -139,7 +139,7 @@ class EmbeddingSubscription(Endpoints):
         if not self.received:
             return f"no embedding on '{topic}' yet"
         if now - self.arrived > self._limit:
-            alive = ": perception_node runs, does the camera send?" if self._heartbeats > 1 else ""
+            alive = ": perception_node is running, is the camera?" if self._heartbeats > 1 else ""
             return f"no embedding on '{topic}' any more{alive}"
         return ""
 
@@ -147,7 +147,7 @@ class EmbeddingSubscription(Endpoints):
         """State for the diagnostics.
 
         Args:
-            values: Shown as they are.
+            values: Key-value pairs of the status.
             idle: Level and message while it is not subscribed.
         """
         name = f"camera {self.camera}"
@@ -160,7 +160,7 @@ class EmbeddingSubscription(Endpoints):
 
     @property
     def _limit(self) -> float:
-        """Seconds without an embedding that are more than a pause between two."""
+        """Seconds without an embedding after which the stream counts as stopped."""
         return max(SILENT_S, PERIODS * self._period)
 
     def watch(self) -> None:
@@ -188,16 +188,16 @@ class EmbeddingSubscription(Endpoints):
     def _receive(self, message: ros.Message) -> None:
         now = time.monotonic()
         if now - self._alive > MISSING_S:
-            self._heartbeats = 0  # they come without one: from a bag
+            self._heartbeats = 0  # no heartbeat: played from a bag
         self.received += 1
         silence, self.arrived = now - self.arrived, now
-        if self._paced:  # one outage is no slow stream: the limit grows by a half at most
+        if self._paced:  # after one outage the limit grows by a half at most
             self._period = max(min(silence, self._limit / 2), PERIOD_DECAY * self._period)
         self._paced = True
         if self._model_id and message.model_id != self._model_id:
             came = f"embeddings of camera '{self.camera}' come from"
             self.warn(self._differs(came, message.model_id))
         elif min(message.header.stamp.sec, message.clip_start.sec) < 0:
-            self.warn(f"an embedding of camera '{self.camera}' is refused, it has a negative stamp")
+            self.warn(f"an embedding of camera '{self.camera}' is refused: its stamp is negative")
         else:
             self._on_embedding(message)

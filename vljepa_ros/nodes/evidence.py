@@ -1,4 +1,4 @@
-"""The pictures that decided: published with each scene event and each trigger that became true."""
+"""Publishes the image that led to each scene event and to each trigger that became true."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SNAPSHOT = "rosbag2_interfaces/srv/Snapshot"
 
 
 class Evidence(Endpoints):
-    """Keeps images and publishes on `evidence` from `start` to `close`.
+    """Keeps recent images and publishes those that led to an event, from `start` to `close`.
 
     Args:
         node: A lifecycle node.
@@ -45,7 +45,7 @@ class Evidence(Endpoints):
         self._trouble = ""
 
     def start(self) -> None:
-        """Subscribe to events and triggers; nothing happens if it has started."""
+        """Subscribe to events and triggers; does nothing if already started."""
         if self.is_open:
             return
         self._publish = self.publisher("vljepa_ros/msg/Evidence", "evidence", RESULTS).publish
@@ -68,13 +68,13 @@ class Evidence(Endpoints):
             self._recent, self._kept = {}, {}
 
     def receive(self, camera: str, stamp: int, message: ros.Message, decoder: FrameDecoder) -> None:
-        """Take an image message that may come to decide something.
+        """Keep an image message, which may lead to an event.
 
         Args:
             camera: Its camera.
-            stamp: Nanoseconds, as in what is made of it.
+            stamp: Nanoseconds, as in the results of this image.
             message: A sensor_msgs/Image or CompressedImage.
-            decoder: Says which part of it the camera looks at, and how that is turned.
+            decoder: Has the camera's crop and rotation.
         """
         if self.is_open:
             with self._lock:
@@ -82,7 +82,7 @@ class Evidence(Endpoints):
                 self._recent.setdefault(camera, deque(maxlen=RECENT)).append((stamp, message))
 
     def keep(self, camera: str, stamp: int) -> None:
-        """An embedding was made of a clip that ends at `stamp` nanoseconds; in any thread."""
+        """Keep the image at `stamp` nanoseconds for longer, as it ended a clip; in any thread."""
         with self._lock:
             for one in self._recent.get(camera, ()):
                 if one[0] == stamp:
@@ -109,7 +109,7 @@ class Evidence(Endpoints):
             decoder = self._decoders.get(camera)
         if decoder is None or stamp not in kept:
             self._missing += 1
-            self._report(f"the picture that decided '{event_id}' is not kept any more")
+            self._report(f"the image that led to '{event_id}' is no longer kept")
             return
         evidence = ros.interface("vljepa_ros/msg/Evidence")(
             header=header, event_id=event_id, camera=camera, cause=cause
@@ -117,7 +117,7 @@ class Evidence(Endpoints):
         try:
             evidence.image.data = _jpeg(kept[stamp], decoder)
         except FrameError as error:
-            self._report(f"the picture that decided '{event_id}' cannot be used: {error}")
+            self._report(f"the image that led to '{event_id}' cannot be used: {error}")
             return
         evidence.image.header, evidence.image.format = header, "jpeg"
         self._published += 1
@@ -135,7 +135,7 @@ class Evidence(Endpoints):
 
 
 def _jpeg(message: ros.Message, decoder: FrameDecoder) -> bytes:
-    """The part of an image that a camera looks at, turned, at full resolution."""
+    """An image cropped and rotated as the camera's parameters say, at full resolution."""
     part = replace(decoder, levels=LevelRange()).view(message)
     turned = np.ascontiguousarray(np.rot90(part[..., ::-1], k=-(decoder.rotate // 90)))
     _, data = cv2.imencode(".jpg", turned, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])

@@ -1,4 +1,4 @@
-"""One image topic and the cameras that look at it: each a part of its picture, or the whole."""
+"""Subscribes to an image topic for all cameras that use its images or crops of them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from vljepa_ros.perception.frames import ROTATIONS, SharedImage
 
 TYPES = {"raw": "sensor_msgs/msg/Image", "compressed": "sensor_msgs/msg/CompressedImage"}
 
-_FEW = 6  # the newest images, by whose times of arrival a topic that loses most is known
+_FEW = 6  # newest images whose arrival times are kept, to notice a topic that loses most
 
 
 @dataclass(frozen=True)
 class TransportParameter:
-    """How images come."""
+    """The parameter for the type of an image topic."""
 
     transport: str = read_only(
         "raw",
@@ -32,7 +32,7 @@ class TransportParameter:
 
 @dataclass(frozen=True)
 class ViewParameters(TransportParameter):
-    """Which part of the images is looked at, and how it is turned."""
+    """Parameters for crop and rotation of a camera's images."""
 
     crop: tuple[int, ...] = live(
         [0, 0, 0, 0],
@@ -41,11 +41,11 @@ class ViewParameters(TransportParameter):
         0,
         100_000,
     )
-    rotate: int = live(0, "Degrees clockwise by which that part is turned.", choices=ROTATIONS)
+    rotate: int = live(0, "Rotation of that part, degrees clockwise.", choices=ROTATIONS)
 
 
 class ImageTopic(Endpoints):
-    """Subscribed to from `start` to `close`; several receivers share one decoded picture.
+    """Subscribes from `start` to `close`; several receivers share one decoded image.
 
     Args:
         node: A ROS node that can `warn`.
@@ -53,8 +53,8 @@ class ImageTopic(Endpoints):
         transport: One of TYPES.
 
     Attributes:
-        receivers: Given each message, and what their FrameDecoder takes.
-        mismatch: Why a publisher is refused because of its quality of service, or empty.
+        receivers: Called with each message, and with what their FrameDecoder takes.
+        mismatch: Incompatible quality of service of a publisher; empty: none.
     """
 
     def __init__(self, node: Any, topic: str, transport: str) -> None:
@@ -72,10 +72,10 @@ class ImageTopic(Endpoints):
         return time.monotonic() - (self._arrivals[-1] if self._arrivals else self._started)
 
     def start(self, group: ros.ReentrantCallbackGroup | None = None) -> None:
-        """Subscribe; nothing happens if it is subscribed to already.
+        """Subscribe; does nothing if already subscribed.
 
         Args:
-            group: Callback group; only the newest image waits until it lets one through.
+            group: Callback group; while it is busy only the newest image waits.
         """
         if self.is_open:
             return
@@ -93,13 +93,13 @@ class ImageTopic(Endpoints):
         )
 
     def trouble(self, timeout: float) -> str:
-        """Says that no images come, or only a few, and what helps if they are lost on the way.
+        """Why no or few images arrive, and what helps if they are lost in transport.
 
         Args:
             timeout: Seconds between two images that are too long; half of it is, on average.
 
         Returns:
-            Empty if enough of them come.
+            Empty if enough of them arrive.
         """
         count, end = len(self._arrivals), "any more" if self._arrivals else "yet"
         took = time.monotonic() - self._arrivals[0] if count > 1 else 0.0
@@ -114,10 +114,10 @@ class ImageTopic(Endpoints):
         return f"{text}; {self._lost}" if self._is_published else text
 
     def other_topics(self, prefix: str = "") -> str:
-        """If it has no publisher: which image topics exist, and which parameters to set.
+        """For a topic without a publisher: which image topics exist, which parameters to set.
 
         Args:
-            prefix: Of the names of these parameters.
+            prefix: Prefix of the names of these parameters.
         """
         if self._is_published:
             return ""
@@ -129,7 +129,7 @@ class ImageTopic(Endpoints):
             if kind in kinds and "/overlay" not in topic and self._node.count_publishers(topic)
         ]
         if not found:
-            return "; no image topic has a publisher: is the camera's driver running?"
+            return "; no image topic has a publisher: is the camera driver running?"
         return (
             f"; image topics that exist: {', '.join(sorted(found))}; "
             f"set {prefix}image_topic and {prefix}transport"
@@ -144,7 +144,7 @@ class ImageTopic(Endpoints):
     @property
     def _lost(self) -> str:
         return (
-            "it has a publisher; if that sends more, they are lost on the way: set the parameter "
+            "it has a publisher; if that sends more, they are lost in transport: set the parameter "
             f"qos_overrides.{self.topic}.subscription.reliability to reliable, or give the "
             "middleware a larger receive buffer: sysctl -w net.core.rmem_max=8388608, and for "
             'Cyclone DDS <SocketReceiveBufferSize min="4MB"/> in the file of CYCLONEDDS_URI'

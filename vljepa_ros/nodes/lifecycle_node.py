@@ -1,7 +1,7 @@
-"""A lifecycle node of one or more cameras: parameters, states, services, a worker thread.
+"""Base of the lifecycle nodes: parameters, states, services, a worker thread.
 
 What a subclass opens at `configure` it closes at `cleanup`, `shutdown`, an error, or the node's
-end, whichever comes first; between, the worker's thread does its work and serves requests.
+end, whichever comes first; meanwhile the worker's thread does its work and serves requests.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from vljepa_ros.perception.worker import DeadlineError, QueueFullError, Request,
 
 NAMESPACE = "vljepa"
 WATCH_S = 0.2
-"""How often a node looks what is due. One timer for all: each that ends a wait on its own costs as
+"""Period of `watch`. One timer for everything periodic: each timer that wakes the executor costs as
 much as a message."""
 _CAMERA = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{0,99}")
 Return = ros.TransitionCallbackReturn
@@ -39,7 +39,7 @@ class LifecycleParameters:
         ["front"], "Names of the cameras: a letter, then letters, digits and _."
     )
     autostart: bool = read_only(
-        True, "Configure and activate at the start; false: a lifecycle manager does it."
+        True, "Configure and activate at startup; false: a lifecycle manager does it."
     )
     request_timeout: float = live(
         10.0, "Seconds after which a service request is answered with an error.", 0.1, 600.0
@@ -50,22 +50,22 @@ P = TypeVar("P", bound=LifecycleParameters)
 
 
 class LifecycleNode(ros.LifecycleNode, Generic[P]):
-    """Subclasses give `open`, `start`, `stop`, `close` and `parts`.
+    """A lifecycle node; subclasses implement `open`, `start`, `stop`, `close` and `parts`.
 
     Args:
-        name: Of the node.
+        name: Name of the node.
         kind: Dataclass of its parameters.
-        options: Of the ROS node.
+        options: Options of the ROS node.
     """
 
     subject: ClassVar[str]
-    """What it opens, as diagnostics name it: the model, the memory."""
+    """What it opens, as named in the diagnostics: the model, the memory."""
     codes: ClassVar[dict[type[Exception], str]] = {
         QueueFullError: "BUSY",
         DeadlineError: "TIMEOUT",
     }
-    """Exceptions whose text is an answer to the user as it is -> constant of msg/Result. An
-    attribute `code` of the exception itself comes first."""
+    """Exceptions whose text is meant for the user -> constant of msg/Result. An attribute `code` of
+    the exception takes precedence."""
     camera_kind: ClassVar[Any] = None
     """Dataclass of the parameters of each camera, if there are any."""
 
@@ -98,17 +98,17 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
 
     @property
     def settings(self) -> P:
-        """The parameters, as they are now."""
+        """The present values of the parameters."""
         return self.main.value
 
     def check_parameters(self, value: object) -> None:
-        """Raise ValueError for a dataclass of parameters that cannot be used."""
+        """Raise ValueError for parameters that cannot be used."""
 
     def apply(self) -> None:
         """Take over parameters that have changed."""
 
     def open(self) -> Callable[[], float | None] | None:
-        """Configure. It may raise what is in `codes`; then, too, `close` frees what it has made.
+        """Configure. It may raise what is in `codes`; `close` is called in that case, too.
 
         Returns:
             The continuous work, see `Worker.start`; None if it needs no worker's thread.
@@ -116,7 +116,7 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
         raise NotImplementedError
 
     def ready(self) -> None:
-        """Opened, and the worker runs, if there is one."""
+        """Called after `open`, when the worker is running."""
 
     def start(self) -> None:
         """Activate."""
@@ -125,10 +125,10 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
         """Deactivate."""
 
     def close(self) -> None:
-        """Free what `open` made, all of it or a part; the worker has ended."""
+        """Free what `open` made, completely or in part; the worker has ended."""
 
     def watch(self) -> None:
-        """Look what is due, every WATCH_S seconds, in every lifecycle state."""
+        """Do what is due; called every WATCH_S seconds, in every lifecycle state."""
 
     def parts(self) -> Sequence[Part]:
         """State of an opened node for the diagnostics."""
@@ -143,13 +143,13 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
     ) -> None:
         """Offer a service.
 
-        It stands in a callback group of its own: with rclpy, a callback that awaits keeps all
-        others of its group from running, the one that brings what it awaits among them.
+        It is in a separate callback group: with rclpy, a callback that awaits blocks the others of
+        its group, including the one that it waits for.
 
         Args:
             kind: Name of the interface in `srv/`.
-            name: Of the service.
-            callback: Given request and response; fills the response or raises. It may await.
+            name: Name of the service.
+            callback: Fills the response to a request, or raises. It may await.
             needs_active: Whether a request needs an active node, or a configured one is enough.
         """
 
@@ -179,7 +179,7 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
         return kind(code=getattr(kind, code), message=message)
 
     def result_of(self, error: Exception) -> ros.Message:
-        """The msg/Result of a request that failed; what is not in `codes` is logged, too."""
+        """The msg/Result of a failed request; exceptions that are not in `codes` are logged."""
         codes = [code for kind, code in self.codes.items() if isinstance(error, kind)]
         if codes:
             return self.result(getattr(error, "code", codes[-1]), str(error))
@@ -192,7 +192,7 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
 
         Args:
             run: Returns the result, or a CooperativeTask that does.
-            wait: Seconds that it may pause, in addition to the time that it may work.
+            wait: Seconds that it may wait for input, in addition to `request_timeout`.
 
         Raises:
             QueueFullError: The worker takes no request now.
@@ -219,11 +219,11 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
         return self._transit("configure", self._configure, self._undo_configure)
 
     def on_activate(self, state: object) -> ros.TransitionCallbackReturn:
-        """Begin to work."""
+        """Start the work."""
         return self._transit("activate", self._activate, self._undo_activate)
 
     def on_deactivate(self, state: object) -> ros.TransitionCallbackReturn:
-        """Stop work, keep what is open."""
+        """Stop the work, keep what is open."""
         return self._transit("deactivate", self._pause)
 
     def on_cleanup(self, state: object) -> ros.TransitionCallbackReturn:
@@ -231,7 +231,7 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
         return self._transit("clean up", self._release)
 
     def on_shutdown(self, state: object) -> ros.TransitionCallbackReturn:
-        """Free everything, for good: this node can only be started anew."""
+        """Free everything; afterwards the process must be restarted."""
         self.shut_down = self._transit("shut down", self._release) == Return.SUCCESS
         return Return.SUCCESS if self.shut_down else Return.ERROR
 
@@ -243,12 +243,12 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
         return result
 
     def destroy_node(self) -> None:
-        """Free everything, then the node."""
+        """Free everything, then destroy the node."""
         self._release()
         super().destroy_node()
 
     def warn(self, text: str) -> None:
-        """Log a warning, not more than one in ten seconds."""
+        """Log a warning, at most one every ten seconds."""
         self.get_logger().warning(text, throttle_duration_sec=10.0)
 
     def refusal(self, needs_active: bool) -> str:
@@ -256,7 +256,7 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
         name = self.get_fully_qualified_name()
         why = f" ({self.why})" if self.why else ""
         if self.shut_down:
-            return f"{name} was shut down and cannot be configured again; start its process anew"
+            return f"{name} was shut down and cannot be configured again; restart its process"
         if not self.opened:
             return f"{name} is not configured{why}; try: ros2 lifecycle set {name} configure"
         if needs_active and not self.active:
@@ -303,13 +303,13 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
         self.ready()
 
     def _undo_configure(self) -> None:
-        self.opened = True  # perhaps in part only, which `close` frees as well
+        self.opened = True  # possibly in part, which `close` frees as well
         self._release()
 
     def _activate(self) -> None:
         self.start()
         self.active = True
-        if not self.settings.autostart:  # a manager did it, which may want to watch this node
+        if not self.settings.autostart:  # a manager did it, and may want to watch this node
             self._break_bond = ros.form_bond(self)
 
     def _undo_activate(self) -> None:
@@ -319,12 +319,12 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
     def _transit(
         self, doing: str, run: Callable[[], None], undo: Callable[[], None] | None = None
     ) -> ros.TransitionCallbackReturn:
-        """Run a transition; an exception is logged here, for rclpy does not, and is in `why`.
+        """Run a transition; an exception is logged here, as rclpy does not, and kept in `why`.
 
         Args:
-            doing: Which transition it is.
-            run: Does it.
-            undo: Called if it fails: the node stays what it was. Without it, `on_error` comes next.
+            doing: Name of the transition.
+            run: Performs it.
+            undo: Called if it fails: the state stays as it was. Without it `on_error` follows.
         """
         before = [entity for _, entity in ros.endpoints(self)]
         try:
@@ -339,14 +339,14 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
         try:
             undo()
         except Exception as error:
-            self._reason(f"cannot undo what was done to {doing}", error)
+            self._reason(f"cannot undo the transition {doing}", error)
         for destroy, entity in ros.endpoints(self):
             if not any(entity is one for one in before):
                 destroy(entity)
         return Return.FAILURE
 
     def _reason(self, what: str, error: Exception) -> str:
-        """Log an error, with its traceback unless its text is meant for users; that text."""
+        """Log an error, with its traceback unless its text is meant for users; returns the text."""
         trace = ""
         if isinstance(error, ImportError):
             reason = missing_package(error)
@@ -361,6 +361,6 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
     def _on_step_error(self, error: Exception) -> None:
         self.failures += 1
         self.get_logger().error(
-            f"the {self.subject}'s worker goes on after {type(error).__name__}: {error}",
+            f"the {self.subject}'s worker continues after {type(error).__name__}: {error}",
             throttle_duration_sec=5.0,
         )

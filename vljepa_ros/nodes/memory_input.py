@@ -1,4 +1,4 @@
-"""One camera on its way to the memory: embeddings and events in order, thumbnails if wanted."""
+"""Receives one camera's embeddings, events and images for the memory, in order."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ from vljepa_ros.perception.ring import ClipRing
 from vljepa_ros.perception.stamps import ImageStamps
 
 _INBOX_SIZE = 256  # messages; a disk that is slow for 50 s at 5 Hz loses nothing
-LATEST_EMBEDDING_S = 1.0  # from an image to its embedding, for which the image is kept
+LATEST_EMBEDDING_S = 1.0  # latest arrival of an embedding after its image, which is kept until then
 
 
 @dataclass(frozen=True)
 class MemoryCameraParameters(ViewParameters):
-    """What stands under a camera's name."""
+    """Parameters of each camera of the memory node, such as `front.image_topic`."""
 
     image_topic: str = read_only(
         "",
-        "Topic of the images of which thumbnails are kept; empty: no thumbnails.",
+        "Topic of the images that thumbnails are made of; empty: no thumbnails.",
         ros_name=True,
     )
 
 
 class MemoryInput:
-    """From `start` to `stop` it collects messages; the worker takes the rows they make.
+    """Queues messages from `start` to `stop`; the worker turns them into rows.
 
     Args:
         node: Has the parameters of the camera, and `thumbnail`, `sample_interval` and
             `longest_segment`.
         camera: Its name.
-        model: Whose embeddings are kept.
+        model: Model whose embeddings are kept.
 
     Attributes:
-        recorder: Makes rows of embeddings and events.
-        pose: Returns the robot's present pose; replaced by the node if poses are kept.
-        topic: Its embeddings.
+        recorder: Makes rows from embeddings and events.
+        pose: Returns the robot's present pose; set by the node if poses are kept.
+        topic: Subscription to the embeddings.
     """
 
     def __init__(self, node: LifecycleNode[Any], camera: str, model: ModelConfig) -> None:
@@ -66,7 +66,7 @@ class MemoryInput:
         self.pose: Callable[[], Pose | None] = lambda: None
         self._inbox: Inbox[Callable[[], list[Row]]] = Inbox(_INBOX_SIZE)
         self.topic = EmbeddingSubscription(
-            node, camera, self._on_embedding, model.model_id, "this memory keeps"
+            node, camera, self._on_embedding, model.model_id, "this memory stores"
         )
         self._stamps = ImageStamps(model.frame_interval)
         self._images = Endpoints(node, self.topic.warn)
@@ -101,17 +101,17 @@ class MemoryInput:
             self._images.subscribe(TYPES[camera.transport], camera.image_topic, push, IMAGES)
 
     def stop(self) -> None:
-        """Unsubscribe; what waits can still be taken."""
+        """Unsubscribe; queued messages can still be taken."""
         self.topic.listen(False)
         self._images.close()
         self._ring = None
 
     def on_event(self, message: ros.Message) -> None:
-        """A SceneEvent of this camera."""
+        """Handle a SceneEvent of this camera."""
         self._events += 1
         self._event_stamp = to_nanoseconds(message.header.stamp)
         if message.model_id != self._model.model_id:
-            return  # its embeddings say so already
+            return  # reported for its embeddings
         onset = to_nanoseconds(message.onset) or to_nanoseconds(message.header.stamp)
         if onset < 0:
             self._unusable += 1
@@ -123,13 +123,13 @@ class MemoryInput:
             self._put(lambda: self.recorder.change(onset, text))
 
     def on_scene(self, message: ros.Message) -> None:
-        """The state in force, repeated: the only trace of an event while this node was away."""
+        """Handle the repeated state: the only trace of events before this node was active."""
         newer = to_nanoseconds(message.header.stamp) > self._event_stamp
         if message.reason == message.HEARTBEAT and newer:
             self.on_event(message)
 
     def take(self) -> list[Row]:
-        """In the worker's thread: the rows that are complete now."""
+        """The rows that are complete now; in the worker's thread."""
         rows: list[Row] = []
         while (work := self._inbox.take()) is not None:
             rows += work()

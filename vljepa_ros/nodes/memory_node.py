@@ -1,4 +1,4 @@
-"""The memory node: embeddings and events in, rows on the disk; find_moments finds them by text."""
+"""The memory node: stores embeddings and events on the disk; find_moments searches them by text."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ class MemoryParameters(LifecycleParameters):
     location: str = read_only(
         "~/.vljepa/memory", "Directory of the store, or an object storage address (s3://...)."
     )
-    batch_rows: int = read_only(512, "Rows that are written together at most.", 1, 4096)
+    batch_rows: int = read_only(512, "Rows written in one batch, at most.", 1, 4096)
     batch_seconds: float = read_only(
-        30.0, "Seconds after which rows are written; a crash loses no more.", 0.1, 3600.0
+        30.0, "Seconds until rows are written at the latest; a crash loses no more.", 0.1, 3600.0
     )
     upkeep_period: float = read_only(
-        600.0, "Seconds between two rounds of forgetting and compaction.", 1.0, 86400.0
+        600.0, "Seconds between two rounds of deletion and compaction.", 1.0, 86400.0
     )
     pose_topic: str = read_only(
         "",
@@ -70,38 +70,38 @@ class MemoryParameters(LifecycleParameters):
         choices=(*POSE_TYPES, TF),
     )
     pose_frame: str = read_only("map", "With tf: the frame in which poses are given.")
-    base_frame: str = read_only("base_link", "With tf: the robot's frame, whose pose is kept.")
+    base_frame: str = read_only("base_link", "With tf: the robot's frame.")
     thumbnail: int = read_only(
         96,
-        "Side of a thumbnail's images in pixels, at most the model's input size: at that size they "
-        "can be embedded again faithfully.",
+        "Side of a thumbnail's images in pixels, at most the model's input size; at that size they "
+        "can be embedded again.",
         16,
         1024,
     )
     sample_interval: float = live(
-        1.0, "Seconds between two samples that are kept beside the segments; 0: none.", 0.0, 3600.0
+        1.0, "Seconds between two samples kept in addition to the segments; 0: none.", 0.0, 3600.0
     )
     longest_segment: float = live(
-        60.0, "Seconds after which a segment is kept though nothing changed.", 1.0, 86400.0
+        60.0, "Seconds after which a segment is written although nothing changed.", 1.0, 86400.0
     )
     max_age_hours: float = live(
         0.0,
-        "Age at which rows are forgotten, counted from the newest row of their camera; 0: never.",
+        "Age at which rows are deleted, relative to the newest row of their camera; 0: never.",
         0.0,
         1e6,
     )
     max_sample_age_hours: float = live(
-        0.0, "Age at which samples are forgotten; their segments stay; 0: never.", 0.0, 1e6
+        0.0, "Age at which samples are deleted; their segments stay; 0: never.", 0.0, 1e6
     )
     max_megabytes: int = live(
-        10000, "Size on the disk above which the oldest rows are forgotten; 0: no limit.", 0, 10**9
+        10000, "Size on the disk above which the oldest rows are deleted; 0: no limit.", 0, 10**9
     )
-    merge_gap: float = live(2.0, "Seconds between hits that are one moment.", 0.0, 3600.0)
-    longest_moment: float = live(120.0, "Seconds that a moment lasts at most.", 1.0, 86400.0)
+    merge_gap: float = live(2.0, "Seconds between hits of one moment, at most.", 0.0, 3600.0)
+    longest_moment: float = live(120.0, "Longest moment, seconds.", 1.0, 86400.0)
 
 
 class MemoryNode(LifecycleNode[MemoryParameters]):
-    """Options go to the ROS node."""
+    """Stores embeddings and events while active. Options go to the ROS node."""
 
     subject = "memory"
     codes = LifecycleNode.codes | {
@@ -114,7 +114,7 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
     memory: EpisodicMemory
     _model: ModelConfig
     _texts: TextEncoderClient
-    _search: Callable[[], object]  # what is tried while the store cannot be read
+    _search: Callable[[], object]  # retried while the store cannot be read
 
     def __init__(self, **options: object) -> None:
         self._problem = self._unreadable = ""
@@ -161,12 +161,12 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
         return self._remember_received
 
     def ready(self) -> None:
-        """Look whether the store can be used; if not, a later round of `watch` looks again."""
+        """Check whether the store can be used; if not, `watch` checks again later."""
         search, self._looked = self._search, time.monotonic()
         self.worker.submit(Request(lambda _: search(), self._on_read, CHECK_S))
 
     def start(self) -> None:
-        """Begin to remember."""
+        """Start to store."""
         p = self.settings
         if p.pose_type == TF:
             self._pose = TfPoseInput(self, p.pose_frame, p.base_frame)
@@ -183,7 +183,7 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
             )
 
     def stop(self) -> None:
-        """Stop remembering; what was seen goes to the disk."""
+        """Stop storing; what was received is still written."""
         for camera in self._inputs.values():
             camera.stop()
         self._event_topic.close()
@@ -196,7 +196,7 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
                 self._remember(camera.recorder.finish())
 
     def close(self) -> None:
-        """Write what is pending, end the threads, close the store."""
+        """Write pending rows, end the threads, close the store."""
         if (texts := vars(self).pop("_texts", None)) is not None:
             texts.close()
         if (memory := vars(self).pop("memory", None)) is not None and not memory.close():
@@ -205,7 +205,7 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
         self._inputs = {}
 
     def watch(self) -> None:
-        """Notice embeddings that stop, and a store that can be read again."""
+        """Report embeddings that stop, and check again a store that could not be read."""
         for camera in self._inputs.values():
             camera.topic.watch()
         if self.opened and self._unreadable and time.monotonic() > self._looked + LOOK_AGAIN_S:
@@ -232,7 +232,7 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
         return [Part("memory", *state, values), *cameras]
 
     def _remember_received(self) -> float | None:
-        """Remember what has come; in the worker's thread, and at the end in the executor's."""
+        """Store what was received; in the worker's thread, at the end in the executor's."""
         with self._taking:
             for camera in self._inputs.values():
                 self._remember(camera.take())
@@ -242,7 +242,7 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
         for row in rows:
             wrong = self.memory.remember(row)
             if wrong:
-                self.warn(f"a row of camera '{row.camera}' is not kept: {wrong}")
+                self.warn(f"a row of camera '{row.camera}' is not stored: {wrong}")
 
     def _on_event(self, message: ros.Message) -> None:
         camera = self._inputs.get(message.camera)
@@ -291,7 +291,7 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
         )
 
     def _on_read(self, _: object, error: Exception | None) -> None:
-        """In the worker's thread: the store was read, or cannot be; a slow one is not broken."""
+        """Note whether the store could be read; a timeout is no error. In the worker's thread."""
         if isinstance(error, DeadlineError):
             self.warn(f"the memory is slow: {error}")
         elif not isinstance(error, MemoryMissingError):  # there is none before the first row
@@ -300,7 +300,7 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
                 self.warn(f"the memory cannot be used: {error}")
 
     def _on_problem(self, problem: str) -> None:
-        """In one of the memory's threads: it began to fail, or works again."""
+        """Note that writing or upkeep fails or works again; in one of the memory's threads."""
         self._problem = problem
         self._unreadable = self._unreadable if problem else ""
         if problem:
@@ -308,7 +308,7 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
 
 
 def moment_message(moment: Moment) -> ros.Message:
-    """A msg/Moment; its thumbnail is empty unless one was read."""
+    """Convert a moment to msg/Moment; its thumbnail is empty unless one was read."""
     message = ros.interface("vljepa_ros/msg/Moment")(
         camera=moment.camera,
         start=to_stamp(moment.start),
@@ -329,7 +329,7 @@ def moment_message(moment: Moment) -> ros.Message:
 
 
 def pose_message(pose: Pose | None) -> ros.Message:
-    """A geometry_msgs/Pose; its position is NaN if there is no pose."""
+    """Convert a pose to geometry_msgs/Pose; its position is NaN if there is no pose."""
     message = ros.interface("geometry_msgs/msg/Pose")()
     p, q = message.position, message.orientation
     if pose is None:

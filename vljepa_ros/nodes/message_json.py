@@ -1,8 +1,8 @@
-"""Messages as JSON values and back, for clients that know no ROS.
+"""Converts messages to JSON values and back, for clients without ROS.
 
 A Time or a Duration is a number of seconds, a sequence of bytes is base64, NaN and infinite are
-null. What comes in is checked here: Jazzy's message classes check nothing, and a value of another
-type would end the process where it is serialised.
+null. Input is checked here: Jazzy's message classes check nothing, and a value of another type ends
+the process when it is serialised.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vljepa_ros.nodes.topics import to_duration, to_seconds, to_stamp
 
 _BASE = re.compile(r"(?:sequence<)?([\w/]+)")
 _INTEGER = re.compile(r"(u?)int(\d+)")
-_UNSAFE = re.compile("[\0\ud800-\udfff]")  # would end a C string, or is no UTF-8
+_UNSAFE = re.compile("[\0\ud800-\udfff]")  # NUL ends a C string, surrogates are not valid UTF-8
 _CLOCKS = ("builtin_interfaces/Time", "builtin_interfaces/Duration")
 _MOST_SECONDS = 2**31 - 1
 _DIGITS = 6  # of a number that is no time
@@ -27,13 +27,13 @@ _DIGITS = 6  # of a number that is no time
 
 @cache
 def _names(kind: object) -> tuple[str, ...]:
-    """Fields of a class of messages; of another class, none."""
+    """Fields of a message class; none for any other class."""
     return tuple(getattr(kind, "get_fields_and_field_types", dict)())
 
 
 def to_json(value: Any) -> Any:
-    """A message, or the value of a field, as what `json.dumps` takes."""
-    if isinstance(value, (str, int)):  # most are; the order of these questions is the cost
+    """Convert a message, or the value of a field, to what `json.dumps` takes."""
+    if isinstance(value, (str, int)):  # the most frequent case first
         return value
     if isinstance(value, float):
         return round(value, _DIGITS) if math.isfinite(value) else None
@@ -53,12 +53,12 @@ def to_json(value: Any) -> Any:
 
 
 def from_json(kind: type[ros.Message], fields: Any, name: str = "") -> ros.Message:
-    """A message with some of its fields given; the others have their defaults.
+    """Make a message from some of its fields; the others have their defaults.
 
     Args:
         kind: Class of the message.
         fields: As `json.loads` gives them.
-        name: Of the field that it is for, in errors; empty: the whole request.
+        name: Name of the field, for errors; empty: the whole request.
 
     Raises:
         ValueError: A field that does not exist, or a value that it cannot hold.
@@ -103,13 +103,13 @@ def _read(base: str, value: Any, name: str) -> Any:
         return _checked(value, isinstance(value, bool), name, "true or false")
     if base == "string":
         plain = isinstance(value, str) and not _UNSAFE.search(value)
-        return _checked(value, plain, name, "a text without NUL and half characters")
+        return _checked(value, plain, name, "a text without NUL and lone surrogates")
     if base in ("float", "double", "float32", "float64"):
         most = 3e38 if base in ("float", "float32") else 1e308
         return float(_checked(value, number and abs(value) <= most, name, "a finite number"))
     integer = _INTEGER.fullmatch(base)
     if integer is None:
-        raise _wrong(name, value, f"nothing: {base} cannot be given here")
+        raise _wrong(name, value, f"nothing: {base} is not accepted here")
     bits = int(integer[2]) - (not integer[1])
     low, high = 0 if integer[1] else -(2**bits), 2**bits - 1
     fits = number and isinstance(value, int) and low <= value <= high

@@ -1,4 +1,4 @@
-"""A lifecycle node that owns one model: loads it, and reports what runs."""
+"""Base of the lifecycle nodes that load a model."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ModelParameters(LifecycleParameters):
         "auto",
         f"Engine, as ENGINE[:PRECISION][@DEVICE]; engines: {', '.join(ENGINE_NAMES)}.",
     )
-    threads: int = read_only(0, "Threads of the engine; 0: chosen by it.", 0, 256)
+    threads: int = read_only(0, "Threads of the engine; 0: the engine decides.", 0, 256)
     always_on: bool = live(False, "Work even while nothing subscribes to the results.")
 
 
@@ -41,9 +41,10 @@ M = TypeVar("M", bound=ModelParameters)
 
 
 class ModelNode(LifecycleNode[M]):
-    """Subclasses name the parts of a model they need, and give `prepare`, `start`, `stop`, `free`.
+    """A node with a model; subclasses implement `prepare`, `start`, `stop` and `free`.
 
     Attributes:
+        model_parts: Parts of the model that the subclass needs.
         engine: The loaded model, from `configure` to `cleanup`.
     """
 
@@ -58,7 +59,7 @@ class ModelNode(LifecycleNode[M]):
     engine: Engine | None = None
 
     def prepare(self, engine: Engine) -> Callable[[], float | None]:
-        """Configure: make what needs the engine. It may raise what is in `codes`.
+        """Create what needs the engine, at `configure`. It may raise what is in `codes`.
 
         Returns:
             The continuous work, see `Worker.start`.
@@ -66,7 +67,7 @@ class ModelNode(LifecycleNode[M]):
         raise NotImplementedError
 
     def free(self) -> None:
-        """Clean up what `prepare` made, all of it or a part; the worker has ended."""
+        """Free what `prepare` made, completely or in part; the worker has ended."""
 
     def open(self) -> Callable[[], float | None]:
         """Load the model."""
@@ -91,7 +92,7 @@ class ModelNode(LifecycleNode[M]):
         """The camera that a request names; empty: the only one.
 
         Raises:
-            PerceptionError: An unknown name, or none although there are several.
+            PerceptionError: The name is unknown, or empty although there are several.
         """
         known = ", ".join(self.cameras)
         if name and name not in self.cameras:
@@ -101,7 +102,7 @@ class ModelNode(LifecycleNode[M]):
         return name or self.cameras[0]
 
     def parts(self) -> Sequence[Part]:
-        """State of this node's parts for the diagnostics; subclasses add theirs."""
+        """State of the model for the diagnostics; subclasses add more."""
         if self.engine is None:
             return []
         config, info = self.engine.config, self.engine.info

@@ -1,4 +1,4 @@
-"""A camera's images with the scene's text and labels drawn over: for RViz, rqt and Foxglove."""
+"""Draws the scene's text and labels over a camera's images, for RViz, rqt and Foxglove."""
 
 from __future__ import annotations
 
@@ -17,23 +17,21 @@ from vljepa_ros.perception.image_encodings import FrameError, LevelRange
 
 IMAGE_TIMEOUT_S = 4.0  # without an image, until that is reported
 SCENE_TIMEOUT_S, LABELS_TIMEOUT_S = 2.0, 10.0
-"""Without a scene, which is repeated, or labels, which come at `max_rate`, after which their words
-are not drawn any more."""
+"""Seconds after which a scene or labels that have stopped are no longer drawn. (A scene is
+repeated, labels arrive at `max_rate`.)"""
 
 
 @dataclass(frozen=True)
 class OverlayParameters(TransportParameter):
-    """What is drawn over what."""
+    """Parameters of the overlay node."""
 
-    camera: str = read_only(
-        "front", "Name of the camera, as the perception node knows it.", ros_name=True
-    )
+    camera: str = read_only("front", "Name of the camera, as in perception_node.", ros_name=True)
     image_topic: str = read_only("/camera/image_raw", "Topic of its images.", ros_name=True)
-    labels: int = live(3, "Labels that are shown, the best of all groups.", 0, 20)
+    labels: int = live(3, "Number of labels shown: the best of all groups.", 0, 20)
 
 
 class OverlayNode(ros.Node):
-    """Publishes `<camera>/overlay`, and subscribes only while that has subscribers."""
+    """Publishes `<camera>/overlay`; subscribes only while that has subscribers."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__("overlay_node", **{"namespace": NAMESPACE, **options})
@@ -59,7 +57,7 @@ class OverlayNode(ros.Node):
         self._diagnostics = Diagnostics(self, self._parts)
 
     def _watch(self) -> None:
-        """Twice a second: subscribe while there are subscribers."""
+        """Subscribe while there are subscribers; called twice a second."""
         if not self._subscribers:
             self._images.close()
             self._words.close()
@@ -69,10 +67,10 @@ class OverlayNode(ros.Node):
             subscribe("vljepa_ros/msg/SceneLabels", f"{camera}/labels", self._on_labels)
             subscribe("vljepa_ros/msg/SceneEvent", f"{camera}/scene", self._on_scene, LATCHED)
         elif missing := self._images.trouble(IMAGE_TIMEOUT_S):
-            self.warn(f"nothing to draw on: {missing}{self._images.other_topics()}")
+            self.warn(f"no images to draw on: {missing}{self._images.other_topics()}")
 
     def warn(self, text: str) -> None:
-        """Log a warning, the same one not more than once in ten seconds."""
+        """Log a warning, the same one at most every ten seconds."""
         self._warnings.warn(text.partition(":")[0], text)
 
     def _on_labels(self, message: ros.Message) -> None:

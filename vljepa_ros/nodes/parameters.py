@@ -1,8 +1,8 @@
 """ROS parameters as frozen dataclasses: a field has a default, a description and a range.
 
 A field made with `live` may be changed while the node runs, one made with `read_only` may not.
-Values given at the start that cannot be used do not end the node: it keeps the default, stays
-unconfigured and says why.
+An invalid value at startup does not end the node: it keeps the default, stays unconfigured and
+reports the reason.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ def parameter(
     read_only: bool = False,
     ros_name: bool = False,
 ) -> Any:
-    """A field of a dataclass of parameters.
+    """Make a field of a dataclass of parameters.
 
     Args:
-        default: A list stands for a tuple of texts, or of as many integers as it has.
+        default: A list stands for a tuple of strings, or of this number of integers.
         description: Shown to users.
-        low: Least value allowed, of a number or of each of several.
-        high: Greatest value allowed.
-        choices: Values allowed, if not all are.
+        low: Minimum, of a number or of each number of a list.
+        high: Maximum.
+        choices: Allowed values; empty: all.
         read_only: Whether it is read once, when the node starts.
-        ros_name: Whether it is the name of a topic or a service; empty only if that is the default.
+        ros_name: Whether it names a topic or a service; it may be empty only by default.
     """
     metadata = {
         "description": description,
@@ -56,16 +56,16 @@ read_only = partial(parameter, read_only=True)
 
 
 class ParameterGroup(Generic[P]):
-    """The parameters of one dataclass on one node.
+    """Declares the parameters of a dataclass on a node.
 
     Args:
-        node: They are declared on it.
+        node: The node.
         kind: The dataclass.
-        prefix: Stands before each name, e.g. `front.`.
+        prefix: Prefix of each name, e.g. `front.`.
 
     Attributes:
         value: The dataclass with the present values.
-        problems: Why a value given at the start cannot be used, by parameter name.
+        problems: Why a value at startup is invalid, by parameter name.
     """
 
     def __init__(self, node: ros.Node, kind: type[P], prefix: str = "") -> None:
@@ -77,11 +77,11 @@ class ParameterGroup(Generic[P]):
         self.value = kind(**{field.name: self._declare(node, field) for field in fields})
 
     def __contains__(self, name: str) -> bool:
-        """Whether a parameter is of this group."""
+        """Whether a parameter belongs to this group."""
         return name in self._fields
 
     def with_changes(self, changes: dict[str, Any]) -> P:
-        """The dataclass with parameters (by full name) changed.
+        """A copy of the values with some parameters, by full name, changed.
 
         Raises:
             ValueError: A value that is not allowed.
@@ -104,7 +104,7 @@ class ParameterGroup(Generic[P]):
             _check(name, got, field.metadata)
             if field.metadata["ros_name"] and got != default:
                 ros.check_name(node, got)
-        except Exception as error:  # rclpy and Humble differ in what they raise here
+        except Exception as error:  # distributions differ in what they raise here
             self.problems[name] = f"{name}: {error}; allowed: {_allowed(field.metadata, value)}"
             if not node.has_parameter(name):
                 node.declare_parameter(name, value, descriptor, ignore_override=True)
@@ -113,13 +113,13 @@ class ParameterGroup(Generic[P]):
 
 
 class NodeParameters:
-    """All parameters of a node; changes are checked as a whole, then applied.
+    """All parameters of a node; a set of changes is checked as a whole, then applied.
 
     Args:
         node: The node.
         groups: Its parameters.
-        check: Given a dataclass with changes, may raise ValueError.
-        apply: Called after a change that was accepted; the groups hold the new values then.
+        check: Called with each changed dataclass; may raise ValueError.
+        apply: Called after an accepted change, when the groups hold the new values.
     """
 
     def __init__(
@@ -189,11 +189,11 @@ def _allowed(metadata: Any, value: Any) -> str:
         count = f"{metadata['length']} values of " if metadata["length"] else ""
         return f"{count}{metadata['low']} to {metadata['high']}, {kind}"
     if metadata["ros_name"]:
-        return "parts of letters, digits and _ between slashes, each with a letter or _ first"
+        return "names of letters, digits and _ between slashes, each with a letter or _ first"
     names = {
         bool: "true or false",
-        str: "a text, quoted where YAML sees something else: 'yes', '1'",
+        str: "a string, quoted where YAML would read another type: 'yes', '1'",
         float: "a number such as 1.0",
         int: "an integer",
     }
-    return names.get(type(value), "a list of texts, quoted: ['yes', 'no']")
+    return names.get(type(value), "a list of strings, quoted: ['yes', 'no']")

@@ -1,4 +1,4 @@
-"""Service callbacks that wait for something to happen, each until a deadline of its own."""
+"""Service callbacks that wait for a condition, each with its own deadline."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from vljepa_ros import ros
 
 
 class Pending:
-    """Pending requests. Each is answered exactly once; usable from any thread.
+    """Pending requests, each of which is completed exactly once; thread-safe.
 
     Args:
-        node: The node whose executor runs the callbacks that wait.
+        node: The node whose executor runs the waiting callbacks.
     """
 
     def __init__(self, node: ros.Node) -> None:
@@ -24,7 +24,7 @@ class Pending:
 
     @property
     def keys(self) -> set[Any]:
-        """What is waited for."""
+        """The keys of all pending requests."""
         with self._lock:
             return {key for key, _, _ in self._waiting}
 
@@ -32,27 +32,27 @@ class Pending:
         """A future to await in a callback of the node.
 
         Args:
-            key: Names what is waited for.
+            key: Identifies the condition.
             timeout: Seconds.
 
         Returns:
-            Its result is what `complete` is given, or None if the time is over before.
+            Its result is what is passed to `complete`, or None after the timeout.
         """
         future = ros.Future()
         self.add(key, timeout, lambda result: ros.complete(self._node, future, result))
         return future
 
     def add(self, key: object, timeout: float, on_done: Callable[[Any], None]) -> None:
-        """As `wait`, for a function that is called with the result."""
+        """As `wait`, with a function that is called with the result."""
         with self._lock:
             self._waiting.append((key, time.monotonic() + timeout, on_done))
 
     def complete(self, result: object, of: Callable[[Any], bool] = lambda key: True) -> None:
-        """Complete the pending requests whose key fulfils a condition."""
+        """Complete the pending requests whose key meets a condition."""
         self._answer(result, lambda key, _: of(key))
 
     def expire(self) -> None:
-        """Complete those whose time is over with None; call it a few times a second."""
+        """Complete requests after their timeout with None; call it a few times a second."""
         now = time.monotonic()
         self._answer(None, lambda _, deadline: now > deadline)
 

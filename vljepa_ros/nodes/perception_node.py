@@ -30,8 +30,8 @@ class PerceptionParameters(ModelParameters):
 
     max_rate: float = live(
         5.0,
-        "Clips a second and camera at most, on average: after an image that came late the next "
-        "clip may follow sooner.",
+        "Clips per second and camera at most, on average: after a late image the next clip may "
+        "follow sooner.",
         0.1,
         1000.0,
     )
@@ -40,19 +40,19 @@ class PerceptionParameters(ModelParameters):
         "Labels to choose among: groups 'prompt | label | label ...', or plain labels for the "
         "model's default prompt; a single empty text: the model's own vocabulary.",
     )
-    top_labels: int = live(100, "Labels of a group that are published, best first.", 1, 10000)
+    top_labels: int = live(100, "Number of labels published per group, best first.", 1, 10000)
     abstain_below: float = live(
-        -1.0, "Best score that an answer needs; -1: the model's own threshold.", -1.0, 1.0
+        -1.0, "Score that an answer needs; -1: the model's own threshold.", -1.0, 1.0
     )
     answer_max_age: float = live(
         0.0,
-        "Seconds that the newest image may be old where a question names no max_age; "
-        "0: 2 s more than a clip is long.",
+        "Maximum age of the newest image in seconds, for questions without max_age; 0: the length "
+        "of a clip and 2 s.",
         0.0,
         1e9,
     )
     evidence: bool = live(
-        False, "Publish the picture that decided each event and each trigger that became true."
+        False, "Publish the image that led to each event and to each trigger that became true."
     )
     snapshot_service: str = read_only(
         "",
@@ -61,12 +61,12 @@ class PerceptionParameters(ModelParameters):
         ros_name=True,
     )
     memory: str = read_only(
-        "~/.vljepa/memory", "Store of memory_node, from which labels are taught by past frames."
+        "~/.vljepa/memory", "Store of memory_node, for teaching labels from past frames."
     )
     judge_domain: bool = live(
         True,
-        "Mark pictures that are far from those that the model was made for, and answer no "
-        "questions about them; only where the model folder describes its domain.",
+        "Mark images that are far from the model's domain, and answer no questions about them; "
+        "only where the model folder describes its domain.",
     )
     image_timeout: float = live(
         4.0, "Seconds without an image after which a camera is reported.", 0.5, 3600.0
@@ -74,7 +74,7 @@ class PerceptionParameters(ModelParameters):
 
 
 class PerceptionNode(ModelNode[PerceptionParameters]):
-    """The way of a frame is in `doc/architecture.md`. Options go to the ROS node."""
+    """Encodes cameras and answers questions while active. Options go to the ROS node."""
 
     model_parts = frozenset({"vision", "predictor", "text"})
     camera_kind = CameraParameters
@@ -95,7 +95,7 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
         self._watchdog = self.create_timer(1.0, self._check_cameras, clock=ros.steady_clock())
 
     def check_parameters(self, value: object) -> None:
-        """Refuse labels that are not a vocabulary."""
+        """Refuse labels that do not form a vocabulary."""
         if isinstance(value, PerceptionParameters | CameraParameters):
             self.vocabulary.check_labels(value.labels, self.engine)
 
@@ -110,7 +110,7 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
             self.worker.wake()
 
     def prepare(self, engine: Engine) -> Callable[[], float | None]:
-        """Make inputs, pipeline and topics for a loaded model."""
+        """Create inputs, pipeline and topics for a loaded model."""
         if "score" not in engine.capabilities:
             raise ModelError(f"model '{engine.config.name}' cannot score")
         if "embed" not in engine.capabilities:
@@ -184,14 +184,14 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
         return [*found, self._evidence.part()] if self._evidence.is_open else found
 
     def _collect_evidence(self) -> None:
-        """As the parameter says, while the node is active."""
+        """Start or stop evidence as its parameter says, while the node is active."""
         if self.settings.evidence and self.pipeline.watching:
             self._evidence.start()
         else:
             self._evidence.close()
 
     def _publish(self, seen: Observation) -> float:
-        """In the worker's thread: publish an observation; returns its age in seconds."""
+        """Publish an observation and return its age in seconds; in the worker's thread."""
         self._evidence.keep(seen.camera, seen.stamp)
         clip = self.pipeline.cameras[seen.camera].encoded
         if clip is not None:
@@ -199,7 +199,7 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
         return self._topics.publish(seen)
 
     def _on_vocabulary(self, used: EncodedVocabulary) -> None:
-        """In the worker's thread: labels came into use."""
+        """Publish the vocabulary that is now in use; in the worker's thread."""
         self._publish_vocabulary(used)
         self.vocabulary.on_vocabulary(used)
 
@@ -207,19 +207,19 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
         self._topics.publish_vocabulary(used, self.vocabulary.owner_of)
 
     def _subscribed(self, camera: str) -> frozenset[str]:
-        """What is wanted of a camera, by subscribers or to teach a label."""
+        """The results of a camera that have subscribers or are needed to teach a label."""
         wanted = self._topics.subscriptions(camera)
         return wanted | {EMBEDDINGS} if self.teaching.wants(camera) else wanted
 
     def _on_taught(self, labels: dict[str, EncodedText]) -> None:
-        """Taught labels changed: use them, and publish that once the node is active."""
+        """Use changed taught labels, and publish their version if the node is active."""
         self.vocabulary.teach(labels)
         self._topics.taught_version += 1
         if self.active:
             self._topics.publish_model_info()
 
     def watch(self) -> None:
-        """Report a camera that stops at once, not with the next round of the diagnostics."""
+        """Report a camera that has stopped without waiting for the next diagnostics."""
         silent = sum(camera.silent for camera in self._inputs)
         if silent > self._silent:
             self.diagnostics.publish()

@@ -1,4 +1,4 @@
-"""The topics of the perception node, and its results as messages."""
+"""Publishes the results of the perception node."""
 
 from __future__ import annotations
 
@@ -37,16 +37,18 @@ def label_group(scored: ScoredGroup, most: int) -> ros.Message:
 
 
 class PerceptionTopics(Endpoints):
-    """Publishers from creation until `close`; `publish` may be called from the worker's thread.
+    """Publishers of the perception node from creation until `close`.
+
+    `publish` may be called from the worker's thread.
 
     Args:
         node: Has the parameter `always_on`.
         cameras: Their names.
-        engine: What makes the results.
+        engine: The engine whose results are published.
         on_mismatch: See `Endpoints`.
 
     Attributes:
-        taught_version: Of the taught labels, see msg/ModelInfo.
+        taught_version: Version of the taught labels, see msg/ModelInfo.
     """
 
     def __init__(
@@ -72,7 +74,7 @@ class PerceptionTopics(Endpoints):
         self._info = self.publisher("vljepa_ros/msg/ModelInfo", "model_info", REPEATED)
 
     def subscriptions(self, camera: str) -> frozenset[str]:
-        """Which of a camera's results are wanted: EMBEDDINGS, LABELS; with `always_on` both."""
+        """Results of a camera with subscribers: EMBEDDINGS, LABELS; with `always_on` both."""
         if self._node.settings.always_on:
             return frozenset({EMBEDDINGS, LABELS})
         return frozenset(
@@ -125,7 +127,7 @@ class PerceptionTopics(Endpoints):
         return age
 
     def publish_vocabulary(self, used: EncodedVocabulary, owner: Callable[[Group], str]) -> None:
-        """Publish the vocabulary in use, latched; `owner`: who set a group."""
+        """Publish the vocabulary in use, latched; `owner` returns who set a group."""
         kind = ros.interface("vljepa_ros/msg/VocabularyGroup")
         groups = [
             kind(
@@ -143,7 +145,7 @@ class PerceptionTopics(Endpoints):
         )
 
     def publish_model_info(self) -> None:
-        """Publish what runs, latched; repeated, it is the heartbeat of this node."""
+        """Publish the model that runs, latched; repeated, it is the heartbeat of this node."""
         config, info = self._engine.config, self._engine.info
         names = ("name", "model_id", "family", "domain", "clip_frames", "input_size")
         sizes = ("dim", "visual_dim")

@@ -16,7 +16,7 @@ POSE_TYPES = {
     "pose_with_covariance": "geometry_msgs/msg/PoseWithCovarianceStamped",
 }
 _TF_TYPE = "tf2_msgs/msg/TFMessage"
-FRESH_POSE_S = 5.0  # age up to which a pose counts; localisation may pause that long
+FRESH_POSE_S = 5.0  # maximum age of a pose; localisation may pause that long
 _DYNAMIC = ros.QoSProfile(depth=100, reliability=ros.ReliabilityPolicy.BEST_EFFORT)
 _STATIC = ros.QoSProfile(
     depth=100,
@@ -26,12 +26,12 @@ _STATIC = ros.QoSProfile(
 
 
 def pose_interface(kind: str) -> str:
-    """Name of the message that a kind of pose comes in."""
+    """Name of the message type for a kind of pose."""
     return _TF_TYPE if kind == TF else POSE_TYPES[kind]
 
 
 class PoseInput(Endpoints):
-    """Subscribes until `close`; best effort, so that every publisher fits."""
+    """Subscribes to a pose topic until `close`; best effort is compatible with any publisher."""
 
     def __init__(self, node: ros.Node, topic: str, kind: str) -> None:
         super().__init__(node)
@@ -40,7 +40,7 @@ class PoseInput(Endpoints):
         self.subscribe(POSE_TYPES[kind], topic, self._on_pose, IMAGES)
 
     def newest(self) -> Pose | None:
-        """The newest pose; None if none came lately."""
+        """The newest pose; None if it is too old."""
         return self._pose if time.monotonic() - self._arrived < FRESH_POSE_S else None
 
     def _on_pose(self, message: ros.Message) -> None:
@@ -58,8 +58,8 @@ class TfPoseInput(Endpoints):
 
     Args:
         node: A ROS node.
-        frame: In which the pose is given, e.g. map.
-        base: Whose pose it is, e.g. base_link.
+        frame: Frame in which the pose is given, e.g. map.
+        base: Frame whose pose it is, e.g. base_link.
     """
 
     def __init__(self, node: ros.Node, frame: str, base: str) -> None:
@@ -72,7 +72,7 @@ class TfPoseInput(Endpoints):
         self.subscribe(_TF_TYPE, "/tf_static", lambda m: self._put(m, math.inf), _STATIC)
 
     def newest(self) -> Pose | None:
-        """The newest pose; None without transforms between the frames, or with an old one."""
+        """The newest pose; None if there is no transform between the frames, or an old one."""
         found = self._tree.find(self._frame, self._base)
         if found is None or time.monotonic() - found[1] > FRESH_POSE_S:
             return None

@@ -1,7 +1,7 @@
-"""The program of one node: `scripts/NAME`, or `python -m vljepa_ros.nodes.program NAME`.
+"""Runs one node: `scripts/NAME`, or `python -m vljepa_ros.nodes.program NAME`.
 
-Almost nothing is imported before its signal handlers stand, not even typing: loading a node takes
-up to seconds, and a Ctrl-C in that time is as good as a later one.
+Almost nothing is imported before the signal handlers are set, not even typing: loading a node takes
+up to seconds, and Ctrl-C must end it cleanly in that time, too.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ REMEDY = "on ROS: rosdep install, pip install -r requirements-ros.txt (doc/insta
 
 
 def leave_quietly_on_signals() -> None:
-    """End with exit code 0 at SIGINT or SIGTERM, until `ros.run` sets its own handlers.
+    """Exit with code 0 at SIGINT or SIGTERM, until `ros.run` sets its own handlers.
 
-    At once, for there is nothing to close yet, and because what is being imported may catch an
-    exception that a handler raises.
+    At once: there is nothing to close yet, and a module that is being imported might catch an
+    exception raised by a handler.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: os._exit(0))
 
 
 def make_node(name: str) -> object:
-    """The node of the module `name` in this package, configured and activated if it shall be."""
+    """Create the node of module `name` of this package; autostart applies."""
     kind = "".join(part.title() for part in name.split("_"))
     node: object = getattr(import_module(f"vljepa_ros.nodes.{name}"), kind)()
     if hasattr(node, "autostart"):
@@ -34,7 +34,7 @@ def make_node(name: str) -> object:
 
 
 def missing_package(error: ImportError, remedy: str = REMEDY) -> str:
-    """One line about a package that is not installed, or that is and cannot be imported."""
+    """One line about a package that is missing or cannot be imported."""
     from importlib.util import find_spec
 
     text = str(error).strip().partition("\n")[0]
@@ -47,7 +47,7 @@ def missing_package(error: ImportError, remedy: str = REMEDY) -> str:
 
 
 def run_node(name: str) -> None:
-    """Run one node until Ctrl-C; the options are those of ROS."""
+    """Run one node until Ctrl-C, with the command-line options of ROS."""
     leave_quietly_on_signals()
     try:
         from vljepa_ros import allocator, ros

@@ -17,23 +17,23 @@ from vljepa_ros.perception.pipeline import PerceptionError, Pipeline
 from vljepa_ros.perception.vocabulary import VocabularyError
 from vljepa_ros.perception.worker import CooperativeTask
 
-if TYPE_CHECKING:  # many robots are never asked: what answers is loaded with the first question
+if TYPE_CHECKING:  # loaded with the first question: many robots are never asked one
     from vljepa_ros.perception.answering import AskedCamera
     from vljepa_ros.perception.questions import Answer, Question
 
-MAX_ANSWERS = 1024  # to one request
+MAX_ANSWERS = 1024  # per request
 NO_LIMIT_S = 2**31 - 1  # as max_age
-SPARE_AGE_S = 2.0  # an image of an answer may be older than a clip is long, by default
+SPARE_AGE_S = 2.0  # default maximum age of an image, in addition to the length of a clip
 
 
 class QuestionServices:
-    """Created with the node: before it is configured they answer what is missing.
+    """The question services, which exist before the node is configured and then report that.
 
     Args:
         node: Has the parameters `abstain_below` and `answer_max_age`.
 
     Attributes:
-        pipeline: Set by the node while it is configured.
+        pipeline: Set by the node while configured.
     """
 
     def __init__(self, node: ModelNode[Any]) -> None:
@@ -88,7 +88,7 @@ class QuestionServices:
     async def _ask(
         self, cameras: Sequence[str], questions: Sequence[Question], request: ros.Message
     ) -> list[ros.Message]:
-        """A msg/Answer for each camera and question."""
+        """Ask in the worker's thread; returns a msg/Answer for each camera and question."""
         from vljepa_ros.perception.answering import Answerer, Freshness
 
         node = self._node
@@ -133,7 +133,7 @@ class QuestionServices:
         )
 
     def _report(self, response: ros.Message) -> None:
-        """Set the result of a single question that could not be answered."""
+        """Set the result of a response whose only question could not be answered."""
         answer = response.answer
         for code in ("STALE", "UNSUPPORTED"):
             if answer.status == getattr(answer, code):
@@ -145,7 +145,7 @@ class QuestionServices:
         return checked_question(question.text, question.candidates, *self._abilities())
 
     def _abilities(self) -> tuple[frozenset[str], bool]:
-        """Capabilities of the model, and whether it reads questions."""
+        """Capabilities of the model, and whether it can read questions."""
         engine = self.pipeline.engine
         return engine.capabilities, engine.config.family != "dual_encoder"
 
@@ -153,7 +153,7 @@ class QuestionServices:
         """The cameras that a request names; none: all.
 
         Raises:
-            PerceptionError: An unknown or empty name, or one that is there twice.
+            PerceptionError: A name is unknown, empty or repeated.
         """
         known = self._node.cameras
         for place, name in enumerate(names):
@@ -164,12 +164,12 @@ class QuestionServices:
                 )
             if name in names[:place]:
                 raise PerceptionError(
-                    f"cameras[{place}]: '{name}' is there twice, allowed: once", "BAD_REQUEST"
+                    f"cameras[{place}]: '{name}' is repeated, allowed: once", "BAD_REQUEST"
                 )
         return list(names or known)
 
     def _max_age(self, asked: ros.Message) -> float:
-        """Nanoseconds that the newest image may be old."""
+        """Maximum age of the newest image, nanoseconds."""
         if asked.sec == NO_LIMIT_S:
             return math.inf
         config = self.pipeline.engine.config
@@ -189,7 +189,7 @@ class QuestionServices:
 
 
 def _seconds(name: str, duration: ros.Message) -> float:
-    """A builtin_interfaces/Duration.
+    """Convert a builtin_interfaces/Duration to seconds.
 
     Raises:
         PerceptionError: It is negative.

@@ -1,4 +1,4 @@
-"""The selective decoder: embeddings in, text out when the meaning of the scene has changed."""
+"""The selective decoder: turns embeddings into text when the meaning of the scene has changed."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class DecoderParameters(TurnParameters, ModelParameters):
 
     sensitivity: float = live(
         AnchorDriftConfig.sensitivity,
-        "False alarms per hour to expect of a camera that is disturbed now and then, fewer of "
-        "others; the parameter to change first.",
+        "Expected false alarms per hour of a camera with occasional disturbances; others have "
+        "fewer. The parameter to change first.",
         *RANGES["sensitivity"],
     )
     threshold: float = live(
@@ -49,30 +49,30 @@ class DecoderParameters(TurnParameters, ModelParameters):
     )
     settle: float = live(
         AnchorDriftConfig.settle,
-        "Seconds that a strong change must last before it is published; others, returns to the "
-        "state before and changes after a long quiet take several times as long.",
+        "Seconds that a strong change must last before it is published; weaker ones, returns to "
+        "the previous state and changes after a long quiet take several times as long.",
         0.0,
         60.0,
     )
     min_gap: float = live(
         AnchorDriftConfig.min_gap,
-        "Seconds from one change to the next, at least; a change published too early is "
-        "corrected after them.",
+        "Minimum seconds between two changes; a change published too early is corrected "
+        "afterwards.",
         0.0,
         3600.0,
     )
     min_confidence: float = live(
         -1.0,
-        "Confidence below which an event comes without a text; -1: 0 with a Y-Decoder, else the "
-        "model's abstain_below.",
+        "Confidence below which an event has no text; -1: 0 with a Y-Decoder, else the model's "
+        "abstain_below.",
         -1.0,
         1.0,
     )
     include_vector: bool = live(False, "Put the state's embedding into events.")
     turn_factor: float = live(
         20.0,
-        "How many times larger a change must be while the robot turns, and until no clip shows "
-        "the turn; 20: none is published meanwhile.",
+        "Factor on the threshold while the robot turns, and until no clip shows the turn; at 20 "
+        "no change is published meanwhile.",
         1.0,
         100.0,
     )
@@ -82,7 +82,7 @@ class DecoderParameters(TurnParameters, ModelParameters):
         "auto: in $ROS_HOME/vljepa_ros (~/.ros/vljepa_ros), named after the node; empty: none.",
     )
     max_state_age: float = live(
-        300.0, "Age in seconds from which a state kept before a restart is discarded.", 0.0, 1e7
+        300.0, "Age in seconds above which a state from before a restart is discarded.", 0.0, 1e7
     )
 
 
@@ -106,7 +106,7 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
             camera.apply()
 
     def prepare(self, engine: Engine) -> Callable[[], float | None]:
-        """Make a detector for each camera; go on where the last run ended."""
+        """Create a decoder for each camera and restore its last state."""
         if engine.config.family == "token_vlm":
             raise ModelError(f"model '{engine.config.name}' has no embeddings: there is no decoder")
         config, p = engine.config, self.settings
@@ -153,7 +153,7 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
         return found + [part.part() for part in (self._keeper, self._turn) if part is not None]
 
     def _take_embeddings(self) -> float | None:
-        """In the worker's thread: decode what waits, in order."""
+        """Process the queued messages in order; in the worker's thread."""
         for name, camera in self._inputs.items():
             while (message := camera.inbox.take()) is not None:
                 if not hasattr(message, "vector"):
@@ -165,7 +165,7 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
         return None
 
     def _observe(self, name: str, camera: DecoderCamera, message: ros.Message) -> None:
-        """Publish what there is to publish, once it is kept: a kill between must not repeat it."""
+        """Process an embedding and publish an update, after it is stored for a restart."""
         if camera.query not in ("", message.query):
             camera.detector.reset()
         camera.query = message.query
@@ -184,7 +184,7 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
         return self._topics.event(name, message.header, update, vector, message.in_domain)
 
     def _repeat_states(self, grown_stale: bool = False) -> None:
-        """Publish each camera's state again, or only of those whose input has just stopped."""
+        """Publish each camera's state again, or only those of cameras that have just stopped."""
         for name, camera in self._inputs.items():
             before = camera.stale
             camera.stale = not camera.topic.is_open or bool(camera.topic.stale)
@@ -192,7 +192,7 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
                 self._topics.repeat_state(name, camera.newest, camera.stale)
 
     def watch(self) -> None:
-        """Subscribe if there are subscribers or `describe` waits."""
+        """Subscribe while there are subscribers or a `describe` is pending."""
         if not self.active:
             return
         if self._turn is not None:
@@ -212,13 +212,13 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
             lacking = "label" if camera.newest is not None and not camera.speaks else "embedding"
             topic = self.resolve_topic_name(f"{name}/{lacking}s")
             raise PerceptionError(
-                f"no {lacking} of camera '{name}' came on '{topic}' within {timeout:g} s: is "
+                f"no {lacking} of camera '{name}' arrived on '{topic}' within {timeout:g} s: is "
                 "perception_node active?"
             )
         response.event = await self.run_in_worker(lambda _: self._present(name, camera))
 
     def _present(self, name: str, camera: DecoderCamera) -> ros.Message:
-        """In the worker's thread: the present state in words."""
+        """Decode the present state; in the worker's thread."""
         self._take_embeddings()
         message, present = camera.newest, camera.decoder.present
         if message is None or present is None:
@@ -227,7 +227,7 @@ class SelectiveDecoderNode(ModelNode[DecoderParameters]):
         return self._event(name, message, update)
 
     def _compare_models(self, info: ros.Message) -> None:
-        """Compare models also while this node has no subscribers and receives no embeddings."""
+        """Compare the models even while no embeddings are subscribed to."""
         for camera in self._inputs.values():
             camera.topic.compare(info)
 

@@ -1,4 +1,4 @@
-"""The service teach of the perception node: labels by example."""
+"""The service `teach` of the perception node: labels learned from examples."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ PROGRESS_S = 0.2
 
 
 class Teaching:
-    """Created with the node: before it is configured the service answers what is missing.
+    """Serves `teach`; before the node is configured the service reports that.
 
-    What it needs is loaded where something was taught, or is to be.
+    The modules for it are loaded only if there is a taught label or a request.
 
     Args:
         node: Has the parameter `memory`.
-        on_change: Given name -> label when the taught labels are others.
+        on_change: Called with name -> label when the taught labels have changed.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Teaching:
         node.serve("Teach", "teach", self._teach, lambda request: request.operation == start)
 
     def open(self, pipeline: Pipeline) -> None:
-        """Use what was taught; before the vocabulary is encoded."""
+        """Load the taught labels, before the vocabulary is encoded."""
         self._pipeline = pipeline
         self.watch()
 
@@ -59,7 +59,7 @@ class Teaching:
         self._topic.repeat(PROGRESS_S, lambda: self._publish_progress(publish))
 
     def stop(self) -> None:
-        """End a recording as STOP does."""
+        """End a running recording, as STOP does."""
         self._topic.close()
         if self._teacher is not None:
             self._teacher.end()
@@ -73,12 +73,12 @@ class Teaching:
         return (running := self._running) is not None and running.camera == camera
 
     def observe(self, seen: Observation, frames: NDArray[np.uint8]) -> None:
-        """In the worker's thread: a clip [T, S, S, 3] uint8 RGB was embedded."""
+        """Record an embedded clip, [T, S, S, 3] uint8 RGB; in the worker's thread."""
         if (running := self._running) is not None and running.camera == seen.camera:
             running.add(seen, frames)
 
     def watch(self) -> None:
-        """Once a second: notice labels that came or changed."""
+        """Report labels that are new or have changed; called once a second."""
         if self._teacher is None and self._pipeline is not None:
             folder = kept_by(self._node.get_fully_qualified_name(), ".taught")
             if folder.is_dir() and "embed" in self._pipeline.engine.capabilities:
@@ -117,7 +117,7 @@ class Teaching:
         response.labels = [label_message(lesson) for lesson in taught.lessons]
 
     def _work(self, teacher: Teacher, request: ros.Message) -> Callable[[], Taught]:
-        """What a request asks for."""
+        """The work that a request asks for."""
         kind, name = self._kind, str(request.name)
         if request.operation in (kind.START, kind.FROM_MEMORY):
             camera = self._node.which_camera(request.camera)
@@ -179,7 +179,7 @@ class Teaching:
 
 
 def label_message(lesson: Lesson) -> ros.Message:
-    """A msg/TaughtLabel."""
+    """Convert a lesson to msg/TaughtLabel."""
     label = lesson.label
     return ros.interface("vljepa_ros/msg/TaughtLabel")(
         **{name: getattr(lesson, name) for name in ("name", "other", "model_id", "message")},

@@ -1,4 +1,4 @@
-"""Embeddings of texts from the perception node: a model need not be loaded twice."""
+"""Has the perception node embed texts, so that other nodes need not load a model."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from vljepa_ros.nodes.lifecycle_node import LifecycleNode
 
 
 class TextEncoderError(RuntimeError):
-    """The text cannot be embedded now: the message says why and what would help.
+    """A text cannot be embedded now.
 
     Args:
-        message: Says that.
+        message: Why, and what would help.
         is_refusal: Whether the same request would fail again.
     """
 
@@ -51,7 +51,7 @@ class TextEncoderClient:
         Args:
             texts: 1 to 1000.
             timeout: Seconds.
-            on_done: Given the result in the executor's thread, exactly once.
+            on_done: Called with the result in the executor's thread, exactly once.
         """
         if not self._client.service_is_ready():
             on_done(
@@ -72,15 +72,15 @@ class TextEncoderClient:
         )
 
     async def encode(self, text: str, timeout: float, model_id: str) -> EncodedText:
-        """One text.
+        """Embed one text.
 
         Args:
             text: To embed.
             timeout: Seconds.
-            model_id: The model it must be of.
+            model_id: Required model.
 
         Raises:
-            TextEncoderError: The service is missing, refuses, is late, or runs another model.
+            TextEncoderError: The service is missing, refuses, times out, or has another model.
         """
         future = ros.Future()
         self.request([text], timeout, lambda result: ros.complete(self._node, future, result))
@@ -89,7 +89,7 @@ class TextEncoderClient:
             raise result
         if result.model_id != model_id:
             raise TextEncoderError(
-                f"'{self._name}' embeds with model {result.model_id}, this memory keeps "
+                f"'{self._name}' embeds with model {result.model_id}, this memory stores "
                 f"{model_id}: start both nodes with the same model"
             )
         return result.texts[text]

@@ -1,12 +1,12 @@
-"""What nodes need at their topics: quality of service, endpoints, images, stamps.
+"""Topics of nodes: quality of service, endpoints, image messages, stamps.
 
 | profile | for | why |
 |---|---|---|
-| `IMAGES` | subscribing to images | best effort takes from every camera, reliable or not |
-| `IMAGES_OUT` | publishing images | reliable is what RViz and rosbag ask for by default |
+| `IMAGES` | subscribing to images | best effort is compatible with every camera |
+| `IMAGES_OUT` | publishing images | reliable is what RViz and rosbag request by default |
 | `RESULTS` | embeddings, labels, events, diagnostics | nothing is lost in a burst of up to ten |
 | `LATCHED` | vocabulary | a late subscriber gets the newest at once |
-| `REPEATED` | model_info, scene, trigger_state | latched and repeated: silence means it is gone |
+| `REPEATED` | model_info, scene, trigger_state | latched; silence means the node is gone |
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LATCHED = ros.QoSProfile(
 )
 
 DEADLINE_S = 1.5
-"""Without a message of a REPEATED topic for so long, its publisher is gone."""
+"""Seconds without a message of a REPEATED topic after which its publisher is gone."""
 REPEATED = ros.QoSProfile(
     depth=1,
     reliability=ros.ReliabilityPolicy.RELIABLE,
@@ -40,7 +40,7 @@ REPEATED = ros.QoSProfile(
 )
 REPEAT_S = 1.0
 HEARTBEAT_S = 0.5
-"""Period at which an active perception node repeats `model_info`; see EmbeddingSubscription."""
+"""Period of `model_info` of an active perception node; see EmbeddingSubscription."""
 OVERRIDES = ros.QoSOverridingOptions(
     [
         ros.QoSPolicyKind.HISTORY,
@@ -50,7 +50,7 @@ OVERRIDES = ros.QoSOverridingOptions(
         ros.QoSPolicyKind.DEADLINE,
     ]
 )
-"""What parameters `qos_overrides.<topic>.publisher.<policy>` may change of every output."""
+"""Policies that `qos_overrides.<topic>.publisher.<policy>` may change of every output."""
 
 
 class Endpoints:
@@ -58,8 +58,8 @@ class Endpoints:
 
     Args:
         node: A ROS node.
-        on_mismatch: Given one line that names topic, policy and remedy when an end of a topic is
-            refused because of its quality of service; without it that is not noticed.
+        on_mismatch: Called with one line that names topic, policy and remedy when a connection is
+            refused because of its quality of service.
     """
 
     def __init__(self, node: ros.Node, on_mismatch: Callable[[str], None] | None = None) -> None:
@@ -69,7 +69,7 @@ class Endpoints:
 
     @property
     def is_open(self) -> bool:
-        """Whether there are any."""
+        """Whether there are any publishers, subscriptions or timers."""
         return bool(self._made)
 
     def publisher(self, kind: str, topic: str, qos: ros.QoSProfile = RESULTS) -> ros.Publisher:
@@ -126,7 +126,7 @@ class Endpoints:
 def image_message(
     header: ros.Message, pixels: NDArray[np.uint8], encoding: str = "rgb8"
 ) -> ros.Message:
-    """A sensor_msgs/Image of [H, W, 3] uint8 pixels; encoding: rgb8 or bgr8."""
+    """Convert [H, W, 3] uint8 pixels to sensor_msgs/Image; encoding: rgb8 or bgr8."""
     height, width = pixels.shape[:2]
     return ros.interface("sensor_msgs/msg/Image")(
         header=header,
@@ -140,7 +140,7 @@ def image_message(
 
 
 def jpeg_message(header: ros.Message, bgr: NDArray[np.uint8]) -> ros.Message:
-    """A sensor_msgs/CompressedImage of [H, W, 3] uint8 pixels, as image_transport writes it."""
+    """Convert [H, W, 3] uint8 pixels to CompressedImage, as image_transport writes it."""
     _, coded = cv2.imencode(".jpg", np.ascontiguousarray(bgr))
     return ros.interface("sensor_msgs/msg/CompressedImage")(
         header=header, format="bgr8; jpeg compressed bgr8", data=coded.tobytes()
@@ -148,22 +148,22 @@ def jpeg_message(header: ros.Message, bgr: NDArray[np.uint8]) -> ros.Message:
 
 
 def to_nanoseconds(stamp: ros.Message) -> int:
-    """A builtin_interfaces/Time in nanoseconds."""
+    """Convert a builtin_interfaces/Time to nanoseconds."""
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
 def to_seconds(stamp: ros.Message) -> float:
-    """A builtin_interfaces/Time in seconds."""
+    """Convert a builtin_interfaces/Time to seconds."""
     return float(stamp.sec + stamp.nanosec * 1e-9)
 
 
 def to_stamp(nanoseconds: int) -> ros.Message:
-    """A builtin_interfaces/Time."""
+    """Convert nanoseconds to a builtin_interfaces/Time."""
     return ros.Time(nanoseconds=nanoseconds).to_msg()
 
 
 def to_duration(seconds: float) -> ros.Message:
-    """A builtin_interfaces/Duration."""
+    """Convert seconds to a builtin_interfaces/Duration."""
     return ros.Duration(nanoseconds=round(seconds * 1e9)).to_msg()
 
 

@@ -24,17 +24,17 @@ from vljepa_ros.perception.vocabulary import groups_for
 
 Groups = Mapping[str, frozenset[str]]
 """Prompt -> labels."""
-TURN_TAIL_S = 0.5  # in addition to the clip, for which a turn is felt: its stamps may be late
+TURN_TAIL_S = 0.5  # a turn has effects for this long after the clip: its stamps may be late
 
 
 class TriggerCamera(Endpoints):
-    """Publishes from creation until `close`; subscribed to its camera while `listen(True)`.
+    """Publishes triggers from creation until `close`; subscribes while `listen(True)`.
 
     Args:
         node: A lifecycle node.
         camera: Name of the camera.
         events: Publisher of the TriggerEvents of all cameras.
-        on_change: Given the owners whose triggers have changed their states.
+        on_change: Called with the owners whose triggers have changed.
     """
 
     def __init__(
@@ -66,11 +66,11 @@ class TriggerCamera(Endpoints):
         self._guard = TurnGuard(TurnGuardConfig())
 
     def use(self, triggers: Sequence[Trigger], texts: EncodedTexts, groups: Groups) -> None:
-        """Watch for other triggers from now on; see TriggerBoard.
+        """Replace the triggers; see TriggerBoard.
 
         Args:
-            triggers: Of this camera.
-            texts: As far as they are encoded.
+            triggers: Triggers of this camera.
+            texts: Their texts, as far as they are encoded.
             groups: The vocabulary of this camera.
         """
         now = self._now()
@@ -98,9 +98,9 @@ class TriggerCamera(Endpoints):
         self.publish_state()
 
     def listen(self, on: bool) -> None:
-        """Subscribe if there is something to watch for, or unsubscribe.
+        """Subscribe if there are triggers, or unsubscribe.
 
-        To labels only if triggers go by them: they cost the model more.
+        Labels are subscribed to only if a trigger depends on them: they cost the model more.
         """
         on = on and bool(self.board.triggers)
         self._topic.listen(on)
@@ -112,7 +112,7 @@ class TriggerCamera(Endpoints):
             self._labels.subscribe("vljepa_ros/msg/SceneLabels", topic, self._on_labels)
 
     def watch(self, timeout: float) -> None:
-        """Notice that perception is gone, or that nothing came for `timeout` seconds."""
+        """Set triggers to UNKNOWN if perception is gone or silent for `timeout` seconds."""
         self._topic.watch()
         if not self._topic.is_open:
             return
@@ -126,25 +126,25 @@ class TriggerCamera(Endpoints):
             self._apply(self.board.forget(Reason.CAMERA_STOPPED, self._now(), self.board.by_label))
 
     def forget(self, reason: Reason) -> None:
-        """Nothing is known of any trigger any more."""
+        """Set all triggers to UNKNOWN."""
         before = self.board.reason.tobytes()
         changes = self.board.forget(reason, self._now())
-        if changes or self.board.reason.tobytes() != before:  # it is said again and again
+        if changes or self.board.reason.tobytes() != before:  # called repeatedly
             self._apply(changes)
 
     def turn(self, stamp: float, rate: float, limit: float) -> None:
-        """Take a turn rate, rad/s, at `stamp` seconds; limit: from which the robot turns."""
+        """Take a turn rate, rad/s, at `stamp` seconds; limit: rate from which the robot turns."""
         self._guard.config = TurnGuardConfig(limit, hold=self._span + TURN_TAIL_S)
         self._guard.turn(stamp, rate)
 
     def statuses(self, owner: str) -> list[ros.Message]:
-        """The msg/TriggerStatus of each trigger of an owner, as they are now."""
+        """The present msg/TriggerStatus of each trigger of an owner."""
         own = self._places.get(owner, [])
         self._fill(own)
         return [self._state.triggers[index] for index in own]
 
     def publish_state(self) -> None:
-        """Publish all triggers as they are now."""
+        """Publish the present state of all triggers."""
         if not self._filled:
             self._fill(range(len(self.board.triggers)))
             self._filled = True
@@ -162,7 +162,7 @@ class TriggerCamera(Endpoints):
             "triggers": len(self.board.triggers),
             **{state.name.lower(): counts[state] for state in State},
         }
-        return self._topic.part(values, (OK, "nothing to watch for"))
+        return self._topic.part(values, (OK, "no triggers"))
 
     def _on_embedding(self, message: ros.Message) -> None:
         stamp = to_nanoseconds(message.header.stamp)
@@ -178,13 +178,13 @@ class TriggerCamera(Endpoints):
             scores: dict[str, float] = {}
             for group in message.groups:
                 for text, score in self._scores_of(group).items():
-                    scores[text] = max(score, scores.get(text, 0.0))  # it may stand in two groups
+                    scores[text] = max(score, scores.get(text, 0.0))  # it may be in two groups
             self._apply(self.board.observe_labels(stamp, scores))
 
     def _scores_of(self, group: ros.Message) -> dict[str, float]:
         """Scores of the triggers' texts in a LabelGroup.
 
-        What is not among its best labels has no more than their rest.
+        A label that is not among the published ones gets the rest of the probability.
         """
         mine = self._groups.get(group.prompt, frozenset())
         found = {label.text: label.score for label in group.labels if label.text in mine}
@@ -194,10 +194,10 @@ class TriggerCamera(Endpoints):
         return found
 
     def _fits(self, message: ros.Message, stamp: int) -> bool:
-        """Whether a result of the model can be compared; what it says of turns is applied."""
+        """Whether a result can be compared; also sets triggers to UNKNOWN during turns."""
         board = self.board
         if stamp < 0:
-            self._topic.warn(f"labels of camera '{self._camera}' are refused: a negative stamp")
+            self._topic.warn(f"labels of camera '{self._camera}' are refused: negative stamp")
             return False
         self._header = message.header
         if board.model_id and message.model_id != board.model_id:
@@ -242,7 +242,7 @@ class TriggerCamera(Endpoints):
         self._on_change(frozenset(self.board.triggers[change.index].owner for change in changes))
 
     def _fill(self, indices: Sequence[int]) -> None:
-        """Bring the statuses of some triggers up to date."""
+        """Update the statuses of some triggers."""
         board, stamp = self.board, cache(to_stamp)  # most stamps are the same
         rows = board.state, board.reason, board.score, board.since, board.evaluated
         values = zip(*(row[indices].tolist() for row in rows), strict=True)

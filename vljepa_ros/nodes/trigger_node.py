@@ -1,4 +1,4 @@
-"""The trigger node: embeddings and labels in; which triggers of which clients are true out."""
+"""The trigger node: publishes which triggers of its clients are true of each camera."""
 
 from __future__ import annotations
 
@@ -40,24 +40,24 @@ class TriggerParameters(TurnParameters, LifecycleParameters):
 
     triggers: tuple[str, ...] = live(
         [""],
-        "Texts to watch for in addition to the triggers of clients, each as 'text' or 'text | "
-        "threshold'; a single empty text: none.",
+        "Triggers in addition to those of clients, each as 'text' or 'text | threshold'; a single "
+        "empty text: none.",
     )
     threshold: float = live(
         0.5,
-        "Calibrated score from which a trigger without a threshold of its own becomes true.",
+        "Default threshold: calibrated score from which a trigger becomes true.",
         0.001,
         0.999,
     )
     release: float = live(
         0.8,
-        "Share of its threshold below which a trigger without a share of its own becomes false.",
+        "Default release: share of its threshold below which a trigger becomes false.",
         0.01,
         1.0,
     )
     settle: float = live(
         0.3,
-        "Seconds for which a score must stay beyond its limit, where a trigger names none.",
+        "Default hold: seconds for which a score must stay beyond its limit.",
         0.0,
         3600.0,
     )
@@ -103,7 +103,7 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
             self.renew()
 
     def open(self) -> None:
-        """All work is done by the executor."""
+        """Create the cameras and have the texts encoded; all work is done by the executor."""
         self.owners.replace(PARAMETER, parse_triggers(self.settings.triggers))
         self._texts = TriggerTexts(self, self.renew, lambda: self._forget(Reason.MODEL_CHANGED))
         events = self._events.publisher("vljepa_ros/msg/TriggerEvent", "triggers", EVENTS)
@@ -116,7 +116,7 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
         )
 
     def start(self) -> None:
-        """Watch, if there is something to watch for."""
+        """Subscribe and evaluate, if there are triggers."""
         p = self.settings
         if p.turn_topic:
             self._turn = TurnInput(self, p.turn_topic, p.turn_type, self._on_turn_rate)
@@ -124,11 +124,11 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
         self._use()
 
     def stop(self) -> None:
-        """Watch no more: nothing is known any longer, which is published last."""
+        """Publish all triggers as UNKNOWN and unsubscribe."""
         if self._turn is not None:
             self._turn.close()
             self._turn = None
-        self._waits.refuse_all("the node is not active any more")
+        self._waits.refuse_all("the node is no longer active")
         self._forget(Reason.REMOVED)
         for camera in self._cameras.values():
             camera.publish_state()
@@ -150,7 +150,7 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
         super().destroy_node()
 
     def statuses(self, owner: str) -> list[ros.Message]:
-        """The msg/TriggerStatus of each trigger of an owner and each camera, as they are now."""
+        """The present msg/TriggerStatus of each trigger of an owner and each camera."""
         return [status for camera in self._cameras.values() for status in camera.statuses(owner)]
 
     def parts(self) -> Sequence[Part]:
@@ -210,13 +210,13 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
             raise refusal
 
     def _why_unscored(self, triggers: Sequence[Trigger]) -> tuple[str, bool]:
-        """Why some of these are not watched, or an empty text; whether that will pass by itself."""
+        """Why some of these are not evaluated (or ""), and whether that is only temporary."""
         texts = self._no_labels(triggers)
         passing = bool(self._texts.missing(texts)) and not self._texts.trouble
         return self._texts.why_unscored(texts), passing
 
     def _no_labels(self, triggers: Sequence[Trigger]) -> set[str]:
-        """Texts that are no labels of a camera for which they are watched."""
+        """Texts that are not labels of a camera that they are evaluated for."""
         found = set()
         for camera in self.cameras:
             own = {t for trigger in triggers if trigger.watches(camera) for t in trigger.texts}
@@ -224,7 +224,7 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
         return found
 
     def watch(self) -> None:
-        """Notice leases that end and cameras that stop, encode texts."""
+        """Handle expired leases and stopped cameras, and have missing texts encoded."""
         if not self.opened:
             return
         if self.owners.expire(time.monotonic()):
@@ -236,7 +236,7 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
             self._waits.watch()
 
     def _publish_states(self) -> None:
-        """Once a second: what is known, and with it that this node lives."""
+        """Publish all states once a second, which is also the heartbeat of this node."""
         if self._turn is not None:
             self._turn.try_subscribe()
         if self.active:
@@ -244,7 +244,7 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
                 camera.publish_state()
 
     def renew(self) -> None:
-        """Compare with the triggers, texts and labels as they are now."""
+        """Use the present triggers, texts and labels."""
         if self.opened:
             self._texts.keep(text for t in self.owners.triggers for text in t.texts)
         if self.active:
@@ -277,7 +277,7 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
 
 
 def _trigger(owner: str, message: ros.Message) -> Trigger:
-    """A Trigger from its message."""
+    """Convert a message to a Trigger."""
     return Trigger(
         owner,
         message.id,

@@ -1,4 +1,4 @@
-"""Has the perception node encode the triggers' texts, again when the model or a label changes."""
+"""Has the texts of triggers encoded, and again when the model or a taught label changes."""
 
 from __future__ import annotations
 
@@ -21,17 +21,19 @@ SPARE = 1000  # encoded texts that are kept although no trigger has them
 
 
 class TriggerTexts(Endpoints):
-    """Used in the executor's thread only. Call `request_missing` a few times a second.
+    """The encoded texts of the triggers. Used in the executor's thread only.
+
+    Call `request_missing` a few times a second.
 
     Args:
         node: A lifecycle node.
         on_ready: Called when texts were encoded, or the model has become known.
-        on_model_change: Called before that, when scores get another meaning.
+        on_model_change: Called before that if the model or its calibration has changed.
 
     Attributes:
-        model_id: Of the model that is there; empty: not known.
+        model_id: Model that perception runs; empty: not known yet.
         refused: Text -> why the model cannot encode it.
-        trouble: Why texts could not be encoded lately; empty: they could.
+        trouble: Why the last request failed; empty: it did not.
     """
 
     def __init__(
@@ -60,7 +62,7 @@ class TriggerTexts(Endpoints):
 
     @property
     def encoded(self) -> EncodedTexts:
-        """What can be compared with embeddings now."""
+        """The texts that can be compared with embeddings now."""
         fits = self._encoded_by == self.model_id
         return EncodedTexts(
             self.model_id,
@@ -68,22 +70,22 @@ class TriggerTexts(Endpoints):
         )
 
     def missing(self, texts: Iterable[str]) -> list[str]:
-        """Those texts that have to be encoded."""
+        """Those of `texts` that have yet to be encoded."""
         return [t for t in texts if t not in self._encoded and t not in self.refused]
 
     def why_unscored(self, texts: Collection[str]) -> str:
-        """Why triggers with these texts, which are no labels, are not watched; empty: they are."""
+        """Why triggers with these texts, which are no labels, are not evaluated, or empty."""
         refused = [self.refused[text] for text in texts if text in self.refused]
         if refused or not texts:
             return "; ".join(refused[:3])
         if self.missing(texts):
             return self.trouble or "the texts are still being encoded"
         if not self.model_id:
-            return "model_info of perception_node has not come yet"
+            return "no model_info of perception_node yet"
         return str(self.refusal(texts) or "")
 
     def refusal(self, texts: Collection[str]) -> PresenceError | None:
-        """Why the model cannot judge texts that are no labels; None: it can, or is not known."""
+        """Why the model cannot judge texts other than labels; None: it can, or is not known."""
         known = {t: self._encoded[t].calibration for t in texts if t in self._encoded}
         bad = sorted(t for t, calibration in known.items() if not calibration.judges_presence)
         if not bad:
@@ -92,14 +94,14 @@ class TriggerTexts(Endpoints):
         return PresenceError(f"texts of triggers are {listed}, allowed: labels of the vocabulary")
 
     def keep(self, texts: Iterable[str]) -> None:
-        """Have these texts encoded from now on, and no others."""
+        """Set the texts that are to be encoded."""
         self._wanted = dict.fromkeys(texts)
         if len(self._encoded) > len(self._wanted) + SPARE:
             self._encoded = {t: e for t, e in self._encoded.items() if t in self._wanted}
             self._versions = {t: v for t, v in self._versions.items() if t in self._wanted}
 
     async def encode(self, texts: Sequence[str], timeout: float) -> None:
-        """Encode texts now, as far as that is possible now; timeout: seconds for each reply.
+        """Encode texts now, as far as possible; timeout: seconds for each reply.
 
         Raises:
             TriggerError: The model cannot encode one of them.
@@ -116,7 +118,7 @@ class TriggerTexts(Endpoints):
             missing = missing if not isinstance(result, TextEncoderError) else []
 
     def request_missing(self, timeout: float) -> None:
-        """Ask for what is missing, if it is time to; timeout: seconds to wait for the reply."""
+        """Request missing texts, if that is due; timeout: seconds to wait for the reply."""
         if self._requested or time.monotonic() < self._retry_at:
             return
         version = self._taught_version
@@ -160,7 +162,7 @@ class TriggerTexts(Endpoints):
         self._on_ready()
 
     def _on_info(self, message: ros.Message) -> None:
-        """Once or twice a second: the same, unless another model or calibration is there."""
+        """Handle a heartbeat of perception, which may announce another model or calibration."""
         if message.taught_version != self._taught_version:
             self._taught_version, self.refused = message.taught_version, {}
         if (message.model_id, message.calibration_id) == (self.model_id, self._calibration_id):

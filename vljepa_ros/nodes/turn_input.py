@@ -1,4 +1,4 @@
-"""The robot's turn rate, from odometry, an IMU or a twist: for the turn guards of the cameras."""
+"""Receives the robot's turn rate from odometry, an IMU or a twist, for the turn guards."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ SILENCE_S = 2.0  # without a message, after which that is reported
 
 @dataclass(frozen=True)
 class TurnParameters:
-    """Where the turn rate comes from, and from which on the robot turns."""
+    """Parameters for the turn rate of the robot."""
 
     turn_topic: str = read_only(
         "",
-        "Topic of the robot's turn rate, such as /odom or /imu; empty: turns are not known.",
+        "Topic of the robot's turn rate, such as /odom or /imu; empty: no turn guard.",
         ros_name=True,
     )
     turn_type: str = read_only(
@@ -43,15 +43,15 @@ class TurnParameters:
 
 
 class TurnInput(Endpoints):
-    """Looks for the topic until `close`, subscribes as soon as its type is known.
+    """Subscribes to a turn rate as soon as the type of its topic is known, until `close`.
 
-    A topic without a publisher guards nothing, and is reported.
+    A topic without messages is reported.
 
     Args:
         node: A ROS node.
         topic: Its name.
         kind: One of TURN_TYPES, or AUTO_TYPE: the type that the graph says the topic has.
-        on_turn_rate: Given a stamp in seconds and a turn rate in rad/s, about any axis.
+        on_turn_rate: Called with a stamp in seconds and a turn rate in rad/s, about any axis.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class TurnInput(Endpoints):
         self.try_subscribe()
 
     def try_subscribe(self) -> None:
-        """Subscribe if that has become possible; call it now and then."""
+        """Subscribe if that has become possible; call it periodically."""
         kind = "" if self.is_open else self._type or self._type_in_graph()
         if not kind:
             return
@@ -88,7 +88,7 @@ class TurnInput(Endpoints):
         }
         trouble = self._trouble
         if not trouble and time.monotonic() - self._arrived > SILENCE_S:
-            trouble = f"no message on '{self._topic}': no guard"
+            trouble = f"no message on '{self._topic}': turns are not recognised"
         return checked("turn guard", trouble, f"{self._rate:.2f} rad/s", values)
 
     def _type_in_graph(self) -> str:

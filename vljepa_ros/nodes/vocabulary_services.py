@@ -31,17 +31,17 @@ _MAX_TEXTS = 1000
 
 
 class VocabularyServices:
-    """Created with the node: before it is configured they answer what is missing.
+    """Serves labels and texts; before the node is configured the services report that.
 
     Args:
         node: Has the parameter `labels`, and one for each camera.
 
     Attributes:
-        pipeline: Set by the node while it is configured.
-        vocabulary: The labels in use, or in use as soon as they are encoded; from `refresh`.
-        version: Of the vocabulary; 0 before the first.
-        taught: Name -> taught label; such a name is no text. One that cannot be used has a
-            calibration that does not judge presence.
+        pipeline: Set by the node while configured.
+        vocabulary: The labels in use, or in use once they are encoded; set by `refresh`.
+        version: Version of the vocabulary; 0 before the first.
+        taught: Name -> taught label. An unusable one has a calibration that does not judge
+            presence.
     """
 
     def __init__(self, node: ModelNode[Any]) -> None:
@@ -59,7 +59,7 @@ class VocabularyServices:
 
         Raises:
             ModelError: The model cannot embed texts.
-            VocabularyError: The labels are not a vocabulary.
+            VocabularyError: The labels do not form a vocabulary.
         """
         if labels == NO_LABELS:
             return
@@ -73,13 +73,13 @@ class VocabularyServices:
             vocabulary.check(engine, self.taught)
 
     def teach(self, taught: Mapping[str, EncodedText]) -> None:
-        """Use other taught labels from now on, in the vocabulary that is there, too."""
+        """Replace the taught labels, also in the present vocabulary."""
         self.taught = taught
         if self.version:
             self.refresh(anew=True)
 
     def refresh(self, anew: bool = False) -> None:
-        """Encode the vocabulary that the parameters describe, if it is another one, or `anew`."""
+        """Encode the vocabulary of the parameters, if it has changed or `anew` is set."""
         engine = self.pipeline.engine
         if "encode_text" not in engine.capabilities:
             self.vocabulary = Vocabulary(())
@@ -93,7 +93,7 @@ class VocabularyServices:
             self.pipeline.labels.replace(self.version, vocabulary, self.taught)
 
     def owner_of(self, group: Group) -> str:
-        """Who set a group: the owner that a request named, PARAMETER or MODEL."""
+        """Who set a group: the owner named in a request, PARAMETER or MODEL."""
         for camera in group.cameras or ("",):
             owner, labels = self._owners.get((camera, group.prompt), ("", ()))
             if owner and labels == group.labels:
@@ -102,11 +102,11 @@ class VocabularyServices:
         return MODEL if common else PARAMETER
 
     def on_vocabulary(self, used: EncodedVocabulary) -> None:
-        """Complete requests that wait for labels in use now; in any thread."""
+        """Complete the requests that waited for this vocabulary; in any thread."""
         self._node.pending.complete(True, lambda version: version <= used.version)
 
     def _of(self, camera: str) -> Vocabulary:
-        """The groups of a camera's own parameter; of an empty name: the common ones."""
+        """The groups of a camera's own parameter; for an empty name the common ones."""
         config = self.pipeline.engine.config
         settings = self._node.camera_parameters[camera].value if camera else self._node.settings
         if settings.labels != NO_LABELS:
@@ -121,7 +121,9 @@ class VocabularyServices:
         names, taught = checked_texts(request.texts, "texts", _MAX_TEXTS), self.taught
         bad = [n for n in names if n in taught and not taught[n].calibration.judges_presence]
         if bad:
-            raise VocabularyError(f"'{bad[0]}' is a taught label that cannot be used: see teach")
+            raise VocabularyError(
+                f"'{bad[0]}' is a taught label that cannot be used: see the service teach"
+            )
         texts = [name for name in names if name not in taught]
         vectors = await self._node.run_in_worker(lambda _: encode_texts(engine, texts))
         encoded = dict(taught)
@@ -148,14 +150,14 @@ class VocabularyServices:
             parameters.append(ros.Parameter(name, value=wanted.as_strings() or list(NO_LABELS)))
             owners[camera, prompt] = (request.owner.strip() or UNNAMED, labels)
         before = dict(self._owners)
-        self._owners |= owners  # first: the vocabulary may come into use at once
+        self._owners |= owners  # before: the vocabulary may come into use at once
         result = node.set_parameters_atomically(parameters)
         if not result.successful:
             self._owners = before
             raise VocabularyError(result.reason)
         version = self.version
         awaited = node.pending.wait(version, node.settings.request_timeout)
-        current = self.pipeline.labels.current  # read now: nothing comes into use unnoticed
+        current = self.pipeline.labels.current  # read after `wait`, so that no change is missed
         in_use = current is not None and current.version >= version
         if not in_use and not await awaited:
             response.result = node.result(
@@ -164,7 +166,7 @@ class VocabularyServices:
         response.vocabulary_version = version
 
     def _with_group(self, camera: str, prompt: str, labels: tuple[str, ...]) -> Vocabulary:
-        """The groups of `_of` with one set, or removed if there are no labels."""
+        """The groups of `_of` with one group replaced, or removed if there are no labels."""
         before = self._of(camera)
         try:
             return before.with_group(prompt, labels)

@@ -1,4 +1,4 @@
-"""The action `wait_for`: each goal is a set of triggers of its own, until they are true."""
+"""The action `wait_for`: each goal adds triggers and waits until they are true."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ MAX_TEXTS = 64  # of a goal
 
 @dataclass
 class _Goal:
-    """One that is waited for. Times are of the steady clock, in seconds.
+    """A goal that is being waited for. Times are of the steady clock, in seconds.
 
     Attributes:
-        handle: Of the action server.
-        owner: Of its triggers.
-        timeout: 0: none.
-        unknown_after: 0: never.
-        done: Of the name of the outcome and why.
+        handle: Handle of the action server.
+        owner: Owner of its triggers.
+        timeout: Seconds; 0: none.
+        unknown_after: Seconds; 0: none.
+        done: Future of the name of the outcome and the reason.
         begun: When it was accepted.
-        judged: When something could be judged last.
+        judged: When a trigger last was not UNKNOWN.
         reported: When the last feedback was published.
-        statuses: The triggers as they were last.
+        statuses: The last states of the triggers.
     """
 
     handle: Any
@@ -50,7 +50,7 @@ class _Goal:
 
 
 class WaitFor:
-    """Serves from the node's creation until `destroy`.
+    """Serves the action from the node's creation until `destroy`.
 
     Args:
         node: The trigger node, which calls `watch` a few times a second and at each change.
@@ -72,17 +72,21 @@ class WaitFor:
         )
 
     def destroy(self) -> None:
-        """Leave the graph."""
+        """Destroy the action server."""
         self._server.destroy()
 
     def watch(self, owners: frozenset[str] | None = None) -> None:
-        """See which goals have ended; owners: whose triggers have changed; None: time went on."""
+        """End goals that are reached or overdue.
+
+        Args:
+            owners: Owners whose triggers have changed; None: check all, as time has passed.
+        """
         for goal in list(self._goals.values()):
             if goal.statuses and (owners is None or goal.owner in owners):
                 self._check(goal, changed=owners is not None)
 
     def refuse_all(self, why: str) -> None:
-        """End all goals: the node is not active any more."""
+        """End all goals, because the node is no longer active."""
         for goal in self._goals.values():
             self._end(goal, "REFUSED", why)
 
@@ -112,7 +116,7 @@ class WaitFor:
         return result
 
     async def _begin(self, handle: Any, owner: str) -> _Goal:
-        """Watch for what a goal names. Raises what a request raises that is refused."""
+        """Add the triggers of a goal. Raises what a refused request raises."""
         node, request, now = self._node, handle.request, time.monotonic()
         if refusal := node.refusal(needs_active=True):
             raise TriggerError(refusal, "NOT_ACTIVE")
@@ -124,7 +128,7 @@ class WaitFor:
         if request.mode not in (self._kind.Goal.MODE_ANY, self._kind.Goal.MODE_ALL):
             raise TriggerError(f"mode is {request.mode}, allowed: MODE_ANY and MODE_ALL")
         if len(self._goals) >= MAX_GOALS:
-            raise TriggerError(f"{MAX_GOALS} goals are waited for, allowed: no more", "BUSY")
+            raise TriggerError(f"{MAX_GOALS} goals are active, allowed: no more", "BUSY")
         goal = _Goal(handle, owner, timeout, unknown_after, ros.Future(), now, now, now, [])
         self._goals[owner] = goal
         await node.prepare(triggers)
@@ -151,10 +155,10 @@ class WaitFor:
             if value == State.FALSE:
                 self._end(goal, "TIMEOUT", f"not true {late}")
             else:
-                self._end(goal, "UNKNOWN", f"not known {late}: {_unknown(statuses)}")
+                self._end(goal, "UNKNOWN", f"unknown {late}: {_unknown(statuses)}")
         elif goal.unknown_after and now - goal.judged >= goal.unknown_after:
             late = f"for {goal.unknown_after:g} s"
-            self._end(goal, "UNKNOWN", f"nothing was known {late}: {_unknown(statuses)}")
+            self._end(goal, "UNKNOWN", f"all were unknown {late}: {_unknown(statuses)}")
         elif changed or now - goal.reported >= REPEAT_S:
             goal.reported = now
             elapsed = to_duration(now - goal.begun)
@@ -194,13 +198,13 @@ def _by_text(statuses: list[ros.Message]) -> list[list[ros.Message]]:
 
 
 def _value(mode: int, statuses: list[ros.Message]) -> State:
-    """Whether a goal is reached: a text is TRUE if it is TRUE of one camera."""
+    """State of a goal: a text is TRUE if it is TRUE of one camera."""
     texts = [any_of([s.state for s in of_text]) for of_text in _by_text(statuses)]
     return all_of(texts) if mode else any_of(texts)
 
 
 def _when(mode: int, statuses: list[ros.Message]) -> ros.Message:
-    """The stamp from which on a goal that is reached is TRUE."""
+    """The stamp from which a reached goal is TRUE."""
     begins = [
         min(
             (s.since for s in of_text if s.state == State.TRUE),

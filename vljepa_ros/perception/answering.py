@@ -1,4 +1,4 @@
-"""Answers questions in the worker's thread: recent clips, one Predictor batch, comparison.
+"""Answers questions about the cameras' newest clips; runs in the worker's thread.
 
 Several questions about several cameras cost one X-Encoder batch, for cameras whose newest clip is
 not encoded yet, and one Predictor batch for every PREDICTOR_ROWS pairs of camera and question.
@@ -26,21 +26,21 @@ from vljepa_ros.perception.worker import CooperativeTask
 Tokens = NDArray[np.float32]
 
 PREDICTOR_ROWS = 32
-"""Of a batch at most: what a frame may wait for, some 20 ms on a CPU; and few shapes for engines
-that compile or record each."""
-PICTURE_STANDS_S = 2  # seconds that a single picture is taken to have been seen
+"""Maximum rows of a batch: about 20 ms on a CPU, for which a frame may have to wait, and few shapes
+for engines that compile each."""
+PICTURE_STANDS_S = 2  # seconds for which a single picture counts as seen
 CANDIDATES_AT_ONCE = 1024
-"""Scored at once by a model without embeddings. Each chunk costs it a pass over the clip."""
+"""Candidates per pass of a model without embeddings."""
 
 
 @dataclass(frozen=True)
 class Freshness:
-    """Which clips are new enough, by the times of `ClipRing.push`.
+    """The condition for a clip to be new enough, by the times of `ClipRing.push`.
 
     Attributes:
         now: The node's clock, nanoseconds.
-        after: Nanoseconds; the whole clip must be newer, 0: no such condition.
-        max_age: Nanoseconds that the newest image may be old, or infinity.
+        after: Nanoseconds; the whole clip must be newer; 0: no such condition.
+        max_age: Maximum age of the newest image in nanoseconds, or infinity.
         until: Time of the steady clock, in seconds, until which a question waits for such a clip.
     """
 
@@ -50,12 +50,12 @@ class Freshness:
     until: float = 0.0
 
     def problem(self, times: tuple[int, int] | None) -> str:
-        """What is wrong with a clip, given the times of its oldest and newest image, or nothing."""
+        """Why a clip with these times of oldest and newest image is too old; empty: it is not."""
         if times is None:
             return "no usable image yet"
         oldest, newest = times
         age = self.now() - newest
-        if abs(age) > self.max_age:  # an image of the future is from before the clock went back
+        if abs(age) > self.max_age:  # one from the future is older than a clock that was set back
             return (
                 f"the newest image is {age / 1e9:.2f} s old, allowed: {self.max_age / 1e9:.2f} s; "
                 "see max_age and the parameter answer_max_age"
@@ -68,7 +68,7 @@ class Freshness:
         return ""
 
     def holds(self, times: tuple[int, int] | None) -> bool:
-        """Whether such a clip is new enough."""
+        """Whether a clip with these times is new enough."""
         return not self.problem(times)
 
 
@@ -78,7 +78,7 @@ class AskedCamera:
 
     Attributes:
         camera: Its name.
-        clip: What they rest on; None if nothing was new enough: then they are STALE.
+        clip: The clip that was used; None: none was new enough, the answers are STALE.
         answers: One for each question.
     """
 
@@ -111,7 +111,7 @@ class Answerer:
         """Answer each question about the newest clip of each camera.
 
         Args:
-            cameras: Different names.
+            cameras: Names, all different.
             questions: With candidates, or without for a model that writes its own answer.
             abstain_below: 0..1, see `questions`.
             fresh: Which clips are new enough, and how long to wait for them.
@@ -143,7 +143,7 @@ class Answerer:
     def ask_about(
         self, image: NDArray[np.uint8], question: Question, abstain_below: float
     ) -> CooperativeTask[Answer]:
-        """Answer from a single image, [S, S, 3] uint8 RGB, taken as a scene that stands still."""
+        """Answer from a single image, [S, S, 3] uint8 RGB, used as a clip without motion."""
         vectors = yield from self._candidates([question])
         frames = np.repeat(image[None], self._engine.config.clip_frames, axis=0)
         (encoded,) = self._engine.encode([Clip(frames, (0,) * len(frames))], [None])
@@ -154,7 +154,7 @@ class Answerer:
         return self._kept(answers[0], watch.in_domain)[0]
 
     def _kept(self, answers: list[Answer], in_domain: bool) -> list[Answer]:
-        """The answers, or that there are none: pictures out of the domain answer no question."""
+        """The answers, replaced by OUT_OF_DOMAIN if the pictures are out of the domain."""
         if in_domain:
             return answers
         message = out_of_domain(self._engine.config)
@@ -174,7 +174,7 @@ class Answerer:
     def _candidates(
         self, questions: Sequence[Question]
     ) -> CooperativeTask[list[NDArray[np.float32]]]:
-        """[compared texts, D] of each question, where an engine embeds answers; else none."""
+        """[compared texts, D] per question; empty for an engine that does not embed answers."""
         if "embed" not in self._engine.capabilities:
             return []
         kept = self._pipeline.candidates
@@ -224,7 +224,7 @@ class Answerer:
     def _scored(
         self, clip: Tokens, question: Question, abstain_below: float
     ) -> CooperativeTask[Answer]:
-        """The answer of a model that has no embeddings."""
+        """The answer of a model without embeddings."""
         unique = question.different
         if not unique:
             (written,) = cast(Captioner, self._engine).caption([clip], question.text)
@@ -257,7 +257,7 @@ def _unsupported(question: Question) -> Answer | None:
 
 
 def _may_hold(feed: CameraFeed, fresh: Freshness) -> bool:
-    """Whether a clip seems to be new enough: an image of it may still turn out to be broken."""
+    """Whether a clip seems new enough; an image of it may still fail to decode."""
     return fresh.holds(feed.ring.times) or (
         feed.encoded is not None and fresh.holds(feed.encoded[0].times)
     )

@@ -1,4 +1,4 @@
-"""The last published states on the disk: after a restart they are not published again."""
+"""Stores the last published states, so that a restart does not publish them again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vljepa_ros.perception.selective_decoder import SceneUpdate
 
 FORMAT = 2
 RETRY_INTERVAL_S = 1.0  # from a write that failed to the next
-REFRESH_INTERVAL_S = 30.0  # a state that goes on is written again, so that it keeps young
+REFRESH_INTERVAL_S = 30.0  # a lasting state is written again, so that it does not look old
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class CameraState:
     """The state of one camera.
 
     Attributes:
-        query: what the embeddings answered.
-        seen: Unix time, seconds, at which its last embedding came.
-        last: what was published last.
+        query: query of the embeddings.
+        seen: Unix time in seconds at which its last embedding arrived.
+        last: the last published update.
     """
 
     query: str
@@ -39,10 +39,10 @@ class CameraState:
 
 @dataclass(eq=False)
 class StateFile:
-    """The last published states of one decoder's cameras, written whole or not at all.
+    """The last published states of a decoder's cameras, written atomically.
 
     Attributes:
-        path: of the file.
+        path: path of the file.
         model_id: states of another model are discarded.
         dim: length of a state.
         wall: clock, Unix time in seconds.
@@ -85,10 +85,10 @@ class StateFile:
         return {k: v for k, v in states.items() if abs(now - v.seen) <= max_age}, ""
 
     def keep(self, states: Callable[[], Mapping[str, CameraState]], news: bool) -> None:
-        """Write at once at an event, which a kill would let be published again; or if it is old.
+        """Write at once at an event, so that a kill cannot repeat it, or if the last write is old.
 
         Args:
-            states: called if it may be time to write.
+            states: called if a write may be due.
             news: whether there was an event.
 
         Raises:
@@ -127,7 +127,7 @@ def _as_json(state: CameraState) -> JsonObject:
 
 
 def _from_json(raw: Any, dim: int) -> CameraState:
-    """Raises what a wrong type, a missing field or a value out of its range raises."""
+    """Read the JSON of a state; any exception means that it is damaged."""
     last = raw["last"]
     vector = np.frombuffer(base64.b64decode(last["state"], validate=True), "<f4").astype(np.float32)
     norm = float(np.linalg.norm(vector.astype(np.float64)))

@@ -1,8 +1,8 @@
-"""Whether a camera's pictures are like those that the model was made for.
+"""Recognises pictures that are far from those that the model was made for.
 
-A model folder may have a description of its domain: a small network, fitted by `vljepa train
-domain`, that gives each clip a score from its visual tokens. One clip decides nothing: a camera
-leaves the domain when its clips have scored low for a while, and comes back in the same way.
+A model folder may describe its domain: a small network, fitted by `vljepa train domain`, that
+scores each clip from its visual tokens. A camera leaves the domain when its clips have scored low
+for a while, and returns in the same way; a single clip decides nothing.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ Floats = NDArray[np.float32]
 PART = "domain"
 """Its name in the files of a model folder."""
 MEMORY_S = 2.0  # time constant of the evidence
-MOST = 4.0  # a score counts for no more than that: a single clip is soon outvoted
+MOST = 4.0  # scores are clipped to this, so that a single clip has little weight
 LEAVE, ENTER = -0.5, 0.5  # evidence at which a camera leaves the domain, and comes back
 AT_FIRST = 1.0  # evidence before the first clip
-LEAST_SPAN_S = 1.0  # that a clip stands for at most, where it is not longer itself
+LEAST_SPAN_S = 1.0  # longest time that a clip stands for, unless it is longer itself
 
 
 @dataclass(frozen=True)
 class Domain:
-    """The pictures that a model was made for, as a network on a clip's visual tokens.
+    """The domain of a model, as a network on a clip's visual tokens.
 
     Attributes:
         cell: [D, K] and [K] of the first layer, the same for each token.
-        hidden: [N * K, H] and [H] of the second one, which knows where a token stands.
-        out: [H] and [1] of the score.
+        hidden: [N * K, H] and [H] of the second layer, which depends on the position of tokens.
+        out: [H] and [1] of the last layer.
     """
 
     cell: tuple[Floats, Floats]
@@ -44,10 +44,10 @@ class Domain:
 
     @classmethod
     def load(cls, config: ModelConfig) -> Domain | None:
-        """Read a model folder's description; None: it has none.
+        """Read the description in a model folder; None: it has none.
 
         Raises:
-            ModelError: Unreadable, or of layers that do not fit each other.
+            ModelError: It cannot be read, or its layers do not match.
         """
         if PART not in config.files:
             return None
@@ -59,11 +59,11 @@ class Domain:
 
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[np.generic]]) -> Domain:
-        """From the arrays `<layer>.weight` and `<layer>.bias`.
+        """Make it from the arrays `<layer>.weight` and `<layer>.bias`.
 
         Raises:
-            KeyError: One is missing.
-            ValueError: Their shapes do not fit each other.
+            KeyError: An array is missing.
+            ValueError: Their shapes do not match.
         """
         layers = []
         for name in ("cell", "hidden", "out"):
@@ -78,7 +78,7 @@ class Domain:
         return cls(cell, hidden, out)
 
     def score(self, tokens: Floats) -> float:
-        """Logarithm of the odds that a clip is of the domain.
+        """Logarithm of the odds that a clip belongs to the domain.
 
         Args:
             tokens: [N, D] float32, of `Engine.encode`.
@@ -92,10 +92,10 @@ _KINDS = ("weight", "bias")
 
 
 class DomainWatch:
-    """Collects the evidence of one camera's clips.
+    """Accumulates the scores of one camera's clips.
 
     Attributes:
-        in_domain: False: the pictures have been far from the domain for a while.
+        in_domain: False if the pictures have been far from the domain for a while.
     """
 
     def __init__(self) -> None:
@@ -104,7 +104,7 @@ class DomainWatch:
         self._stamp: int | None = None
 
     def observe(self, stamps: tuple[int, ...], score: float) -> bool:
-        """Take the score of a clip whose images have these stamps, nanoseconds; `in_domain`."""
+        """Add the score of a clip with these stamps, nanoseconds, and update `in_domain`."""
         most = max(LEAST_SPAN_S, (stamps[-1] - stamps[0]) / 1e9)
         since = math.inf if self._stamp is None else (stamps[-1] - self._stamp) / 1e9
         self._stamp = stamps[-1]
@@ -115,7 +115,7 @@ class DomainWatch:
 
 
 def out_of_domain(config: ModelConfig) -> str:
-    """What is wrong with pictures out of a model's domain, and what to do."""
+    """Message about pictures out of a model's domain, with a remedy."""
     other = "" if config.name == "everyday" else "model:=everyday for real pictures, or "
     return (
         f"the pictures are far from those that model '{config.name}' was made for "

@@ -1,4 +1,4 @@
-"""Examples for a taught label from pictures and from bags, without nodes."""
+"""Makes examples for a taught label from pictures or a bag, without nodes."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from vljepa_ros.perception.memory.row import clip_to_jpeg
 def from_pictures(
     engine: Engine, files: Sequence[Path], camera: str, shows_other: bool
 ) -> Recording:
-    """A recording of the last MAX_FRAMES picture files, each a clip that stands still.
+    """Make a recording from the last MAX_FRAMES picture files, each as a clip without motion.
 
     Raises:
-        FrameError: one of them is no picture; the message names it.
+        FrameError: one of them is not a picture; the message names it.
         OSError: one of them cannot be read.
     """
     config, levels = engine.config, LevelRange()
@@ -42,12 +42,12 @@ def from_pictures(
 def from_bag(
     engine: Engine, bag: Path, topic: str, span: tuple[int, int], camera: str, shows_other: bool
 ) -> Recording:
-    """A recording of a time range of a bag, its newest MAX_FRAMES clips.
+    """Make a recording from the last MAX_FRAMES clips of a time range of a bag.
 
     Args:
         engine: a loaded model.
         bag: folder or file.
-        topic: of the images; empty: the only one.
+        topic: topic of the images; empty: the only one.
         span: nanoseconds, stamps of the first and the last image.
         camera: name of the camera that the label is for.
         shows_other: which state it shows.

@@ -1,7 +1,7 @@
-"""Image messages to RGB arrays, views where the layout allows it; then the model's own input.
+"""Decodes images to RGB, as views where the layout allows it, and makes the model's input of them.
 
-The one way from pixels to a model: of live messages, of bags, of files and of kept thumbnails. A
-message is any object with the fields of sensor_msgs/Image or CompressedImage.
+Live messages, bags, files and thumbnails all pass here. A message is any object with the fields of
+sensor_msgs/Image or CompressedImage.
 """
 
 from __future__ import annotations
@@ -33,25 +33,25 @@ from vljepa_ros.perception.image_encodings import (
 )
 
 ROTATIONS = (0, 90, 180, 270)
-DARK = 12  # level below which the colour of a picture is its noise
+DARK = 12  # level below which the colour of a picture is only noise
 COMPRESSED = "JPEG and PNG, with 8 bits or a format as image_transport writes it"
 _CODEC = re.compile(r"jpe?g|png", re.IGNORECASE)
 _TYPE = re.compile(r"(8|16|32|64)[USF]C\d*")  # OpenCV's, which sensor_msgs takes for encodings
-_JPEG_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")  # not one within the picture's data
+_JPEG_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")  # not markers inside the image data
 _JPEG_SIZE = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers that height and width follow
 _AS_STORED = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
 
 @dataclass
 class FrameDecoder:
-    """Turns the images of one camera into model inputs.
+    """Makes model inputs of the images of one camera.
 
     Attributes:
         size: Side of the model's input, pixels.
         rotate: Degrees clockwise, one of ROTATIONS; may be changed at any time.
         preprocessing: The model's own, see `model_input`.
-        levels: What the camera's 16-bit values are scaled by; its `note` says so.
-        crop: Part of the image that is used: x, y, width, height in pixels, before it is turned;
+        levels: Scale of the camera's 16-bit values; its `note` describes it.
+        crop: Part of the image that is used: x, y, width, height in pixels, before rotation;
             width or height 0: up to the edge. May be changed at any time.
     """
 
@@ -70,10 +70,10 @@ class FrameDecoder:
         return model_input(self.view(message), self.size, self.rotate, self.preprocessing)
 
     def view(self, message: Any) -> Pixels:
-        """[H, W, 3] uint8 RGB: the part of an image that the camera looks at, not yet turned.
+        """[H, W, 3] uint8 RGB: an image after `crop`, before `rotate`.
 
         Raises:
-            FrameError: The image cannot be used, or the part lies outside.
+            FrameError: The image cannot be used, or `crop` is not inside it.
         """
         shared = isinstance(message, SharedImage)
         image: Pixels = message.rgb(self.levels) if shared else image_to_rgb(message, self.levels)
@@ -88,10 +88,10 @@ class FrameDecoder:
 
 
 class SharedImage:
-    """An image message that several cameras take parts of: decoded once, by the first of them.
+    """An image message for several cameras, decoded once by the first of them.
 
     Args:
-        message: Of the topic.
+        message: An Image or CompressedImage.
     """
 
     def __init__(self, message: object) -> None:
@@ -99,7 +99,7 @@ class SharedImage:
         self._image: Pixels | FrameError | None = None
 
     def rgb(self, levels: LevelRange) -> Pixels:
-        """[H, W, 3], see `image_to_rgb`; in the worker's thread only."""
+        """[H, W, 3] uint8 RGB, see `image_to_rgb`; in the worker's thread only."""
         if self._image is None:
             try:
                 self._image = image_to_rgb(self._message, levels)
@@ -116,7 +116,7 @@ def image_to_rgb(message: Any, levels: LevelRange | None = None) -> Pixels:
 
     Args:
         message: The message.
-        levels: Of its camera, for 16 bits; None: those of this image alone.
+        levels: Levels of its camera, for 16 bits; None: those of this image alone.
 
     Raises:
         FrameError: The image is damaged, or its encoding or layout is not allowed.
@@ -134,7 +134,7 @@ def compressed_to_rgb(data: object, format: str = "", levels: LevelRange | None 
         data: JPEG or PNG. What follows its end is ignored: some cameras send fixed buffers.
         format: `ENCODING; CODEC compressed [PIXELS]` as image_transport writes it, where ENCODING
             is refused exactly if it is refused of a raw image; or the name of the codec, or empty.
-        levels: Of the camera, for 16 bits; None: those of this image alone.
+        levels: Levels of the camera, for 16 bits; None: those of this image alone.
 
     Returns:
         [H, W, 3] uint8 RGB. Orientation tags are ignored, as for raw images.
@@ -162,12 +162,12 @@ def picture_to_rgb(data: bytes, name: str, levels: LevelRange | None = None) -> 
     """[H, W, 3] uint8 RGB of an image file's contents, turned as its orientation tag says.
 
     Args:
-        data: Of any kind that OpenCV reads.
-        name: Of the file, for errors.
-        levels: Of its series, for 16 bits; None: those of this image alone.
+        data: Contents in any format that OpenCV reads.
+        name: Name of the file, for errors.
+        levels: Levels of its series, for 16 bits; None: those of this image alone.
 
     Raises:
-        FrameError: It is none, damaged, or has 16 bits of unknown meaning.
+        FrameError: Not an image, damaged, or 16 bits of unknown meaning.
     """
     stored = _decoded(bytes_of(data), f"'{name}'", cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR)
     try:
@@ -177,7 +177,7 @@ def picture_to_rgb(data: bytes, name: str, levels: LevelRange | None = None) -> 
 
 
 def _codec(raw: Pixels) -> str:
-    """JPEG, complete, or PNG."""
+    """JPEG or PNG; an empty, other or truncated image is refused."""
     if raw.size == 0:
         raise FrameError(f"compressed image is empty, allowed: {COMPRESSED}")
     content = raw.tobytes()
@@ -193,9 +193,9 @@ def _codec(raw: Pixels) -> str:
 
 
 def _png_ends(content: bytes) -> bool:
-    """Whether the chunks of a PNG, each within it, lead to its end.
+    """Whether the chunks of a PNG are all inside it and lead to its end.
 
-    OpenCV allocates what a chunk says that it has.
+    OpenCV allocates the size that a chunk claims.
     """
     at = 8
     while len(content) >= at + 12:
@@ -207,9 +207,9 @@ def _png_ends(content: bytes) -> bool:
 
 
 def _jpeg_segments(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """Markers of a JPEG with the first bytes of what follows, up to its own end marker.
+    """Markers of a JPEG, each with the bytes after it, up to its end marker.
 
-    Those of thumbnails inside it are left out.
+    Markers of embedded thumbnails are left out.
     """
     at = 2
     while found := _JPEG_MARKER.search(content, at):
@@ -219,9 +219,9 @@ def _jpeg_segments(content: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _check_claims(content: bytes, what: str) -> None:
-    """Refuse a JPEG or PNG that claims to be larger than it is or may be.
+    """Refuse a JPEG or PNG that claims a size larger than its data or the limits.
 
-    OpenCV does it for other codecs.
+    OpenCV checks other codecs.
     """
     height, width = 1, 1
     if content.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -232,7 +232,7 @@ def _check_claims(content: bytes, what: str) -> None:
         sizes = (after for marker, after in _jpeg_segments(content) if marker in _JPEG_SIZE)
         _, _, _, *size = next(sizes, bytes((0, 0, 0, 0, 1, 0, 1)))
         height, width = (int.from_bytes(pair, "big") for pair in (size[:2], size[2:]))
-    check_size(max(width, 1), max(height, 1), what)  # none at all: damaged, as OpenCV will find
+    check_size(max(width, 1), max(height, 1), what)  # no size: damaged, which OpenCV will report
 
 
 def _decoded(raw: Pixels, what: str, flags: int) -> NDArray[Any]:
@@ -249,7 +249,7 @@ def _decoded(raw: Pixels, what: str, flags: int) -> NDArray[Any]:
 
 
 def _as_rgb(stored: NDArray[Any], encoding: str, coding: str, levels: LevelRange | None) -> Pixels:
-    """What the codec held: colour, grey, or a Bayer mosaic as it is."""
+    """Convert the output of a codec: colour, grey, or a raw Bayer mosaic."""
     one_channel = stored.ndim == 2
     layout = layout_of(encoding or "mono8")
     if stored.dtype == np.uint16:
@@ -279,7 +279,7 @@ def model_input(
         image: [H, W, 3] uint8 RGB.
         size: Side of the result, pixels.
         rotate: Degrees clockwise, one of ROTATIONS.
-        preprocessing: The model's own, if it was trained with another one.
+        preprocessing: The model's own, if it was trained with a different one.
 
     Returns:
         [size, size, 3] uint8 RGB, contiguous.

@@ -1,7 +1,7 @@
-"""Pixels of sensor_msgs/Image as RGB: every encoding that is a picture, and 16 bits to 8.
+"""Converts the encodings of sensor_msgs/Image to RGB, and 16 bits to 8.
 
-The names are those of sensor_msgs/image_encodings.hpp, and nv12 beside them. Refused are depth
-(16UC1 and 32FC1, REP 118) and numbers without a defined colour.
+The names are those of sensor_msgs/image_encodings.hpp, and nv12. Refused are depth (16UC1 and
+32FC1, REP 118) and values without a defined colour.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ MOST_PIXELS, LONGEST_SIDE = 64_000_000, 16_384
 
 
 class FrameError(ValueError):
-    """An image that cannot be used: the message names what was wrong and what is allowed."""
+    """An image that cannot be used; the message says why and what is allowed."""
 
 
 class UnknownEncodingError(FrameError):
-    """The encoding is none of ENCODINGS."""
+    """The encoding is not in ENCODINGS."""
 
 
 class LevelRange:
-    """Which of 65,536 levels a camera uses, from the values seen so far; it never narrows.
+    """The range of 16-bit values that a camera uses, from the images so far; it never narrows.
 
-    Cameras of 10 or 12 bits and thermal ones fill a small part of 16 bits. The range is a power of
-    two wide, so that it changes rarely: from zero, or around the values where they lie far from
-    zero and close together, as in a thermal picture.
+    Cameras with 10 or 12 bits and thermal ones use a small part of 16 bits. The range is a power of
+    two wide, so that it changes rarely. It starts at zero, or surrounds the values if they are far
+    from zero and close together, as in a thermal image.
     """
 
     def __init__(self) -> None:
@@ -39,8 +39,8 @@ class LevelRange:
         self._low, self._bits = 0, 8
 
     def to_8_bits(self, values: NDArray[np.uint16]) -> Pixels:
-        """8-bit levels of an image [H, W, ...]; the range widens if values lie outside."""
-        sample = values[::3, ::5]  # strides that no mosaic and no pixel repeats after
+        """8-bit levels of an image [H, W, ...]; values outside widen the range."""
+        sample = values[::3, ::5]  # strides that fit the period of no mosaic or pixel
         low, high = np.percentile(sample, (0.1, 99.9), method="nearest")  # leaves out hot pixels
         seen = min(int(low), self._seen[0]), max(int(high), self._seen[1])
         if seen != self._seen:
@@ -58,7 +58,7 @@ class LevelRange:
 
     @property
     def note(self) -> str:
-        """What is done to the values; empty where the high byte is taken."""
+        """How values are scaled; empty if only the high byte is used."""
         if self._bits == 16 or self._seen[0] > self._seen[1]:
             return ""
         low, high = self._low, self._low + (1 << self._bits) - 1
@@ -86,7 +86,7 @@ def to_rgb(
         is_bigendian: Byte order of encodings with 16 bits.
         step: Bytes from one row to the next; of nv12, nv21 and nv24, in the plane of brightness.
         data: Any contiguous buffer of bytes.
-        levels: Of this camera, for encodings with 16 bits; None: those of this image alone.
+        levels: Levels of this camera, for 16 bits; None: those of this image alone.
 
     Returns:
         [height, width, 3] uint8 RGB; for rgb8, bgr8, rgba8 and bgra8 a view of `data`.
@@ -149,7 +149,7 @@ def check_size(width: int, height: int, what: str = "image") -> None:
 
 
 def layout_of(encoding: str) -> Layout:
-    """How an encoding lies in memory.
+    """The memory layout of an encoding.
 
     Raises:
         UnknownEncodingError: An encoding that is not in ENCODINGS.
@@ -163,7 +163,7 @@ def layout_of(encoding: str) -> Layout:
 
 
 def bytes_of(data: Any) -> Pixels:
-    """A buffer as [N] uint8, not copied.
+    """A buffer as [N] uint8, without a copy.
 
     Raises:
         FrameError: Not a contiguous buffer of bytes.
@@ -176,7 +176,7 @@ def bytes_of(data: Any) -> Pixels:
 
 @dataclass(frozen=True)
 class Layout:
-    """How an encoding lies in memory.
+    """The memory layout of an encoding.
 
     Attributes:
         read: Makes [H, W, 3] RGB of [H, W * channels] levels of 8 bits; of two planes, brightness
@@ -199,7 +199,7 @@ def _lines(flat: Pixels, rows: int, row: int, step: int) -> Pixels:
 
 
 def as_uint8(image: object) -> Pixels:
-    """What OpenCV returns, [H, W, ...], with a type."""
+    """Cast the [H, W, ...] result of OpenCV, which has no static type."""
     return np.asarray(image, dtype=np.uint8)
 
 
@@ -208,7 +208,7 @@ def _picked(order: slice, count: int) -> Callable[[Pixels], Pixels]:
 
 
 def grey(lines: Pixels) -> Pixels:
-    """[H, W] as [H, W, 3]."""
+    """Repeat [H, W] to [H, W, 3]."""
     return np.repeat(lines[:, :, None], 3, axis=2)
 
 

@@ -1,6 +1,6 @@
-"""The sources of a camera_node: a video, a webcam, a folder of images, the simulated world.
+"""Image sources of camera_node: a video, a webcam, a folder of images, the simulated world.
 
-Every source is an iterator of Shot; it ends where its material ends.
+A source iterates over Shots.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from vljepa_ros.resources import share_dir
 
 _IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 _ALLOWED = "demo, world, a video file, a folder of images, or a webcam such as 0 or /dev/video0"
-_FASTEST = 1000.0  # images a second; drivers and files that name more, or none, do not know
+_FASTEST = 1000.0  # images per second; drivers and files that claim more, or nothing, do not know
 
 
 class SourceError(ValueError):
-    """No images can be had from there; the message names what is allowed."""
+    """A source has no images; the message says what is allowed."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class Shot:
 
     Attributes:
         bgr: [H, W, 3] uint8.
-        truth: What is true in it, as in ground_truth.jsonl, or None; its times are seconds from the
+        truth: Its ground truth as in ground_truth.jsonl, or None; its times are seconds from the
             beginning of the source.
-        time: Seconds from the beginning of the source; None: as its rate says.
+        time: Seconds from the beginning of the source; None: determined by its rate.
     """
 
     bgr: NDArray[np.uint8]
@@ -48,22 +48,22 @@ class Shot:
 
 
 class ImageSource(Protocol):
-    """Images one after the other."""
+    """Base of the sources."""
 
     rate: float
-    """Images a second that it was made for."""
+    """Images per second."""
 
     live: bool
-    """Whether it cannot be played again."""
+    """Whether it is live, so that it cannot be played again."""
 
     left_out: str = ""
-    """Which of its images could not be used, and why; empty: none."""
+    """Images that could not be used, and why; empty: none."""
 
     def shots(self) -> Iterator[Shot]:
-        """From the beginning; may be called again if it is not live."""
+        """Iterate from the beginning; may be called again if the source is not live."""
 
     def close(self) -> None:
-        """Free the device or file, where one is kept open."""
+        """Close the device or file, if one is open."""
         return
 
 
@@ -85,8 +85,8 @@ def open_source(source: str, seed: int, size: tuple[int, int], rate: float) -> I
     Args:
         source: demo, world, a file, a folder, or the index or device of a webcam.
         seed: Scene of the simulated world.
-        size: Its width and height in pixels; 0: its own.
-        rate: Its images a second; 0: its own.
+        size: Width and height in pixels of the simulated world; 0: its own.
+        rate: Images per second of the simulated world; 0: its own.
 
     Raises:
         SourceError: There is no such source, or it cannot be read.
@@ -109,19 +109,19 @@ def open_source(source: str, seed: int, size: tuple[int, int], rate: float) -> I
 
 
 def _rate(capture: cv2.VideoCapture, usual: float) -> float:
-    """Images a second; `usual` where the file or driver does not know."""
+    """Images per second; `usual` if the file or driver does not know."""
     rate = float(capture.get(cv2.CAP_PROP_FPS))
     return rate if 0.0 < rate <= _FASTEST else usual
 
 
 def _shown_at(capture: cv2.VideoCapture, before: float | None, rate: float) -> float:
-    """Presentation time of the frame just read, seconds; the rate's where the file has none."""
+    """Presentation time of the frame just read, seconds; by the rate if the file has none."""
     time = float(capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000.0
     return time if before is None or time > before else before + 1.0 / rate
 
 
 class VideoFile(ImageSource):
-    """A video, with the truth of each frame from a `ground_truth.jsonl` in its folder, if any."""
+    """A video, with the ground truth in `ground_truth.jsonl` in its folder, if there is one."""
 
     live = False
 
@@ -137,7 +137,7 @@ class VideoFile(ImageSource):
         self._truth = _read_truth(truth) if truth.is_file() else []
 
     def shots(self) -> Iterator[Shot]:
-        """Frames in order, with their presentation times: the rate of many videos varies."""
+        """Frames in order with their presentation times, as the rate of many videos varies."""
         capture = cv2.VideoCapture(str(self._path))
         truths = chain(self._truth, repeat(None))
         first = time = None
@@ -151,7 +151,7 @@ class VideoFile(ImageSource):
 
 
 def _read_truth(path: Path) -> list[dict[str, Any]]:
-    """What is true in each frame. Raises SourceError."""
+    """Read the ground truth of each frame. Raises SourceError."""
     found: list[dict[str, Any]] = []
     try:
         for line in path.read_text(encoding="utf-8").splitlines():
@@ -180,22 +180,22 @@ class Webcam(ImageSource):
         self.rate = _rate(self._capture, 30.0)
 
     def shots(self) -> Iterator[Shot]:
-        """Until it gives no more.
+        """Iterate without end.
 
         Raises:
-            SourceError: Then.
+            SourceError: The camera delivers no more images.
         """
         while (read := self._capture.read())[0]:
             yield Shot(np.asarray(read[1], np.uint8))
         raise SourceError(f"webcam {self._index} gives no images: is it a camera, and plugged in?")
 
     def close(self) -> None:
-        """Free the device."""
+        """Close the device."""
         self._capture.release()
 
 
 class ImageFolder(ImageSource):
-    """Images of a folder in the order of their names, in which 2 comes before 10."""
+    """Images of a folder, sorted by name with numbers by value: 2 before 10."""
 
     live = False
     rate = 1.0
@@ -207,10 +207,10 @@ class ImageFolder(ImageSource):
             raise SourceError(f"no images in '{folder}', allowed: {', '.join(_IMAGES)}")
 
     def shots(self) -> Iterator[Shot]:
-        """Those that can be used; `left_out` names the others.
+        """Iterate over the usable images; `left_out` describes the others.
 
         Raises:
-            SourceError: Not a single one can.
+            SourceError: No image can be used.
         """
         levels, refused = LevelRange(), 0
         for file in self._files:
@@ -228,7 +228,7 @@ class ImageFolder(ImageSource):
 
 
 def _natural(file: Path) -> tuple[list[str | int], str]:
-    """Sorts by name, with numbers by their value."""
+    """Key for sorting by name, with numbers by value."""
     parts = re.split(r"([0-9]+)", file.name)  # numbers at the odd places
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], file.name
 
@@ -254,7 +254,7 @@ class SimulatedWorld(ImageSource):
             raise SourceError(f"the simulated world does not start: {error}") from error
 
     def shots(self) -> Iterator[Shot]:
-        """Without end."""
+        """Iterate without end."""
         for frame in self._camera.frames():
             yield Shot(frame.image[..., ::-1], frame.truth)
 

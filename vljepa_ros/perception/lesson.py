@@ -1,4 +1,4 @@
-"""The examples of a taught label: clips of a state and of the one it is distinguished from."""
+"""The examples of a taught label: clips of the state, and of the other state."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Example:
     Attributes:
         stamp: nanoseconds, of its newest image.
         vector: [D] float32, L2 norm 1: its embedding.
-        jpeg: its images as `clip_to_jpeg` makes them; empty: not kept.
-        images: how many.
+        jpeg: its images from `clip_to_jpeg`; empty: not kept.
+        images: number of images.
     """
 
     stamp: int
@@ -46,7 +46,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Recording:
-    """Clips of one camera, shown one after the other."""
+    """Consecutive clips of one camera that show one state."""
 
     camera: str
     shows_other: bool
@@ -55,15 +55,15 @@ class Recording:
 
 @dataclass(frozen=True)
 class Lesson:
-    """All that was shown for one taught label.
+    """All examples of a taught label, and what was learned from them.
 
     Attributes:
-        name: of the label.
+        name: name of the label.
         other: name of the state it is distinguished from.
-        model_id: of the model that the vectors are of.
-        recordings: in the order in which they were made.
-        label: what was learned; None: it cannot be used.
-        message: why not, else empty.
+        model_id: model of the vectors.
+        recordings: recordings, oldest first.
+        label: the learned label; None: it cannot be used.
+        message: why it cannot be used, else empty.
     """
 
     name: str
@@ -93,17 +93,17 @@ class Lesson:
 
     @property
     def too_little(self) -> str:
-        """Which state must be shown, or shown longer, and how often it was; empty: none."""
+        """Message about a state with too few frames; empty: both have enough."""
         for shows_other, state in ((False, self.name), (True, self.other)):
             if (frames := self.frames(shows_other)) < LEAST_FRAMES:
                 return f"{frames} frames show '{state}', allowed: {LEAST_FRAMES} or more"
         return ""
 
     def learned(self, visual_dim: int) -> Lesson:
-        """This lesson with the label that was learned, or with the reason why there is none.
+        """This lesson with a newly learned label, or with the reason why there is none.
 
         Args:
-            visual_dim: of the model, see `fit`.
+            visual_dim: see `fit`.
         """
         if message := self.too_little:
             return replace(self, label=None, message=message)
@@ -116,7 +116,7 @@ class Lesson:
             return replace(self, label=None, message=str(error))
 
     def shown(self, recording: Recording) -> Lesson:
-        """This lesson with one more recording, the newest MAX_FRAMES of each state."""
+        """This lesson with one more recording; keeps the newest MAX_FRAMES of each state."""
         left = {False: MAX_FRAMES, True: MAX_FRAMES}
         kept: list[Recording] = []
         for one in reversed((*self.recordings, recording)):
@@ -127,7 +127,7 @@ class Lesson:
         return replace(self, recordings=tuple(reversed(kept)))
 
     def with_fewer_pictures(self) -> Lesson:
-        """Without the older half of each recording's pictures; their embeddings stay."""
+        """This lesson without the older half of each recording's pictures; embeddings stay."""
         recordings = []
         for one in self.recordings:
             places = [place for place, e in enumerate(one.examples) if e.jpeg]
@@ -141,16 +141,16 @@ class Lesson:
 
 @dataclass
 class RunningRecording:
-    """A recording while it runs; one thread adds to it, others read.
+    """A recording in progress; one thread adds to it, others read.
 
     Attributes:
-        lesson: What was shown before.
-        camera: Name.
-        shows_other: Which state.
-        until: Time of the steady clock at which it ends at the latest, seconds.
-        count: Clips so far.
-        newest: Stamp of the newest, nanoseconds.
-        tag: Its frame_id.
+        lesson: The examples so far.
+        camera: Name of the camera.
+        shows_other: Whether it shows the other state.
+        until: Latest end, seconds of the steady clock.
+        count: Number of clips.
+        newest: Stamp of the newest clip, nanoseconds.
+        tag: frame_id of the newest clip.
         separability: See `teaching`.
     """
 
@@ -165,7 +165,7 @@ class RunningRecording:
     _examples: deque[Example] = field(default_factory=lambda: deque(maxlen=MAX_FRAMES))
 
     def add(self, seen: Observation, frames: NDArray[np.uint8]) -> None:
-        """Keep a clip, [T, S, S, 3] uint8 RGB, that was embedded."""
+        """Add an embedded clip, [T, S, S, 3] uint8 RGB."""
         jpeg = clip_to_jpeg(frames, frames.shape[1])
         self._examples.append(Example(seen.stamp, seen.embedding, jpeg, len(frames)))
         self.tag, self.newest, self.count = seen.tag, seen.stamp, self.count + 1
@@ -174,7 +174,7 @@ class RunningRecording:
             self.separability = separability(lesson.vectors(False), lesson.vectors(True))
 
     def taken(self) -> Lesson:
-        """The lesson with what was recorded so far."""
+        """The lesson with this recording added."""
         return self.lesson.shown(Recording(self.camera, self.shows_other, tuple(self._examples)))
 
 
@@ -189,7 +189,7 @@ def checked_label(name: str, what: str) -> str:
 
 
 def embedded_again(lesson: Lesson, engine: Engine) -> CooperativeTask[Lesson]:
-    """The lesson for another model, from its kept pictures; a step for each of them."""
+    """Embed the kept pictures of a lesson for another model, one per step."""
     recordings = []
     for recording in lesson.recordings:
         examples = []

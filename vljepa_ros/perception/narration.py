@@ -1,4 +1,4 @@
-"""Writes events without a Y-Decoder, from the scores of the vocabulary's labels."""
+"""Chooses the text of an event from the labels, for models without a Y-Decoder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vljepa_ros.engines.protocol import Generated
 
-KEPT = 32  # messages: more than come in WINDOW_S
+KEPT = 32  # messages; more than arrive in WINDOW_S
 WINDOW_S = 0.7  # over which scores are averaged; a change has lasted so long when it is published
 LEAST_GAIN = 0.1  # of a score since the last text: a label that rose less is not new
 
@@ -23,10 +23,10 @@ class _Scored(NamedTuple):
 
 
 class LabelNarrator:
-    """Says which label of one camera describes its present state.
+    """Chooses the label that describes the present state of one camera.
 
-    Of the groups whose best label is sure enough, that label speaks which rose most since the last
-    text; if none rose, the first group's in the order of the vocabulary.
+    Among the best labels of all groups that are sure enough, it is the one whose score rose most
+    since the last text; if none rose, that of the first group in the vocabulary.
 
     Attributes:
         least: Score, 0..1, from which a label is sure enough.
@@ -39,19 +39,19 @@ class LabelNarrator:
 
     @property
     def ready(self) -> bool:
-        """Whether labels have come."""
+        """Whether labels have arrived."""
         return bool(self._kept)
 
     def keep(self, stamp: float, version: int, groups: Mapping[str, Mapping[str, float]]) -> bool:
-        """Take the newest scores of the labels.
+        """Add the newest scores of the labels.
 
         Args:
             stamp: Seconds.
-            version: Of the vocabulary.
+            version: Version of the vocabulary.
             groups: Prompt -> label -> calibrated score, 0..1; what is not listed counts as 0.
 
         Returns:
-            Whether the vocabulary is another one than before.
+            Whether the vocabulary has changed.
         """
         scored = _Scored(stamp, version, groups)
         changed = bool(self._kept) and self._kept[-1].version != scored.version
@@ -61,7 +61,7 @@ class LabelNarrator:
         return changed
 
     def generate(self, embeddings: NDArray[np.float32]) -> list[Generated]:
-        """The text of the present, once for each of [B, D] embeddings of it."""
+        """The text of the present state, repeated for each of [B, D] embeddings."""
         since = self._kept[-1].stamp - WINDOW_S
         recent = [scored for scored in self._kept if scored.stamp > since]
         scores: dict[tuple[str, str], float] = {}

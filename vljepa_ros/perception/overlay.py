@@ -1,4 +1,4 @@
-"""Draws what is known of a scene over its picture: the text below, the best labels above."""
+"""Draws the text and the best labels of a scene over its image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 LEAST_WIDTH = 480  # pixels in which a sentence can be read
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _LEAST_LINE = 18  # pixels
-_SHADE = 0.35  # what is left of the picture's light behind letters
+_SHADE = 0.35  # brightness of the image behind letters, as a share
 _INK = (255, 255, 255)
 _BAR = (255, 190, 60)
 
@@ -19,13 +19,12 @@ _BAR = (255, 190, 60)
 def draw_overlay(
     image: NDArray[np.uint8], text: str, labels: Sequence[tuple[str, float]]
 ) -> NDArray[np.uint8]:
-    """A copy of the picture with words on it; a small one is enlarged, so that they can be read.
+    """Draw text over a copy of an image, enlarged if it is too small for legible text.
 
     Args:
         image: [H, W, 3] uint8 RGB.
         text: one line along the lower edge; letters beyond ASCII become question marks.
-        labels: (label, score 0..1), one line each from the upper edge down, as far as there is
-            room.
+        labels: (label, score 0..1), one line each from the upper edge, as many as fit.
 
     Returns:
         [k H, k W, 3] uint8 RGB, k the least whole number for a width of LEAST_WIDTH.
@@ -57,7 +56,7 @@ def _shade(image: NDArray[np.uint8], top: int, bottom: int, width: int) -> None:
 
 
 def _fitted(text: str, height: int, width: int) -> tuple[str, float, int]:
-    """As much of a line as can be read at this height, its scale, and how long it is in pixels."""
+    """Shorten a line to what is legible at this height; also its scale and width in pixels."""
     (long, tall), _ = cv2.getTextSize(text, _FONT, 1.0, 1)
     scale, room = 0.55 * height / tall, width - 2 * _margin(width)
     if scale * long > room:

@@ -1,7 +1,7 @@
-"""Cameras in, embeddings and labels out; `answering` asks questions about the same cameras.
+"""Turns the cameras' images into embeddings and labels; `answering` uses the same cameras.
 
-All of it runs in the worker's thread, which owns the engine; other threads push images into the
-cameras' rings and set the fields of a `CameraFeed` that are called live.
+It runs in the worker's thread, which owns the engine; other threads push images into the cameras'
+rings and set the fields of a `CameraFeed` that are marked live.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ RETRY_PARTIAL_CLIP_S = 0.1
 
 
 class PerceptionError(RuntimeError):
-    """A request that cannot be met now: the message says why and what would help.
+    """A request that cannot be served now.
 
     Args:
-        message: The text.
+        message: Why, and what would help.
         code: Name of a constant of msg/Result.
     """
 
@@ -48,7 +48,7 @@ class PerceptionError(RuntimeError):
 
 @dataclass(frozen=True)
 class Observation:
-    """One clip of one camera.
+    """The result for one clip of one camera.
 
     Attributes:
         camera: Its name.
@@ -56,8 +56,8 @@ class Observation:
         clip_start: Nanoseconds, of the oldest image.
         tag: frame_id of the newest image.
         embedding: [D] float32, L2 norm 1, for the default query.
-        saturation: Of the newest image, see `frames.saturation`.
-        vocabulary_version: Of the labels; 0 if there are none.
+        saturation: Saturation of the newest image, see `frames.saturation`.
+        vocabulary_version: Version of the labels; 0 if there are none.
         groups: Empty if the labels have no subscribers.
         in_domain: See `DomainWatch`.
     """
@@ -78,16 +78,16 @@ class CameraFeed:
     """One camera as the pipeline sees it.
 
     Attributes:
-        name: Of the camera.
+        name: Name of the camera.
         ring: Its newest images.
         max_rate: Clips per second at most, live.
         subscriptions: Which of EMBEDDINGS and LABELS have subscribers, live. A camera without
             subscribers is not encoded.
         due: Time of the steady clock, in seconds, for the next clip. It ends at the image that
-            arrives nearest to it; where none comes, it is taken one camera period later.
+            arrives nearest to it; without one it is taken one camera period later.
         encoded: The newest clip that was encoded, for subscribers or for a question.
         published: Stamp of the newest image that was published, nanoseconds.
-        domain: Whether its pictures are of the model's domain, by all clips encoded.
+        domain: Whether its pictures are within the model's domain.
     """
 
     name: str
@@ -101,24 +101,24 @@ class CameraFeed:
 
     @property
     def slack(self) -> float:
-        """Seconds by which a clip may be late: the camera's period, but no more than a clip's."""
+        """Seconds by which a clip may be late: the camera's period, at most that of clips."""
         return min(self.ring.period, 1.0 / self.max_rate)
 
     def has_encoded(self, taken: TakenClip) -> bool:
-        """Whether a clip is encoded already; equal stamps may stand for other images."""
+        """Whether a clip is already encoded; its stamps may be equal although its images differ."""
         if self.encoded is None or self.encoded[0].clip.stamps != taken.clip.stamps:
             return False
         return np.array_equal(self.encoded[0].clip.frames, taken.clip.frames)
 
     def forget(self) -> None:
-        """Forget all images: they were decoded in another way, or time went back."""
+        """Forget all images, because crop or rotation have changed, or time has jumped back."""
         self.ring.clear()
         self.encoded = self.published = None
         self.domain = DomainWatch()
 
 
 class StageTimes:
-    """How long each stage of the work takes: the newest 500 samples. Thread-safe."""
+    """Durations of each stage of the work, the newest 500 of each. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -126,18 +126,18 @@ class StageTimes:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time what stands in the block."""
+        """Measure the duration of a `with` block."""
         begin = time.perf_counter()
         yield
         self.add(name, time.perf_counter() - begin)
 
     def add(self, name: str, seconds: float) -> None:
-        """Add one sample."""
+        """Add the duration of a stage, seconds."""
         with self._lock:
             self._samples.setdefault(name, deque(maxlen=500)).append(seconds)
 
     def milliseconds(self) -> dict[str, tuple[float, float]]:
-        """stage: (median, 99th percentile), in milliseconds."""
+        """Stage -> median and 99th percentile, milliseconds."""
         with self._lock:
             samples = {name: np.asarray(taken) * 1e3 for name, taken in self._samples.items()}
         return {
@@ -151,16 +151,16 @@ class Pipeline:
 
     Args:
         engine: A loaded model.
-        cameras: What to encode.
-        publish: Given each observation in the worker's thread; returns its age, the seconds since
-            its stamp.
+        cameras: The cameras to encode.
+        publish: Called with each observation in the worker's thread; returns its age, the seconds
+            since its stamp.
         vocabulary_ready: See `VocabularyEncoder`.
-        clock: Seconds that only grow: of the steady clock, or of a recording.
+        clock: A monotonic clock, seconds: the steady clock, or that of a recording.
 
     Attributes:
-        judges_domain: Whether pictures out of the model's domain are marked, where it has a
-            description of it; live.
-        candidates: (question, its candidates) -> their embeddings, of the last questions.
+        judges_domain: Whether pictures out of the model's domain are marked, if it is described;
+            live.
+        candidates: (question, its candidates) -> embeddings, for the last questions.
     """
 
     def __init__(
@@ -184,10 +184,10 @@ class Pipeline:
         self._clock = clock
 
     def step(self) -> float | None:
-        """Encode the new clips of all cameras that are due as one batch, then some new labels.
+        """Encode all clips that are due as one batch, then a slice of new labels.
 
         Returns:
-            Seconds until there may be more to do; None: not before a new image.
+            Seconds until the next step may be due; None: not before a new image.
         """
         pause = None
         if self.watching:
@@ -204,15 +204,15 @@ class Pipeline:
     def look(
         self, feeds: Sequence[CameraFeed], holds: Callable[[tuple[int, int]], bool]
     ) -> dict[str, tuple[TakenClip, EncodedClip]]:
-        """The newest clips of some cameras; those that are not encoded yet become one batch.
+        """Get the newest clips of some cameras; those not yet encoded are encoded as one batch.
 
         Args:
             feeds: The cameras.
             holds: Whether a clip is new enough, given the times of its oldest and newest image.
 
         Returns:
-            By name; cameras without such a clip are missing. The last clip encoded counts as the
-            newest for one period of `max_rate`, if it is new enough.
+            Clips by camera; cameras without one that is new enough are missing. The last encoded
+            clip counts as the newest for one period of `max_rate`.
         """
         found, batch = {}, []
         for feed in feeds:
@@ -229,7 +229,7 @@ class Pipeline:
         return found
 
     def judge_domain(self, stamps: tuple[int, ...], clip: EncodedClip, watch: DomainWatch) -> None:
-        """Let `watch` know whether a clip of these stamps is like those of the model's domain."""
+        """Score a clip with these stamps against the model's domain, and add that to `watch`."""
         if self._domain is None or not self.judges_domain:
             watch.in_domain = True
             return
@@ -240,14 +240,14 @@ class Pipeline:
         newest = feed.ring.newest
         if newest is None or newest == feed.published:
             return False
-        # an image that came long before the time is old by then: the next one is about to come
+        # an image that arrived long before is old by then: wait for the next one
         if feed.ring.arrived < feed.due - feed.slack / 2 and now < feed.due + feed.slack:
             return False
-        # a token VLM has nothing to publish for each clip: it works when it is asked
+        # a token VLM publishes nothing per clip: it only answers questions
         return bool(feed.subscriptions) and "embed" in self.engine.capabilities
 
     def _pause(self, now: float) -> float | None:
-        """Seconds until the first camera that has something new may be encoded."""
+        """Seconds until the first camera with a new image may be encoded."""
         waits = [
             feed.due + feed.slack - now
             for feed in self.cameras.values()
@@ -268,7 +268,7 @@ class Pipeline:
                 feed.due = now + RETRY_PARTIAL_CLIP_S
                 continue
             period = 1.0 / feed.max_rate
-            # keeps the rate exact where images arrive a little late, without catching up
+            # keeps the rate if images are a little late, without catching up
             feed.due = feed.due + period if now - feed.due < period else now + period
             batch.append((feed, taken))
         if not batch:
@@ -317,10 +317,10 @@ class Pipeline:
             self.stages.add("camera_to_embedding", age)
 
     def _encode(self, batch: Sequence[tuple[CameraFeed, TakenClip]]) -> list[EncodedClip]:
-        """Those that are not encoded yet as one batch."""
+        """Encode those that are not encoded yet, as one batch; returns all."""
         states, missing = [], [pair for pair in batch if not pair[0].has_encoded(pair[1])]
         for feed, taken in missing:
-            # after a jump back a stamp may stand for another image: cached features are not its own
+            # after a jump back a stamp may belong to another image than the cached features
             before = feed.encoded
             later = before is not None and taken.clip.stamps[-1] >= before[0].clip.stamps[-1]
             states.append(before[1].state if before and later else None)

@@ -1,9 +1,9 @@
-"""Checks questions with candidate answers (discriminative VQA), and decides what answers them.
+"""Checks questions with candidate answers (discriminative VQA), and chooses the answer.
 
 The scores of the candidates and of "none of them" add up to 1. A question is answered if its best
-candidate scores `abstain_below` or more, and not less than none. Otherwise the status says where
-the rest went: NONE_FITS if none scores more than the best candidate, or at least as much as all
-other candidates together; AMBIGUOUS if the other candidates have it.
+candidate scores `abstain_below` or more, and not less than "none". Otherwise the status is
+NONE_FITS if "none" scores more than the best candidate, or at least as much as all other candidates
+together, and AMBIGUOUS if the other candidates have most of the rest.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from vljepa_ros.perception.yes_no import Presence, answer_kind, is_yes_or_no, ju
 
 MAX_QUESTIONS = 256
 MAX_CANDIDATES = 1000
-"""In a question, and different ones in a request: about what nano encodes anew in `request_timeout`
-on two busy cores while a camera streams; see `doc/questions.md`."""
+"""In a question, and different ones in a request: about as many as nano can encode within
+`request_timeout` on two busy cores while a camera streams; see `doc/questions.md`."""
 _CANNOT_READ = (
     "this model compares pictures with texts and cannot read this question; allowed for yes or no: "
     "'is there a ...?', 'is anybody here?', 'is it indoors?' and the like. For anything else give "
@@ -43,9 +43,9 @@ class Question:
 
     Attributes:
         text: The question.
-        candidates: Without surrounding blanks, in the order they were given.
+        candidates: Without surrounding blanks, in the given order.
         unsupported: Why the model cannot answer a question of this form; empty if it can.
-        presence: What decides between yes and no for a model that cannot read questions.
+        presence: How a model that cannot read questions decides between yes and no.
     """
 
     text: str
@@ -72,11 +72,11 @@ class Answer:
         status: Name of a constant of msg/Answer.
         message: Why there is no answer; empty if ANSWERED.
         text: Empty unless ANSWERED.
-        index: Of the best candidate, the first of equal ones; -1 unless ANSWERED, or if the model
-            wrote the text.
+        index: Index of the best candidate, the first of equal ones; -1 unless ANSWERED, or if the
+            model wrote the text.
         scores: [candidates] float32, calibrated, 0..1, equal for equal candidates; empty where
             nothing was compared.
-        none_score: 0..1, that none of them is right.
+        none_score: Probability that none of them is right, 0..1.
         margin: Best score minus the second best, 0..1.
         in_domain: See `DomainWatch`.
     """
@@ -97,15 +97,15 @@ def checked_question(
     capabilities: Collection[str],
     reads_questions: bool = True,
 ) -> Question:
-    """A question that can be asked.
+    """Check a question.
 
     Args:
         text: The question.
         candidates: Possible answers.
-        capabilities: Of the engine: with `caption` it writes an answer of its own where there are
-            no candidates, without `presence` it must have two to choose from.
-        reads_questions: False: what the question says is seen in the candidates only, so that yes
-            and no are answered as `yes_no` says.
+        capabilities: Of the engine: with `caption` it writes an answer itself if there are no
+            candidates, without `presence` it needs two or more.
+        reads_questions: False: the model sees the candidates only, so that yes/no questions are
+            answered as described in `yes_no`.
 
     Raises:
         VocabularyError: Question or a candidate empty or too long; no or too many candidates.
@@ -131,7 +131,7 @@ def checked_question(
 def checked_questions(
     questions: Sequence[Any], capabilities: Collection[str], reads_questions: bool = True
 ) -> list[Question]:
-    """Questions that can be asked in one request.
+    """Check the questions of one request.
 
     Args:
         questions: Each with `text` and `candidates`, such as msg/Question.
@@ -139,8 +139,8 @@ def checked_questions(
         reads_questions: The same.
 
     Raises:
-        VocabularyError: One of them cannot be asked, which the message names; none at all, or more
-            questions or candidates than one request may have.
+        VocabularyError: A question is invalid, or there are none or too many questions or
+            candidates.
     """
     if not 1 <= len(questions) <= MAX_QUESTIONS:
         raise VocabularyError(f"{len(questions)} questions, allowed: 1 to {MAX_QUESTIONS}")
@@ -166,7 +166,7 @@ def best_answer(
     calibration: Calibration,
     abstain_below: float,
 ) -> Answer:
-    """Choose among the candidates, or none of them: see above.
+    """Choose among the candidates or none of them, as described at the top of this file.
 
     Args:
         question: At least one candidate.
@@ -183,7 +183,7 @@ def yes_or_no(
     config: ModelConfig,
     abstain_below: float,
 ) -> Answer:
-    """Answer by the presence of what the question names, see `yes_no`.
+    """Answer yes or no by the presence of what the question names, see `yes_no`.
 
     Args:
         question: With `presence`.

@@ -1,15 +1,15 @@
-"""The newest images of one camera, undecoded, and the clip that is taken from them by stamp.
+"""Keeps the newest images of one camera, undecoded, and takes clips from them by stamp.
 
-Rules, so that a clip depends on the stream alone and never on how fast the model runs:
+Rules, so that a clip depends only on the stream and not on the speed of the model:
 
 - A clip ends at the newest image; the others are the nearest to 1, 2, ... `interval` seconds before
-  it. Where none is near (a slow camera), the last one before that time stands in: it is what could
-  be seen then.
-- Time that jumps back by more than half an interval empties the ring; less is an image out of
-  order, left out. A gap longer than a clip starts a new one.
-- A young ring waits until it spans a clip. A stream that does not grow (one still image, a very
-  slow camera) is given its first clip once a clip's length has passed on the caller's clock: the
-  oldest image is repeated.
+  it. If none is near (a slow camera), the last one before that time is used: what could be seen
+  then.
+- Time that jumps back by more than half an interval empties the ring; an image that is less out of
+  order is left out. A gap longer than a clip starts a new one.
+- A new ring waits until it spans a clip. A stream that does not grow (one still image, a very slow
+  camera) has its first clip when a clip's length has passed on the caller's clock: the oldest image
+  is repeated.
 - Between the newest image and the one before it, images nearer than an eighth of an interval are
   thinned out, so that memory does not grow with the camera's rate.
 """
@@ -35,12 +35,12 @@ _THINNING = 8  # parts of an interval: images nearer than one of them are thinne
 
 @dataclass(frozen=True)
 class TakenClip:
-    """A clip, and what is known of its images.
+    """A clip with the times of its images.
 
     Attributes:
         clip: Frames and stamps.
         tag: frame_id of the newest image.
-        times: Of the oldest and the newest image, nanoseconds, see `ClipRing.push`.
+        times: Times of the oldest and the newest image, nanoseconds, see `ClipRing.push`.
     """
 
     clip: Clip
@@ -50,7 +50,7 @@ class TakenClip:
 
 @dataclass
 class RingCounts:
-    """What happened to the images.
+    """Counts of a camera's images.
 
     Attributes:
         received: Images pushed.
@@ -58,7 +58,7 @@ class RingCounts:
         broken: Images that could not be decoded.
         restarts: Times the ring was emptied because time jumped back or paused.
         error: Why the most recent decode failed.
-        failing: The same, cleared by the next good frame.
+        failing: The same, cleared by the next usable image.
     """
 
     received: int = 0
@@ -79,16 +79,16 @@ class _Entry(Generic[M]):
 
 
 class ClipRing(Generic[M]):
-    """Thread-safe: one thread pushes, another takes clips; decoding happens in the one that takes.
+    """The newest images of one camera. One thread pushes, another takes and decodes clips.
 
     Args:
         frames: T, images in a clip, at least 1.
         interval: Seconds between two of them, above 0.
-        decode: Makes [S, S, 3] uint8 RGB of a message or raises FrameError, e.g. a FrameDecoder.
+        decode: Returns [S, S, 3] uint8 RGB of a message or raises FrameError: a FrameDecoder.
         history: Seconds by which a clip may end before the newest image.
 
     Attributes:
-        counts: What happened to the images.
+        counts: Counts of the images.
         arrived: When the newest image was pushed, seconds of the clock of `push`.
         period: Seconds between two pushes, smoothed; 0 until there are two.
     """
@@ -134,9 +134,9 @@ class ClipRing(Generic[M]):
 
         Args:
             stamp: Nanoseconds, the camera's own.
-            message: What `decode` is given if the image becomes part of a clip.
+            message: Passed to `decode` if the image becomes part of a clip.
             tag: Its frame_id.
-            now: Seconds on any steady clock, the one `take` is asked with.
+            now: Seconds of a steady clock, the same as for `take`.
             time: When the image was taken, nanoseconds of the node's clock; None: its stamp.
 
         Returns:
@@ -172,7 +172,7 @@ class ClipRing(Generic[M]):
         """The newest clip; images that cannot be decoded are left out and counted.
 
         Args:
-            now: Seconds, the clock of `push`; infinity: on demand, a partial clip is filled up.
+            now: Seconds, the clock of `push`; infinity: on demand, fill up a partial clip.
             after: Nanoseconds; the clip must end after it.
             at: Nanoseconds; the clip ends at the image nearest to it, instead of the newest.
 
@@ -212,7 +212,7 @@ class ClipRing(Generic[M]):
         return before[-1] if before else self._entries[0]
 
     def _decode_all(self, chosen: list[_Entry[M]]) -> _Entry[M] | None:
-        """Decode what is not decoded yet; the entry that could not be, newest first, or None."""
+        """Decode entries, newest first; returns the first that cannot be decoded, or None."""
         for entry in reversed(chosen):
             message = entry.message
             if entry.frame is not None or message is None:
@@ -228,7 +228,7 @@ class ClipRing(Generic[M]):
         return None
 
     def _forget(self) -> None:
-        """Drop what no clip can need any more."""
+        """Drop images that no clip can need any more."""
         entries = self._entries
         spacing = self._interval // _THINNING
         if len(entries) > 2 and entries[-2].stamp - entries[-3].stamp < spacing:

@@ -1,4 +1,4 @@
-"""Calibrated scores of texts against what a clip shows: labels of a group, candidate answers."""
+"""Calibrated scores of texts for a clip: labels of a group, candidate answers."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from vljepa_ros.perception.vocabulary import EncodedGroup
 
 @dataclass(frozen=True)
 class Scores:
-    """What a set of texts that exclude each other scores. `scores` and `none_score` add up to 1.
+    """Scores of texts that exclude each other; `scores` and `none_score` add up to 1.
 
     Attributes:
-        scores: [N] float32, the calibrated probability that this text is the one that fits.
-        none_score: 0..1, that none of them fits; 0 for a model that cannot judge presence.
+        scores: [N] float32, the calibrated probability that this text is the right one.
+        none_score: Probability that none is right, 0..1; 0 if the model cannot judge presence.
     """
 
     scores: NDArray[np.float32]
@@ -31,20 +31,20 @@ class Scores:
 
     @property
     def margin(self) -> float:
-        """Best score minus the second best, 0..1; that of a text alone is its score."""
+        """Best score minus the second best, 0..1; for a single text its score."""
         others = np.delete(self.scores, self.best)
         return float(self.scores[self.best] - others.max(initial=0.0))
 
 
 def calibrated_scores(similarities: NDArray[np.float32], calibration: Calibration) -> Scores:
-    """Scores of N > 0 different texts, from their cosines [N] with what a clip shows."""
+    """Scores of N > 0 different texts, from their cosines [N] with an embedding."""
     each, none = probabilities(similarities, calibration)
     return Scores(each.astype(np.float32), none)
 
 
 @dataclass(frozen=True)
 class ScoredGroup:
-    """The labels of one group, best first.
+    """The scored labels of one group, best first.
 
     Attributes:
         prompt: the group's prompt.
@@ -69,7 +69,7 @@ def score_group(
 ) -> ScoredGroup:
     """Compare a clip's answer to the group's prompt with each label.
 
-    Taught labels are asked first: texts and "none" share what they leave.
+    Taught labels are scored first: texts and "none" share the rest.
 
     Args:
         embedding: [D] float32, L2 norm 1.

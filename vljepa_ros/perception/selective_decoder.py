@@ -1,4 +1,4 @@
-"""Selective decoding: one decode for each detected change, repeated texts suppressed."""
+"""Selective decoding: one decode per detected change; repeated texts are suppressed."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ _UNSURE = Generated("", 0.0, False)
 
 @dataclass(frozen=True)
 class SceneUpdate:
-    """What is happening, in words.
+    """A state of the scene with its text.
 
     Attributes:
-        is_event: The text differs from the one before, or there is none that is sure enough; False
-            if only state and confidence changed.
+        is_event: Whether it is an event: the text differs from the last one, or no text is sure
+            enough; False if only state and confidence changed.
         reason: FIRST, CHANGE or CORRECTION (of `change.detector`), or REQUEST.
-        sequence: Number of the event, from 0; of the last event if this is none.
-        corrects: Of a correction: number of the event whose text was wrong; else `sequence`.
+        sequence: Number of the event, from 0; if this is none, of the last event.
+        corrects: For a correction the number of the corrected event, else `sequence`.
         stamp: Seconds, of the sample at which this is published.
-        onset: Seconds, when what is published began.
-        text: What is happening now; empty: no text is sure enough.
+        onset: Seconds, beginning of the state.
+        text: The text; empty: none is sure enough.
         previous_text: The text of the event before; empty for the first.
-        decoded: True: by the Y-Decoder; False: the nearest known text, or none.
+        decoded: True: written by the Y-Decoder; False: the nearest known text, or none.
         confidence: Calibrated probability that the text is true, 0..1; 0 without a text.
-        change: Cosine distance, 0..2, between this state and the one before, of what changes are
-            looked for in.
+        change: Cosine distance, 0..2, from the state before, in the entries that the detector
+            compares.
         state: [D] float32, L2 norm 1.
     """
 
@@ -62,11 +62,11 @@ class SelectiveDecoder:
     """Turns the embeddings of one camera into scene updates.
 
     Args:
-        detector: Says when the state has changed.
-        generate: Y-Decoder: texts for [B, D] float32 embeddings.
-        min_confidence: Below it a text is withheld, 0..1. May be changed at any time.
-        sizes: Of an embedding, and of its last entries in which changes are looked for, if those
-            are not all.
+        detector: Decides when the state has changed.
+        generate: Makes texts for [B, D] float32 embeddings: the Y-Decoder, or a LabelNarrator.
+        min_confidence: Confidence below which a text is withheld, 0..1. May be changed at any time.
+        sizes: Length of an embedding, and number of its last entries that the detector compares, 0
+            for all; see `visual_weights`.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class SelectiveDecoder:
         self._in_domain = True
 
     def restore(self, last: SceneUpdate) -> None:
-        """Go on where another decoder ended: its last update is not published again as an event.
+        """Continue after the last update of another decoder, which is not published again.
 
         Raises:
             TypeError: The detector cannot be restored.
@@ -100,12 +100,12 @@ class SelectiveDecoder:
     def observe(
         self, stamp: float, embedding: NDArray[np.float32], in_domain: bool = True
     ) -> SceneUpdate | None:
-        """Take one embedding; an update if the scene changed, or may be described only now.
+        """Take one embedding; returns an update if the scene changed or entered the domain again.
 
         Args:
             stamp: Seconds, of the image.
             embedding: [D] float32.
-            in_domain: False: its pictures are far from the model's domain, it has no text.
+            in_domain: False: its pictures are out of the model's domain, so it gets no text.
         """
         change, last = self.detector.observe(stamp, self._weighed(embedding)), self.last
         crossed, self._in_domain = in_domain != self._in_domain, in_domain
@@ -127,7 +127,7 @@ class SelectiveDecoder:
             self._previous_text = before
         reason = change.reason
         if last is not None and (reason == FIRST or not last.is_event):
-            reason = CHANGE  # the detector began anew; or there is no event that could be corrected
+            reason = CHANGE  # the detector was reset, or there is no event to correct
         self.last = SceneUpdate(
             is_event=is_event,
             reason=reason,
@@ -151,7 +151,7 @@ class SelectiveDecoder:
         return None if present is None else self._whole(present)
 
     def describe(self, stamp: float, embedding: NDArray[np.float32]) -> SceneUpdate:
-        """Decode what is seen at `stamp` seconds, changed or not; it is not an event."""
+        """Decode the state at `stamp` seconds, whether it has changed or not; no event."""
         found = self._decode(embedding)
         return SceneUpdate(
             is_event=False,
@@ -169,7 +169,7 @@ class SelectiveDecoder:
         )
 
     def _weighed(self, embedding: NDArray[np.float32]) -> NDArray[np.float32]:
-        fits = embedding.size == self._weights.size  # the detector refuses what does not
+        fits = embedding.size == self._weights.size  # others are refused by the detector
         return embedding * self._weights if fits else embedding
 
     def _whole(self, state: NDArray[np.float32]) -> NDArray[np.float32]:

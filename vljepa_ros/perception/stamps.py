@@ -1,27 +1,26 @@
-"""Which stamp an image counts with: its own, or its time of arrival where its own cannot be used.
+"""Chooses the stamp of an image: its own, or its time of arrival if its own is unusable.
 
-One rule for all that keeps images by stamp: perception and the thumbnails of the memory.
+Used wherever images are kept by stamp: in perception, and for the thumbnails of the memory.
 """
 
 from __future__ import annotations
 
 UNUSABLE = 3.0
-"""Images with an unusable stamp after which the time of arrival takes over: in a row if they repeat
-a stamp, but for good ones between them if time jumps back, which it may do once, as a bag that
-begins again does."""
+"""Number of images with an unusable stamp after which the time of arrival is used: consecutive ones
+for a repeated stamp, any for time that jumps back. (One jump is normal: a bag in a loop.)"""
 FORGIVEN = 0.1  # of a jump back, by each good image
 TRUSTED = 50  # good images in a row after which a camera's own stamps are used again
 
 
 class ImageStamps:
-    """One camera's; give it every image, in the order of arrival.
+    """Chooses the stamps of one camera; it must see every image, in the order of arrival.
 
     Args:
-        interval: Seconds between two images of a clip; half of it is not yet a jump back.
+        interval: Seconds between two images of a clip; up to half of it is no jump back.
 
     Attributes:
-        refused: Images that must be left out, so far.
-        trouble: What is wrong with the newest stamps, and what is done; empty if nothing is.
+        refused: Number of images left out so far.
+        trouble: What is wrong with the newest stamps, and what is done; empty: nothing.
     """
 
     def __init__(self, interval: float) -> None:
@@ -61,7 +60,7 @@ class ImageStamps:
         return stamp
 
     def _judge(self, stamp: int) -> str:
-        """What is wrong with a stamp, or empty; counts it."""
+        """What is wrong with a stamp, which is counted; empty: nothing."""
         step = None if self._last is None else stamp - self._last
         if stamp > 0:
             self._last = stamp

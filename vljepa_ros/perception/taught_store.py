@@ -1,6 +1,6 @@
-"""Stores each taught label's frames and embeddings in a file of its own.
+"""Stores each taught label's frames and embeddings in a file.
 
-So a label outlives a restart and a change of the model.
+A label survives a restart and a change of the model.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MAX_PICTURES = 50 * 2**20  # bytes of JPEG of all labels
 
 
 def write_lesson(path: Path, lesson: Lesson) -> None:
-    """Write a file, whole or not at all.
+    """Write a lesson to a file, atomically.
 
     Raises:
         OSError: It cannot be written; the old content stays.
@@ -50,10 +50,10 @@ def write_lesson(path: Path, lesson: Lesson) -> None:
 
 
 def read_lesson(path: Path) -> Lesson:
-    """Read a file.
+    """Read a lesson from a file.
 
     Raises:
-        TeachingError: It is damaged or none of a taught label.
+        TeachingError: It is damaged, or not the file of a taught label.
     """
     try:
         with safe_open(str(path), "np") as file:
@@ -82,8 +82,8 @@ class TaughtStore:
     """The taught labels of one node, in one folder. One thread at a time.
 
     Attributes:
-        lessons: By the name of the label.
-        problems: By the name of a file, why it cannot be used.
+        lessons: Name of the label -> lesson.
+        problems: Name of a file -> why it cannot be used.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -95,7 +95,7 @@ class TaughtStore:
     def labels(self, dim: int) -> dict[str, EncodedText]:
         """Name -> label, for a model of `dim` numbers.
 
-        A label that cannot be used scores 0: a taught name is no text.
+        An unusable label scores 0, as its name must not be used as a text.
         """
         unusable = EncodedText(np.zeros(dim, np.float32), Calibration())
         return {name: one.label or unusable for name, one in dict(self.lessons).items()}
@@ -107,9 +107,9 @@ class TaughtStore:
         return self.folder / f"{plain}-{digest}{SUFFIX}"
 
     def refresh(self, model: ModelConfig) -> bool:
-        """Take over files that have come, changed or gone since; whether there were any.
+        """Read files that are new, changed or gone; returns whether there were any.
 
-        A label in use is not replaced by what another model has learned.
+        A label in use is not replaced by one learned for another model.
 
         Raises:
             OSError: the folder cannot be read.
@@ -129,15 +129,15 @@ class TaughtStore:
         return present != before
 
     def lesson_for(self, name: str, other: str, model_id: str) -> Lesson:
-        """The lesson that a recording is to be added to, perhaps a new one.
+        """The lesson to which a recording will be added; a new one if there is none.
 
         Args:
-            name: of the label.
-            other: of the state it is distinguished from; empty: as before.
-            model_id: of the model in use.
+            name: name of the label.
+            other: name of the state it is distinguished from; empty: as before.
+            model_id: model in use.
 
         Raises:
-            TeachingError: a name cannot be used, or is used otherwise.
+            TeachingError: a name is invalid, or in use with another meaning.
         """
         name = checked_label(name, "name")
         before = self.lessons.get(name)
@@ -156,10 +156,10 @@ class TaughtStore:
         return before
 
     def put(self, lesson: Lesson) -> None:
-        """Keep a lesson, within MAX_PICTURES of all.
+        """Store a lesson, within MAX_PICTURES for all lessons.
 
         Raises:
-            OSError: It cannot be written; it is used, but not kept.
+            OSError: It cannot be written; it is used, but not stored.
         """
         self.lessons[lesson.name] = lesson
         changed = {lesson.name}
@@ -172,14 +172,14 @@ class TaughtStore:
             self._seen[self.path_of(name)] = _state(self.path_of(name))
 
     def remove(self, name: str) -> None:
-        """Forget a label. Raises OSError if its file cannot be deleted."""
+        """Delete a label. Raises OSError if its file cannot be deleted."""
         self.path_of(name).unlink(missing_ok=True)
         self._seen.pop(self.path_of(name), None)
         self.problems.pop(self.path_of(name).name, None)
         self.lessons.pop(name, None)
 
     def _take(self, path: Path, lesson: Lesson, model: ModelConfig) -> None:
-        """Use what a file holds. Raises TeachingError if it cannot be used."""
+        """Use the lesson in a file. Raises TeachingError if that is not possible."""
         sizes = {e.vector.shape for one in lesson.recordings for e in one.examples}
         own = lesson.model_id == model.model_id
         if path != self.path_of(lesson.name) or (own and sizes - {(model.dim,)}):

@@ -1,6 +1,6 @@
-"""The taught labels of a perception node: recorded, learned, kept, learned again for another model.
+"""Manages the taught labels of a perception node: records, learns, stores them.
 
-Everything but `observe` and `wants` may wait for the disk, and is done under one lock.
+They are learned again for another model. All methods may wait for the disk, under one lock.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from vljepa_ros.perception.taught_store import TaughtStore
 from vljepa_ros.perception.teaching import TeachingError
 from vljepa_ros.perception.worker import QueueFullError, Request, Worker
 
-LONGEST_S = 600.0  # of a recording; its client may have left
+LONGEST_S = 600.0  # of a recording, whose client may have gone
 LONGEST_LEARNING_S = 3600.0  # again, for another model, beside the work of the cameras
 
 
 @dataclass(frozen=True)
 class Taught:
-    """How a request ended: the labels concerned, and a code and text of msg/Result."""
+    """Result of a request: the labels concerned, and a code and text of msg/Result."""
 
     lessons: tuple[Lesson, ...] = ()
     code: str = "OK"
@@ -42,16 +42,16 @@ class Taught:
 
 
 class Teacher:
-    """From the first label to the end of the node's configuration.
+    """The taught labels while the node is configured.
 
     Args:
-        folder: Where the labels are kept.
-        pipeline: Its cameras are recorded, for its model.
+        folder: Folder of the labels.
+        pipeline: Has the cameras that are recorded, and the model.
         memory: Location of the memory.
-        warn: Given what went wrong, for the log.
+        warn: Logs a warning.
 
     Attributes:
-        running: The recording that runs, if any.
+        running: The recording in progress, if any.
         changed: Whether labels have changed since `in_use` was called.
     """
 
@@ -77,7 +77,7 @@ class Teacher:
 
     @property
     def trouble(self) -> str:
-        """What cannot be used, and why; empty: nothing."""
+        """Labels that cannot be used, and why; empty: none."""
         lessons = list(self._store.lessons.values())
         bad = [f"'{one.name}' cannot be used: {one.message}" for one in lessons if one.message]
         return "; ".join(filter(None, [self._trouble, *self._store.problems.values(), *bad]))
@@ -93,11 +93,11 @@ class Teacher:
         return Taught((lesson,), "PENDING", f"recording camera '{camera}' until STOP")
 
     def stop(self, name: str = "") -> Taught:
-        """End the recording, keep it and learn."""
+        """End the recording, store it and learn."""
         with self._lock:
             running = self.running
             if running is None:
-                raise TeachingError("no recording runs that STOP could end: begin one with START")
+                raise TeachingError("no recording is running: begin one with START")
             if name.strip() not in ("", running.lesson.name):
                 raise TeachingError(f"name is '{name}', allowed: '{running.lesson.name}'")
             self.running = None
@@ -106,7 +106,7 @@ class Teacher:
             return self._put(running.taken())
 
     def end(self) -> None:
-        """End a recording, if one runs, and keep it if it has any frames."""
+        """End a running recording, and store it if it has any frames."""
         with self._lock:
             running, self.running = self.running, None
             if running is not None and running.count:
@@ -115,7 +115,7 @@ class Teacher:
     def from_memory(
         self, name: str, other: str, camera: str, shows_other: bool, start: int, end: int
     ) -> Taught:
-        """Take the samples of a time range of the memory, nanoseconds, as a recording."""
+        """Use the samples in a time range of the memory, nanoseconds, as a recording."""
         from vljepa_ros.perception.memory.store import Filter, MemoryStoreError, open_store
 
         if end < start:
@@ -138,7 +138,7 @@ class Teacher:
             return self._put(lesson.shown(Recording(camera, shows_other, tuple(examples))))
 
     def listed(self, name: str) -> Taught:
-        """One label, or all; the message names files that cannot be used."""
+        """List one label, or all; the message names unusable files."""
         with self._lock:
             lessons = self._store.lessons
             names = [self._known(name)] if name.strip() else sorted(lessons)
@@ -152,7 +152,7 @@ class Teacher:
             lesson = self._store.lessons[self._known(name)]
             new = checked_label(new_name, "new_name")
             if new in (lesson.other, *self._store.lessons):
-                raise TeachingError(f"new_name is '{new}', allowed: a name that no state here has")
+                raise TeachingError(f"new_name is '{new}', allowed: a name that is not in use")
             done = self._put(replace(lesson, name=new))
             if done.code == "FAILED":
                 return done
@@ -161,7 +161,7 @@ class Teacher:
             return Taught(done.lessons)
 
     def forget(self, name: str) -> Taught:
-        """Delete a label with its frames, or the damaged file of one."""
+        """Delete a label with its frames, or a damaged file."""
         with self._lock:
             self._check_idle()
             if not self._store.path_of(name.strip()).exists():
@@ -171,7 +171,7 @@ class Teacher:
             return Taught()
 
     def refresh(self) -> None:
-        """Notice files that changed."""
+        """Read files that have changed."""
         with self._lock:
             known = dict(self._store.problems)
             try:
@@ -182,17 +182,17 @@ class Teacher:
                 self._warn(f"a taught label is left out: {self._store.problems[file]}")
 
     def watch(self, worker: Worker) -> None:
-        """Maintain the labels once a second, unless something else is being done.
+        """Maintain the labels once a second, unless a request is being served.
 
-        Ends what takes too long, notices files that changed, and has the next label embedded again
-        that another model has learned.
+        Ends recordings that take too long, reads changed files, and has the next label of another
+        model embedded again.
         """
         if not self._lock.acquire(blocking=False):
             return
         try:
             self.refresh()
             if self.running is not None and time.monotonic() > self.running.until:
-                self._warn(f"a recording for '{self.running.lesson.name}' has become too long")
+                self._warn(f"a recording for '{self.running.lesson.name}' was too long and ended")
                 self.end()
             lessons = self._store.lessons.values()
             stale = [one for one in lessons if one.model_id != self._model.model_id]
@@ -207,16 +207,16 @@ class Teacher:
             self._lock.release()
 
     def _on_embedded_again(self, lesson: Lesson | None, error: Exception | None) -> None:
-        """In the worker's thread."""
+        """Use a lesson that was embedded again; in the worker's thread."""
         if lesson is None:
             self._warn(f"a taught label could not be learned again: {error}")
         else:
             threading.Thread(target=partial(self._take_again, lesson), daemon=True).start()
 
     def _take_again(self, lesson: Lesson) -> None:
-        """Use what was learned for this model; the file stays if too few frames were kept."""
+        """Use a lesson for this model; the file stays if too few frames could be embedded."""
         with self._lock:
-            known = lesson.name in self._store.lessons  # else it was forgotten meanwhile
+            known = lesson.name in self._store.lessons  # else it was deleted meanwhile
             if known and lesson.too_little:
                 self._store.lessons[lesson.name] = lesson.learned(self._model.visual_dim)
                 self.changed = True
@@ -225,13 +225,13 @@ class Teacher:
             self._learning = False
 
     def _put(self, lesson: Lesson) -> Taught:
-        """Learn and keep."""
+        """Learn and store."""
         learned = lesson.learned(self._model.visual_dim)
         self._trouble = ""
         try:
             self._store.put(learned)
         except OSError as error:
-            self._trouble = f"'{lesson.name}' will be lost, for it cannot be kept: {error}"
+            self._trouble = f"'{lesson.name}' will be lost, as it cannot be stored: {error}"
             self._warn(self._trouble)
             return Taught((learned,), "FAILED", self._trouble)
         finally:

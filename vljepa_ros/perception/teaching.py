@@ -1,14 +1,14 @@
 """Learns a label from embeddings of a state and of the state it must be distinguished from.
 
-The result is a direction in the embedding space, and a probability.
+The result is a direction in the embedding space with a calibration.
 
-Balanced ridge regression on the embeddings x of norm 1, in closed form; what it gives to each of
-the frames when their recording is left out is what its probability is fitted to:
+It is a balanced ridge regression on the embeddings x of norm 1, in closed form. The probability is
+fitted to the scores of frames whose recording was left out:
 
     p = sigmoid(a (u . x - n)),  u the direction, of norm 1
 
-That is the formula of `Calibration` for one text: a taught label is compared like any text, with
-a calibration of its own.
+That is the formula of `Calibration` for one text: a taught label is compared like a text, with its
+own calibration.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Float = NDArray[np.float64]
 
 
 class TeachingError(VocabularyError):
-    """Examples that make no label; `code`: name of a constant of msg/Result."""
+    """The examples do not make a label; `code` names a constant of msg/Result."""
 
     def __init__(self, message: str, code: str = "BAD_REQUEST") -> None:
         super().__init__(message)
@@ -47,11 +47,11 @@ class TeachingError(VocabularyError):
 
 @dataclass(frozen=True)
 class TaughtLabel(EncodedText):
-    """A state as a direction in the embedding space, `vector`; `calibration` has a and n.
+    """A learned state: its direction in the embedding space, `vector`, and calibration (a, n).
 
     Attributes:
-        accuracy: balanced, of frames whose recording, or stretch of it, was left out, 0..1.
-        across_recordings: whole recordings of both states were left out, not stretches of one.
+        accuracy: balanced accuracy on left-out recordings, or parts of one, 0..1.
+        across_recordings: whether whole recordings of both states were left out.
     """
 
     accuracy: float = math.nan
@@ -65,19 +65,19 @@ def fit(
     other_recordings: NDArray[np.integer] | None = None,
     visual_dim: int = 0,
 ) -> TaughtLabel:
-    """Make a label of two states.
+    """Learn a label from examples of two states.
 
     Args:
-        state: [N, D] embeddings of L2 norm 1 that show it, in the order of time.
-        other: [M, D], those that show the other state.
-        state_recordings: [N] which recording each is of; None: all of one.
-        other_recordings: [M].
-        visual_dim: The last entries of an embedding that describe the picture alone: pictures that
-            resemble neither state there, of another camera perhaps, score 0. 0: there are none,
-            and nothing is known of such pictures.
+        state: [N, D] embeddings of L2 norm 1 that show the state, oldest first.
+        other: [M, D] embeddings that show the other state.
+        state_recordings: [N] index of the recording of each; None: all of one.
+        other_recordings: [M], the same.
+        visual_dim: Number of last entries of an embedding that describe the picture alone: pictures
+            that resemble neither state in these, perhaps of another camera, score 0. 0: none, such
+            pictures are not recognised.
 
     Raises:
-        TeachingError: Fewer than LEAST_FRAMES of one, or the two are too alike.
+        TeachingError: Fewer than LEAST_FRAMES of one state, or the states are too alike.
     """
     for what, shown in (("the state", state), ("the other state", other)):
         if len(shown) < LEAST_FRAMES:
@@ -102,11 +102,11 @@ def fit(
 
 
 def separability(state: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Balanced accuracy on stretches that were left out, 0..1; NaN: too few of one state yet.
+    """Balanced accuracy on left-out parts, 0..1; NaN: too few frames of one state yet.
 
     Args:
-        state: [N, D] embeddings of L2 norm 1 that show it, in the order of time.
-        other: [M, D], those that show the other state.
+        state: [N, D] embeddings of L2 norm 1 that show the state, oldest first.
+        other: [M, D] embeddings that show the other state.
     """
     if min(len(state), len(other)) < BLOCKS:
         return math.nan
@@ -115,24 +115,24 @@ def separability(state: NDArray[np.float32], other: NDArray[np.float32]) -> floa
 
 
 def balanced_accuracy(found: NDArray[np.bool_], shows: NDArray[np.bool_]) -> float:
-    """Mean of the shares of both states, of [N] frames each, that were recognised, 0..1."""
+    """Mean over both states of the share of their [N] frames that are recognised, 0..1."""
     return float((found[shows].mean() + (~found[~shows]).mean()) / 2)
 
 
 def _left_out(
     state: NDArray[np.float32], other: NDArray[np.float32], *recordings: NDArray[np.integer] | None
 ) -> tuple[Float, NDArray[np.bool_], Float, bool]:
-    """All frames, which of them show the state, and the score of each where it is left out.
+    """All frames, whether each shows the state, and its cross-validated score.
 
-    A frame's score comes from `_ridge` of the frames of other recordings, or of other stretches of
-    the only one; the last value says whether there were others of both kinds.
+    A frame is scored by `_ridge` on the other recordings, or on the other parts of the only one;
+    the last value says whether there were several recordings of both states.
     """
     rows: Float = np.concatenate([state, other]).astype(np.float64)
     shows = np.arange(len(rows)) < len(state)
     folds, across = [], True
     for size, own in zip((len(state), len(other)), recordings or (None, None), strict=True):
         _, place = np.unique(np.zeros(size) if own is None else own, return_inverse=True)
-        if size - np.bincount(place).max() < LEAST_FRAMES // 2:  # too few to learn from are left
+        if size - np.bincount(place).max() < LEAST_FRAMES // 2:  # too few are left to learn from
             place, across = np.arange(size) * BLOCKS // size, False
         folds.append(place)
     fold, margins = np.concatenate(folds), np.zeros(len(rows))
@@ -145,7 +145,7 @@ def _left_out(
 def _ridge(rows: Float, shows: NDArray[np.bool_]) -> tuple[Float, float]:
     """Weights [D] and offset of the ridge regression.
 
-    rows @ weights - offset is about 1 where they show the state, -1 where they show the other one.
+    rows @ weights - offset is about 1 for frames of the state, -1 for frames of the other one.
     """
     share = np.where(shows, 0.5 / shows.sum(), 0.5 / (~shows).sum())
     centre = share @ rows
@@ -160,7 +160,7 @@ def _ridge(rows: Float, shows: NDArray[np.bool_]) -> tuple[Float, float]:
 def _scene(
     rows: Float, shows: NDArray[np.bool_], visual_dim: int
 ) -> tuple[NDArray[np.float32] | None, float]:
-    """What pictures of the two states resemble, and how much at least; see `EncodedText`."""
+    """The mean direction of both states, and the least similarity to it; see `EncodedText`."""
     if not visual_dim:
         return None, 0.0
     visual = np.zeros_like(rows)
@@ -171,7 +171,7 @@ def _scene(
 
 
 def _logistic(margins: Float, shows: NDArray[np.bool_]) -> tuple[float, float]:
-    """Slope, above 0, and bias of the probability that a margin means: Newton's method."""
+    """Slope, above 0, and bias of a logistic regression, by Newton's method."""
     share = np.where(shows, 0.5 / shows.sum(), 0.5 / (~shows).sum())
     wanted = np.where(shows, TYPICAL, 1.0 - TYPICAL)
     inputs = np.stack([margins, np.ones_like(margins)], axis=1)

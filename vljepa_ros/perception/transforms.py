@@ -1,6 +1,6 @@
-"""Rigid transforms between named frames, as tf publishes them, composed along their chain.
+"""Rigid transforms between named frames, as published by tf, composed along their chain.
 
-The newest transform of each pair counts; there is no history and no interpolation.
+Only the newest transform of each pair is kept; there is no history and no interpolation.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ MAX_CHAIN = 64  # frames; a longer chain is a loop
 
 @dataclass(frozen=True)
 class Transform:
-    """Where a frame is in another one.
+    """The pose of a frame in another one.
 
     Attributes:
         translation: x, y, z, metres.
@@ -27,13 +27,13 @@ class Transform:
     rotation: Quaternion = (0.0, 0.0, 0.0, 1.0)
 
     def __matmul__(self, other: Transform) -> Transform:
-        """This one after the other: of a in b, and of b in c, comes a in c."""
+        """Compose transforms: a in b, and b in c, give a in c."""
         moved = _rotated(self.rotation, other.translation)
         x, y, z = (a + b for a, b in zip(self.translation, moved, strict=True))
         return Transform((x, y, z), _product(self.rotation, other.rotation))
 
     def inverse(self) -> Transform:
-        """The way back."""
+        """The inverse transform."""
         x, y, z, w = self.rotation
         back = (-x, -y, -z, w)
         tx, ty, tz = _rotated(back, self.translation)
@@ -71,10 +71,10 @@ class TransformTree:
         counted. A leading slash of a name is ignored.
 
         Args:
-            parent: frame.
-            child: frame.
-            transform: the place of `child` in `parent`.
-            arrived: seconds, of any clock; inf if it holds for ever (a static transform).
+            parent: parent frame.
+            child: child frame.
+            transform: the pose of `child` in `parent`.
+            arrived: seconds, of any clock; inf for a static transform.
         """
         parent, child = parent.lstrip("/"), child.lstrip("/")
         norm = math.sqrt(sum(value * value for value in transform.rotation))
@@ -87,9 +87,9 @@ class TransformTree:
         self._links[child] = parent, unit, arrived
 
     def find(self, target: str, source: str) -> tuple[Transform, float] | None:
-        """Where `source` is in `target`, and when the oldest transform of the chain arrived.
+        """Pose of `source` in `target`, and when the oldest transform of the chain arrived.
 
-        inf: all are static. None: no chain connects them.
+        inf: all are static. None: the frames are not connected.
         """
         target, source = target.lstrip("/"), source.lstrip("/")
         up, down = self._chain(source), self._chain(target)
@@ -103,7 +103,7 @@ class TransformTree:
         return None
 
     def _chain(self, frame: str) -> list[tuple[str, Transform, float]] | None:
-        """Each ancestor, `frame` itself first: where `frame` is in it; None: a loop."""
+        """Pose of `frame` in each of its ancestors, itself first; None: there is a loop."""
         at, since = Transform(), math.inf
         chain = [(frame, at, since)]
         while (link := self._links.get(frame)) is not None:

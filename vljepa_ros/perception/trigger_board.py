@@ -1,17 +1,17 @@
-"""Which triggers are true of what one camera sees: a board of TRUE, FALSE and UNKNOWN.
+"""Decides which triggers are TRUE, FALSE or UNKNOWN of one camera.
 
-The score of a text is calibrated,
+The score of a text is the calibrated probability of this text against none,
 
     p = sigmoid(a (s - n)),  s the cosine of embedding and text, a and n of its `Calibration`,
 
-the probability of one text against none; the best of a trigger's texts counts. The trigger becomes
-TRUE when p has been at its threshold or above for `hold`, and FALSE when p has been below `release`
-times the threshold for as long. From UNKNOWN it becomes FALSE with the first score below the
-threshold. For `cooldown` after it became FALSE no score is high enough.
+The best of a trigger's texts counts. The trigger becomes TRUE when p has been at its threshold or
+above for `hold`, and FALSE when p has been below `release` times the threshold for as long. From
+UNKNOWN it becomes FALSE with the first score below the threshold. For `cooldown` after it became
+FALSE it does not become TRUE.
 
-An embedding is the answer to one query ("what is happening?"); it says that a door opens, not that
-it is open. So a text that is a label of the vocabulary takes the label's score instead: it comes
-from the answer to the prompt of the label's group, calibrated within the group.
+An embedding answers one query ("what is happening?"): it tells that a door opens, not that it is
+open. A text that is a label of the vocabulary therefore uses the label's score instead, which comes
+from the answer to the prompt of the label's group and is calibrated within the group.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _NEVER = 2**62  # nanoseconds, later than any stamp; its negative is earlier
 
 
 class State(IntEnum):
-    """What is known of a trigger; the values of msg/TriggerStatus."""
+    """State of a trigger; the values of msg/TriggerStatus."""
 
     UNKNOWN = 0
     FALSE = 1
@@ -54,10 +54,10 @@ class Reason(IntEnum):
 
 @dataclass(frozen=True)
 class StateChange:
-    """A trigger changed its state.
+    """A change of the state of a trigger.
 
     Attributes:
-        index: Of the trigger on its board, which has the new state.
+        index: Index of the trigger on its board, which has the new state.
         previous: The state before.
     """
 
@@ -66,22 +66,22 @@ class StateChange:
 
 
 class TriggerBoard:
-    """Constant time and memory for each sample. Stamps and times are in nanoseconds.
+    """The triggers of one camera. Stamps and times are in nanoseconds.
 
     Args:
-        triggers: N of them, with thresholds, release and hold of their own.
-        texts: The triggers' texts as far as they can be compared; a trigger stays UNKNOWN while
-            one of its texts has no score.
-        labels: Texts of the vocabulary; they are scored by `observe_labels` alone.
-        now: Since when they are UNKNOWN.
+        triggers: N triggers, without default values.
+        texts: Their texts, as far as they can be compared; a trigger stays UNKNOWN while one of its
+            texts has no score.
+        labels: Texts that are labels of the vocabulary; only `observe_labels` scores them.
+        now: Present time, from which on they are UNKNOWN.
 
     Attributes:
         state: [N] values of State.
         reason: [N] values of Reason.
         score: [N] float32, the newest calibrated score, 0..1; NaN: none yet.
-        since: [N] int64, the image from which on the state holds, or the time of `forget`.
-        evaluated: [N] int64, the newest image that was compared; 0: none.
-        refused: Embeddings that could not be used.
+        since: [N] int64, stamp of the image from which the state holds, or time of `forget`.
+        evaluated: [N] int64, stamp of the newest image that was compared; 0: none.
+        refused: Number of invalid embeddings.
     """
 
     def __init__(
@@ -127,11 +127,11 @@ class TriggerBoard:
 
     @property
     def by_label(self) -> Mask:
-        """[N] whether one of a trigger's texts goes by a label."""
+        """[N] whether one of a trigger's texts is a label."""
         return self._by_label
 
     def best_text(self, index: int) -> str:
-        """The text of a trigger that scores best."""
+        """The best-scoring text of a trigger."""
         texts = self.triggers[index].texts
         if len(texts) == 1:
             return texts[0]
@@ -140,15 +140,15 @@ class TriggerBoard:
         return texts[int(np.argmax(scores))]
 
     def turn(self, turning: bool, now: int) -> list[StateChange]:
-        """Say whether the robot turns, or has turned in the clip that comes; what that changes."""
+        """Set whether the robot turns, or has turned during the next clip; returns changes."""
         self._turning = turning
         return self.forget(Reason.TURNING, now, self._turnable) if turning else []
 
     def observe(self, stamp: int, embedding: NDArray[np.float32]) -> list[StateChange]:
-        """Compare one embedding, [D] float32, of an image at `stamp`; the changes it makes.
+        """Compare one embedding, [D] float32, of an image at `stamp`; returns changes.
 
-        What is not finite, zero or of another length is refused and counted. Time that jumps back
-        lets what was about to become TRUE or FALSE begin anew.
+        One that is not finite, zero or of another length is refused and counted. If time jumps
+        back, `hold` starts again.
         """
         vector = usable(embedding, self._embeddings.shape[1] if self._embeddings.size else None)
         if vector is None:
@@ -163,7 +163,7 @@ class TriggerBoard:
         return self._judge(stamp, self._by_embedding)
 
     def observe_labels(self, stamp: int, scores: Mapping[str, float]) -> list[StateChange]:
-        """Take the calibrated scores of labels at an image; the changes they make."""
+        """Take the calibrated scores of labels at an image; returns changes."""
         seen = np.zeros(len(self._text_scores), np.bool_)
         for text, i in self._labels.items():
             if text in scores:
@@ -173,7 +173,7 @@ class TriggerBoard:
         return self._judge(stamp, np.logical_or.reduceat(seen[self._places], self._starts))
 
     def forget(self, reason: Reason, now: int, those: Mask | None = None) -> list[StateChange]:
-        """Nothing is known of some triggers any more, by default of all; the changes it makes."""
+        """Set some triggers, by default all, to UNKNOWN; returns changes."""
         if those is None:
             those = np.ones(len(self.triggers), np.bool_)
             self._text_scores[:] = np.nan
@@ -184,10 +184,10 @@ class TriggerBoard:
     def carry_over(
         self, other: TriggerBoard, now: int
     ) -> tuple[list[StateChange], list[StateChange]]:
-        """Take over what another board of the same camera knows of the same triggers.
+        """Take over the states of equal triggers from another board of the same camera.
 
         Returns:
-            Changes of the other board, whose triggers are gone, and of this one, whose triggers
+            Changes of triggers that are only on the other board, and of triggers on this one that
             replace others.
         """
         keys = {trigger.key: i for i, trigger in enumerate(other.triggers)}
@@ -210,7 +210,7 @@ class TriggerBoard:
         return other.forget(Reason.REMOVED, now, ~kept), replaced
 
     def _judge(self, stamp: int, those: Mask) -> list[StateChange]:
-        """Let the newest scores count for some triggers: for those whose texts all have one."""
+        """Evaluate some triggers with the newest scores, if all their texts have one."""
         if not self.triggers:
             return []
         best = np.maximum.reduceat(self._text_scores[self._places], self._starts)
@@ -249,14 +249,14 @@ class TriggerBoard:
 
 
 def any_of(states: Collection[int]) -> State:
-    """Whether one of several is TRUE; UNKNOWN if one might be."""
+    """TRUE if one of several is TRUE; UNKNOWN if one may be."""
     if State.TRUE in states:
         return State.TRUE
     return State.UNKNOWN if State.UNKNOWN in states or not states else State.FALSE
 
 
 def all_of(states: Collection[int]) -> State:
-    """Whether all of several are TRUE; UNKNOWN if they might be."""
+    """TRUE if all of several are TRUE; UNKNOWN if they may be."""
     if State.FALSE in states:
         return State.FALSE
     return State.UNKNOWN if State.UNKNOWN in states or not states else State.TRUE

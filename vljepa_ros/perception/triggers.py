@@ -1,4 +1,4 @@
-"""Semantic triggers as clients ask for them: checked, and kept by owner until a lease runs out."""
+"""Checks the triggers that clients add, and keeps them by owner until their lease expires."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NO_LEASE = math.inf
 
 
 class TriggerError(ValueError):
-    """A request that cannot be served; `code`: name of a constant of msg/Result."""
+    """A request that cannot be served; `code` names a constant of msg/Result."""
 
     def __init__(self, message: str, code: str = "BAD_REQUEST") -> None:
         super().__init__(message)
@@ -26,18 +26,18 @@ class TriggerError(ValueError):
 
 @dataclass(frozen=True)
 class Trigger:
-    """Something to watch for. It is TRUE of a camera while the best of its texts scores high.
+    """A trigger. It is TRUE of a camera while the best of its texts scores high.
 
     Attributes:
-        owner: Who asked for it.
+        owner: Client that added it.
         id: Its name, unique for the owner.
-        texts: They mean the same.
-        cameras: Empty: all.
+        texts: Texts with the same meaning.
+        cameras: Names of cameras; empty: all.
         threshold: Calibrated score from which it becomes TRUE, 0..1; 0: the default.
         release: Share of the threshold below which it becomes FALSE, 0..1; 0: the default.
         hold: Nanoseconds for which a score must stay beyond its limit; 0: the default.
-        cooldown: Nanoseconds after it became FALSE, in which it does not become TRUE again.
-        unknown_while_turning: Whether it cannot be judged while the robot turns.
+        cooldown: Nanoseconds after it became FALSE in which it does not become TRUE again.
+        unknown_while_turning: Whether it is UNKNOWN while the robot turns.
     """
 
     owner: str
@@ -52,11 +52,11 @@ class Trigger:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What no other trigger has."""
+        """Unique key of the trigger."""
         return self.owner, self.id
 
     def watches(self, camera: str) -> bool:
-        """Whether it is for this camera."""
+        """Whether it is evaluated for this camera."""
         return not self.cameras or camera in self.cameras
 
     def with_defaults(self, threshold: float, release: float, hold: int) -> Trigger:
@@ -70,11 +70,11 @@ class Trigger:
 
 
 def checked_trigger(trigger: Trigger, cameras: Sequence[str]) -> Trigger:
-    """A trigger without surrounding blanks.
+    """Check a trigger and remove surrounding blanks.
 
     Args:
-        trigger: Of a request.
-        cameras: Those that there are.
+        trigger: Trigger of a request.
+        cameras: Names of all cameras.
 
     Raises:
         TriggerError: A field has a value that is not allowed.
@@ -99,7 +99,7 @@ def checked_trigger(trigger: Trigger, cameras: Sequence[str]) -> Trigger:
 
 
 def checked_name(name: str, what: str) -> str:
-    """An owner or an id without surrounding blanks. Raises TriggerError."""
+    """Check an owner or an id and remove surrounding blanks. Raises TriggerError."""
     clean = name.strip()
     if not 1 <= len(clean) <= MAX_NAME:
         raise TriggerError(f"{what} has {len(clean)} characters, allowed: 1 to {MAX_NAME}")
@@ -107,7 +107,7 @@ def checked_name(name: str, what: str) -> str:
 
 
 def checked_owner(name: str) -> str:
-    """The owner that a request names, without surrounding blanks. Raises TriggerError."""
+    """Check the owner in a request and remove surrounding blanks. Raises TriggerError."""
     owner = checked_name(name, "owner")
     if owner == PARAMETER or owner.startswith(WAIT_FOR):
         raise TriggerError(
@@ -118,7 +118,7 @@ def checked_owner(name: str) -> str:
 
 
 def checked_cameras(named: Iterable[str], cameras: Sequence[str], what: str) -> None:
-    """Raise TriggerError if a camera is named that there is not."""
+    """Raise TriggerError if a camera does not exist."""
     for name in named:
         if name not in cameras:
             known = ", ".join(cameras)
@@ -128,7 +128,7 @@ def checked_cameras(named: Iterable[str], cameras: Sequence[str], what: str) -> 
 
 
 def checked_seconds(nanoseconds: int, what: str) -> int:
-    """A duration of a request in nanoseconds. Raises TriggerError if it is negative."""
+    """Check a duration in nanoseconds. Raises TriggerError if it is negative."""
     if nanoseconds < 0:
         raise TriggerError(f"{what} is {nanoseconds / 1e9:g} s, allowed: 0 or more")
     return nanoseconds
@@ -167,7 +167,7 @@ def parse_triggers(entries: Sequence[str]) -> tuple[Trigger, ...]:
 
 
 class Owners:
-    """The triggers of all clients, each with a lease for all of its own."""
+    """The triggers of all clients; each client has one lease for all of its triggers."""
 
     def __init__(self) -> None:
         self._triggers: dict[str, dict[str, Trigger]] = {}
@@ -175,23 +175,23 @@ class Owners:
 
     @property
     def triggers(self) -> list[Trigger]:
-        """Those of all owners."""
+        """The triggers of all owners."""
         return [trigger for own in self._triggers.values() for trigger in own.values()]
 
     def of(self, owner: str) -> Mapping[str, Trigger]:
-        """An owner's triggers by their ids."""
+        """Id -> trigger of an owner."""
         return self._triggers.get(owner, {})
 
     def add(self, owner: str, triggers: Iterable[Trigger], end: float = NO_LEASE) -> bool:
         """Add or replace triggers of an owner, and renew its lease.
 
         Args:
-            owner: Client.
-            triggers: None at all: only renew the lease.
-            end: Time, as `expire` is given, at which all of the owner's triggers are removed.
+            owner: Name of the owner.
+            triggers: Empty: only renew the lease.
+            end: Time, of the clock of `expire`, at which all triggers of the owner are removed.
 
         Returns:
-            Whether there is anything new.
+            Whether a trigger is new or different.
 
         Raises:
             TriggerError: The owner has no trigger then, or all owners together have too many.
@@ -208,7 +208,7 @@ class Owners:
         return after != before
 
     def check_number(self, owner: str, number: int) -> None:
-        """Raise TriggerError if an owner cannot have so many beside those of the others."""
+        """Raise TriggerError if an owner cannot have this number, given those of the others."""
         total = len(self.triggers) - len(self.of(owner)) + number
         if total > MAX_TRIGGERS:
             raise TriggerError(
@@ -232,14 +232,14 @@ class Owners:
         return len(gone)
 
     def replace(self, owner: str, triggers: Iterable[Trigger]) -> None:
-        """Give an owner these triggers and no others, without a lease if it had none."""
+        """Replace all triggers of an owner; its lease stays as it was."""
         self._triggers[owner] = {trigger.id: trigger for trigger in triggers}
         if not self._triggers[owner]:
             del self._triggers[owner]
             self._ends.pop(owner, None)
 
     def expire(self, now: float) -> list[str]:
-        """Remove the triggers of owners whose lease has run out by `now`; those owners."""
+        """Remove the triggers of owners whose lease has expired; returns those owners."""
         late = [owner for owner, end in self._ends.items() if now >= end]
         for owner in late:
             self.replace(owner, ())

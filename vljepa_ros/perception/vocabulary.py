@@ -1,7 +1,7 @@
-"""The label vocabulary: exclusive groups of labels, one for each prompt; as parameter and encoded.
+"""The label vocabulary: groups of labels that exclude each other, one group per prompt.
 
-As a list of strings, each string is a group: `prompt | label | label ...`. Strings without a bar
-are labels of the model's default prompt, so a plain list of labels works too.
+As a parameter it is a list of strings, each a group: `prompt | label | label ...`. Strings without
+a bar are labels of the model's default prompt, so a plain list of labels works, too.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ BAR = "|"
 NONE_TAUGHT: Mapping[str, EncodedText] = {}
 SLICE_S = 0.01  # of work between two pauses of the encoder: what a frame may wait for a text
 TEXTS_AT_ONCE = 4, 32
-"""At least: one at a time takes twice as long for each. At most: texts that follow known ones,
-which cost nothing, are as slow as ever."""
+"""Minimum and maximum number of texts per slice. Encoded singly they take twice as long; more than
+the maximum might take too long after known ones, which take no time."""
 
 
 class VocabularyError(ValueError):
-    """A list of texts that cannot be used: the message says what was wrong and what is allowed."""
+    """A list of texts that cannot be used; the message says why and what is allowed."""
 
 
 class PresenceError(VocabularyError):
-    """A text that is compared with nothing, where the model only chooses among texts."""
+    """A single text, for a model that can only choose among texts."""
 
     code = "UNSUPPORTED"
 
@@ -55,7 +55,7 @@ class Group:
     """Labels of which one is true, as answers to `prompt` (the query given to the Predictor).
 
     Attributes:
-        cameras: Those that it is for; none: all that have no group of their own for this prompt.
+        cameras: Names of cameras; empty: all without a group of their own for this prompt.
     """
 
     prompt: str
@@ -81,8 +81,8 @@ class Vocabulary:
         """Refuse labels that an engine cannot distinguish. Any thread.
 
         Args:
-            engine: reads them, but for
-            taught: names of taught labels.
+            engine: checks all texts but
+            taught: the names of taught labels.
 
         Raises:
             PresenceError: a text alone in its group, for an engine without `presence`.
@@ -98,8 +98,8 @@ class Vocabulary:
         """This vocabulary with the labels of one prompt replaced, or the group added at the end.
 
         Args:
-            prompt: Of the group.
-            labels: None at all: without the group.
+            prompt: Prompt of the group.
+            labels: Empty: remove the group.
 
         Raises:
             KeyError: There is no group to remove.
@@ -113,7 +113,7 @@ class Vocabulary:
         return from_groups(groups) if groups else Vocabulary(())
 
     def with_own_groups(self, own: Mapping[str, Vocabulary]) -> Vocabulary:
-        """This vocabulary and the groups of single cameras.
+        """This vocabulary with the groups of single cameras added.
 
         Args:
             own: Camera -> its groups; equal groups of several cameras become one.
@@ -134,12 +134,12 @@ class Vocabulary:
 
 
 def checked_texts(texts: Iterable[str], what: str, limit: int) -> tuple[str, ...]:
-    """Texts without surrounding blanks.
+    """Check texts and remove surrounding blanks.
 
     Args:
         texts: at least one.
         what: what they are, for the message.
-        limit: how many there may be.
+        limit: maximum number.
 
     Raises:
         VocabularyError: none at all, more than `limit`, or one of them empty or too long.
@@ -158,12 +158,12 @@ def checked_texts(texts: Iterable[str], what: str, limit: int) -> tuple[str, ...
 def distinct_texts(
     texts: Iterable[str], what: str, limit: int, *, once: str, separated: str, prompt: str = ""
 ) -> tuple[str, ...]:
-    """`checked_texts`, each once and without the bar that separates them in the parameter form.
+    """`checked_texts` that also refuses duplicates, and the bar of the parameter form.
 
     Args:
         texts: at least one.
         what: what they are, for the message.
-        limit: how many there may be.
+        limit: maximum number.
         once: what is allowed instead of duplicates, for the message.
         separated: what the bar separates, for the message.
         prompt: another text that must not contain a bar.
@@ -183,7 +183,7 @@ def distinct_texts(
 
 
 def from_groups(groups: Mapping[str, Sequence[str]]) -> Vocabulary:
-    """A checked vocabulary.
+    """Make a checked vocabulary.
 
     Args:
         groups: prompt -> labels.
@@ -250,16 +250,16 @@ def _plain(text: str) -> str:
 
 
 def encode_texts(engine: Engine, texts: Sequence[str]) -> Generator[str, None, NDArray[np.float32]]:
-    """[len(texts), D] of many texts, see `in_slices`; those that the engine knows cost nothing."""
+    """Encode texts to [len(texts), D], see `in_slices`; texts in the engine's cache are free."""
     return in_slices(engine.encode_text, texts, engine.config.dim)
 
 
 def in_slices(
     encode: Callable[[Sequence[T]], NDArray[np.float32]], texts: Sequence[T], dim: int
 ) -> Generator[str, None, NDArray[np.float32]]:
-    """Encode in steps of about SLICE_S, between which frames and other requests come.
+    """Encode in steps of about SLICE_S, between which frames and other requests are served.
 
-    An engine keeps the texts that it has encoded, so a second call goes on where one was given up.
+    An engine caches texts, so that a second call continues where an interrupted one stopped.
 
     Args:
         encode: makes [N, dim] float32, L2 norm 1, of N texts.
@@ -270,7 +270,7 @@ def in_slices(
         [len(texts), dim] float32, L2 norm 1.
     """
     least, most = TEXTS_AT_ONCE
-    # texts of about the same length together: little is spent on padding
+    # texts of similar length together, to save padding
     order = sorted(range(len(texts)), key=lambda place: len(str(texts[place])))
     vectors = np.zeros((len(texts), dim), np.float32)
     start, size = 0, least
@@ -291,12 +291,12 @@ def in_slices(
 
 @dataclass(frozen=True)
 class EncodedGroup:
-    """A group, encoded.
+    """A group with its embeddings.
 
     Attributes:
         group: its labels.
         embeddings: [labels, D] float32, L2 norm 1; zeros for a taught label.
-        taught: place in the group -> taught label.
+        taught: index in the group -> taught label.
     """
 
     group: Group
@@ -306,26 +306,26 @@ class EncodedGroup:
 
 @dataclass(frozen=True)
 class EncodedVocabulary:
-    """A vocabulary in use. Its version grows by one at each change, from 1."""
+    """A vocabulary in use. Its version starts at 1 and grows by one with each change."""
 
     version: int
     vocabulary: Vocabulary
     groups: tuple[EncodedGroup, ...]
 
     def of_camera(self, name: str) -> list[EncodedGroup]:
-        """The groups of one camera: its own, and the common ones of other prompts."""
+        """The groups of one camera: its own, and the common ones for other prompts."""
         return groups_for(name, self.groups, lambda encoded: encoded.group)
 
 
 def groups_for(
     camera: str, groups: Sequence[G], described: Callable[[G], Any] = lambda group: group
 ) -> list[G]:
-    """The groups of one camera, in their order: its own, and the common ones of other prompts.
+    """The groups of one camera, in order: its own, and the common ones for other prompts.
 
     Args:
-        camera: Its name.
-        groups: Of a vocabulary.
-        described: Given one of them, what has its `prompt` and `cameras`: a Group, or a
+        camera: Name of the camera.
+        groups: Groups of a vocabulary.
+        described: Returns what has `prompt` and `cameras` of a group: a Group, or a
             msg/VocabularyGroup.
     """
     own = {described(one).prompt for one in groups if camera in described(one).cameras}
@@ -338,9 +338,9 @@ def groups_for(
 
 
 class VocabularyEncoder:
-    """Encodes a vocabulary slice by slice, so that 10,000 new labels do not stop the stream.
+    """Encodes a vocabulary in slices, so that 10,000 new labels do not stop the stream.
 
-    Everything but `replace` is called in the thread of the engine.
+    All methods but `replace` are called in the thread of the engine.
     """
 
     def __init__(self, engine: Engine, on_ready: Callable[[EncodedVocabulary], None]) -> None:
@@ -348,7 +348,7 @@ class VocabularyEncoder:
 
         Args:
             engine: its Y-Encoder is used.
-            on_ready: called with each vocabulary that came into use.
+            on_ready: called with each vocabulary when it comes into use.
         """
         self._engine = engine
         self._on_ready = on_ready
@@ -365,19 +365,19 @@ class VocabularyEncoder:
     def replace(
         self, version: int, vocabulary: Vocabulary, taught: Mapping[str, EncodedText] = NONE_TAUGHT
     ) -> None:
-        """Use another vocabulary as soon as it is encoded; the newest one wins. Any thread.
+        """Use a vocabulary once it is encoded; the newest one wins. Any thread.
 
         Args:
-            version: of the vocabulary.
+            version: version of the vocabulary.
             vocabulary: its labels.
-            taught: name -> taught label, those that are no texts.
+            taught: name -> taught label; these are not encoded as texts.
         """
         self._wanted = (version, vocabulary, taught)
 
     def advance(self) -> None:
-        """Encode one slice of the wanted vocabulary, and use it once that was the last one.
+        """Encode one slice of the new vocabulary; after the last slice it comes into use.
 
-        What the engine raises is passed on; the next call begins the vocabulary afresh.
+        Exceptions of the engine are passed on; the next call starts the vocabulary again.
         """
         wanted = self._wanted
         if wanted is None:

@@ -1,9 +1,9 @@
-"""The one thread that owns a model: requests first, then the newest frames.
+"""The thread that owns a model: it serves requests first, then the newest frames.
 
-The worker knows neither camera nor model. It has a bounded queue of requests, each with a deadline,
-and between them it calls a `step` that does one piece of the continuous work. A request that takes
-long is a generator, a `CooperativeTask`: new requests and frames come between its steps. One that
-waits for new images pauses until `wake` says that there are some.
+The worker does not depend on cameras or models. It has a bounded queue of requests, each with a
+deadline, and between them it calls `step`, which does one piece of the continuous work. A long
+request is a generator, a `CooperativeTask`: new requests and frames are served between its steps.
+One that waits for new images pauses until `wake` is called.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
 CooperativeTask = Generator[float | str | None, None, T]
-"""Other work gets its turn wherever it yields. With a number, the next step comes after `wake`, or
-so many seconds later at the latest; a text is its progress, for the error of a timeout."""
+"""Other work is done whenever it yields. After a number the next step follows `wake`, or comes this
+many seconds later at the latest; a text is its progress, for the error of a timeout."""
 
 MAX_WAITING = 128
-"""Requests that may wait, as the services' files say: some seconds of work at a few milliseconds
-each, and as many as the middleware keeps."""
+"""Requests that may wait, as documented in the services: some seconds of work at a few milliseconds
+each, and as many as the middleware queues."""
 
 
 def finished(task: CooperativeTask[T]) -> T:
-    """The result of a task that has its model to itself."""
+    """Run a task to its end, without other work in between."""
     while True:
         try:
             next(task)
@@ -35,20 +35,20 @@ def finished(task: CooperativeTask[T]) -> T:
 
 
 class QueueFullError(RuntimeError):
-    """The worker takes no further request now: its queue is full, or it does not run."""
+    """The worker accepts no request now: its queue is full, or it is not running."""
 
 
 class DeadlineError(TimeoutError):
-    """A request was not answered in time."""
+    """A request was not completed in time."""
 
 
 class Request(Generic[T]):
-    """One piece of work for the worker. It is answered exactly once: result, exception or deadline.
+    """One piece of work, answered exactly once: by a result, an exception or the deadline.
 
     Args:
         run: Does the work in the worker's thread and returns the result, or a CooperativeTask that
-            returns it. The deadline is checked between the steps of a task; `run` may call `check`
-            within one.
+            returns it. The deadline is checked between the steps of a task; within a step `run` may
+            call `check`.
         on_done: Receives the result or the exception, in any thread.
         timeout: Seconds until it is answered with a DeadlineError.
 
@@ -73,16 +73,16 @@ class Request(Generic[T]):
         self.paused_until = 0.0
 
     def check(self) -> None:
-        """Give up if the request is answered or its deadline has passed.
+        """Raise if the request is already answered or its deadline has passed.
 
         Raises:
-            DeadlineError: The deadline has passed.
+            DeadlineError: In both cases.
         """
         if self._answered or time.monotonic() > self._deadline:
             raise DeadlineError(f"no answer within {self._timeout:g} s{self._progress}")
 
     def step(self) -> bool:
-        """Run it, or the next step of its task; an exception is an answer, too.
+        """Run it, or the next step of its task; an exception is passed on as its answer.
 
         Returns:
             Whether it is answered.
@@ -107,7 +107,7 @@ class Request(Generic[T]):
         return True
 
     def answer(self, result: T | None, error: Exception | None) -> None:
-        """Pass the result on, unless the request is answered already."""
+        """Pass on the result, unless the request is already answered."""
         with self._lock:
             if self._answered:
                 return
@@ -115,7 +115,7 @@ class Request(Generic[T]):
         self._on_done(result, error)
 
     def expire(self) -> bool:
-        """Answer with a DeadlineError if it is late; returns whether it is answered in any way."""
+        """Answer with a DeadlineError if it is late; returns whether it has been answered."""
         try:
             self.check()
         except DeadlineError as error:
@@ -128,7 +128,7 @@ class Worker:
     """A thread that runs from `start` to `stop`, and may be started again.
 
     Args:
-        on_error: Called with an exception that the continuous work raised; the worker goes on.
+        on_error: Called with an exception of the continuous work; the worker continues.
         capacity: Requests that may wait.
     """
 
@@ -146,7 +146,7 @@ class Worker:
         self._thread: threading.Thread | None = None
 
     def start(self, step: Callable[[], float | None], name: str = "model") -> None:
-        """Start the thread; nothing happens if it runs already.
+        """Start the thread; does nothing if it is already running.
 
         Args:
             step: Does one piece of continuous work and returns the seconds until the next may be
@@ -159,7 +159,7 @@ class Worker:
             self._thread.start()
 
     def stop(self) -> None:
-        """End the thread after the work at hand; requests are answered with QueueFullError."""
+        """End the thread after the current step; requests are answered with QueueFullError."""
         # Under the lock: a request between two steps is either still running or has begun.
         with self._condition:
             thread, self._thread = self._thread, None
@@ -174,10 +174,10 @@ class Worker:
             thread.join()
 
     def wake(self, stepping: bool = True) -> None:
-        """Have paused tasks go on, and then `step` called, soon.
+        """Continue paused tasks, and then call `step`, soon.
 
         Args:
-            stepping: False: `step` has nothing to do, and without a task the thread sleeps on.
+            stepping: False: `step` has nothing to do; without a paused task the thread sleeps on.
         """
         with self._condition:
             self._wakes += 1
@@ -191,7 +191,7 @@ class Worker:
         """Queue a request.
 
         Raises:
-            QueueFullError: Too many wait already, or the worker does not run.
+            QueueFullError: Too many are waiting, or the worker is not running.
         """
         with self._condition:
             if self._thread is None:
@@ -206,7 +206,7 @@ class Worker:
             self._condition.notify()
 
     def expire(self) -> None:
-        """Answer requests that are late; call it a few times a second from another thread."""
+        """Answer late requests with an error; call it a few times a second from another thread."""
         with self._condition:
             for request in self._requests_begun():
                 request.expire()
@@ -243,7 +243,7 @@ class Worker:
                     self._on_error(error)
                     wait = 1.0
                 due = None if wait is None else time.monotonic() + wait
-            # A stream that always has a next frame leaves one step of a task between two of them.
+            # Between two frames of a continuous stream one step of a task is run.
             self._serve(self._waiting if new else self._begun)
 
     def _serve(self, queue: deque[Request[Any]]) -> None:
@@ -262,5 +262,5 @@ class Worker:
                 self._begun.append(request)
             elif self._wakes == wakes:
                 self._paused.append(request)
-            else:  # what it waits for may have come while it looked
+            else:  # what it waits for may have arrived meanwhile
                 self._waiting.append(request)

@@ -1,9 +1,9 @@
-"""Yes/no questions for models that cannot read a question: is the thing it names in the picture?
+"""Answers yes/no questions with models that cannot read a question, by the presence of a thing.
 
-A dual encoder has no Predictor. What it can do is judge one text, so a question is reduced to the
+A dual encoder has no Predictor, but it can judge a single text. So a question is reduced to the
 noun phrase that it asks about, and the calibrated presence of that text decides: yes above one
 limit, no below another, no answer between them. What presence does not settle (where the thing is,
-what it does) is never answered with yes; other forms, such as states and counts, not at all.
+what it does) is never answered with yes; other forms, such as states and counts, are not answered.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ _FORMS: tuple[tuple[str, bool], ...] = (
     (rf"(?P<what>.+?) (?:is|are) (?P<where>{_HERE}|{_PLACE} .+)", False),
     (r"(?P<what>(?:any|some|no|an?) .+|(?:any|some|no) ?(?:body|one)\b.*|people\b.*)", False),
 )
-"""Forms of questions, of which the first that fits counts, and whether yes means absent."""
+"""Forms of questions, the first match counts, and whether yes means absent."""
 
 _WHERE_WE_ARE = re.compile(
     rf"(?:(?:is|are|was|were) )?(?:it|this|that|we|you|{_ROOM})(?: is| are)?"
@@ -115,13 +115,13 @@ _FILLER = re.compile(
 
 @dataclass(frozen=True)
 class Presence:
-    """What decides a yes/no question.
+    """A yes/no question reduced to the presence of things.
 
     Attributes:
-        texts: Things asked about, as texts to be judged alone; two with `contrast`.
-        absent: Yes means that they are not there.
-        every: All of the texts must be there, not one of them.
-        contrast: The first text is compared with the second.
+        texts: Things that are asked about; two with `contrast`.
+        absent: Whether yes means that they are not there.
+        every: Whether all of them must be there, or only one.
+        contrast: Whether the first text is compared with the second.
         unchecked: The part of the question that presence does not settle; empty: none.
     """
 
@@ -133,7 +133,7 @@ class Presence:
 
 
 def answer_kind(candidate: str) -> str:
-    """YES, NO or UNSURE if a candidate answer is a wording of that, else an empty text."""
+    """YES, NO or UNSURE if a candidate answer means that, else empty."""
     said = _plain(candidate)
     unsure = (
         r"(?:maybe|perhaps|unknown|unsure|unclear|uncertain|not sure|i do not know|can not tell)"
@@ -157,7 +157,7 @@ def is_yes_or_no(question: str, candidates: Sequence[str]) -> bool:
 
 
 def parse(question: str) -> Presence | None:
-    """What has to be judged to answer a question with yes or no; None: it has another form."""
+    """Reduce a yes/no question to presence; None: it has another form."""
     asked, before = _FILLER.sub("", _plain(question)).strip(), ""
     while asked != before:
         before, start = asked, _PREAMBLE.match(asked)
@@ -177,7 +177,7 @@ def parse(question: str) -> Presence | None:
 
 
 def _presence(what: str, absent: bool) -> Presence | None:
-    """Of a noun phrase with what follows it."""
+    """The presence of a noun phrase, with what follows it."""
     what = re.sub(rf"^(?:not )?(?:any (?:signs?|traces?)|an? {_VIEW}) of ", "", what)
     what = re.sub(rf"(?: {_HERE})+$", "", what)
     if none := re.match(r"(?:no(?= ?one\b|body\b)|(?:no|not|zero) )", what):
@@ -196,7 +196,7 @@ def _presence(what: str, absent: bool) -> Presence | None:
 
 
 def _text(noun: str) -> str:
-    """A noun phrase as a label would say it; empty: it names nothing."""
+    """A noun phrase in the form of a label; empty: it names nothing."""
     if re.fullmatch(_PEOPLE, noun):
         return PERSON
     if re.fullmatch(_NAMELESS, noun):
@@ -205,7 +205,7 @@ def _text(noun: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Lower case, without marks at the end, short forms written out."""
+    """Lower case, without punctuation at the ends, with contractions written out."""
     said = re.sub(r"\s+", " ", text.lower().replace("\u2019", "'")).strip(" ?!.,;:'\"")
     said = said.replace("can't", "can not").replace("cannot", "can not").replace("n't", " not")
     return re.sub(r"\b(there|it|that|this)'s\b", r"\1 is", said)
@@ -214,12 +214,12 @@ def _plain(text: str) -> str:
 def judged(
     asked: Presence, cosines: NDArray[np.float32], config: ModelConfig
 ) -> tuple[dict[str, float], str]:
-    """Probabilities of YES, NO and UNSURE, together 1, and why it is none of the first two.
+    """Probabilities of YES, NO and UNSURE, which add up to 1, and the reason for UNSURE.
 
     Args:
-        asked: What decides.
-        cosines: [asked.texts], of each text with what a clip shows.
-        config: Of the model.
+        asked: The question.
+        cosines: [asked.texts], cosine of each text with the clip.
+        config: Configuration of the model.
     """
     scores = config.calibration
     if asked.contrast:
@@ -249,7 +249,7 @@ def judged(
 
 
 CONTRAST_BAND = 0.8
-"""Logits: of two texts that exclude each other, the better one must lead by so much."""
+"""Logits by which the better of two texts that exclude each other must lead."""
 
 
 def _sigmoid(value: float) -> float:

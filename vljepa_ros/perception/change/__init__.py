@@ -1,1 +1,1 @@
-"""Selective decoding: has the meaning of what a camera sees changed? One file for each detector."""
+"""Change detectors, one per file: they decide when the meaning of a scene has changed."""

@@ -6,12 +6,12 @@ reference). The drift is the cosine distance of the smoothed embedding from the 
 above max(threshold, multiplier * noise floor) is a suspected change; evidence is gathered as in
 Page's CUSUM while the suspicion lasts, so that small changes must last longer than large ones. The
 evidence of a *strong* change has no upper limit: where changes are to be expected, `settle` seconds
-are enough. A change with enough evidence is published, and once more if it goes on afterwards (a
-correction). A slow change never leaves the reference, which follows it, so the way of the reference
-itself is summed as well.
+are enough. A change with enough evidence is published, and again if it continues afterwards (a
+correction). A slow change never leaves the reference, which follows it, so the movement of the
+reference itself is summed as well.
 
-The noise floor is in `noise_floor.py`; how much evidence is enough, in `change_prior.py`; each step
-is explained where it is taken, in `_judge`, `_suspect`, `_refine` and `_slow_change`.
+The noise floor is in `noise_floor.py`, the evidence that is needed in `change_prior.py`; each step
+is explained in `_judge`, `_suspect`, `_refine` and `_slow_change`.
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ RANGES = {
 
 
 def threshold_multiplier(sensitivity: float) -> float:
-    """Multiple of the noise floor at which `sensitivity` false alarms an hour are expected.
+    """Multiple of the noise floor at which `sensitivity` false alarms per hour are expected.
 
-    Measured on disturbed streams (doc/change.md): about one an hour at 2.7, and a factor of e in
+    Measured on disturbed streams (doc/change.md): about one per hour at 2.7, and a factor of e in
     false alarms for each 0.2.
     """
     return 2.7 - 0.2 * math.log(sensitivity)
@@ -81,14 +81,14 @@ class AnchorDriftConfig:
         threshold: cosine distance below which nothing is a change of meaning.
         release: share of the limit below which a suspicion is dropped.
         smoothing: time constant of the smoothed embedding, seconds.
-        settle: seconds that a change must last, however strong; one of 1.5 times the limit
-            2.5 times as long, one barely above it 5 times.
+        settle: seconds that even a strong change must last; a change of 1.5 times the limit must
+            last 2.5 times as long, one barely above the limit 5 times.
         min_gap: seconds between two publications.
-        max_gap: seconds without a sample after which what was suspected is forgotten.
-        sensitivity: expected false alarms per hour of a camera that is disturbed now and then
-            (others give fewer); the parameter to change first.
-        clip: seconds a clip spans; the onset lies at most so far before the suspicion, and a
-            correction comes at most so long after a change.
+        max_gap: seconds without a sample after which a suspicion is dropped.
+        sensitivity: expected false alarms per hour of a camera with occasional disturbances
+            (others have fewer); the parameter to change first.
+        clip: length of a clip in seconds: the onset is at most this long before the suspicion,
+            and a correction comes at most this long after a change.
     """
 
     threshold: float = 0.06
@@ -114,11 +114,11 @@ class AnchorDriftConfig:
 
 
 class Correction:
-    """A better state for the last published change, if the scene moves on while it lasts.
+    """Finds a better state for the last published change, if the scene kept changing.
 
-    A change is published early, for the sake of delay, from samples whose clips still show what was
-    before. If the stream has moved far from that state since, the mean of all of it is worth
-    another decode. It is not a change of its own: it keeps the onset.
+    A change is published early, from samples whose clips still show the state before. If the stream
+    has moved far from that state since, the mean of all samples is worth another decode. It is not
+    a new change: it keeps the onset.
     """
 
     def __init__(self) -> None:
@@ -161,10 +161,10 @@ class Correction:
 
 
 class AnchorDrift(ChangeDetector):
-    """See the module; the interface is `ChangeDetector`.
+    """The default detector, described at the top of this file.
 
-    `drift` is the distance of the smoothed embedding from the reference, `threshold` what it must
-    pass now.
+    `drift` is the distance of the smoothed embedding from the reference, `threshold` the value that
+    it must exceed at present.
     """
 
     def __init__(
@@ -177,8 +177,8 @@ class AnchorDrift(ChangeDetector):
 
         Args:
             config: may be changed later, see `configure`.
-            guard: takes the turn rates of the robot; without one, turns are not known.
-            colour: takes the saturation of the images; without one, infrared is not known.
+            guard: recognises turns of the robot.
+            colour: recognises switches to infrared.
         """
         self.config = config
         self.guard = guard
@@ -237,7 +237,7 @@ class AnchorDrift(ChangeDetector):
         self._published.state = self._reference = (state / norm).astype(np.float32)
 
     def _update(self, stamp: float, sample: Vector, step: float) -> Change | None:
-        if not self._reference.size:  # the first sample of a stream is published as it is
+        if not self._reference.size:  # the first sample of a stream is published at once
             self._smooth = self._reference = sample
             self._calm_stamp = stamp
             self._noise.observe(stamp, sample, 0.0)
@@ -287,7 +287,7 @@ class AnchorDrift(ChangeDetector):
         return self._correct(stamp, limit * guarded) or self._slow_change(stamp, step, limit)
 
     def _suspect(self, stamp: float, sample: Vector, step: float, excess: float) -> Change | None:
-        """Gather evidence, seconds * limits, and publish when it is enough.
+        """Accumulate evidence, seconds * limits, and publish when it is enough.
 
         Args:
             stamp: Of the sample, seconds.
@@ -349,7 +349,7 @@ class AnchorDrift(ChangeDetector):
     def _publish(
         self, stamp: float, onset: float, mean: Vector, seconds: float, reason: str = CHANGE
     ) -> Change:
-        """Publish a mean over `seconds` of samples, and start afresh from it."""
+        """Publish a mean over `seconds` of samples, and start a new reference from it."""
         self._smooth = self._reference = mean
         self._reference_seconds = max(NEW_REFERENCE_S, seconds)
         self._calm_stamp = stamp
@@ -358,7 +358,7 @@ class AnchorDrift(ChangeDetector):
         return self._published.publish(stamp, onset, mean, reason)
 
     def _refine(self, sample: Vector, step: float, drift: float, level: float) -> None:
-        """Average a quiet sample into the reference; the less, the less quiet it is."""
+        """Average a quiet sample into the reference, with less weight the less quiet it is."""
         margin = NOISE_MARGIN * level
         trust = 1.0 if drift <= margin else (margin / drift) ** 2
         self._reference_seconds = min(self._reference_seconds + step * trust, REFERENCE_MEMORY_S)
@@ -366,10 +366,10 @@ class AnchorDrift(ChangeDetector):
         self._reference = _towards(self._reference, sample, weight)
 
     def _slow_change(self, stamp: float, step: float, limit: float) -> Change | None:
-        """Sum how far the reference has moved beyond the allowance since it had settled.
+        """Sum how far the settled reference has moved beyond the allowance.
 
-        Enough is what `slow` seconds at twice the limit give; less is left to the light and the
-        time of day.
+        A change is published at the sum of SLOW_S seconds at twice the limit; less may be due to
+        light and time of day.
         """
         if self._settled is None:
             if self._reference_seconds >= SETTLED_S:

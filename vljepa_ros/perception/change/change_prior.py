@@ -1,24 +1,24 @@
-"""When changes are to be expected: how much evidence one needs, and how far a turn may move it.
+"""How much evidence a change needs, and how the robot's turns and infrared raise the threshold.
 
-Two things make a change wait, because a mistake about it would cost more than the delay:
+Two kinds of changes need more evidence, because a mistake would cost more than the delay:
 
-A *return* to the state before the last one: what was published is over, which is not urgent. It
-needs RETURN_FACTOR times the evidence.
+A *return* to the state before the last one, which is not urgent, needs RETURN_FACTOR times the
+evidence.
 
-A *quiet* stream. Changes are taken to come at an unknown rate with a gamma prior: one change in
-EXPECTED_INTERVAL_S. What was seen counts less and less, with the time constant MEMORY_S; n changes
-in t seconds, so counted, make the expected rate (1 + n) / (EXPECTED_INTERVAL_S + t), the hazard
+A change in a *quiet* stream. Changes are modelled with an unknown rate and a gamma prior of one
+change in EXPECTED_INTERVAL_S. Past observations are discounted with the time constant MEMORY_S; n
+changes in t seconds, so discounted, give the rate (1 + n) / (EXPECTED_INTERVAL_S + t), the hazard
 rate of Bayesian change-point detection (Adams and MacKay 2007). The evidence needed grows with the
-logarithm of how much lower it is than at first, up to MAX_QUIET_FACTOR. One false alarm in an hour
-does not undo that; events in quick succession do at once.
+logarithm of how much lower this rate is than the initial one, up to MAX_QUIET_FACTOR. One false
+alarm in an hour does not undo that; events in quick succession do at once.
 
 While the camera turns, and until no clip shows the turn any more, the threshold is higher: another
 view of the same scene moves an embedding although its meaning has not changed. The turn rate comes
 from odometry or an IMU; an IMU at the camera measures shaking as well.
 
-A camera that switches to infrared at night, and back, is another camera that looks at the same
-scene. It is known by the colour that the whole picture loses; the detector is suspended until no
-clip shows both. What differs for longer, the detector judges as after a turn.
+A switch to infrared, and back, also moves the embedding of an unchanged scene. It is recognised by
+the colour that the whole image loses or regains. The detector is suspended until no clip shows
+both.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SATURATION_MEMORY = 0.1  # weight of a sample in the usual saturation
 
 
 class ChangePrior:
-    """How often one stream has changed, and what it changed from."""
+    """Rate of changes of a stream, and the state before the last change."""
 
     def __init__(self) -> None:
         self._before: Vector | None = None
@@ -51,13 +51,13 @@ class ChangePrior:
         self._seconds = 0.0
 
     def record_change(self, stamp: float, before: Vector | None) -> None:
-        """A change was published; `before` ([D] float32) is the state that it ended, or None."""
+        """Record a published change; `before` ([D] float32) is the state that it ended, or None."""
         self.advance(stamp)
         self._changes += 1.0
         self._before = before
 
     def evidence_factor(self, stamp: float, present: Vector, drift: float) -> float:
-        """Times the usual evidence that a change needs now, at least 1.
+        """Factor on the usual evidence that a change needs now, at least 1.
 
         Args:
             stamp: seconds.
@@ -74,9 +74,9 @@ class ChangePrior:
         return RETURN_FACTOR * factor if returns else factor
 
     def advance(self, stamp: float) -> None:
-        """Let what was seen count less; time that jumps back counts as none.
+        """Discount past observations; time that jumps back counts as none.
 
-        The first call is the beginning of the stream, or where it goes on after a restart.
+        The first call is the beginning of the stream, or its continuation after a restart.
         """
         passed = 0.0 if self._stamp is None else max(0.0, stamp - self._stamp)
         kept = math.exp(-passed / MEMORY_S)
@@ -103,7 +103,7 @@ class TurnGuardConfig:
 
 
 class TurnGuard:
-    """Knows when the robot turned last. Without turn rates it changes nothing."""
+    """Raises the threshold during and after turns of the robot, if turn rates are known."""
 
     def __init__(self, config: TurnGuardConfig) -> None:
         self.config = config
@@ -122,11 +122,11 @@ class TurnGuard:
 
 
 class ColourGuard:
-    """Notices when the whole picture of a camera loses its colour, and when it comes back.
+    """Raises the threshold when the whole image of a camera loses or regains its colour.
 
     Attributes:
-        hold: seconds for which a switch is seen: a clip's length and the smoothing.
-        switches: how many there were.
+        hold: seconds for which a switch has an effect: a clip's length and the smoothing.
+        switches: number of switches.
     """
 
     def __init__(self, hold: float) -> None:
@@ -137,7 +137,7 @@ class ColourGuard:
         self._stamp = -math.inf
 
     def observe(self, stamp: float, saturation: float) -> bool:
-        """Whether the newest image, at `stamp` seconds, is the first without colour or with it.
+        """Take an image; returns whether it is the first without colour or the first with it.
 
         Args:
             stamp: seconds.

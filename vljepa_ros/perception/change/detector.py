@@ -1,4 +1,4 @@
-"""What every change detector offers, and what detectors share: sample checks, published state."""
+"""Base of the change detectors: checks samples, keeps the published state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BREAK = math.inf  # the step of a sample that does not continue the ones before 
 
 @dataclass(frozen=True)
 class Change:
-    """The meaning of the scene changed.
+    """A change of the meaning of the scene.
 
     Attributes:
         stamp: seconds; the sample at which the change was confirmed.
@@ -59,15 +59,15 @@ def usable(embedding: Vector, dim: int | None) -> Vector | None:
 
 
 def unit(vector: Vector) -> Vector:
-    """[D] scaled to L2 norm 1; a vector too short to have a direction comes back as it is."""
+    """[D] scaled to L2 norm 1; a vector of almost zero norm is returned unchanged."""
     norm = math.sqrt(float(vector @ vector))
     return vector * np.float32(1.0 / norm) if norm > 1e-12 else vector
 
 
 def visual_weights(dim: int, visual_dim: int) -> Vector:
-    """[dim] factors under which the last `visual_dim` entries alone say how far an embedding moved.
+    """[dim] factors that damp all but the last `visual_dim` entries, so that only those count.
 
-    What they damp comes back where a state is divided by them. 0: all entries count.
+    Dividing a state by them restores the other entries. 0: all entries count.
     """
     weights = np.ones(dim, np.float32)
     weights[: dim - visual_dim if visual_dim else 0] = 1e-3
@@ -106,9 +106,9 @@ class PublishedState:
 
 
 class ChangeDetector(ABC):
-    """Watches one stream. Constant time and memory for each sample; it reads no clock.
+    """Detects changes in one stream, in constant time and memory, without a clock.
 
-    Bad samples are refused here, before the rule of a detector (`_update`) sees them.
+    Invalid samples are refused before the rule of a detector (`_update`) is called.
 
     Attributes:
         max_gap: seconds without a sample after which the next one counts as a break.
@@ -127,10 +127,10 @@ class ChangeDetector(ABC):
     @property
     @abstractmethod
     def present(self) -> Vector | None:
-        """[D] float32, L2 norm 1: the present state as far as known; `describe` decodes it."""
+        """[D] float32, L2 norm 1: the present state, which `describe` decodes; None: unknown."""
 
     def restore(self, state: Vector) -> None:
-        """Take [D] float32 for the published state, as after a restart: not published again.
+        """Set the published state, [D] float32, after a restart, without publishing it again.
 
         Raises:
             TypeError: this detector cannot start from a state.
@@ -139,10 +139,7 @@ class ChangeDetector(ABC):
         raise TypeError(f"{type(self).__name__} cannot start from a state")
 
     def reset(self) -> None:
-        """Forget everything, the published state too: the next sample is a FIRST.
-
-        The number of refused samples stays.
-        """
+        """Forget everything but the number of refused samples: the next sample is a FIRST."""
         self._last_stamp = -math.inf
         self._dim: int | None = None
         self._published = PublishedState()
@@ -150,11 +147,11 @@ class ChangeDetector(ABC):
         self._reset_rule()
 
     def observe(self, stamp: float, embedding: Vector) -> Change | None:
-        """Take one sample.
+        """Take one sample; returns a change if one is confirmed by it.
 
         Args:
-            stamp: seconds. A stamp before the last one (a bag in a loop) forgets what was
-                suspected, never what was published. An equal stamp is ignored.
+            stamp: seconds. A stamp before the last one (a bag in a loop) drops a suspicion, but
+                keeps the published state. A repeated stamp is ignored.
             embedding: [D] float32; normalised here.
         """
         sample = usable(embedding, self._dim)
@@ -170,7 +167,7 @@ class ChangeDetector(ABC):
 
     @abstractmethod
     def _reset_rule(self) -> None:
-        """Forget what the rule knows of the stream."""
+        """Reset the state of the rule."""
 
     @abstractmethod
     def _update(self, stamp: float, sample: Vector, step: float) -> Change | None:

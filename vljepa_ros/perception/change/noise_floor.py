@@ -1,10 +1,10 @@
-"""How much an embedding moves while nothing changes: the yardstick of the adaptive threshold.
+"""The noise floor: how much an embedding moves while nothing changes, for the threshold.
 
-Two quantiles are followed by steps of fixed size in the logarithm (stochastic approximation,
+Two quantiles are tracked by steps of fixed size in the logarithm (stochastic approximation,
 Robbins and Monro 1951), which outliers of any size move equally little: the median of the drift,
 learned only while no change is suspected, and a quantile of the distance between neighbouring
 samples, always learned. The second bounds the first from both sides: events in quick succession
-cannot pass for quiet, and a camera that becomes noisy cannot lock the first one out for good.
+are not mistaken for quiet, and a camera that becomes noisy cannot stop the first from learning.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BURST_FACTOR = 1.5  # times the usual neighbour distance: above it the noise is 
 
 
 class NoiseFloor:
-    """Drift of one stream in which nothing changes, as a cosine distance."""
+    """The noise floor of one stream, as a cosine distance."""
 
     def __init__(self) -> None:
         self._drift = INITIAL_DRIFT
@@ -43,7 +43,7 @@ class NoiseFloor:
 
     @property
     def noise_burst(self) -> float:
-        """At least 1: by how much neighbours differ more than usual (shake, compression)."""
+        """Factor, at least 1, by which neighbours differ more than usual (shake, compression)."""
         return max(1.0, self._recent / (BURST_FACTOR * self._neighbour))
 
     def observe(self, stamp: float, sample: Vector, step: float) -> None:
