@@ -68,9 +68,12 @@ def test_a_video_plays_in_a_loop_with_its_ground_truth(graph: Graph, video: Path
 def test_it_stops_at_the_end_where_it_shall_not_loop(graph: Graph, video: Path) -> None:
     images = graph.listen(IMAGE, "image")
     diagnostics = graph.listen(DIAGNOSTICS, "/diagnostics")
-    graph.add(CameraNode, source=str(video), loop=False)
+    node = graph.add(CameraNode, source=str(video), loop=False)
     assert graph.spin(lambda: (s := status(diagnostics, "source")) and "ended" in s.message)
     assert graph.spin(lambda: len(images) == 8), "reliable, and each frame once"
+    assert graph.set(node, "loop", True).successful
+    assert graph.spin(lambda: len(images) > 10)
+    assert graph.spin(lambda: (s := status(diagnostics, "source")).level == s.OK)
 
 
 def test_a_folder_of_images_in_another_size_as_jpeg(graph: Graph, tmp_path: Path) -> None:

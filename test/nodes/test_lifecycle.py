@@ -333,3 +333,41 @@ def test_the_overlay_draws_nothing_with_a_wrong_name(graph: Graph, name: str) ->
     assert graph.spin(lambda: (s := status(health, ": picture")) and f"{name}: " in s.message)
     assert graph.client.count_subscribers("/camera/image_raw") == 0
     assert node.get_name() == "overlay_node"
+
+
+def test_a_worker_that_fails_is_an_error_while_it_does(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = graph.add(PerceptionNode, model=MODEL, always_on=True)
+    received = graph.listen("diagnostic_msgs/msg/DiagnosticArray", "/diagnostics")
+    camera = graph.camera()
+
+    def fails(*_: Any) -> None:
+        raise RuntimeError("no memory left on the device")
+
+    def model() -> Any:
+        return status(received, "model")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(node.engine, "encode", fails)
+        assert graph.spin(
+            lambda: model() and model().level == model().ERROR,
+            again=lambda: graph.show_one(camera),
+        )
+        assert model().message == (
+            "the model's worker continues after RuntimeError: no memory left on the device"
+        )
+    assert graph.spin(lambda: model().level == model().OK, again=lambda: graph.show_one(camera))
+
+
+def test_a_warning_silences_no_other_one(graph: Graph) -> None:
+    node = graph.add(TriggerNode, start=False)
+    log = graph.listen("rcl_interfaces/msg/Log", "/rosout")
+    graph.spin_once_all()
+    for text in ("one: first", "another: first", "one: again", "another: again"):
+        node.warn(text)
+    assert graph.spin(lambda: any(m.msg == "another: first" for m in log))
+    assert [m.msg for m in log if "first" in m.msg or "again" in m.msg] == [
+        "one: first",
+        "another: first",
+    ]

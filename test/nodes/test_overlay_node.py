@@ -49,6 +49,11 @@ def test_words_can_be_read_at_any_size(size: tuple[int, int], drawn_size: tuple[
     assert (draw_overlay(plain, "", []) == 100).all()
 
 
+def test_a_picture_of_one_column_fills_no_memory() -> None:
+    drawn = draw_overlay(np.zeros((3000, 1, 3), np.uint8), "the door opens", [("door", 0.9)])
+    assert drawn.shape == (3000, 1, 3), "480 times as wide it would be 2 GB"
+
+
 def test_pictures_are_drawn_only_while_somebody_looks(
     graph: Graph, monkeypatch: pytest.MonkeyPatch
 ) -> None:

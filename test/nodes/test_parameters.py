@@ -350,3 +350,15 @@ def test_the_cameras(graph: Graph, tmp_path: Path) -> None:
     before = len(images)
     graph.spin_for(0.3)
     assert len(images) == before
+
+
+def test_labels_that_fit_by_themselves_but_not_together_change_nothing(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = graph.add(PerceptionNode, model=MODEL, labels=["a", "b", "c"])
+    monkeypatch.setattr("vljepa_ros.perception.vocabulary.MAX_TOTAL_LABELS", 5)
+    result = graph.set(node, "front.labels", ["what? | d | e | f"])
+    assert (result.successful, result.reason) == (False, "6 labels in all, allowed: 1 to 5")
+    assert node.get_parameter("front.labels").value == [""]
+    assert graph.set(node, "max_rate", 7.0).successful, "the refused value is not used later either"
+    assert graph.set(node, "front.labels", ["what? | d | e"]).successful

@@ -222,4 +222,4 @@ class CameraInput:
         )
 
     def _warn(self, cause: str, text: str, interval: float = 10.0) -> None:
-        self._warnings.warn(cause, f"camera '{self._name}': {text}", interval)
+        self._warnings.warn(f"camera '{self._name}': {text}", cause, interval)

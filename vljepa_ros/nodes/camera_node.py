@@ -115,7 +115,7 @@ class CameraNode(ros.Node):
             stamp=now.to_msg(), frame_id=self._main.value.frame_id
         )
         self._images.publish(self._as_message(shot, header))
-        self._published += 1
+        self._published, self._trouble = self._published + 1, ""
         if shot.truth is not None:
             self._truth.publish(self._as_fact(shot.truth, now.nanoseconds))
         gap = 1.0 / self._rate
@@ -140,7 +140,7 @@ class CameraNode(ros.Node):
             self._stop(str(error))
             return None
         if self._source.left_out:
-            self._warnings.warn("left out", self._source.left_out)
+            self._warnings.warn(self._source.left_out, "left out")
         if shot is None:
             self._stop("the source has ended")
         return shot

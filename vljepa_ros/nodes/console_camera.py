@@ -59,7 +59,7 @@ class ConsoleCamera:
         self._is_due = True
         self._number = self._encoded = 0
         self._jpeg = b""
-        self._images = ImageTopic(node, node.resolve_topic_name(view.topic), view.transport)
+        self._images = ImageTopic(node, view.topic, view.transport)
         self._images.receivers.append(self._receive)
         self._images.start(ros.GatedCallbackGroup(lambda: self._is_due))
         self._images.repeat(1.0 / rate, self._let_one_through)

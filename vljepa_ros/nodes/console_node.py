@@ -84,7 +84,7 @@ class ConsoleNode(ros.Node):
         super().__init__("console_node", **{"namespace": NAMESPACE, **options})
         self._main = ParameterGroup(self, ConsoleParameters)
         self._table = NodeParameters(self, [self._main])
-        self._warnings = Warnings(self)
+        self.warn = Warnings(self).warn
         self._board = Board(self._watch_soon)
         self._topics = Endpoints(self)
         self._of_cameras = Endpoints(self)
@@ -122,10 +122,6 @@ class ConsoleNode(ros.Node):
         self._close()
         super().destroy_node()
 
-    def warn(self, text: str) -> None:
-        """Log a warning, the same one at most every ten seconds."""
-        self._warnings.warn(text.partition(":")[0], text)
-
     def _watch_soon(self) -> None:
         """Have `_watch` called at once, from a thread of the server, when a page opens."""
         if self.executor is not None:
@@ -160,7 +156,7 @@ class ConsoleNode(ros.Node):
             self._server = ConsoleServer(p.address, p.port, p.token, robot)
         except (OSError, ValueError) as error:
             self._trouble = f"no page at {p.address}, port {p.port}: {error}"
-            self._warnings.warn("no page", self._trouble, 60.0)
+            self.warn(self._trouble, interval=60.0)
         else:
             self._trouble = ""
             self.get_logger().info(f"the console is at {self.url}")

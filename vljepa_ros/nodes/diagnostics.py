@@ -14,6 +14,7 @@ from vljepa_ros import ros
 from vljepa_ros.nodes.topics import RESULTS
 
 OK, WARN, ERROR = 0, 1, 2
+MOST_CAUSES = 50  # of warnings of one part at a time; a text that always differs floods no log
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,18 @@ class Warnings:
         self._node = node
         self._silent_until: dict[str, float] = {}
 
-    def warn(self, cause: str, text: str, interval: float = 10.0) -> None:
-        """Log `text`, unless the same cause was logged less than `interval` seconds ago."""
-        now = time.monotonic()
-        self._silent_until = {c: end for c, end in self._silent_until.items() if end > now}
-        if cause not in self._silent_until:
+    def warn(self, text: str, cause: str = "", interval: float = 10.0) -> None:
+        """Log a text, unless its cause was logged less than `interval` seconds ago; in any thread.
+
+        Args:
+            text: What is wrong.
+            cause: Of it; empty: the text up to its first colon.
+            interval: Seconds.
+        """
+        now, cause = time.monotonic(), cause or text.partition(":")[0]
+        known = list(self._silent_until.items())
+        self._silent_until = {known_cause: end for known_cause, end in known if end > now}
+        if cause not in self._silent_until and len(self._silent_until) < MOST_CAUSES:
             self._silent_until[cause] = now + interval
             self._node.get_logger().warning(text)
 

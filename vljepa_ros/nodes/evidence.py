@@ -40,6 +40,7 @@ class Evidence(Endpoints):
         self._kept: dict[str, deque[tuple[int, Any]]] = {}
         self._snapshot_service = snapshot_service
         self._snapshot: Any = None
+        self._called: Any = None
         self._publish: Callable[[Any], None] = lambda message: None
         self._published = self._missing = 0
         self._trouble = ""
@@ -109,7 +110,7 @@ class Evidence(Endpoints):
             decoder = self._decoders.get(camera)
         if decoder is None or stamp not in kept:
             self._missing += 1
-            self._report(f"the image that led to '{event_id}' is no longer kept")
+            self._report(f"no evidence: the image that led to '{event_id}' is no longer kept")
             return
         evidence = ros.interface("vljepa_ros/msg/Evidence")(
             header=header, event_id=event_id, camera=camera, cause=cause
@@ -117,7 +118,7 @@ class Evidence(Endpoints):
         try:
             evidence.image.data = _jpeg(kept[stamp], decoder)
         except FrameError as error:
-            self._report(f"the image that led to '{event_id}' cannot be used: {error}")
+            self._report(f"no evidence: the image that led to '{event_id}' cannot be used: {error}")
             return
         evidence.image.header, evidence.image.format = header, "jpeg"
         self._published += 1
@@ -125,7 +126,9 @@ class Evidence(Endpoints):
         self._publish(evidence)
         if self._snapshot is not None:
             if self._snapshot.service_is_ready():
-                self._snapshot.call_async(self._snapshot.srv_type.Request())
+                if self._called is not None:  # a recorder that does not answer
+                    self._snapshot.remove_pending_request(self._called)
+                self._called = self._snapshot.call_async(self._snapshot.srv_type.Request())
             else:
                 self._report(f"snapshot_service '{self._snapshot_service}' is not available")
 

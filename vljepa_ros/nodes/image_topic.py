@@ -49,7 +49,7 @@ class ImageTopic(Endpoints):
 
     Args:
         node: A ROS node that can `warn`.
-        topic: Its name.
+        topic: Its name, not yet remapped.
         transport: One of TYPES.
 
     Attributes:
@@ -59,7 +59,7 @@ class ImageTopic(Endpoints):
 
     def __init__(self, node: Any, topic: str, transport: str) -> None:
         super().__init__(node, self._on_mismatch)
-        self.topic = topic
+        self.topic, self._name = node.resolve_topic_name(topic), topic  # to be remapped once
         self.transport = transport
         self.receivers: list[Callable[[Any, Any], None]] = []
         self.mismatch = ""
@@ -85,7 +85,7 @@ class ImageTopic(Endpoints):
         self._arrivals.clear()
         self.subscribe(
             TYPES[self.transport],
-            self.topic,
+            self._name,
             self._receive,
             qos,
             callback_group=group,
@@ -138,7 +138,7 @@ class ImageTopic(Endpoints):
     @property
     def _is_published(self) -> bool:
         """Whether the graph has a publisher of this topic and type."""
-        publishers = self._node.get_publishers_info_by_topic(self.topic)
+        publishers = self._node.get_publishers_info_by_topic(self._name)
         return any(info.topic_type == TYPES[self.transport] for info in publishers)
 
     @property
@@ -152,6 +152,7 @@ class ImageTopic(Endpoints):
 
     def _receive(self, message: ros.Message) -> None:
         self._arrivals.append(time.monotonic())
+        self.mismatch = ""  # or it is of another publisher
         image = message if len(self.receivers) == 1 else SharedImage(message)
         for receive in self.receivers:
             receive(message, image)

@@ -6,14 +6,16 @@ end, whichever comes first; meanwhile the worker's thread does its work and serv
 
 from __future__ import annotations
 
+import math
 import re
+import time
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 from vljepa_ros import ros
-from vljepa_ros.nodes.diagnostics import ERROR, WARN, Diagnostics, Part
+from vljepa_ros.nodes.diagnostics import ERROR, WARN, Diagnostics, Part, Warnings
 from vljepa_ros.nodes.parameters import NodeParameters, ParameterGroup, live, read_only
 from vljepa_ros.nodes.pending import Pending
 from vljepa_ros.nodes.program import missing_package
@@ -23,6 +25,8 @@ NAMESPACE = "vljepa"
 WATCH_S = 0.2
 """Period of `watch`. One timer for everything periodic: each timer that wakes the executor costs as
 much as a message."""
+FAILING_S = 2.0
+"""For how long an error of the worker is reported, which continues after one second."""
 _CAMERA = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{0,99}")
 Return = ros.TransitionCallbackReturn
 
@@ -71,12 +75,14 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
 
     def __init__(self, name: str, kind: type[P], **options: object) -> None:
         super().__init__(name, **{"namespace": NAMESPACE, **options})
+        self.warn = Warnings(self).warn
         self.worker = Worker(self._on_step_error)
         self.pending = Pending(self)
         self.opened = self.active = self.shut_down = False
         self._break_bond: Callable[[], None] = lambda: None
         self.why = ""
         self.failures = 0
+        self._failing, self._failed_at = "", -math.inf
         self.main = ParameterGroup(self, kind)
         names = self.settings.cameras
         bad = [name for name in names if not _CAMERA.fullmatch(name)]
@@ -247,10 +253,6 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
         self._release()
         super().destroy_node()
 
-    def warn(self, text: str) -> None:
-        """Log a warning, at most one every ten seconds."""
-        self.get_logger().warning(text, throttle_duration_sec=10.0)
-
     def refusal(self, needs_active: bool) -> str:
         """Why a request cannot be served in this state, or an empty text."""
         name = self.get_fully_qualified_name()
@@ -268,9 +270,11 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
         if not self.opened:
             why = "shut down" if self.shut_down else self.why
             return [Part(self.subject, ERROR if self.why else WARN, why or "not configured")]
-        if not self.why:
+        fails = time.monotonic() - self._failed_at < FAILING_S
+        if not self.why and not fails:
             return self.parts()
-        state = Part(self.subject, ERROR, f"not active: {self.why}")
+        trouble = f"not active: {self.why}" if self.why else self._failing
+        state = Part(self.subject, ERROR, trouble)
         return [state, *(part for part in self.parts() if part.name != self.subject)]
 
     def _on_pulse(self) -> None:
@@ -360,7 +364,6 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
 
     def _on_step_error(self, error: Exception) -> None:
         self.failures += 1
-        self.get_logger().error(
-            f"the {self.subject}'s worker continues after {type(error).__name__}: {error}",
-            throttle_duration_sec=5.0,
-        )
+        self._failing = f"the {self.subject}'s worker continues after {type(error).__name__}: {error}"
+        self._failed_at = time.monotonic()
+        self.get_logger().error(self._failing, throttle_duration_sec=5.0)

@@ -41,11 +41,11 @@ class OverlayNode(ros.Node):
         publisher, topic = Endpoints(self).publisher, f"{p.camera}/overlay"
         self._raw = publisher(TYPES["raw"], topic, IMAGES_OUT)
         self._compressed = publisher(TYPES["compressed"], f"{topic}/compressed", IMAGES_OUT)
-        self._images = ImageTopic(self, self.resolve_topic_name(p.image_topic), p.transport)
+        self._images = ImageTopic(self, p.image_topic, p.transport)
         self._images.receivers.append(self._on_image)
         self._words = Endpoints(self)
         self._levels = LevelRange()
-        self._warnings = Warnings(self)
+        self.warn = Warnings(self).warn
         self._text, self._labels = "", list[tuple[str, float]]()
         self._text_until = self._labels_until = 0.0
         self._drawn = 0
@@ -61,6 +61,7 @@ class OverlayNode(ros.Node):
         if not self._subscribers:
             self._images.close()
             self._words.close()
+            self._trouble = ""
         elif not self._images.is_open:
             self._images.start()
             camera, subscribe = self._main.value.camera, self._words.subscribe
@@ -68,10 +69,6 @@ class OverlayNode(ros.Node):
             subscribe("vljepa_ros/msg/SceneEvent", f"{camera}/scene", self._on_scene, LATCHED)
         elif missing := self._images.trouble(IMAGE_TIMEOUT_S):
             self.warn(f"no images to draw on: {missing}{self._images.other_topics()}")
-
-    def warn(self, text: str) -> None:
-        """Log a warning, the same one at most every ten seconds."""
-        self._warnings.warn(text.partition(":")[0], text)
 
     def _on_labels(self, message: ros.Message) -> None:
         labels = (label for group in message.groups for label in group.labels)

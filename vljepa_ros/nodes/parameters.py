@@ -119,7 +119,8 @@ class NodeParameters:
         node: The node.
         groups: Its parameters.
         check: Called with each changed dataclass; may raise ValueError.
-        apply: Called after an accepted change, when the groups hold the new values.
+        apply: Called after an accepted change, when the groups hold the new values. It may raise
+            ValueError, too; then it is called again with the values before.
     """
 
     def __init__(
@@ -143,18 +144,24 @@ class NodeParameters:
         }
         if not changes:  # ROS's own, such as quality of service
             return ros.SetParametersResult(successful=True)
+        before = [group.value for group in self._groups]
         try:
             values = [group.with_changes(changes) for group in self._groups]
             for value in values:
                 self._check(value)
+            self._use(values)
         except ValueError as error:
+            if before != [group.value for group in self._groups]:  # they fit by themselves alone
+                self._use(before)
             return ros.SetParametersResult(successful=False, reason=str(error))
-        for group, value in zip(self._groups, values, strict=True):
-            group.value = value
         for name in changes:
             self.problems.pop(name, None)
-        self._apply()
         return ros.SetParametersResult(successful=True)
+
+    def _use(self, values: Sequence[Any]) -> None:
+        for group, value in zip(self._groups, values, strict=True):
+            group.value = value
+        self._apply()
 
 
 def _descriptor(metadata: Any, value: Any) -> ros.Message:

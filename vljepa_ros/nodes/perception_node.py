@@ -121,8 +121,8 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
         self._topics = PerceptionTopics(self, self.cameras, engine, self._on_mismatch)
         for camera in self.cameras:
             settings = self.camera_parameters[camera].value
-            key = self.resolve_topic_name(settings.image_topic), settings.transport
-            topic = self._images.setdefault(key, ImageTopic(self, *key))
+            topic = ImageTopic(self, settings.image_topic, settings.transport)
+            topic = self._images.setdefault((topic.topic, topic.transport), topic)
             made = CameraInput(self, camera, engine.config, self._subscribed, topic, self._evidence)
             self._inputs.append(made)
         feeds = [camera.feed for camera in self._inputs]
@@ -233,4 +233,4 @@ class PerceptionNode(ModelNode[PerceptionParameters]):
 
     def _on_mismatch(self, text: str) -> None:
         self._mismatch = text
-        self.get_logger().warning(text, throttle_duration_sec=10.0)
+        self.warn(text)

@@ -58,7 +58,7 @@ class TurnInput(Endpoints):
         self, node: ros.Node, topic: str, kind: str, on_turn_rate: Callable[[float, float], None]
     ) -> None:
         super().__init__(node)
-        self._topic = node.resolve_topic_name(topic)
+        self._topic, self._name = node.resolve_topic_name(topic), topic  # to be remapped once
         self._type = TURN_TYPES.get(kind, "")
         self._on_turn_rate = on_turn_rate
         self._received = 0
@@ -76,7 +76,7 @@ class TurnInput(Endpoints):
             self._trouble = f"the turn guard needs the package of {kind}, which is not installed"
             return
         self._type, self._trouble = kind, ""
-        self.subscribe(kind, self._topic, self._on_message, IMAGES)
+        self.subscribe(kind, self._name, self._on_message, IMAGES)
 
     def part(self) -> Part:
         """State for the diagnostics."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEAST_WIDTH = 480  # pixels in which a sentence can be read
+MOST_ENLARGED = 4096  # pixels: no side becomes longer by it
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _LEAST_LINE = 18  # pixels
 _SHADE = 0.35  # brightness of the image behind letters, as a share
@@ -27,9 +28,10 @@ def draw_overlay(
         labels: (label, score 0..1), one line each from the upper edge, as many as fit.
 
     Returns:
-        [k H, k W, 3] uint8 RGB, k the least whole number for a width of LEAST_WIDTH.
+        [k H, k W, 3] uint8 RGB, k the least whole number for a width of LEAST_WIDTH, less where H
+        would be more than MOST_ENLARGED.
     """
-    enlarge = -(-LEAST_WIDTH // image.shape[1])
+    enlarge = max(1, min(-(-LEAST_WIDTH // image.shape[1]), MOST_ENLARGED // image.shape[0]))
     drawn = np.repeat(np.repeat(image, enlarge, axis=0), enlarge, axis=1)
     height, width = drawn.shape[:2]
     line = max(_LEAST_LINE, min(width // 24, height // 8))
