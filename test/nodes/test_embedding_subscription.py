@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import array
+import math
 import os
 import signal
 import subprocess
@@ -43,10 +45,11 @@ class Stream:
             destroy_subscription=None,
             diagnostics=SimpleNamespace(publish=self.publish),
             get_logger=lambda: SimpleNamespace(warning=self.warn),
+            warn=self.warn,
         )
         self.warnings = list[str]()
         self.topic = EmbeddingSubscription(
-            node, "front", lambda message: None, model_id, "this node decodes"
+            node, "front", lambda message: None, model_id, 2, "this node decodes"
         )
         self.topic.listen(True)
 
@@ -80,7 +83,8 @@ class Stream:
 def embedding(seconds: int = 0, clip_start: int = 0) -> Any:
     """What is looked at of a msg/Embedding."""
     stamp, start = SimpleNamespace(sec=seconds), SimpleNamespace(sec=clip_start)
-    return SimpleNamespace(model_id="nano-1", header=SimpleNamespace(stamp=stamp), clip_start=start)
+    header, vector = SimpleNamespace(stamp=stamp), array.array("f", [0.6, 0.8])
+    return SimpleNamespace(model_id="nano-1", header=header, clip_start=start, vector=vector)
 
 
 @pytest.mark.parametrize("period", [0.25, 1.0, 10.0, 60.0])
@@ -193,3 +197,20 @@ def test_perception_killed_is_reported_by_every_node(
     killed = time.monotonic()
     assert graph.spin(lambda: said("nor the heartbeat of perception_node"), again=show)
     print(f"reported by {len(nodes)} nodes {time.monotonic() - killed:.2f} s after the kill")
+
+
+@pytest.mark.parametrize("values", [[0.0, 0.0], [math.nan, 1.0], [math.inf, 0.0], [1.0], []])
+def test_a_vector_that_cannot_be_used_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, values: list[float]
+) -> None:
+    stream = Stream(monkeypatch, heartbeat=False)
+    message = embedding()
+    message.vector = array.array("f", values)
+    stream.callbacks["front/embeddings"](message)
+    (said,) = stream.warnings
+    assert said.startswith(
+        f"an embedding of camera 'front' is refused, it has {len(values)} values"
+    )
+    assert said.endswith("allowed: 2 values, norm 1")
+    assert stream.topic.part({}, (0, "")).values["refused"] == 1
+    assert stream.topic.part({}, (0, "")).message == said

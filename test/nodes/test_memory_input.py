@@ -79,7 +79,7 @@ def test_a_camera_upside_down_is_kept_so_that_it_can_be_embedded_again(
     again = {row.stamp: row.vector for row in new.rows() if row.kind == SAMPLE}
     cosines = [float(row.vector @ again[row.stamp]) for row in rows]
     print(f"a row's own clip: {len(rows)} rows, cosine {np.min(cosines):.4f} at least")
-    assert min(cosines) > 0.99
+    assert min(cosines) > 0.98
 
 
 def test_images_without_stamp_make_thumbnails_by_their_time_of_arrival(

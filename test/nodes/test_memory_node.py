@@ -27,6 +27,8 @@ DIAGNOSTICS = "diagnostic_msgs/msg/DiagnosticArray"
 
 def test_what_was_seen_is_found_with_its_time_text_and_pose(graph: Graph, tmp_path: Path) -> None:
     robot = Robot(graph, tmp_path / "memory", pose_topic="/odom")
+    received = graph.listen(DIAGNOSTICS, "/diagnostics")
+    assert graph.spin(lambda: "no finite pose on '/odom'" in _message(received, "pose"), PATIENCE)
     kind = ros.interface("nav_msgs/msg/Odometry")
     odometry = graph.client.create_publisher(kind, "/odom", 5)
     here = kind()
@@ -35,6 +37,7 @@ def test_what_was_seen_is_found_with_its_time_text_and_pose(graph: Graph, tmp_pa
     node = robot.node
     again = graph.client.create_timer(0.1, lambda: odometry.publish(here), clock=ros.steady_clock())
     assert graph.spin(lambda: node._pose.newest() is not None, PATIENCE)
+    assert graph.spin(lambda: _message(received, "pose") == "kept with each row", PATIENCE)
     robot.see(0, 4.0)
     change = graph.stamp
     robot.see(1, 4.0)
@@ -191,7 +194,7 @@ def test_another_models_embeddings_are_refused(graph: Graph, tmp_path: Path) -> 
     robot.see(0, 2.0)
     assert robot.written(3)
     assert graph.spin(lambda: _message(received, "camera front") == "embeddings arrive", PATIENCE)
-    assert int(value(status(received, "camera front"), "unusable")) == 5
+    assert int(value(status(received, "camera front"), "refused")) == 5
 
 
 def test_another_models_store_is_an_error_and_left_alone(graph: Graph, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -70,7 +71,7 @@ class DecoderCamera:
         self.query = ""
         self.seen = 0.0
         self.topic = EmbeddingSubscription(
-            node, camera, self._keep, config.model_id, "this node decodes"
+            node, camera, self._keep, config.model_id, config.dim, "this node decodes"
         )
         self.inbox: Inbox[Any] = Inbox(_INBOX_SIZE)
         self._arrived = 0.0
@@ -102,9 +103,7 @@ class DecoderCamera:
     def part(self) -> Part:
         """State for the diagnostics."""
         values = {
-            "received": self.topic.received,
             "dropped": self.inbox.dropped,
-            "refused": self.detector.refused,
             "decodes": self.decoder.decodes,
             "drift": self.detector.drift,
             "threshold": self.detector.threshold,
@@ -185,7 +184,7 @@ class StateKeeper:
         self._node = node
         self._cameras = cameras
         own = kept_by(node.get_fully_qualified_name(), ".json")
-        file = own if path == AUTO_STATE else Path(path).expanduser()
+        file = own if path == AUTO_STATE else Path(os.path.expanduser(path))
         self._file = StateFile(file, model.model_id, model.dim)
         self._trouble = ""
 

@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+import numpy as np
+
 from vljepa_ros import ros
 from vljepa_ros.nodes.diagnostics import ERROR, Part, checked
 from vljepa_ros.nodes.lifecycle_node import LifecycleNode
@@ -60,10 +62,12 @@ class EmbeddingSubscription(Endpoints):
         camera: Name of the camera.
         on_embedding: Called with each message that is not refused.
         model_id: Embeddings of another model are refused; empty: none are.
+        dim: Embeddings of another length are refused; 0: none are.
         purpose: What the node does with this model, for warnings: `this node decodes`.
 
     Attributes:
         received: Messages so far.
+        refused: How many of them, and of other messages of this camera, could not be used.
         arrived: Time of the steady clock, in seconds, of the newest message or of subscribing.
         trouble: Why embeddings are refused or missing; empty: neither.
     """
@@ -74,15 +78,17 @@ class EmbeddingSubscription(Endpoints):
         camera: str,
         on_embedding: Callable[[ros.Message], None],
         model_id: str = "",
+        dim: int = 0,
         purpose: str = "",
     ) -> None:
         super().__init__(node, self.warn)
         self.camera = camera
-        self.received = 0
+        self.received = self.refused = 0
         self.arrived = 0.0
         self.trouble = ""
         self._on_embedding = on_embedding
         self._model_id = model_id
+        self._dim = dim
         self._purpose = purpose
         self._topic = f"{camera}/embeddings"
         self._period = SILENT_S
@@ -109,12 +115,17 @@ class EmbeddingSubscription(Endpoints):
         same = self._model_id in ("", info.model_id)
         self._mismatch = "" if same else self._differs("perception_node runs", info.model_id)
         if self._mismatch:
-            self._node.get_logger().warning(self._mismatch, throttle_duration_sec=10.0)
+            self._node.warn(self._mismatch)
 
     def warn(self, text: str) -> None:
         """Report trouble in the log and in the diagnostics."""
         self.trouble = text
-        self._node.get_logger().warning(text, throttle_duration_sec=10.0)
+        self._node.warn(text)
+
+    def refuse(self, what: str, why: str) -> None:
+        """Count and report a message of this camera that cannot be used."""
+        self.refused += 1
+        self.warn(f"{what} of camera '{self.camera}' is refused: {why}")
 
     @property
     def perception_lives(self) -> bool:
@@ -151,6 +162,7 @@ class EmbeddingSubscription(Endpoints):
             idle: Level and message while it is not subscribed.
         """
         name = f"camera {self.camera}"
+        values = {"received": self.received, "refused": self.refused, **values}
         if trouble := self._mismatch or self.trouble:
             return Part(name, ERROR, trouble, values)
         if not self.is_open:
@@ -197,7 +209,17 @@ class EmbeddingSubscription(Endpoints):
         if self._model_id and message.model_id != self._model_id:
             came = f"embeddings of camera '{self.camera}' come from"
             self.warn(self._differs(came, message.model_id))
-        elif min(message.header.stamp.sec, message.clip_start.sec) < 0:
-            self.warn(f"an embedding of camera '{self.camera}' is refused: its stamp is negative")
+        elif wrong := self._wrong(message):
+            self.refuse("an embedding", wrong)
         else:
             self._on_embedding(message)
+
+    def _wrong(self, message: ros.Message) -> str:
+        """Why an embedding cannot be used, or an empty text."""
+        if min(message.header.stamp.sec, message.clip_start.sec) < 0:
+            return "its stamp is negative"
+        size, norm = len(message.vector), float(np.linalg.norm(message.vector))
+        if self._dim not in (0, size) or not 0.5 < norm < 2.0:
+            allowed = self._dim or "any number of"
+            return f"it has {size} values of L2 norm {norm:.3g}, allowed: {allowed} values, norm 1"
+        return ""

@@ -66,11 +66,11 @@ class MemoryInput:
         self.pose: Callable[[], Pose | None] = lambda: None
         self._inbox: Inbox[Callable[[], list[Row]]] = Inbox(_INBOX_SIZE)
         self.topic = EmbeddingSubscription(
-            node, camera, self._on_embedding, model.model_id, "this memory stores"
+            node, camera, self._on_embedding, model.model_id, model.dim, "this memory stores"
         )
         self._stamps = ImageStamps(model.frame_interval)
         self._images = Endpoints(node, self.topic.warn)
-        self._events = self._unusable = self._event_stamp = 0
+        self._events = self._event_stamp = 0
 
     def apply(self) -> None:
         """Take over parameters that have changed."""
@@ -114,7 +114,7 @@ class MemoryInput:
             return  # reported for its embeddings
         onset = to_nanoseconds(message.onset) or to_nanoseconds(message.header.stamp)
         if onset < 0:
-            self._unusable += 1
+            self.topic.refuse("an event", "its onset is negative")
             return
         text = str(message.text)
         if message.reason == message.CORRECTION:
@@ -138,10 +138,8 @@ class MemoryInput:
     def part(self) -> Part:
         """State for the diagnostics."""
         values = {
-            "received": self.topic.received,
             "events": self._events,
             "dropped": self._inbox.dropped,
-            "unusable": self._unusable,
             "image_stamps": self._stamps.trouble or "as they come",
             "thumbnails_from": self._parameters.value.image_topic,
         }
@@ -149,14 +147,11 @@ class MemoryInput:
 
     def _on_embedding(self, message: ros.Message) -> None:
         vector = np.array(message.vector, np.float32)
-        norm = float(np.linalg.norm(vector))
-        if vector.shape != (self._model.dim,) or not 0.5 < norm < 2.0:
-            self._unusable += 1
-            return
+        vector /= np.linalg.norm(vector)
         self.topic.trouble = ""
         start, stamp = to_nanoseconds(message.clip_start), to_nanoseconds(message.header.stamp)
         pose = self.pose()
-        self._put(lambda: self._observe(start, stamp, vector / norm, pose))
+        self._put(lambda: self._observe(start, stamp, vector, pose))
 
     def _observe(
         self, start: int, stamp: int, vector: NDArray[np.float32], pose: Pose | None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from vljepa_ros import ros
 from vljepa_ros.models.config import ModelConfig, ModelError
 from vljepa_ros.models.folder import load_config
-from vljepa_ros.nodes.diagnostics import ERROR, OK, WARN, Part
+from vljepa_ros.nodes.diagnostics import ERROR, OK, WARN, Part, checked
 from vljepa_ros.nodes.lifecycle_node import LifecycleNode, LifecycleParameters
 from vljepa_ros.nodes.memory_input import MemoryCameraParameters, MemoryInput
 from vljepa_ros.nodes.parameters import live, read_only
@@ -117,7 +117,7 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
     _search: Callable[[], object]  # retried while the store cannot be read
 
     def __init__(self, **options: object) -> None:
-        self._problem = self._unreadable = ""
+        self._unreadable = ""
         self._looked = 0.0
         self._inputs: dict[str, MemoryInput] = {}
         self._taking = threading.Lock()
@@ -144,7 +144,7 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
                 f"pose_type '{p.pose_type}' needs the package of {poses}, which is not installed"
             )
         model = load_config(model_dir(p.model))
-        self._problem = self._unreadable = ""
+        self._unreadable = ""
         settings = MemorySettings(
             p.location,
             model.model_id,
@@ -221,15 +221,18 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
             "pending": status.pending,
             "dropped": status.dropped,
         }
-        problem = status.problem or self._problem or self._unreadable
+        problem = status.problem or self._unreadable
         if problem:
             state = ERROR, problem
         elif not self.active:
             state = WARN, "open, not active"
         else:
             state = OK, "remembers"
-        cameras = [camera.part() for camera in self._inputs.values()]
-        return [Part("memory", *state, values), *cameras]
+        parts = [Part("memory", *state, values), *(one.part() for one in self._inputs.values())]
+        if self._pose is not None:
+            trouble = "" if self._pose.newest() else self._pose.missing
+            parts.append(checked("pose", trouble, "kept with each row", {}))
+        return parts
 
     def _remember_received(self) -> float | None:
         """Store what was received; in the worker's thread, at the end in the executor's."""
@@ -301,7 +304,6 @@ class MemoryNode(LifecycleNode[MemoryParameters]):
 
     def _on_problem(self, problem: str) -> None:
         """Note that writing or upkeep fails or works again; in one of the memory's threads."""
-        self._problem = problem
         self._unreadable = self._unreadable if problem else ""
         if problem:
             self.get_logger().error(f"the memory cannot be used: {problem}")

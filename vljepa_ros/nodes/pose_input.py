@@ -31,10 +31,15 @@ def pose_interface(kind: str) -> str:
 
 
 class PoseInput(Endpoints):
-    """Subscribes to a pose topic until `close`; best effort is compatible with any publisher."""
+    """Subscribes to a pose topic until `close`; best effort is compatible with any publisher.
+
+    Attributes:
+        missing: Why there is no pose, while `newest` has none.
+    """
 
     def __init__(self, node: ros.Node, topic: str, kind: str) -> None:
         super().__init__(node)
+        self.missing = f"no finite pose on '{topic}' for {FRESH_POSE_S:g} s: rows have none"
         self._pose: Pose | None = None
         self._arrived = 0.0
         self.subscribe(POSE_TYPES[kind], topic, self._on_pose, IMAGES)
@@ -60,6 +65,9 @@ class TfPoseInput(Endpoints):
         node: A ROS node.
         frame: Frame in which the pose is given, e.g. map.
         base: Frame whose pose it is, e.g. base_link.
+
+    Attributes:
+        missing: As of PoseInput.
     """
 
     def __init__(self, node: ros.Node, frame: str, base: str) -> None:
@@ -67,6 +75,9 @@ class TfPoseInput(Endpoints):
 
         super().__init__(node)
         self._frame, self._base = frame, base
+        self.missing = (
+            f"no transforms from '{frame}' to '{base}' for {FRESH_POSE_S:g} s: rows have no pose"
+        )
         self._tree, self._transform = TransformTree(), Transform
         self.subscribe(_TF_TYPE, "/tf", lambda m: self._put(m, time.monotonic()), _DYNAMIC)
         self.subscribe(_TF_TYPE, "/tf_static", lambda m: self._put(m, math.inf), _STATIC)

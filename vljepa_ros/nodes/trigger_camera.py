@@ -157,8 +157,6 @@ class TriggerCamera(Endpoints):
         """State for the diagnostics."""
         counts = np.bincount(self.board.state, minlength=len(State)).tolist()
         values: dict[str, object] = {
-            "received": self._topic.received,
-            "refused": self.board.refused,
             "triggers": len(self.board.triggers),
             **{state.name.lower(): counts[state] for state in State},
         }
@@ -197,7 +195,7 @@ class TriggerCamera(Endpoints):
         """Whether a result can be compared; also sets triggers to UNKNOWN during turns."""
         board = self.board
         if stamp < 0:
-            self._topic.warn(f"labels of camera '{self._camera}' are refused: negative stamp")
+            self._topic.refuse("a message of labels", "its stamp is negative")
             return False
         self._header = message.header
         if board.model_id and message.model_id != board.model_id:

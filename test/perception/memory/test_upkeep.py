@@ -228,6 +228,23 @@ def test_upkeep_goes_on_after_a_failure() -> None:
     assert problems[:2] == ["disk gone", ""]
 
 
+def test_a_writer_that_works_does_not_hide_upkeep_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(memory: EpisodicMemory) -> None:
+        raise OSError("read-only file system")
+
+    monkeypatch.setattr(EpisodicMemory, "tidy", refuse)
+    memory = EpisodicMemory(settings(tmp_path / "memory", upkeep_period=0.01))
+    end = time.monotonic() + 60
+    while not memory.status().problem and time.monotonic() < end:
+        time.sleep(0.01)
+    memory.remember(row(1.0))
+    assert memory.flush(60.0)
+    assert (memory.status().written, memory.status().problem) == (1, "read-only file system")
+    assert memory.close(60.0)
+
+
 def test_remember_and_find(tmp_path: Path) -> None:
     memory = EpisodicMemory(settings(tmp_path / "memory"))
     query = MomentQuery("a door opens")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -134,8 +134,9 @@ class EpisodicMemory:
             return None, recent
 
     def status(self) -> WriterStatus:
-        """State of the writer, for diagnostics."""
-        return self._writer.status()
+        """State of the writer, for diagnostics; the problem may be that of the upkeep."""
+        status = self._writer.status()
+        return replace(status, problem=status.problem or self._upkeep.problem)
 
     def check(self) -> None:
         """Look whether the store can be used; a store that does not exist yet is fine.

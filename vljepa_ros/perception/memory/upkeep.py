@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -35,7 +36,7 @@ class Retention:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if not value >= 0:
+            if not 0 <= value < math.inf:
                 raise ValueError(f"{name} is {value}, allowed: 0 (no limit) or above")
 
 
@@ -114,6 +115,9 @@ class Upkeep:
     """Calls `work` every `period` seconds on a thread of its own.
 
     What it raises is passed on to `on_problem` (empty text: it works again); the next round comes.
+
+    Attributes:
+        problem: Why the last round failed; empty if it did not.
     """
 
     def __init__(
@@ -125,6 +129,7 @@ class Upkeep:
         self._work = work
         self._period = period
         self._on_problem = on_problem
+        self.problem = ""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="memory-upkeep", daemon=True)
         self._thread.start()
@@ -136,13 +141,12 @@ class Upkeep:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        problem = ""
         while not self._stop.wait(self._period):
             try:
                 self._work()
                 now = ""
             except Exception as error:  # a disk may fail in any way; the next round may work
                 now = one_line(error)
-            if now != problem and self._on_problem is not None:
+            before, self.problem = self.problem, now
+            if now != before and self._on_problem is not None:
                 self._on_problem(now)
-            problem = now
