@@ -209,7 +209,7 @@ def test_a_vector_that_cannot_be_used_is_refused_by_name(
     stream.callbacks["front/embeddings"](message)
     (said,) = stream.warnings
     assert said.startswith(
-        f"an embedding of camera 'front' is refused, it has {len(values)} values"
+        f"an embedding of camera 'front' is refused: it has {len(values)} values"
     )
     assert said.endswith("allowed: 2 values, norm 1")
     assert stream.topic.part({}, (0, "")).values["refused"] == 1

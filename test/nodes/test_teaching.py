@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import threading
 from typing import Any
 
 import numpy as np
+import pytest
 from graph import COLOURS, MODEL, Graph
 
 from vljepa_ros import ros
 from vljepa_ros.nodes.perception_node import PerceptionNode
 from vljepa_ros.nodes.trigger_node import TriggerNode
+from vljepa_ros.perception.teacher import Taught, Teacher
 from vljepa_ros.resources import kept_by
 
 TEACH = ros.interface("vljepa_ros/srv/Teach")
@@ -28,7 +31,7 @@ def teach(graph: Graph, operation: str, name: str = "", **fields: Any) -> tuple[
         **fields,
     )
     codes = ("OK", "PENDING", "BUSY", "STALE", "BAD_REQUEST", "UNKNOWN_CAMERA", "UNKNOWN_ID",
-             "UNSUPPORTED", "FAILED", "NOT_ACTIVE")  # fmt: skip
+             "UNSUPPORTED", "FAILED", "NOT_ACTIVE", "TIMEOUT")  # fmt: skip
     code = next(c for c in codes if getattr(RESULT, c) == reply.result.code)
     return code, reply.result.message, reply
 
@@ -152,3 +155,15 @@ def test_a_state_is_shown_and_then_used_like_a_text(graph: Graph) -> None:
     assert "'again' is a taught label that cannot be used" in refused.result.message
     assert teach(graph, "FORGET", "lit")[0] == teach(graph, "FORGET", "again")[0] == "OK"
     assert teach(graph, "LIST")[2].labels == []
+
+
+def test_a_request_that_takes_too_long_is_answered(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as one for a memory whose object storage hangs."""
+    Room(graph, request_timeout=0.3)
+    release = threading.Event()
+    monkeypatch.setattr(Teacher, "listed", lambda self, name: release.wait() and Taught())
+    code, text, _ = teach(graph, "LIST")
+    release.set()
+    assert (code, text) == ("TIMEOUT", "still at work after 0.3 s: LIST says how it ended")

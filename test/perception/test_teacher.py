@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,12 @@ import pytest
 from colour_engine import ColourEngine
 
 from vljepa_ros.perception import taught_store
+from vljepa_ros.perception.lesson import MAX_FRAMES
+from vljepa_ros.perception.memory.row import SAMPLE, Row
+from vljepa_ros.perception.memory.store import Filter, MemoryStore, open_store
 from vljepa_ros.perception.pipeline import CameraFeed, Observation, Pipeline
 from vljepa_ros.perception.ring import ClipRing
+from vljepa_ros.perception.taught_store import TaughtStore
 from vljepa_ros.perception.teacher import Teacher
 from vljepa_ros.perception.teaching import TeachingError
 from vljepa_ros.perception.worker import Worker
@@ -107,3 +112,71 @@ def test_another_model_learns_it_again_beside_its_work(tmp_path: Path) -> None:
     first.teacher.refresh()
     assert first.judges(), "what is in use is not replaced by what another model has learned"
     assert first.teacher.listed("lit").lessons[0].model_id == "one-model"
+
+
+def test_trouble_that_is_mended_is_no_trouble(tmp_path: Path) -> None:
+    school = School(tmp_path)
+    school.record(RED, False)
+    broken = tmp_path / "broken.taught"
+    broken.symlink_to(tmp_path / "nowhere")
+    school.record(BLUE, True)
+    school.teacher.refresh()
+    assert school.teacher.trouble == "", "a link to nowhere hides no label"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TaughtStore, "refresh", refuse)
+        school.teacher.refresh()
+        school.teacher.refresh()
+        assert "cannot be read" in school.teacher.trouble
+    school.teacher.refresh()
+    assert school.teacher.trouble == ""
+    (warning,) = school.warnings
+    assert "cannot be read" in warning
+
+
+def refuse(*args: Any) -> None:
+    raise OSError(errno.EIO, "Input/output error")
+
+
+def test_what_could_not_be_learned_again_is_tried_again(tmp_path: Path) -> None:
+    first = School(tmp_path, "one-model")
+    first.record(RED, False)
+    first.record(BLUE, True)
+    second = School(tmp_path, "another-model")
+    worker = Worker(lambda error: None)
+    worker.start(lambda: None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(second.engine, "encode", refuse)
+        second.teacher.watch(worker)
+        end = time.monotonic() + 30
+        while not second.warnings and time.monotonic() < end:
+            time.sleep(0.01)
+    second.teacher.changed = False
+    while not second.teacher.changed and time.monotonic() < end:
+        second.teacher.watch(worker)
+        time.sleep(0.01)
+    worker.stop()
+    assert "could not be learned again" in second.warnings[0]
+    assert second.judges()
+
+
+@pytest.mark.skipif(find_spec("lancedb") is None, reason="the memory needs the extra [memory]")
+def test_of_a_long_time_in_the_memory_the_newest_frames_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    school = School(tmp_path / "taught")
+    config, read = school.engine.config, MemoryStore.rows
+    store = open_store(tmp_path / "memory", config.model_id, config.dim, create=True)
+    vector = np.eye(config.dim, dtype=np.float32)[0]
+    store.append([Row(SAMPLE, "front", at, at, at, vector) for at in range(1, 3 * MAX_FRAMES + 1)])
+    taken: list[int] = []
+
+    def rows(store: MemoryStore, which: Filter) -> list[Row]:
+        found = read(store, which)
+        taken.extend(row.stamp for row in found)
+        return found
+
+    monkeypatch.setattr(MemoryStore, "rows", rows)
+    teacher = Teacher(tmp_path / "taught", school.pipeline, str(tmp_path / "memory"), print)
+    done = teacher.from_memory("lit", "dark", "front", False, 1, 10**9)
+    assert done.lessons[0].frames(False) == MAX_FRAMES
+    assert taken == list(range(2 * MAX_FRAMES + 1, 3 * MAX_FRAMES + 1))

@@ -16,6 +16,7 @@ from vljepa_ros.nodes.diagnostics import Part, checked
 from vljepa_ros.nodes.model_node import ModelNode
 from vljepa_ros.nodes.topics import Endpoints, to_nanoseconds, to_stamp
 from vljepa_ros.perception.pipeline import Observation, PerceptionError, Pipeline
+from vljepa_ros.perception.worker import DeadlineError
 from vljepa_ros.resources import kept_by
 
 if TYPE_CHECKING:
@@ -98,7 +99,8 @@ class Teaching:
 
     async def _teach(self, request: ros.Message, response: ros.Message) -> None:
         work = self._work(self._begin(), request)
-        future = ros.Future()
+        pending, key, timeout = self._node.pending, object(), self._node.settings.request_timeout
+        future = pending.wait(key, timeout)
 
         def run() -> None:
             done: tuple[Any, Exception | None]
@@ -106,10 +108,11 @@ class Teaching:
                 done = work(), None
             except Exception as error:
                 done = None, error
-            ros.complete(self._node, future, done)
+            pending.complete(done, lambda other: other is key)
 
         threading.Thread(target=run, name="teach", daemon=True).start()
-        taught, error = await future
+        late = DeadlineError(f"still at work after {timeout:g} s: LIST says how it ended")
+        taught, error = await future or (None, late)
         self._use()
         if error is not None:
             raise error

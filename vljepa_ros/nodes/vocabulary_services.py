@@ -103,7 +103,9 @@ class VocabularyServices:
 
     def on_vocabulary(self, used: EncodedVocabulary) -> None:
         """Complete the requests that waited for this vocabulary; in any thread."""
-        self._node.pending.complete(True, lambda version: version <= used.version)
+        self._node.pending.complete(
+            True, lambda version: isinstance(version, int) and version <= used.version
+        )
 
     def _of(self, camera: str) -> Vocabulary:
         """The groups of a camera's own parameter; for an empty name the common ones."""
@@ -155,6 +157,7 @@ class VocabularyServices:
         if not result.successful:
             self._owners = before
             raise VocabularyError(result.reason)
+        self._owners = {key: of for key, of in self._owners.items() if of[1]}  # not of removed groups
         version = self.version
         awaited = node.pending.wait(version, node.settings.request_timeout)
         current = self.pipeline.labels.current  # read after `wait`, so that no change is missed

@@ -114,7 +114,8 @@ class TaughtStore:
         Raises:
             OSError: the folder cannot be read.
         """
-        present = {path: _state(path) for path in sorted(self.folder.glob(f"*{SUFFIX}"))}
+        files = sorted(self.folder.glob(f"*{SUFFIX}"))
+        present = {path: _state(path) for path in files if path.is_file()}
         before, self._seen = self._seen, present
         for path in before.keys() - present.keys():
             self.problems.pop(path.name, None)

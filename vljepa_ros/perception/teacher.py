@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from vljepa_ros.models.calibration import EncodedText
 from vljepa_ros.perception.lesson import (
     MAX_FRAMES,
@@ -124,7 +126,9 @@ class Teacher:
             lesson = self._store.lesson_for(name, other, self._model.model_id)
             try:
                 store = open_store(self._memory, self._model.model_id, self._model.dim)
-                rows = store.rows(Filter((camera,), kind=SAMPLE, start=start, end=end))
+                which = Filter((camera,), kind=SAMPLE, start=start, end=end)
+                newest = np.sort(store.ends(which))[-MAX_FRAMES:]  # a day of pictures is gigabytes
+                rows = store.rows(replace(which, start=int(newest[0]))) if newest.size else []
             except MemoryStoreError as error:
                 raise TeachingError(str(error), "UNSUPPORTED") from error
             if not rows:
@@ -174,6 +178,7 @@ class Teacher:
         """Read files that have changed."""
         with self._lock:
             known = dict(self._store.problems)
+            self._store.problems.pop("folder", None)
             try:
                 self.changed |= self._store.refresh(self._model)
             except OSError as error:
@@ -209,6 +214,7 @@ class Teacher:
     def _on_embedded_again(self, lesson: Lesson | None, error: Exception | None) -> None:
         """Use a lesson that was embedded again; in the worker's thread."""
         if lesson is None:
+            self._learning = False  # it is tried again
             self._warn(f"a taught label could not be learned again: {error}")
         else:
             threading.Thread(target=partial(self._take_again, lesson), daemon=True).start()

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from colour_engine import COLOURS, ColourEngine
 from memory_rows import DIM, MODEL, row
 
 from vljepa_ros.perception.memory.reindex import reindex
 from vljepa_ros.perception.memory.row import Pose, clip_to_jpeg
-from vljepa_ros.perception.memory.store import Filter, open_store
+from vljepa_ros.perception.memory.store import Filter, MemoryStore, open_store
 
 
 def thumbnail(colour: str, frames: int) -> bytes:
@@ -18,8 +19,11 @@ def thumbnail(colour: str, frames: int) -> bytes:
 
 
 def test_rows_with_a_usable_thumbnail_are_embedded_again_and_the_rest_is_counted(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(MemoryStore, "rows", None)  # never all of them: pictures are gigabytes
+    monkeypatch.setattr("vljepa_ros.perception.memory.reindex.BATCH", 2)
+    shares: list[float] = []
     old = open_store(tmp_path / "old", MODEL, DIM, create=True)
     pose = Pose((1.0, 2.0, 0.0), (0.0, 0.0, 0.0, 1.0), "map")
     old.append(
@@ -35,7 +39,8 @@ def test_rows_with_a_usable_thumbnail_are_embedded_again_and_the_rest_is_counted
     )
     engine = ColourEngine()
     new = open_store(tmp_path / "new", "colour-1", 8, create=True)
-    result = reindex(old, engine, new)
+    result = reindex(old, engine, new, shares.append)
+    assert shares == [0.4, 0.8, 1.0]
     assert result.done == 2
     assert result.left == {"": 1, "/bags/monday": 2}
     (red,) = new.nearest(engine.encode_text(["red"])[0], 1, Filter(end=2_000_000_000))

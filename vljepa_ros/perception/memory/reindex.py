@@ -37,14 +37,14 @@ def reindex(
     Texts, times and poses stay; a segment gets the vector of its kept clip instead of the mean over
     all of its clips, which are gone. `old` is not touched.
     """
-    rows = old.rows(vectors=False)
+    total = old.count()
     left: dict[str, int] = {}
     ready: list[Row] = []
-    done = 0
-    for first in range(0, len(rows), BATCH):
+    done = seen = 0
+    for rows in old.batches(BATCH):
         kept: list[Row] = []
         clips: list[Clip] = []
-        for row in rows[first : first + BATCH]:
+        for row in rows:
             clip = kept_clip(row.thumbnail, row.thumbnail_frames, row.stamp, engine.config)
             if clip is None:
                 left[row.source] = left.get(row.source, 0) + 1
@@ -59,6 +59,7 @@ def reindex(
             new.append(ready)
             done += len(ready)
             ready = []
-        progress(min(1.0, (first + BATCH) / len(rows)))
+        seen += len(rows)
+        progress(min(1.0, seen / total))
     new.append(ready)
     return Reindexed(done + len(ready), left)

@@ -235,6 +235,14 @@ class MemoryStore:
             table = self._scan(columns, which).to_arrow()
         return sorted(table_to_rows(table), key=lambda row: row.stamp)
 
+    def batches(self, size: int) -> Iterator[list[Row]]:
+        """All rows, thumbnails included but no vectors, at most `size` at a time, in any order."""
+        import pyarrow as pa
+
+        with _translated(self.location, "read"):
+            for batch in self._scan([RECORD, THUMBNAIL]).to_batches(size):
+                yield table_to_rows(pa.Table.from_batches([batch]))
+
     def ends(self, which: Filter = EVERYTHING) -> NDArray[np.int64]:
         """[N] int64 nanoseconds: the ends of rows, unordered; for retention."""
         with _translated(self.location, "read"):
@@ -350,7 +358,7 @@ def open_store(
         OtherModelError: it holds embeddings of another model.
         MemoryStoreError: it is damaged, the disk refuses, or lancedb is not installed.
     """
-    where = str(location) if _is_remote(str(location)) else str(Path(location).expanduser())
+    where = str(location) if _is_remote(str(location)) else os.path.expanduser(location)
     if not _is_remote(where) and Path(where).exists() and not Path(where).is_dir():
         raise MemoryStoreError(f"cannot open the memory at '{where}': it is not a directory")
     lancedb = _lancedb()
