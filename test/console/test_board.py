@@ -42,6 +42,16 @@ def test_what_is_over_is_forgotten_and_events_are_not() -> None:
         assert page.empty()
 
 
+def test_ever_new_names_fill_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_NAMES", 3)
+    board = Board()
+    for number in range(10):
+        board.put(f"diagnostics/node_{number}", number)
+    with board.follow() as page:
+        assert [json.loads(page.get_nowait())["value"] for _ in range(3)] == [7, 8, 9]
+        assert page.empty()
+
+
 def test_a_slow_page_is_sent_away_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MOST_WAITING", 3)
     board = Board()

@@ -18,6 +18,7 @@ from vljepa_ros.nodes.memory_node import MemoryNode
 from vljepa_ros.nodes.overlay_node import OverlayNode
 from vljepa_ros.nodes.perception_node import PerceptionNode
 from vljepa_ros.nodes.selective_decoder_node import SelectiveDecoderNode
+from vljepa_ros.nodes.topics import to_duration
 from vljepa_ros.nodes.trigger_node import TriggerNode
 
 GIVEN = {"turn_topic": "/odom", "pose_topic": "/pose"}
@@ -110,3 +111,9 @@ def test_the_reference_names_all_topics_and_services(
     for entry in wanted:
         if entry[1] != "action" and not entry[2].startswith("/"):
             assert found[entry] == expected[entry], entry
+
+
+def test_a_duration_that_fits_no_message_is_the_longest() -> None:
+    """The age of a stamp from before 1970, or of a clock that is not set."""
+    seconds = [1.5, 4e9, -4e9]
+    assert [to_duration(one).sec for one in seconds] == [1, 2**31 - 1, 1 - 2**31]

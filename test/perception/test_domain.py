@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ def test_a_camera_leaves_within_seconds_and_comes_back(rate: float) -> None:
 @settings(max_examples=50, deadline=None)
 def test_no_order_of_stamps_breaks_it(scores: list[float], stamps: list[int]) -> None:
     watch = DomainWatch()
+    watch.observe((0, 0), math.nan)
     for score, stamp in zip(scores, stamps, strict=False):
         watch.observe((stamp, stamp), score)
     fed(watch, [MOST] * 60, 2e9)

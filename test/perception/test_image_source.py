@@ -25,6 +25,9 @@ from vljepa_ros.perception.image_source import (
 def test_files_that_are_no_videos_and_empty_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no images in"):
         open_source(str(tmp_path), 0, (0, 0), 0.0)
+    for nowhere in ("~nobody-here/clip.mp4", "/dev/video99999999999", "9" * 30, "a\0b"):
+        with pytest.raises(SourceError, match="no image source"):
+            open_source(nowhere, 0, (0, 0), 0.0)
     text = tmp_path / "a.mp4"
     text.write_text("no video", encoding="utf-8")
     with pytest.raises(SourceError, match="not a video that OpenCV can read"):

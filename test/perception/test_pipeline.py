@@ -256,3 +256,20 @@ def test_a_camera_out_of_the_domain_is_marked_and_another_one_is_not(tmp_path: P
     seen("a", "blue", 48.0)
     s.pipeline.judges_domain = False
     assert all(seen("a", "blue", 64.0))
+
+
+def test_a_camera_that_is_turned_while_its_clip_is_encoded_costs_the_others_nothing() -> None:
+    """Its parameters change in another thread, which forgets what was encoded."""
+    s = Setup()
+    s.show("a", "red", 100.0)
+    assert s.pipeline.look([s.feeds["a"]], lambda times: True), "a question had it encoded"
+    s.show("b", "green", 7.0)
+    encode = s.engine.encode
+
+    def forgetting(clips, states):
+        s.feeds["a"].forget()
+        return encode(clips, states)
+
+    s.engine.encode = forgetting
+    s.pipeline.step()
+    assert [one.camera for one in s.seen] == ["a", "b"]

@@ -145,3 +145,27 @@ def test_pictures_out_of_the_domain_have_no_text_until_they_are_of_it_again() ->
         ("it is green", "correction", True, 2),
     ]
     assert n.decodes == 2
+
+
+def test_a_decoder_that_fails_loses_no_change() -> None:
+    engine, broken = ColourEngine(), [True]
+
+    def generate(states: Any) -> list[Generated]:
+        if broken:
+            broken.pop()
+            raise RuntimeError("no memory left on the device")
+        return engine.generate(states)
+
+    made, told = SelectiveDecoder(AnchorDrift(AnchorDriftConfig()), generate), []
+    for i, vector in enumerate(engine.encode_text(["red"] * 20 + ["green"] * 20)):
+        if i == 25:
+            broken.append(True)
+        try:
+            told.append(made.observe(i / 5, vector))
+        except RuntimeError:
+            assert made.last is None or made.last.text == "it is red"
+    events = [update for update in told if update is not None]
+    assert [(one.text, one.reason, one.sequence) for one in events] == [
+        ("it is red", "first", 0),
+        ("it is green", "change", 1),
+    ]

@@ -125,3 +125,15 @@ def test_a_rotation_is_normalised() -> None:
     found = tree.find("map", "odom")
     assert found is not None
     assert found[0].rotation == pytest.approx((0.0, 0.0, math.sqrt(0.5), math.sqrt(0.5)))
+
+
+def test_new_names_without_end_fill_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vljepa_ros.perception.transforms.MAX_FRAMES", 3)
+    tree = TransformTree()
+    for number in range(5):
+        tree.put("map", f"frame_{number}", Transform(), 1.0)
+    assert [tree.find("map", f"frame_{n}") is not None for n in range(5)] == [True] * 3 + [
+        False
+    ] * 2
+    tree.put("map", "frame_0", Transform((1.0, 0.0, 0.0)), 2.0)
+    assert tree.find("map", "frame_0") == (Transform((1.0, 0.0, 0.0)), 2.0), "those that are known"

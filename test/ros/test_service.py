@@ -127,6 +127,22 @@ def test_many_requests_at_once_get_as_many_replies(graph: Graph, clients: int) -
     assert {reply.result().message for reply in replies} == {"done"}
 
 
+@builtin_only
+def test_more_clients_than_are_remembered_are_answered(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each call of a command line is another client; who has left is not kept for ever."""
+    monkeypatch.setattr("vljepa_ros.ros.builtin.service._MOST_MATCHED", 2)
+    node = graph.node("near")
+    service = node.create_service(SetBool, "ask", lambda request, response: response)
+    for _ in range(5):
+        client = node.create_client(SetBool, "ask")
+        assert graph.until(client.service_is_ready)
+        assert graph.until(client.call_async(SetBool.Request()).done)
+        node.destroy_client(client)
+        assert len(vars(service)["_matched"]) <= 2
+
+
 def test_several_clients_get_their_own_replies(graph: Graph) -> None:
     node = graph.node("near")
 

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
+_MOST_NAMES = 1000  # of messages that are kept; nodes may come and go under ever new names
 _MOST_WAITING = 2000  # messages that a page may be behind; a slower one has to connect again
 LINGER_S = 5.0  # a page that is loaded again is back within that time
 
@@ -46,6 +47,8 @@ class Board:
         text = json.dumps({"name": name, "value": value}, allow_nan=False)
         with self._lock:
             self._kept.setdefault(name, deque(maxlen=keep)).append(text)
+            if len(self._kept) > _MOST_NAMES:
+                del self._kept[next(iter(self._kept))]
             for page in list(self._pages):
                 page.put(text)
                 if page.qsize() > _MOST_WAITING:

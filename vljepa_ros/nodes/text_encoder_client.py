@@ -61,12 +61,18 @@ class TextEncoderClient:
                 )
             )
             return
-        late = TextEncoderError(f"'{self._name}' did not answer within {timeout:g} s")
         key = (self, object())
-        self._node.pending.add(
-            key, timeout, lambda reply: on_done(late if reply is None else self._read(texts, reply))
-        )
         call = self._client.call_async(self._kind.Request(texts=list(texts)))
+
+        def finish(reply: ros.Message | None) -> None:
+            if reply is None:
+                self._client.remove_pending_request(call)  # it may come never: nothing is kept
+                late = f"'{self._name}' did not answer within {timeout:g} s"
+                on_done(TextEncoderError(late))
+            else:
+                on_done(self._read(texts, reply))
+
+        self._node.pending.add(key, timeout, finish)
         call.add_done_callback(
             lambda done: self._node.pending.complete(done.result(), lambda other: other is key)
         )
@@ -100,9 +106,12 @@ class TextEncoderClient:
                 f"'{self._name}' refused the text: {reply.result.message}",
                 is_refusal=reply.result.code == reply.result.BAD_REQUEST,
             )
-        vectors = np.array(reply.vectors, np.float32).reshape(-1, max(1, int(reply.dim)))
-        calibrations = map(Calibration, reply.logit_scales, reply.none_similarities)
-        scenes = iter(np.array(reply.scenes, np.float32).reshape(-1, max(1, int(reply.dim))))
-        own = [next(scenes) if least else None for least in reply.least]
-        encoded = map(EncodedText, vectors, calibrations, own, reply.least)
-        return EncodedTexts(str(reply.model_id), dict(zip(texts, encoded, strict=True)))
+        try:
+            vectors = np.array(reply.vectors, np.float32).reshape(len(texts), int(reply.dim))
+            calibrations = map(Calibration, reply.logit_scales, reply.none_similarities)
+            scenes = iter(np.array(reply.scenes, np.float32).reshape(-1, max(1, int(reply.dim))))
+            own = [next(scenes) if least else None for least in reply.least]
+            encoded = map(EncodedText, vectors, calibrations, own, reply.least)
+            return EncodedTexts(str(reply.model_id), dict(zip(texts, encoded, strict=True)))
+        except (ValueError, StopIteration) as error:
+            return TextEncoderError(f"'{self._name}' gave a reply that does not fit: {error!r}")

@@ -163,8 +163,9 @@ def to_stamp(nanoseconds: int) -> ros.Message:
 
 
 def to_duration(seconds: float) -> ros.Message:
-    """Convert seconds to a builtin_interfaces/Duration."""
-    return ros.Duration(nanoseconds=round(seconds * 1e9)).to_msg()
+    """Convert seconds to a builtin_interfaces/Duration, at most the longest there is."""
+    longest = 2**31 - 1
+    return ros.Duration(nanoseconds=round(min(max(seconds, -longest), longest) * 1e9)).to_msg()
 
 
 def age_of(node: ros.Node, nanoseconds: int) -> float:

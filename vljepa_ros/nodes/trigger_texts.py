@@ -96,6 +96,7 @@ class TriggerTexts(Endpoints):
     def keep(self, texts: Iterable[str]) -> None:
         """Set the texts that are to be encoded."""
         self._wanted = dict.fromkeys(texts)
+        self.refused = {t: why for t, why in self.refused.items() if t in self._wanted}
         if len(self._encoded) > len(self._wanted) + SPARE:
             self._encoded = {t: e for t, e in self._encoded.items() if t in self._wanted}
             self._versions = {t: v for t, v in self._versions.items() if t in self._wanted}

@@ -258,6 +258,5 @@ def _unsupported(question: Question) -> Answer | None:
 
 def _may_hold(feed: CameraFeed, fresh: Freshness) -> bool:
     """Whether a clip seems new enough; an image of it may still fail to decode."""
-    return fresh.holds(feed.ring.times) or (
-        feed.encoded is not None and fresh.holds(feed.encoded[0].times)
-    )
+    last = feed.encoded
+    return fresh.holds(feed.ring.times) or (last is not None and fresh.holds(last[0].times))

@@ -152,9 +152,10 @@ def _from_json(raw: Any, dim: int) -> CameraState:
 
 
 def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is not a finite number")
-    return float(value)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not 0 <= value < 2**31:  # type: ignore[operator]
+        raise ValueError(f"{value!r} is not a number from 0 to 2^31, as times have")
+    return float(value)  # type: ignore[arg-type]
 
 
 def _reason(value: object) -> str:

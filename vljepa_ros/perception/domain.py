@@ -104,7 +104,12 @@ class DomainWatch:
         self._stamp: int | None = None
 
     def observe(self, stamps: tuple[int, ...], score: float) -> bool:
-        """Add the score of a clip with these stamps, nanoseconds, and update `in_domain`."""
+        """Add the score of a clip with these stamps, nanoseconds, and update `in_domain`.
+
+        NaN changes nothing.
+        """
+        if math.isnan(score):
+            return self.in_domain
         most = max(LEAST_SPAN_S, (stamps[-1] - stamps[0]) / 1e9)
         since = math.inf if self._stamp is None else (stamps[-1] - self._stamp) / 1e9
         self._stamp = stamps[-1]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -95,9 +96,9 @@ def open_source(source: str, seed: int, size: tuple[int, int], rate: float) -> I
         return VideoFile(demo_clip())
     if source == "world":
         return SimulatedWorld(seed, size, rate)
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))  # Path.expanduser raises for an unknown user
     device = re.fullmatch(
-        r"(?:/dev/video)?(\d+)", str(path.resolve()) if path.is_char_device() else source
+        r"(?:/dev/video)?(\d{1,4})", str(path.resolve()) if path.is_char_device() else source
     )
     if device:
         return Webcam(int(device[1]))

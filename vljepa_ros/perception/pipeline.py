@@ -104,11 +104,12 @@ class CameraFeed:
         """Seconds by which a clip may be late: the camera's period, at most that of clips."""
         return min(self.ring.period, 1.0 / self.max_rate)
 
-    def has_encoded(self, taken: TakenClip) -> bool:
-        """Whether a clip is already encoded; its stamps may be equal although its images differ."""
-        if self.encoded is None or self.encoded[0].clip.stamps != taken.clip.stamps:
-            return False
-        return np.array_equal(self.encoded[0].clip.frames, taken.clip.frames)
+    def known(self, taken: TakenClip) -> EncodedClip | None:
+        """A clip if it is already encoded; its stamps may be equal although its images differ."""
+        last = self.encoded  # another thread may `forget`
+        if last is None or last[0].clip.stamps != taken.clip.stamps:
+            return None
+        return last[1] if np.array_equal(last[0].clip.frames, taken.clip.frames) else None
 
     def forget(self) -> None:
         """Forget all images, because crop or rotation have changed, or time has jumped back."""
@@ -318,7 +319,9 @@ class Pipeline:
 
     def _encode(self, batch: Sequence[tuple[CameraFeed, TakenClip]]) -> list[EncodedClip]:
         """Encode those that are not encoded yet, as one batch; returns all."""
-        states, missing = [], [pair for pair in batch if not pair[0].has_encoded(pair[1])]
+        known = [feed.known(taken) for feed, taken in batch]
+        missing = [pair for pair, clip in zip(batch, known, strict=True) if clip is None]
+        states, made = [], list[EncodedClip]()
         for feed, taken in missing:
             # after a jump back a stamp may belong to another image than the cached features
             before = feed.encoded
@@ -326,8 +329,9 @@ class Pipeline:
             states.append(before[1].state if before and later else None)
         if missing:
             with self.stages.stage("x_encoder"):
-                encoded = self.engine.encode([taken.clip for _, taken in missing], states)
-            for (feed, taken), clip in zip(missing, encoded, strict=True):
+                made = self.engine.encode([taken.clip for _, taken in missing], states)
+            for (feed, taken), clip in zip(missing, made, strict=True):
                 feed.encoded = taken, clip
                 self.judge_domain(taken.clip.stamps, clip, feed.domain)
-        return [feed.encoded[1] for feed, _ in batch if feed.encoded is not None]
+        new = iter(made)
+        return [clip or next(new) for clip in known]

@@ -117,7 +117,11 @@ class SelectiveDecoder:
             change = Change(stamp, again.onset, state, again.change, CORRECTION)
         else:
             return None
-        found = self._decode(state)
+        try:
+            found = self._decode(state)
+        except Exception:  # of the engine: the next sample is judged anew, and nothing is lost
+            self.detector.reset()
+            raise
         before = "" if last is None else last.text
         unsure = not found.text and change.reason != FIRST and again is None
         is_event = last is None or unsure or found.text != before

@@ -12,6 +12,7 @@ Vector = tuple[float, float, float]
 Quaternion = tuple[float, float, float, float]
 
 MAX_CHAIN = 64  # frames; a longer chain is a loop
+MAX_FRAMES = 10_000  # more are refused: who names frames anew each time would fill the memory
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,9 @@ class TransformTree:
         """
         parent, child = parent.lstrip("/"), child.lstrip("/")
         norm = math.sqrt(sum(value * value for value in transform.rotation))
-        finite = all(math.isfinite(v) for v in (*transform.translation, norm))
-        if not finite or norm < 1e-6 or not parent or not child or parent == child:
+        usable = norm >= 1e-6 and all(map(math.isfinite, (*transform.translation, norm)))
+        fits = child in self._links or len(self._links) < MAX_FRAMES
+        if not usable or not fits or not parent or not child or parent == child:
             self.refused += 1
             return
         x, y, z, w = (value / norm for value in transform.rotation)

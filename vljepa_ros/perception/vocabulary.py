@@ -337,6 +337,9 @@ def groups_for(
     ]
 
 
+_Wanted = tuple[int, Vocabulary, Mapping[str, EncodedText]]
+
+
 class VocabularyEncoder:
     """Encodes a vocabulary in slices, so that 10,000 new labels do not stop the stream.
 
@@ -352,15 +355,16 @@ class VocabularyEncoder:
         """
         self._engine = engine
         self._on_ready = on_ready
-        self._wanted: tuple[int, Vocabulary, Mapping[str, EncodedText]] | None = None
-        self._begun: tuple[int, Vocabulary, Mapping[str, EncodedText]] | None = None
+        self._wanted: _Wanted | None = None
+        self._begun: _Wanted | None = None
+        self._used: _Wanted | None = None
         self._slices = encode_texts(engine, ())
         self.current: EncodedVocabulary | None = None
 
     @property
     def pending(self) -> bool:
         """True while a vocabulary waits to be encoded."""
-        return self._wanted is not None
+        return self._wanted is not self._used
 
     def replace(
         self, version: int, vocabulary: Vocabulary, taught: Mapping[str, EncodedText] = NONE_TAUGHT
@@ -380,7 +384,7 @@ class VocabularyEncoder:
         Exceptions of the engine are passed on; the next call starts the vocabulary again.
         """
         wanted = self._wanted
-        if wanted is None:
+        if wanted is None or wanted is self._used:
             return
         version, vocabulary, taught = wanted
         labels = [label for group in vocabulary.groups for label in group.labels]
@@ -405,6 +409,5 @@ class VocabularyEncoder:
             for group, own in zip(vocabulary.groups, np.split(rows, ends[:-1]), strict=True)
         )
         self.current = EncodedVocabulary(version, vocabulary, groups)
-        if self._wanted is wanted:
-            self._wanted = None
+        self._used = wanted
         self._on_ready(self.current)

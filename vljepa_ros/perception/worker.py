@@ -244,11 +244,12 @@ class Worker:
                     wait = 1.0
                 due = None if wait is None else time.monotonic() + wait
             # Between two frames of a continuous stream one step of a task is run.
-            self._serve(self._waiting if new else self._begun)
+            self._serve(new)
 
-    def _serve(self, queue: deque[Request[Any]]) -> None:
-        """Run the first request of a queue, or the next step of its task."""
+    def _serve(self, new: bool) -> None:
+        """Run the first new request, or the next step of a task."""
         with self._condition:
+            queue = self._waiting if new else self._begun
             if not queue:
                 return
             request = self._running = queue.popleft()

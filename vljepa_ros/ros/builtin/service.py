@@ -25,6 +25,7 @@ from vljepa_ros.ros.builtin.qos import QoSProfile
 
 _IDENTITY = "Qq"  # client id, sequence number
 _IDENTITY_SIZE = struct.calcsize("<" + _IDENTITY)
+_MOST_MATCHED = 1000  # clients that are remembered; short-lived ones come without end
 _REPLY_MATCH_S = 0.1  # seconds that a reply waits for a client that is still being discovered
 
 
@@ -132,6 +133,8 @@ class Service(_ServiceEnd):
             return  # destroyed while an async callback was running
         if user_id is not None:
             self._wait_for_match(writer, source, user_id)
+            if len(self._matched) >= _MOST_MATCHED:
+                self._matched.clear()
             self._matched.add(source)
         try:
             writer.write(data)
