@@ -201,7 +201,8 @@ def test_two_bags_of_one_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ("options", "message"),
     [
         (["--topic", "/x=a", "--topic", "/y=a"], "same topic or camera"),
-        (["--threshold", "0"], "allowed: above 0"),
+        (["--threshold", "0"], "allowed: finite, above 0"),
+        (["--threshold", "nan"], "allowed: finite, above 0"),
         (["--thumbnail", "5000"], "thumbnail is 5000 pixels"),
     ],
 )
@@ -213,5 +214,8 @@ def test_senseless_options(place: Path, options: list[str], message: str) -> Non
 def test_tidy_by_age(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("memory", "tidy", "--memory", place / "memory") == 0
     assert capsys.readouterr().out.startswith("0 rows deleted")
-    with pytest.raises(CliUsageError, match="allowed: 0"):
-        run("memory", "tidy", "--memory", place / "memory", "--max-age-hours", "-1")
+    for hours in ("-1", "inf"):
+        with pytest.raises(CliUsageError, match="allowed: 0"):
+            run("memory", "tidy", "--memory", place / "memory", "--max-age-hours", hours)
+    with pytest.raises(CliUsageError):
+        run("memory", "tidy", "--memory", place / "memory", "--max-megabytes", "inf")

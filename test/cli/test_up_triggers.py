@@ -139,6 +139,7 @@ def test_each_node_has_its_command_and_the_triggers_reach_theirs_alone() -> None
     [
         (2, 0, 0.75, "front  door: TRUE  [trigger of planner, was false, score 0.75 of 0.50]"),
         (0, 2, math.nan, "front  door: UNKNOWN: camera stopped  [trigger of planner, was false]"),
+        (0, 99, math.nan, "front  door: UNKNOWN: 99  [trigger of planner, was false]"),
     ],
 )
 def test_a_line_for_a_person(state: int, reason: int, score: float, expected: str) -> None:

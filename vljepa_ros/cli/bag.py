@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -128,7 +130,7 @@ def _index(args: argparse.Namespace) -> int:
         model_dir(args.model),
         args.engine,
         args.threads,
-        args.memory if "://" in args.memory else str(Path(args.memory).expanduser().resolve()),
+        args.memory if "://" in args.memory else os.path.realpath(os.path.expanduser(args.memory)),
         _work_folder(args),
         _plan(args, engine),
         None if args.events is None else args.events.resolve(),
@@ -211,8 +213,8 @@ def _annotate(args: argparse.Namespace) -> int:
 def _plan(args: argparse.Namespace, engine: Engine) -> IndexPlan:
     from vljepa_ros.perception.bags.indexing import IndexPlan
 
-    if args.threshold <= 0.0:
-        raise CliUsageError(f"--threshold is {args.threshold}, allowed: above 0")
+    if not 0.0 < args.threshold < math.inf:
+        raise CliUsageError(f"--threshold is {args.threshold}, allowed: finite, above 0")
     clips = clip_plan(args, args.every or engine.config.frame_interval, args.thumbnail)
     return IndexPlan(clips, topics_of(args.topic), args.samples, args.threshold)
 
@@ -244,7 +246,7 @@ def _work_folder(args: argparse.Namespace) -> Path:
     """Folder for interrupted work: beside the memory, or local for object storage."""
     if "://" in args.memory:
         return Path("~/.vljepa/indexing").expanduser()
-    return Path(args.memory).expanduser() / "indexing"
+    return Path(os.path.expanduser(args.memory)) / "indexing"
 
 
 @contextmanager

@@ -102,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
 
 def event_as_dict(message: ros.Message) -> JsonObject:
     """Convert a msg/SceneEvent to a dict with stable names; stamps and latency in seconds."""
-    event = _fields(message, SCENE_FIELDS) | {"reason": REASONS[message.reason]}
+    event = _fields(message, SCENE_FIELDS) | {"reason": _named(REASONS, message.reason)}
     return {"kind": "scene", "stamp": options.seconds_of(message.header.stamp), **event}
 
 
@@ -113,11 +113,16 @@ def trigger_as_dict(message: ros.Message) -> JsonObject:
         "kind": "trigger",
         "stamp": options.seconds_of(message.header.stamp),
         **_fields(trigger, TRIGGER_FIELDS),
-        "state": STATES[trigger.state],
-        "previous_state": STATES[message.previous_state],
-        "reason": TRIGGER_REASONS[trigger.reason],
+        "state": _named(STATES, trigger.state),
+        "previous_state": _named(STATES, message.previous_state),
+        "reason": _named(TRIGGER_REASONS, trigger.reason),
         **_fields(message, ("latency", "model_id", "event_id")),
     }
+
+
+def _named(names: Sequence[str], value: int) -> str:
+    """The name of a constant, or its value where a node of another version has more of them."""
+    return names[value] if value < len(names) else str(value)
 
 
 def _fields(message: ros.Message, names: Sequence[str]) -> JsonObject:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
+import os
 from typing import Any
 
 from vljepa_ros.cli import options
@@ -84,7 +84,7 @@ def _tidy(args: argparse.Namespace) -> int:
         retention = Retention(
             max_age=args.max_age_hours * 3600.0, max_bytes=round(args.max_megabytes * 1e6)
         )
-    except ValueError as error:
+    except (OverflowError, ValueError) as error:
         raise CliUsageError(str(error)) from error
     store = open_store(args.memory)
     forgotten = tidy(store, retention)
@@ -96,7 +96,7 @@ def _reindex(args: argparse.Namespace) -> int:
     from vljepa_ros.perception.memory.reindex import reindex
     from vljepa_ros.perception.memory.store import open_store
 
-    if Path(args.to).expanduser().resolve() == Path(args.memory).expanduser().resolve():
+    if len({os.path.realpath(os.path.expanduser(place)) for place in (args.to, args.memory)}) < 2:
         raise CliUsageError("--to is the old memory, allowed: another; the old one is not changed")
     old = open_store(args.memory)
     engine = options.load_model(args)

@@ -88,17 +88,17 @@ def domain_id(text: str) -> int:
 
 def time_of(text: str) -> int:
     """Parse `2026-03-01T10:15`, with zone or local, or seconds since 1970; nanoseconds."""
-    try:
-        return round(float(text) * 1e9)
-    except (ValueError, OverflowError):
-        pass
-    try:
-        return round(datetime.datetime.fromisoformat(text).timestamp() * 1e9)
-    except (ValueError, OverflowError):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a valid time; allowed: 2026-03-01T10:15:00 (local, or with +00:00), "
-            "or seconds since 1970"
-        ) from None
+    for read in (float, lambda text: datetime.datetime.fromisoformat(text).timestamp()):
+        try:
+            seconds = read(text)
+        except (ValueError, OverflowError):
+            continue
+        if 0.0 <= seconds < 2**31:  # as a stamp of ROS
+            return round(seconds * 1e9)
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is not a valid time; allowed: 2026-03-01T10:15:00 (local, or with +00:00), or "
+        "seconds since 1970, below 2^31"
+    )
 
 
 def add_number_option(

@@ -6,6 +6,7 @@ import argparse
 import glob
 import json
 import math
+import os
 import select
 import sys
 import time
@@ -135,7 +136,7 @@ def _local(args: argparse.Namespace) -> int:
 
 def _files(pattern: str) -> list[Path]:
     """The files of a folder or of a pattern, sorted by name."""
-    path = Path(pattern).expanduser()
+    path = Path(os.path.expanduser(pattern))
     files = sorted(path.iterdir() if path.is_dir() else map(Path, glob.glob(str(path))))
     if not files:
         raise CliUsageError(f"no pictures at '{pattern}'")

@@ -150,7 +150,7 @@ def _check(args: argparse.Namespace) -> None:
     if len(set(names)) < len(names):
         raise CliUsageError(f"--camera: names must differ, given: {', '.join(names)}")
     known = args.source in SOURCES or args.source.isdecimal()
-    if not known and not Path(args.source).expanduser().exists():
+    if not known and not os.path.exists(os.path.expanduser(args.source)):
         raise CliUsageError(
             f"--source {args.source}: neither {', '.join(SOURCES)}, a webcam's index, nor a file "
             "or folder that exists"
