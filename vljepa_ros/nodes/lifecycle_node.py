@@ -364,6 +364,6 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
 
     def _on_step_error(self, error: Exception) -> None:
         self.failures += 1
-        self._failing = f"the {self.subject}'s worker continues after {type(error).__name__}: {error}"
-        self._failed_at = time.monotonic()
+        name, self._failed_at = type(error).__name__, time.monotonic()
+        self._failing = f"the {self.subject}'s worker continues after {name}: {error}"
         self.get_logger().error(self._failing, throttle_duration_sec=5.0)

@@ -157,7 +157,7 @@ class VocabularyServices:
         if not result.successful:
             self._owners = before
             raise VocabularyError(result.reason)
-        self._owners = {key: of for key, of in self._owners.items() if of[1]}  # not of removed groups
+        self._owners = {key: of for key, of in self._owners.items() if of[1]}  # groups that are
         version = self.version
         awaited = node.pending.wait(version, node.settings.request_timeout)
         current = self.pipeline.labels.current  # read after `wait`, so that no change is missed
