@@ -111,9 +111,11 @@ class Teaching:
             pending.complete(done, lambda other: other is key)
 
         threading.Thread(target=run, name="teach", daemon=True).start()
-        late = DeadlineError(f"still at work after {timeout:g} s: LIST says how it ended")
-        taught, error = await future or (None, late)
+        found = await future
         self._use()
+        if found is None:
+            raise DeadlineError(f"still at work after {timeout:g} s: LIST says how it ended")
+        taught, error = found
         if error is not None:
             raise error
         response.result = self._node.result(taught.code, taught.message)
