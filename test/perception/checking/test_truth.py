@@ -93,7 +93,7 @@ def test_a_mistake_is_named_with_its_line(file: Path, text: str, message: str) -
         ),
         ("door: [['2020-01-01', '2020-01-02']]", "after the recording begins, allowed: 0 to"),
         ("a: {door: {true: [[1, 9]], false: [[5, 20]]}}", "5.0 to 9.0 s is true and false"),
-        ("a: {door: {false: []}}", "no time is left to be judged"),
+        ("a: {door: {false: []}}", "no time is left to evaluate"),
         ("a: {door: {true: [], unclear: [[0, 100]]}}", "no time is left"),
     ],
 )

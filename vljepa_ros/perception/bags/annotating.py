@@ -1,4 +1,4 @@
-"""A copy of a bag with embeddings, labels and events beside the original topics."""
+"""Copies a bag and adds embeddings, labels and events."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from vljepa_ros.resources import share_dir
 NAMESPACE = "vljepa"
 MESSAGES = ("Label", "LabelGroup", "Embedding", "SceneLabels", "SceneEvent")
 BAG_VERSION: Literal[8] = 8
-"""Metadata of Jazzy; rosbags writes 8 and 9, older ROS reads the fields that it knows."""
+"""Version of the metadata: Jazzy's. rosbags writes 8 and 9; older ROS reads the fields it knows."""
 
 _Added = tuple[int, str, bytes]  # time of recording in nanoseconds, topic, message
 
 
 def own_types() -> dict[str, Any]:
-    """Our message definitions, from msg/*.msg, for a rosbags typestore."""
+    """This package's message definitions, from msg/*.msg, for a typestore of rosbags."""
     from rosbags.typesys import get_types_from_msg
 
     types: dict[str, Any] = {}
@@ -48,21 +48,21 @@ def annotate_bag(
     storage: str,
     progress: Callable[[float], None] = lambda share: None,
 ) -> int:
-    """Copy `bag` to `out` and add what the model saw, at the times of recording of the images.
+    """Copy `bag` to `out` and add the model's results, at the recording times of the images.
 
-    Adds /vljepa/<camera>/embeddings, /vljepa/<camera>/labels (of the default
-    query, where the model has some) and /vljepa/events. A copy that fails is removed.
+    Adds /vljepa/<camera>/embeddings, /vljepa/<camera>/labels (of the default query, if the model
+    has some) and /vljepa/events. A failed copy is removed.
 
     Args:
         bag: file or folder.
         out: folder of the copy.
-        scenes: of the bag.
+        scenes: scenes of the bag.
         engine: scores the labels.
         storage: sqlite3 or mcap.
-        progress: called with the share done, 0..1.
+        progress: called with the finished share, 0..1.
 
     Returns:
-        Number of messages added.
+        Number of added messages.
 
     Raises:
         BagError: `out` exists, the disk refuses, or the bag cannot be read.
@@ -124,7 +124,7 @@ def _copy(
 def _offered(connection: Connection) -> Any:
     from rosbags.rosbag2.metadata import parse_qos
 
-    with suppress(Exception):  # of other versions; the topic is copied all the same
+    with suppress(Exception):  # of another version; the topic is copied nevertheless
         return parse_qos(connection.qos)
     return ()
 
@@ -137,7 +137,7 @@ def _definition(connection: Connection, store: Any) -> tuple[str, str]:
     if not own and kind in store.fielddefs:
         own, _ = store.generate_msgdef(kind, ros_version=2)
     for definition in (own, ""):
-        with suppress(Exception):  # rosbags would not read the copy with what it cannot read here
+        with suppress(Exception):  # otherwise rosbags could not read the copy
             types = get_typestore(Stores.EMPTY)
             types.register(_parsed(definition, kind))
             return definition, types.hash_rihs01(kind)
@@ -157,7 +157,7 @@ def _parsed(definition: str, kind: str) -> Any:
 
 
 def _topics(scenes: list[Scene]) -> dict[str, str]:
-    """Topic -> message type of what is added."""
+    """Added topic -> message type."""
     topics = {}
     for camera in sorted({scene.camera for scene in scenes}):
         topics[f"/{NAMESPACE}/{camera}/embeddings"] = "vljepa_ros/msg/Embedding"

@@ -1,4 +1,4 @@
-"""A bag's images to embeddings, faster than real time: clips by stamp, in batches."""
+"""Embeds the images of a bag, faster than real time: clips by stamp, in batches."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from vljepa_ros.perception.ring import ClipRing
 from vljepa_ros.perception.stamps import ImageStamps
 
 ROUND = 32
-"""Clips of one camera that are collected before the model runs; they bound the memory."""
+"""Clips of one camera that are collected before the model runs, which limits the memory used."""
 LANES = 4
-"""A camera's round is cut into so many stretches, which run as one batch: each is a stream of its
-own for the X-Encoder's cache."""
+"""Number of parts into which a camera's round is divided. They run as one batch, each as a separate
+stream for the X-Encoder's cache."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class ClipPlan:
     """Which clips of a bag are embedded.
 
     Attributes:
-        every: seconds from one clip to the next.
+        every: seconds between two clips.
         thumbnail: side in pixels, at most the model's; 0: none.
-        rotate: camera -> degrees clockwise; the empty name: all others.
-        crop: camera -> x, y, width, height, as in FrameDecoder; the empty name: all others.
+        rotate: camera -> degrees clockwise; the empty name stands for all others.
+        crop: camera -> x, y, width, height, as in FrameDecoder; the empty name as above.
     """
 
     every: float
@@ -57,7 +57,7 @@ class ClipPlan:
                 raise ValueError(f"crop is {crop}, allowed: x, y, width, height, none below 0")
 
     def decoder(self, camera: str, config: ModelConfig) -> FrameDecoder:
-        """What makes a model's input of the images of a camera."""
+        """The decoder for the images of a camera."""
         rotate = self.rotate.get(camera, self.rotate.get("", 0))
         crop = self.crop.get(camera, self.crop.get("", (0, 0, 0, 0)))
         return FrameDecoder(config.input_size, rotate, config.preprocessing, crop=crop)
@@ -65,14 +65,14 @@ class ClipPlan:
 
 @dataclass(frozen=True)
 class EmbeddedClip:
-    """One clip of one camera.
+    """The embedding of one clip of one camera.
 
     Attributes:
         camera: name.
         start: nanoseconds, stamp of its oldest image.
         stamp: nanoseconds, stamp of its newest image.
-        received: nanoseconds, time of recording of the newest image.
-        frame_id: of the newest image.
+        received: nanoseconds, recording time of the newest image.
+        frame_id: frame_id of the newest image.
         vector: [D] float32, L2 norm 1.
         thumbnail: JPEG of `frames` images, or empty.
         frames: images in the thumbnail.
@@ -92,7 +92,7 @@ class EmbeddedClip:
 
 @dataclass
 class _Camera:
-    """One camera's images, and its clips that wait: (clip, time of recording, frame_id)."""
+    """One camera's images, and its waiting clips: (clip, recording time, frame_id)."""
 
     name: str
     ring: ClipRing[BagImage]
@@ -115,16 +115,16 @@ def embed_images(
 
     Args:
         engine: a loaded model.
-        images: in the order of recording.
-        plan: which clips.
-        counts: by camera; what becomes of the images is counted there.
-        progress: called with the time of recording of images as they are read, nanoseconds.
-        begin: camera -> stamp of the first clip wanted, nanoseconds; earlier images fill it.
+        images: images in the order of recording.
+        plan: which clips to embed.
+        counts: camera -> counts, which are updated.
+        progress: called with the recording time of images as they are read, nanoseconds.
+        begin: camera -> stamp of the first clip, nanoseconds; earlier images only fill it.
     """
     config, domain = engine.config, Domain.load(engine.config)
     cameras: dict[str, _Camera] = {}
     step = round(plan.every * 1e9)
-    # An image that is more than this before its time is no early one: time went back.
+    # An image that is earlier than this is not out of order: time went back.
     early = 2 * step + round((config.clip_frames + 1) * config.frame_interval * 1e9)
     for image in images:
         progress(image.received)
@@ -146,7 +146,7 @@ def embed_images(
         image = replace(image, stamp=stamp)
         newest = camera.ring.newest
         if newest is not None and image.stamp < newest:
-            # Time went back: a stamp may stand for another image now, the cache must not know it.
+            # Time went back: a stamp may belong to another image now, so the cache is dropped.
             if camera.clips:
                 yield _embed(engine, camera, plan, domain)
             camera.state, camera.watch = None, DomainWatch()
@@ -168,7 +168,7 @@ def embed_images(
 
 
 def counting(decode: FrameDecoder, counts: ImageCounts) -> Callable[[BagImage], Pixels]:
-    """A camera's decoder, to [S, S, 3] uint8 RGB, that counts what it refuses."""
+    """Wrap a decoder to [S, S, 3] uint8 RGB so that refused images are counted."""
 
     def decode_image(image: BagImage) -> Pixels:
         counts.tried += 1

@@ -1,4 +1,4 @@
-"""A bag into the memory: embeddings, offline segments with text and label, events.jsonl."""
+"""Indexes a bag into the memory: embeddings, segments with text and label, events.jsonl."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class IndexPlan:
     """How a bag is indexed.
 
     Attributes:
-        clips: which clips, and their thumbnails.
-        topics: topic -> camera; None: of each camera the topic that has the most images.
-        sample_interval: seconds between the samples kept beside the segments, 0: segments only.
+        clips: which clips to embed, and their thumbnails.
+        topics: topic -> camera; None: for each camera the topic with the most images.
+        sample_interval: seconds between samples kept in addition to the segments; 0: none.
         threshold: cost at which Ward's merging ends.
     """
 
@@ -41,21 +41,21 @@ class IndexPlan:
 
 @dataclass(frozen=True)
 class IndexReport:
-    """What was done.
+    """What was indexed, and what was not.
 
     Attributes:
-        bag: its path.
+        bag: path of the bag.
         seconds: recorded time.
-        images: read, of all cameras.
+        images: images read, of all cameras.
         broken: images that could not be used.
-        embeddings: clips.
-        resumed: clips of an earlier run.
-        segments: of all cameras.
-        rows: written into the memory.
-        problem: why a part of the bag could not be read, or empty.
-        topics: each one that was read: ImageTopic and ImageCounts.
-        left_out: each topic of images that was not read, a LeftOut.
-        notes: what is unusual about the bag, though nothing of it is lost.
+        embeddings: embedded clips.
+        resumed: clips taken over from an earlier run.
+        segments: segments of all cameras.
+        rows: rows written into the memory.
+        problem: why a part of the bag could not be read; empty: all was read.
+        topics: ImageTopic and ImageCounts of each topic that was read.
+        left_out: a LeftOut for each topic of images that was not read.
+        notes: what is unusual about the bag without loss of data.
     """
 
     bag: str
@@ -77,9 +77,9 @@ class EmbeddedBag:
     """A bag's clips.
 
     Attributes:
-        bag: its path.
-        records: has the clips; closed by the caller.
-        resumed: clips of an earlier run.
+        bag: path of the bag.
+        records: file with the clips; closed by the caller.
+        resumed: clips taken over from an earlier run.
         seconds: recorded time.
         rest: `problem`, `topics`, `left_out` and `notes` of IndexReport.
     """
@@ -92,12 +92,12 @@ class EmbeddedBag:
 
 
 class ResumeFile:
-    """Embeddings of a bag on the way to the memory: a file that survives a kill.
+    """Stores the embeddings of a bag until they are in the memory, so that they survive a kill.
 
-    The first line is a JSON object that says what they are of (bag, model, settings); then comes a
-    JSON array for each clip, its vector as fp16, and after each round a JSON object with the counts
-    of each camera's images. A line that was cut off at the end is dropped. Opened again for the
-    same work, `clips` and `counts` are those of before; a file of other work is begun anew.
+    The first line is a JSON object that identifies the work (bag, model, settings), followed by a
+    JSON array for each clip, with its vector as fp16, and after each round by a JSON object with
+    the counts of each camera's images. An incomplete last line is dropped. If it is opened again
+    for the same work, `clips` and `counts` are read from it; a file of other work is overwritten.
     """
 
     def __init__(self, path: Path, work: JsonObject) -> None:
@@ -133,7 +133,7 @@ class ResumeFile:
         self._file = path.open("ab")
 
     def append(self, clips: Sequence[EmbeddedClip], counts: Mapping[str, ImageCounts]) -> None:
-        """Add clips and the counts so far, and hand them to the operating system."""
+        """Write clips and the present counts, and flush them to the operating system."""
         for clip in clips:
             vector, thumbnail = (
                 base64.b64encode(data).decode("ascii")
@@ -148,7 +148,7 @@ class ResumeFile:
         self.clips.extend(clips)
 
     def close(self, *, remove: bool = False) -> None:
-        """Close; with `remove`, the work is done and the file goes."""
+        """Close the file; with `remove`, also delete it, because the work is done."""
         self._file.close()
         if remove:
             self._path.unlink(missing_ok=True)
@@ -161,17 +161,17 @@ def embed_bag(
     work_folder: Path,
     progress: Callable[[float], None] = lambda share: None,
 ) -> EmbeddedBag:
-    """Embed a bag's images; what an interrupted run had done is not done again.
+    """Embed the images of a bag; continues an interrupted run.
 
     Args:
         bag: file or folder.
         engine: a loaded model.
         plan: which topics and clips.
-        work_folder: for the file of the work done so far.
-        progress: called with the share done, 0..1.
+        work_folder: folder for the file of unfinished work.
+        progress: called with the finished share, 0..1.
 
     Raises:
-        BagError: no bag, no images, or nothing of it can be read.
+        BagError: no bag, no images, or nothing can be read.
     """
     with BagReader(bag.resolve()) as reader:
         bag = reader.path
@@ -189,7 +189,7 @@ def embed_bag(
         records = ResumeFile(work_folder / f"{name}.resume", work)
         counts = {camera: records.counts.get(camera, ImageCounts()) for camera in cameras}
         resumed = len(records.clips)
-        # A little overlap: the clips just after the break need the images before it.
+        # With overlap: the first clips after the interruption need earlier images.
         reach = round((engine.config.clip_frames + 1) * engine.config.frame_interval * 1e9)
         after = max(0, min(_last_received(records.clips, cameras), last) - reach)
         step = round(plan.clips.every * 1e9)
@@ -235,10 +235,10 @@ def _unknown_cameras(plan: ClipPlan, cameras: Sequence[str]) -> list[str]:
 
 
 def describe(rest: JsonMapping) -> tuple[list[str], list[str]]:
-    """What is unusual about a bag, and what of it is lost, in words.
+    """Lines about what is unusual about a bag, and about what is lost.
 
     Args:
-        rest: `problem`, and where it was read `topics`, `left_out` and `notes` of IndexReport.
+        rest: `problem` and, if the bag was read, `topics`, `left_out` and `notes` of IndexReport.
     """
     topics = rest.get("topics", ())
     broken = (
@@ -261,13 +261,13 @@ def index_bag(
     work_folder: Path,
     progress: Callable[[float], None] = lambda share: None,
 ) -> tuple[IndexReport, list[Scene]]:
-    """Put a bag into a memory; rows of an earlier run over the same bag are replaced.
+    """Index a bag into a memory; rows of an earlier run over the same bag are replaced.
 
-    A run that is killed can be started again: it goes on with the embeddings it has. The rows are
-    written at the end, as one batch.
+    A run that was killed can be repeated: it continues with its embeddings. The rows are written at
+    the end, as one batch.
 
     Raises:
-        BagError: no bag, no images, or nothing of it can be read.
+        BagError: no bag, no images, or nothing can be read.
         MemoryStoreError: the store cannot be written; the embeddings are kept for the next run.
     """
     found = embed_bag(bag, engine, plan, work_folder, progress)
@@ -281,7 +281,7 @@ def index_bag(
     except BaseException:
         records.close()
         raise
-    # A damaged bag that is repaired and indexed again has another size: that is other work.
+    # A damaged bag that was repaired has another size: that is other work.
     records.close(remove=True)
     progress(1.0)
     report = IndexReport(
@@ -299,14 +299,14 @@ def index_bag(
 
 
 def write_events(scenes: list[Scene], source: str, model_id: str, path: Path) -> None:
-    """Write one JSON object a line for each scene of one bag; replaces the file as a whole."""
+    """Write the scenes of a bag as JSON lines; replaces the file atomically."""
     with atomic_write(path, "w") as file:
         for scene in scenes:
             file.write(json.dumps(scene.as_event(source, model_id)) + "\n")
 
 
 def _last_received(clips: list[EmbeddedClip], cameras: list[str]) -> int:
-    """Time of recording up to which every camera is done."""
+    """Recording time up to which every camera is finished."""
     last = dict.fromkeys(cameras, 0)
     for clip in clips:
         last[clip.camera] = max(last[clip.camera], clip.received)

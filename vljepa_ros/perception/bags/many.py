@@ -21,22 +21,22 @@ from vljepa_ros.perception.memory.store import MemoryStore, MemoryStoreError, op
 
 
 class RayMissingError(RuntimeError):
-    """Ray is not installed; the message says what to install."""
+    """Ray is not installed; the message has the command to install it."""
 
 
 @dataclass(frozen=True)
 class BagJob:
-    """What is done with each bag. With Ray every worker must see these paths, and the bags.
+    """How each bag is indexed. With Ray every worker needs access to these paths and the bags.
 
     Attributes:
-        model: folder.
-        engine: as for `load_engine`.
-        threads: as for `load_engine`.
+        model: model folder.
+        engine: see `load_engine`.
+        threads: see `load_engine`.
         memory: directory or object storage address.
-        work_folder: for the files of the work done so far.
+        work_folder: folder for the files of unfinished work.
         plan: how each bag is indexed.
         events: folder for NAME.events.jsonl, or None.
-        shared: names that several of the bags have.
+        shared: names that several bags have.
     """
 
     model: Path
@@ -58,14 +58,14 @@ def index_each(
 ) -> Iterator[JsonObject]:
     """Index bags one after the other.
 
-    Yields for each the fields of IndexReport, `took` and, where they are written, `events`; or,
-    where the whole bag failed, `bag`, `problem` and `broken` 0.
+    Yields for each the fields of IndexReport, `took` and, if they are written, `events`; for a bag
+    that failed completely only `bag`, `problem` and `broken` 0.
     """
     for bag in bags:
         begin = time.perf_counter()
         try:
             report, scenes = index_bag(bag, engine, store, job.plan, job.work_folder, progress)
-        except BagError as error:  # the other bags are indexed all the same
+        except BagError as error:  # the other bags are still indexed
             yield {"bag": str(bag), "problem": str(error), "broken": 0}
             continue
         outcome = asdict(report) | {"took": round(time.perf_counter() - begin, 3)}
@@ -91,16 +91,16 @@ def _events_file(folder: Path, bag: str, shared: frozenset[str]) -> Path:
 def index_with_ray(
     bags: list[Path], job: BagJob, workers: int, address: str | None = None
 ) -> Iterator[JsonObject]:
-    """Index bags by processes of Ray Data, each with a model of its own.
+    """Index bags with processes of Ray Data, each of which loads the model.
 
     Args:
         bags: files or folders.
-        job: what is done with each bag.
+        job: how each bag is indexed.
         workers: number of processes.
-        address: of a running cluster; None: one is started on this machine.
+        address: address of a running cluster; None: start one on this machine.
 
     Yields:
-        What `index_each` yields, in the order in which they are done.
+        What `index_each` yields, in the order in which bags are finished.
 
     Raises:
         RayMissingError: Ray is not installed.
@@ -132,7 +132,7 @@ def index_with_ray(
 
 
 class _RayWorker:
-    """One process of Ray Data: a model and an open store, used for bag after bag."""
+    """A process of Ray Data with a model and an open store for all of its bags."""
 
     def __init__(self, job: BagJob) -> None:
         self._job = job

@@ -1,4 +1,4 @@
-"""Image messages of a ROS 2 bag (sqlite3 or mcap), in the order in which they were recorded."""
+"""Reads the image messages of a ROS 2 bag (sqlite3 or mcap), in the order of recording."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ Key = tuple[str, str]
 
 
 class BagError(RuntimeError):
-    """A bag that is missing or damaged, has no images, or cannot be written."""
+    """A bag is missing or damaged, has no images, or cannot be written."""
 
 
 @dataclass(frozen=True)
 class ImageTopic:
-    """A topic of images: its name and type in the bag, its camera, how many messages it has."""
+    """A topic of images: name and type in the bag, camera, number of messages."""
 
     topic: str
     type: str
@@ -39,7 +39,7 @@ class ImageTopic:
 
     @property
     def key(self) -> Key:
-        """As in `BagReader.counts`."""
+        """Its key in `BagReader.counts`."""
         return self.topic, self.type
 
 
@@ -49,9 +49,9 @@ class BagImage:
 
     Attributes:
         camera: name.
-        stamp: nanoseconds, of its header.
-        received: nanoseconds, time of recording.
-        frame_id: of its header.
+        stamp: nanoseconds, from the header.
+        received: nanoseconds, recording time.
+        frame_id: frame_id of the header.
         message: sensor_msgs Image or CompressedImage.
     """
 
@@ -64,14 +64,14 @@ class BagImage:
 
 @dataclass
 class ImageCounts:
-    """What became of one camera's images.
+    """Counts of one camera's images.
 
     Attributes:
         images: messages read.
-        tried: messages that were decoded or refused; between two clips there are more than needed.
+        tried: messages that were decoded or refused; not every image is needed for a clip.
         broken: messages that were refused.
-        reason: of the first that was.
-        note: what was done to their values or stamps, or empty.
+        reason: why the first was refused.
+        note: how values or stamps were corrected; empty: they were not.
     """
 
     images: int = 0
@@ -87,16 +87,16 @@ class ImageCounts:
 
 
 class BagReader:
-    """An open bag; a context manager. Everything is read from the storage files themselves.
+    """An open bag; a context manager. It reads the storage files, not what metadata.yaml says.
 
     Attributes:
         path: folder or storage file.
-        notes: what is unusual about the bag, though nothing of it is lost.
-        connections: a connection for each topic and type.
-        counts: messages of each topic and type.
+        notes: what is unusual about the bag without loss of data.
+        connections: one connection for each topic and type.
+        counts: number of messages of each topic and type.
 
     Raises:
-        BagError: on entering: there is no bag, or nothing of it can be read.
+        BagError: on entering, if there is no bag, or nothing can be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -133,30 +133,30 @@ class BagReader:
 
     @property
     def problem(self) -> str:
-        """Why a part of the bag is lost, as far as it has been read; empty: nothing is."""
+        """Why a part of the bag is lost, as far as it has been read; empty: nothing is lost."""
         found = [*self._problems, *(storage.problem for storage in self._storages)]
         return "; ".join(one for one in found if one)
 
     def error(self, reason: str) -> BagError:
-        """That the bag cannot be used, and what else is known about it."""
+        """An error about the bag, with everything that is known about it."""
         topics = [f"{topic} ({kind}, {n})" for (topic, kind), n in sorted(self.counts.items())]
         present = f"its topics: {', '.join(topics) or 'none'}"
         return BagError("; ".join(filter(None, [reason, present, self.problem, *self.notes])))
 
     @property
     def span(self) -> tuple[int, int]:
-        """Time of recording of the first and of the last message, nanoseconds."""
+        """Recording times of the first and the last message, nanoseconds."""
         spans = [storage.span for storage in self._storages if storage.counts]
         return min((s[0] for s in spans), default=0), max((s[1] for s in spans), default=0)
 
     def messages(
         self, keys: Collection[Key], after: int = 0
     ) -> Iterator[tuple[Connection, int, bytes]]:
-        """(connection, time of recording in nanoseconds, CDR) of each message of some topics.
+        """(connection, recording time in nanoseconds, CDR) of each message of some topics.
 
         Args:
             keys: names and types of the topics.
-            after: nanoseconds, time of recording; earlier ones are left out.
+            after: nanoseconds, recording time; earlier messages are skipped.
         """
         for storage in self._storages:
             here = {
@@ -169,7 +169,7 @@ class BagReader:
                     yield here[identity], time, data
 
     def deserialize(self, data: bytes, kind: str) -> Any:
-        """An image message of its CDR; damage raises errors of many kinds."""
+        """Deserialise an image message; damaged data raises errors of many kinds."""
         return self._types.deserialize_cdr(data, kind)
 
     def images(
@@ -178,9 +178,9 @@ class BagReader:
         """The images of some topics.
 
         Args:
-            topics: of `choose_topics`.
-            counts: by camera; images are counted there, and those that are no message.
-            after: nanoseconds, time of recording; earlier ones are left out.
+            topics: topics from `choose_topics`.
+            counts: camera -> counts, which are updated, also for data that is not a message.
+            after: nanoseconds, recording time; earlier images are skipped.
         """
         cameras = {topic.key: topic.camera for topic in topics}
         for connection, received, data in self.messages(cameras, after):
@@ -190,7 +190,7 @@ class BagReader:
                 message = self.deserialize(data, connection.type)
             except Exception as error:  # of struct, numpy, rosbags
                 counts[camera].tried += 1
-                reason = f"{len(data)} bytes are no {connection.type}: {one_line(error)[:200]}"
+                reason = f"{len(data)} bytes are not a {connection.type}: {one_line(error)[:200]}"
                 counts[camera].refuse(reason)
                 continue
             header = message.header
@@ -198,7 +198,7 @@ class BagReader:
             yield BagImage(camera, stamp, received, header.frame_id, message)
 
     def _files(self) -> list[Path]:
-        """The storage files, in the order of recording."""
+        """Find the storage files, in the order of recording."""
         path = self.path
         try:
             if not path.is_dir():
@@ -212,7 +212,7 @@ class BagReader:
         except OSError as error:
             raise BagError(f"'{path}' cannot be read: {error.strerror or error}") from error
         listed = self._listed() if there else []
-        # A compressed file that was played has an uncompressed one beside it.
+        # Playing a compressed file leaves an uncompressed one beside it.
         chosen: dict[str, str] = {}
         for name in sorted(there, key=_natural):
             if name in listed or _stem(name) not in chosen:
@@ -229,7 +229,7 @@ class BagReader:
         return [path / name for name in chosen.values()]
 
     def _listed(self) -> list[str]:
-        """Names of the storage files in metadata.yaml, as far as it can be read."""
+        """Names of the storage files in metadata.yaml, if it can be read."""
         try:
             file = self.path / "metadata.yaml"
             if (state := file.stat()).st_size > MOST_METADATA or not file.is_file():
@@ -255,7 +255,7 @@ def _stem(name: str) -> str:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """A key that puts bag_2 before bag_10."""
+    """Key for sorting bag_2 before bag_10."""
     return [
         (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)
     ]

@@ -1,6 +1,6 @@
-"""Embeddings of a bag to scenes: stretches of constant meaning, each with a text and a label.
+"""Divides the embeddings of a bag into scenes of constant meaning, with a text and a label.
 
-A stream is cut by Ward's method along time: only neighbours are merged. Ward, J. H. (1963),
+A stream is segmented by Ward's method along time: only neighbours are merged. Ward, J. H. (1963),
 Hierarchical grouping to optimize an objective function, JASA 58: merging two clusters of n1 and n2
 samples with means m1 and m2 costs n1 n2 / (n1 + n2) |m1 - m2|^2.
 """
@@ -36,13 +36,13 @@ def segment_stream(
     threshold: float = 0.8,
     shortest: float = SHORTEST_S,
 ) -> list[tuple[int, int]]:
-    """Stretches of constant meaning, as half-open ranges of samples.
+    """Segment a stream into half-open ranges of samples with constant meaning.
 
     Args:
         stamps: [N] int64 nanoseconds, ascending.
         vectors: [N, D] float32, L2 norm 1.
         threshold: cost at which merging ends, above 0.
-        shortest: seconds; a shorter stretch joins the neighbour it is cheaper to merge with.
+        shortest: seconds; a shorter segment is merged with the cheaper neighbour.
     """
     count = len(stamps)
     if count == 0:
@@ -68,10 +68,10 @@ def ward_boundaries(
     """Indices at which a new segment begins, ascending, 0 not among them. O(N log N).
 
     Args:
-        vectors: [N, D] in the order of time.
-        threshold: Cost of a merge from which on it is not done.
+        vectors: [N, D], oldest first.
+        threshold: Cost from which on clusters are not merged.
         stamps: [N]; None: 0, 1, 2, ...
-        shortest: Clusters that span less, in the unit of `stamps`, merge at any cost.
+        shortest: Clusters that span less, in the unit of `stamps`, are merged at any cost.
     """
     count = len(vectors)
     # A cluster is known by its first sample; version -1: it has been merged into the one before.
@@ -114,22 +114,22 @@ def ward_boundaries(
 
 @dataclass(frozen=True)
 class Scene:
-    """One stretch of one camera.
+    """One segment of one camera's stream.
 
     Attributes:
         camera: name.
         clips: its embeddings, by stamp.
         vector: [D] float32, their mean, L2 norm 1.
         best: index of the clip nearest to the mean.
-        text: of the Y-Decoder; without one the label, if it is sure enough.
+        text: text of the Y-Decoder; without one the label, if it is sure enough.
         decoded: see `Generated`.
         confidence: 0..1.
-        label: best label of the default query; empty where the model has none.
+        label: best label of the default query; empty: the model has none.
         label_score: 0..1.
-        previous_text: of the scene before it.
-        change: cosine distance from the scene before it, of what changes are looked for in; 0 for
-            the first of a camera.
-        in_domain: False: most of its clips are far from the model's domain; it has no text.
+        previous_text: text of the previous scene.
+        change: cosine distance from the previous scene, in the entries that detectors compare; 0
+            for the first of a camera.
+        in_domain: False: most of its clips are out of the model's domain, so it has no text.
     """
 
     camera: str
@@ -156,7 +156,7 @@ class Scene:
         return self.clips[-1].stamp
 
     def as_event(self, source: str, model_id: str) -> JsonObject:
-        """The line of events.jsonl; times in seconds, names as in msg/SceneEvent."""
+        """As an object of events.jsonl; times in seconds, names as in msg/SceneEvent."""
         return {
             "source": source,
             "camera": self.camera,
@@ -176,9 +176,9 @@ class Scene:
 
 
 def scenes_of(clips: list[EmbeddedClip], engine: Engine, threshold: float) -> list[Scene]:
-    """Segment each camera's embeddings, decode and label the segments; by time.
+    """Segment each camera's embeddings, then decode and label the segments; sorted by time.
 
-    Neighbours that got the same text are still two scenes: what changed may be no matter of words.
+    Neighbours with the same text remain two scenes: a text may not describe what changed.
     """
     scenes: list[Scene] = []
     group = default_group(engine)
@@ -222,7 +222,7 @@ def scenes_of(clips: list[EmbeddedClip], engine: Engine, threshold: float) -> li
 
 
 def scenes_to_rows(scenes: list[Scene], sample_interval: float, source: str) -> list[Row]:
-    """One row for each scene, and samples of it `sample_interval` seconds apart (0: none)."""
+    """Rows of scenes: one each, and samples `sample_interval` seconds apart (0: none)."""
     rows = []
     for scene in scenes:
         kept = [(SEGMENT, scene.start, scene.end, scene.vector, scene.clips[scene.best])]
@@ -242,7 +242,7 @@ def scenes_to_rows(scenes: list[Scene], sample_interval: float, source: str) -> 
 def _texts(
     engine: Engine, means: NDArray[np.float32], group: EncodedGroup | None
 ) -> list[Generated]:
-    """Texts of [N, D]: without a Y-Decoder the labels that are sure enough."""
+    """Texts of [N, D] embeddings: without a Y-Decoder the labels that are sure enough."""
     scores = engine.config.calibration
     if form_of(engine.config) != "nano":
         scored = [score_group(mean, group, scores) if group else None for mean in means]
@@ -260,7 +260,7 @@ def _texts(
 
 
 def default_group(engine: Engine) -> EncodedGroup | None:
-    """The labels that answer the query the embeddings answer; None: the model has none."""
+    """The group of labels for the query of the embeddings; None: the model has none."""
     config = engine.config
     query, groups = config.default_query, config.vocabulary
     if query not in groups and config.family == "dual_encoder":  # its embeddings answer any

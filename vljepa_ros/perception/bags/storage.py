@@ -1,8 +1,8 @@
-"""The storage files of a bag, sqlite3 and mcap: their messages, as far as they can be read.
+"""Reads the messages of storage files, sqlite3 and mcap, even if they are damaged.
 
-Messages come in the order in which they were written. Damage costs the messages it hits: a row or a
-page of sqlite3, a chunk of mcap from there on. A file that was cut off is read up to there. Of what
-is compressed only so much is expanded as memory and disk have room for.
+Messages come in the order in which they were written. Damage costs only the messages it hits: a row
+or a page of sqlite3, the rest of a chunk of mcap. A truncated file is read up to its end.
+Compressed data is expanded only up to what memory and disk have room for.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ _SQLITE, _MCAP, _ZSTD = b"SQLite format 3\0", b"\x89MCAP0\r\n", b"\x28\xb5\x2f\x
 # The records of an mcap file that are read.
 _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _CHUNK_INDEX, _STATISTICS, _DATA_END = 3, 4, 5, 6, 8, 11, 15
 MOST_EXPANDED = 1 << 28
-"""Bytes of a chunk or a message when it is decompressed: more than the largest image."""
+"""Maximum size of a decompressed chunk or message: more than the largest image."""
 _SPARE_BYTES = 1 << 30
-"""What a compressed file leaves free on the disk where it is decompressed, or a 20th of that."""
+"""Bytes, or a 20th of the disk, that decompressing a file must leave free."""
 _READ = (_SCHEMA, _CHANNEL, _MESSAGE, _CHUNK, _CHUNK_INDEX, _STATISTICS)
 
 Message = tuple[int, int, bytes]
-"""Id of its connection, time of recording in nanoseconds, CDR."""
+"""Id of its connection, recording time in nanoseconds, CDR."""
 
 
 class StorageError(RuntimeError):
-    """Nothing of a storage file can be read; the message names the file and the cause."""
+    """A storage file cannot be read at all; the message names the file and the cause."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Connection:
         type: e.g. `sensor_msgs/msg/Image`.
         serialization: `cdr` in every ROS 2 so far.
         qos: offered profiles, YAML.
-        definition: of the message, or empty.
+        definition: definition of the message, or empty.
     """
 
     topic: str
@@ -68,10 +68,10 @@ class Storage:
     """An open storage file.
 
     Attributes:
-        connections: by id.
-        counts: messages by id of their connection.
-        span: time of recording of the first and of the last message, nanoseconds; 0, 0: none.
-        problem: why not all of the file can be read, or empty.
+        connections: id -> connection.
+        counts: id of a connection -> number of messages.
+        span: recording times of the first and the last message, nanoseconds; 0, 0: none.
+        problem: why the file cannot be read completely; empty: it can.
     """
 
     def __init__(self, name: str) -> None:
@@ -85,8 +85,8 @@ class Storage:
         """Messages of some connections.
 
         Args:
-            ids: of the connections.
-            after: nanoseconds, time of recording; earlier ones are left out.
+            ids: ids of the connections.
+            after: nanoseconds, recording time; earlier messages are skipped.
         """
         raise NotImplementedError
 
@@ -95,18 +95,18 @@ class Storage:
         raise NotImplementedError
 
     def _message(self, data: bytes) -> bytes:
-        """A message of a bag that compresses each of them (zstd), or as it is."""
+        """Decompress a message, if the bag compresses each message (zstd)."""
         if data[:4] == _ZSTD:
             try:
                 return _expanded(zstd.ZstdDecompressor(), data)
             except zstd.ZstdError:
-                pass  # refused as a message, where its bytes are read
+                pass  # refused when the message is read
             except ValueError as error:
                 self.note(f"has a message that cannot be read: {error}")
         return data
 
     def note(self, problem: str) -> None:
-        """Keep the first reason why not all of the file can be read."""
+        """Keep the first reason why the file cannot be read completely."""
         self.problem = self.problem or f"'{self._name}' {problem}; what can be read of it is used"
 
     def _count(self, times: Iterable[tuple[int, int]]) -> None:
@@ -119,7 +119,7 @@ class Storage:
 
 
 class SqliteFile(Storage):
-    """A .db3 file, with the write-ahead log that stays beside it where a recording was cut off."""
+    """A .db3 file, with the write-ahead log that an interrupted recording leaves beside it."""
 
     def __init__(self, path: Path, name: str) -> None:
         super().__init__(name)
@@ -131,7 +131,7 @@ class SqliteFile(Storage):
             if not unfinished:
                 raise
             self.note(
-                "lacks its last messages: to read its -wal file, put both where one may write"
+                "lacks its last messages: to read its -wal file, put both into a writable folder"
             )
             self._open(path, "immutable=1")
         self._count((one, time) for _, one, time in self._rows("topic_id, timestamp"))
@@ -139,7 +139,7 @@ class SqliteFile(Storage):
     def _open(self, path: Path, how: str) -> None:
         self._db = sqlite3.connect(f"file:{quote(str(path.resolve()))}?{how}", uri=True)
         self._db.text_factory = lambda text: text.decode("utf-8", "replace")
-        # Without it a file that is shorter than its own header says is refused as a whole.
+        # Otherwise SQLite refuses a file that is shorter than its header says.
         self._db.execute("PRAGMA writable_schema=ON")
         for name in ("topics", "messages", "message_definitions"):
             self._check_plain(name)
@@ -157,7 +157,7 @@ class SqliteFile(Storage):
             )
 
     def _check_plain(self, name: str) -> None:
-        """Refuse a view or a computed column: SQL that the file brings, which may never end."""
+        """Refuse a view or a computed column: SQL from the file, which may never end."""
         kinds = self._db.execute("SELECT type FROM sqlite_master WHERE name = ?", (name,))
         columns = self._db.execute(f"PRAGMA table_xinfo({name})")
         if any(kind != "table" for (kind,) in kinds) or any(column[6] for column in columns):
@@ -171,7 +171,7 @@ class SqliteFile(Storage):
             yield one, time, self._message(data)
 
     def _rows(self, columns: str, where: str = "", values: Iterable[int] = ()) -> Iterator[Any]:
-        """(id, columns...) of the messages by id; goes on behind pages that are damaged."""
+        """(id, columns...) of the messages by id; skips damaged pages."""
         query = f"SELECT id, {columns} FROM messages WHERE id > ? {where} ORDER BY id"
         start = step = 0
         while start < 1 << 62:
@@ -196,7 +196,7 @@ class SqliteFile(Storage):
 
 
 class McapFile(Storage):
-    """An .mcap file, with the summary at its end or without one."""
+    """An .mcap file, with or without the summary at its end."""
 
     def __init__(self, path: Path, name: str) -> None:
         super().__init__(name)
@@ -223,18 +223,18 @@ class McapFile(Storage):
                 missing -= 1
                 yield one, time, self._message(data)
         if missing > 0:
-            self.note(f"has {missing} messages less than it says itself")
+            self.note(f"has {missing} messages fewer than its summary says")
 
     def _by_chunk(self, ids: Collection[int], after: int) -> Iterator[Message]:
         for at, (end, connections) in self._chunks.items():
             if end >= after and connections.intersection(ids):
-                self._file.seek(min(at, self._size))  # damage can name any place
+                self._file.seek(min(at, self._size))  # damaged data can contain any offset
                 nothing = 0, at, b"", False
                 _, _, body, whole = next(_records(self._file, self._size), nothing)
                 yield from sorted(self._of_chunk(body, at, whole), key=lambda one: one[1])
 
     def _in_sequence(self) -> Iterator[Message]:
-        """All messages from the beginning of the file, learning its connections on the way."""
+        """Read all messages from the beginning of the file, collecting its connections."""
         self._file.seek(len(_MCAP))
         for op, at, body, whole in _records(self._file, self._size):
             if op == _DATA_END:
@@ -246,7 +246,7 @@ class McapFile(Storage):
         self.note(f"ends without an end mark after {self._size} bytes: the recording was cut off")
 
     def _of_chunk(self, chunk: bytes, at: int, intact: bool) -> Iterator[Message]:
-        """The messages of a chunk, or of what there is of it."""
+        """The messages of a chunk, which may be incomplete."""
         from lz4.frame import LZ4FrameDecompressor
 
         try:
@@ -273,7 +273,7 @@ class McapFile(Storage):
                     yield one, time, body[22:]
 
     def _learn(self, op: int, body: bytes) -> None:
-        """Keep what a record says about the messages."""
+        """Keep the information in a record about connections and messages."""
         if op == _SCHEMA:
             name, _, text = (part.decode("utf-8", "replace") for part in _strings(body, 2, 3))
             self._schemas[struct.unpack_from("<H", body)[0]] = (name, text)
@@ -302,14 +302,14 @@ class McapFile(Storage):
 
 
 def open_storage(path: Path, stack: ExitStack) -> Storage:
-    """Open a storage file by what it begins with, not by its name.
+    """Open a storage file; its first bytes decide on the format, not its name.
 
     Args:
-        path: a .db3 or .mcap file, as it is or compressed as a whole (zstd).
-        stack: closes what was opened.
+        path: a .db3 or .mcap file, possibly compressed as a whole (zstd).
+        stack: closes all opened files.
 
     Raises:
-        StorageError: nothing of it can be read.
+        StorageError: it cannot be read at all.
     """
     name, cut = str(path), ""
     try:
@@ -340,7 +340,7 @@ def _head(path: Path) -> bytes:
 
 
 def _decompressed(path: Path, stack: ExitStack) -> tuple[Path, str]:
-    """A file without its zstd compression, and what is wrong with it, or empty."""
+    """Decompress a file (zstd); also returns what is wrong with it, or empty."""
     target = Path(stack.enter_context(TemporaryDirectory(prefix="vljepa-bag-"))) / path.stem
     disk = shutil.disk_usage(target.parent)
     spare = min(_SPARE_BYTES, disk.total // 20)
@@ -357,11 +357,11 @@ def _decompressed(path: Path, stack: ExitStack) -> tuple[Path, str]:
 
 
 def _records(stream: BinaryIO, size: int) -> Iterator[tuple[int, int, bytes, bool]]:
-    """(kind, offset, content, whether it is complete) of mcap's records; content where needed."""
+    """(kind, offset, content if needed, whether it is complete) of mcap's records."""
     at = stream.tell()
     while at + 9 <= size:
         op, length = struct.unpack("<BQ", stream.read(9))
-        if op == 0:  # of no record: what a power cut leaves
+        if op == 0:  # no record: left by a power cut
             yield op, at, b"", False
             return
         left = size - at - 9
@@ -371,7 +371,7 @@ def _records(stream: BinaryIO, size: int) -> Iterator[tuple[int, int, bytes, boo
 
 
 def _strings(data: bytes, at: int = 0, count: int = 1 << 16) -> list[bytes]:
-    """At most `count` byte strings, each behind its length."""
+    """At most `count` byte strings, each preceded by its length."""
     found: list[bytes] = []
     while at < len(data) and len(found) < count:
         (length,) = struct.unpack_from("<I", data, at)
@@ -381,7 +381,7 @@ def _strings(data: bytes, at: int = 0, count: int = 1 << 16) -> list[bytes]:
 
 
 def _expanded(decompressor: Any, data: bytes) -> bytes:
-    """Decompress one frame. Raises ValueError if it is longer than MOST_EXPANDED."""
+    """Decompress one frame. Raises ValueError if the result exceeds MOST_EXPANDED."""
     found: bytes = decompressor.decompress(data, max_length=MOST_EXPANDED)
     if len(found) == MOST_EXPANDED and not decompressor.eof:
         raise ValueError(f"it expands to more than {MOST_EXPANDED >> 20} MiB")

@@ -1,4 +1,4 @@
-"""Which topics of a bag are read as cameras: chosen by what they hold."""
+"""Chooses the topics of a bag that are read as cameras, by their contents."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ ENDINGS = ("image_raw", "image_rect_color", "image_rect", "image_color", "image"
 TRANSPORTS = ("compressed", "compressedDepth", "zstd")
 DEPTH = ("16UC1", "32FC1")
 SAMPLES = 5
-"""Images that are tried where several topics show the same camera."""
+"""Images that are decoded to compare several topics of the same camera."""
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A topic of images that is not read, and why."""
+    """A topic of images that is not read, and the reason."""
 
     topic: str
     messages: int
@@ -29,17 +29,17 @@ class LeftOut:
 def choose_topics(
     reader: BagReader, wanted: Mapping[str, str] | None = None
 ) -> tuple[list[ImageTopic], list[LeftOut]]:
-    """The topics that are read, with their cameras' names, and those that are not.
+    """Choose the topics to read, with their cameras' names; also returns the others.
 
-    Of a raw topic and its compressed doubles the one is read that has the most images that can be
-    used, the raw one where they have as many.
+    Of a raw topic and its compressed versions, the one with the most usable images is read; the raw
+    one if they have equally many.
 
     Args:
         reader: an open bag.
-        wanted: topic -> camera; None: every camera's images, but no depth.
+        wanted: topic -> camera; None: the images of every camera, without depth.
 
     Raises:
-        BagError: a wanted topic is not there or is none of images; or no topic is left.
+        BagError: a wanted topic does not exist or has no images; or no topic is left.
     """
     topics = [
         ImageTopic(topic, kind, (wanted or {}).get(topic, ""), count)
@@ -80,7 +80,7 @@ def choose_topics(
 
 
 def camera_of(topic: str) -> str:
-    """A camera's name from its topic: `/front/image_raw/compressed` is `front`."""
+    """Derive a camera's name from its topic: `front` from `/front/image_raw/compressed`."""
     parts = [part for part in topic.split("/") if part]
     while len(parts) > 1 and parts[-1] in ENDINGS:
         parts.pop()
@@ -88,7 +88,7 @@ def camera_of(topic: str) -> str:
 
 
 def _camera_names(topics: list[str]) -> list[str]:
-    """A name for each; the whole topic where they would be the same."""
+    """Names of all cameras; the whole topic if two would be equal."""
     names = [camera_of(topic) for topic in topics]
     for between in ("_", "__"):
         times = Counter(names)
@@ -100,13 +100,13 @@ def _camera_names(topics: list[str]) -> list[str]:
 
 
 def _look(reader: BagReader, topic: ImageTopic, depth: bool, samples: int) -> tuple[str, float]:
-    """Why a topic is not read, or empty, and the share of its images that can be decoded.
+    """Why a topic is not read (or empty), and the share of its images that can be decoded.
 
     Args:
-        reader: of the bag.
-        topic: which one.
+        reader: an open bag.
+        topic: the topic.
         depth: whether depth is a reason.
-        samples: images that are tried, from all over the bag.
+        samples: number of images to try, distributed over the bag.
     """
     if not topic.messages:
         return "it holds no messages", 0.0

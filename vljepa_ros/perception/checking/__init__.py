@@ -1,1 +1,1 @@
-"""How right texts are on a recording whose truth is known."""
+"""Measures how reliable texts are on a recording with known truth."""

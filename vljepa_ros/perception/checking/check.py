@@ -1,4 +1,4 @@
-"""Judges each text of a truth file on a recording, in each way that live triggers know."""
+"""Measures each text of a truth file on a recording, with the rules of live triggers."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ LABEL, TAUGHT, TEXT = "label", "taught", "text"
 
 @dataclass(frozen=True)
 class Checked:
-    """What is known of one text on one camera.
+    """The result for one text on one camera.
 
     Attributes:
-        camera: name.
-        text: as in the truth file.
-        kind: what it went by: LABEL, TAUGHT (a state shown by example) or TEXT.
-        verdict: None: it cannot be judged.
-        problem: why it cannot be judged or used, or empty.
+        camera: name of the camera.
+        text: the text, as in the truth file.
+        kind: how it is scored: LABEL, TAUGHT (a state learned from examples) or TEXT.
+        verdict: the verdict; None: it cannot be evaluated.
+        problem: why it cannot be evaluated or used; empty: it can.
     """
 
     camera: str
@@ -49,13 +49,13 @@ class Checked:
 
     @property
     def usable(self) -> bool | None:
-        """None: that is not known."""
+        """Whether it is usable; None: not known."""
         if self.verdict is None or self.verdict.too_little:
             return None if self.verdict else False
         return not self.problem
 
     def as_dict(self) -> JsonObject:
-        """Under stable names, None for what is not known."""
+        """Convert to a dict with stable names; None for unknown values."""
         found: dict[str, Any] = {
             "camera": self.camera,
             "text": self.text,
@@ -78,11 +78,11 @@ class Checked:
 
 @dataclass(frozen=True)
 class Conditions:
-    """How a recording is watched and judged.
+    """How a recording is replayed and evaluated.
 
     Attributes:
-        clips: `every`: of max_rate; rotate and crop of the cameras.
-        limits: of the triggers.
+        clips: `every` from max_rate; rotate and crop of the cameras.
+        limits: parameters of the triggers.
         tolerance: see `figures`.
         taught: name -> taught label.
     """
@@ -100,11 +100,11 @@ def check(
     conditions: Conditions,
     progress: Callable[[float], None] = lambda share: None,
 ) -> list[Checked]:
-    """Judge each text of a truth file on a recording, in their order.
+    """Evaluate each text of a truth file on a recording, in order.
 
     Raises:
         TruthError: an entry does not fit the recording or the model.
-        VocabularyError: the labels are no vocabulary.
+        VocabularyError: the labels do not form a vocabulary.
     """
     taught = conditions.taught
     vocabulary = _vocabulary(engine, truth, taught)
@@ -115,7 +115,7 @@ def check(
     for camera, one in zip(cameras, truth.entries, strict=True):
         if one.text in labels:
             wanted[camera] |= {LABELS}
-        if recording.length:  # a mistake is named now, not after minutes
+        if recording.length:  # report a mistake now, not after minutes
             one.within(recording.start / 1e9, recording.length)
     used = vocabulary if vocabulary.groups else None
     seen = watch(engine, recording, conditions.clips, wanted, used, taught, progress)
@@ -151,7 +151,7 @@ def _encoded(
     labels: Collection[str],
     taught: Mapping[str, EncodedText],
 ) -> EncodedTexts:
-    """Texts that are compared with embeddings, as the service encode_text has them."""
+    """Encode the texts that are compared with embeddings, as the service encode_text does."""
     config, texts = engine.config, {}
     for one in entries:
         if one.text in labels:
@@ -169,7 +169,7 @@ def _encoded(
 
 
 def _refusal(text: str, kind: str, encoded: EncodedTexts) -> str:
-    """Why a text cannot be judged, or empty."""
+    """Why a text cannot be evaluated; empty: it can."""
     if kind == LABEL or encoded.texts[text].calibration.judges_presence:
         return ""
     if kind == TAUGHT:
@@ -178,7 +178,7 @@ def _refusal(text: str, kind: str, encoded: EncodedTexts) -> str:
 
 
 def _camera_of(one: Truth, recording: Recording) -> str:
-    """The camera that an entry is about. Raises TruthError."""
+    """The camera of an entry. Raises TruthError."""
     topics = recording.topics
     if not one.camera and len(topics) == 1:
         return next(iter(topics))
@@ -196,7 +196,7 @@ def _camera_of(one: Truth, recording: Recording) -> str:
 def _traces(
     text: str, seen: Seen, encoded: EncodedTexts, labels: Collection[str], limits: Limits
 ) -> list[TriggerTrace]:
-    """What each threshold worth trying makes of a text."""
+    """The states of a text's trigger with each candidate threshold."""
     first = replay(seen, [(text, DEFAULT_THRESHOLD)], encoded, labels, limits)
     thresholds = candidates(first.scores[~np.isnan(first.scores)])
     found = replay(seen, [(text, limit) for limit in thresholds], encoded, labels, limits)

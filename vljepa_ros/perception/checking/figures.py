@@ -1,9 +1,9 @@
-"""How often a trigger is right, how much it finds and how late, and which threshold suits it.
+"""Measures how reliable a trigger is, how much it finds and how late, and chooses a threshold.
 
 Intervals written by hand are not exact, and a trigger that looks back over a clip is late: nothing
-within `tolerance` seconds of an interval is wrong, and what it says until so long after one counts
-as right for as long as the interval is. The threshold is chosen on the first half of the intervals
-and the figures are those of the second half, where both have enough.
+within `tolerance` seconds of an interval is wrong, and TRUE up to that long after an interval
+counts as right, for at most the length of the interval. The threshold is chosen on the first half
+of the intervals and the figures are those of the second half, if both have enough.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ _STEPS = np.round(np.arange(0.05, 0.96, 0.05), 2)
 
 @dataclass(frozen=True)
 class Figures:
-    """What a trigger did in the time that is judged.
+    """Figures of a trigger in the evaluated time.
 
     Attributes:
-        right: seconds for which it was TRUE in an interval, or late, but no more than it has.
+        right: seconds for which it was TRUE in an interval, or late, at most the interval's length.
         wrong: seconds for which it was TRUE far from an interval.
-        intervals: in which the text is true.
-        found: those of them in which it became or was TRUE.
-        delays: seconds from the begin of each found interval until it was TRUE.
-        covered: share of the intervals' time, without what the tolerance allows it to be late, for
-            which it was TRUE, 0..1; NaN: they are too short.
+        intervals: number of intervals in which the text is true.
+        found: number of them in which it became or was TRUE.
+        delays: seconds from the beginning of each found interval until it was TRUE.
+        covered: share of the intervals' time, without the allowed delay, for which it was TRUE,
+            0..1; NaN: they are too short.
         alarms: times at which it became TRUE far from an interval.
         false_s: seconds far from an interval.
-        unknown: share of the time in which nothing was known, 0..1.
+        unknown: share of the time in which it was UNKNOWN, 0..1.
     """
 
     right: float
@@ -60,7 +60,7 @@ class Figures:
 
     @property
     def precision(self) -> float:
-        """Share of the time in which it is TRUE that is right, 0..1; NaN: it never is."""
+        """Share of the time in which it is TRUE that is right, 0..1; NaN: it is never TRUE."""
         active = self.right + self.wrong
         return self.right / active if active else np.nan
 
@@ -68,13 +68,13 @@ class Figures:
     def quiet(self) -> float:
         """Share of the time far from an interval in which it is not TRUE, 0..1; NaN: no such time.
 
-        What is always TRUE is right, too, where the text mostly is.
+        Precision alone is high for a trigger that is always TRUE of a text that mostly is.
         """
         return 1.0 - self.wrong / self.false_s if self.false_s else np.nan
 
     @property
     def recall(self) -> float:
-        """Share of the intervals that are found, 0..1; NaN: there are none."""
+        """Share of the intervals that are found, 0..1; NaN: there are no intervals."""
         return self.found / self.intervals if self.intervals else np.nan
 
     @property
@@ -89,7 +89,7 @@ class Figures:
 
     @property
     def quality(self) -> float:
-        """What is asked of it as one number: the harmonic mean, 0..1."""
+        """Harmonic mean of the figures that a usable trigger needs, 0..1."""
         wanted = [self.precision, self.quiet, self.recall, self.covered]
         known = [value for value in wanted if not np.isnan(value)]
         if np.isnan(self.precision) or not all(known):
@@ -97,7 +97,7 @@ class Figures:
         return len(known) / sum(1.0 / value for value in known)
 
     def as_dict(self) -> dict[str, float | int | None]:
-        """Under stable names; None: there is none."""
+        """Convert to a dict with stable names; None for missing values."""
         found: dict[str, float | int] = {
             "precision": self.precision,
             "recall": self.recall,
@@ -116,7 +116,7 @@ class Figures:
 
     @property
     def lacks(self) -> str:
-        """Why it cannot be used, or empty."""
+        """Why it is not usable; empty: it is."""
         if self.unknown > MOST_UNKNOWN:
             return f"UNKNOWN for {self.unknown:.0%} of the time"
         if not self.found:
@@ -136,10 +136,10 @@ def figures(on: Spans, unknown: Spans, true: Spans, judged: Spans, tolerance: fl
     """Compare the states of a trigger with what was true.
 
     Args:
-        on: [N, 2] begins and ends, seconds: when it was TRUE.
-        unknown: [N, 2], when it was UNKNOWN.
-        true: [N, 2], when the text is true.
-        judged: [N, 2], the time that counts; an interval counts as far as it lies in it.
+        on: [N, 2] spans in seconds in which it was TRUE.
+        unknown: [N, 2] spans in which it was UNKNOWN.
+        true: [N, 2] spans in which the text is true.
+        judged: [N, 2] evaluated spans, to which intervals are clipped.
         tolerance: Seconds.
     """
     true = combine(true, judged, np.logical_and)
@@ -177,15 +177,15 @@ class TriggerTrace:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is known of a text.
+    """The suggested threshold of a text, and how reliable it is.
 
     Attributes:
-        threshold: suggested.
-        figures: with it.
-        by_default: with the default threshold, on the same time.
-        held_out: the threshold was chosen on other intervals than the figures are of.
-        problem: why it is not usable, or empty.
-        too_little: the truth covers too little to say whether it is usable.
+        threshold: suggested threshold.
+        figures: figures with this threshold.
+        by_default: figures with the default threshold, on the same time.
+        held_out: whether the threshold was chosen on other intervals.
+        problem: why it is not usable; empty: it is.
+        too_little: whether the truth covers too little to decide that.
     """
 
     threshold: float
@@ -197,7 +197,7 @@ class Verdict:
 
 
 def candidates(scores: NDArray[np.floating]) -> tuple[float, ...]:
-    """Thresholds worth trying for a text with the scores [N]: round ones, and its own."""
+    """Candidate thresholds for a text with the scores [N]: round values, and some scores."""
     own = np.quantile(scores, np.linspace(0.02, 0.98, 25)) if len(scores) else ()
     found = np.clip(np.round(np.concatenate([_STEPS, own]), 3), 0.001, 0.999)
     return tuple(np.unique(found).tolist())
@@ -207,9 +207,9 @@ def judge(traces: Sequence[TriggerTrace], true: Spans, judged: Spans, tolerance:
     """Choose a threshold, and measure how right the text is with it.
 
     Args:
-        traces: By ascending threshold, DEFAULT_THRESHOLD among them.
-        true: [N, 2], when the text is true.
-        judged: [N, 2], the time that counts.
+        traces: Traces by ascending threshold, DEFAULT_THRESHOLD among them.
+        true: [N, 2] spans in which the text is true.
+        judged: [N, 2] evaluated spans.
         tolerance: Seconds, see `figures`.
     """
     default = [one.threshold for one in traces].index(DEFAULT_THRESHOLD)
@@ -240,7 +240,7 @@ def judge(traces: Sequence[TriggerTrace], true: Spans, judged: Spans, tolerance:
 
 
 def halves(true: Spans, judged: Spans) -> tuple[Spans, Spans]:
-    """Two parts of the judged time [N, 2], cut between the intervals, with half of them each."""
+    """Divide the evaluated spans [N, 2] between intervals, with half of these in each part."""
     if len(true) < 2:
         return judged, judged
     half = len(true) // 2

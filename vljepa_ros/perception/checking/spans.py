@@ -1,4 +1,4 @@
-"""Stretches of time, as arrays [N, 2] of begin and end in seconds: disjoint, ascending."""
+"""Spans of time, as arrays [N, 2] of begin and end in seconds: disjoint, ascending."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ Mask = NDArray[np.bool_]
 
 
 def spans(pairs: Iterable[tuple[float, float]]) -> Spans:
-    """[N, 2] of pairs of begin and end, which may overlap and come in any order."""
+    """Make spans [N, 2] of pairs of begin and end, which may overlap, in any order."""
     raw = np.array(list(pairs), np.float64).reshape(-1, 2)
     return combine(raw, raw, np.logical_or)
 
 
 def combine(one: Spans, other: Spans, keep: Callable[[Mask, Mask], Mask]) -> Spans:
-    """[N, 2] the time for which `keep` holds, given whether it is in one and in the other.
+    """[N, 2] the spans in which `keep` holds, given whether a time is in one and in the other.
 
-    `np.logical_and`: in both; `np.logical_or`: in any; `np.greater`: in the first alone.
+    `np.logical_and`: in both; `np.logical_or`: in any; `np.greater`: only in the first.
     """
     edges = np.unique(np.concatenate([one.ravel(), other.ravel()]))
     middles = (edges[:-1] + edges[1:]) / 2
@@ -28,7 +28,7 @@ def combine(one: Spans, other: Spans, keep: Callable[[Mask, Mask], Mask]) -> Spa
 
 
 def runs(edges: NDArray[np.float64], kept: Mask) -> Spans:
-    """Of N + 1 ascending times and [N] whether it holds between two of them."""
+    """Make spans [M, 2] of N + 1 ascending times and [N] flags for the time between two."""
     if not len(kept):
         return np.zeros((0, 2))
     steps = np.diff(np.concatenate([[False], kept, [False]]).astype(np.int8))
@@ -36,7 +36,7 @@ def runs(edges: NDArray[np.float64], kept: Mask) -> Spans:
 
 
 def seconds(of: Spans) -> float:
-    """The length of spans [N, 2]."""
+    """Total length of spans [N, 2]."""
     return float((of[:, 1] - of[:, 0]).sum())
 
 

@@ -1,4 +1,4 @@
-"""What is true when in a recording, as its owner writes it down: a YAML file of intervals.
+"""Reads a truth file: YAML with the intervals of a recording in which texts are true.
 
     /camera/image_raw:                            # topic or camera; not needed where there is one
       the kettle is on: [[12.0, 48.5], [1:20, 1:35]]
@@ -7,9 +7,9 @@
         unclear: [[7, 9]]                         # left out
     labels: ['is the kettle on? | the kettle is on | the kettle is off']
 
-Times are seconds from the beginning of the recording, `minutes:seconds`, or absolute ones: seconds
-since 1970 or `2026-03-01T10:15:00`. What is not named is time in which the text is not true; with
-`false` only the intervals there are.
+Times are seconds from the beginning of the recording, `minutes:seconds`, or absolute: seconds since
+1970 or `2026-03-01T10:15:00`. Outside of its intervals a text is not true; with `false` only the
+given intervals are evaluated.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _MORE = f"{_INTERVALS}, or those for each of {', '.join(KINDS)}"
 
 
 class TruthError(ValueError):
-    """A truth file that cannot be used: the message names file, line and what is allowed."""
+    """A truth file cannot be used; the message names file, line and what is allowed."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Times as they are written, seconds, and the line of the file."""
+    """An interval as it is written, seconds, with its line in the file."""
 
     begin: float
     end: float
@@ -53,10 +53,10 @@ class Truth:
 
     Attributes:
         file: name of the file.
-        line: where the text stands.
-        camera: its name or topic; empty: the only one.
+        line: line of the text.
+        camera: name or topic of the camera; empty: the only one.
         text: a text, a label, or the name of a taught label.
-        intervals: by a kind of KINDS; without `false`: all that is not named.
+        intervals: kind of KINDS -> intervals; without `false`, all other time is false.
     """
 
     file: str
@@ -66,18 +66,18 @@ class Truth:
     intervals: dict[str, list[Interval]]
 
     def error(self, problem: str, line: int = 0) -> TruthError:
-        """About this entry, or about one of its intervals."""
+        """An error about this entry, or about one of its intervals."""
         return TruthError(f"'{self.file}', line {line or self.line}: '{self.text}': {problem}")
 
     def within(self, start: float, length: float) -> tuple[Spans, Spans]:
-        """When it is true, and the time that is judged: [N, 2] seconds from the beginning.
+        """True and evaluated spans, both [N, 2] seconds from the beginning of the recording.
 
         Args:
-            start: seconds since 1970 at which the recording begins.
-            length: of the recording, seconds.
+            start: beginning of the recording, seconds since 1970.
+            length: length of the recording, seconds.
 
         Raises:
-            TruthError: an interval lies outside, or is true and false.
+            TruthError: an interval is outside of the recording, or both true and false.
         """
         found = {}
         for kind in KINDS:
@@ -100,13 +100,13 @@ class Truth:
             known = combine(found["true"], found["false"], np.logical_or)
         judged = combine(known, found["unclear"], np.greater)
         if not seconds(judged):
-            raise self.error("no time is left to be judged")
+            raise self.error("no time is left to evaluate")
         return found["true"], judged
 
 
 @dataclass(frozen=True)
 class TruthFile:
-    """All entries, and the groups of labels in the form of the parameter `labels`."""
+    """All entries of a file, and the groups of labels in the form of the parameter `labels`."""
 
     entries: tuple[Truth, ...]
     labels: tuple[str, ...] = ()
@@ -123,14 +123,14 @@ def read_truth(path: Path) -> TruthFile:
         root = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         reason = " ".join(str(error).split())
-        raise TruthError(f"'{path}' is no YAML: {reason}") from error
+        raise TruthError(f"'{path}' is not YAML: {reason}") from error
     if root is None:
         raise TruthError(f"'{path}' is empty, allowed: texts with {_INTERVALS}")
     return _Reader(str(path)).file(root)
 
 
 class _Reader:
-    """Goes through the nodes of the file, which know their lines."""
+    """Reads the YAML nodes of a file, which have line numbers."""
 
     def __init__(self, path: str) -> None:
         self._path = path
