@@ -1,4 +1,4 @@
-"""Exported graphs and built engines on the disk, under a key of everything that they depend on."""
+"""Caches exported graphs and built engines, under a key of everything that they depend on."""
 
 from __future__ import annotations
 
@@ -17,11 +17,17 @@ _ENTRY = "entry.json"
 
 @dataclass(frozen=True)
 class CacheKey:
-    """What an engine was made from and for.
+    """Everything that a graph or an engine depends on.
 
-    weights: hashed, with the architecture; kind: `onnx` or `tensorrt`; version: of the exporter or
-    builder; device: GPU name and compute
-    capability, `any` for ONNX.
+    Attributes:
+        model: Id of the model.
+        weights: Hash of weights and architecture.
+        preprocessing: JSON of the preprocessing.
+        kind: `onnx` or `tensorrt`.
+        shapes: Shapes that it was made for.
+        precision: fp32, fp16 or bf16.
+        version: Version of the exporter or builder.
+        device: Name and compute capability of the GPU; `any` for ONNX.
     """
 
     model: str
@@ -42,7 +48,7 @@ class CacheKey:
 def cache_key_of(
     config: ModelConfig, kind: str, shapes: str, precision: str, version: str, device: str
 ) -> CacheKey:
-    """The key of a model's graphs or engines; see `CacheKey` for the arguments."""
+    """Make the key of a model's graphs or engines; see `CacheKey` for the arguments."""
     if "model_type" in config.architecture:
         from vljepa_ros.models.weight_files import weights_digests  # no node needs it for nano
 
@@ -50,7 +56,7 @@ def cache_key_of(
     else:
         weights = json.dumps(sorted(config.sha256.items()))
     weights += json.dumps(config.architecture, sort_keys=True, default=str)
-    # Where images are resized decides nothing; all else of preprocessing is in the graph or may be.
+    # Only the device of resizing does not matter; the rest may be part of the graph.
     steps = {name: v for name, v in config.preprocessing.items() if name != "device"}
     return CacheKey(
         config.model_id,
@@ -65,13 +71,13 @@ def cache_key_of(
 
 
 class EngineCache:
-    """Folders `<model>-<kind>-<digest>`, written aside and moved into place when complete."""
+    """Folders `<model>-<kind>-<digest>`, which get their name when complete."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def find(self, key: CacheKey) -> dict[str, Path]:
-        """Files of an entry by part; empty if there is none that can be trusted."""
+        """Part -> file of an entry; empty if there is no valid entry."""
         return {} if self.explain(key) else self._files(self._folder(key))
 
     def explain(self, key: CacheKey) -> str:
@@ -94,9 +100,9 @@ class EngineCache:
         """Copy the files of each part into a new entry; one of the same key is replaced.
 
         Args:
-            key: What the files were made from.
-            files: Of each part by name; files beside one that begin with its name go with it.
-            notes: What is worth knowing, such as the measured parity.
+            key: Key of the entry.
+            files: Part -> file; files beside it that begin with its name are copied, too.
+            notes: Further information, such as the measured parity.
         """
         self.root.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=".new-", dir=self.root))

@@ -1,4 +1,4 @@
-"""The engine protocol for CLIP, SigLIP, SigLIP 2 and Perception Encoder, on any part runner."""
+"""Runs dual encoders: everyday, CLIP, SigLIP, SigLIP 2 and Perception Encoder."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ _PLAIN = ("{}",)
 
 
 class DualEncoderEngine(EmbeddingEngine):
-    """See `Engine`. The visual tokens of a clip are its frames' features [T, D], each of norm 1.
+    """Runs a dual encoder. Visual tokens are the features of the frames, [T, D], each of norm 1.
 
-    A dual encoder has no Predictor: `embed` is the normalised mean of the frames for every query,
-    and a question is asked by comparing the clip with statements made from question and candidate.
-    It cannot write: `generate` gives the nearest text of the vocabulary.
+    Without a Predictor, `embed` is the normalised mean of the frames for every query, and questions
+    are answered by comparing the clip with statements made of question and candidate. Without a
+    Y-Decoder, `generate` returns the nearest text of the vocabulary.
     """
 
     @staticmethod
     def parts_of(config: ModelConfig) -> tuple[Part, ...]:
-        """An image and a text tower."""
+        """The image tower and the text tower."""
         return dual_encoder_parts(config)
 
     @staticmethod
@@ -50,7 +50,7 @@ class DualEncoderEngine(EmbeddingEngine):
 
     @staticmethod
     def shape_ranges(config: ModelConfig) -> ShapeRanges:
-        """Frames are rows of their own."""
+        """Ranges of the axes; each frame is a row."""
         longest, frames = longest_text(config), config.clip_frames
         return (
             {"length": (1, min(16, longest), longest)},
@@ -59,7 +59,7 @@ class DualEncoderEngine(EmbeddingEngine):
 
     @staticmethod
     def torch_needs(config: ModelConfig) -> tuple[str, ...]:
-        """The Perception Encoder is written out here, see `perception_encoder`."""
+        """Perception Encoder needs no transformers, see `perception_encoder`."""
         own = config.architecture.get("model_type") == PERCEPTION_ENCODER
         return ("torch",) if own else ("torch", "transformers")
 
@@ -74,7 +74,7 @@ class DualEncoderEngine(EmbeddingEngine):
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """Never `streaming`: frames are encoded one by one anyway."""
+        """What the loaded parts allow; never `streaming`, as frames are encoded one by one."""
         found = {"embed", *super().capabilities}
         if self._tokens is not None:
             found |= {"encode_text", "score"}
@@ -107,7 +107,7 @@ class DualEncoderEngine(EmbeddingEngine):
     def embed(
         self, tokens: Sequence[NDArray[np.float32]], query: str | Sequence[str]
     ) -> NDArray[np.float32]:
-        """Mean over frames, norm 1: [B, D]; the query changes nothing."""
+        """[B, D], norm 1: the mean over frames; it does not depend on the query."""
         del query
         if not tokens:
             return np.zeros((0, self._config.dim), np.float32)
@@ -120,8 +120,8 @@ class DualEncoderEngine(EmbeddingEngine):
         """Mean over the prompt templates of each text's features, norm 1: [len(texts), D].
 
         Args:
-            texts: What to encode.
-            templates: Other ones than the model's; `{}` stands for the text.
+            texts: Texts to encode.
+            templates: Templates in place of the model's; `{}` stands for the text.
         """
         used = self._templates if templates is None else tuple(templates)
 
@@ -136,7 +136,7 @@ class DualEncoderEngine(EmbeddingEngine):
         return self._rows(self._texts.fill([(text, used) for text in texts], encode))
 
     def token_ids(self, query: str, texts: Sequence[str]) -> list[list[int]]:
-        """In the longest prompt template; the query is not read."""
+        """Ids of each text in the longest prompt template; the query is not used."""
         del query
         longest = max(self._templates, key=len)
         return self._tokenizer().ids([expand(text, [longest])[0] for text in texts])

@@ -1,4 +1,4 @@
-"""Exports parts to ONNX and builds TensorRT engines; both are compared with fp32 before kept."""
+"""Exports parts to ONNX and builds TensorRT engines, both compared with fp32 before use."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from vljepa_ros.models.parts import Part
 
 OPSET = 18
 _EXTERNAL_DATA_BYTES = 1_500_000_000
-"""Graphs with more weights keep them in a file of their own: a protobuf ends at 2 GB."""
+"""Larger weights are stored in a separate file: a protobuf is limited to 2 GB."""
 
 Progress = Callable[[str], None]
 
@@ -41,19 +41,19 @@ def export_model(
     precision: str = "fp32",
     progress: Progress = lambda line: None,
 ) -> tuple[Path, list[Parity]]:
-    """Write ONNX graphs of every part and run them on ONNX Runtime beside torch in fp32.
+    """Write ONNX graphs of every part, and compare them with torch in fp32.
 
     Args:
         config: The model.
-        cache: Where the graphs are kept.
-        precision: Inside of the graphs.
-        progress: Is given a line for each step.
+        cache: Cache for the graphs.
+        precision: Internal precision of the graphs.
+        progress: Called with a line for each step.
 
     Returns:
         The entry's folder, and the parity of each part.
 
     Raises:
-        ModelError: A part that cannot be exported, or that computes something else.
+        ModelError: A part cannot be exported, or its results differ.
     """
     check_precision(config, precision)
     parts = engine_class(config).parts_of(config)
@@ -80,16 +80,16 @@ def build_model(
 
     Args:
         config: The model.
-        cache: Where the engines are kept.
-        precision: Inside of the engines.
-        workspace: Most bytes of GPU memory for one layer.
-        progress: Is given a line for each step.
+        cache: Cache for the engines.
+        precision: Internal precision of the engines.
+        workspace: Maximum GPU memory for one layer, bytes.
+        progress: Called with a line for each step.
 
     Returns:
         The entry's folder, and the parity of each part with torch in fp32 on the CPU.
 
     Raises:
-        ModelError: No TensorRT or GPU, a failed build, or an engine that computes something else.
+        ModelError: No TensorRT or GPU, a failed build, or results that differ.
     """
     check_precision(config, precision)
     torch_device("cuda")
@@ -123,18 +123,18 @@ def export_parts(
 ) -> dict[str, Path]:
     """Write `folder/<part>.onnx` for each part.
 
-    Inputs and outputs stay float32 in every precision, so that all engines have the same edges.
+    Inputs and outputs stay float32 in every precision, so that all engines have the same interface.
 
     Args:
-        parts: What to write.
+        parts: Parts to export.
         modules: Part name -> module.
-        folder: Is made if it is missing.
-        precision: Inside of the graphs.
-        sizes: Example sizes of the dynamic axes; the graph takes others too.
-        progress: Is given a line for each part.
+        folder: Output folder, created if missing.
+        precision: Internal precision of the graphs.
+        sizes: Example sizes of the dynamic axes; the graph accepts others, too.
+        progress: Called with a line for each part.
 
     Raises:
-        ModelError: Unknown precision, or a module that cannot be exported.
+        ModelError: The precision is unknown, or a module cannot be exported.
     """
     if precision not in PRECISIONS:
         raise ModelError(f"precision is {precision!r}, allowed: fp32, fp16, bf16")
@@ -179,15 +179,15 @@ def export_parts(
 
 
 def _dynamic_axis(axis: str) -> Any:
-    """Its range; the exporter finds out those that a model's own tables or strides limit."""
+    """A dynamic axis; the exporter finds limits from a model's tables or strides itself."""
     dim = torch.export.Dim
     return {"frames": dim.AUTO, "pieces": dim.DYNAMIC}.get(axis) or dim(axis, min=1, max=4096)
 
 
 class _Half(nn.Module):
-    """A module computed in half precision between float32 edges.
+    """Computes a module in half precision with float32 inputs and outputs.
 
-    Inputs come by position: the exporter takes no dynamic shapes of arguments `**inputs`.
+    Inputs are positional: the exporter does not support dynamic shapes of `**inputs`.
     """
 
     def __init__(self, module: nn.Module, dtype: torch.dtype, names: Sequence[str]) -> None:
@@ -207,7 +207,7 @@ class _Half(nn.Module):
 def _graphs(
     config: ModelConfig, parts: Sequence[Part], folder: Path, precision: str, progress: Progress
 ) -> Mapping[str, Path]:
-    """The folder's own graphs if they have that precision, else fresh ones."""
+    """The graphs in the folder if they have this precision, else newly exported ones."""
     own = shipped_graphs(config, parts)
     if own and precision == config.precision:
         return own
@@ -228,10 +228,10 @@ def _compare(
     precision: str,
     progress: Progress,
 ) -> list[Parity]:
-    """Parity with torch in fp32 on the CPU.
+    """Measure the parity with torch in fp32 on the CPU.
 
     Raises:
-        ModelError: Too different.
+        ModelError: The results differ too much.
     """
     progress("comparing with fp32")
     modules = engine_class(config).torch_modules(config, frozenset(part.name for part in parts))
@@ -242,7 +242,7 @@ def _compare(
 
 
 def _sizes(config: ModelConfig, parts: Sequence[Part]) -> Mapping[str, int]:
-    """Example sizes: the best ones of the profile for batches, but a small batch."""
+    """Example sizes: the optimal ones of the batch profile, with a small batch."""
     sizes = {"batch": 2}
     for found in engine_profiles(config, parts).values():
         for axis, (_, best, _) in found[-1].axes:

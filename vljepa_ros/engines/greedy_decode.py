@@ -19,14 +19,14 @@ def generate_greedily(
     """Write a text for each embedding.
 
     Args:
-        runner: Has the graphs `decoder_prefill` and `decoder_step`.
+        runner: Runs the graphs `decoder_prefill` and `decoder_step`.
         words: The Y-Decoder's vocabulary.
         embeddings: [B, D].
-        longest: Most words and marks of a text.
+        longest: Maximum number of words and punctuation marks.
 
     Returns:
-        Text and confidence of each: the product of the token probabilities, the end mark's
-        included; 0 for a text that never ended.
+        Text and confidence of each: the product of the token probabilities, including the end mark;
+        0 for a text without an end.
     """
     batch = len(embeddings)
     if batch == 0:
@@ -55,7 +55,7 @@ def generate_greedily(
             },
         )
         logits, cache = made["logits"], made["grown"]
-    # A text that never ended is cut, and its confidence says so.
+    # A text without an end is cut, with confidence 0.
     log_confidence[running] = -np.inf
     return [
         (words.text(row), float(np.exp(value)))

@@ -1,4 +1,4 @@
-"""Loads a model folder as a running engine."""
+"""Loads a model folder into the engine that suits it best."""
 
 from __future__ import annotations
 
@@ -38,11 +38,10 @@ from vljepa_ros.models.vl_jepa.nano_config import GRAPHS
 from vljepa_ros.resources import default_cache_root
 
 PARTS = frozenset(GRAPHS)
-"""What may be loaded alone; a family ignores those that it lacks."""
+"""Parts that can be loaded separately; a family ignores those that it does not have."""
 
 NANO_THREADS = 2
-"""More do not pay for graphs of its size, nor of other models that come with the package, and take
-cores from the rest of the robot."""
+"""More threads do not speed up models of this size, and take cores from the rest of the robot."""
 
 _GPU_PROVIDERS = frozenset({"CUDAExecutionProvider", "TensorrtExecutionProvider"})
 _EXPORTER = "onnx opset 18"
@@ -54,13 +53,13 @@ def load_engine(
 ) -> Engine:
     """Check the folder's files against their hashes and load the model.
 
-    What was chosen, and why, goes to the log `vljepa_ros.engines`.
+    The choice and its reason are logged to `vljepa_ros.engines`.
 
     Args:
         folder: The model folder.
         engine: `ENGINE[:PRECISION][@DEVICE]`, see `parse_request`.
-        threads: CPU threads, 0: nano takes at most `NANO_THREADS`, others all cores.
-        parts: Of `PARTS`; None: all.
+        threads: CPU threads; 0: at most `NANO_THREADS` for nano, else all cores.
+        parts: Parts to load, from `PARTS`; None: all.
 
     Raises:
         ModelError: Unknown engine, part or family; missing, damaged or unusable file.
@@ -112,10 +111,10 @@ def _load(config: ModelConfig, engine: str, threads: int, wanted: frozenset[str]
 
 
 def engine_class(config: ModelConfig) -> type[EmbeddingEngine]:
-    """The engine of a model's form; those that no robot with nano needs are imported here.
+    """The engine class of a model; classes other than nano's are imported on demand.
 
     Raises:
-        ModelError: A family whose model is not made of graphs.
+        ModelError: The family has no engine that runs graphs.
     """
     form = form_of(config)
     if form == "nano":
@@ -135,22 +134,22 @@ def engine_class(config: ModelConfig) -> type[EmbeddingEngine]:
 
 
 def ships_graphs(config: ModelConfig) -> bool:
-    """Whether the graphs lie in the model folder, in one precision.
+    """Whether the model folder contains graphs, in one precision.
 
-    Nano's do, and those of others whose configuration names them.
+    Those of nano do, and those whose configuration names graphs.
     """
     return form_of(config) == "nano" or {"vision", "text"} <= set(config.files)
 
 
 def shipped_graphs(config: ModelConfig, parts: Sequence[Part]) -> dict[str, Path]:
-    """ONNX files of the model folder itself, by part; empty for what has to be exported."""
+    """Part -> ONNX file in the model folder; empty if they must be exported."""
     if not ships_graphs(config):
         return {}
     return {part.name: config.path(part.name) for part in parts}
 
 
 def check_precision(config: ModelConfig, precision: str) -> None:
-    """Refuse what is known to overflow.
+    """Refuse precisions that are known to overflow.
 
     Raises:
         ModelError: fp16 for a model with EmbeddingGemma.
@@ -163,7 +162,7 @@ def check_precision(config: ModelConfig, precision: str) -> None:
 
 
 def engine_profiles(config: ModelConfig, parts: Sequence[Part]) -> dict[str, tuple[Profile, ...]]:
-    """Shapes to build an engine for: batch 1 alone, and up to 8; the model's own clip length."""
+    """Shapes to build an engine for: batch 1, and up to 8; clips of the model's length."""
     ranges, batches = engine_class(config).shape_ranges(config)
     return {
         part.name: default_profiles(part, ranges, batches.get(part.name, (1, 8))) for part in parts
@@ -191,16 +190,15 @@ def cache_key(config: ModelConfig, kind: str, precision: str) -> CacheKey:
 
 
 def warm_up(engine: Engine, parts: frozenset[str] = PARTS) -> None:
-    """Compile, record and allocate while the node configures, not when the first image comes.
+    """Compile, record and allocate at `configure` instead of at the first image.
 
-    Shows, too, whether a model from the hub runs with the values in its files.
-
-    One clip, the default query and one text: the shapes that a robot with one camera uses; other
-    batches are prepared when they first come.
+    This also shows whether a model from the hub runs with the values in its files. It runs one
+    clip, the default query and one text, the shapes of a robot with one camera; other batches are
+    prepared when they are first needed.
 
     Args:
-        engine: Nothing is done for nano where it runs on a CPU and is not compiled.
-        parts: Those that were loaded.
+        engine: The engine. Nothing is done for nano on a CPU without compilation.
+        parts: The loaded parts.
     """
     config = engine.config
     prepared = engine.info.device.startswith("cuda") or "compiled" in engine.info.engine
@@ -243,12 +241,12 @@ def _available(config: ModelConfig, request: Request, cache: EngineCache) -> Ava
         onnx = cache.explain(cache_key(config, "onnx", request.precision or "fp32"))
         tensorrt = tensorrt_obstacle(cuda)
         return Available(packages, cuda, onnx, tensorrt, engines, providers, torch_needs=needs)
-    if form_of(config) != "nano":  # there is no code here that torch could run
+    if form_of(config) != "nano":  # there are no torch modules
         engines = frozenset(name for name in engines if name.startswith(("auto", "onnxruntime")))
-    # `auto` takes what runs the graphs of the folder, or torch; what has to be built or recorded is
+    # `auto` uses what runs the graphs of the folder, or torch; what has to be built or recorded is
     # not faster for a model of this size as far as is known, and runs if it is asked for.
     lowers = request.engine.startswith(("torch", "tensorrt"))
-    # torch is not imported to find out that a CPU-only ONNX Runtime has no use for a GPU.
+    # torch is not imported for a CPU-only ONNX Runtime, which cannot use a GPU.
     wanted = not request.device.startswith("cpu") and (bool(providers & _GPU_PROVIDERS) or lowers)
     cuda = wanted and has_gpu()
     if request.engine == "auto":

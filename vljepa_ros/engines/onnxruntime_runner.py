@@ -1,7 +1,6 @@
-"""Parts as ONNX graphs on ONNX Runtime: CPU, CUDA or its TensorRT provider.
+"""Runs parts as ONNX graphs on ONNX Runtime: CPU, CUDA or its TensorRT provider.
 
-Names of provider options: ONNX Runtime's documentation of the CUDA and TensorRT execution
-providers.
+The provider options are described in ONNX Runtime's documentation of its execution providers.
 """
 
 from __future__ import annotations
@@ -47,15 +46,15 @@ class OnnxRuntimeRunner(PartRunner):
         """Load the graphs.
 
         Args:
-            parts: What to load.
+            parts: Parts to load.
             graphs: Part name -> ONNX file.
-            precision: Inside of the graphs.
+            precision: Internal precision of the graphs.
             device: `cpu`, `cuda` or `tensorrt`.
             threads: Intra-op threads, 0: as many as cores.
-            index: Of the GPU.
+            index: Index of the GPU.
             memory_limit: GiB of GPU memory, 0: all.
             profiles: Shapes that TensorRT's provider builds for.
-            cache: Its folder.
+            cache: Folder of its engines.
 
         Raises:
             ModelError: A missing or broken graph, one that does not fit its part, or a provider
@@ -128,12 +127,12 @@ def provider_list(
     cache: Path | None = None,
     shapes: Mapping[str, str] | None = None,
 ) -> list[Provider]:
-    """Providers for `cpu`, `cuda` or `tensorrt`, each followed by what takes over what it lacks.
+    """Providers for `cpu`, `cuda` or `tensorrt`, each followed by its fallback.
 
     Args:
         device: One of `DEVICES`.
-        available: What this build of ONNX Runtime has.
-        index: Of the GPU.
+        available: Providers of this build of ONNX Runtime.
+        index: Index of the GPU.
         memory_limit: GiB of GPU memory, 0: all.
         cache: Folder where TensorRT keeps its engines; without it they are built at each start.
         shapes: See `tensorrt_shapes`.
@@ -169,9 +168,9 @@ def provider_list(
 
 
 def tensorrt_shapes(part: Part, profiles: Sequence[Profile]) -> dict[str, str]:
-    """One range over all profiles of a part, as TensorRT's provider takes it.
+    """One range over all profiles of a part, for TensorRT's provider, which has one profile.
 
-    It has one profile only: least of the first, best and greatest of the last.
+    It has the minimum of the first and the optimum and maximum of the last profile.
     """
     least, last = profiles[0], profiles[-1]
     texts: dict[str, list[str]] = {"min": [], "opt": [], "max": []}
@@ -189,8 +188,8 @@ def open_session(
     """Load a graph.
 
     Raises:
-        ModelError: A missing or broken graph, or a provider that did not start: ONNX Runtime
-            would go on without it.
+        ModelError: A missing or broken graph, or a provider that did not start, without which ONNX
+            Runtime would continue.
     """
     try:
         session = onnxruntime.InferenceSession(
@@ -206,16 +205,16 @@ def open_session(
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether ONNX Runtime says that a device has no memory left."""
+    """Whether an error of ONNX Runtime means that a device has no memory left."""
     words = ("out of memory", "Failed to allocate memory", "CUDNN_STATUS_ALLOC_FAILED")
     return any(word in str(error) for word in words)
 
 
 def check_provider(wanted: str, seen: Sequence[str]) -> None:
-    """Compare the provider that was asked for with those of a session.
+    """Check that a session uses the requested provider.
 
     Raises:
-        ModelError: The session runs without it.
+        ModelError: It does not.
     """
     if wanted not in seen:
         raise ModelError(

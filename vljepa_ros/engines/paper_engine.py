@@ -1,4 +1,4 @@
-"""The engine protocol for a VL-JEPA of the paper's size."""
+"""Runs a VL-JEPA of the paper's size."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _TEXT_BATCH = 32
 
 
 class PaperEngine(VlJepaEngine):
-    """The paper's size: joint attention in space and time, so no `streaming`.
+    """Runs the paper's size: joint attention in space and time, so no `streaming`.
 
-    No Y-Decoder of this size is public, so `generate` gives the nearest text of the vocabulary.
+    As no Y-Decoder of this size is public, `generate` returns the nearest text of the vocabulary.
     """
 
     overflows_in_fp16 = True  # EmbeddingGemma's activations
@@ -35,14 +35,14 @@ class PaperEngine(VlJepaEngine):
 
     @staticmethod
     def torch_modules(config: ModelConfig, parts: frozenset[str]) -> Mapping[str, Any]:
-        """The trunks of transformers, each with its projection."""
+        """The trunks from transformers, each with its projection."""
         from vljepa_ros.models.vl_jepa.paper_model import load_modules, with_pixel_input
 
         return with_pixel_input(config, load_modules(config, parts))
 
     @staticmethod
     def shape_ranges(config: ModelConfig) -> ShapeRanges:
-        """Whole tubelets."""
+        """Ranges of the axes; frames in whole tubelets."""
         sizes, frames = PaperSizes.of(config), config.clip_frames
         tokens, whole = sizes.tokens(frames), frames + -frames % sizes.tubelet
         ranges = {
@@ -65,8 +65,8 @@ class PaperEngine(VlJepaEngine):
         Args:
             config: The model's configuration.
             runner: Runs the parts.
-            parts: Those that were loaded.
-            table: The token table; None: the folder's.
+            parts: The loaded parts.
+            table: The token table; None: that of the folder.
         """
         super().__init__(config, runner, parts)
         self._sizes = PaperSizes.of(config)
@@ -84,7 +84,7 @@ class PaperEngine(VlJepaEngine):
         return found | {"generate"} if "encode_text" in found and self._vocabulary else found
 
     def encode(self, clips: Sequence[Clip], states: Sequence[Any]) -> list[EncodedClip]:
-        """X-Encoder: clips [T, S, S, 3] of equal T in one batch. One image is a still clip."""
+        """X-Encoder: clips [T, S, S, 3] of equal T in one batch. A single image is repeated."""
         check_clips(self._config, clips, states)
         found: dict[int, EncodedClip] = {}
         for members in by_length([clip.frames for clip in clips]):
@@ -98,12 +98,12 @@ class PaperEngine(VlJepaEngine):
         return [found[index] for index in range(len(clips))]
 
     def token_ids(self, query: str, texts: Sequence[str]) -> list[list[int]]:
-        """By the Predictor's and the Y-Encoder's own tokenizers."""
+        """Ids from the tokenizers of the Predictor and the Y-Encoder."""
         self._query_ids.ids(query)
         return [self._text_ids.ids(text) for text in texts]
 
     def _whole(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        # V-JEPA 2 drops frames that do not fill a tubelet; the newest one is the last to lose.
+        # V-JEPA 2 drops frames that do not fill a tubelet, which would be the newest one.
         missing = -len(frames) % self._sizes.tubelet
         if missing:
             frames = np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)])

@@ -1,4 +1,4 @@
-"""Refuses a faster engine whose outputs differ from the reference's on the same inputs."""
+"""Refuses an engine whose outputs differ from the reference on the same inputs."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ THRESHOLDS = {"fp32": 0.99999, "bf16": 0.99, "fp16": 0.995}
 
 @dataclass(frozen=True)
 class Parity:
-    """How near the outputs of a part are.
+    """Agreement of the outputs of a part.
 
     Attributes:
-        part: Its name.
-        cosine: The least over all rows.
-        difference: The greatest absolute one.
+        part: Name of the part.
+        cosine: Minimum cosine over all rows.
+        difference: Maximum absolute difference.
     """
 
     part: str
@@ -83,7 +83,7 @@ def compare_runners(
     other: PartRunner,
     sizes: Mapping[str, int],
 ) -> list[Parity]:
-    """Run both on the same fixed inputs; one result for each output of each part."""
+    """Run both on the same fixed inputs; returns a result for each output of each part."""
     results = []
     for part in parts:
         inputs = example_inputs(part, sizes)
@@ -96,7 +96,7 @@ def compare_runners(
 
 
 def gate(results: Sequence[Parity], precision: str) -> None:
-    """Refuse an engine that does not compute what the reference computes.
+    """Refuse an engine whose results differ too much from the reference.
 
     Raises:
         ModelError: A part below the threshold of its precision.

@@ -1,4 +1,4 @@
-"""Running a model's parts: one interface for torch, ONNX Runtime and TensorRT."""
+"""The common interface for running a model's parts on torch, ONNX Runtime and TensorRT."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Array = NDArray[np.generic]
 Arrays = Mapping[str, Array]
 
 SHORTEST_PADDED_LENGTH = 16
-"""Tokens of the shortest padded text: most questions fit, so most share one recorded shape."""
+"""Length of the shortest padded text: most questions fit, so that they share a recorded shape."""
 
 
 class OutOfMemoryError(Exception):
-    """The device had no memory for this batch; a smaller one may fit."""
+    """The device has no memory for this batch; a smaller one may fit."""
 
 
 class PartRunner(ABC):
@@ -29,8 +29,8 @@ class PartRunner(ABC):
 
     Attributes:
         info: Engine, device and precision in use.
-        fixed_shapes: Whether every new shape costs a compilation or a recording: then few shapes
-            are used.
+        fixed_shapes: Whether every new shape costs a compilation or a recording, so that few shapes
+            should be used.
     """
 
     def __init__(self, parts: Sequence[Part], info: EngineInfo, fixed_shapes: bool) -> None:
@@ -39,11 +39,11 @@ class PartRunner(ABC):
         self.fixed_shapes = fixed_shapes
 
     def run(self, part: str, inputs: Arrays) -> dict[str, Array]:
-        """Run one part, in batches that are halved whenever the device has no memory left.
+        """Run one part; batches are halved if the device has no memory left.
 
         Args:
-            part: Its name.
-            inputs: As its `Part` declares them.
+            part: Name of the part.
+            inputs: Inputs as its `Part` declares them.
 
         Returns:
             Outputs as its `Part` declares them, in float32.
@@ -89,7 +89,7 @@ class PartRunner(ABC):
         }
 
     def stack(self, rows: Sequence[NDArray[np.float32]]) -> Array:
-        """Make one input [B, ...] of B rows; one row is not copied, nor one kept on the device."""
+        """Make an input [B, ...] of B rows, without a copy if possible."""
         if len(rows) == 1:
             return np.asarray(rows[0], np.float32)[None]
         return np.stack(rows).astype(np.float32, copy=False)
@@ -101,7 +101,7 @@ class PartRunner(ABC):
     def pad_length(
         self, array: NDArray[Any], longest: int, mode: Literal["constant", "edge"] = "constant"
     ) -> NDArray[Any]:
-        """Fill tokens [B, L, ...] up to a length that others share; only if shapes are fixed."""
+        """Pad tokens [B, L, ...] to a common length, if shapes are fixed."""
         if not self.fixed_shapes:
             return array
         missing = padded_length(array.shape[1], longest) - array.shape[1]
@@ -112,7 +112,7 @@ class PartRunner(ABC):
         """Free the device."""
 
     def _largest_batch(self, part: Part, sizes: Mapping[str, int]) -> int | None:
-        """The most rows that the part takes at once, None: any number."""
+        """Maximum batch of the part; None: no limit."""
         return None
 
     @abstractmethod
@@ -120,22 +120,22 @@ class PartRunner(ABC):
         """Run one batch.
 
         Args:
-            part: What to run.
+            part: Name of the part.
             inputs: The batch.
-            rows: How many it has.
-            largest: The most rows that the part takes at once, None: any number.
+            rows: Number of its rows.
+            largest: Maximum batch of the part; None: no limit.
 
         Raises:
-            OutOfMemoryError: It does not fit.
+            OutOfMemoryError: The batch does not fit.
         """
 
 
 def padded_rows(rows: int, largest: int | None = None) -> int:
-    """The batch that `rows` rows are filled up to if shapes are fixed: a power of two.
+    """The batch to which rows are padded if shapes are fixed: a power of two.
 
     Args:
-        rows: Rows that are there.
-        largest: Not more than that.
+        rows: Number of rows.
+        largest: Maximum batch.
     """
     size = 1 << max(0, rows - 1).bit_length()
     return max(rows, min(size, largest)) if largest else size

@@ -1,4 +1,4 @@
-"""What perception may ask of a model of any family, on any engine."""
+"""The interface between perception and a model of any family, on any engine."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from vljepa_ros.models.config import ModelConfig, ModelError
 
 @dataclass(frozen=True)
 class Clip:
-    """A short stretch of one camera's stream, as the model wants it.
+    """Consecutive frames of one camera, as the model's input.
 
-    frames: [T, H, W, 3] uint8 RGB at the model's input size, oldest first.
-    stamps: nanoseconds, one for each frame, ascending; they key the cache of a streaming X-Encoder,
-        so two frames with the same stamp within one stream must be the same image.
+    Attributes:
+        frames: [T, H, W, 3] uint8 RGB at the model's input size, oldest first.
+        stamps: Nanoseconds, one for each frame, ascending. They are the keys of the cache of a
+            streaming X-Encoder, so equal stamps within a stream must mean the same image.
     """
 
     frames: NDArray[np.uint8]
@@ -27,10 +28,11 @@ class Clip:
 
 @dataclass(frozen=True)
 class EncodedClip:
-    """One clip after the X-Encoder.
+    """The output of the X-Encoder for one clip.
 
-    tokens: [N, D] float32 visual tokens.
-    state: opaque; give it back with the next clip of the same stream.
+    Attributes:
+        tokens: [N, D] float32 visual tokens.
+        state: Opaque; pass it with the next clip of the same stream.
     """
 
     tokens: NDArray[np.float32]
@@ -39,11 +41,13 @@ class EncodedClip:
 
 @dataclass(frozen=True)
 class Generated:
-    """A text for an embedding.
+    """The text for an embedding.
 
-    decoded: True if the Y-Decoder wrote it, False if it is the nearest known text.
-    confidence: 0..1; for decoded text the product of token probabilities, else the calibrated
-    similarity.
+    Attributes:
+        text: The text.
+        confidence: 0..1; for decoded text the product of token probabilities, else the calibrated
+            similarity.
+        decoded: Whether the Y-Decoder wrote it; else it is the nearest known text.
     """
 
     text: str
@@ -53,10 +57,12 @@ class Generated:
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """What actually runs.
+    """Engine, device and precision in use.
 
-    engine: a name of `select.ENGINE_NAMES`, never auto; device: cpu, cuda:0; precision: fp32, fp16,
-    bf16.
+    Attributes:
+        engine: A name from `select.ENGINE_NAMES` other than auto.
+        device: Such as cpu or cuda:0.
+        precision: fp32, fp16 or bf16.
     """
 
     engine: str
@@ -82,8 +88,8 @@ class Engine(Protocol):
     def capabilities(self) -> frozenset[str]:
         """What the engine can do.
 
-        Of: `embed`, `encode_text`, `score`, `generate`, `streaming`, `caption` (see `Captioner`),
-        `presence` (one text alone can be judged, see `Calibration.judges_presence`).
+        Any of `embed`, `encode_text`, `score`, `generate`, `streaming`, `caption` (see
+        `Captioner`), `presence` (one text alone can be judged, see `Calibration.judges_presence`).
         """
 
     def encode(self, clips: Sequence[Clip], states: Sequence[Any]) -> list[EncodedClip]:
@@ -103,7 +109,7 @@ class Engine(Protocol):
         """Predictor: [B, D] float32, L2 norm 1: the answer to the query for each clip, embedded.
 
         Args:
-            tokens: [N, D] visual tokens of each clip; one clip may stand in several rows.
+            tokens: [N, D] visual tokens of each clip; a clip may be repeated.
             query: One for all rows, or one for each; they are one batch in any case.
         """
 
@@ -117,9 +123,9 @@ class Engine(Protocol):
         """
 
     def check_texts(self, query: str, texts: Sequence[str]) -> None:
-        """Refuse what the model cannot read to its end, and two texts that are the same tokens.
+        """Refuse texts that are too long for the model, and two texts with equal tokens.
 
-        It may be called in any thread.
+        It may be called from any thread.
 
         Raises:
             TextError: The message names the text and what is allowed.
@@ -133,7 +139,7 @@ class Engine(Protocol):
     def generate(self, embeddings: NDArray[np.float32]) -> list[Generated]:
         """Y-Decoder: a text for each of [B, D] embeddings.
 
-        Where it is unsure, that is the nearest known text.
+        If it is not sure enough, the nearest known text.
         """
 
     def known_texts(self) -> tuple[list[str], NDArray[np.float32]]:
@@ -153,10 +159,10 @@ class Captioner(Engine, Protocol):
 def check_clips(
     config: ModelConfig, clips: Sequence[Clip], states: Sequence[Any], frames: int = 0
 ) -> None:
-    """Compare clips with the model's input.
+    """Check clips against the model's input.
 
     Args:
-        config: Of the model.
+        config: Configuration of the model.
         clips: [T, S, S, 3] uint8 each.
         states: One for each clip.
         frames: T of every clip; 0: any.

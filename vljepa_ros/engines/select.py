@@ -1,4 +1,4 @@
-"""Selects the engine that runs a model: what was asked for, what is installed, and why."""
+"""Selects the engine for a model from the request and what is installed, with the reason."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _PROVIDERS = {
     "onnxruntime-cuda": "CUDAExecutionProvider",
     "onnxruntime-tensorrt": "TensorrtExecutionProvider",
 }
-# ONNX Runtime's TensorRT provider is never chosen by itself: it builds its engines when it is
-# loaded, which takes minutes, and a node that configures must not.
+# ONNX Runtime's TensorRT provider is never chosen automatically: it builds its engines when it is
+# loaded, which takes minutes, too long for `configure`.
 _ON_GPU = ("tensorrt", "torch-graphs", "onnxruntime-cuda", "torch", "onnxruntime")
 # On a CPU, ONNX Runtime is the faster of the two wherever both run the same graph.
 _ON_CPU = ("onnxruntime", "torch")
@@ -43,12 +43,17 @@ class Request:
 
 @dataclass(frozen=True)
 class Available:
-    """What this machine and this model have.
+    """What this machine and this model support.
 
-    packages: installed ones, of torch, transformers, onnxruntime, tensorrt; cuda: a GPU is here;
-    onnx, tensorrt: why the model's exported graphs or built engine cannot be used, empty if they
-    can; engines: those that the family has; providers: those of this ONNX Runtime; torch_needs:
-    packages that the model needs on torch; precisions: those that the family's engines know.
+    Attributes:
+        packages: Installed packages, of torch, transformers, onnxruntime, tensorrt.
+        cuda: Whether there is a GPU.
+        onnx: Why the exported graphs cannot be used; empty: they can.
+        tensorrt: Why the built engine cannot be used; empty: it can.
+        engines: Engines of the family.
+        providers: Execution providers of ONNX Runtime.
+        torch_needs: Packages that the model needs with torch.
+        precisions: Precisions of the family's engines.
     """
 
     packages: frozenset[str]
@@ -63,9 +68,14 @@ class Available:
 
 @dataclass(frozen=True)
 class Choice:
-    """engine: a name of `ENGINE_NAMES` other than auto. reason: one line for the log.
+    """The selected engine.
 
-    remedy: a command that would make it faster, empty if there is none.
+    Attributes:
+        engine: A name from `ENGINE_NAMES` other than auto.
+        precision: fp32, bf16 or fp16.
+        device: Such as cpu or cuda:0.
+        reason: One line for the log.
+        remedy: A command that would make it faster; empty: none.
     """
 
     engine: str
@@ -76,13 +86,13 @@ class Choice:
 
 
 def parse_request(text: str, device: str = "") -> Request:
-    """Read `auto`, `torch`, `torch:bf16`, `torch-graphs:bf16@cuda:1`.
+    """Parse an engine such as `auto`, `torch:bf16` or `torch-graphs:bf16@cuda:1`.
 
     `onnxruntime@cuda` is `onnxruntime-cuda`.
 
     Args:
-        text: As a user writes it.
-        device: The model's own, where none is given.
+        text: The engine as a user writes it.
+        device: Default device, that of the model.
 
     Raises:
         ModelError: Unknown engine or precision.
@@ -100,15 +110,15 @@ def parse_request(text: str, device: str = "") -> Request:
 
 
 def choose(request: Request, available: Available, model: str) -> Choice:
-    """The engine that runs; `auto` takes the fastest one that can.
+    """Choose the engine; `auto` means the fastest one that can run.
 
     Args:
-        request: What the user asked for.
-        available: What this machine and the model's files allow.
-        model: As the user names it, for the commands in messages.
+        request: The user's request.
+        available: What this machine and the model support.
+        model: Name of the model, for the commands in messages.
 
     Raises:
-        ModelError: What was asked for cannot run here; the message says what would help.
+        ModelError: The request cannot be met; the message has a remedy.
     """
     if request.precision and request.precision not in available.precisions:
         raise ModelError(
@@ -192,7 +202,7 @@ def gpu_index(device: str) -> int:
 
 
 def provider_device(choice: Choice) -> tuple[str, int]:
-    """Of an engine of ONNX Runtime: kind of provider (`cpu`, `cuda`, `tensorrt`), index of the GPU.
+    """Kind of provider (`cpu`, `cuda`, `tensorrt`) and index of the GPU for ONNX Runtime.
 
     Raises:
         ModelError: A device that is neither `cpu` nor `cuda:N`.
@@ -210,7 +220,7 @@ _GPU_FILES = ("/dev/nvidia0", "/dev/nvhost-gpu", "/dev/nvgpu", "/dev/dxg")
 
 
 def installed_packages() -> frozenset[str]:
-    """Installed ones, of torch, transformers, onnxruntime, tensorrt; none is imported."""
+    """Installed packages, of torch, transformers, onnxruntime, tensorrt; none is imported."""
     found = {name for name in ("torch", "transformers", "onnxruntime") if find_spec(name)}
     if any(find_spec(name) for name in _TENSORRT):
         found.add("tensorrt")
@@ -218,7 +228,7 @@ def installed_packages() -> frozenset[str]:
 
 
 def has_gpu() -> bool:
-    """Whether there is a CUDA device: by torch, or by the driver's files where torch is missing."""
+    """Whether there is a CUDA device: asks torch, or without it looks for the driver's files."""
     if find_spec("torch") is None:
         return any(Path(name).exists() for name in _GPU_FILES)
     import torch

@@ -1,4 +1,4 @@
-"""The shapes that an engine is built for: named axes with least, best and greatest size."""
+"""The shapes that an engine is built for: axes with minimum, optimum and maximum size."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from vljepa_ros.models.parts import Part, Tensor
 
 @dataclass(frozen=True)
 class Profile:
-    """axes: axis -> (least, best, greatest) size."""
+    """Ranges of sizes of the dynamic axes.
+
+    Attributes:
+        axes: (axis, (minimum, optimum, maximum) size) of each axis.
+    """
 
     axes: tuple[tuple[str, tuple[int, int, int]], ...]
 
@@ -24,7 +28,7 @@ class Profile:
                 )
 
     def holds(self, sizes: Mapping[str, int]) -> bool:
-        """Whether every axis lies inside."""
+        """Whether all sizes are within their ranges."""
         ranges = dict(self.axes)
         return all(
             name in ranges and ranges[name][0] <= size <= ranges[name][2]
@@ -42,12 +46,12 @@ def default_profiles(
     """One profile for each batch size: (1) for latency, then (previous + 1 .. n) for throughput.
 
     Args:
-        part: Whose axes they are.
-        sizes: Ranges (least, best, greatest) of the axes other than `batch`.
-        batches: Greatest batch of each profile.
+        part: Part with the axes.
+        sizes: Ranges (minimum, optimum, maximum) of the axes other than `batch`.
+        batches: Maximum batch of each profile.
 
     Raises:
-        ModelError: An axis without a range.
+        ModelError: An axis has no range.
     """
     axes = part.axes()
     missing = [axis for axis in axes if axis != "batch" and axis not in sizes]
@@ -65,10 +69,10 @@ def default_profiles(
 
 
 def select_profile(part: str, profiles: Sequence[Profile], sizes: Mapping[str, int]) -> int:
-    """Index of the first profile that holds the sizes.
+    """Index of the first profile that includes the sizes.
 
     Raises:
-        ModelError: None; the message names what the engine was built for.
+        ModelError: None does; the message names the ranges of the engine.
     """
     for index, profile in enumerate(profiles):
         if profile.holds(sizes):
@@ -79,7 +83,7 @@ def select_profile(part: str, profiles: Sequence[Profile], sizes: Mapping[str, i
 
 
 def tensor_range(tensor: Tensor, profile: Profile) -> tuple[tuple[int, ...], ...]:
-    """Least, best and greatest shape of one input, [3][dims]."""
+    """Minimum, optimum and maximum shape of one input, [3][dims]."""
     ranges = dict(profile.axes)
     return tuple(
         tuple(ranges[dim][i] if isinstance(dim, str) else dim for dim in tensor.dims)

@@ -1,4 +1,4 @@
-"""TensorRT engines from exported ONNX graphs.
+"""Builds TensorRT engines from exported ONNX graphs.
 
 Strongly typed: precision is what the graph says (`export_parts` writes fp32, bf16 or fp16);
 TensorRT's own precision flags are deprecated since 10.12 and gone in 11. Needs a GPU of the kind
@@ -30,17 +30,17 @@ def build_engines(
     """Write `folder/<part>.plan` for each part.
 
     Args:
-        parts: What is built.
-        graphs: The ONNX file of each part.
-        profiles: Shapes of each part.
-        folder: Where the engines are written.
-        timing_cache: File with the measured kernels of earlier builds; read if it is there, and
+        parts: Parts to build.
+        graphs: Part name -> ONNX file.
+        profiles: Part name -> shapes.
+        folder: Output folder.
+        timing_cache: File with the kernel timings of earlier builds; read if it exists, and
             written.
-        workspace: Most bytes of GPU memory for one layer.
-        progress: Takes a line of text for each part.
+        workspace: Maximum GPU memory for one layer, bytes.
+        progress: Called with a line for each part.
 
     Raises:
-        ModelError: No builder, a graph TensorRT does not take, or a build that failed.
+        ModelError: No builder, a graph that TensorRT does not accept, or a failed build.
     """
     trt = import_builder()
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
-"""Parts as TensorRT engines: pinned host buffers, one stream, a CUDA graph for each shape.
+"""Runs parts as TensorRT engines: pinned host buffers, one stream, a CUDA graph per shape.
 
-torch lends the device memory, the stream and the graph; it computes nothing here.
+torch provides device memory, stream and graph; it computes nothing here.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ class TensorRtRunner(PartRunner):
         """Load the engines.
 
         Args:
-            parts: What to load.
+            parts: Parts to load.
             plans: Part name -> built engine.
-            profiles: Part name -> the shapes that it was built for.
-            precision: Inside of the engines.
+            profiles: Part name -> shapes that it was built for.
+            precision: Internal precision of the engines.
             device: Index of the GPU.
 
         Raises:
-            ModelError: No TensorRT or CUDA, or an engine that was built elsewhere or otherwise.
+            ModelError: No TensorRT or CUDA, or an engine that was built for another GPU or part.
         """
         import torch
 
@@ -102,7 +102,7 @@ class TensorRtRunner(PartRunner):
             )
 
     def _largest_batch(self, part: Part, sizes: Mapping[str, int]) -> int | None:
-        """The batch of the greatest profile; a greater one is cut.
+        """The batch of the largest profile; larger ones are divided.
 
         Raises:
             ModelError: No profile holds the other sizes.
@@ -157,7 +157,7 @@ class TensorRtRunner(PartRunner):
         }
 
     def _prepare(self, part: Part, index: int, inputs: Arrays) -> _Buffers:
-        """Buffers for one set of shapes; warmed up and recorded."""
+        """Make buffers for one set of shapes, warm up and record."""
         torch = self._torch
         context = self._context(part, index)
         for tensor in part.inputs:
@@ -213,19 +213,19 @@ OLDEST = 10
 
 
 def import_runtime() -> ModuleType:
-    """`tensorrt`, else the lean runtime of the same API.
+    """Import `tensorrt`, else the lean runtime with the same API.
 
     Raises:
-        ModelError: Neither is installed, or one that is too old for strongly typed networks.
+        ModelError: Neither is installed, or it is too old for strongly typed networks.
     """
     return _import("tensorrt", "tensorrt_lean", "tensorrt_lean_bindings")
 
 
 def import_builder() -> ModuleType:
-    """`tensorrt` with its builder.
+    """Import `tensorrt` with its builder.
 
     Raises:
-        ModelError: Not installed, or too old.
+        ModelError: It is not installed, or too old.
     """
     return _import("tensorrt")
 

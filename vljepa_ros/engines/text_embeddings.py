@@ -25,15 +25,15 @@ from vljepa_ros.models.tokenizer import TextError
 Key = TypeVar("Key", bound=Hashable)
 
 ShapeRanges = tuple[Mapping[str, tuple[int, int, int]], Mapping[str, tuple[int, int]]]
-"""Axis -> least, best and greatest size; part -> greatest batch for latency and for throughput, if
-it is not 1 and 8."""
+"""Axis -> minimum, optimum and maximum size; part -> maximum batch for latency and for throughput,
+if they are not 1 and 8."""
 
 TEXT_CACHE_ENTRIES = 20_000
-"""Embedded texts that are kept: 20 MB at 256 numbers each, and more than a vocabulary has."""
+"""Embedded texts that are cached: 20 MB at 256 numbers each, and as many as a vocabulary has."""
 
 
 class TextCache:
-    """Text -> [...] float32; at most `capacity` entries, the least recently used one goes first.
+    """LRU cache of at most `capacity` entries: text -> [...] float32.
 
     One thread at a time.
     """
@@ -47,14 +47,14 @@ class TextCache:
         return len(self._entries)
 
     def get(self, text: Hashable) -> NDArray[np.float32] | None:
-        """The entry, now the most recently used one, or None."""
+        """The entry, which becomes the most recently used one, or None."""
         found = self._entries.get(text)
         if found is not None:
             self._entries.move_to_end(text)
         return found
 
     def put(self, text: Hashable, value: NDArray[np.float32]) -> None:
-        """Keep `value`, which must not be changed afterwards."""
+        """Store `value`, which must not be changed afterwards."""
         self._entries[text] = value
         self._entries.move_to_end(text)
         while len(self._entries) > self._capacity:
@@ -63,7 +63,7 @@ class TextCache:
     def fill(
         self, texts: Sequence[Key], encode: Callable[[list[Key]], Iterable[NDArray[np.float32]]]
     ) -> list[NDArray[np.float32]]:
-        """The entries of `texts`; `encode` makes those that are missing, each once."""
+        """The entries of `texts`; missing ones are made by `encode`, each once."""
         found = {text: self.get(text) for text in texts}
         missing = [text for text, vector in found.items() if vector is None]
         if missing:
@@ -73,16 +73,16 @@ class TextCache:
         return [vector for text in texts if (vector := found[text]) is not None]
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all entries."""
         self._entries.clear()
 
 
 @dataclass(frozen=True)
 class KnownTexts:
-    """Texts that a model knows: `generate` falls back to the nearest.
+    """The known texts of a model; `generate` falls back to the nearest.
 
     Attributes:
-        texts: In a fixed order.
+        texts: The texts, in a fixed order.
         embeddings: [N, D] float32 of norm 1.
     """
 
@@ -111,7 +111,7 @@ class KnownTexts:
     def nearest(self, embedding: NDArray[np.float32], calibration: Calibration) -> Generated:
         """The known text most similar to one embedding [D], with its calibrated probability.
 
-        The simple formula of `Calibration`, in float32.
+        It uses the simple formula of `Calibration`, in float32.
         """
         similarity = self.embeddings @ embedding
         best = int(similarity.argmax())
@@ -124,10 +124,10 @@ class KnownTexts:
 
 
 class EmbeddingEngine(ABC):
-    """What engines share whose clips and texts live in one space; see `Engine`.
+    """Base of the engines that embed clips and texts in one space; see `Engine`.
 
     Attributes:
-        overflows_in_fp16: Whether half precision gives NaN.
+        overflows_in_fp16: Whether fp16 leads to NaN.
     """
 
     overflows_in_fp16 = False
@@ -140,20 +140,20 @@ class EmbeddingEngine(ABC):
     @staticmethod
     @abstractmethod
     def torch_modules(config: ModelConfig, parts: frozenset[str]) -> Mapping[str, Any]:
-        """The parts as torch modules in fp32; they take 8-bit frames."""
+        """The parts as torch modules in fp32, with 8-bit frames as input."""
 
     @staticmethod
     @abstractmethod
     def shape_ranges(config: ModelConfig) -> ShapeRanges:
-        """Shapes to build an engine for, the model's own clip length."""
+        """Shapes to build an engine for, with clips of the model's length."""
 
     @staticmethod
     def torch_needs(config: ModelConfig) -> tuple[str, ...]:
-        """Packages without which the torch modules cannot be made."""
+        """Packages that the torch modules need."""
         return ("torch", "transformers")
 
     def __init__(self, config: ModelConfig, runner: PartRunner, parts: frozenset[str]) -> None:
-        """Use a runner that has what `parts` (of vision, predictor, text, decoder) need."""
+        """Use a runner that has the graphs of `parts` (vision, predictor, text, decoder)."""
         self._config = config
         self._runner = runner
         self._parts = parts
@@ -169,7 +169,7 @@ class EmbeddingEngine(ABC):
 
     @property
     def info(self) -> EngineInfo:
-        """What actually runs."""
+        """Engine, device and precision in use."""
         return self._runner.info
 
     @property
@@ -190,10 +190,10 @@ class EmbeddingEngine(ABC):
 
     @abstractmethod
     def token_ids(self, query: str, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of each text; TextError for a query or a text that is too long."""
+        """Ids of each text. Raises TextError if the query or a text is too long."""
 
     def check_texts(self, query: str, texts: Sequence[str]) -> None:
-        """Refuse what cannot be read to its end, and different texts of the same ids."""
+        """Refuse texts that are too long, and different texts with equal ids."""
         known: dict[tuple[int, ...], str] = {}
         for text, ids in zip(texts, self.token_ids(query, texts), strict=True):
             other = known.setdefault(tuple(ids), text)
@@ -204,7 +204,7 @@ class EmbeddingEngine(ABC):
                 )
 
     def encode_candidates(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float32]:
-        """[len(pairs), D] float32, norm 1: the candidates as they are."""
+        """[len(pairs), D] float32, norm 1: the candidates without the questions."""
         return self.encode_text([candidate for _, candidate in pairs])
 
     def score(
@@ -224,7 +224,7 @@ class EmbeddingEngine(ABC):
         return [known.nearest(vector, self._config.calibration) for vector in vectors]
 
     def known_texts(self) -> tuple[list[str], NDArray[np.float32]]:
-        """Texts that `generate` falls back to, and their embeddings [N, D]."""
+        """The texts that `generate` falls back to, and their embeddings [N, D]."""
         known = self._known_texts()
         return list(known.texts), known.embeddings
 

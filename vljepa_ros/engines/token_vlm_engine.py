@@ -1,4 +1,4 @@
-"""The engine protocol for token VLMs: captions and ranked answers, no embeddings."""
+"""Runs token VLMs: captions and ranked answers, no embeddings."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def _refuses(what: str) -> Callable[..., NoReturn]:
 
 
 class TokenVlmEngine:
-    """See `Engine`. Capabilities `score` and `caption`: no labels, memory or change detection.
+    """Runs a token VLM. It can `score` and `caption`: no labels, memory or change detection.
 
-    `score` gives log-likelihoods (at most 0), not cosines: with the family's calibration (scale 1,
-    no "none") the softmax over the candidates is the model's own probability of each.
+    `score` returns log-likelihoods (at most 0), not cosines: with the family's calibration (scale
+    1, no "none") the softmax over the candidates is the model's own probability of each.
     """
 
     def __init__(self, config: ModelConfig, model: TokenVlm, info: EngineInfo) -> None:
@@ -79,16 +79,16 @@ class TokenVlmEngine:
 
     @property
     def info(self) -> EngineInfo:
-        """What actually runs."""
+        """Engine, device and precision in use."""
         return self._info
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """Never `embed` or `encode_text`: what needs an embedding needs a second model."""
+        """`score` and `caption`; what needs embeddings needs another model."""
         return frozenset({"score", "caption"})
 
     def encode(self, clips: Sequence[Clip], states: Sequence[Any]) -> list[EncodedClip]:
-        """Vision tower, clip by clip: tokens [N, D] that serve every question about the clip."""
+        """Vision tower, clip by clip: tokens [N, D] for all questions about the clip."""
         check_clips(self._config, clips, states)
         return [EncodedClip(self._loaded.encode_image(clip.frames), None) for clip in clips]
 
@@ -101,7 +101,7 @@ class TokenVlmEngine:
     def score(
         self, tokens: NDArray[np.float32], question: str, candidates: Sequence[str]
     ) -> NDArray[np.float32]:
-        """[len(candidates)] log-likelihood of each as the whole answer, its end included."""
+        """[len(candidates)] log-likelihood of each as the complete answer, including its end."""
         if not candidates:
             return np.zeros(0, np.float32)
         model = self._loaded

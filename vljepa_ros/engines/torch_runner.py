@@ -1,4 +1,4 @@
-"""Parts as torch modules: eager, compiled, and as CUDA graphs."""
+"""Runs parts as torch modules: eager, compiled, or as CUDA graphs."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float
 
 
 def torch_device(device: str) -> torch.device:
-    """The device of `auto`, `cpu`, `cuda` or `cuda:N`.
+    """The torch device for `auto`, `cpu`, `cuda` or `cuda:N`.
 
     Raises:
-        ModelError: No such device here.
+        ModelError: There is no such device.
     """
     if device == "auto":
         device = "cuda:0" if torch.cuda.is_available() else "cpu"
@@ -44,10 +44,10 @@ def torch_device(device: str) -> torch.device:
 
 
 class TorchRunner(PartRunner):
-    """Modules on one device in one precision.
+    """Runs modules on one device in one precision.
 
-    Outputs come back as numpy arrays; where they were made on a GPU, the tensor stays there as long
-    as the array lives, so visual tokens that are asked about again are not sent back and forth.
+    Outputs are numpy arrays. A tensor on a GPU is kept as long as its array exists, so that visual
+    tokens need not be copied back for further questions.
     """
 
     def __init__(
@@ -67,15 +67,15 @@ class TorchRunner(PartRunner):
         """Move the modules to the device.
 
         Args:
-            parts: What to load.
+            parts: Parts to load.
             modules: Part name -> module; its arguments are named as the part's inputs.
             device: See `torch_device`.
             precision: A name of `PRECISIONS`.
-            compiled: By `torch.compile` with `backend`.
-            backend: Of `torch.compile`.
-            cuda_graphs: Record each part once for each shape.
-            autocast: Keep the weights in fp32 and let torch lower what gains from it; else the
-                modules are cast.
+            compiled: Whether to use `torch.compile`.
+            backend: Backend of `torch.compile`.
+            cuda_graphs: Whether to record each part once for each shape.
+            autocast: Whether weights stay in fp32 and torch lowers the precision of operations;
+                else the modules are cast.
             keep: Whether outputs stay on the device; None: on a GPU.
             memory_limit: GiB of GPU memory that this process may use, 0: all.
 
@@ -109,7 +109,7 @@ class TorchRunner(PartRunner):
         self._kept: dict[int, tuple[weakref.ref[Any], torch.Tensor]] = {}
 
     def stack(self, rows: Sequence[NDArray[np.float32]]) -> Array:
-        """[B, ...]: a tensor of kept rows on the device if all are kept, else a numpy array."""
+        """[B, ...]: a tensor on the device if all rows are kept there, else a numpy array."""
         found = [self._kept.get(id(row)) for row in rows]
         if all(
             entry is not None and entry[0]() is row for entry, row in zip(found, rows, strict=True)
@@ -118,7 +118,7 @@ class TorchRunner(PartRunner):
         return super().stack(rows)
 
     def split(self, output: Array) -> list[NDArray[Any]]:
-        """Rows [...] of an output [B, ...] just returned by `run`; what was kept stays there."""
+        """Rows [...] of an output [B, ...] just returned by `run`; they stay on the device."""
         rows = list(output)
         entry = self._kept.pop(id(output), None)
         if entry is not None:
@@ -163,7 +163,7 @@ class TorchRunner(PartRunner):
     def _padded(
         self, part: Part, tensors: Mapping[str, torch.Tensor], rows: int
     ) -> dict[str, torch.Tensor]:
-        """Repeat the last row up to the batch that other numbers of rows share."""
+        """Pad a batch by repeating its last row."""
         fill = torch.arange(padded_rows(rows), device=self._device).clamp(max=rows - 1)
         axes = {tensor.name: tensor.batch_axis for tensor in part.inputs}
         return {
@@ -181,7 +181,7 @@ class TorchRunner(PartRunner):
         )
 
     def _on_device(self) -> AbstractContextManager[Any]:
-        """Streams and graphs belong to the current device, which may be another one."""
+        """Make this device the current one, to which streams and graphs belong."""
         return torch.cuda.device(self._device) if self._device.type == "cuda" else nullcontext()
 
     def _to_device(self, value: object) -> torch.Tensor:
@@ -213,7 +213,7 @@ class TorchRunner(PartRunner):
                 self._graphs[key] = _Captured(self._modules[part], tensors)
             except torch.OutOfMemoryError:
                 raise
-            except RuntimeError as error:  # a step that waits for the GPU cannot be recorded
+            except RuntimeError as error:  # operations that wait for the GPU cannot be recorded
                 reason = str(error).split("\n")[0]
                 _LOG.warning("part '%s' runs without a CUDA graph: %s", part, reason)
                 self._graphs[key] = None
@@ -222,7 +222,7 @@ class TorchRunner(PartRunner):
 
 
 def _to_host(value: torch.Tensor) -> NDArray[Any]:
-    """A copy on the host, through pinned memory that torch keeps for the next one."""
+    """Copy to the host, through pinned memory that torch reuses."""
     if value.device.type != "cuda":
         return np.asarray(value.numpy())
     host = torch.empty(value.shape, dtype=value.dtype, pin_memory=True)

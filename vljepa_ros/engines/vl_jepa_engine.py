@@ -1,4 +1,4 @@
-"""The engine protocol for VL-JEPA, on any part runner, and its nano form."""
+"""Runs VL-JEPA: the base class of its sizes, and nano."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NANO_TEXT_BATCH = 64
 
 
 class VlJepaEngine(EmbeddingEngine):
-    """See `Engine`. The caller keeps visual tokens; each query costs a Predictor pass only."""
+    """Runs a VL-JEPA. The caller keeps visual tokens, so each query costs a Predictor pass only."""
 
     longest_query: int
 
@@ -49,7 +49,7 @@ class VlJepaEngine(EmbeddingEngine):
         self, tokens: Sequence[NDArray[np.float32]], query: str | Sequence[str]
     ) -> NDArray[np.float32]:
         """Predictor: [B, D] float32, norm 1; clips of equal length in one batch."""
-        tokens = list(tokens)  # rows of an array would be other objects at each access
+        tokens = list(tokens)  # rows of an array would be new objects at each access
         result = np.zeros((len(tokens), self._config.dim), np.float32)
         queries = [query] * len(tokens) if isinstance(query, str) else query
         hidden = self._queries.fill(queries, self._embed_queries)
@@ -62,7 +62,7 @@ class VlJepaEngine(EmbeddingEngine):
         return result
 
     def _padded(self, queries: Sequence[NDArray[np.float32]]) -> tuple[Array, Array]:
-        """Embedded queries [L, W] as one batch [B, L, W], and which of it is valid, [B, L]."""
+        """Embedded queries [L, W] as one padded batch [B, L, W], and its mask [B, L]."""
         longest = max(map(len, queries))
         if all(len(query) == longest for query in queries):
             batch, valid = np.stack(queries), np.ones((len(queries), longest), np.float32)
@@ -71,7 +71,7 @@ class VlJepaEngine(EmbeddingEngine):
             valid = np.zeros((len(queries), longest), np.float32)
             for row, query in enumerate(queries):
                 batch[row, : len(query)], valid[row, : len(query)] = query, 1.0
-        # Every length of a question would be another graph; padding is masked.
+        # Otherwise every length of a question would need its own graph; padding is masked.
         pad, most = self._runner.pad_length, self.longest_query
         return pad(batch, most), pad(valid, most)
 
@@ -86,7 +86,7 @@ class VlJepaEngine(EmbeddingEngine):
 
     @abstractmethod
     def _encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
-        """Y-Encoder: [len(texts), D], norm 1, of texts that the cache lacks."""
+        """Y-Encoder: [len(texts), D], norm 1, for texts that are not cached."""
 
     @abstractmethod
     def _embed_queries(self, queries: list[str]) -> list[NDArray[np.float32]]:
@@ -103,8 +103,8 @@ class VlJepaEngine(EmbeddingEngine):
         """Predictor: the embedded answers [B, D] to queries about clips.
 
         Args:
-            clips: [V, W] visual tokens each, of different clips.
-            rows: [B], which of them each query asks.
+            clips: [V, W] visual tokens of each clip, all different.
+            rows: [B], the clip that each query is about.
             query: [B, L, W] embedded tokens.
             valid: [B, L]: 1 for a token, 0 for padding.
         """
@@ -118,7 +118,7 @@ class _StreamState:
 
 
 class NanoEngine(VlJepaEngine):
-    """Nano: a stage for each frame, whose result is kept, and one for the clip; a Y-Decoder."""
+    """Runs nano: a cached stage for each frame, one for the clip, and a Y-Decoder."""
 
     longest_query = MAX_TOKENS
 
@@ -129,14 +129,14 @@ class NanoEngine(VlJepaEngine):
 
     @staticmethod
     def torch_modules(config: ModelConfig, parts: frozenset[str]) -> Mapping[str, Any]:
-        """All of them: they are small."""
+        """All modules, as they are small."""
         from vljepa_ros.models.vl_jepa.nano_weights import load_modules
 
         return load_modules(config)
 
     @staticmethod
     def shape_ranges(config: ModelConfig) -> ShapeRanges:
-        """A stream passes one new frame at a time."""
+        """Ranges of the axes; a stream needs one new frame at a time."""
         nano = Architecture.from_dict(config.architecture)
         prefix = nano.y_decoder.prefix
         ranges = {
@@ -149,7 +149,7 @@ class NanoEngine(VlJepaEngine):
 
     @staticmethod
     def torch_needs(config: ModelConfig) -> tuple[str, ...]:
-        """No transformers."""
+        """torch, without transformers."""
         return ("torch",)
 
     def __init__(self, config: ModelConfig, runner: PartRunner, parts: frozenset[str]) -> None:
@@ -174,11 +174,11 @@ class NanoEngine(VlJepaEngine):
         return super().capabilities | {own[part] for part in self._parts & set(own)}
 
     def encode(self, clips: Sequence[Clip], states: Sequence[Any]) -> list[EncodedClip]:
-        """X-Encoder: only frames whose stamp the stream's state does not hold pass the frame stage.
+        """X-Encoder: the frame stage runs only for frames whose stamp is not in the stream's state.
 
         Args:
             clips: [clip_frames, S, S, 3] uint8 each.
-            states: The last one of each stream, or None.
+            states: The last state of each stream, or None.
         """
         check_clips(self._config, clips, states, self._config.clip_frames)
         if not clips:
@@ -196,7 +196,7 @@ class NanoEngine(VlJepaEngine):
             features = self._runner.split(made["features"])
             for (stream, stamp), feature in zip(missing, features, strict=True):
                 known[stream][stamp] = feature
-        # All that a later clip may need: also images between those of this clip.
+        # Everything that a later clip may need, also images between those of this clip.
         kept = [
             {stamp: feature for stamp, feature in known[stream].items() if stamp >= clip.stamps[0]}
             for stream, clip in enumerate(clips)
@@ -209,11 +209,11 @@ class NanoEngine(VlJepaEngine):
         ]
 
     def token_ids(self, query: str, texts: Sequence[str]) -> list[list[int]]:
-        """Word pieces, for queries and texts alike."""
+        """Ids of the word pieces, in the same way for queries and texts."""
         return self._ids([query, *texts])[1:]
 
     def generate(self, embeddings: NDArray[np.float32]) -> list[Generated]:
-        """Y-Decoder, greedy, on [B, D]; the nearest known text where it is below `decode_above`."""
+        """Decode [B, D] greedily; below `decode_above` the nearest known text is used."""
         if self._words is None:
             raise ModelError("the part 'decoder' is not loaded")
         vectors = np.atleast_2d(np.asarray(embeddings, np.float32))
@@ -245,7 +245,7 @@ class NanoEngine(VlJepaEngine):
     def _embed_queries(self, queries: list[str]) -> list[NDArray[np.float32]]:
         ids = self._ids(queries)
         hidden: Any = self._trunk(ids)["hidden"]
-        # copies: a row kept as a part of the batch would keep the batch
+        # copies: a view would keep the whole batch alive
         return [row[: len(own)].copy() for row, own in zip(hidden, ids, strict=True)]
 
     def _predict(
@@ -258,7 +258,7 @@ class NanoEngine(VlJepaEngine):
         return self._runner.run("predictor", inputs)["embedding"]
 
     def _encode_texts(self, texts: list[str]) -> NDArray[np.float32]:
-        """In batches of texts of similar length, so that little is spent on padding."""
+        """Y-Encoder, in batches of texts of similar length to save padding."""
         ids = self._ids(texts)
         order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
         result = np.zeros((len(texts), self._config.dim), np.float32)
@@ -270,7 +270,7 @@ class NanoEngine(VlJepaEngine):
 
 
 def by_length(rows: Sequence[NDArray[Any]]) -> list[list[int]]:
-    """Indices of arrays [L, ...] of equal length L together."""
+    """Group the indices of arrays [L, ...] by their length L."""
     groups: dict[int, list[int]] = {}
     for index, row in enumerate(rows):
         groups.setdefault(len(row), []).append(index)

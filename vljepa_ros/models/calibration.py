@@ -1,13 +1,13 @@
-"""From the similarities of a set of candidates to probabilities: of each, and of none of them.
+"""Turns the similarities of a set of candidates into probabilities of each and of none of them.
 
-The calibrator sees the set, never the question: top similarity, margin to the second and the
-logarithm of the number of candidates. Two functions of them, quadratic, say how far similarities
-can be trusted (an inverse temperature) and how likely none of the candidates is right:
+The calibrator uses the set, never the question: top similarity, margin to the second and the
+logarithm of the number of candidates. Two quadratic functions of these give an inverse temperature
+and the probability that none of the candidates is right:
 
     p_none = sigmoid(none . f),  p_i = (1 - p_none) softmax_i(exp(scale . f) s_i)
 
-so the order of the candidates stays that of their similarities. f is `features`. The weights stand
-in the model folder, so the model's family is a constant that they have taken in.
+so that the order of the candidates is that of their similarities. f is `features`. The weights are
+in the model folder.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from vljepa_ros.models.tokenizer import known_words, load_tokenizer
 
 FEATURES = 10
 FAMILIAR = 0.8
-"""Cosine with the nearest known text from which a text counts as one of a model's own subjects."""
+"""Cosine with the nearest known text from which a text counts as familiar."""
 MAX_CANDIDATES = 500
-"""Sets were at most so large when the weights were fitted; larger ones count as this large."""
+"""Largest set when the weights were fitted; larger sets are treated as if they had this size."""
 _MIN_LOG_SCALE, _MAX_LOG_SCALE = -2.0, 6.0
 """Inverse temperatures of 0.14 to 400: beyond them the softmax is flat, or a step."""
 
 
 @dataclass(frozen=True)
 class EncodedText:
-    """A text, or the name of a taught label, as it is compared with embeddings.
+    """A text or taught label, ready to be compared with embeddings.
 
     Attributes:
         vector: [D] float32, L2 norm 1.
-        calibration: turns their cosine into the probability that it fits, for this text alone.
-        scene: [D] float32, L2 norm 1, what the pictures of a taught label's scene resemble; None:
-            any picture may show it.
-        least: dot product with `scene` below which an embedding is of another scene: the
+        calibration: calibration for this text alone.
+        scene: [D] float32, L2 norm 1, mean direction of the scene of a taught label; None: no
+            restriction.
+        least: dot product with `scene` below which an embedding shows another scene, so that the
             probability is 0.
     """
 
@@ -75,7 +75,7 @@ NO_TEXTS = EncodedTexts()
 
 
 def features(similarities: NDArray[np.floating]) -> NDArray[np.float64]:
-    """What the calibrator sees of at least two similarities: [FEATURES] float64.
+    """Features of at least two similarities: [FEATURES] float64.
 
     1, top, margin, log N / log MAX_CANDIDATES and their products.
     """
@@ -110,16 +110,16 @@ def sigmoid(logits: NDArray[np.floating]) -> NDArray[np.float64]:
 def calibration_for(
     config: ModelConfig, text: str, vector: NDArray[np.float32] | None = None
 ) -> Calibration:
-    """The calibration for one text alone, harder to pass for what a model does not know.
+    """The calibration for one text alone, stricter for texts that are unfamiliar to a model.
 
-    What the Y-Encoder makes of nonsense, and of English about another world, lies anywhere, among
-    many rows near some; the tokenizer and the model's known texts separate the two. Families
-    without a WordPiece tokenizer get the model's own calibration.
+    The embedding of nonsense, or of English about another world, is arbitrary, and close to some of
+    many rows. The tokenizer and the model's known texts recognise such texts. Families without a
+    WordPiece tokenizer use the model's calibration unchanged.
 
     Args:
-        config: Of the model.
+        config: Configuration of the model.
         text: The text.
-        vector: Its embedding, [D] float32 of norm 1; None: not compared with known texts.
+        vector: Its embedding, [D] float32 of norm 1; None: do not compare with known texts.
     """
     scores = config.calibration
     none = scores.none_similarity
@@ -143,7 +143,7 @@ def _embeddings(file: Path) -> NDArray[np.float32]:
 def probabilities(
     similarities: NDArray[np.floating], calibration: Calibration
 ) -> tuple[NDArray[np.float64], float]:
-    """Probability of each candidate [N] and of none of them; together 1.
+    """Probability of each candidate [N] and of none of them, which add up to 1.
 
     A single candidate, and a model without fitted weights, follow the simpler formula of
     `Calibration`. A model that cannot judge presence always chooses: none has probability 0.

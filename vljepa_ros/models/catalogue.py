@@ -1,4 +1,4 @@
-"""The models worth having and what is known of them: `models/catalogue.yaml`."""
+"""Reads the catalogue of available models, `models/catalogue.yaml`."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _CONVERSION = {"x_encoder", "query_tokenizer", "text_tokenizer"}
 
 @dataclass(frozen=True)
 class CatalogueEntry:
-    """What is known of one model.
+    """A model of the catalogue.
 
     Attributes:
-        family: Of FAMILIES.
-        licence: Of the weights.
-        best_at: What to take it for, in a few words.
+        family: One of FAMILIES.
+        licence: Licence of the weights.
+        best_at: What it is best used for, in a few words.
         tried: How far this project has run it.
         hub: Its id on the hub; empty: it comes with the package.
-        revision: The commit that is fetched; empty: the newest.
-        download_gb: Size of the download, about; 0: there is none.
-        gpu_gb: GPU memory that it needs, about; 0: it runs well without a GPU.
-        convert_with: Where the checkpoint must be converted, the hub ids of the X-Encoder and of
+        revision: The commit to fetch; empty: the newest.
+        download_gb: Approximate size of the download; 0: none.
+        gpu_gb: Approximate GPU memory that it needs; 0: it runs well without a GPU.
+        convert_with: For a checkpoint that must be converted, the hub ids of the X-Encoder and of
             the two tokenizers that are not part of it.
     """
 
@@ -44,11 +44,11 @@ class CatalogueEntry:
 
 
 def read_catalogue(file: Path) -> dict[str, CatalogueEntry]:
-    """Short name -> entry, in the file's order.
+    """Read the catalogue: short name -> entry, in the order of the file.
 
     Raises:
-        ModelError: The file cannot be read, or an entry is wrong; the message names both
-            entry and field.
+        ModelError: The file cannot be read, or an entry is invalid; the message names entry and
+            field.
     """
     try:
         raw = yaml.safe_load(file.read_text(encoding="utf-8"))

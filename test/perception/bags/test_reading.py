@@ -192,7 +192,7 @@ def test_a_message_that_is_none_is_counted_and_costs_no_other(tmp_path: Path, st
     assert [stamp for stamp in stamps if stamp >= 0][:6] == [*range(5), 10]
     assert counts.images == 30
     assert counts.broken >= 4
-    assert "0 bytes are no sensor_msgs/msg/Image" in counts.reason
+    assert "0 bytes are not a sensor_msgs/msg/Image" in counts.reason
     assert reader.problem == ""
 
 

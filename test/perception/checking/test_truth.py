@@ -58,7 +58,7 @@ def test_cameras_labels_and_what_is_not_judged(file: Path) -> None:
     [
         ("", "is empty, allowed: texts with intervals"),
         ("[1, 2]", "line 1: the file has a list of 2, allowed: texts, or cameras with texts"),
-        ("a: [1", "is no YAML: .* line 1"),
+        ("a: [1", "is not YAML: .* line 1"),
         ("front:\n  door:", "line 2: 'door' has nothing, allowed: .*; \\[\\] for never"),
         ("door:", "line 1: 'door' has nothing, allowed"),
         ("door: [[1, 2], 3]", "'door' has '3', allowed: \\[begin, end\\]"),
@@ -106,5 +106,5 @@ def test_what_does_not_fit_the_recording(file: Path, text: str, message: str) ->
 def test_what_is_no_text_is_no_truth(file: Path) -> None:
     for content in (b"\xff\xfe\x00", b"[" * 5000):
         file.write_bytes(content)
-        with pytest.raises(TruthError, match="is no YAML"):
+        with pytest.raises(TruthError, match="is not YAML"):
             read_truth(file)
