@@ -1,7 +1,7 @@
-"""The one place that knows which ROS this is: real rclpy, or the built-in runtime.
+"""Chooses the ROS runtime: real rclpy, or the built-in one.
 
-Nodes say `from vljepa_ros import ros` and use rclpy's names and semantics. What they may use is
-listed in `builtin/api.py`; `native.py` has the same names from rclpy. The environment variable
+Nodes use `from vljepa_ros import ros`, with the names and semantics of rclpy. The available names
+are listed in `builtin/api.py`; `native.py` has the same names from rclpy. The environment variable
 VLJEPA_ROS_RUNTIME chooses: `auto` (default: rclpy if it can be imported), `rclpy` or `builtin`.
 """
 
@@ -51,12 +51,12 @@ def steady_clock() -> _runtime.Clock:
 
 
 def form_bond(node: _runtime.Node) -> Callable[[], None]:
-    """Let nav2_lifecycle_manager watch an active node, as it does its own, where bondpy is there.
+    """Form a bond with nav2_lifecycle_manager for an active node, if bondpy is installed.
 
     The topic is `bond` in the node's namespace and the id is the node's name, as in Nav2.
 
     Returns:
-        What breaks the bond.
+        A function that breaks the bond.
     """
     if RUNTIME != "rclpy" or find_spec("bondpy") is None:
         return lambda: None
@@ -74,7 +74,7 @@ def form_bond(node: _runtime.Node) -> Callable[[], None]:
 
 
 class StopFlag:
-    """Raised by SIGINT and SIGTERM.
+    """Flag that SIGINT and SIGTERM set.
 
     A plain attribute, no threading.Event: a second signal may interrupt the handler of the first
     while that holds the event's lock, and would then wait for it for ever.
@@ -89,27 +89,27 @@ class StopFlag:
 
 
 def _handle_signals(handler: Any) -> None:
-    """Set the handler of SIGINT and SIGTERM, but in the main thread only, as Python demands."""
+    """Set the handler of SIGINT and SIGTERM, in the main thread only, as Python requires."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, handler)
         signal.signal(signal.SIGTERM, handler)
 
 
 def run(make_nodes: Callable[[], Sequence[Any]], args: Sequence[str] | None = None) -> int:
-    """The whole `main()` of a program of nodes: make them and run them until they shall end.
+    """Run a program of nodes until SIGINT, SIGTERM or `shutdown`.
 
-    That is at SIGINT or SIGTERM (once, twice, at any time), or at `shutdown`.
-    An exception in a callback is logged, and ends nothing. Both signals stay ignored afterwards, so
-    that a late second Ctrl-C does not disturb the interpreter's end.
+    Signals may arrive once or twice, at any time. An exception in a callback is logged and ends
+    nothing. Both signals stay ignored afterwards, so that a late second Ctrl-C does not disturb the
+    exit of the interpreter.
 
     Args:
-        make_nodes: Makes the nodes, after the graph was joined. What it raises is raised, after
+        make_nodes: Creates the nodes, after the graph was joined. Its exceptions are raised after
             cleaning up.
-        args: Command line; None takes `sys.argv`.
+        args: Command line; None: `sys.argv`.
 
     Returns:
-        The exit code: 0 after a signal, 2 if the graph cannot be joined: the ROS arguments or the
-        environment are wrong, or there is no network; a line of the log says what.
+        The exit code: 0 after a signal, 2 if the graph cannot be joined, because arguments or
+        environment are invalid, or there is no network; the reason is logged.
     """
     logger = _runtime.get_logger("vljepa_ros")
     stop = StopFlag()

@@ -20,7 +20,7 @@ _REMEDIES = {
 
 @dataclass(frozen=True)
 class IncompatibleQoS:
-    """Endpoints of the same topic that do not talk to each other because their QoS differ."""
+    """Endpoints of a topic that do not communicate because their QoS are incompatible."""
 
     total: int  # refused so far
     new: int  # refused since the last callback
@@ -34,7 +34,7 @@ class IncompatibleQoS:
 
 @dataclass(frozen=True)
 class DeadlineMissed:
-    """Nothing came (subscription), or was published (publisher), for as long as the deadline."""
+    """No message was received or published within the deadline."""
 
     total: int  # deadlines missed so far
     new: int  # missed since the last callback

@@ -1,7 +1,7 @@
 """The names of `vljepa_ros.ros.builtin.api` from real rclpy (Humble to Lyrical).
 
-What differs between the distributions is smoothed here and nowhere else: the module of the event
-callbacks (`rclpy.qos_event` in Humble, `rclpy.event_handler` since Iron), and post-set parameter
+Differences between the distributions are handled only here: the module of the event callbacks
+ (`rclpy.qos_event` in Humble, `rclpy.event_handler` since Iron), and post-set parameter
 callbacks, which Humble lacks (nodes of this package do without).
 """
 
@@ -63,10 +63,10 @@ except ImportError:  # Humble
 
 
 class GatedCallbackGroup(ReentrantCallbackGroup):  # type: ignore[misc,unused-ignore]
-    """Its callbacks begin only while a function says so; what arrives meanwhile waits in DDS.
+    """Its callbacks start only while `is_open` allows it; messages wait in DDS meanwhile.
 
     Args:
-        is_open: Called in the executor's thread, whenever it looks what may begin.
+        is_open: Called in the executor's thread before a callback starts.
     """
 
     def __init__(self, is_open: Callable[[], bool]) -> None:
@@ -74,7 +74,7 @@ class GatedCallbackGroup(ReentrantCallbackGroup):  # type: ignore[misc,unused-ig
         self._is_open = is_open
 
     def can_execute(self, entity: object) -> bool:
-        """Whether another callback may begin."""
+        """Whether another callback may start."""
         return self._is_open()
 
 
@@ -87,7 +87,7 @@ services_qos = QoSProfile(depth=1000)
 
 
 def init(args: Sequence[str] | None = None, *, domain_id: int | None = None) -> None:
-    """Join the ROS graph, without rclpy's signal handlers; `args` None takes `sys.argv`."""
+    """Join the ROS graph without rclpy's signal handlers; `args` None: `sys.argv`."""
     rclpy.init(
         args=None if args is None else list(args),
         domain_id=domain_id,
@@ -96,7 +96,7 @@ def init(args: Sequence[str] | None = None, *, domain_id: int | None = None) -> 
 
 
 def shutdown() -> None:
-    """Leave the ROS graph; does nothing if that was done."""
+    """Leave the ROS graph, if it was joined."""
     rclpy.try_shutdown()
 
 
@@ -120,7 +120,7 @@ def interface(name: str) -> type[Any]:
 
 
 def check_name(node: Node, name: str) -> None:
-    """Raise ValueError, with ROS's rule, if `name` can be no topic or service of a node."""
+    """Raise ValueError, with ROS's rule, if `name` is not valid for a topic or service."""
     try:
         _check_name(name)
         _check_full_name(_expand(name, node.get_name(), node.get_namespace()))
@@ -129,7 +129,7 @@ def check_name(node: Node, name: str) -> None:
 
 
 def endpoints(node: Node) -> list[tuple[Any, Any]]:
-    """Everything that a node has created, each with what destroys it."""
+    """Everything that a node has created, each with the function that destroys it."""
     kinds = ("publisher", "subscription", "timer", "service", "client")
     return [
         (getattr(node, f"destroy_{kind}"), one)
@@ -141,8 +141,7 @@ def endpoints(node: Node) -> list[tuple[Any, Any]]:
 def complete(node: Node, future: Future, result: object) -> None:
     """Set the result of `future` from any thread and wake the executor of `node`.
 
-    rclpy's own `set_result` does not wake a single-threaded executor that waits. After the node or
-    the context is gone there is nothing to wake.
+    rclpy's own `set_result` does not wake a waiting single-threaded executor.
     """
     future.set_result(result)
     with contextlib.suppress(InvalidHandle, RuntimeError):

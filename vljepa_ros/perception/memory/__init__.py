@@ -1,1 +1,1 @@
-"""Episodic memory: what the cameras saw, kept as embeddings, found by text."""
+"""Episodic memory: stores embeddings of what the cameras saw, and searches them by text."""

@@ -1,4 +1,4 @@
-"""The robot's episodic memory: rows in, moments out; a failing disk does not stop either."""
+"""The robot's episodic memory: stores rows and finds moments, also while a disk fails."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from vljepa_ros.perception.memory.store import MemoryMissingError, MemoryStore, 
 from vljepa_ros.perception.memory.upkeep import Retention, Upkeep, tidy
 from vljepa_ros.perception.memory.writer import BatchWriter, WriterStatus
 
-if TYPE_CHECKING:  # searched seldom, and late
+if TYPE_CHECKING:  # loaded with the first search
     from vljepa_ros.perception.memory.search import Moment, MomentQuery
 
 
 @dataclass(frozen=True)
 class MemorySettings:
-    """Where and how the memory is kept.
+    """Location and settings of the memory.
 
     Attributes:
         location: directory or object storage address.
-        model_id: of the model whose embeddings are kept.
-        dim: length of its embeddings.
-        batch_rows: a batch is written when so many rows wait; a crash loses at most these.
-        batch_seconds: or when the oldest row has waited for so many seconds.
-        max_pending: rows that may wait while the disk refuses.
-        upkeep_period: seconds between two rounds of forgetting and compaction.
-        retention: what is forgotten.
+        model_id: id of the model of the embeddings.
+        dim: length of the embeddings.
+        batch_rows: rows of a batch; a crash loses at most one batch.
+        batch_seconds: seconds after which a smaller batch is written.
+        max_pending: maximum number of rows that wait while writing fails.
+        upkeep_period: seconds between two rounds of deletion and compaction.
+        retention: which rows are deleted.
     """
 
     location: str
@@ -52,8 +52,8 @@ class EpisodicMemory:
 
     `retention` may be replaced at any time; the next round of upkeep uses it.
 
-    The store is opened on the writer's thread with the first batch, and again after a failure: a
-    disk that is missing at start may be mounted later.
+    The store is opened in the writer's thread with the first batch, and again after a failure: a
+    missing disk may be mounted later.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class EpisodicMemory:
         """Start the threads.
 
         Args:
-            settings: do not change, but for `retention`.
+            settings: constant, except for `retention`.
             on_problem: called on one of the threads when writing or upkeep begins to fail, and with
                 an empty text when it works again.
         """
@@ -80,7 +80,7 @@ class EpisodicMemory:
         self._upkeep = Upkeep(self.tidy, settings.upkeep_period, on_problem)
 
     def remember(self, row: Row) -> str | None:
-        """Hand over a row; returns why it was refused, None where it was taken. Never blocks."""
+        """Queue a row for writing; returns why it was refused, or None. Never blocks."""
         wrong = check_row(row, self.settings.dim)
         if wrong is None:
             self._writer.put(row)
@@ -96,10 +96,10 @@ class EpisodicMemory:
     ) -> list[Moment]:
         """Moments that fit a vector [D], best first; see `find_moments`.
 
-        What is not on the disk yet is found too, so that a batch may take its time.
+        Rows that are not on the disk yet are found, too.
 
         Raises:
-            QueryError: the query makes no sense.
+            QueryError: the query is invalid.
             MemoryStoreError: the store cannot be read, or nothing was remembered yet.
         """
         from vljepa_ros.perception.memory.search import find_moments
@@ -114,7 +114,7 @@ class EpisodicMemory:
 
         Raises:
             UnknownMomentError: there is none.
-            QueryError: the query makes no sense.
+            QueryError: the query is invalid.
             MemoryStoreError: as in `find`.
         """
         from vljepa_ros.perception.memory.search import find_moments, moment_vector
@@ -124,8 +124,8 @@ class EpisodicMemory:
         return find_moments(store, query, vector, None, thumbnails=thumbnails, recent=recent)
 
     def _all(self) -> tuple[MemoryStore | None, list[Row]]:
-        """The store, None where there is none yet, and what is on the way to it."""
-        recent = self._writer.pending()  # first: what reaches the disk meanwhile is found there
+        """The store (None: there is none yet), and the rows that are not written yet."""
+        recent = self._writer.pending()  # first, as rows written meanwhile are found in the store
         try:
             return self._opened(create=False), recent
         except MemoryMissingError:
@@ -139,7 +139,7 @@ class EpisodicMemory:
         return replace(status, problem=status.problem or self._upkeep.problem)
 
     def check(self) -> None:
-        """Look whether the store can be used; a store that does not exist yet is fine.
+        """Check whether the store can be used; it need not exist yet.
 
         Raises:
             MemoryStoreError: damage, another model's store, no lancedb.
@@ -148,14 +148,14 @@ class EpisodicMemory:
             _search_once(self._opened(create=False))
 
     def flush(self, timeout: float = 10.0) -> bool:
-        """Write what is pending now; False: it failed or took longer."""
+        """Write pending rows now; returns False if that failed or took longer."""
         return self._writer.flush(timeout)
 
     def tidy(self) -> None:
         """One round of upkeep now.
 
-        The store is opened anew after it: what its caches hold grows to 160 MB, most of it of files
-        that are gone.
+        The store is reopened afterwards: its caches grow to 160 MB, mostly for files that no longer
+        exist.
         """
         try:
             store = self._opened(create=False)
@@ -169,7 +169,7 @@ class EpisodicMemory:
         return_freed_blocks()  # a round frees up to 50 MB, and the caches
 
     def close(self, timeout: float = 10.0) -> bool:
-        """Write what is pending, end the threads; False: rows were lost or a thread still runs."""
+        """Write pending rows and end the threads; False: rows were lost or a thread still runs."""
         written = self._writer.close(timeout)
         return self._upkeep.close(timeout) and written
 
@@ -194,5 +194,5 @@ class EpisodicMemory:
 
 
 def _search_once(store: MemoryStore) -> None:
-    """Read the index, which takes seconds: no request should wait for it."""
+    """Search once to load the index, which takes seconds, before the first request."""
     store.nearest(np.eye(1, store.dim, dtype=np.float32)[0], 1)

@@ -1,4 +1,4 @@
-"""Imports LanceDB without the half of it that no robot uses."""
+"""Imports LanceDB without its client for remote catalogues, which no robot uses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CATALOGUES = "lance_namespace_urllib3_client"
 
 
 def import_lancedb() -> ModuleType:
-    """The module `lancedb`.
+    """Import `lancedb`.
 
     Raises:
         ImportError: it is not installed, or cannot be imported.
@@ -30,7 +30,7 @@ def import_lancedb() -> ModuleType:
 
 
 class _Placeholders(MetaPathFinder, Loader):
-    """In place of the modules of CATALOGUES: any name that is imported from them is a class."""
+    """Stands in for the modules of CATALOGUES: any name imported from them is a class."""
 
     def __init__(self) -> None:
         self.made: list[str] = []
@@ -49,11 +49,11 @@ class _Placeholders(MetaPathFinder, Loader):
 
 @contextmanager
 def _without_catalogues() -> Iterator[None]:
-    """Within it LanceDB is imported without its client of remote catalogues of tables.
+    """Context in which LanceDB is imported without its client for remote catalogues.
 
-    That makes hundreds of pydantic models: 1.5 of 1.9 s of processor time, and 20 MB. A directory
-    or object storage needs none of them. Who imports the client later gets it whole; LanceDB's
-    own use of remote catalogues ends in this process.
+    The client makes hundreds of pydantic models: 1.5 of 1.9 s of processor time, and 20 MB. It is
+    not needed for a directory or object storage. A later import gets the complete client; LanceDB
+    itself cannot use remote catalogues in this process.
     """
     placeholders = _Placeholders()
     sys.meta_path.insert(0, placeholders)

@@ -1,4 +1,4 @@
-"""A memory of one model into that of another: rows are embedded again from thumbnails."""
+"""Copies a memory for another model: rows are embedded again from their thumbnails."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ COMMIT = 1024  # rows written at once, about
 
 @dataclass(frozen=True)
 class Reindexed:
-    """What was done.
+    """Counts of a reindexing.
 
     Attributes:
         done: rows embedded again.
-        left: rows without a usable thumbnail, by source ('' is live).
+        left: source ('' for live cameras) -> rows without a usable thumbnail.
     """
 
     done: int
@@ -34,8 +34,8 @@ def reindex(
 ) -> Reindexed:
     """Copy the rows of `old` that have thumbnails to `new`, with vectors of `engine`.
 
-    Texts, times and poses stay; a segment gets the vector of its kept clip instead of the mean over
-    all of its clips, which are gone. `old` is not touched.
+    Texts, times and poses are copied; a segment gets the vector of its stored clip instead of the
+    mean over all of its clips. `old` is not changed.
     """
     total = old.count()
     left: dict[str, int] = {}

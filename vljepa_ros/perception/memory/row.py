@@ -1,8 +1,8 @@
 """One row of the memory, its thumbnail, and its layout as Arrow columns on the disk.
 
-The column `record` holds a whole row but its vector and thumbnail, as a JSON array: a query that
-reads ten rows pays for each column that it reads (about 1.5 ms of a core at a million rows), not
-for their bytes. The columns beside it say the same again, for filters.
+The column `record` has all of a row but vector and thumbnail, as a JSON array: a query that reads
+ten rows pays for each column (about 1.5 ms of a core at a million rows), not for its size. The
+other columns repeat its values, for filters.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ VECTOR, RECORD, THUMBNAIL = "vector", "record", "thumbnail"  # columns
 WHOLE_QUALITY, SMALL_QUALITY = 95, 75  # of JPEG
 
 NORM_TOLERANCE = 0.05
-"""How far from 1 the L2 norm of a vector may be: fp16 rounding stays far below it."""
+"""Allowed deviation of a vector's L2 norm from 1, far above the rounding of fp16."""
 
 
 @dataclass(frozen=True)
 class Pose:
-    """Where the robot was.
+    """A pose of the robot.
 
     Attributes:
         position: x, y, z, metres.
         orientation: quaternion x, y, z, w.
-        frame_id: the frame of both.
+        frame_id: frame of both.
     """
 
     position: tuple[float, float, float]
@@ -51,22 +51,22 @@ class Pose:
 
 @dataclass(frozen=True)
 class Row:
-    """What is remembered of one stretch of one camera's stream.
+    """A stored segment or sample of one camera's stream.
 
     Attributes:
-        kind: SEGMENT (a stretch of constant meaning) or SAMPLE (one sample of the stream).
+        kind: SEGMENT (a span of constant meaning) or SAMPLE (one embedding of the stream).
         camera: name.
         start: nanoseconds.
         end: nanoseconds; start <= stamp <= end.
-        stamp: nanoseconds, of the sample that `vector` stands for best.
-        vector: [D] float32, L2 norm 1, kept as fp16.
-        text: the text in force at the time, may be empty.
+        stamp: nanoseconds, of the sample closest to `vector`.
+        vector: [D] float32, L2 norm 1, stored as fp16.
+        text: text of the scene at the time, may be empty.
         label: best label at the time, may be empty.
         label_score: 0..1.
         source: name of the bag, empty for a live camera.
-        pose: of the robot; None where it is not known.
-        thumbnail: JPEG of `thumbnail_frames` images of equal width side by side, oldest first; None
-            where none was kept.
+        pose: pose of the robot; None: not known.
+        thumbnail: JPEG of `thumbnail_frames` images of equal width side by side, oldest first;
+            None: none was stored.
     """
 
     kind: str
@@ -85,7 +85,7 @@ class Row:
 
 
 def check_row(row: Row, dim: int) -> str | None:
-    """What is wrong with a row for a store of vectors of length `dim`; None: nothing."""
+    """Why a row cannot be stored with vectors of length `dim`; None: it can."""
     if row.kind not in (SEGMENT, SAMPLE):
         return f"kind is '{row.kind}', allowed: {SEGMENT}, {SAMPLE}"
     if not row.camera:
@@ -105,7 +105,7 @@ def check_row(row: Row, dim: int) -> str | None:
 
 
 def mean_direction(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[D] float32, L2 norm 1: the mean of [N, D]; the middle one if they cancel out."""
+    """[D] float32, L2 norm 1: the mean of [N, D]; the middle one if they cancel each other."""
     mean = vectors.mean(axis=0)
     norm = float(np.linalg.norm(mean))
     return np.asarray(vectors[len(vectors) // 2] if norm < 1e-3 else mean / norm, np.float32)
@@ -118,7 +118,7 @@ def one_line(error: BaseException) -> str:
 
 
 def arrow_schema(dim: int, model_id: str) -> Any:
-    """The Arrow schema; the model is a part of it, so that a store can never lose it."""
+    """The Arrow schema, of which the model id is a part, so that it cannot be lost."""
     import pyarrow as pa
 
     text, integer = pa.string(), pa.int64()
@@ -144,7 +144,7 @@ def arrow_schema(dim: int, model_id: str) -> Any:
 
 
 def rows_to_table(rows: Sequence[Row], dim: int, model_id: str) -> Any:
-    """[N] rows as an Arrow table of `arrow_schema`."""
+    """Convert rows to an Arrow table of `arrow_schema`."""
     import pyarrow as pa
 
     vectors = np.stack([row.vector for row in rows]).astype(np.float16)
@@ -163,7 +163,7 @@ def rows_to_table(rows: Sequence[Row], dim: int, model_id: str) -> Any:
 
 
 def table_to_rows(table: Any) -> list[Row]:
-    """Arrow table with `record` to rows; what was not read of vector and thumbnail is empty."""
+    """Convert an Arrow table with `record` to rows; unread vectors and thumbnails are empty."""
     count = table.num_rows
     vectors: Any = [np.zeros(0, np.float32)] * count
     if VECTOR in table.column_names and count:
@@ -192,10 +192,10 @@ def _record(row: Row) -> str:
 
 
 def clip_to_jpeg(frames: NDArray[np.uint8], side: int) -> bytes:
-    """A model's clip [T, S, S, 3] uint8 RGB as one JPEG of T images, oldest left.
+    """Encode a clip [T, S, S, 3] uint8 RGB as one JPEG of T images, oldest left.
 
-    At their own size they are kept so well that they can be embedded again; smaller ones, of `side`
-    pixels, are for the eye.
+    At the original size the quality is high enough to embed them again; smaller ones, of `side`
+    pixels, are for display.
     """
     whole = side >= frames.shape[1]
     small = frames if whole else [model_input(frame, side) for frame in frames]
@@ -206,7 +206,7 @@ def clip_to_jpeg(frames: NDArray[np.uint8], side: int) -> bytes:
 
 
 def jpeg_to_frames(data: bytes, count: int, size: int) -> NDArray[np.uint8]:
-    """[count, size, size, 3] uint8 RGB of a JPEG made by `clip_to_jpeg`: turned and cropped.
+    """Decode a JPEG of `clip_to_jpeg` to [count, size, size, 3] uint8 RGB.
 
     Raises:
         ValueError: damaged data, or a width that does not fit `count`.
@@ -220,16 +220,16 @@ def jpeg_to_frames(data: bytes, count: int, size: int) -> NDArray[np.uint8]:
 
 
 def kept_clip(data: bytes | None, count: int, stamp: int, model: ModelConfig) -> Clip | None:
-    """The clip that a model is given in place of one of which a JPEG of `count` images was kept.
+    """Make a model's clip from a stored JPEG.
 
     Args:
-        data: Made by `clip_to_jpeg`.
-        count: Images in it; another model may want more or fewer: the nearest in time stand in.
-        stamp: Nanoseconds, of the newest.
-        model: Whose clip [T, S, S, 3] it becomes.
+        data: JPEG made by `clip_to_jpeg`.
+        count: Number of its images; for another number the nearest in time are used.
+        stamp: Stamp of the newest image, nanoseconds.
+        model: Model for the clip [T, S, S, 3].
 
     Returns:
-        None: there is no JPEG, or it is damaged.
+        The clip; None: there is no JPEG, or it is damaged.
     """
     if data is None:
         return None

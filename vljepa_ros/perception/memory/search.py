@@ -1,6 +1,6 @@
-"""Search: a text's embedding and some limits in, moments out.
+"""Searches the memory: finds moments for the embedding of a text.
 
-Neighbouring rows of one camera that fit a text are one answer, not ten: hits are merged to moments.
+Neighbouring rows of a camera that fit a text are one result: hits are merged to moments.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from vljepa_ros.perception.memory.store import Filter, Hit, MemoryStore, QueryEr
 MAX_LIMIT = 1000
 MAX_TEXT = 512  # characters
 HITS_PER_MOMENT = 16
-"""Rows looked for at first: a segment and its samples are one moment."""
+"""Rows to search at first per moment: a segment and its samples are one moment."""
 MAX_HITS = 8192
 MERGE_SHARE = 0.5
-"""A neighbour belongs to a moment only if its score is at least this share of the best one's: else
-everything around a good hit, fitting or not, would be a part of it."""
+"""Share of the best score that a neighbour needs to belong to a moment: otherwise everything around
+a good hit would be a part of it."""
 
 
 class UnknownMomentError(QueryError):
-    """Nothing is remembered of the moment that a query names."""
+    """The memory has nothing about the moment that a query names."""
 
     code = "UNKNOWN_ID"
 
 
 @dataclass(frozen=True)
 class MomentQuery:
-    """What to look for.
+    """A query.
 
     Attributes:
-        text: what is searched for; empty for a query by another moment.
-        cameras: names; none for all.
-        source: name of a bag; empty for all.
-        start: nanoseconds, None for no bound.
-        end: nanoseconds, None for no bound.
-        limit: moments, at most.
+        text: text to search for; empty: search by another moment.
+        cameras: names; empty: all.
+        source: name of a bag; empty: all.
+        start: nanoseconds; None: no bound.
+        end: nanoseconds; None: no bound.
+        limit: maximum number of moments.
         min_score: calibrated, 0..1.
         gap: nanoseconds, see `merge_hits`.
         longest: nanoseconds, see `merge_hits`.
@@ -63,20 +63,20 @@ class MomentQuery:
 
 @dataclass(frozen=True)
 class Moment:
-    """A stretch of time that fits a text.
+    """A span of time that fits a query.
 
     Attributes:
-        camera: name.
-        source: name of the bag, empty for a live camera.
-        start: nanoseconds, of the first of the merged rows.
-        end: nanoseconds, of the last of them.
+        camera: name of the camera.
+        source: name of the bag; empty: a live camera.
+        start: nanoseconds, start of the first merged row.
+        end: nanoseconds, end of the last merged row.
         stamp: nanoseconds, of the best row.
         similarity: cosine, -1..1, of the best row.
         score: of the best row: calibrated, 0..1; the cosine, -1..1, for a query by another moment.
-        text: of the best row that has one.
-        pose: of the best row that has one.
+        text: text of the best row that has one.
+        pose: pose of the best row that has one.
         best: the best row itself.
-        thumbnail: JPEG of the best row that has one, as in `Row`; None where none was read.
+        thumbnail: JPEG of the best row that has one, as in `Row`; None: none was read.
     """
 
     camera: str
@@ -96,11 +96,11 @@ def check_query(query: MomentQuery, by_moment: bool = False) -> None:
     """Check a query before any text is embedded.
 
     Args:
-        query: to check.
-        by_moment: it is one by another moment, without a text.
+        query: the query.
+        by_moment: whether it searches by another moment, without a text.
 
     Raises:
-        QueryError: it makes no sense.
+        QueryError: it is invalid.
     """
     if not by_moment and not query.text.strip():
         raise QueryError("the text is empty: say what to look for")
@@ -125,20 +125,21 @@ def find_moments(
     thumbnails: bool = False,
     recent: Sequence[Row] = (),
 ) -> list[Moment]:
-    """At most `query.limit` moments, best first.
+    """Find at most `query.limit` moments, best first.
 
     Args:
-        store: None: nothing is on the disk yet.
-        query: what to look for.
-        vector: [D] float32, L2 norm 1: `query.text` through the Y-Encoder of the store's model, or
-            that of another moment.
-        calibration: of that model; None: another moment is compared with, scores are cosines.
-        thumbnails: read the kept images too.
-        recent: rows that are on the way to the disk; they are found as well.
+        store: the store; None: nothing is on the disk yet.
+        query: the query.
+        vector: [D] float32, L2 norm 1: `query.text` encoded by the store's model, or the vector of
+            another moment.
+        calibration: calibration of the model; None: search by moment, scores are cosines.
+        thumbnails: whether to read the stored images.
+        recent: rows that are not on the disk yet; they are searched, too.
 
     Raises:
-        QueryError: see `check_query`; the memory knows no such camera or source; a least score,
-            where the model cannot judge a text alone (all scores are 0 then, the order is right).
+        QueryError: see `check_query`; the camera or source is unknown; or `min_score` is set
+        although
+            the model cannot judge a text alone (all scores are 0 then, the order is right).
         MemoryStoreError: the store cannot be read.
     """
     check_query(query, calibration is None)
@@ -156,8 +157,8 @@ def find_moments(
         hits = heapq.nlargest(wanted, (*kept, *fresh), key=lambda hit: hit.similarity)
         fitting = [hit for hit in hits if _score(hit, calibration) >= query.min_score]
         moments = merge_hits(fitting, calibration, gap=query.gap, longest=query.longest)
-        # Many hits can be one long moment: look deeper until there are enough moments, or no more
-        # rows that fit.
+        # Many hits can be one long moment: search deeper until there are enough moments, or no
+        # further row fits.
         exhausted = len(hits) < wanted or len(fitting) < len(hits) or wanted >= MAX_HITS
         if len(moments) >= query.limit or exhausted:
             return moments[: query.limit]
@@ -167,16 +168,16 @@ def find_moments(
 def moment_vector(
     store: MemoryStore | None, camera: str, stamp: int, recent: Sequence[Row] = ()
 ) -> NDArray[np.float32]:
-    """[D] float32, L2 norm 1: of the shortest remembered stretch that contains a stamp.
+    """Vector of the shortest row that contains a stamp: [D] float32, L2 norm 1.
 
     Args:
-        store: None: nothing is on the disk yet.
-        camera: name.
+        store: the store; None: nothing is on the disk yet.
+        camera: name of the camera.
         stamp: nanoseconds.
-        recent: rows that are on the way to the disk.
+        recent: rows that are not on the disk yet.
 
     Raises:
-        UnknownMomentError: nothing is remembered of that time.
+        UnknownMomentError: no row contains the stamp.
     """
     which = Filter((camera,), start=stamp, end=stamp)
     found = [row for row in recent if which.means(row)]
@@ -225,7 +226,7 @@ class _Group:
     hits: list[Hit]
 
     def joined(self, start: int, end: int, score: float, gap: int, longest: int) -> bool:
-        """Widen by [start, end] if that is near, fits as well, and the whole stays short."""
+        """Extend by [start, end] if that is near, scores alike, and the result is not too long."""
         if min(score, self.score) < MERGE_SHARE * max(score, self.score):
             return False
         if start > self.end + gap or end < self.start - gap:
@@ -243,10 +244,9 @@ def merge_hits(
 ) -> list[Moment]:
     """Merge neighbouring hits of one camera and source, best moment first.
 
-    Greedy from the best hit: a hit joins a moment that it overlaps or neighbours within `gap`
-    nanoseconds and fits about as well (MERGE_SHARE), unless the moment would become longer than
-    `longest` nanoseconds: an hour of a quiet room fits "a quiet room" at every second and is still
-    not one moment.
+    Greedy from the best hit: a hit joins a moment if it overlaps it or is within `gap` nanoseconds,
+    and scores about as well (MERGE_SHARE), unless the moment would become longer than `longest`
+    nanoseconds: an hour of a quiet room fits "a quiet room" all the time, but is not one moment.
     """
     groups: dict[tuple[str, str], list[_Group]] = {}
     for hit in sorted(hits, key=lambda h: -h.similarity):

@@ -1,4 +1,4 @@
-"""From a camera's stream of embeddings and events to rows: one for each segment, some samples."""
+"""Turns a camera's embeddings and events into rows: one for each segment, and samples."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 from vljepa_ros.perception.memory.row import SAMPLE, SEGMENT, Pose, Row, mean_direction
 
 MAX_KEPT = 512
-"""Samples of an open segment kept for its mean; when full, every second one is dropped."""
+"""Maximum number of samples for the mean of a segment; at the limit every second one is dropped."""
 
 
 @dataclass(frozen=True)
 class RecorderSettings:
-    """What is kept of a stream.
+    """Which rows are made of a stream.
 
     Attributes:
-        sample_interval: seconds between two samples that are kept, 0: segments only.
-        longest: seconds after which a segment is written though nothing changed (a crash must not
-            lose an hour).
+        sample_interval: seconds between two samples; 0: segments only.
+        longest: seconds after which a segment is written although nothing changed, so that a crash
+            does not lose an hour.
         gap: seconds without an embedding that end a segment.
     """
 
@@ -30,7 +30,7 @@ class RecorderSettings:
 
 
 class SegmentRecorder:
-    """One camera's stream. Reads no clock; constant memory."""
+    """Makes rows of one camera's stream, in constant memory and without a clock."""
 
     def __init__(self, camera: str, settings: RecorderSettings) -> None:
         self._camera = camera
@@ -43,7 +43,7 @@ class SegmentRecorder:
         self._last_sample: int | None = None
 
     def sample_due(self, stamp: int) -> bool:
-        """Whether a sample at `stamp` nanoseconds would be kept: make its thumbnail only then."""
+        """Whether a sample at `stamp` nanoseconds would be stored and so needs a thumbnail."""
         if self.settings.sample_interval <= 0.0:
             return False
         last, least = self._last_sample, self.settings.sample_interval - 1e-6
@@ -65,7 +65,7 @@ class SegmentRecorder:
             stamp: nanoseconds, newest image of the clip. One that jumps back, or a long gap, ends
                 the segment.
             vector: [D] float32, L2 norm 1.
-            pose: of the robot.
+            pose: pose of the robot.
             thumbnail: see `Row`.
             thumbnail_frames: see `Row`.
         """
@@ -101,7 +101,7 @@ class SegmentRecorder:
         return rows
 
     def change(self, onset: int, text: str) -> list[Row]:
-        """The meaning changed at `onset` nanoseconds; returns the row of the segment before it."""
+        """Start a new segment at `onset` nanoseconds; returns the row of the one before."""
         after = [sample for sample in self._open if sample.stamp >= onset]
         self._open = [sample for sample in self._open if sample.stamp < onset]
         rows = self.finish()
@@ -110,14 +110,14 @@ class SegmentRecorder:
         return rows
 
     def correct(self, text: str) -> list[Row]:
-        """The text of the last change was wrong; returns no rows."""
+        """Replace the text of the present segment; returns no rows."""
         self._text = text
         return []
 
     def finish(self) -> list[Row]:
-        """End the open segment; its row, or none where nothing was seen since the last.
+        """End the present segment; returns its row, or none if it has no samples.
 
-        The row has the mean of the embeddings, and all else of the sample that is nearest to it.
+        The row has the mean of the embeddings, and everything else of the sample nearest to it.
         """
         samples, self._open = self._open, []
         self._stride, self._count = 1, 0

@@ -1,8 +1,8 @@
 """The store: one LanceDB table in a directory (or in object storage), bound to one model.
 
 Every append is one atomic commit: a process killed at any moment leaves the last commit. lancedb is
-imported when a store is opened, never before: it takes seconds and it is optional. Every error says
-what was found and what is allowed.
+imported only when a store is opened, as it takes seconds and is optional. Every error says what was
+found and what is allowed.
 """
 
 from __future__ import annotations
@@ -40,23 +40,23 @@ NO_LANCEDB = (
 )
 INDEX_CACHE_BYTES = 128 << 20
 METADATA_CACHE_BYTES = 32 << 20
-# lancedb's defaults are gigabytes, and its caches grow with use: on a robot that looks like a leak.
+# lancedb's defaults are gigabytes, to which its caches grow with use, as a leak would.
 
-# Which vector index pays for how many rows, and how it is searched. Figures: doc/memory.md.
+# When a vector index is built, and how it is searched. Figures: doc/memory.md.
 INDEXED_VALUES = 20_000 * 256
-"""Rows times their length from which an index pays; below, comparing with every row is fast."""
+"""Rows times their length from which an index is built; below, an exact search is fast."""
 INDEX_PARTS = 8
-"""Parts of an index above which it is built anew: each round of upkeep adds one, and each costs a
+"""Parts of an index above which it is rebuilt: each round of upkeep adds one, and each costs a
 query nearly 2 ms of a core."""
 INDEX_GROWTH = 4
-"""It is built anew too when there are so many times the rows that it was made for."""
+"""Factor of growth of the number of rows after which the index is rebuilt."""
 CELLS_SEARCHED = 20
 ALL_CELLS = 1 << 20
-"""With a filter: what it leaves may lie in cells far from the query. An open upper bound alone
-(`maximum_nprobes`) stops at the first rows found, not at the best."""
+"""With a filter, whose rows may be in cells far from the query. `maximum_nprobes` alone would stop
+at the first rows found, not at the best."""
 ROWS_REFINED = 200
-"""Rows compared with their exact vectors, or twice as many as asked for: reading them is what takes
-the time of a query, most of all with long vectors."""
+"""Rows compared with their exact vectors, at least twice the number requested: reading them takes
+most of the time of a query, above all with long vectors."""
 
 
 class MemoryStoreError(RuntimeError):
@@ -64,7 +64,7 @@ class MemoryStoreError(RuntimeError):
 
 
 class MemoryMissingError(MemoryStoreError):
-    """There is no store at this place (yet)."""
+    """There is no store at this location (yet)."""
 
 
 class OtherModelError(MemoryStoreError):
@@ -72,20 +72,20 @@ class OtherModelError(MemoryStoreError):
 
 
 class QueryError(ValueError):
-    """A query that makes no sense: unknown camera, end before start, empty text, wrong limit."""
+    """An invalid query: unknown camera, end before start, empty text, wrong limit."""
 
 
 @dataclass(frozen=True)
 class Filter:
-    """Which rows are meant; empty or None: all.
+    """Selects rows; empty or None: all.
 
     Attributes:
         cameras: names.
         source: name of a bag.
         kind: SEGMENT or SAMPLE.
-        start: nanoseconds; rows that ended before it are not meant.
-        end: nanoseconds; rows that began after it are not meant.
-        ended_before: nanoseconds; rows that ended then or later are not meant.
+        start: nanoseconds; excludes rows that ended before.
+        end: nanoseconds; excludes rows that began after.
+        ended_before: nanoseconds; excludes rows that ended then or later.
     """
 
     cameras: tuple[str, ...] = ()
@@ -96,7 +96,7 @@ class Filter:
     ended_before: int | None = None
 
     def sql(self) -> str:
-        """The filter as an SQL condition, empty for all rows."""
+        """The filter as an SQL condition; empty: all rows."""
         parts = []
         wanted = {"camera": self.cameras, "source": (self.source,), "kind": (self.kind,)}
         for name, values in wanted.items():
@@ -113,7 +113,7 @@ class Filter:
         return " AND ".join(parts)
 
     def means(self, row: Row) -> bool:
-        """Whether a row is meant; the same as `sql`."""
+        """Whether a row is selected; the same as `sql`."""
         return (
             (not self.cameras or row.camera in self.cameras)
             and self.source in ("", row.source)
@@ -129,7 +129,7 @@ EVERYTHING = Filter()
 
 @dataclass(frozen=True)
 class Hit:
-    """A row near a query and their cosine, -1..1. The row's vector is not read: it is empty."""
+    """A row near a query, without its vector, and their cosine, -1..1."""
 
     row: Row
     similarity: float
@@ -150,8 +150,8 @@ class MemoryStore:
         """Write rows as one atomic commit.
 
         Raises:
-            ValueError: a row is wrong; nothing is written.
-            MemoryStoreError: the disk refuses; nothing is written.
+            ValueError: a row is invalid; nothing is written.
+            MemoryStoreError: writing failed; nothing is written.
         """
         for number, row in enumerate(rows):
             wrong = check_row(row, self.dim)
@@ -197,10 +197,10 @@ class MemoryStore:
 
         Args:
             vector: [D] float32, L2 norm 1, of this store's model.
-            limit: how many rows.
-            which: rows that are searched.
-            thumbnails: read the kept images too.
-            exact: compare with every row, without the index.
+            limit: number of rows.
+            which: rows to search.
+            thumbnails: whether to read the stored images.
+            exact: whether to compare with every row, without the index.
 
         Raises:
             QueryError: the vector has another length or is not finite.
@@ -229,7 +229,7 @@ class MemoryStore:
         ]
 
     def rows(self, which: Filter = EVERYTHING, *, vectors: bool = True) -> list[Row]:
-        """All rows that a filter means, thumbnails included, by stamp; for small selections."""
+        """All selected rows with thumbnails, sorted by stamp; for small selections."""
         columns = [RECORD, THUMBNAIL, *([VECTOR] if vectors else [])]
         with _translated(self.location, "read"):
             table = self._scan(columns, which).to_arrow()
@@ -244,17 +244,17 @@ class MemoryStore:
                 yield table_to_rows(pa.Table.from_batches([batch]))
 
     def ends(self, which: Filter = EVERYTHING) -> NDArray[np.int64]:
-        """[N] int64 nanoseconds: the ends of rows, unordered; for retention."""
+        """[N] int64: ends of rows in nanoseconds, unordered; for retention."""
         with _translated(self.location, "read"):
             table = self._scan(["end_ns"], which).to_arrow()
         return np.asarray(table.column("end_ns").to_numpy(), np.int64)
 
     def delete(self, which: Filter) -> None:
-        """Forget the rows a filter means; the disk space comes back with the next `compact`.
+        """Delete the selected rows; the next `compact` frees their disk space.
 
         Raises:
-            ValueError: an empty filter.
-            MemoryStoreError: the disk refuses.
+            ValueError: the filter is empty.
+            MemoryStoreError: writing failed.
         """
         condition = which.sql()
         if not condition:
@@ -264,7 +264,7 @@ class MemoryStore:
         self._cameras = None
 
     def compact(self, keep_versions: float = 300.0) -> None:
-        """Merge small files, take new rows into the index, remove old versions.
+        """Merge small files, add new rows to the index, remove old versions.
 
         Args:
             keep_versions: seconds for which other processes may read an old version; later they
@@ -274,14 +274,14 @@ class MemoryStore:
             self._table.optimize(cleanup_older_than=datetime.timedelta(seconds=keep_versions))
 
     def build_index(self) -> bool:
-        """Build the vector index if it pays and there is none, or a worn one.
+        """Build the vector index if it is worthwhile and there is none, or an outdated one.
 
         It is an inverted file of vectors quantised to one bit for each dimension (RaBitQ). Product
         quantisation took 30 times as long to build 100,000 rows (42.6 s against 1.4 s). A million
         rows of 256-d take one to two minutes of a core.
 
         Returns:
-            True if it was built now.
+            Whether it was built.
         """
         with _translated(self.location, "index"):
             rows = int(self._table.count_rows())
@@ -325,7 +325,7 @@ class MemoryStore:
         return [index for index in self._table.list_indices() if VECTOR in index.columns]
 
     def _index_serves(self, rows: int) -> bool:
-        """Whether there is an index, in few parts, and made for about so many rows."""
+        """Whether there is an index with few parts that was built for about this many rows."""
         for index in self._vector_indices():
             made_for = index.name.rpartition("_")[2]
             outgrown = made_for.isdecimal() and rows >= INDEX_GROWTH * int(made_for)
@@ -355,8 +355,8 @@ def open_store(
 
     Raises:
         MemoryMissingError: there is none, and `create` is not set.
-        OtherModelError: it holds embeddings of another model.
-        MemoryStoreError: it is damaged, the disk refuses, or lancedb is not installed.
+        OtherModelError: it has embeddings of another model.
+        MemoryStoreError: it is damaged, cannot be read, or lancedb is not installed.
     """
     where = str(location) if _is_remote(str(location)) else os.path.expanduser(location)
     if not _is_remote(where) and Path(where).exists() and not Path(where).is_dir():
@@ -370,7 +370,7 @@ def open_store(
             index_cache_size_bytes=INDEX_CACHE_BYTES,
             metadata_cache_size_bytes=METADATA_CACHE_BYTES,
         )
-        # Zero: rows of another process are seen by the next query.
+        # Zero: the next query sees rows of other processes.
         database = lancedb.connect(
             where,
             session=session,
@@ -380,7 +380,7 @@ def open_store(
         if exists:
             try:
                 table = database.open_table(TABLE)
-            except ValueError as error:  # of an address that does not exist
+            except ValueError as error:  # an address that does not exist
                 if not (_is_remote(where) and "was not found" in str(error)):
                     raise
         if table is None:
@@ -411,7 +411,7 @@ def open_store(
 
 @contextlib.contextmanager
 def _translated(location: str, doing: str) -> Iterator[None]:
-    """Turn any exception of lancedb into a MemoryStoreError of one line."""
+    """Convert any exception of lancedb to a MemoryStoreError of one line."""
     try:
         yield
     except (MemoryStoreError, QueryError):

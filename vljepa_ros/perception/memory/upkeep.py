@@ -1,4 +1,4 @@
-"""Background work on the store: forget, compact, build the index. Never on the writer's thread."""
+"""Maintains the store: deletes rows, compacts, builds the index, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from vljepa_ros.perception.memory.row import SAMPLE, one_line
 from vljepa_ros.perception.memory.store import Filter, MemoryStore, MemoryStoreError
 
 SIZE_TARGET = 0.9
-"""Shrink to this share of `max_bytes`, so that not every round deletes."""
+"""Share of `max_bytes` to which the store is reduced, so that not every round deletes."""
 CLOCK_TOLERANCE = 60_000_000_000
-"""Nanoseconds by which clocks of cameras and machine may differ."""
+"""Allowed difference between the clocks of cameras and machine, nanoseconds."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Retention:
 
     Attributes:
         max_age: seconds.
-        max_sample_age: seconds, for samples only: the segments around them stay.
+        max_sample_age: seconds, for samples only; segments stay.
         max_bytes: size on the local disk.
     """
 
@@ -41,13 +41,12 @@ class Retention:
 
 
 def forget(store: MemoryStore, retention: Retention) -> int:
-    """Delete what is too old or too much; returns the number of rows deleted.
+    """Delete rows that are too old or too many; returns their number.
 
-    Age counts from the newest row of the same camera: cameras' clocks differ, and what was seen
-    last year or in simulated time must not be forgotten at once. A row from the future of this
-    machine's clock is not what age counts from, unless the camera has no others: a clock that was
-    ahead for a while must not cost what came before and comes after. The disk space of deleted rows
-    comes back with the next `compact`.
+    Age is relative to the newest row of the same camera: cameras' clocks differ, and rows from last
+    year or simulated time must not be deleted at once. A row from the future is not used for that,
+    unless the camera has no others: a clock that was ahead for a while must not delete the rows
+    before and after. The next `compact` frees the disk space.
     """
     before = store.count()
     cameras = [Filter(cameras=(camera,)) for camera in store.cameras()]
@@ -79,9 +78,9 @@ def _newest(ends: NDArray[np.int64]) -> int:
 
 
 def tidy(store: MemoryStore, retention: Retention, keep_versions: float = 300.0) -> int:
-    """One round: merge small files, forget, build the index if it pays now.
+    """One round: merge small files, delete rows, build the index if it is worthwhile.
 
-    Compaction comes first, so that space given up in the round before does not count as used.
+    Compaction comes first, so that space freed in the round before does not count as used.
 
     Args:
         store: an open store.
@@ -89,12 +88,12 @@ def tidy(store: MemoryStore, retention: Retention, keep_versions: float = 300.0)
         keep_versions: seconds for which other processes may read an old version of the store.
 
     Returns:
-        Number of rows forgotten.
+        Number of deleted rows.
     """
     failed = None
     try:
         store.compact(keep_versions)
-    except MemoryStoreError as error:  # a full disk has no room for it: forgetting makes some
+    except MemoryStoreError as error:  # a full disk has no room for it, which deletion makes
         failed = error
     forgotten = forget(store, retention)
     if failed is not None and not forgotten:
@@ -106,15 +105,15 @@ def tidy(store: MemoryStore, retention: Retention, keep_versions: float = 300.0)
 
 
 def compact_and_index(store: MemoryStore, keep_versions: float = 300.0) -> None:
-    """Merge small files and build the index if it pays; nothing is forgotten."""
+    """Merge small files and build the index if it is worthwhile, without deleting rows."""
     store.compact(keep_versions)
     store.build_index()
 
 
 class Upkeep:
-    """Calls `work` every `period` seconds on a thread of its own.
+    """Calls `work` every `period` seconds in its own thread.
 
-    What it raises is passed on to `on_problem` (empty text: it works again); the next round comes.
+    Exceptions are passed to `on_problem` (an empty text when it works again) and do not end it.
 
     Attributes:
         problem: Why the last round failed; empty if it did not.
@@ -135,7 +134,7 @@ class Upkeep:
         self._thread.start()
 
     def close(self, timeout: float = 10.0) -> bool:
-        """End the thread after the round in progress; False: it is still at work."""
+        """End the thread after the present round; False: it is still running."""
         self._stop.set()
         self._thread.join(timeout)
         return not self._thread.is_alive()

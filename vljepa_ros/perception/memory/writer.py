@@ -1,4 +1,4 @@
-"""Rows go to the disk in batches, on a thread of their own: no callback waits for a disk."""
+"""Writes rows in batches in its own thread, so that no callback waits for a disk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LAST_RETRY = 60.0  # seconds, at most; it doubles with each attempt
 
 @dataclass(frozen=True)
 class WriterStatus:
-    """Numbers of rows, and why the last write failed (empty if it did not)."""
+    """Numbers of rows, and why the last write failed (empty: it did not)."""
 
     written: int
     dropped: int
@@ -25,10 +25,10 @@ class WriterStatus:
 
 
 class BatchWriter:
-    """Appends rows when `batch_rows` are there or the oldest is `batch_seconds` old.
+    """Writes a batch when `batch_rows` are pending or the oldest is `batch_seconds` old.
 
-    A failed write is tried again after 1, 2, 4 ... 60 s; meanwhile at most `max_pending` rows are
-    kept, then the oldest are dropped and counted.
+    A failed write is repeated after 1, 2, 4 ... 60 s; meanwhile at most `max_pending` rows are
+    kept, beyond which the oldest are dropped and counted.
     """
 
     def __init__(
@@ -43,11 +43,11 @@ class BatchWriter:
         """Start the thread.
 
         Args:
-            append: called on the thread; any exception is a failed write.
-            batch_rows: rows.
+            append: writes rows, in the thread; any exception is a failed write.
+            batch_rows: rows of a batch.
             batch_seconds: seconds.
-            max_pending: rows, not fewer than `batch_rows`.
-            on_problem: called on the thread with the reason when writing begins to fail or fails
+            max_pending: maximum number of pending rows, not fewer than `batch_rows`.
+            on_problem: called in the thread with the reason when writing starts to fail or fails
                 for another reason, and with an empty text when it works again.
         """
         self._append = append
@@ -68,16 +68,16 @@ class BatchWriter:
         self._thread.start()
 
     def put(self, row: Row) -> None:
-        """Hand over a row; never blocks on the disk."""
+        """Add a row, without waiting for the disk."""
         with self._changed:
             self._rows.append((time.monotonic(), row))
             self._drop_surplus()
-            # Waking the thread for every row would double the price of one.
+            # Waking the thread for every row would double its cost.
             if len(self._rows) >= self._batch_rows or len(self._rows) == 1:
                 self._changed.notify_all()
 
     def status(self) -> WriterStatus:
-        """What was written so far, and what is wrong."""
+        """Present counts and problem."""
         with self._changed:
             return WriterStatus(
                 self._written, self._dropped, len(self._rows) + len(self._flying), self._problem
@@ -89,7 +89,7 @@ class BatchWriter:
             return [*self._flying, *(row for _, row in self._rows)]
 
     def flush(self, timeout: float = 10.0) -> bool:
-        """Write what is pending now; False: it failed or took too long."""
+        """Write pending rows now; returns False if that failed or took too long."""
         with self._changed:
             failures = self._failures
             self._flush = True
@@ -100,7 +100,7 @@ class BatchWriter:
             return not (self._rows or self._flying)
 
     def close(self, timeout: float = 10.0) -> bool:
-        """Write what is pending, once, and end the thread; True: all is on the disk."""
+        """Try once to write pending rows, and end the thread; True: all are on the disk."""
         with self._changed:
             self._stop = True
             self._changed.notify_all()
@@ -142,7 +142,7 @@ class BatchWriter:
                 retry = min(2 * retry, LAST_RETRY)
 
     def _wait_for_batch(self) -> None:
-        """Wait, with the lock held, until there is something to write or to end."""
+        """Wait, with the lock held, until a batch is due or the thread shall end."""
         while not (self._stop or self._flush or len(self._rows) >= self._batch_rows):
             left = None
             if self._rows:
@@ -152,7 +152,7 @@ class BatchWriter:
             self._changed.wait(left)
 
     def _try(self, batch: list[Row]) -> tuple[str, bool]:
-        """Write; returns what went wrong, and whether these rows can never be written."""
+        """Write rows; returns the problem, and whether these rows can never be written."""
         if not batch:
             return self._problem, False
         try:

@@ -59,12 +59,12 @@ from vljepa_ros.ros.builtin.service import Client
 
 
 def check_name(node: Node, name: str) -> None:
-    """Raise ValueError, with ROS's rule, if `name` can be no topic or service of a node."""
+    """Raise ValueError, with ROS's rule, if `name` is not valid for a topic or service."""
     _names.expand(name, node.get_name(), node.get_namespace())
 
 
 def endpoints(node: Node) -> list[tuple[Any, Any]]:
-    """Everything that a node has created, each with what destroys it."""
+    """Everything that a node has created, each with the function that destroys it."""
     return [(node.destroy_publisher, entity) for entity in node.entities()]
 
 

@@ -77,7 +77,7 @@ class SingleThreadedExecutor:
         return True
 
     def remove_node(self, node: NodeHandle) -> None:
-        """Leave the callbacks of `node` alone."""
+        """Stop running the callbacks of `node`."""
         with self._lock:
             if node not in self._nodes:
                 return
@@ -91,7 +91,7 @@ class SingleThreadedExecutor:
         self.wake()
 
     def _attach(self) -> None:
-        """Let those readers end a wait whose callbacks may begin; others would end it at once."""
+        """Attach the readers whose callbacks may start; others would end a wait at once."""
         with self._lock:
             if not self.context.ok():
                 return

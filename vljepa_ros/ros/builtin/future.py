@@ -38,11 +38,11 @@ class Future:
         return self._result
 
     def set_result(self, result: object) -> None:
-        """Give the result, the first one counts; the callbacks run now, in this thread."""
+        """Set the result; only the first one counts. The callbacks run now, in this thread."""
         self._finish(result=result)
 
     def set_exception(self, exception: BaseException) -> None:
-        """Give an exception in place of a result."""
+        """Set an exception in place of a result."""
         self._finish(exception=exception)
 
     def _finish(self, result: object = None, exception: BaseException | None = None) -> None:
@@ -64,10 +64,10 @@ class Future:
 
 
 class ReentrantCallbackGroup:
-    """Its callbacks may begin at any time."""
+    """Its callbacks may start at any time."""
 
     def may_begin(self) -> bool:
-        """Whether another callback may begin."""
+        """Whether another callback may start."""
         return True
 
     def hold(self, task: Future) -> None:
@@ -75,35 +75,35 @@ class ReentrantCallbackGroup:
 
 
 class GatedCallbackGroup(ReentrantCallbackGroup):
-    """Its callbacks begin only while a function says so; what arrives meanwhile waits in DDS.
+    """Its callbacks start only while `is_open` allows it; messages wait in DDS meanwhile.
 
     Args:
-        is_open: Called in the executor's thread, whenever it looks what may begin.
+        is_open: Called in the executor's thread before a callback starts.
     """
 
     def __init__(self, is_open: Callable[[], bool]) -> None:
         self._is_open = is_open
 
     def may_begin(self) -> bool:
-        """Whether another callback may begin."""
+        """Whether another callback may start."""
         return self._is_open()
 
 
 class MutuallyExclusiveCallbackGroup(ReentrantCallbackGroup):
-    """One callback after the other: the next begins when the one before has ended.
+    """Runs one callback at a time: the next starts when the one before has ended.
 
-    One thread runs all callbacks, so none ever run side by side. But a coroutine that awaits has
-    not ended, and rclpy lets nothing else of its group begin until it has: one that
-    awaits what another callback of the same group brings waits for ever. So it is here, too.
+    All callbacks run in one thread, so none run concurrently. But a coroutine that awaits has not
+    ended, and as in rclpy no other callback of its group starts until it has: one that awaits the
+    result of another callback of its group waits for ever.
     """
 
     def __init__(self) -> None:
         self._task: Future | None = None
 
     def may_begin(self) -> bool:
-        """Whether another callback may begin."""
+        """Whether another callback may start."""
         return self._task is None or self._task.done()
 
     def hold(self, task: Future) -> None:
-        """Let no other callback begin until `task` is done."""
+        """Start no other callback until `task` is done."""
         self._task = task

@@ -1,4 +1,4 @@
-"""Who is there: nodes, topics, services and their endpoints.
+"""The ROS graph: nodes, topics, services and their endpoints.
 
 DDS discovers participants and endpoints; which node an endpoint belongs to is what every ROS
 participant publishes on the topic `ros_discovery_info`.
@@ -55,7 +55,7 @@ class TopicEndpointInfo:
 
 
 class Graph:
-    """Publishes which nodes are here, and knows which are elsewhere."""
+    """Publishes the local nodes, and collects those of other participants."""
 
     def __init__(self, participant: Participant) -> None:
         self._participant = participant

@@ -27,7 +27,7 @@ class ExecutorHandle(Protocol):
         """Watch the readers that the nodes have now."""
 
     def remove_node(self, node: Any) -> None:
-        """Leave the callbacks of `node` alone."""
+        """Stop running the callbacks of `node`."""
 
 
 class NodeHandle(GraphNode, Protocol):
