@@ -124,6 +124,6 @@ def out_of_domain(config: ModelConfig) -> str:
     other = "" if config.name == "everyday" else "model:=everyday for real pictures, or "
     return (
         f"the pictures are far from those that model '{config.name}' was made for "
-        f"({config.domain or 'not stated'}): what it says of them means nothing; use {other}"
+        f"({config.domain or 'not stated'}): its results mean nothing for them; use {other}"
         "another one of `vljepa models`"
     )
