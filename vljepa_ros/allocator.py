@@ -11,14 +11,14 @@ TRIM_THRESHOLD = 64 * 2**20  # free bytes at the end of the heap that are kept
 
 
 def keep_freed_blocks() -> bool:
-    """Keep freed blocks, so that the next image does not fault its pages in anew.
+    """Keep freed blocks, so that the next image does not cause page faults again.
 
-    A 640x480 image passes through half a dozen buffers of 0.9 MB on its way. With glibc's defaults
-    each is mapped and returned to the kernel for every image, and the page faults cost as much as
-    all the rest: 3.7 ms against 1.7 ms from process to process on a busy machine.
+    A 640x480 image passes through half a dozen buffers of 0.9 MB. With glibc's defaults each is
+    mapped and returned to the kernel for every image, and the page faults cost as much as
+    everything else: 3.7 ms against 1.7 ms from process to process on a busy machine.
 
     Returns:
-        False if the user chose otherwise, or with another C library.
+        False if the user has set another option, or with another C library.
     """
     chosen = ("GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
     options = {_M_MMAP_THRESHOLD: MMAP_THRESHOLD, _M_TRIM_THRESHOLD: TRIM_THRESHOLD}
@@ -26,14 +26,14 @@ def keep_freed_blocks() -> bool:
 
 
 def share_heaps() -> bool:
-    """Let many threads share two heaps, instead of one for each of up to eight times the cores.
+    """Let all threads share two heaps, instead of up to eight per core.
 
-    What each heap keeps after a compaction of lancedb grew by 100 MB in a day of robot time. Call
-    it before the process has threads: heaps that they have by then are used by later ones as well,
-    and a memory node grew by 170 MB an hour.
+    The memory kept in all heaps after compactions of lancedb grew by 100 MB in a day of robot time.
+    Call it before the process has threads: heaps that exist by then are used by later threads as
+    well, and a memory node grew by 170 MB an hour.
 
     Returns:
-        False if the user chose otherwise, or with another C library.
+        False if the user has set another option, or with another C library.
     """
     return _set({_M_ARENA_MAX: 2}, ("MALLOC_ARENA_MAX",))
 
@@ -42,7 +42,7 @@ def return_freed_blocks() -> bool:
     """Return free memory to the kernel, after work that freed much, such as a compaction.
 
     Returns:
-        Whether any was returned; False with another C library.
+        Whether memory was returned; False with another C library.
     """
     library = _glibc()
     return library is not None and bool(library.malloc_trim(0))

@@ -1,4 +1,4 @@
-"""What is kept in files: JSON objects, and content that is written whole or not at all."""
+"""Types for JSON, and atomic writing of files."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 JsonObject: TypeAlias = dict[str, Any]
-"""A JSON object, as `json.loads` gives it and `json.dumps` takes it."""
+"""A JSON object, as returned by `json.loads` and accepted by `json.dumps`."""
 JsonMapping: TypeAlias = Mapping[str, Any]
-"""The same, which is only read."""
+"""The same, read-only."""
 
 
 @contextmanager
 def atomic_write(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a file that replaces `path` when the block ends without an exception.
 
-    The content is on the disk (fsync) before it takes the name; the folder is made where missing.
+    The content is on the disk (fsync) before it gets the name; a missing folder is created.
 
     Args:
-        path: file to be written; its old content stays where anything fails.
+        path: file to be written; its old content stays if anything fails.
         mode: "wb", or "w" for UTF-8 text.
 
     Raises:

@@ -1,6 +1,6 @@
 """Finds the package's files: interfaces, models, configuration, launch files.
 
-They lie beside the Python package in the source tree, and under `share/vljepa_ros` of the prefix
+They are beside the Python package in the source tree, and under `share/vljepa_ros` of the prefix
 in a colcon install and in a wheel.
 """
 
@@ -52,7 +52,7 @@ def model_names() -> list[str]:
 
 @cache
 def catalogue() -> dict[str, CatalogueEntry]:
-    """The models worth having, by short name.
+    """Read the catalogue of models: short name -> entry.
 
     Raises:
         ModelError: The file cannot be read.
@@ -63,15 +63,16 @@ def catalogue() -> dict[str, CatalogueEntry]:
 def choose_model(
     model: str, source: str, params_files: Sequence[str | Path] = ()
 ) -> tuple[str, str]:
-    """What `model:=auto` stands for.
+    """Choose the model for `model:=auto`.
 
     Args:
         model: A model, AUTO, or empty: as the parameter files say.
-        source: Of the images, as the camera node takes it; `none`: the robot's own cameras.
-        params_files: The user's own; with AUTO, a model that one of them names is left to it.
+        source: Source of the images, as for the camera node; `none`: the robot's own cameras.
+        params_files: Parameter files of the user; with AUTO, a model in one of them is used.
 
     Returns:
-        The model to give to the nodes, empty: none; and a line for the log that says why.
+        The model for the nodes (empty: as in their parameters), and a line for the log with the
+        reason.
     """
     if model != AUTO:
         return model, f"model {model or 'as in the parameter files'}: as asked for"
@@ -89,7 +90,7 @@ def choose_model(
 
 
 def _names_model(file: Path) -> bool:
-    """Whether a parameter file gives any node a model; what cannot be read is the nodes' to say."""
+    """Whether a parameter file sets the model of any node; the nodes report unreadable files."""
 
     def within(value: object) -> bool:
         return isinstance(value, Mapping) and any(
@@ -104,10 +105,10 @@ def _names_model(file: Path) -> bool:
 
 
 def model_dir(model: str) -> Path:
-    """Folder of a model.
+    """Find the folder of a model.
 
-    It is given by name (a folder of `models/`, or of the catalogue and fetched), by path, or by the
-    id of a fetched model, `owner/name` or `owner/name@revision`.
+    `model` is the name of a folder in `models/` or of a fetched model of the catalogue, a path, or
+    the id of a fetched model, `owner/name` or `owner/name@revision`.
 
     Raises:
         ModelError: It is none of these; the message says how to get it.
@@ -146,14 +147,14 @@ def model_dir(model: str) -> Path:
 
 
 def _other(model: str) -> str:
-    """A shipped model to take instead of one that is missing, and what that one knows."""
+    """A shipped model to use instead of a missing one, with its domain."""
     names = [name for name in model_names() if name != model]
     known = f"{NANO} (which knows the simulated world only)"
     return known if NANO in names else (names or ["PATH"])[0]
 
 
 def like_one_known(model: str) -> str:
-    """A question whether a name like it was meant; empty: there is none."""
+    """`; did you mean ...?` with similar names; empty: there are none."""
     near = get_close_matches(model, [*catalogue(), *model_names()], n=3, cutoff=0.5)
     return f"; did you mean {' or '.join(dict.fromkeys(near))}?" if near else ""
 
@@ -182,10 +183,10 @@ def hub_id(model: str) -> tuple[str, str | None]:
 
 
 def local_snapshot(model: str) -> Path:
-    """Folder of a hub id or short name in the hub's cache; never the network.
+    """Folder of a hub id or short name in the hub's cache, without network access.
 
     Raises:
-        ModelError: It is not there; the message names `vljepa fetch-model`.
+        ModelError: It is not in the cache; the message names `vljepa fetch-model`.
     """
     try:
         from huggingface_hub import snapshot_download
@@ -205,11 +206,11 @@ def local_snapshot(model: str) -> Path:
 
 
 def kept_by(node_name: str, suffix: str) -> Path:
-    """Where a node keeps something over a restart: in $ROS_HOME/vljepa_ros, named after the node.
+    """Path for data of a node that survives a restart: in $ROS_HOME/vljepa_ros.
 
     Args:
-        node_name: fully qualified, such as `/vljepa/perception_node`.
-        suffix: Of the file or folder.
+        node_name: Fully qualified name, such as `/vljepa/perception_node`.
+        suffix: Suffix of the file or folder.
     """
     home = Path(os.environ.get("ROS_HOME") or "~/.ros").expanduser()
     return home / "vljepa_ros" / f"{node_name.strip('/').replace('/', '.')}{suffix}"

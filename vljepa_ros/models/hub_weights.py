@@ -84,7 +84,7 @@ def check_sizes(make: Callable[[], Any], shapes: Iterable[Sequence[int]], which:
             needed = sum(tensor.numel() for tensor in make().parameters())
     except ModelError:
         raise
-    except Exception as error:  # each size that cannot be has an error of its own
+    except Exception as error:  # each impossible size raises another error
         raise ModelError(f"{which}: its configuration gives no model: {error}") from error
     stored = sum(map(math.prod, shapes))
     if needed > 2 * stored + 1_000_000:  # a tied tensor is stored once

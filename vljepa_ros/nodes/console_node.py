@@ -129,7 +129,7 @@ class ConsoleNode(ros.Node):
 
     def _watch(self) -> None:
         """Subscribe while a page is open; every PULSE_S seconds, and when a page opens."""
-        if self._ended:  # asked for by a page that came in the last moment
+        if self._ended:  # requested by a page that opened in the last moment
             return
         now = time.monotonic()
         if self._server is None and now >= self._open_at:

@@ -18,7 +18,7 @@ from vljepa_ros.nodes.topics import LATCHED, Endpoints
 T = TypeVar("T")
 
 MISSING_S = 1.5  # without a heartbeat: three of them are missing
-SILENT_S = 2.0  # without an embedding, or so many periods of theirs, if that is more:
+SILENT_S = 2.0  # without an embedding; or this number of their periods, if that is more:
 PERIODS = 3
 PERIOD_DECAY = 0.8  # the period is the longest of late ones: per message, it falls to this share
 

@@ -25,7 +25,7 @@ MEMORY_S = 2.0  # time constant of the evidence
 MOST = 4.0  # scores are clipped to this, so that a single clip has little weight
 LEAVE, ENTER = -0.5, 0.5  # evidence at which a camera leaves the domain, and comes back
 AT_FIRST = 1.0  # evidence before the first clip
-LEAST_SPAN_S = 1.0  # longest time that a clip stands for, unless it is longer itself
+LEAST_SPAN_S = 1.0  # a clip counts for at most its length, or this if that is longer
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ class SelectiveDecoder:
             return None
         try:
             found = self._decode(state)
-        except Exception:  # of the engine: the next sample is judged anew, and nothing is lost
+        except Exception:  # of the engine: the next sample is judged again, nothing is lost
             self.detector.reset()
             raise
         before = "" if last is None else last.text

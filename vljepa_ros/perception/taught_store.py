@@ -143,7 +143,7 @@ class TaughtStore:
         name = checked_label(name, "name")
         before = self.lessons.get(name)
         if before is None and (problem := self.problems.get(self.path_of(name).name)):
-            raise TeachingError(f"{problem}; forget '{name}' to teach it anew")
+            raise TeachingError(f"{problem}; forget '{name}' to teach it again")
         known = before.other if before and not other.strip() else other
         other = checked_label(known, "other, the state that it is distinguished from,")
         if other == name:

@@ -12,7 +12,7 @@ Vector = tuple[float, float, float]
 Quaternion = tuple[float, float, float, float]
 
 MAX_CHAIN = 64  # frames; a longer chain is a loop
-MAX_FRAMES = 10_000  # more are refused: who names frames anew each time would fill the memory
+MAX_FRAMES = 10_000  # more are refused: ever new names would fill the memory
 
 
 @dataclass(frozen=True)

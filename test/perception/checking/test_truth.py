@@ -70,7 +70,7 @@ def test_cameras_labels_and_what_is_not_judged(file: Path) -> None:
         ("door: {true: [[1, 2]], maybe: []}", "'door' has 'maybe', allowed: true"),
         ("front: {door: {true: [], maybe: []}}", "'door' has 'maybe', allowed: true, false, uncl"),
         ("front: {}\ndoor: []", "line 1: 'front' has a mapping of 0, allowed: texts with"),
-        ("door: []\n\ndoor: []", "line 3: 'door' stands in line 1 already, allowed: once"),
+        ("door: []\n\ndoor: []", "line 3: 'door' is in line 1 already, allowed: once"),
         ("? [1]\n: []", "a list of 1 as a name, allowed: a text"),
         (f"{'x' * 600}: []", "has 600 characters, allowed: 1 to 512"),
         ("labels: [a, b]", "there is no text"),

@@ -1,4 +1,4 @@
-"""Sizes of a VL-JEPA's parts, as they stand in `config.json` under `architecture`. No torch."""
+"""Sizes of nano's parts, from `architecture` in `config.json`. No torch."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ class YDecoder(nn.Module):
 
 
 class DecoderPrefill(nn.Module):
-    """The graph that begins a text."""
+    """The graph that starts a text."""
 
     def __init__(self, decoder: YDecoder) -> None:
         super().__init__()
@@ -157,7 +157,7 @@ class DecoderPrefill(nn.Module):
 
 
 class DecoderStep(nn.Module):
-    """The graph that goes on with a text by one word."""
+    """The graph that continues a text by one word."""
 
     def __init__(self, decoder: YDecoder) -> None:
         super().__init__()

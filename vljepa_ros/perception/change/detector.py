@@ -100,7 +100,7 @@ class PublishedState:
         return change
 
     def gap_passed(self, stamp: float, min_gap: float) -> bool:
-        """Whether `min_gap` seconds have passed. Time that jumped back starts the gap anew."""
+        """Whether `min_gap` seconds have passed. A jump back in time restarts the gap."""
         self.stamp = min(self.stamp, stamp)
         return stamp - self.stamp >= min_gap
 

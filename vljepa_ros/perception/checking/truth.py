@@ -209,9 +209,7 @@ class _Reader:
                 raise self._error(key, f"{what} has {_shown(key)} as a name, allowed: a text")
             line = seen.setdefault(key.value, key.start_mark.line + 1)
             if line != key.start_mark.line + 1:
-                raise self._error(
-                    key, f"'{key.value}' stands in line {line} already, allowed: once"
-                )
+                raise self._error(key, f"'{key.value}' is in line {line} already, allowed: once")
         return [(key.value, key, value) for key, value in node.value]
 
     def _error(self, node: yaml.Node, problem: str) -> TruthError:

@@ -403,7 +403,7 @@ def open_store(
         former = f"model:={name}" if name in model_names() else "the model that made it"
         raise OtherModelError(
             f"the memory at '{where}' holds embeddings of model '{kept_model}' ({kept_dim}-d), not "
-            f"of '{model_id}', and is left as it is; go on with it with {former}, use another "
+            f"of '{model_id}', and is left as it is; continue with {former}, use another "
             f"directory, or embed it again: vljepa memory reindex --memory {where} --to NEW"
         )
     return MemoryStore(table, where, kept_model, kept_dim)
