@@ -127,7 +127,12 @@ class JepaHead:
 
 @dataclass(frozen=True)
 class GeneratingSizes:
-    """positions: longest question; answer: longest answer in words, its end included."""
+    """Sizes of the writing head.
+
+    Attributes:
+        positions: longest question.
+        answer: longest answer in words, its end included.
+    """
 
     dim: int = 192
     depth: int = 5

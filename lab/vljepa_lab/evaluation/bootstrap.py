@@ -19,7 +19,11 @@ Floats = NDArray[np.float64]
 class Estimate:
     """A mean over samples with its interval.
 
-    value: the mean; low, high: percentile interval; n: samples; scenes: distinct scenes.
+    Attributes:
+        value: the mean.
+        low, high: percentile interval.
+        n: samples.
+        scenes: distinct scenes.
     """
 
     value: float

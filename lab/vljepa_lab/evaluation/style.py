@@ -1,4 +1,4 @@
-"""One look for all pictures: the figure and the colours."""
+"""The common style of all plots: figure and colours."""
 
 from __future__ import annotations
 

@@ -184,9 +184,11 @@ class Cusum(Rule):
 class DetectorKind:
     """A kind of detector.
 
-    make: builds one with a value of the knob that trades publications against misses; the guard is
-    used where the detector knows how. default: value of the knob. sweep: values from many
-    publications to few.
+    Attributes:
+        make: builds one with a value of the knob that trades publications against misses; the
+            guard is used where the detector knows how.
+        default: value of the knob.
+        sweep: values from many publications to few.
     """
 
     make: Callable[[float, TurnGuard | None], ChangeDetector]

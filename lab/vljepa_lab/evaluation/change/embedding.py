@@ -3,7 +3,7 @@
 A scene is one room watched at nano's frame rate. The frames are wider than the model's input, so
 that a turn of the camera can be cut from them. Each scene is a file of its own, written at its end,
 with an embedding for each clip beside it, by model: another checkpoint costs the model's time
-alone, and an interrupted run goes on where it was.
+alone, and an interrupted run continues where it stopped.
 """
 
 from __future__ import annotations
@@ -42,10 +42,12 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class ScenePlan:
-    """Which scene, for how long.
+    """A scene to render, and its length.
 
-    kind: gap3, gap12, gap60, or still, where nothing happens. number: of the scene, from 0. gap:
-    mean seconds from the end of an event to the next one.
+    Attributes:
+        kind: gap3, gap12, gap60, or still, where nothing happens.
+        number: of the scene, from 0.
+        gap: mean seconds from the end of an event to the next one.
     """
 
     kind: str
@@ -74,10 +76,13 @@ class ScenePlan:
 
 @dataclass(frozen=True)
 class RenderedScene:
-    """A scene that was rendered.
+    """A rendered scene.
 
-    frames: [T, HEIGHT_PX, HEIGHT_PX + 2 MARGIN_PX, 3] uint8 RGB, memory-mapped. stamps: [T]
-    seconds. events: in order. states: (seconds, keys of what can be seen), from then on.
+    Attributes:
+        frames: [T, HEIGHT_PX, HEIGHT_PX + 2 MARGIN_PX, 3] uint8 RGB, memory-mapped.
+        stamps: [T] seconds.
+        events: in order.
+        states: (seconds, keys of what can be seen), from then on.
     """
 
     frames: NDArray[np.uint8]
@@ -144,8 +149,9 @@ def load_scene(plan: ScenePlan, folder: Path) -> RenderedScene:
 class StreamSpec:
     """A scene as a camera sees it.
 
-    seconds: longer than the scene where nothing happens in it: its frames, which differ by
-    vibration and sensor noise alone, are then shown again in another order.
+    Attributes:
+        seconds: longer than the scene where nothing happens in it: its frames, which differ by
+            vibration and sensor noise alone, are then shown again in another order.
     """
 
     plan: ScenePlan

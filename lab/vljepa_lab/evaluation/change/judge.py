@@ -30,7 +30,8 @@ MIN_CEILING_SHARE = 0.95  # of the ceiling, below which a saving does not count
 class Curve:
     """Rate against quality over a detector's knob.
 
-    sums: [K, S, 4] for K settings and S streams: event share, events, decodes, minutes.
+    Attributes:
+        sums: [K, S, 4] for K settings and S streams: event share, events, decodes, minutes.
     """
 
     sums: Floats

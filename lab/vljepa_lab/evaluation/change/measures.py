@@ -29,8 +29,11 @@ Floats = NDArray[np.float64]
 class DecodeTrace:
     """What was published on one stream.
 
-    stamps: [N] seconds, ascending. onsets: [N] seconds. texts: [N] index of the decoded text.
-    changes: [N] bool, False for the first and for all that are not a CHANGE.
+    Attributes:
+        stamps: [N] seconds, ascending.
+        onsets: [N] seconds.
+        texts: [N] index of the decoded text.
+        changes: [N] bool, False for the first and for all that are not a CHANGE.
     """
 
     stamps: Floats
@@ -43,11 +46,16 @@ class DecodeTrace:
 class StreamScore:
     """Sums over one stream, so that streams can be pooled and resampled.
 
-    event_share: sum over events of the share of their time with a right text. events: their number.
-    right, seconds: seconds with a right text, and all of them. decodes: publications. delays:
-    seconds from each onset to the first CHANGE before the event's text ceases to be right, inf
-    where there is none; strong_delays: those of strong events. hits, boundaries, estimates: of the
-    boundary match. false_alarms: CHANGEs without an onset in the preceding clip + 2 s.
+    Attributes:
+        event_share: sum over events of the share of their time with a right text.
+        events: their number.
+        right, seconds: seconds with a right text, and all of them.
+        decodes: publications.
+        delays: seconds from each onset to the first CHANGE before the event's text ceases to be
+            right, inf where there is none.
+        strong_delays: those of strong events.
+        hits, boundaries, estimates: of the boundary match.
+        false_alarms: CHANGEs without an onset in the preceding clip + 2 s.
     """
 
     event_share: float

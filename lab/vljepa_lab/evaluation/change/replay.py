@@ -28,8 +28,10 @@ AFTER_TURN_S = 1.0  # beyond the clip, for which a turn is felt
 class WardTree:
     """All segmentations of a stream, from one segment for each sample to a single one.
 
-    embeddings: [T, D] float32. merges: [T-1, 2] clusters merged, in order of cost; cluster T + i
-    is the result of merge i.
+    Attributes:
+        embeddings: [T, D] float32.
+        merges: [T-1, 2] clusters merged, in order of cost; cluster T + i is the result of merge
+            i.
     """
 
     embeddings: NDArray[np.float32]

@@ -45,10 +45,16 @@ Source = Callable[[], list[ChangeStream]]
 class EventsConfig:
     """Size of an evaluation.
 
-    world, synthetic: which streams. sets: of each kind. streams: of each set. hours: of quiet
-    stream for false alarms, over 24 scenes; a quarter as many are perturbed. seed: number of the
-    first stream; numbers from 5000 on were used for tuning. draws: of the bootstrap. workers:
-    processes that render, embed and judge. model, engine: what embeds.
+    Attributes:
+        world, synthetic: which streams.
+        sets: of each kind.
+        streams: of each set.
+        hours: of quiet stream for false alarms, over 24 scenes; a quarter as many are
+            perturbed.
+        seed: number of the first stream; numbers from 5000 on were used for tuning.
+        draws: of the bootstrap.
+        workers: processes that render, embed and judge.
+        model, engine: what embeds.
     """
 
     world: bool = True

@@ -32,9 +32,12 @@ DROPPED_SHARE = 0.05  # of the frames, lost singly
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happens.
+    """An event.
 
-    start, end: seconds. text: index of its semantic key. strong: it changes much of the picture.
+    Attributes:
+        start, end: seconds.
+        text: index of its semantic key.
+        strong: it changes much of the picture.
     """
 
     start: float
@@ -62,10 +65,15 @@ class NearestText:
 class ChangeStream:
     """One camera's embeddings with the truth.
 
-    stamps: [T] seconds, ascending. embeddings: [T, D] float32, L2 norm 1. clip: seconds between the
-    first and the last frame of a clip. read: what decodes. events: ascending in start. states:
-    (seconds, text indices): from then on these texts are true where no event is. turn_rates: [T]
-    rad/s of the robot, zeros where it stands. end: seconds, when the stream ends.
+    Attributes:
+        stamps: [T] seconds, ascending.
+        embeddings: [T, D] float32, L2 norm 1.
+        clip: seconds between the first and the last frame of a clip.
+        read: what decodes.
+        events: ascending in start.
+        states: (seconds, text indices): from then on these texts are true where no event is.
+        turn_rates: [T] rad/s of the robot, zeros where it stands.
+        end: seconds, when the stream ends.
     """
 
     stamps: Floats
@@ -82,14 +90,22 @@ class ChangeStream:
 class StreamConfig:
     """Settings of a synthetic stream.
 
-    gap: mean seconds from the end of an event to the next one, as in the world. seconds: length.
-    rate: samples per second. dim: length of an embedding. frames, frame_interval: the clip;
-    seconds. noise: (lowest, highest) norm of the noise relative to a text's embedding, drawn for
-    each stream. memory: correlation time of the noise, seconds. rank: directions of the noise.
-    wander: norm of the slow drift (light, time of day). common: share of the part that all texts
-    have in common. event: median length of an event, seconds. perturbed: with exposure jumps,
-    shake, rotation, dropped samples, gaps and coarser compression. turn_every: mean seconds from
-    one turn of the robot to the next.
+    Attributes:
+        gap: mean seconds from the end of an event to the next one, as in the world.
+        seconds: length.
+        rate: samples per second.
+        dim: length of an embedding.
+        frames, frame_interval: the clip; seconds.
+        noise: (lowest, highest) norm of the noise relative to a text's embedding, drawn for
+            each stream.
+        memory: correlation time of the noise, seconds.
+        rank: directions of the noise.
+        wander: norm of the slow drift (light, time of day).
+        common: share of the part that all texts have in common.
+        event: median length of an event, seconds.
+        perturbed: with exposure jumps, shake, rotation, dropped samples, gaps and coarser
+            compression.
+        turn_every: mean seconds from one turn of the robot to the next.
     """
 
     gap: float = 12.0
@@ -251,12 +267,17 @@ def _turns(config: StreamConfig, rng: np.random.Generator, stamps: Floats) -> tu
 
 @dataclass(frozen=True)
 class Disturbances:
-    """Of one stream of T frames.
+    """Disturbances of a stream of T frames.
 
-    kept: [T] bool, False where a frame is lost. gain: [T] factor on the brightness. shift: [T, 2]
-    pixels right and down, of a shaken camera. roll: [T] radians. quality: of the JPEG, 1..100; 0:
-    not compressed. yaw: [T] radians by which the robot looks aside. turn_rates: [T] rad/s, as an
-    IMU at the camera measures: of looking aside and of shaking.
+    Attributes:
+        kept: [T] bool, False where a frame is lost.
+        gain: [T] factor on the brightness.
+        shift: [T, 2] pixels right and down, of a shaken camera.
+        roll: [T] radians.
+        quality: of the JPEG, 1..100; 0: not compressed.
+        yaw: [T] radians by which the robot looks aside.
+        turn_rates: [T] rad/s, as an IMU at the camera measures: of looking aside and of
+            shaking.
     """
 
     kept: NDArray[np.bool_]

@@ -1,1 +1,1 @@
-"""How well a model answers, on held-out scenes: `vljepa eval`."""
+"""Quality of a model on held-out scenes: `vljepa eval`."""

@@ -1,4 +1,4 @@
-"""Does a stated probability come true as often as it says, and what does abstaining gain?"""
+"""Calibration of stated probabilities, and the gain of abstaining."""
 
 from __future__ import annotations
 

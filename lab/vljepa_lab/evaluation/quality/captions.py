@@ -31,9 +31,11 @@ _MAX_N_GRAM = 4  # words
 class DecodedEvents:
     """Texts of clips whose event is known, judged one by one.
 
-    right: any wording of the event, the object named or not (as a person would accept it). named:
-    as right, and the object named where there is one. written: by the decoder, not the nearest
-    known text. texts: as written, with the event's wordings.
+    Attributes:
+        right: any wording of the event, the object named or not (as a person would accept it).
+        named: as right, and the object named where there is one.
+        written: by the decoder, not the nearest known text.
+        texts: as written, with the event's wordings.
     """
 
     right: list[bool] = field(default_factory=list)

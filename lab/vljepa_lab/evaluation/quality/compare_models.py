@@ -29,11 +29,14 @@ Vectors = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class ClipParity:
-    """Over `clips` clips and every prompt of the vocabulary.
+    """Distance of an engine from fp32, over `clips` clips and every prompt of the vocabulary.
 
-    error: mean distance of an embedding to fp32's own, as a share of the median distance between
-    two clips: what the change takes away from telling clips apart. worst: the greatest of them.
-    agreement: share of clips and prompts whose best label is the same. cosine: the least.
+    Attributes:
+        error: mean distance of an embedding to fp32's own, as a share of the median distance
+            between two clips: what the change takes away from telling clips apart.
+        worst: the greatest of them.
+        agreement: share of clips and prompts whose best label is the same.
+        cosine: the least.
     """
 
     clips: int

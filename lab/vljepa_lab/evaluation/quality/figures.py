@@ -35,8 +35,11 @@ from vljepa_ros.perception.vocabulary import same_text
 class Moment:
     """A clip whose event is known.
 
-    embedding: [D] of the answer to the default query. kind, name: event and object. tokens: visual
-    tokens, [N, D] float16. states: keys of what else is known of it.
+    Attributes:
+        embedding: [D] of the answer to the default query.
+        kind, name: event and object.
+        tokens: visual tokens, [N, D] float16.
+        states: keys of what else is known of it.
     """
 
     scene: str
@@ -51,10 +54,13 @@ class Moment:
 class TaskAnswers:
     """Answers of one task, judged; lists of equal length, one entry for each question.
 
-    scenes: id of the scene. right, blind_majority, blind_zeroed: whether the model, the
-    question-string majority and the Predictor with visual tokens zeroed were right; blind lists
-    may be empty for a task with a known chance level instead. other_clip: whether the answer is
-    the same from another scene's clip, for a part of the samples.
+    Attributes:
+        scenes: id of the scene.
+        right, blind_majority, blind_zeroed: whether the model, the question-string majority and
+            the Predictor with visual tokens zeroed were right; blind lists may be empty for a
+            task with a known chance level instead.
+        other_clip: whether the answer is the same from another scene's clip, for a part of the
+            samples.
     """
 
     scenes: list[str] = field(default_factory=list)
@@ -88,8 +94,10 @@ class TaskAnswers:
 class StatedAnswers:
     """Probabilities that were stated of answers, and whether these were right.
 
-    given: that the answer is right, if one of the candidates is. alone: that it is right. asked:
-    the questions with the predicted answers, to ask again with other candidates.
+    Attributes:
+        given: that the answer is right, if one of the candidates is.
+        alone: that it is right.
+        asked: the questions with the predicted answers, to ask again with other candidates.
     """
 
     given: list[float] = field(default_factory=list)
@@ -113,13 +121,17 @@ class StatedAnswers:
 
 @dataclass
 class Evaluation:
-    """Everything that was judged.
+    """All answers of an evaluation.
 
-    judged, stated, best_five: by task. actions: kinds, (true, answered). text_right: whether the
-    robot's text was true, image by image; events_detected: whether it named an event, event by
-    event. own_words: answers to unseen questions. decodes, seconds: of the streams that were
-    decoded. ceiling: whether text alone finds an unseen wording's action. lacking: (stated, true)
-    that the right answer is not among the candidates.
+    Attributes:
+        judged, stated, best_five: by task.
+        actions: kinds, (true, answered).
+        text_right: whether the robot's text was true, image by image.
+        events_detected: whether it named an event, event by event.
+        own_words: answers to unseen questions.
+        decodes, seconds: of the streams that were decoded.
+        ceiling: whether text alone finds an unseen wording's action.
+        lacking: (stated, true) that the right answer is not among the candidates.
     """
 
     judged: defaultdict[str, TaskAnswers] = field(default_factory=lambda: defaultdict(TaskAnswers))

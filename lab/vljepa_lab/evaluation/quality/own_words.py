@@ -28,8 +28,10 @@ _TASKS = {"holding": "holding_anything"}  # kind of an entry -> task, where the 
 class OwnWordsAnswer:
     """A question with the similarities [N] of its candidates to the predicted answer.
 
-    entry: None for a question in a trained wording about the same clip. kind: of the entry. clip:
-    scene and frame.
+    Attributes:
+        entry: None for a question in a trained wording about the same clip.
+        kind: of the entry.
+        clip: scene and frame.
     """
 
     entry: Entry | None

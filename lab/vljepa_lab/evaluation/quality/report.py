@@ -1,4 +1,4 @@
-"""What `vljepa eval` shows: a table, the model card's section, and pictures."""
+"""Shows the result of `vljepa eval`: a table, the model card's section, and pictures."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ WHOLE_SETS, OPEN_SETS = "answer is among the candidates", "a third of the sets l
 
 
 def print_table(result: Mapping[str, Any], stream: IO[str]) -> None:
-    """Print the result for a person."""
+    """Print the result."""
     console = Console(file=stream, highlight=False)
     table = Table(title=f"{result['model_id']} on {result['engine']}, held-out scenes")
     table.add_column("task", no_wrap=True)

@@ -30,8 +30,11 @@ ASKING = {"questions.py", "candidates.py", "polar.py", "own_words.py"}
 class SceneVideo:
     """One scene.
 
-    scene: `split/seed`. frames: [T, S, S, 3] uint8 RGB. stamps: [T] seconds of scene time. record:
-    what happened and what was true in each frame.
+    Attributes:
+        scene: `split/seed`.
+        frames: [T, S, S, 3] uint8 RGB.
+        stamps: [T] seconds of scene time.
+        record: what happened and what was true in each frame.
     """
 
     scene: str
@@ -81,7 +84,7 @@ def records_of(data: Path, split: str, limit: int) -> Iterator[tuple[Record, str
 def cached_data(scenes: dict[str, int], size: int) -> Path:
     """Render what is missing of {split: scenes} into the cache and return its folder.
 
-    It can be interrupted and goes on where it was.
+    An interrupted run continues where it stopped.
 
     Raises:
         WorldError: mujoco is missing or cannot render.

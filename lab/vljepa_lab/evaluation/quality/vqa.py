@@ -24,8 +24,9 @@ _BATCH = 32  # clips in one Predictor pass: larger ones leave the cache
 class VqaQuery:
     """A question about a clip.
 
-    tokens: visual tokens [N, D] of the clip. other: of a clip of another scene, for the control;
-    None: no control for this one.
+    Attributes:
+        tokens: visual tokens [N, D] of the clip.
+        other: of a clip of another scene, for the control; None: no control for this one.
     """
 
     tokens: Floats
@@ -37,10 +38,14 @@ class VqaQuery:
 class VqaAnswer:
     """The model's answer.
 
-    index: of the best candidate. score: its calibrated probability, 0..1. none: probability of
-    none of them. rank: place of the best right candidate, 1 for the first. blind_index: the best
-    candidate where the visual tokens are zeros. other_index: where they are those of another
-    scene's clip; -1 without control. vector: [D] the predicted answer.
+    Attributes:
+        index: of the best candidate.
+        score: its calibrated probability, 0..1.
+        none: probability of none of them.
+        rank: place of the best right candidate, 1 for the first.
+        blind_index: the best candidate where the visual tokens are zeros.
+        other_index: where they are those of another scene's clip; -1 without control.
+        vector: [D] the predicted answer.
     """
 
     index: int

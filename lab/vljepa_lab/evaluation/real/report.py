@@ -1,4 +1,4 @@
-"""What `vljepa eval real` prints."""
+"""Prints the result of `vljepa eval real`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAMES = {
 
 
 def print_table(result: JsonMapping, stream: IO[str]) -> None:
-    """Print the result for a person."""
+    """Print the result."""
     console = Console(file=stream, highlight=False)
     pictures = result["pictures"]
     table = Table(

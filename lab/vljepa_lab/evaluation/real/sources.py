@@ -31,7 +31,7 @@ _ANIMATED = (".gif", ".webp")
 
 
 class FetchError(RuntimeError):
-    """A source cannot be had; the message says why."""
+    """A source is not available; the message says why."""
 
 
 def real_cache() -> Path:
