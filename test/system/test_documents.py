@@ -56,6 +56,15 @@ def test_named_files_exist(document: Path) -> None:
     assert missing == set()
 
 
+def test_the_ways_through_the_code_exist() -> None:
+    text = (ROOT / "doc" / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\b((?:nodes|perception|engines)/[a-z_/]*[a-z])(?![\w.])", text))
+    package = ROOT / "vljepa_ros"
+    missing = {n for n in named if not ((package / n).is_dir() or (package / f"{n}.py").is_file())}
+    assert len(named) > 15
+    assert missing == set()
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_named_modules_exist(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
