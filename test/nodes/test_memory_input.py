@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from graph import MODEL, SECOND, Graph
+from graph import MODEL, SECOND, Graph, status
 from memory_robot import PATIENCE, Robot
 
 from vljepa_ros import ros
@@ -31,6 +31,12 @@ def test_thumbnails_show_what_the_camera_saw(graph: Graph, tmp_path: Path) -> No
     from vljepa_ros.perception.memory.row import jpeg_to_frames
 
     robot = Robot(graph, tmp_path / "memory", front__image_topic="/front/image_raw", thumbnail=32)
+    received = graph.listen("diagnostic_msgs/msg/DiagnosticArray", "/diagnostics")
+    silent = "no thumbnails: no image on '/front/image_raw'"
+    assert graph.spin(
+        lambda: (s := status(received, "memory_node: camera front")) and s.message == silent,
+        again=lambda: robot.go_on(0, 0.2),
+    )
     camera = graph.camera("/front/image_raw")
     kept: list[Any] = []
     end = time.monotonic() + 2 * PATIENCE

@@ -401,3 +401,23 @@ def test_pictures_out_of_the_models_domain_are_marked_until_they_are_not_judged(
     assert graph.set(node, "judge_domain", False).successful
     assert graph.spin(lambda: heard[-1].in_domain, again=show)
     assert graph.ask().answer.status != answer.OUT_OF_DOMAIN
+
+
+def test_a_broken_image_is_forgotten_where_nobody_subscribes_any_more(graph: Graph) -> None:
+    """Then nothing is decoded: no good image would end the trouble."""
+    graph.add(PerceptionNode, model=MODEL, max_rate=1000.0)
+    diagnostics = graph.listen("diagnostic_msgs/msg/DiagnosticArray", "/diagnostics")
+    camera = graph.camera()
+
+    def says(text: str) -> bool:
+        now = status(diagnostics, "perception_node: camera front")
+        return now is not None and text in now.message
+
+    graph.listen(EMBEDDING, "front/embeddings")
+    assert graph.spin(lambda: says("images arrive"), again=lambda: graph.show_one(camera))
+    assert graph.spin(
+        lambda: says("truncated"), again=lambda: graph.show_one(camera, data=b"too little")
+    )
+    graph.unsubscribe_all()
+    diagnostics = graph.listen("diagnostic_msgs/msg/DiagnosticArray", "/diagnostics")
+    assert graph.spin(lambda: says("images arrive"), again=lambda: graph.show_one(camera))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import math
 import os
 import time
 from pathlib import Path
@@ -316,6 +317,12 @@ def test_the_turn_rate_guards_every_camera(graph: Graph, make: Any, kind: str) -
     assert all(guard.factor(now + 60.0) == 1.0 for guard in factors.values())
     assert graph.set(node, "turn_factor", 7.0).successful
     assert all(guard.factor(now) == 7.0 for guard in factors.values())
+    nonsense = make(math.nan, graph.stamp)
+    assert graph.spin(
+        lambda: "a rate of nan: turns are not recognised" in turned_on(graph, node).message,
+        PATIENCE,
+        again=lambda: publisher.publish(nonsense),
+    )
     graph.client.destroy_publisher(publisher)
     assert node.trigger_deactivate() == ros.TransitionCallbackReturn.SUCCESS
     assert turned_on(graph, node) is None

@@ -297,3 +297,13 @@ def test_every_parameter_that_is_live_has_its_effect(graph: Graph) -> None:
     assert graph.spin(lambda: [s.id for s in robot.states[-1].triggers] == [ARM])
     assert not graph.set(robot.node, "threshold", 1.0).successful
     assert not graph.set(robot.node, "cameras", ["rear"]).successful
+
+
+def test_labels_that_do_not_come_are_named(graph: Graph) -> None:
+    robot = Robot(graph, triggers=[LABEL], camera_timeout=0.5)
+    assert robot.watches()
+    assert graph.spin(
+        lambda: "no labels on '/vljepa/front/labels' for" in robot.node.parts()[1].message,
+        again=lambda: robot.see(LABEL, 0.2),
+    )
+    assert robot.shows(LABEL, "UNKNOWN", "CAMERA_STOPPED")

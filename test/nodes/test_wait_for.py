@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -82,6 +83,20 @@ def test_the_time_is_over(graph: Graph, waiter: Waiter) -> None:
         assert waiting.ends() == ("ABORTED", "UNKNOWN")
         assert waiting.code == RESULT.STALE
         assert f"'{DOOR}' of front (NOT_SCORED)" in waiting.result.result.message
+
+
+def test_the_time_is_over_while_the_texts_are_encoded(graph: Graph, waiter: Waiter) -> None:
+    encode, release = waiter.perception.engine.encode_text, threading.Event()
+
+    def slow(texts: list[str]) -> Any:
+        release.wait(60.0)
+        return encode(texts)
+
+    waiter.perception.engine.encode_text = slow
+    assert graph.set(waiter.node, "request_timeout", 600.0).successful
+    waiting = waiter.wait(DOOR, timeout=0.4)
+    assert waiting.ends() == ("ABORTED", "UNKNOWN")
+    release.set()
 
 
 @pytest.mark.parametrize(

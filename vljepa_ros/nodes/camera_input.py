@@ -154,7 +154,8 @@ class CameraInput:
             "in_domain": self.feed.domain.in_domain,
             "last_error": self._unusable or counts.error,
         }
-        unusable = self._unusable or counts.failing
+        # without subscribers nothing is decoded, and no good frame would end it
+        unusable = self._unusable or (counts.failing if self.feed.subscriptions else "")
         if not topic.is_open:
             trouble = "not active"
         elif self.silent:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vljepa_ros import ros
 from vljepa_ros.engines.protocol import Engine
 from vljepa_ros.models.config import ModelConfig
-from vljepa_ros.nodes.diagnostics import OK, WARN, Part, checked
+from vljepa_ros.nodes.diagnostics import OK, Part, checked
 from vljepa_ros.nodes.embedding_subscription import EmbeddingSubscription, Inbox
 from vljepa_ros.nodes.lifecycle_node import LifecycleNode
 from vljepa_ros.nodes.topics import to_seconds
@@ -111,11 +111,9 @@ class DecoderCamera:
             "listening": self.topic.is_open,
             "text": self.decoder.last.text if self.decoder.last else "",
         }
-        part = self.topic.part(values, (OK, "no subscribers"))
-        if self.topic.is_open and part.level == OK and not self.speaks:
-            topic = self._node.resolve_topic_name(f"{self.topic.camera}/labels")
-            return Part(part.name, WARN, f"no labels on '{topic}' yet: no texts", values)
-        return part
+        topic = self._node.resolve_topic_name(f"{self.topic.camera}/labels")
+        lacking = "" if self.speaks else f"no labels on '{topic}' yet: no texts"
+        return self.topic.part(values, (OK, "no subscribers"), lacking)
 
     def take_labels(self, message: ros.Message) -> None:
         """Take scores of labels, in the worker's thread; a new vocabulary restarts the detector."""
@@ -136,7 +134,8 @@ class DecoderCamera:
     def _keep(self, message: ros.Message) -> None:
         self.topic.trouble = ""
         self.newest, self._arrived, self.seen = message, time.monotonic(), time.time()
-        self.inbox.put(message)
+        if self.inbox.put(message):
+            self._node.warn(f"messages of '{self.topic.camera}' are dropped: too slow a decoder")
         self._node.worker.wake()
 
     def _keep_labels(self, message: ros.Message) -> None:

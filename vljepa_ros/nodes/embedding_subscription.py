@@ -36,13 +36,15 @@ class Inbox(Generic[T]):
         self._lock = threading.Lock()
         self._items: deque[T] = deque()
 
-    def put(self, item: T) -> None:
-        """Append a message."""
+    def put(self, item: T) -> bool:
+        """Append a message; whether the oldest was dropped for it."""
         with self._lock:
             self._items.append(item)
-            if len(self._items) > self._size:
+            full = len(self._items) > self._size
+            if full:
                 self._items.popleft()
                 self.dropped += 1
+            return full
 
     def take(self) -> T | None:
         """Remove the oldest; None if there is none."""
@@ -154,12 +156,13 @@ class EmbeddingSubscription(Endpoints):
             return f"no embedding on '{topic}' any more{alive}"
         return ""
 
-    def part(self, values: dict[str, object], idle: tuple[int, str]) -> Part:
+    def part(self, values: dict[str, object], idle: tuple[int, str], lacking: str = "") -> Part:
         """State for the diagnostics.
 
         Args:
             values: Key-value pairs of the status.
             idle: Level and message while it is not subscribed.
+            lacking: What is missing although embeddings arrive; empty: nothing.
         """
         name = f"camera {self.camera}"
         values = {"received": self.received, "refused": self.refused, **values}
@@ -168,7 +171,7 @@ class EmbeddingSubscription(Endpoints):
         if not self.is_open:
             return Part(name, *idle, values)
         values = {**values, "seconds_since_embedding": time.monotonic() - self.arrived}
-        return checked(name, self.stale, "embeddings arrive", values)
+        return checked(name, self.stale or lacking, "embeddings arrive", values)
 
     @property
     def _limit(self) -> float:

@@ -26,6 +26,7 @@ from vljepa_ros.perception.ring import ClipRing
 from vljepa_ros.perception.stamps import ImageStamps
 
 _INBOX_SIZE = 256  # messages; a disk that is slow for 50 s at 5 Hz loses nothing
+IMAGE_TIMEOUT_S = 4.0  # without an image, until that is reported
 LATEST_EMBEDDING_S = 1.0  # latest arrival of an embedding after its image, which is kept until then
 
 
@@ -143,7 +144,14 @@ class MemoryInput:
             "image_stamps": self._stamps.trouble or "as they come",
             "thumbnails_from": self._parameters.value.image_topic,
         }
-        return self.topic.part(values, (WARN, "not active"))
+        ring, lacking = self._ring, ""
+        if ring is not None:
+            topic, silent = self._parameters.value.image_topic, time.monotonic() - ring.arrived
+            silence = f"no image on '{topic}'" if silent > IMAGE_TIMEOUT_S else ""
+            lacking = silence or ring.counts.failing
+        return self.topic.part(
+            values, (WARN, "not active"), f"no thumbnails: {lacking}" if lacking else ""
+        )
 
     def _on_embedding(self, message: ros.Message) -> None:
         vector = np.array(message.vector, np.float32)
@@ -167,5 +175,6 @@ class MemoryInput:
         return self.recorder.observe(start, stamp, vector, pose, strip, frames)
 
     def _put(self, work: Callable[[], list[Row]]) -> None:
-        self._inbox.put(work)
+        if self._inbox.put(work):
+            self._node.warn(f"messages of '{self.topic.camera}' are dropped: too slow a memory")
         self._node.worker.wake()

@@ -116,13 +116,12 @@ class TriggerCamera(Endpoints):
         self._topic.watch()
         if not self._topic.is_open:
             return
-        now = time.monotonic()
-        silent = now - self._topic.arrived > timeout
+        silent = time.monotonic() - self._topic.arrived > timeout
         if self._topic.perception_missing or (silent and not self._topic.perception_lives):
             self.forget(Reason.MODEL_GONE)
         elif silent:
             self.forget(Reason.CAMERA_STOPPED)
-        elif self._labels.is_open and now - self._labels_arrived > timeout:
+        elif self._labels_silence > timeout:
             self._apply(self.board.forget(Reason.CAMERA_STOPPED, self._now(), self.board.by_label))
 
     def forget(self, reason: Reason) -> None:
@@ -160,7 +159,16 @@ class TriggerCamera(Endpoints):
             "triggers": len(self.board.triggers),
             **{state.name.lower(): counts[state] for state in State},
         }
-        return self._topic.part(values, (OK, "no triggers"))
+        topic, silence = f"{self._camera}/labels", self._labels_silence
+        lacking = ""
+        if silence > self._node.settings.camera_timeout:
+            lacking = f"no labels on '{self._node.resolve_topic_name(topic)}' for {silence:.0f} s"
+        return self._topic.part(values, (OK, "no triggers"), lacking)
+
+    @property
+    def _labels_silence(self) -> float:
+        """Seconds without the labels that triggers need; 0: they need none."""
+        return time.monotonic() - self._labels_arrived if self._labels.is_open else 0.0
 
     def _on_embedding(self, message: ros.Message) -> None:
         stamp = to_nanoseconds(message.header.stamp)

@@ -195,14 +195,19 @@ class TriggerNode(LifecycleNode[TriggerParameters]):
         response.removed = self.owners.remove(checked_owner(request.owner), request.ids)
         self.renew()
 
-    async def prepare(self, triggers: Sequence[Trigger]) -> None:
+    async def prepare(self, triggers: Sequence[Trigger], timeout: float = 0.0) -> None:
         """Have the texts of triggers encoded, if that is possible now.
+
+        Args:
+            triggers: To be added.
+            timeout: Seconds; 0, and at most: the parameter `request_timeout`.
 
         Raises:
             TriggerError: The model cannot judge them, or the node is being closed.
         """
         texts = list(dict.fromkeys(text for trigger in triggers for text in trigger.texts))
-        await self._texts.encode(texts, self.settings.request_timeout)
+        longest = self.settings.request_timeout
+        await self._texts.encode(texts, min(timeout or longest, longest))
         if not self.opened:
             raise TriggerError("the node is being shut down", "NOT_ACTIVE")
         refusal = self._texts.refusal(self._no_labels(triggers))

@@ -89,6 +89,8 @@ class TurnInput(Endpoints):
         trouble = self._trouble
         if not trouble and time.monotonic() - self._arrived > SILENCE_S:
             trouble = f"no message on '{self._topic}': turns are not recognised"
+        if not trouble and not math.isfinite(self._rate):
+            trouble = f"'{self._topic}' has a rate of {self._rate}: turns are not recognised"
         return checked("turn guard", trouble, f"{self._rate:.2f} rad/s", values)
 
     def _type_in_graph(self) -> str:

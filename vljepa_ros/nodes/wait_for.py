@@ -131,7 +131,7 @@ class WaitFor:
             raise TriggerError(f"{MAX_GOALS} goals are active, allowed: no more", "BUSY")
         goal = _Goal(handle, owner, timeout, unknown_after, ros.Future(), now, now, now, [])
         self._goals[owner] = goal
-        await node.prepare(triggers)
+        await node.prepare(triggers, timeout)
         if refusal := node.refusal(needs_active=True):
             raise TriggerError(refusal, "NOT_ACTIVE")
         node.owners.add(owner, triggers)
