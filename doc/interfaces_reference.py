@@ -1,7 +1,7 @@
 """The generated parts of doc/interfaces.md, from the files in msg/, srv/ and action/.
 
-Comments before the first field are about the interface; a comment behind a field goes on in lines
-of comment alone. Two kinds of sentence have a form: `Topic: NAME of NODE. QoS: ...` and, for a
+Comments before the first field are about the interface; a comment behind a field may continue in
+comment lines. Two kinds of sentence have a fixed form: `Topic: NAME of NODE. QoS: ...` and, for a
 service or an action, `NODE: NAME.`
 """
 

@@ -1,4 +1,4 @@
-"""Ask what the camera sees, and do something for each way in which that can end.
+"""Ask what the camera sees, and handle each possible outcome.
 
 python examples/ask.py "is the door open or closed?" open closed
 """
@@ -14,7 +14,7 @@ from vljepa_ros.srv import AnswerQuestion
 
 
 def request(text: str, candidates: list[str]) -> AnswerQuestion.Request:
-    """A question about a picture that is at most a second old, or comes within two seconds."""
+    """A question about a picture at most one second old; waits up to two seconds for one."""
     return AnswerQuestion.Request(
         question=Question(text=text, candidates=candidates),
         max_age=Duration(seconds=1.0).to_msg(),
@@ -23,7 +23,7 @@ def request(text: str, candidates: list[str]) -> AnswerQuestion.Request:
 
 
 def decide(reply: AnswerQuestion.Response) -> tuple[str, str]:
-    """What to do next (act, look again, retry, give up), and the answer or why there is none."""
+    """What to do next (act, look again, retry, give up), and the answer or the reason."""
     result, answer = reply.result, reply.answer
     if result.code in (result.BUSY, result.TIMEOUT, result.NOT_ACTIVE, result.STALE):
         return "retry", result.message
@@ -36,7 +36,7 @@ def decide(reply: AnswerQuestion.Response) -> tuple[str, str]:
 
 
 def main() -> None:
-    """Ask once, and never wait for ever."""
+    """Ask once, with a time limit."""
     rclpy.init()
     node = rclpy.create_node("asker")
     client = node.create_client(AnswerQuestion, "/vljepa/answer_question")

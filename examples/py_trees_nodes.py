@@ -30,7 +30,7 @@ class TriggerIsTrue(Behaviour):
 
 
 class WaitForText(Behaviour):
-    """SUCCESS once a text is true; FAILURE when the time is over, also if trigger_node is gone.
+    """SUCCESS once a text is true; FAILURE at the time limit, also if trigger_node is gone.
 
     Args:
         client: An ActionClient of `wait_for`.
@@ -46,7 +46,7 @@ class WaitForText(Behaviour):
 
     def initialise(self) -> None:
         """Send a goal; its result arrives while the node is spun between two ticks."""
-        self.client.wait_for_server(timeout_sec=2.0)  # a goal to a server not yet found is lost
+        self.client.wait_for_server(timeout_sec=2.0)  # else the goal may be lost
         self.handle, self.result, self.end = None, None, time.monotonic() + self.seconds + 5.0
         timeout = Duration(seconds=self.seconds).to_msg()
         goal = WaitFor.Goal(texts=[self.text], timeout=timeout)
@@ -54,7 +54,7 @@ class WaitForText(Behaviour):
         self.sent.add_done_callback(self.on_accepted)
 
     def on_accepted(self, sent: Any) -> None:
-        """Ask for the result, or cancel a goal that is not wanted any more."""
+        """Ask for the result, or cancel a goal that is no longer wanted."""
         if sent is self.sent:
             self.handle = sent.result()
             self.result = self.handle.get_result_async()
@@ -70,7 +70,7 @@ class WaitForText(Behaviour):
         return Status.RUNNING if time.monotonic() < self.end else Status.FAILURE
 
     def terminate(self, new_status: Status) -> None:
-        """Cancel the goal when the tree does something else, or the limit was reached."""
+        """Cancel the goal when the tree moves on, or the time limit is reached."""
         self.sent = None
         if self.handle is not None and not self.result.done():
             self.handle.cancel_goal_async()

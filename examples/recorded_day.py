@@ -20,20 +20,20 @@ SURE = 0.5  # calibrated score from which a moment counts
 
 
 def vljepa(*words: str | Path) -> str:
-    """Run the command, which says on standard error what is wrong; its output."""
+    """Run the command, which reports errors on standard error; return its output."""
     command = [sys.executable, "-m", "vljepa_ros.cli.main", *map(str, words)]
     return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE).stdout
 
 
 def bags_of(day: Path) -> list[Path]:
-    """Folders and files of bags, in the order of their names."""
+    """Folders and files of bags, sorted by name."""
     folders = {file.parent for file in day.rglob("metadata.yaml")}
     files = {file for kind in ("db3", "mcap") for file in day.rglob(f"*.{kind}")}
     return sorted(folders | {file for file in files if file.parent not in folders})
 
 
 def index(day: Path, memory: Path) -> None:
-    """Put the day's bags into a memory of its own; after an interruption it goes on."""
+    """Index the bags into a memory for this day; continue an interrupted run."""
     known: list[str] = []
     if memory.is_dir():
         known = json.loads(vljepa("memory", "info", "--memory", memory, "--json"))["bags"]

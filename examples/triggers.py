@@ -1,4 +1,4 @@
-"""Triggers of one's own: kept alive by a lease, read from the repeated state.
+"""A client's own triggers: kept alive by a lease, read from the repeated state.
 
 python examples/triggers.py visitor "a person enters the room"
 """
@@ -19,7 +19,7 @@ LEASE_S = 6.0
 
 
 class Triggers:
-    """Some triggers of an owner, watched by one camera.
+    """Some triggers of one owner, on one camera.
 
     Args:
         node: A ROS node that is spun.
@@ -48,11 +48,11 @@ class Triggers:
         )
 
     def state(self, name: str) -> int:
-        """STATE_TRUE, STATE_FALSE or STATE_UNKNOWN, also when trigger_node is gone."""
+        """STATE_TRUE, STATE_FALSE or STATE_UNKNOWN; STATE_UNKNOWN if trigger_node is gone."""
         return self.states.get(name, TriggerStatus.STATE_UNKNOWN)
 
     def renew(self) -> None:
-        """Keep the lease; add the triggers where that was not done, or they are gone."""
+        """Renew the lease; add the triggers if they were never added or are gone."""
         if self.client.service_is_ready():
             request = AddTriggers.Request(
                 owner=self.owner,
@@ -62,22 +62,22 @@ class Triggers:
             self.client.call_async(request).add_done_callback(self.on_reply)
 
     def on_reply(self, future: Any) -> None:
-        """OK and PENDING: they are there; after anything else they are sent again."""
+        """OK and PENDING: they exist; after any other code they are sent again."""
         result = future.result().result
         before, self.added = self.added, result.code in (result.OK, result.PENDING)
-        if before and result.code == result.UNKNOWN_ID:  # the lease was over, or the node is new
+        if before and result.code == result.UNKNOWN_ID:  # lease expired, or node restarted
             self.renew()
         elif not self.added:
             self.node.get_logger().error(f"add_triggers: {result.message}")
 
     def on_state(self, message: TriggerState) -> None:
-        """At each change, and once a second."""
+        """Called at each change, and once a second."""
         own = [status for status in message.triggers if status.owner == self.owner]
         self.states = {status.id: status.state for status in own}
 
 
 def main() -> None:
-    """Say once a second whether to go on. What is not known to be FALSE stops."""
+    """Print once a second whether to go on: only if the trigger is known to be FALSE."""
     rclpy.init()
     node, (name, *texts) = rclpy.create_node("planner"), sys.argv[1:]
     triggers = Triggers(node, "planner", [Trigger(id=name, texts=texts)], "front")

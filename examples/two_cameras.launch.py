@@ -2,7 +2,7 @@
 
 ros2 launch examples/two_cameras.launch.py front:=/front/image_raw arm:=/arm/image_raw/compressed
 
-What the cameras differ in stands in two_cameras.yaml, and what is watched for.
+The cameras' own parameters and the triggers are in two_cameras.yaml.
 """
 
 from pathlib import Path

@@ -18,14 +18,14 @@ async def wait_for(client: ActionClient, texts: list[str], seconds: float) -> Wa
     goal = WaitFor.Goal(
         texts=texts,
         timeout=Duration(seconds=seconds).to_msg(),
-        unknown_after=Duration(seconds=5.0).to_msg(),  # without a camera there is no use in waiting
+        unknown_after=Duration(seconds=5.0).to_msg(),  # without a camera, waiting is pointless
     )
     handle = await client.send_goal_async(goal)  # every goal is accepted
     return (await handle.get_result_async()).result
 
 
 def main() -> None:
-    """Wait, with a limit of one's own."""
+    """Wait, with a time limit of the client."""
     rclpy.init()
     node, seconds = rclpy.create_node("waiter"), float(sys.argv[1])
     client = ActionClient(node, WaitFor, "/vljepa/wait_for")
@@ -40,7 +40,7 @@ def main() -> None:
         print("true since", result.when.sec)
     elif result.outcome == result.OUTCOME_TIMEOUT:
         print("not true")
-    else:  # UNKNOWN: nobody looked; REFUSED: the goal is wrong
+    else:  # UNKNOWN: not checked; REFUSED: the goal is wrong
         sys.exit(result.result.message)
 
 

@@ -11,8 +11,8 @@
 namespace vljepa_example
 {
 
-// SUCCESS while a trigger is TRUE, FAILURE while it is FALSE, RUNNING while it is not known, also because trigger_node
-// is gone. The trigger is added by the planner (see examples/triggers.py) or stands in the parameter `triggers`.
+// SUCCESS while a trigger is TRUE, FAILURE while it is FALSE, RUNNING while it is unknown, also if trigger_node
+// is gone. The planner adds the trigger (see examples/triggers.py), or the parameter `triggers` lists it.
 class TriggerIsTrue : public BT::ConditionNode
 {
 public:
@@ -62,7 +62,7 @@ private:
   std::chrono::steady_clock::time_point arrived_;
 };
 
-// SUCCESS once a text is true; FAILURE when the time is over, also because trigger_node is gone.
+// SUCCESS once a text is true; FAILURE at the time limit, also if trigger_node is gone.
 class WaitForText : public BT::StatefulActionNode
 {
 public:
