@@ -44,13 +44,13 @@ class Calibration:
             text.
         scale_weights: For sets of candidates, see `vljepa_ros.models.calibration`.
         none_weights: The same; both are empty or of the same length.
-        unknown_words: What is added to n for a text without a word that the tokenizer knows as a
-            whole; less with the share of words that it knows. 0: texts are not looked at.
-        yes_above: Probability of a text alone from which a model that cannot read questions says
-            that it is there.
-        no_below: The same, below which it says that it is not; between the two it abstains.
-        unfamiliar: What is added to n for a text that is like none of the model's known texts: so
-            much for each cosine by which the nearest lies below `calibration.FAMILIAR`.
+        unknown_words: Added to n for a text without any word that is a single token; less the more
+            such words it has. 0: texts are not checked.
+        yes_above: Probability of a text alone from which a model that cannot read questions answers
+            yes.
+        no_below: The same, below which it answers no; between the two it abstains.
+        unfamiliar: Added to n for a text unlike the model's known texts, per unit of cosine by
+            which the nearest one lies below `calibration.FAMILIAR`.
     """
 
     logit_scale: float = 20.0
@@ -94,8 +94,8 @@ class ModelConfig:
         domain: The pictures that it was made for, in one sentence; empty: not stated.
         visual_dim: How many of an embedding's last entries describe the picture alone; changes are
             looked for in them. 0: in the whole embedding.
-        change_threshold: Cosine distance, of what changes are looked for in, below which nothing
-            is a change.
+        change_threshold: Cosine distance below which nothing is a change, in the entries that
+            `visual_dim` selects.
         clip_frames: Frames of a clip.
         frame_interval: Seconds between two of them.
         input_size: Side in pixels that each frame is resized to.
@@ -103,9 +103,9 @@ class ModelConfig:
         files: Each part (weights, tokenizer, graphs, known texts) -> path relative to `folder`.
         sha256: File name -> digest, checked at load.
         architecture: Read by the family's own code only.
-        precision: That of the graphs in the folder.
-        period: Seconds between two clips of a camera, 0: as the node's max_rate. This and what
-            follows is set by a user for one machine.
+        precision: Of the graphs in the folder.
+        period: Seconds between two clips of a camera, 0: as the node's max_rate. Users set this and
+            the fields below for one machine.
         device: Where the model runs (`cpu`, `cuda:1`), empty: chosen.
         memory_limit: GiB of GPU memory, 0: no limit.
     """
@@ -239,7 +239,7 @@ def section(raw: JsonMapping, name: str) -> JsonObject:
     """An object within JSON; empty where it is missing or null.
 
     Raises:
-        ModelError: Something else stands there.
+        ModelError: The value is of another kind.
     """
     value = raw.get(name)
     if value is not None and not isinstance(value, dict):
@@ -251,7 +251,7 @@ def size_of(raw: JsonMapping, name: str, default: int) -> int:
     """A size, a length or a number of layers within JSON; the default where it is missing or null.
 
     Raises:
-        ModelError: Something else stands there.
+        ModelError: The value is of another kind.
     """
     value = raw.get(name)
     if value is None:
@@ -263,7 +263,7 @@ def size_of(raw: JsonMapping, name: str, default: int) -> int:
 
 
 def from_dict(kind: type[_T], raw: object, where: str) -> _T:
-    """A dataclass of plain values, and of dataclasses of such, from what JSON holds.
+    """Build a dataclass of plain values and nested dataclasses from parsed JSON.
 
     Args:
         kind: The dataclass; what `raw` leaves out keeps its default, lists become tuples.
@@ -297,7 +297,7 @@ def from_dict(kind: type[_T], raw: object, where: str) -> _T:
         values[name] = tuple(value) if isinstance(value, list) else value
     try:
         return kind(**values)
-    except ModelError as error:  # the dataclass knows its fields, not where they stand
+    except ModelError as error:  # the dataclass knows its fields, not their path in the file
         raise ModelError(f"{where}: {error}") from error
 
 
@@ -311,7 +311,7 @@ _KINDS = {
 
 
 def _fits(value: object, hint: Any) -> bool:
-    """Whether a value read from JSON is what a field's type says."""
+    """Whether a value read from JSON has a field's type."""
     within = get_args(hint)
     if hint is float:
         number = isinstance(value, int | float) and not isinstance(value, bool)

@@ -53,7 +53,7 @@ HUB_FAMILIES = {
 }
 OVERRIDES = "vljepa.json"
 _SECTIONS = {
-    "qwen2_5_vl": ("vision_config",),  # the text model's own fields may stand beside it
+    "qwen2_5_vl": ("vision_config",),  # the text model's own fields may be there, too
     "instructblip": ("vision_config", "qformer_config", "text_config"),
     PERCEPTION_ENCODER: ("model_cfg",),
 }
@@ -64,7 +64,7 @@ _SIZES = (
     *("out_hidden_size", "spatial_merge_size", "temporal_patch_size", "num_query_tokens"),
     *("encoder_hidden_size", "cross_attention_frequency", "head_dim", "embed_dim"),
 )
-# What a robot's camera often sees; a vocabulary of one's own belongs into `vljepa.json`.
+# What a robot's camera often sees; a user's own vocabulary belongs in `vljepa.json`.
 DEFAULT_LABELS = (
     "an empty room",
     "a person standing in a room",
@@ -90,7 +90,7 @@ DEFAULT_LABELS = (
 _RESIZE_MODES = {"squash": "exact", "shortest": "shortest_edge"}
 _MACHINE = ("clip_duration", "period", "device", "memory_limit")
 _NOTES = {"architectures", "dtype", "torch_dtype", "transformers_version"}
-"""Fields of a hub configuration that change nothing of what is computed here, in fp32."""
+"""Fields of a hub configuration that do not affect what is computed here, in fp32."""
 
 
 def hub_config(file: Path, raw: JsonObject) -> JsonObject:
@@ -101,8 +101,8 @@ def hub_config(file: Path, raw: JsonObject) -> JsonObject:
         raw: Its content; `config.json` has `model_type`.
 
     Raises:
-        ModelError: A model type that no family takes, a missing or broken file, a field that
-            cannot be obeyed.
+        ModelError: A model type that no family supports, a missing or broken file, an unsupported
+            field.
     """
     folder = file.parent
     if file.name == OPEN_CLIP_CONFIG:
@@ -176,7 +176,7 @@ def _fields(folder: Path, raw: JsonObject, kind: str) -> JsonObject:
 
 
 def _check_sections(raw: JsonObject, needed: tuple[str, ...] = ()) -> None:
-    """Refuse a configuration without the parts that its model has, and sizes that are none."""
+    """Refuse a configuration that lacks a part of its model, or has an impossible size."""
     for name in needed:
         if raw.get(name) is None:
             raise ModelError(f"{name} is missing; needed: {', '.join(needed)}")
@@ -191,13 +191,13 @@ def _check_sections(raw: JsonObject, needed: tuple[str, ...] = ()) -> None:
 
 
 def _name(folder: Path) -> str:
-    """Of the folder; in the hub's cache, whose folders are named after commits, of the model."""
+    """The folder's name; in the hub's cache, whose folders are named after commits, the model's."""
     entry = folder.parent.parent.name
     return entry.split("--")[-1] if entry.startswith("models--") else folder.name
 
 
 def _contents_hash(folder: Path, fields: JsonObject) -> str:
-    """SHA-256 of all that decides what embeddings come out, wherever the folder lies."""
+    """SHA-256 of everything that determines the embeddings, independent of the folder's path."""
     tokenizer = folder / "tokenizer.json"
     decisive = [
         weights_digests(folder),
@@ -209,7 +209,7 @@ def _contents_hash(folder: Path, fields: JsonObject) -> str:
 
 
 def _computing(config: object) -> Any:
-    """A configuration without what only says who wrote it."""
+    """A configuration without the fields that do not affect the computation."""
     if not isinstance(config, dict):
         return config
     kept = {k: v for k, v in config.items() if k not in _NOTES and not k.startswith("_")}

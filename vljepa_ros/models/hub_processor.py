@@ -1,6 +1,6 @@
 """Translates a hub folder's image processor into our `preprocessing`.
 
-What cannot be done alike is refused by the name of its field.
+A step that cannot be reproduced here is refused by the name of its field.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _DEFAULTS: dict[str, tuple[bool, int, Any]] = {
     "qwen2_5_vl": (False, 3, CLIP_COLOURS),
     "instructblip": (False, 3, CLIP_COLOURS),
 }
-"""Of the model types' own processors, for what a file leaves out: do_center_crop (and resizing by
-the shortest edge), resample, colours."""
+"""Defaults of the model types' own processors, for fields that a file lacks: do_center_crop (and
+resizing by the shortest edge), resample, colours."""
 _OBEYED = {"do_resize", "do_center_crop", "do_rescale", "do_normalize"}
 _NO_MATTER = {"do_convert_rgb", "do_sample_frames"}
 """A camera's images are RGB; clips are put together here."""
@@ -56,7 +56,7 @@ def hub_preprocessing(
 
     Args:
         raw: The fields.
-        file: Where they stand, for messages.
+        file: Their file, for messages.
         kind: The `model_type`.
         size: Side of the tower's input in pixels.
         resizes: False where the size is ours to choose, independent of the file.

@@ -67,7 +67,7 @@ def load_hub_model(model_class: Any, folder: Path, ignore: tuple[str, ...] = ())
 
 
 def check_sizes(make: Callable[[], Any], shapes: Iterable[Sequence[int]], which: str) -> None:
-    """See, without memory for it, that a module is no larger than the weights that shall fill it.
+    """Check, without allocating it, that a module is no larger than its weights.
 
     Args:
         make: Builds the torch module.
@@ -75,7 +75,7 @@ def check_sizes(make: Callable[[], Any], shapes: Iterable[Sequence[int]], which:
         which: The model, for messages.
 
     Raises:
-        ModelError: Its configuration gives no module, or one of over twice as many parameters.
+        ModelError: The configuration is invalid, or gives over twice as many parameters.
     """
     import torch
 

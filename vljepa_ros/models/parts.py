@@ -1,4 +1,4 @@
-"""The parts of a model as graphs: names, shapes and dtypes of what goes in and what comes out."""
+"""The parts of a model as graphs: names, shapes and dtypes of inputs and outputs."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class Part:
         name: Unique within the model.
         inputs: In the graph's order; at least one has the axis `batch`.
         outputs: In the graph's order.
-        grows: Whether an axis has another size at each call (a decoder's cache), so that no size
-            is worth a compilation or a recording of its own.
+        grows: Whether an axis has another size at each call (a decoder's cache), so that compiling
+            or recording it for one size does not pay.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Resizing with antialiasing: fast as OpenCV averages, or level for level as Pillow does it.
+"""Resizing with antialiasing: fast, by OpenCV's averaging, or identical to Pillow's.
 
 OpenCV's cubic and linear filters do not widen when they shrink an image, Pillow's do, and the
 models of the hub were trained on Pillow's pixels: the difference reaches a third of the range at an

@@ -16,7 +16,7 @@ _UNKNOWN = "[UNK]"
 
 
 class TextError(ModelError):
-    """A text that the model cannot read as it stands."""
+    """A text that the model cannot read."""
 
     code = "BAD_REQUEST"
 
@@ -30,8 +30,8 @@ def load_tokenizer(
         file: A `tokenizer.json`.
         max_length: Most tokens of a text, special ones included; longer texts are cut. 0: no limit.
         noun: What the file should be, for the message.
-        words: Rows of the model's token table, 0: unknown. Tokens added to the tokenizer may be
-            more than that, as long as no text has one.
+        words: Rows of the model's token table, 0: unknown. The tokenizer may have more, as long as
+            no text uses them.
 
     Raises:
         ModelError: Not a tokenizer, or one of another model.
@@ -61,7 +61,7 @@ def encode_ids(
     Args:
         tokenizer: From `load_tokenizer`.
         texts: To encode.
-        longest: Most tokens that the model reads: what differs after them only would be one text.
+        longest: Most tokens that the model reads; longer texts are refused, not cut.
         words: Rows of the model's token table, 0: unknown.
 
     Raises:

@@ -134,7 +134,7 @@ def _checked_end(name: str, entry: dict[str, Any]) -> int:
 def _remembered_sha256(path: Path) -> str:
     """SHA-256 of a file.
 
-    That of a large one is kept on the disk for as long as size and time of its last change stay.
+    The digest of a large file is kept on disk until its size or modification time changes.
     """
     real, state = path.resolve(), path.stat()
     if state.st_size < _REMEMBERED_BYTES:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from vljepa_ros.ros.events import DeadlineMissed as DeadlineMissed
 from vljepa_ros.ros.events import IncompatibleQoS as IncompatibleQoS
 
-_SPIN_S = 0.2  # seconds between two looks at the stop flag: how late a signal is noticed, at most
+_SPIN_S = 0.2  # seconds between two checks of the stop flag: the longest delay of a signal
 _VARIABLE = "VLJEPA_ROS_RUNTIME"
 
 
@@ -77,7 +77,7 @@ class StopFlag:
     """Flag that SIGINT and SIGTERM set.
 
     A plain attribute, no threading.Event: a second signal may interrupt the handler of the first
-    while that holds the event's lock, and would then wait for it for ever.
+    while it holds the event's lock, and would then deadlock.
     """
 
     def __init__(self) -> None:
@@ -98,9 +98,9 @@ def _handle_signals(handler: Any) -> None:
 def run(make_nodes: Callable[[], Sequence[Any]], args: Sequence[str] | None = None) -> int:
     """Run a program of nodes until SIGINT, SIGTERM or `shutdown`.
 
-    Signals may arrive once or twice, at any time. An exception in a callback is logged and ends
-    nothing. Both signals stay ignored afterwards, so that a late second Ctrl-C does not disturb the
-    exit of the interpreter.
+    Signals may arrive once or twice, at any time. An exception in a callback is logged and does not
+    end the program. Both signals stay ignored afterwards, so that a late second Ctrl-C does not
+    disturb the exit of the interpreter.
 
     Args:
         make_nodes: Creates the nodes, after the graph was joined. Its exceptions are raised after

@@ -80,7 +80,7 @@ class GatedCallbackGroup(ReentrantCallbackGroup):  # type: ignore[misc,unused-ig
 
 FieldError = AssertionError  # what rosidl's message classes raise
 Message = object  # they have no base of their own
-# A burst deeper than a queue loses requests, and their clients wait for ever; rclpy's own is 10.
+# A burst deeper than a queue loses requests, and their clients wait forever; rclpy's depth is 10.
 # Deeper than a worker's queue of requests, so that what is too much is answered, with BUSY. No
 # KEEP_ALL here: a client that hangs could then block its server for good.
 services_qos = QoSProfile(depth=1000)

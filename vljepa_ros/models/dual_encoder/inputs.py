@@ -1,4 +1,4 @@
-"""What a dual encoder is given: its parts as graphs, and texts as prompts, statements and ids."""
+"""Inputs of a dual encoder: its parts as graphs, and texts as prompts, statements and ids."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 Bolya et al. 2025, arXiv 2504.13181.
 
-timm has the image tower and open_clip the text tower; both need a torchvision that was built for
-this very torch, which a robot often lacks. So the two are written out here; the tests hold them to
+timm has the image tower and open_clip the text tower; both need a torchvision built for exactly
+this torch, which a robot often lacks. So the two are written out here; the tests hold them to
 what open_clip computes.
 """
 

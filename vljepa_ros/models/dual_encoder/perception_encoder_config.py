@@ -27,7 +27,7 @@ class PerceptionEncoderSizes:
 
     Attributes:
         class_token: Whether there is one; the patches then count from 1 in the rotary table.
-        dim: Of the shared space.
+        dim: Width of the shared space.
     """
 
     size: int
@@ -71,7 +71,7 @@ class PerceptionEncoderSizes:
             shapes: Of the weights, by name.
 
         Raises:
-            ModelError: Not a Perception Encoder, an option that is not known here, or weights
+            ModelError: Not a Perception Encoder, an unknown option, or weights
                 without the image tower.
         """
         model = section(config, "model_cfg")

@@ -16,7 +16,7 @@ class TokenVlm(Protocol):
     """One model, ready on its device.
 
     Attributes:
-        tokenizer: Of the language model.
+        tokenizer: The language model's.
         end: Id of the token that ends an answer.
     """
 

@@ -104,7 +104,7 @@ class Architecture:
 
     @classmethod
     def from_dict(cls, raw: JsonMapping) -> Architecture:
-        """Read what `dataclasses.asdict` made of one.
+        """Read the result of `dataclasses.asdict`.
 
         Raises:
             ModelError: An unknown or malformed field; the message names what is allowed.

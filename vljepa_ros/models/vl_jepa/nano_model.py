@@ -282,7 +282,7 @@ class Predictor(nn.Module):
         context = visual if self.mode == "cross" else None
         where = None
         for index, block in enumerate(self.blocks):
-            # nothing but the answer's position is looked at after the last block
+            # only the answer's position is used after the last block
             last = self.mode == "cross" and self.middle < index + 1 == len(self.blocks)
             x = block(x, context, mask, clip, 1 if last else None)
             if self.slots and index + 1 == self.middle:

@@ -1,4 +1,4 @@
-"""The paper-sized VL-JEPA: sizes of its parts, what they take and give. No torch.
+"""The paper-sized VL-JEPA: sizes, inputs and outputs of its parts. No torch.
 
 `architecture` of its `config.json`: `form` = `full`; `x_encoder`, `predictor`, `y_encoder`:
 configurations in the hub's form (VJEPA2Config, LlamaConfig, Gemma3TextConfig); `query_length`,
@@ -29,9 +29,9 @@ class PaperSizes:
         crop: Pixels of a frame's side.
         patch: Pixels of a patch's side.
         tubelet: Frames in one token.
-        width: Of a visual token.
-        hidden: Of the Predictor.
-        dim: Of the shared space.
+        width: Width of a visual token.
+        hidden: Width of the Predictor.
+        dim: Width of the shared space.
         query_length: Most tokens of a query.
         text_length: Most tokens of a text.
     """
@@ -73,7 +73,7 @@ class PaperSizes:
             query_length=size_of(architecture, "query_length", 64),
             text_length=size_of(architecture, "text_length", 512),
         )
-        # transformers takes other sizes without a word and gives every token a wrong position.
+        # transformers accepts other sizes silently and gives every token a wrong position.
         if config.input_size != sizes.crop:
             raise ModelError(
                 f"model '{config.name}': input_size is {config.input_size}, "

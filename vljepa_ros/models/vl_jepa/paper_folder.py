@@ -40,10 +40,10 @@ class PaperParts:
 
 
 def check_empty(out: Path) -> None:
-    """Refuse a folder that holds something.
+    """Refuse a folder that is not empty.
 
     Raises:
-        ModelError: It does.
+        ModelError: It is not.
     """
     if out.exists() and any(out.iterdir()):
         raise ModelError(f"'{out}' is not empty: choose a new folder")
@@ -90,7 +90,7 @@ def write_paper_model(
         out: The folder.
         parts: Configurations and weights.
         name: The model's name.
-        licence: Its terms, a line.
+        licence: Its terms, in one line.
         card: Text of the model card.
         query_tokenizer: A `tokenizer.json` or its folder; None: queries come as token ids.
         text_tokenizer: The same for the Y-Encoder's texts.

@@ -17,7 +17,7 @@ _PREFIX = "ids:"
 class PaperTokenizer:
     """Texts to ids.
 
-    A text `ids: 12 7 3` is taken as it stands; without a tokenizer nothing else is.
+    A text `ids: 12 7 3` gives the ids themselves: the only form without a tokenizer.
     """
 
     def __init__(self, config: ModelConfig, part: str, length: int, cut: bool = False) -> None:

@@ -16,7 +16,7 @@ from vljepa_ros.ros.builtin.node import Node
 from vljepa_ros.ros.builtin.qos import QoSProfile, action_status_qos, services_qos
 
 _UUID = message_class("unique_identifier_msgs/msg/UUID")
-_POLL_S = 0.02  # seconds between two looks for a server
+_POLL_S = 0.02  # seconds between two checks for a server
 
 
 class ClientGoalHandle:
@@ -24,9 +24,9 @@ class ClientGoalHandle:
 
     Attributes:
         goal_id: Its `unique_identifier_msgs/msg/UUID`.
-        accepted: Whether the server took it on.
-        stamp: When, by the server's clock.
-        status: A constant of `GoalStatus`, as far as it is known here.
+        accepted: Whether the server accepted it.
+        stamp: Time of acceptance by the server's clock.
+        status: A constant of `GoalStatus`, the last one received.
     """
 
     def __init__(self, client: ActionClient, goal_id: Message, response: Message) -> None:
@@ -155,7 +155,7 @@ class ActionClient:
         return self._cancels.call_async(request)
 
     def get_result(self, goal_id: Message) -> Future:
-        """A future of the result of a goal, after which there is no more feedback."""
+        """A future of the result of a goal; no feedback follows it."""
         request = self._type.Impl.GetResultService.Request(goal_id=goal_id)
         result, key = self._results.call_async(request), bytes(goal_id.uuid)
         result.add_done_callback(lambda _: self._feedback_callbacks.pop(key, None))

@@ -21,7 +21,7 @@ _GoalInfo = message_class("action_msgs/msg/GoalInfo")
 
 
 class GoalResponse(enum.Enum):
-    """Whether a goal is taken on."""
+    """Whether a goal is accepted."""
 
     REJECT = 1
     ACCEPT = 2
@@ -70,7 +70,7 @@ class ServerGoalHandle:
 
     @property
     def is_cancel_requested(self) -> bool:
-        """Whether it shall end, and has not."""
+        """Whether cancelling was requested and it has not ended."""
         return self.status == GoalStatus.STATUS_CANCELING
 
     @property
@@ -84,7 +84,7 @@ class ServerGoalHandle:
         return _GoalInfo(goal_id=self.goal_id, stamp=self.stamp)
 
     def enter(self, status: int) -> None:
-        """Go to a state. Raises RuntimeError if that is not possible from the present one."""
+        """Change to a state. Raises RuntimeError if the present state does not allow it."""
         if self.status == GoalStatus.STATUS_UNKNOWN:
             return  # the server was destroyed
         if self.status not in _FROM[status]:
@@ -148,7 +148,7 @@ class ActionServer:
             the result. It may be `async`, and does not hold a callback group while it awaits.
         goal_callback: Gets the goal, returns a GoalResponse.
         handle_accepted_callback: Gets the ServerGoalHandle when the client has its reply; by
-            default it executes. What does not must call `execute` some time.
+            default it executes the goal. A callback that does not must call `execute` later.
         cancel_callback: Gets the ServerGoalHandle, returns a CancelResponse. The goal is in state
             CANCELING after that, and still has to end.
         goal_service_qos_profile: The depth of the queue of goals; by default all are kept.
@@ -210,7 +210,7 @@ class ActionServer:
         ]
 
     def destroy(self) -> None:
-        """Leave the graph. Goals that have not ended get no result; what they do is ignored."""
+        """Leave the graph. Goals that have not ended get no result; their calls are ignored."""
         for goal in self._goals.values():
             goal.status = GoalStatus.STATUS_UNKNOWN
         for service in self._services:

@@ -57,7 +57,7 @@ class Remap:
 
 @dataclass
 class Arguments:
-    """What stands after `--ros-args`."""
+    """The arguments after `--ros-args`."""
 
     remaps: list[Remap] = field(default_factory=list)
     # (pattern of the node's full name, parameter, value), later ones win
@@ -180,7 +180,7 @@ def _remap(text: str) -> Remap:
 
 
 def _ros_arguments(args: Sequence[str]) -> Iterator[str]:
-    """What stands between `--ros-args` and `--` or the end."""
+    """The arguments between `--ros-args` and `--` or the end."""
     inside = False
     for arg in args:
         if arg == "--ros-args":

@@ -195,7 +195,7 @@ def encode(message: Message, prefix: bytes = b"") -> bytes:
     """Bytes of a message, encapsulation header first, padded to a multiple of 4.
 
     `prefix` stands between the header and the fields (request identity of a service message; its
-    length is a multiple of 8). Raises FieldError if a field holds what it cannot hold.
+    length is a multiple of 8). Raises FieldError if a field holds an invalid value.
     """
     parts: list[Any] = [HEADER, prefix]
     size = _message_writer(message._definition.name)(parts, len(prefix), message)

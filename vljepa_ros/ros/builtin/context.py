@@ -62,13 +62,13 @@ class Context:
         self._buffer_checked = True
 
     def publish_graph(self) -> None:
-        """Publish which nodes there are now."""
+        """Publish the list of present nodes."""
         with self.lock:
             if self._valid:
                 self.graph.publish(self.nodes)
 
     def shutdown(self) -> None:
-        """End everything; nodes that were not destroyed are unusable afterwards."""
+        """Delete everything; nodes that were not destroyed are unusable afterwards."""
         with self.lock:
             if not self._valid:
                 return

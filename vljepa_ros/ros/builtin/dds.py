@@ -216,7 +216,7 @@ class Participant:
         return list(known.values())
 
     def close(self) -> None:
-        """Delete the participant and all that is left in it."""
+        """Delete the participant and everything in it."""
         self._topics.clear()
         self._builtin.clear()
         for entity in (self._participant, self._domain):
@@ -269,11 +269,11 @@ class Writer:
             raise DdsError(f"write failed: {large}{error}") from error
 
     def matched(self) -> list[int]:
-        """Handles of the readers that get what is written."""
+        """Handles of the matched readers."""
         return list(self._writer.get_matched_subscriptions())
 
     def matched_user_data(self) -> list[bytes]:
-        """User data of every reader that gets what is written."""
+        """User data of every matched reader."""
         data_of = self._writer.get_matched_subscription_data
         found = [data_of(handle) for handle in self.matched()]
         return [_user_data(reader.qos) for reader in found if reader is not None]
@@ -283,7 +283,7 @@ class Writer:
         return _incompatible(self._writer.get_offered_incompatible_qos_status)
 
     def deadline_missed(self) -> DeadlineMissed:
-        """How often nothing was written for as long as the deadline that is offered."""
+        """How often nothing was written within the offered deadline."""
         return _deadline_missed(self._writer.get_offered_deadline_missed_status)
 
 
@@ -330,7 +330,7 @@ class Reader:
         return _incompatible(self._reader.get_requested_incompatible_qos_status)
 
     def deadline_missed(self) -> DeadlineMissed:
-        """How often nothing came for as long as the deadline that is requested."""
+        """How often nothing arrived within the requested deadline."""
         return _deadline_missed(self._reader.get_requested_deadline_missed_status)
 
 
@@ -353,7 +353,7 @@ class WaitSet:
             self._set.detach(condition)
 
     def wait(self, timeout: float) -> None:
-        """Return when something is there, `wake` was called, or `timeout` seconds have passed."""
+        """Return when a reader has data, `wake` was called, or `timeout` seconds have passed."""
         with contextlib.suppress(DDSException):  # the participant was closed by another thread
             self._set.wait(int(max(0.0, timeout) * 1e9))
             self._guard.take()

@@ -85,7 +85,7 @@ class Definition:
 
     @property
     def wire_fields(self) -> tuple[Field, ...]:
-        """The fields as they stand on the wire, on which no type is empty."""
+        """The fields on the wire, where no type is empty."""
         return self.fields or (Field(EMPTY_FIELD, FieldType("uint8")),)
 
 
@@ -253,7 +253,7 @@ _resolved: dict[str, Definition] = {}
 
 
 def _find(name: str) -> list[Definition]:
-    """The definition of `name`, and of what comes with it; empty if no source has it."""
+    """The definition of `name` and those of its parts; empty if no source has it."""
     folder, _, base = name.rpartition("/")
     whole = f"{folder}/{base.partition('_')[0]}"
     text = SERVICE_TEXTS.get(whole) or _own_texts().get(whole)

@@ -17,7 +17,7 @@ from vljepa_ros.ros.builtin.names import topic_in_dds
 from vljepa_ros.ros.builtin.qos import EndpointEvents, QoSProfile
 
 MISMATCH_S = 0.5
-"""How late an endpoint that is refused for its quality of service is noticed, at most."""
+"""Longest delay until an endpoint that is refused for its quality of service is noticed."""
 
 
 class _TopicEnd(Entity):
@@ -58,7 +58,7 @@ class Publisher(_TopicEnd):
 
         Raises:
             TypeError: The message is of another type.
-            FieldError: A field holds what it cannot.
+            FieldError: A field holds an invalid value.
             InvalidHandle: The publisher was destroyed.
         """
         if not isinstance(msg, self.msg_type):
@@ -71,7 +71,7 @@ class Publisher(_TopicEnd):
         except DdsError as error:
             if self.writer is None or not self._node.context.ok():
                 raise InvalidHandle(f"publisher of {self.topic_name} was destroyed") from error
-            # A reader that hangs must not take its publisher down with it.
+            # A reader that hangs must not bring its publisher down.
             self._node.get_logger().warning(
                 f"{self.topic_name}: message dropped: {error}", throttle_duration_sec=5.0
             )
@@ -127,9 +127,9 @@ class StatusEvent(Entity):
     """Turns a DDS status into the callback of an endpoint.
 
     Args:
-        callback: Given what is new.
+        callback: Gets what is new.
         read_status: Reads and resets the status.
-        period: Least seconds between two looks: one costs as much as asking three readers.
+        period: Least seconds between two checks: one costs as much as polling three readers.
     """
 
     def __init__(
@@ -153,5 +153,5 @@ class StatusEvent(Entity):
         return partial(self._callback, status)
 
     def destroy(self) -> None:
-        """Let go of the endpoint: it leaves DDS with the last reference to it."""
+        """Release the endpoint: it leaves DDS with the last reference to it."""
         self._read_status = None

@@ -24,7 +24,7 @@ class Task(Future):
 
     Args:
         coroutine: What to run.
-        post: Has a function called from the executor's thread.
+        post: Calls a function from the executor's thread.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Task(Future):
         self._coroutine, self._post = coroutine, post
 
     def step(self) -> None:
-        """Run until the coroutine waits or ends. What it raises is raised here, too."""
+        """Run until the coroutine waits or ends. Its exceptions are raised here, too."""
         try:
             awaited = self._coroutine.send(None)
         except StopIteration as end:
@@ -173,14 +173,14 @@ class SingleThreadedExecutor:
             task.step()
 
     def spin_once(self, timeout_sec: float | None = None) -> None:
-        """Run one callback, waiting at most `timeout_sec` for it. Raises what that raises."""
+        """Run one callback, waiting at most `timeout_sec` for it. Raises its exceptions."""
         forever = timeout_sec is None or timeout_sec < 0
         handler = self._next(None if forever else time.monotonic() + (timeout_sec or 0.0))
         if handler is not None:
             handler()
 
     def spin(self) -> None:
-        """Run callbacks until `shutdown`. A callback that raises is logged, and ends nothing."""
+        """Run callbacks until `shutdown`. A callback that raises is logged and does not end it."""
         while self.context.ok() and not self._shut_down:
             try:
                 self.spin_once(timeout_sec=_LONGEST_WAIT_S)

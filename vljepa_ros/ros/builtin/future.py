@@ -13,7 +13,7 @@ ServiceCallback: TypeAlias = Callable[[Any, Any], Any]
 
 
 class Future:
-    """A result that comes later. `set_result` may be called from any thread."""
+    """A result that arrives later. `set_result` may be called from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -32,7 +32,7 @@ class Future:
         return self._done
 
     def result(self) -> Any:
-        """The result, None while there is none; raises what `set_exception` was given."""
+        """The result, None until it is set; raises the exception given to `set_exception`."""
         if self._exception is not None:
             raise self._exception
         return self._result
@@ -94,7 +94,7 @@ class MutuallyExclusiveCallbackGroup(ReentrantCallbackGroup):
 
     All callbacks run in one thread, so none run concurrently. But a coroutine that awaits has not
     ended, and as in rclpy no other callback of its group starts until it has: one that awaits the
-    result of another callback of its group waits for ever.
+    result of another callback of its group waits forever.
     """
 
     def __init__(self) -> None:

@@ -31,7 +31,7 @@ TYPE = "rmw_dds_common/msg/ParticipantEntitiesInfo"
 
 
 class GraphNode(Protocol):
-    """What the graph asks of a node."""
+    """What the graph needs of a node."""
 
     def get_name(self) -> str:
         """Name without namespace."""

@@ -15,7 +15,7 @@ Handler = Callable[[], Any]
 
 
 class ExecutorHandle(Protocol):
-    """What a node asks of the executor that runs it."""
+    """What a node needs of the executor that runs it."""
 
     def wake(self) -> None:
         """End a wait now."""
@@ -31,7 +31,7 @@ class ExecutorHandle(Protocol):
 
 
 class NodeHandle(GraphNode, Protocol):
-    """What endpoints, timers and the executor ask of a node."""
+    """What endpoints, timers and the executor need of a node."""
 
     context: Context
     executor: ExecutorHandle | None
@@ -43,14 +43,14 @@ class NodeHandle(GraphNode, Protocol):
         """Wake the executor that runs this node."""
 
     def entities(self) -> list[Entity]:
-        """Everything that may have a callback due, in the order it is asked."""
+        """Everything that may have a callback due, in the order of checking."""
 
     def next_timer(self) -> float:
         """Seconds until the next timer is due; infinite if none will be."""
 
 
 class Entity:
-    """Something of a node that calls back or is an end in DDS."""
+    """A part of a node that has callbacks or is an endpoint in DDS."""
 
     callback_group = ReentrantCallbackGroup()  # replaced by the node's or the user's
     reader: Reader | None = None
@@ -62,7 +62,7 @@ class Entity:
         return None
 
     def destroy(self) -> None:
-        """Leave DDS: an end is gone with the last reference to it."""
+        """Leave DDS; the endpoint is deleted with the last reference to it."""
         for event in self.events:
             event.destroy()
         self.reader = self.writer = None

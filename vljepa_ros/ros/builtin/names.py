@@ -65,5 +65,5 @@ def topic_in_dds(name: str) -> str:
 
 
 def topic_from_dds(name: str) -> str | None:
-    """ROS topic of a DDS topic, None if it is none."""
+    """ROS topic of a DDS topic, None if it is not one."""
     return name[2:] if name.startswith("rt/") else None

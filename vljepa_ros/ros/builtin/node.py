@@ -164,7 +164,7 @@ class Node(NodeParameters):
     # ---- what executor and graph ask
 
     def entities(self) -> list[Entity]:
-        """Everything that may have a callback due, in the order it is asked."""
+        """Everything that may have a callback due, in the order of checking."""
         entities = [e for kind in self._entities.values() for e in kind]
         return [*entities, *(event for e in entities for event in e.events)]
 
@@ -238,7 +238,7 @@ class Node(NodeParameters):
         event_callbacks: EndpointEvents | None = None,
         qos_overriding_options: QoSOverridingOptions | None = None,
     ) -> Subscription:
-        """Call `callback(msg)` for what comes on `topic`. Raises InvalidNameError, TypeError."""
+        """Call `callback(msg)` for each message on `topic`. Raises InvalidNameError, TypeError."""
         name = self._new_name(topic)
         qos = with_overrides(self, name, "subscription", qos_profile, qos_overriding_options)
         if msg_type._definition.name == "sensor_msgs/msg/Image":

@@ -51,7 +51,7 @@ class NodeParameters:
             name: Its name.
             value: Default value, or a Parameter.Type, for a parameter without a default value.
             descriptor: A ParameterDescriptor.
-            ignore_override: Keep `value`; parameter files and arguments do not count.
+            ignore_override: Keep `value`; ignore parameter files and arguments.
 
         Returns:
             The parameter, with the value it has.
@@ -122,7 +122,7 @@ class NodeParameters:
         return parameter
 
     def set_parameters(self, parameter_list: Sequence[Parameter]) -> list[Message]:
-        """Set each by itself; a SetParametersResult for each."""
+        """Set each separately; a SetParametersResult for each."""
         return [self.set_parameters_atomically([parameter]) for parameter in parameter_list]
 
     def set_parameters_atomically(self, parameter_list: Sequence[Parameter]) -> Message:

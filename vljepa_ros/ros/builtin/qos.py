@@ -74,7 +74,7 @@ rosout_qos = QoSProfile(
     depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL, lifespan=Duration(seconds=10)
 )
 services_qos = QoSProfile(history=HistoryPolicy.KEEP_ALL)
-"""A burst deeper than a history would lose requests, and their clients would wait for ever."""
+"""A burst deeper than a history would lose requests, and their clients would wait forever."""
 action_status_qos = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 clock_qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 

@@ -25,7 +25,7 @@ from vljepa_ros.ros.builtin.qos import QoSProfile
 
 _IDENTITY = "Qq"  # client id, sequence number
 _IDENTITY_SIZE = struct.calcsize("<" + _IDENTITY)
-_MOST_MATCHED = 1000  # clients that are remembered; short-lived ones come without end
+_MOST_MATCHED = 1000  # clients that are remembered; short-lived ones keep coming
 _REPLY_MATCH_S = 0.1  # seconds that a reply waits for a client that is still being discovered
 
 
@@ -144,7 +144,7 @@ class Service(_ServiceEnd):
     def _wait_for_match(self, writer: Writer, source: int, user_id: str) -> None:
         """Wait until the client is matched: it may have found us before we found it.
 
-        Or until it is gone: after a reply that took long the client may have left.
+        Ends if the client is gone: it may have left before a slow reply.
         """
         deadline = time.monotonic() + _REPLY_MATCH_S
         while time.monotonic() < deadline and self.reader and self.reader.user_data_of(source):
@@ -168,7 +168,7 @@ class Client(_ServiceEnd):
         self._foreign = False
 
     def service_is_ready(self) -> bool:
-        """Whether a server is there, both ways, and all that are there understand us."""
+        """Whether a server is matched in both directions, and all servers can read requests."""
         reader, writer = self.reader, self.writer
         if reader is None or writer is None:
             raise InvalidHandle(f"client of {self.srv_name} was destroyed")
@@ -201,7 +201,7 @@ class Client(_ServiceEnd):
 
         Raises:
             TypeError: `request` is of another type.
-            FieldError: A field holds what it cannot.
+            FieldError: A field holds an invalid value.
             InvalidHandle: The client was destroyed.
         """
         if not isinstance(request, self.srv_type.Request):
@@ -237,7 +237,7 @@ class Client(_ServiceEnd):
             try:
                 client, sequence = _split(data)
                 if client != self._id or sequence not in self._pending:
-                    continue  # another client's reply, or one that is not awaited any more
+                    continue  # another client's reply, or one that is no longer awaited
                 response = decode(f"{self.srv_type._service_name}_Response", data, _IDENTITY_SIZE)
             except CdrError as error:
                 self._node.get_logger().warning(

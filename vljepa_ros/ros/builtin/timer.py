@@ -33,7 +33,7 @@ class Timer(Entity):
         return self._next - now
 
     def wait_time(self) -> float:
-        """Seconds until the next call; infinite if waiting does not bring it nearer."""
+        """Seconds until the next call; infinite if waiting brings it no nearer."""
         left = max(0, self.time_until_next_call()) / 1e9
         if self._destroyed or (left and self.clock.ros_time_is_active):
             return math.inf
