@@ -55,7 +55,7 @@ class Board:
                     self._leave(page)
 
     def forget(self, but: Collection[str] = ()) -> None:
-        """Drop what was kept, except under these names: it is not the present any more."""
+        """Drop what was kept, except under these names: it is no longer current."""
         with self._lock:
             self._kept = {name: kept for name, kept in self._kept.items() if name in but}
 

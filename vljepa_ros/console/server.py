@@ -148,7 +148,7 @@ class ConsoleServer(ThreadingHTTPServer):
             self._free[_is_local(client_address)].release()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Nothing: what is left here is a connection that has ended."""
+        """Do nothing: the only errors left are of ended connections."""
 
 
 def _is_local(client_address: Any) -> bool:

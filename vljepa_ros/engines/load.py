@@ -243,8 +243,8 @@ def _available(config: ModelConfig, request: Request, cache: EngineCache) -> Ava
         return Available(packages, cuda, onnx, tensorrt, engines, providers, torch_needs=needs)
     if form_of(config) != "nano":  # there are no torch modules
         engines = frozenset(name for name in engines if name.startswith(("auto", "onnxruntime")))
-    # `auto` uses what runs the graphs of the folder, or torch; what has to be built or recorded is
-    # not faster for a model of this size as far as is known, and runs if it is asked for.
+    # `auto` uses what runs the graphs of the folder, or torch; an engine that has to be built or
+    # recorded is not known to be faster for a model of this size, and runs only on request.
     lowers = request.engine.startswith(("torch", "tensorrt"))
     # torch is not imported for a CPU-only ONNX Runtime, which cannot use a GPU.
     wanted = not request.device.startswith("cpu") and (bool(providers & _GPU_PROVIDERS) or lowers)

@@ -228,7 +228,7 @@ class ClipRing(Generic[M]):
         return None
 
     def _forget(self) -> None:
-        """Drop images that no clip can need any more."""
+        """Drop images that no clip can still need."""
         entries = self._entries
         spacing = self._interval // _THINNING
         if len(entries) > 2 and entries[-2].stamp - entries[-3].stamp < spacing:

@@ -31,7 +31,7 @@ class SceneUpdate:
         is_event: Whether it is an event: the text differs from the last one, or no text is sure
             enough; False if only state and confidence changed.
         reason: FIRST, CHANGE or CORRECTION (of `change.detector`), or REQUEST.
-        sequence: Number of the event, from 0; if this is none, of the last event.
+        sequence: Number of the event, from 0; if this is not an event, of the last one.
         corrects: For a correction the number of the corrected event, else `sequence`.
         stamp: Seconds, of the sample at which this is published.
         onset: Seconds, beginning of the state.

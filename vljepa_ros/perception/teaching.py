@@ -33,7 +33,7 @@ LEAST_LIKE = 0.5
 those of other cameras below."""
 TYPICAL = 0.95
 """Probability of a typical frame of the state: neighbouring frames say the same again, so that
-hundreds of them are no more evidence than some twenty."""
+hundreds of them are no more evidence than about twenty."""
 Float = NDArray[np.float64]
 
 

@@ -9,7 +9,7 @@ above for `hold`, and FALSE when p has been below `release` times the threshold 
 UNKNOWN it becomes FALSE with the first score below the threshold. For `cooldown` after it became
 FALSE it does not become TRUE.
 
-An embedding answers one query ("what is happening?"): it tells that a door opens, not that it is
+An embedding answers one query ("what is happening?"): it shows that a door opens, not that it is
 open. A text that is a label of the vocabulary therefore uses the label's score instead, which comes
 from the answer to the prompt of the label's group and is calibrated within the group.
 """

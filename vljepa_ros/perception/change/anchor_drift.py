@@ -50,7 +50,7 @@ NEW_REFERENCE_S = 0.25  # seconds of samples that one sample is worth in a new r
 SETTLED_S = 4.0  # seconds of samples after which a reference is the state that was meant
 REFERENCE_MEMORY_S = 12.0  # of quiet samples in the reference
 SLOW_S = 10.0  # that a slow change of twice the limit takes to be published
-SLOW_ALLOWANCE = 1.5  # limits by which light and view may move the reference for ever
+SLOW_ALLOWANCE = 1.5  # limits by which light and view may move the reference permanently
 CORRECTION_DISTANCE = 2.5  # limits between a published state and the mean of the samples since
 
 NOTHING = np.zeros(0, np.float32)
@@ -305,7 +305,7 @@ class AnchorDrift(ChangeDetector):
         if raw < RETREAT_SHARE * self._peak:
             excess = min(excess, NEUTRAL_EXCESS)
         self._evidence += (min(excess, MAX_EXCESS) - NEUTRAL_EXCESS) * lasted
-        # The drift in a pause is unknown, and one sample a second says little about what lasts.
+        # The drift in a pause is unknown, and one sample a second says little about duration.
         if step <= MAX_STRONG_STEP * self._usual_step:
             seconds = min(lasted, STRONG_SAMPLE_S)
             self._strong_evidence += (excess - NEUTRAL_EXCESS) * seconds

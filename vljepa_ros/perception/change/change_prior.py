@@ -12,7 +12,7 @@ rate of Bayesian change-point detection (Adams and MacKay 2007). The evidence ne
 logarithm of how much lower this rate is than the initial one, up to MAX_QUIET_FACTOR. One false
 alarm in an hour does not undo that; events in quick succession do at once.
 
-While the camera turns, and until no clip shows the turn any more, the threshold is higher: another
+While the camera turns, and until no clip shows the turn, the threshold is higher: another
 view of the same scene moves an embedding although its meaning has not changed. The turn rate comes
 from odometry or an IMU; an IMU at the camera measures shaking as well.
 
@@ -92,7 +92,7 @@ class TurnGuardConfig:
     Attributes:
         rate: rad/s, 0 or more, from which the robot counts as turning.
         factor: on the threshold, at least 1. A factor of 20 is more than an embedding can move: no
-            change is published, and one that lasts is published after the turn.
+            change is published, and a lasting one is published after the turn.
         hold: seconds after its end for which a turn still counts: a clip's length and a second in
             which the smoothed embedding comes back.
     """

@@ -232,7 +232,7 @@ def _shown(node: yaml.Node) -> str:
 
 
 def _seconds(text: str) -> float:
-    """A time as it may be written, seconds; NaN: it is none."""
+    """A time in any of the accepted forms, seconds; NaN: not a time."""
     parts = re.fullmatch(r"(?:(\d{1,9}):)?(\d{1,9}):(\d{1,9}(?:\.\d*)?)", text.strip())
     if parts:
         hours, minutes, rest = parts.groups(default="0")

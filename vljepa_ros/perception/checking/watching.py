@@ -64,7 +64,7 @@ def open_recording(
 
     Raises:
         BagError: it is a bag, and cannot be used.
-        SourceError: it is none, and no video and no folder of images either.
+        SourceError: it is neither a bag nor a video nor a folder of images.
     """
     names = [file.name for file in path.iterdir()] if path.is_dir() else [path.name]
     if any(name.endswith((*SUFFIXES, ".bag", "metadata.yaml")) for name in names):

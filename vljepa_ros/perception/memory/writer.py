@@ -159,7 +159,7 @@ class BatchWriter:
             self._append(batch)
         except ValueError as error:
             return str(error), True
-        except Exception as error:  # a disk may fail in any way; the robot goes on
+        except Exception as error:  # a disk may fail in any way; the robot continues
             return one_line(error), False
         return "", False
 
