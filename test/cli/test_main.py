@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
 from vljepa_ros.cli.main import build_parser, main
+from vljepa_ros.cli.options import CliError
 
 NONSENSE = [
     (["fly"], "invalid choice: 'fly'"),
@@ -26,6 +28,7 @@ NONSENSE = [
     (["events", "--count", "0"], "1 or above"),
     (["info", "--model", "no such model"], "no model"),
     (["up", "--camera", "2nd"], "NAME or NAME=TOPIC"),
+    (["console", "--port", "99999"], "allowed: 0 to 65535"),
     (["up", "-p", "rate=3"], ":=VALUE"),
     (["up", "--log-level", "loud"], "invalid choice: 'loud'"),
     (["up", "--params-file", "/no/such.yaml"], "no such file"),
@@ -101,6 +104,18 @@ def test_parser_is_built_anew_each_time():
     first, second = build_parser(), build_parser()
     assert first is not second
     assert vars(first.parse_args(["info"])).keys() == vars(second.parse_args(["info"])).keys()
+
+
+def test_an_age_beyond_all_numbers_is_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: dict[str, Any] = {}
+
+    def refuse(*_: object, **fields: object) -> None:
+        sent.update(fields)
+        raise CliError("not now")
+
+    monkeypatch.setattr("vljepa_ros.cli.client.call_service", refuse)
+    assert main(["ask", "x?", "yes", "no", "--max-age", "1e300"]) == 1
+    assert sent["max_age"].sec == 2**31 - 1
 
 
 def test_a_time_beyond_all_numbers_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

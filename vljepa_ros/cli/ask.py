@@ -70,12 +70,12 @@ def ask(args: argparse.Namespace) -> int:
 
     from vljepa_ros import ros
     from vljepa_ros.cli.client import call_service
-    from vljepa_ros.nodes.topics import image_message
+    from vljepa_ros.nodes.topics import image_message, to_duration
 
     kind, service = "AnswerQuestion", "answer_question"
     fields: dict[str, Any] = {
         "camera": args.camera,
-        "max_age": ros.Duration(seconds=args.max_age).to_msg(),
+        "max_age": to_duration(args.max_age),
     }
     if pixels is not None:
         kind, service = "AnswerAboutImage", "answer_about_image"

@@ -6,6 +6,7 @@ import argparse
 import os
 
 from vljepa_ros.cli import options
+from vljepa_ros.cli.options import CliUsageError
 from vljepa_ros.nodes.program import leave_quietly_on_signals
 
 
@@ -30,6 +31,8 @@ def add(commands: options.Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the node until Ctrl-C; returns 0."""
+    if args.port is not None and not 0 <= args.port <= 65535:
+        raise CliUsageError(f"--port is {args.port}, allowed: 0 to 65535")
     leave_quietly_on_signals()
     if args.domain is not None:
         os.environ["ROS_DOMAIN_ID"] = str(args.domain)
