@@ -272,7 +272,8 @@ def test_deactivation_publishes_last_that_nothing_is_known(graph: Graph) -> None
 def test_unusable_embeddings_are_refused_and_counted(graph: Graph) -> None:
     robot = Robot(graph, triggers=[DOOR])
     assert robot.watches()
-    robot.see(DOOR, 0.6, vector=array.array("f", np.full(8, np.nan).tolist()))
+    robot.see(DOOR, 0.4, vector=array.array("f", np.full(8, np.nan).tolist()))
+    robot.see(DOOR, 0.2, vector=array.array("f", [0.6, 0.8]))
     robot.see(DOOR)
     assert robot.told(f"TRUE {DOOR}")
     assert robot.node.parts()[1].values["refused"] == 3

@@ -382,3 +382,23 @@ def test_stopping_answers_what_waits_and_refuses_more(made) -> None:
     with pytest.raises(QueueFullError, match="not loaded"):
         worker.submit(Request(lambda _: None, answers, PATIENCE))
     worker.stop()
+
+
+def test_a_step_that_hangs_does_not_keep_its_node_from_ending(made) -> None:
+    begun, release, answers = threading.Event(), threading.Event(), []
+
+    def hang(_: object) -> None:
+        begun.set()
+        release.wait(60.0)
+
+    worker, _ = made()
+    worker.submit(Request(hang, lambda *done: answers.append(done), 60.0))
+    assert begun.wait(60.0)
+    assert not worker.stop(0.05)
+    assert isinstance(answers[0][1], QueueFullError), "its request is answered"
+    worker.start(lambda: None)
+    again = threading.Event()
+    worker.submit(Request(lambda _: again.set(), lambda *done: None, 60.0))
+    assert again.wait(60.0), "beside the thread that hangs"
+    release.set()
+    assert worker.stop(60.0)

@@ -10,7 +10,7 @@ from typing import Any
 
 from vljepa_ros import ros
 from vljepa_ros.models.config import ModelConfig
-from vljepa_ros.nodes.diagnostics import Part, Warnings, checked
+from vljepa_ros.nodes.diagnostics import Part, checked
 from vljepa_ros.nodes.evidence import Evidence
 from vljepa_ros.nodes.image_topic import ImageTopic, ViewParameters
 from vljepa_ros.nodes.lifecycle_node import LifecycleNode
@@ -81,7 +81,6 @@ class CameraInput:
         self._unusable = ""
         self._format: tuple[Any, ...] = ()
         self._broken = 0
-        self._warnings = Warnings(node)
         self._note = ""
         settings = self._parameters.value
         self._decoder = FrameDecoder(
@@ -223,4 +222,4 @@ class CameraInput:
         )
 
     def _warn(self, cause: str, text: str, interval: float = 10.0) -> None:
-        self._warnings.warn(f"camera '{self._name}': {text}", cause, interval)
+        self._node.warn(f"camera '{self._name}': {text}", f"{self._name} {cause}", interval)

@@ -64,7 +64,7 @@ class EmbeddingSubscription(Endpoints):
         camera: Name of the camera.
         on_embedding: Called with each message that is not refused.
         model_id: Embeddings of another model are refused; empty: none are.
-        dim: Embeddings of another length are refused; 0: none are.
+        dim: Embeddings of another length are refused, live; 0: none are.
         purpose: What the node does with this model, for warnings: `this node decodes`.
 
     Attributes:
@@ -90,7 +90,7 @@ class EmbeddingSubscription(Endpoints):
         self.trouble = ""
         self._on_embedding = on_embedding
         self._model_id = model_id
-        self._dim = dim
+        self.dim = dim
         self._purpose = purpose
         self._topic = f"{camera}/embeddings"
         self._period = SILENT_S
@@ -222,7 +222,7 @@ class EmbeddingSubscription(Endpoints):
         if min(message.header.stamp.sec, message.clip_start.sec) < 0:
             return "its stamp is negative"
         size, norm = len(message.vector), float(np.linalg.norm(message.vector))
-        if self._dim not in (0, size) or not 0.5 < norm < 2.0:
-            allowed = self._dim or "any number of"
+        if self.dim not in (0, size) or not 0.5 < norm < 2.0:
+            allowed = self.dim or "any number of"
             return f"it has {size} values of L2 norm {norm:.3g}, allowed: {allowed} values, norm 1"
         return ""

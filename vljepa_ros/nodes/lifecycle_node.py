@@ -291,7 +291,8 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
     def _release(self) -> None:
         """End the worker and free everything, in any lifecycle state."""
         self._pause()
-        self.worker.stop()
+        if not self.worker.stop():
+            self.get_logger().error("the worker hangs in its current step and is left behind")
         if self.opened:
             self.opened = False
             self.close()

@@ -74,6 +74,7 @@ class TriggerCamera(Endpoints):
             groups: The vocabulary of this camera.
         """
         now = self._now()
+        self._topic.dim = next((one.vector.size for one in texts.texts.values()), 0)
         mine = {text for trigger in triggers for text in trigger.texts}
         self._groups = {prompt: labels & mine for prompt, labels in groups.items()}
         labels = frozenset().union(*self._groups.values())

@@ -63,13 +63,12 @@ class TransformTree:
 
     def __init__(self) -> None:
         self._links: dict[str, tuple[str, Transform, float]] = {}  # child: parent, place, arrival
-        self.refused = 0
 
     def put(self, parent: str, child: str, transform: Transform, arrived: float) -> None:
         """Set the transform of `child` in `parent`.
 
-        One that is not finite, has no rotation, or has its own child as parent is refused and
-        counted. A leading slash of a name is ignored.
+        One that is not finite, has no rotation, or has its own child as parent is ignored, and so
+        is a leading slash of a name.
 
         Args:
             parent: parent frame.
@@ -81,12 +80,10 @@ class TransformTree:
         norm = math.sqrt(sum(value * value for value in transform.rotation))
         usable = norm >= 1e-6 and all(map(math.isfinite, (*transform.translation, norm)))
         fits = child in self._links or len(self._links) < MAX_FRAMES
-        if not usable or not fits or not parent or not child or parent == child:
-            self.refused += 1
-            return
-        x, y, z, w = (value / norm for value in transform.rotation)
-        unit = Transform(transform.translation, (x, y, z, w))
-        self._links[child] = parent, unit, arrived
+        if usable and fits and parent and child and parent != child:
+            x, y, z, w = (value / norm for value in transform.rotation)
+            unit = Transform(transform.translation, (x, y, z, w))
+            self._links[child] = parent, unit, arrived
 
     def find(self, target: str, source: str) -> tuple[Transform, float] | None:
         """Pose of `source` in `target`, and when the oldest transform of the chain arrived.

@@ -81,7 +81,6 @@ class TriggerBoard:
         score: [N] float32, the newest calibrated score, 0..1; NaN: none yet.
         since: [N] int64, stamp of the image from which the state holds, or time of `forget`.
         evaluated: [N] int64, stamp of the newest image that was compared; 0: none.
-        refused: Number of invalid embeddings.
     """
 
     def __init__(
@@ -94,7 +93,6 @@ class TriggerBoard:
         size = len(triggers)
         self.triggers = tuple(triggers)
         self.model_id = texts.model_id
-        self.refused = 0
         self.state = np.zeros(size, np.uint8)
         self.reason = np.full(size, Reason.NOT_SCORED, np.uint8)
         self.score = np.full(size, np.nan, np.float32)
@@ -147,12 +145,11 @@ class TriggerBoard:
     def observe(self, stamp: int, embedding: NDArray[np.float32]) -> list[StateChange]:
         """Compare one embedding, [D] float32, of an image at `stamp`; returns changes.
 
-        One that is not finite, zero or of another length is refused and counted. If time jumps
+        One that is not finite, zero or of another length is refused. If time jumps
         back, `hold` starts again.
         """
         vector = usable(embedding, self._embeddings.shape[1] if self._embeddings.size else None)
         if vector is None:
-            self.refused += 1
             return []
         if self._embeddings.size:
             cosines = self._embeddings @ vector
@@ -199,7 +196,6 @@ class TriggerBoard:
         for text, i in self._labels.items():
             if text in other._labels:
                 self._text_scores[i] = other._text_scores[other._labels[text]]
-        self.refused = other.refused
         kept = np.zeros(len(other.triggers), np.bool_)
         kept[[j for _, j in pairs]] = True
         replaced = [

@@ -20,6 +20,8 @@ CooperativeTask = Generator[float | str | None, None, T]
 """Other work is done whenever it yields. After a number the next step follows `wake`, or comes this
 many seconds later at the latest; a text is its progress, for the error of a timeout."""
 
+LONGEST_STEP_S = 10.0
+"""How long `stop` waits for the current step: object storage, or a GPU, may hang."""
 MAX_WAITING = 128
 """Requests that may wait, as documented in the services: some seconds of work at a few milliseconds
 each, and as many as the middleware queues."""
@@ -158,8 +160,15 @@ class Worker:
             self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
             self._thread.start()
 
-    def stop(self) -> None:
-        """End the thread after the current step; requests are answered with QueueFullError."""
+    def stop(self, timeout: float = LONGEST_STEP_S) -> bool:
+        """End the thread after the current step; requests are answered with QueueFullError.
+
+        Args:
+            timeout: Seconds to wait for that step.
+
+        Returns:
+            False if it has not ended by then; the thread ends after it.
+        """
         # Under the lock: a request between two steps is either still running or has begun.
         with self._condition:
             thread, self._thread = self._thread, None
@@ -171,7 +180,8 @@ class Worker:
         for request in waiting:
             request.answer(None, QueueFullError("the model is being unloaded"))
         if thread is not None:
-            thread.join()
+            thread.join(timeout)
+        return thread is None or not thread.is_alive()
 
     def wake(self, stepping: bool = True) -> None:
         """Continue paused tasks, and then call `step`, soon.
