@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import pkgutil
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -335,7 +336,7 @@ def test_the_overlay_draws_nothing_with_a_wrong_name(graph: Graph, name: str) ->
     assert node.get_name() == "overlay_node"
 
 
-def test_a_worker_that_fails_is_an_error_while_it_does(
+def test_a_worker_that_hangs_or_fails_is_an_error_while_it_does(
     graph: Graph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node = graph.add(PerceptionNode, model=MODEL, always_on=True)
@@ -348,15 +349,22 @@ def test_a_worker_that_fails_is_an_error_while_it_does(
     def model() -> Any:
         return status(received, "model")
 
+    release, error = threading.Event(), "RuntimeError: no memory left on the device"
     with monkeypatch.context() as patch:
-        patch.setattr(node.engine, "encode", fails)
+        patch.setattr("vljepa_ros.nodes.lifecycle_node.LONGEST_STEP_S", 0.5)
+        patch.setattr(node.engine, "encode", lambda *_: release.wait(60.0))
+        hangs = "the model's worker hangs: its current step has taken"
         assert graph.spin(
-            lambda: model() and model().level == model().ERROR,
+            lambda: model() and model().message.startswith(hangs),
             again=lambda: graph.show_one(camera),
         )
-        assert model().message == (
-            "the model's worker continues after RuntimeError: no memory left on the device"
+        patch.setattr(node.engine, "encode", fails)
+        release.set()
+        assert graph.spin(
+            lambda: model().message == f"the model's worker continues after {error}",
+            again=lambda: graph.show_one(camera),
         )
+        assert model().level == model().ERROR
     assert graph.spin(lambda: model().level == model().OK, again=lambda: graph.show_one(camera))
 
 

@@ -28,7 +28,7 @@ class Worker(ros.LifecycleNode):
 
     def tick(self):
         self.ticks += 1
-        if self.ticks == 3:
+        if self.ticks in (3, 4, 5):
             raise ValueError("a bad callback")
         if self.ticks == 10:
             print("running")
@@ -53,7 +53,8 @@ def test_signals_once_and_twice_end_cleanly(
         process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert errors.count("Traceback") == 1  # that of the bad callback, and nothing at the end
+    # that of the bad callback, once in a while, and nothing at the end
+    assert errors.count("Traceback") == 1
     assert "a bad callback" in errors
 
 

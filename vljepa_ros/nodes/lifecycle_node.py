@@ -19,7 +19,13 @@ from vljepa_ros.nodes.diagnostics import ERROR, WARN, Diagnostics, Part, Warning
 from vljepa_ros.nodes.parameters import NodeParameters, ParameterGroup, live, read_only
 from vljepa_ros.nodes.pending import Pending
 from vljepa_ros.nodes.program import missing_package
-from vljepa_ros.perception.worker import DeadlineError, QueueFullError, Request, Worker
+from vljepa_ros.perception.worker import (
+    LONGEST_STEP_S,
+    DeadlineError,
+    QueueFullError,
+    Request,
+    Worker,
+)
 
 NAMESPACE = "vljepa"
 WATCH_S = 0.2
@@ -270,12 +276,19 @@ class LifecycleNode(ros.LifecycleNode, Generic[P]):
         if not self.opened:
             why = "shut down" if self.shut_down else self.why
             return [Part(self.subject, ERROR if self.why else WARN, why or "not configured")]
-        fails = time.monotonic() - self._failed_at < FAILING_S
-        if not self.why and not fails:
+        if not (trouble := self._trouble):
             return self.parts()
-        trouble = f"not active: {self.why}" if self.why else self._failing
         state = Part(self.subject, ERROR, trouble)
         return [state, *(part for part in self.parts() if part.name != self.subject)]
+
+    @property
+    def _trouble(self) -> str:
+        """Why an opened node does not do its work; empty: it does."""
+        if self.why:
+            return f"not active: {self.why}"
+        if (busy := self.worker.busy_for) > LONGEST_STEP_S:
+            return f"the {self.subject}'s worker hangs: its current step has taken {busy:.0f} s"
+        return self._failing if time.monotonic() - self._failed_at < FAILING_S else ""
 
     def _on_pulse(self) -> None:
         self.worker.expire()

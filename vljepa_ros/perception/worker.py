@@ -8,6 +8,7 @@ One that waits for new images pauses until `wake` is called.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -145,6 +146,7 @@ class Worker:
         self._running: Request[Any] | None = None
         self._condition = threading.Condition()
         self._awake = False
+        self._busy_since = math.inf
         self._thread: threading.Thread | None = None
 
     def start(self, step: Callable[[], float | None], name: str = "model") -> None:
@@ -182,6 +184,11 @@ class Worker:
         if thread is not None:
             thread.join(timeout)
         return thread is None or not thread.is_alive()
+
+    @property
+    def busy_for(self) -> float:
+        """Seconds for which the current step has been running; 0: the thread waits."""
+        return max(0.0, time.monotonic() - self._busy_since)
 
     def wake(self, stepping: bool = True) -> None:
         """Continue paused tasks, and then call `step`, soon.
@@ -232,6 +239,7 @@ class Worker:
         due: float | None = 0.0
         while self._thread is me:
             with self._condition:
+                self._busy_since = math.inf
                 while not self._waiting and not self._awake and self._thread is me:
                     ends = [one.paused_until for one in self._paused]
                     earliest = min(ends if due is None else [due, *ends], default=None)
@@ -239,7 +247,7 @@ class Worker:
                     if self._begun or (pause is not None and pause <= 0):
                         break
                     self._condition.wait(pause)
-                now = time.monotonic()
+                now = self._busy_since = time.monotonic()
                 self._waiting.extend(one for one in self._paused if one.paused_until <= now)
                 self._paused = [one for one in self._paused if one.paused_until > now]
                 new = bool(self._waiting)

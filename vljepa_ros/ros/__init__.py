@@ -131,7 +131,8 @@ def run(make_nodes: Callable[[], Sequence[Any]], args: Sequence[str] | None = No
             except Exception:
                 if not executor.context.ok():
                     break
-                logger.error("a callback raised an exception:\n" + traceback.format_exc())
+                text = "a callback raised an exception:\n" + traceback.format_exc()
+                logger.error(text, throttle_duration_sec=1.0)
     finally:
         # From here on nothing may interrupt: a second Ctrl-C often follows within 200 ms.
         _handle_signals(signal.SIG_IGN)
