@@ -199,7 +199,7 @@ class StateKeeper:
                 camera.query, camera.seen = state.query, state.seen
 
     def keep(self, event: bool) -> None:
-        """Write the states if that is due; `event`: an event has been published."""
+        """Write the states if that is due; `event`: an event is about to be published."""
         if self._states():
             self._write(lambda: self._file.keep(self._states, event))
 
