@@ -74,8 +74,11 @@ def run(scale: float, folder: Path) -> dict[str, Any]:
             graph.close()
     missed = [f"{name}: {one}" for name, done in phases.items() for one in done.pop("missed")]
     missed += [f"{name} ended with {code}; asked: no node ends" for name, code in robot.exits]
-    errors = {name: robot.log(name).count("Traceback (most recent") for name in NODES}
-    missed += [f"{n} tracebacks of {name}; asked: none" for name, n in errors.items() if n]
+    for name in NODES:
+        _, *errors = robot.log(name).split("Traceback (most recent")
+        if errors:
+            kinds = Counter(one[:2000].partition("\n[")[0].strip()[-300:] for one in errors)
+            missed.append(f"{len(errors)} tracebacks of {name}; asked: none; {dict(kinds)}")
     return {
         "cases": sum(done["cases"] for done in phases.values()) - QUIET,
         "phases": phases,
