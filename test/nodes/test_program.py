@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -60,3 +62,15 @@ def test_a_memory_node_shares_heaps_before_it_has_threads(
     with pytest.raises(SystemExit):
         program.run_node(name)
     assert order == (["shared", "run"] if shared else ["run"])
+
+
+def test_heaps_are_shared_before_ros_is_imported() -> None:
+    """Importing rclpy starts two threads, and each had a heap by the time heaps were limited."""
+    steps = (
+        "import sys",
+        "from vljepa_ros import allocator",
+        "from vljepa_ros.nodes import program",
+        "allocator.share_heaps = lambda: sys.exit('vljepa_ros.ros' in sys.modules)",
+        "program.run_node('memory_node')",
+    )
+    assert subprocess.run([sys.executable, "-c", "; ".join(steps)], check=False).returncode == 0

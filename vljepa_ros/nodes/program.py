@@ -50,10 +50,12 @@ def run_node(name: str) -> None:
     """Run one node until Ctrl-C, with the command-line options of ROS."""
     leave_quietly_on_signals()
     try:
-        from vljepa_ros import allocator, ros
+        from vljepa_ros import allocator
 
-        if name == "memory_node":
+        if name == "memory_node":  # first: importing rclpy starts threads
             allocator.share_heaps()
+        from vljepa_ros import ros
+
         code = ros.run(lambda: [make_node(name)])
     except ImportError as error:
         raise SystemExit(f"{name}: {missing_package(error)}") from None
