@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from vljepa_ros.ros.builtin.future import Callback, Future, ReentrantCallbackGroup
+from vljepa_ros.ros.builtin.future import Callback, Future, ReentrantCallbackGroup, outcome
 from vljepa_ros.ros.builtin.message import ActionType, Message, message_class
 from vljepa_ros.ros.builtin.node import Node
 from vljepa_ros.ros.builtin.qos import QoSProfile, action_status_qos, services_qos
@@ -132,11 +132,6 @@ class _Following(ReentrantCallbackGroup):
         return self._group.may_begin()
 
 
-async def _call(callback: Callback, argument: Any) -> Any:
-    result = callback(argument)
-    return await result if hasattr(result, "__await__") else result
-
-
 class ActionServer:
     """Serves the goals of an action, any number at once.
 
@@ -229,7 +224,7 @@ class ActionServer:
     async def _send_goal(self, request: Message, response: Message) -> Message:
         self._forget_old_goals()
         key = bytes(request.goal_id.uuid)
-        if key in self._goals or await _call(self._on_goal, request.goal) != GoalResponse.ACCEPT:
+        if key in self._goals or await outcome(self._on_goal, request.goal) != GoalResponse.ACCEPT:
             return response
         response.accepted, response.stamp = True, self._node.get_clock().now().to_msg()
         goal = ServerGoalHandle(self, request.goal_id, request.goal, response.stamp)
@@ -241,7 +236,7 @@ class ActionServer:
         self._forget_old_goals()
         response.return_code, goals = self._goals_to_cancel(request.goal_info)
         for goal in goals:
-            accepted = await _call(self._on_cancel, goal) == CancelResponse.ACCEPT
+            accepted = await outcome(self._on_cancel, goal) == CancelResponse.ACCEPT
             if accepted and goal.can_be_canceled:  # the callback may have ended it
                 goal.enter(GoalStatus.STATUS_CANCELING)
                 response.goals_canceling.append(goal.info)
@@ -287,7 +282,7 @@ class ActionServer:
     async def _execute(self, goal: ServerGoalHandle, callback: Callback) -> None:
         log, name = self._node.get_logger(), self._feedback.topic_name.partition("/_action")[0]
         try:
-            result = await _call(callback, goal)
+            result = await outcome(callback, goal)
             if not isinstance(result, self._type.Result):
                 raise TypeError(f"expected a {self._type.__name__}.Result, got {result!r}")
         except Exception:

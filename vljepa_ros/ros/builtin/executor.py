@@ -12,7 +12,7 @@ from typing import Any
 
 from vljepa_ros.ros.builtin.context import default_context
 from vljepa_ros.ros.builtin.dds import Reader, WaitSet
-from vljepa_ros.ros.builtin.future import Future, ReentrantCallbackGroup
+from vljepa_ros.ros.builtin.future import Future, ReentrantCallbackGroup, outcome
 from vljepa_ros.ros.builtin.handles import Handler, NodeHandle
 from vljepa_ros.ros.builtin.logging import get_logger
 
@@ -115,12 +115,7 @@ class SingleThreadedExecutor:
 
     def create_task(self, callback: Callable[[], object]) -> Task:
         """Run a function or a coroutine function in the spinning thread; a future of its result."""
-
-        async def run() -> object:
-            result = callback()
-            return await result if hasattr(result, "__await__") else result
-
-        task = Task(run(), self.post)
+        task = Task(outcome(callback), self.post)
         self.post(task.step)
         return task
 

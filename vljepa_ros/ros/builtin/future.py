@@ -63,6 +63,12 @@ class Future:
         callback(self)
 
 
+async def outcome(callback: Callable[..., Any], *arguments: Any) -> Any:
+    """The result of a function or a coroutine function."""
+    result = callback(*arguments)
+    return await result if hasattr(result, "__await__") else result
+
+
 class ReentrantCallbackGroup:
     """Its callbacks may start at any time."""
 
