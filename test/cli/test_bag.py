@@ -201,6 +201,8 @@ def test_two_bags_of_one_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ("options", "message"),
     [
         (["--topic", "/x=a", "--topic", "/y=a"], "same topic or camera"),
+        (["--topic", "/x=front door"], "camera is 'front door', allowed: letters, digits and _"),
+        (["--topic", "/x=2"], "camera is '2', allowed: letters, digits and _"),
         (["--threshold", "0"], "allowed: finite, above 0"),
         (["--threshold", "nan"], "allowed: finite, above 0"),
         (["--thumbnail", "5000"], "thumbnail is 5000 pixels"),

@@ -226,6 +226,11 @@ def topics_of(given: Sequence[str] | None) -> dict[str, str] | None:
     if not given:
         return None
     pairs = [text.partition("=") for text in given]
+    bad = [name for *_, name in pairs if name and not (name.isascii() and name.isidentifier())]
+    if bad:  # nothing could play a bag with topics of that name
+        raise CliUsageError(
+            f"--topic: camera is '{bad[0]}', allowed: letters, digits and _, the first no digit"
+        )
     topics = {topic: camera or camera_of(topic) for topic, _, camera in pairs}
     if len(set(topics.values())) < len(given):
         raise CliUsageError("--topic: two have the same topic or camera")

@@ -105,9 +105,7 @@ class PaperEngine(VlJepaEngine):
     def _whole(self, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
         # V-JEPA 2 drops frames that do not fill a tubelet, which would be the newest one.
         missing = -len(frames) % self._sizes.tubelet
-        if missing:
-            frames = np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)])
-        return frames
+        return np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)])
 
     def _embed_queries(self, queries: list[str]) -> list[NDArray[np.float32]]:
         if self._table is None:

@@ -67,8 +67,7 @@ class QwenVlm:
     def encode_image(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Video features [T/2 * (S/28)^2, D]; an odd clip keeps its newest frame twice."""
         missing = -len(frames) % self._together
-        if missing:
-            frames = np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)])
+        frames = np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)])
         pixels = normalise_frames(frames, self._config.preprocessing)
         rows = video_patches(pixels, self._patch, self._merge, self._together)
         with torch.inference_mode():
