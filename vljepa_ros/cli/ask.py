@@ -60,12 +60,6 @@ def add_label(commands: options.Commands) -> None:
 
 def ask(args: argparse.Namespace) -> int:
     """Ask and print the reply."""
-    if not args.question.strip() or len(args.question) > 512:
-        raise CliUsageError(
-            f"the question has {len(args.question)} characters, allowed: 1 to 512, not only blanks"
-        )
-    if any(not candidate.strip() for candidate in args.candidates):
-        raise CliUsageError("a candidate is empty, allowed: non-empty texts")
     pixels = None if args.image is None else _read_image(args.image)
 
     from vljepa_ros import ros
@@ -112,12 +106,6 @@ def ask(args: argparse.Namespace) -> int:
 
 def label(args: argparse.Namespace) -> int:
     """Set the labels and print how many are in use."""
-    if any(not label.strip() for label in args.labels):
-        raise CliUsageError("a label is empty, allowed: non-empty texts")
-    twice = sorted({label for label in args.labels if args.labels.count(label) > 1})
-    if twice:
-        raise CliUsageError(f"labels given twice: {', '.join(twice)}")
-
     from vljepa_ros.cli.client import call_service
 
     reply, _ = call_service(
