@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from vljepa_ros.cli.options import CliError
@@ -128,17 +129,18 @@ def run_nodes_until_stopped(commands: Mapping[str, Sequence[str]]) -> int:
         CliError: A node ended by itself; the others are ended, too.
     """
     stop = StopFlag()
-    running = {
-        name: PackageProcess(command[2], command[3:], show_output=True).__enter__()
-        for name, command in commands.items()
-    }
-    ended: dict[str, int] = {}
-    while not stop.raised and not ended:
-        time.sleep(0.1)
-        ended = {name: node.stop() for name, node in running.items() if node.ended()}
-    for node in running.values():
-        node.interrupt()
-    codes = {name: node.stop(NODE_STOP_TIMEOUT_S) for name, node in running.items()}
+    with ExitStack() as stack:
+        running = {
+            name: stack.enter_context(PackageProcess(command[2], command[3:], show_output=True))
+            for name, command in commands.items()
+        }
+        ended: dict[str, int] = {}
+        while not stop.raised and not ended:
+            time.sleep(0.1)
+            ended = {name: node.stop() for name, node in running.items() if node.ended()}
+        for node in running.values():
+            node.interrupt()
+        codes = {name: node.stop(NODE_STOP_TIMEOUT_S) for name, node in running.items()}
     if ended:
         name, code = ended.popitem()
         raise CliError(f"the {name} node ended by itself with exit code {code}")
