@@ -65,8 +65,11 @@ def test_a_node_that_fails_ends_the_demo_with_the_reason(tmp_path: Path):
     assert "Traceback" not in result.stderr
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path: Path):
+@pytest.mark.parametrize("out", ["file/out", "folder"])
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, out: str):
     (tmp_path / "file").write_text("in the way")
-    result = demo("--out", str(tmp_path / "file" / "out"))
+    (tmp_path / "folder" / "events.jsonl").mkdir(parents=True)
+    result = demo("--seconds", "1", "--out", str(tmp_path / out))
     assert result.returncode == 1
     assert "--out" in result.stderr
+    assert not result.stdout  # nothing was started

@@ -47,8 +47,10 @@ def run(args: argparse.Namespace) -> int:
     from vljepa_ros.cli.demo_watch import CAMERA, watch
     from vljepa_ros.cli.processes import PackageProcess, ProcessFailed
 
+    events, picture = args.out / "events.jsonl", args.out / "timeline.png"
     try:
         args.out.mkdir(parents=True, exist_ok=True)
+        events.open("a").close()  # now, rather than a minute later
     except OSError as error:
         raise CliError(f"--out {args.out}: {error.strerror}") from error
     namespace = f"demo_{os.getpid()}"
@@ -76,7 +78,6 @@ def run(args: argparse.Namespace) -> int:
                 raise CliError(f"the nodes ended with exit code {code}: {nodes.output()[-400:]}")
     except ProcessFailed as error:
         raise CliError(str(error)) from error
-    events, picture = args.out / "events.jsonl", args.out / "timeline.png"
     lines = [json.dumps(event) + "\n" for event in record.events]
     events.write_text("".join(lines), encoding="utf-8")
     draw_timeline(record, picture)
