@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -56,12 +57,20 @@ def test_the_table_says_what_can_be_used_and_how(
     assert "too few for two parts" not in said.out
 
 
+def test_a_text_with_an_apostrophe_can_be_pasted(
+    bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(bag, tmp_path, f"the robot's red wall: {WHEN}") == 0
+    last = capsys.readouterr().out.rstrip().splitlines()[-1]
+    assert shlex.split(last)[-2:] == ["--trigger", "the robot's red wall|0.5"]
+
+
 def test_labels_of_the_truth_file_are_named_with_the_triggers(
     bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(bag, tmp_path, f"red: {WHEN}\nlabels: ['what colour is it now? | red | blue']") == 0
     last = capsys.readouterr().out.splitlines()[-1]
-    assert last == "with the labels: vljepa label 'what colour is it now?' 'red' 'blue'"
+    assert last == "with the labels: vljepa label 'what colour is it now?' red blue"
 
 
 def test_json_has_a_stable_form(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -160,12 +161,14 @@ def _print_table(rows: list[Checked], labels: Sequence[str]) -> None:
     if any(row.usable is False for row in rows):
         print(HELP)
     usable = [
-        f"'{row.text}|{row.verdict.threshold:g}'" for row in rows if row.usable and row.verdict
+        shlex.quote(f"{row.text}|{row.verdict.threshold:g}")
+        for row in rows
+        if row.usable and row.verdict
     ]
     if usable:
         print("as triggers: vljepa up --trigger " + " --trigger ".join(usable))
     for group in labels if usable else ():
-        words = " ".join(f"'{word.strip()}'" for word in group.split("|"))
+        words = shlex.join(word.strip() for word in group.split("|"))
         print(f"with the labels: vljepa label {words}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 from typing import Any
 
 from vljepa_ros.cli import options
@@ -107,6 +108,7 @@ def _reindex(args: argparse.Namespace) -> int:
         result = reindex(old, engine, new, progress)
     print(f"{result.done} rows embedded again with {new.model_id} at {new.location}")
     for source, count in sorted(result.left.items()):
-        remedy = f"vljepa bag index {source} --memory {args.to}" if source else "they are gone"
+        again = shlex.join(["vljepa", "bag", "index", source, "--memory", args.to])
+        remedy = again if source else "they are gone"
         print(f"{count} rows of {source or 'live cameras'} have no thumbnail: {remedy}")
     return 0
