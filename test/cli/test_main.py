@@ -5,7 +5,9 @@ import sys
 from typing import Any
 
 import pytest
+import yaml
 
+from vljepa_ros.cli import bringup, console
 from vljepa_ros.cli.main import build_parser, main
 from vljepa_ros.cli.options import CliError
 
@@ -59,6 +61,29 @@ def test_a_missing_package_is_one_line(
     said = capsys.readouterr().err
     assert said.startswith("vljepa models: the Python package rich is not installed; on ROS: ")
     assert said.count("\n") == 1
+
+
+def test_what_making_model_files_needs_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delitem(sys.modules, "vljepa_ros.engines.export", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert main(["export", "nano"]) == 1
+    said = capsys.readouterr().err
+    assert "the Python package torch is not installed; pip install torch transformers" in said
+
+
+def test_a_token_of_the_console_arrives_as_it_was_given(monkeypatch: pytest.MonkeyPatch):
+    started: list[bringup.BringupConfig] = []
+    monkeypatch.setattr(bringup, "run", lambda config: started.append(config) or 0)
+    monkeypatch.setattr(console, "leave_quietly_on_signals", lambda: None)
+    token = "a\\b"
+    assert main(["console", "--token", token, "--port", "0"]) == 0
+    given = dict(one.split(":=") for one in started[0].parameters)
+    assert {name: yaml.safe_load(value) for name, value in given.items()} == {
+        "token": token,
+        "port": 0,
+    }
 
 
 COMMANDS = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 
 from vljepa_ros.cli import options
@@ -45,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
             nodes=frozenset({"console"}),
             namespace=args.namespace,
             parameters=tuple(
-                f"{name}:={value!r}" for name, value in given.items() if value is not None
+                f"{name}:={json.dumps(value)}" for name, value in given.items() if value is not None
             ),
         )
     )

@@ -63,6 +63,10 @@ LAB_COMMANDS = {
     "bench": "measure speed",
 }
 LAB_REMEDY = "in the source tree, pip install -e . -e 'lab[train,eval,world]'"
+TORCH_REMEDY = "pip install torch transformers onnx onnxscript"
+REMEDIES = dict.fromkeys(LAB_COMMANDS, LAB_REMEDY) | dict.fromkeys(
+    ("convert", "export", "build-engine"), TORCH_REMEDY
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -128,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"vljepa {args.command}: {printable(str(error))}", file=sys.stderr)
         return 2 if isinstance(error, CliUsageError) else 1
     except ImportError as error:
-        remedy = LAB_REMEDY if args.command in LAB_COMMANDS else REMEDY
+        remedy = REMEDIES.get(args.command, REMEDY)
         print(f"vljepa {args.command}: {missing_package(error, remedy)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

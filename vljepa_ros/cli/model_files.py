@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vljepa_ros.cli import options
-from vljepa_ros.cli.options import CliError, note
+from vljepa_ros.cli.options import note
 
 _CONVERSION = (
     *("predictor_config", "y_encoder_config", "query_tokenizer", "text_tokenizer"),
@@ -61,7 +61,7 @@ def add_convert(commands: options.Commands) -> None:
         metavar="S",
         help="seconds that the frames are spread over (default: 8; it was trained on 10 to 30)",
     )
-    own.set_defaults(run=_needs_torch(_convert))
+    own.set_defaults(run=options.exit_on_error(_convert))
 
 
 def add_export(commands: options.Commands) -> None:
@@ -74,7 +74,7 @@ def add_export(commands: options.Commands) -> None:
     )
     _add_model_and_precision(parser, ("fp32", "bf16", "fp16"), "graphs")
     options.add_json_option(parser, "the result")
-    parser.set_defaults(run=_needs_torch(_export))
+    parser.set_defaults(run=options.exit_on_error(_export))
 
 
 def add_build(commands: options.Commands) -> None:
@@ -90,7 +90,7 @@ def add_build(commands: options.Commands) -> None:
     workspace = "most GPU memory for one layer while building"
     options.add_number_option(parser, "--workspace", 4096, workspace, options.natural_number, "MIB")
     options.add_json_option(parser, "the result")
-    parser.set_defaults(run=_needs_torch(_build))
+    parser.set_defaults(run=options.exit_on_error(_build))
 
 
 def _add_model_and_precision(
@@ -105,20 +105,6 @@ def _add_model_and_precision(
         default=precisions[0],
         help=f"precision inside of the {what} (default: {precisions[0]})",
     )
-
-
-def _needs_torch(work: options.Run) -> options.Run:
-    """`exit_on_error` that also handles a missing package, with the command to install it."""
-
-    def run(args: argparse.Namespace) -> int:
-        try:
-            return work(args)
-        except ImportError as error:
-            raise CliError(
-                f"{error.name} is not installed: pip install torch transformers onnx onnxscript"
-            ) from error
-
-    return options.exit_on_error(run)
 
 
 def _convert(args: argparse.Namespace) -> int:
