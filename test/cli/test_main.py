@@ -18,6 +18,9 @@ NONSENSE = [
     (["ask", "q", "yes", "--max-age", "-1"], "0 or above"),
     (["ask", "q", "yes", "--timeout", "0"], "above 0"),
     (["ask", "q", "yes", "--timeout", "soon"], "not a number"),
+    (["ask", "q", "yes", "--max-age", "1e300"], "0 or above, below 2^31"),
+    (["bag", "index", "x", "--every", "1e300"], "above 0, below 2^31"),
+    (["check", "x", "--truth", "y", "--settle", "1e300"], "0 or above, below 2^31"),
     (["ask", "q", "yes", "--timeout", "nan"], "not a number"),
     (["ask", "q", "yes", "--image", "/no/such.png"], "no such file"),
     (["ask", "q", "yes", "--namespace", "1st"], "not a ROS namespace"),
@@ -126,7 +129,7 @@ def test_parser_is_built_anew_each_time():
     assert vars(first.parse_args(["info"])).keys() == vars(second.parse_args(["info"])).keys()
 
 
-def test_an_age_beyond_all_numbers_is_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_greatest_age_is_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: dict[str, Any] = {}
 
     def refuse(*_: object, **fields: object) -> None:
@@ -134,7 +137,7 @@ def test_an_age_beyond_all_numbers_is_no_limit(monkeypatch: pytest.MonkeyPatch) 
         raise CliError("not now")
 
     monkeypatch.setattr("vljepa_ros.cli.client.call_service", refuse)
-    assert main(["ask", "x?", "yes", "no", "--max-age", "1e300"]) == 1
+    assert main(["ask", "x?", "yes", "no", "--max-age", "2147483647"]) == 1
     assert sent["max_age"].sec == 2**31 - 1
 
 

@@ -139,7 +139,7 @@ def _index(args: argparse.Namespace) -> int:
     outcomes: list[dict[str, Any]] = []
     try:
         if args.workers:
-            bags = [bag.resolve() for bag in args.bags]
+            bags = list(dict.fromkeys(bag.resolve() for bag in args.bags))
             for outcome in index_with_ray(bags, job, args.workers, args.ray_address):
                 outcomes += _print_outcomes([outcome], args.json)
         store = open_store(args.memory, engine.config.model_id, engine.config.dim, create=True)

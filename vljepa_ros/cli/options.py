@@ -36,13 +36,13 @@ class CliUsageError(Exception):
 
 
 def positive_seconds(text: str) -> float:
-    """Parse a finite number above 0."""
-    return _seconds(text, "seconds above 0", lambda value: value > 0.0)
+    """Parse a number above 0, in the range of ROS."""
+    return _seconds(text, "seconds above 0, below 2^31", lambda value: 0.0 < value < 2**31)
 
 
 def non_negative_seconds(text: str) -> float:
-    """Parse a finite number, 0 or above."""
-    return _seconds(text, "seconds, 0 or above", lambda value: value >= 0.0)
+    """Parse a number, 0 or above, in the range of ROS."""
+    return _seconds(text, "seconds, 0 or above, below 2^31", lambda value: 0.0 <= value < 2**31)
 
 
 def _seconds(text: str, allowed: str, holds: Callable[[float], bool]) -> float:

@@ -96,3 +96,14 @@ def test_a_copy_keeps_types_that_are_not_known_and_needs_no_metadata(tmp_path: P
         counts = {c.topic: c.msgcount for c in after.connections}
     assert odd == [b"\0\1\0\0"]
     assert counts["/front/image_raw"] == 50
+
+
+def test_a_copy_that_was_stopped_is_removed(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "bag", (("red", 8.0),))
+
+    def stop(share: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        annotate_bag(bag, tmp_path / "out", scenes_in(bag, tmp_path), ColourEngine(), "mcap", stop)
+    assert not (tmp_path / "out").exists()  # a second run may use the name

@@ -51,7 +51,7 @@ def annotate_bag(
     """Copy `bag` to `out` and add the model's results, at the recording times of the images.
 
     Adds /vljepa/<camera>/embeddings, /vljepa/<camera>/labels (of the default query, if the model
-    has some) and /vljepa/events. A failed copy is removed.
+    has some) and /vljepa/events. A copy that failed or was stopped is removed.
 
     Args:
         bag: file or folder.
@@ -72,9 +72,9 @@ def annotate_bag(
     with BagReader(bag) as reader:
         try:
             return _copy(reader, out, scenes, engine, storage, progress)
-        except Exception as error:
+        except BaseException as error:  # Ctrl-C too
             shutil.rmtree(out, ignore_errors=True)
-            if isinstance(error, BagError):
+            if isinstance(error, BagError) or not isinstance(error, Exception):
                 raise
             reason = one_line(error)[:300]
             raise BagError(f"cannot copy '{bag}' to '{out}': {reason}") from error
