@@ -21,6 +21,8 @@ NONSENSE = [
     (["ask", "q", "yes", "--max-age", "1e300"], "0 or above, below 2^31"),
     (["bag", "index", "x", "--every", "1e300"], "above 0, below 2^31"),
     (["check", "x", "--truth", "y", "--settle", "1e300"], "0 or above, below 2^31"),
+    (["check", "x", "--truth", "y", "--fps", "1e-9"], "0.001 to 1000"),
+    (["teach", "lit", "--import", "x"], "--import takes no NAME"),
     (["ask", "q", "yes", "--timeout", "nan"], "not a number"),
     (["ask", "q", "yes", "--image", "/no/such.png"], "no such file"),
     (["ask", "q", "yes", "--namespace", "1st"], "not a ROS namespace"),

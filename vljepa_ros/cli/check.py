@@ -51,7 +51,7 @@ def add(commands: options.Commands) -> None:
     )
     add_camera_options(parser)
     for name, default, what, kind in (
-        ("--rate", 5.0, "clips a second, as max_rate of perception_node", options.positive_seconds),
+        ("--rate", 5.0, "clips a second, as max_rate of perception_node", options.rate),
         ("--settle", 0.3, "as the parameter of trigger_node", options.non_negative_seconds),
         (
             "--tolerance",
@@ -59,7 +59,7 @@ def add(commands: options.Commands) -> None:
             "seconds around an interval's edge in which nothing counts as wrong",
             options.non_negative_seconds,
         ),
-        ("--fps", 1.0, "images a second of a folder", options.positive_seconds),
+        ("--fps", 1.0, "images a second of a folder", options.rate),
     ):
         options.add_number_option(parser, name, default, what, kind, "X")
     parser.add_argument(

@@ -45,13 +45,18 @@ def non_negative_seconds(text: str) -> float:
     return _seconds(text, "seconds, 0 or above, below 2^31", lambda value: 0.0 <= value < 2**31)
 
 
+def rate(text: str) -> float:
+    """Parse a number a second, of images or clips."""
+    return _seconds(text, "0.001 to 1000 a second", lambda value: 0.001 <= value <= 1000.0)
+
+
 def _seconds(text: str, allowed: str, holds: Callable[[float], bool]) -> float:
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
     if not holds(value):
         raise argparse.ArgumentTypeError(f"{text!r} is not allowed: {allowed}")
     return value

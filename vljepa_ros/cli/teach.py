@@ -73,6 +73,8 @@ def _run(args: argparse.Namespace) -> int:
 
     if not (args.name.strip() or args.list or args.source):
         raise CliUsageError("NAME is missing: the name of the state")
+    if args.name.strip() and args.source:
+        raise CliUsageError("--import takes no NAME: the file has it; --rename changes it later")
     try:
         if args.source or args.export:
             return _copy(args)
