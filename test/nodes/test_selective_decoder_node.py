@@ -140,8 +140,8 @@ def test_the_scene_is_latched_repeated_and_marked_stale(graph: Graph) -> None:
     stream = Stream(graph, node)
     stream.connect()
     stream.show(0, 2.0)
-    assert graph.spin(lambda: node._inputs["front"].decoder.last, PATIENCE)
-    text = node._inputs["front"].decoder.last.text
+    assert graph.spin(lambda: scene[-1].text, PATIENCE)
+    text = scene[-1].text
     latecomer = graph.listen(EVENT, "front/scene", latched=True)
     assert graph.spin(lambda: latecomer and latecomer[0].text == text, PATIENCE)
     del scene[:]
