@@ -39,6 +39,11 @@ def records() -> list[Record]:
     return out
 
 
+@pytest.fixture(scope="module")
+def tables() -> list[tuple[Entry, ...]]:
+    return [read_table(file) for file in (CALIBRATE, REPORT)]
+
+
 def _content(text: str) -> str:
     return " ".join(re.findall(r"[a-z]+", re.sub(r"\{\w+\}", "", text).lower()))
 
@@ -86,11 +91,11 @@ def test_the_table_to_report_on_has_twelve_wordings_of_each_kind_and_both_polari
 @settings(max_examples=25, deadline=None)
 @given(scene=st.integers(0, SCENES - 1), t=st.integers(CLIP_FRAMES - 1, 23), seed=st.text())
 def test_opposites_are_answered_oppositely(
-    records: list[Record], scene: int, t: int, seed: str
+    records: list[Record], tables: list[tuple[Entry, ...]], scene: int, t: int, seed: str
 ) -> None:
-    for file in (CALIBRATE, REPORT):
+    for entries in tables:
         pairs: dict[str, dict[str, OwnWords]] = defaultdict(dict)
-        for asked in ask_in_own_words(read_table(file), records[scene], t, seed):
+        for asked in ask_in_own_words(entries, records[scene], t, seed):
             question = asked.question
             assert "{" not in question.text + "".join(question.candidates)
             assert question.candidates[question.keys.index(question.key)] == question.answer
@@ -101,12 +106,14 @@ def test_opposites_are_answered_oppositely(
                 assert sides["plain"].question.key != sides["opposite"].question.key
 
 
-def test_answers_are_those_of_the_state(records: list[Record]) -> None:
-    seen = set()
+def test_answers_are_those_of_the_state(
+    records: list[Record], tables: list[tuple[Entry, ...]]
+) -> None:
+    seen, entries = set(), tables[0]
     for record in records:
         for t in range(CLIP_FRAMES - 1, 24):
             state = record.states[t]
-            for asked in ask_in_own_words(read_table(CALIBRATE), record, t, "0"):
+            for asked in ask_in_own_words(entries, record, t, "0"):
                 entry, question = asked.entry, asked.question
                 yes = (question.key == "yes") == (entry.polarity == "plain")
                 if entry.polarity == "choice":
