@@ -25,17 +25,18 @@ def keep_freed_blocks() -> bool:
     return _set(options, chosen)
 
 
-def share_heaps() -> bool:
-    """Let all threads share two heaps, instead of up to eight per core.
+def share_heap() -> bool:
+    """Let all threads share one heap, instead of up to eight per core.
 
-    The memory kept in all heaps after compactions of lancedb grew by 100 MB in a day of robot time.
+    What a compaction of lancedb frees at the end of a heap goes back to the kernel from the first
+    heap only: with two, a memory node kept up to 99 MB of free memory and grew by 40 MB an hour.
     Call it before the process has threads: heaps that exist by then are used by later threads as
-    well, and a memory node grew by 170 MB an hour.
+    well.
 
     Returns:
         False if the user has set another option, or with another C library.
     """
-    return _set({_M_ARENA_MAX: 2}, ("MALLOC_ARENA_MAX",))
+    return _set({_M_ARENA_MAX: 1}, ("MALLOC_ARENA_MAX",))
 
 
 def return_freed_blocks() -> bool:

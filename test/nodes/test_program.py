@@ -56,7 +56,7 @@ def test_a_memory_node_shares_heaps_before_it_has_threads(
 ) -> None:
     """Heaps that threads of ROS have by then are used by LanceDB's too: 170 MB an hour."""
     order: list[str] = []
-    monkeypatch.setattr(allocator, "share_heaps", lambda: order.append("shared"))
+    monkeypatch.setattr(allocator, "share_heap", lambda: order.append("shared"))
     monkeypatch.setattr(ros, "run", lambda make_nodes: order.append("run"))
     monkeypatch.setattr(program, "leave_quietly_on_signals", lambda: None)
     with pytest.raises(SystemExit):
@@ -70,7 +70,7 @@ def test_heaps_are_shared_before_ros_is_imported() -> None:
         "import sys",
         "from vljepa_ros import allocator",
         "from vljepa_ros.nodes import program",
-        "allocator.share_heaps = lambda: sys.exit('vljepa_ros.ros' in sys.modules)",
+        "allocator.share_heap = lambda: sys.exit('vljepa_ros.ros' in sys.modules)",
         "program.run_node('memory_node')",
     )
     assert subprocess.run([sys.executable, "-c", "; ".join(steps)], check=False).returncode == 0

@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from vljepa_ros import ros
-from vljepa_ros.allocator import share_heaps
+from vljepa_ros.allocator import share_heap
 from vljepa_ros.nodes.lifecycle_node import NAMESPACE
 from vljepa_ros.nodes.program import make_node
 from vljepa_ros.resources import share_dir
@@ -112,7 +112,7 @@ def make_nodes(config: BringupConfig) -> list[object]:
 def run(config: BringupConfig) -> int:
     """Run all nodes in this process until Ctrl-C; returns the exit code."""
     if "memory" in config.started:
-        share_heaps()
+        share_heap()
     return int(ros.run(lambda: make_nodes(config), ["vljepa", *ros_arguments(config)]))
 
 

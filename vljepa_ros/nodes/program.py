@@ -53,7 +53,7 @@ def run_node(name: str) -> None:
         from vljepa_ros import allocator
 
         if name == "memory_node":  # first: importing rclpy starts threads
-            allocator.share_heaps()
+            allocator.share_heap()
         from vljepa_ros import ros
 
         code = ros.run(lambda: [make_node(name)])

@@ -11,7 +11,7 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-from vljepa_ros.allocator import share_heaps
+from vljepa_ros.allocator import share_heap
 
 CATALOGUES = "lance_namespace_urllib3_client"
 
@@ -24,7 +24,7 @@ def import_lancedb() -> ModuleType:
     """
     # It warns of every empty cell of an index, hundreds of lines in a round of upkeep.
     os.environ.setdefault("LANCEDB_LOG", "error")
-    share_heaps()
+    share_heap()
     with _without_catalogues():
         return import_module("lancedb")
 
