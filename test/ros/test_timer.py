@@ -35,6 +35,18 @@ def test_timers_on_both_clocks(graph: Graph) -> None:
     assert graph.until(lambda: min(ticks["ros"], ticks["steady"]) >= 5)
 
 
+def test_a_timer_takes_another_period_and_begins_again(graph: Graph) -> None:
+    node, ticks = graph.node("near"), []
+    timer = node.create_timer(1000.0, lambda: ticks.append(1))
+    timer.timer_period_ns = 20_000_000
+    timer.reset()
+    assert graph.until(lambda: len(ticks) >= 3)
+    timer.timer_period_ns = 1000 * 10**9
+    timer.reset()
+    graph.spin(0.2)
+    assert len(ticks) <= 4
+
+
 def test_a_late_timer_does_not_catch_up(graph: Graph) -> None:
     node, ticks = graph.node("near"), []
     node.create_timer(0.05, lambda: ticks.append(time.monotonic()))

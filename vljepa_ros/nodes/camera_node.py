@@ -98,11 +98,13 @@ class CameraNode(ros.Node):
 
     def _wait(self, seconds: float) -> None:
         """Publish the next image one period after this one was due, without catching up."""
-        if self._pace is not None:
-            self.destroy_timer(self._pace)
         now = time.monotonic()
         self._due = max(self._due + seconds, now)
-        self._pace = self.create_timer(self._due - now, self._play, clock=ros.steady_clock())
+        if self._pace is None:
+            self._pace = self.create_timer(self._due - now, self._play, clock=ros.steady_clock())
+        else:  # one timer for all images: rclpy keeps a little of each that is destroyed
+            self._pace.timer_period_ns = round((self._due - now) * 1e9)
+            self._pace.reset()
 
     def _play(self) -> None:
         assert self._source is not None

@@ -39,6 +39,10 @@ class Timer(Entity):
             return math.inf
         return left
 
+    def reset(self) -> None:
+        """Call back one period from now, and so on."""
+        self._next = self.clock.nanoseconds() + self.timer_period_ns
+
     def take(self) -> Handler | None:
         """The callback if it is due; calls that were missed are skipped."""
         if self._destroyed or self.time_until_next_call() > 0:
