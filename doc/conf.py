@@ -59,6 +59,7 @@ NAVIGATION = {
         "doc/model",
         "doc/world",
         "doc/evaluation",
+        "doc/campaign",
     ],
     "Project": ["CHANGELOG", "QUALITY_DECLARATION"],
 }

@@ -125,7 +125,7 @@ def test_taught_labels_come_from_the_robots_store(
         ("red: [[800, 802]]", (), 1, "allowed: 0 to 72.0 s"),
         ("/rear: {red: []}", (), 1, "has no images in topic /rear"),
         ("red: []\nlabels: ['a | b | b']", (), 1, "appear twice: 'b'"),
-        ("red: []", ("--rate", "0"), 2, "seconds above 0"),
+        ("red: []", ("--rate", "0"), 2, "0.001 to 1000 a second"),
         ("red: []", ("--rotate", "45"), 2, "rotate is 45, allowed"),
     ],
 )
