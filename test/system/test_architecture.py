@@ -49,7 +49,7 @@ LAB_ALLOWED = {
 LAZY_LAB = {ROBOT / "perception" / "image_source.py"}
 
 # Lines without docstrings, comments and blank lines.
-MOST_ROBOT, MOST_LAB, MOST_LOADED, MOST_FILE = 23_500, 15_300, 10_420, 450
+MOST_ROBOT, MOST_LAB, MOST_LOADED, MOST_FILE = 23_510, 15_300, 10_430, 450
 SMALL, MOST_SMALL_FILES = 60, 39  # `__init__.py` counted
 MOST_ANY = 292  # in signatures
 MOST_INNER_IMPORTS = 161
