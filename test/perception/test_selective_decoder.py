@@ -156,15 +156,15 @@ def test_a_decoder_that_fails_loses_no_change() -> None:
             raise RuntimeError("no memory left on the device")
         return engine.generate(states)
 
-    made, told = SelectiveDecoder(AnchorDrift(AnchorDriftConfig()), generate), []
+    made, updates = SelectiveDecoder(AnchorDrift(AnchorDriftConfig()), generate), []
     for i, vector in enumerate(engine.encode_text(["red"] * 20 + ["green"] * 20)):
         if i == 25:
             broken.append(True)
         try:
-            told.append(made.observe(i / 5, vector))
+            updates.append(made.observe(i / 5, vector))
         except RuntimeError:
             assert made.last is None or made.last.text == "it is red"
-    events = [update for update in told if update is not None]
+    events = [update for update in updates if update is not None]
     assert [(one.text, one.reason, one.sequence) for one in events] == [
         ("it is red", "first", 0),
         ("it is green", "change", 1),

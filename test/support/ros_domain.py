@@ -28,7 +28,7 @@ def ros_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def own_domain() -> Iterator[int]:
     """A free domain, in ROS_DOMAIN_ID too, so that what is started inherits it.
 
-    The address of a socket, which is the whole host's whatever TMPDIR says, keeps other test runs
+    The address of a socket, which does not depend on TMPDIR as a file would, keeps other test runs
     and other workers out of it. Those that follow take others: a process that was killed haunts its
     domain for ten seconds.
     """

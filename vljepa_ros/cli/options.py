@@ -37,20 +37,20 @@ class CliUsageError(Exception):
 
 def positive_seconds(text: str) -> float:
     """Parse a number above 0, in the range of ROS."""
-    return _seconds(text, "seconds above 0, below 2^31", lambda value: 0.0 < value < 2**31)
+    return _number(text, "seconds above 0, below 2^31", lambda value: 0.0 < value < 2**31)
 
 
 def non_negative_seconds(text: str) -> float:
     """Parse a number, 0 or above, in the range of ROS."""
-    return _seconds(text, "seconds, 0 or above, below 2^31", lambda value: 0.0 <= value < 2**31)
+    return _number(text, "seconds, 0 or above, below 2^31", lambda value: 0.0 <= value < 2**31)
 
 
 def rate(text: str) -> float:
     """Parse a number a second, of images or clips."""
-    return _seconds(text, "0.001 to 1000 a second", lambda value: 0.001 <= value <= 1000.0)
+    return _number(text, "0.001 to 1000 a second", lambda value: 0.001 <= value <= 1000.0)
 
 
-def _seconds(text: str, allowed: str, holds: Callable[[float], bool]) -> float:
+def _number(text: str, allowed: str, holds: Callable[[float], bool]) -> float:
     try:
         value = float(text)
     except ValueError:
