@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import cv2
@@ -110,3 +111,23 @@ def test_an_image_that_cannot_be_drawn_is_said_and_the_next_one_is_drawn() -> No
         seen.picture(0)
     node.send(image("red", 0))
     assert seen.picture(1)
+
+
+def test_all_pictures_are_encoded_in_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenCV loses memory with each thread that has used it; each request of a page has its own."""
+    node, encode = Node(), cv2.imencode
+    seen = camera(node)
+    used = set()
+
+    def observed(*arguments: Any) -> Any:
+        used.add(threading.get_ident())
+        return encode(*arguments)
+
+    monkeypatch.setattr(cv2, "imencode", observed)
+    for number in range(3):
+        node.send(image("red", number))
+        asking = threading.Thread(target=seen.picture, args=(number,))
+        asking.start()
+        asking.join()
+    assert len(used) == 1
+    assert seen.picture(2)[0] == 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,8 @@ from vljepa_ros.perception.image_encodings import Pixels
 QUALITY = 75
 TIMEOUT_S = 3.0  # without a picture, until that is reported
 WAIT_S = 1.0  # for the next picture, until a page is answered that there is none
+# The server has a thread for each request, and OpenCV loses a kilobyte with each thread that ends.
+_ENCODER = ThreadPoolExecutor(1, "console_pictures")
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,6 @@ class ConsoleCamera:
         self._width, self._timeout = width, max(TIMEOUT_S, 3.0 / rate)
         self._decoder = FrameDecoder(width, crop=view.crop)
         self._changed = threading.Condition()
-        self._encoding = threading.Lock()
         self._message: Any = None
         self._is_due = True
         self._number = self._encoded = 0
@@ -85,11 +87,7 @@ class ConsoleCamera:
             if not self._changed.wait_for(lambda: self._number not in (0, after), WAIT_S):
                 return None
             number, message = self._number, self._message
-        with self._encoding:  # one page encodes, the others use its result
-            if self._encoded != number:
-                self._jpeg = self._encode(message)
-                self._encoded = number
-            return number, self._jpeg
+        return number, _ENCODER.submit(self._as_jpeg, number, message).result()
 
     def _let_one_through(self) -> None:
         self._is_due = True
@@ -100,6 +98,13 @@ class ConsoleCamera:
             self._message = message
             self._number += 1
             self._changed.notify_all()
+
+    def _as_jpeg(self, number: int, message: ros.Message) -> bytes:
+        """Encode a picture, or return that of another page; in the encoder's thread."""
+        if self._encoded != number:
+            self._jpeg = self._encode(message)
+            self._encoded = number
+        return self._jpeg
 
     def _encode(self, message: ros.Message) -> bytes:
         image = self._decoder.view(message)
