@@ -99,13 +99,13 @@ def figures(engine: Engine, further: int) -> dict[str, Any]:
         result["clips"][seed] = replay(engine, clip).summary()
     others = [clip for name, clip in result["clips"].items() if name != "shipped"]
     if others:
-        events, told = (sum(clip[name] for clip in others) for name in ("events", "events_told"))
+        events, named = (sum(clip[name] for clip in others) for name in ("events", "events_named"))
         result["further"] = {
             "clips": len(others),
             "events": events,
-            "events_told": told,
-            "events_told_share": round(told / events, 4),
-            "delay_s": round(median(clip["delay_s"] for clip in others if clip["events_told"]), 2),
+            "events_named": named,
+            "events_named_share": round(named / events, 4),
+            "delay_s": round(median(clip["delay_s"] for clip in others if clip["events_named"]), 2),
             "text_right_share": round(mean(clip["text_right_share"] for clip in others), 4),
             "least_text_right_share": min(clip["text_right_share"] for clip in others),
             "constant_text_right_share": round(
@@ -117,12 +117,12 @@ def figures(engine: Engine, further: int) -> dict[str, Any]:
 
 
 def _as_text(result: Mapping[str, Any]) -> str:
-    lines = ["   clip  told  delay  text right  constant  decodes saved"]
+    lines = ["   clip  named delay  text right  constant  decodes saved"]
     for name, clip in [*result["clips"].items(), ("further", result.get("further"))]:
         if clip:
-            told, delay = f"{clip['events_told']}/{clip['events']}", clip["delay_s"] or 0.0
+            named, delay = f"{clip['events_named']}/{clip['events']}", clip["delay_s"] or 0.0
             lines.append(
-                f"{name:>7} {told:>7}  {delay:.2f}  {clip['text_right_share']:10.3f}  "
+                f"{name:>7} {named:>7}  {delay:.2f}  {clip['text_right_share']:10.3f}  "
                 f"{clip['constant_text_right_share']:8.3f}  {clip['decodes_saved']:.3f}"
             )
     return "\n".join(lines)

@@ -45,7 +45,7 @@ def test_images_before_the_first_text_and_without_a_truth_do_not_count():
     assert record.right_share() == pytest.approx(1.0)
 
 
-def test_an_event_is_told_by_a_text_that_was_not_true_before_it():
+def test_an_event_is_named_by_a_text_that_was_not_true_before_it():
     record = ten_seconds()
     state = "the lights are on"
     record.truths = [

@@ -50,14 +50,14 @@ def test_images_that_are_lost_on_the_way(graph: Graph, pause: float, text: str) 
         '<SocketReceiveBufferSize min="4MB"/>',
     )
 
-    def told(said: str) -> bool:
+    def named(said: str) -> bool:
         return text in said and "'/far/image'" in said and all(r in said for r in remedies)
 
     assert graph.spin(
-        lambda: (s := status(diagnostics, "camera front")) and s.level != s.OK and told(s.message),
+        lambda: (s := status(diagnostics, "camera front")) and s.level != s.OK and named(s.message),
         again=show,
     )
-    assert graph.spin(lambda: any(told(m.msg) for m in log), again=show)
+    assert graph.spin(lambda: any(named(m.msg) for m in log), again=show)
     assert not any("image_topic" in m.msg for m in log if "/far/image" in m.msg)
 
 

@@ -106,7 +106,7 @@ def test_nothing_is_encoded_while_nobody_listens(graph: Graph) -> None:
     assert nanoseconds(reply.answer.header.stamp) == graph.stamp
 
 
-def test_several_cameras_are_told_apart(graph: Graph) -> None:
+def test_several_cameras_stay_apart(graph: Graph) -> None:
     start(
         graph,
         cameras=["left", "right"],
@@ -328,9 +328,9 @@ def test_subscribers_that_ask_for_too_much_are_named_with_the_remedy(graph: Grap
     diagnostics = graph.listen("diagnostic_msgs/msg/DiagnosticArray", "/diagnostics")
     graph.listen(EMBEDDING, "front/embeddings", latched=True)
     assert graph.spin(lambda: any("incompatible QoS on 'front/embeddings'" in m.msg for m in log))
-    told = next(m.msg for m in log if "incompatible QoS on 'front/embeddings'" in m.msg)
-    assert "DURABILITY" in told
-    assert "subscribe with volatile" in told
+    warning = next(m.msg for m in log if "incompatible QoS on 'front/embeddings'" in m.msg)
+    assert "DURABILITY" in warning
+    assert "subscribe with volatile" in warning
     assert graph.spin(
         lambda: (s := status(diagnostics, "pipeline")) and "DURABILITY" in value(s, "qos")
     )

@@ -81,7 +81,7 @@ def start(graph: Graph, **parameters):
     return graph.add(SelectiveDecoderNode, model=MODEL, **{"threshold": 0.05, **parameters})
 
 
-def test_the_first_state_and_each_change_are_told_once(graph: Graph) -> None:
+def test_the_first_state_and_each_change_are_published_once(graph: Graph) -> None:
     node = start(graph)
     events = graph.listen(EVENT, "events")
     stream = Stream(graph, node)
@@ -370,7 +370,7 @@ def test_a_restart_in_mid_stream_repeats_no_event(graph: Graph) -> None:
     stream.connect()
     stream.show(0, 3.0)
     kinds = ros.interface(EVENT)
-    assert graph.spin(lambda: scene, PATIENCE), "the present state is told to latecomers at once"
+    assert graph.spin(lambda: scene, PATIENCE), "late subscribers get the present state"
     assert scene[0].reason == kinds.HEARTBEAT
     assert scene[0].text == events[0].text
     assert scene[0].sequence == events[0].sequence
@@ -388,12 +388,12 @@ def test_a_restart_in_mid_stream_repeats_no_event(graph: Graph) -> None:
     graph.remove(node)
 
     start(graph, max_state_age=0.0)
-    told = len(events)
+    before = len(events)
     stream = Stream(graph, graph.nodes[-1])
     stream.connect()
     stream.show(1, 1.0)
-    assert graph.spin(lambda: len(events) > told, PATIENCE), "too old: told again"
-    assert events[told].reason == kinds.FIRST
+    assert graph.spin(lambda: len(events) > before, PATIENCE), "too old: published again"
+    assert events[before].reason == kinds.FIRST
 
 
 @pytest.mark.parametrize("content", ["{", '{"format": 1, "model_id": "other", "cameras": {}}'])
@@ -422,7 +422,7 @@ def test_a_state_file_that_cannot_be_used_is_a_warning_and_a_fresh_start(
     assert text in kept, "whole again, and kept before it is published"
 
 
-def test_a_place_that_cannot_be_written_is_told_and_stops_nothing(
+def test_a_place_that_cannot_be_written_is_reported_and_stops_nothing(
     graph: Graph, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")

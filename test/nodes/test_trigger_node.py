@@ -22,7 +22,7 @@ def test_events_begin_with_unknown_and_say_what_decided(graph: Graph) -> None:
     assert robot.watches()
     robot.see(DOOR)
     robot.see(ARM)
-    assert robot.told(f"FALSE {ARM}", f"TRUE {DOOR}", f"FALSE {DOOR}", f"TRUE {ARM}")
+    assert robot.received(f"FALSE {ARM}", f"TRUE {DOOR}", f"FALSE {DOOR}", f"TRUE {ARM}")
     previous: dict[str, int] = {}
     for event in robot.events:
         trigger = event.trigger
@@ -77,7 +77,7 @@ def test_two_clients_one_dies_and_the_other_never_flickers(graph: Graph) -> None
     gone = robot.add("left")
     assert gone.result.code == gone.result.UNKNOWN_ID
     assert accepted(robot.remove("right"))
-    assert robot.told(f"UNKNOWN {DOOR}", f"UNKNOWN {ARM}", f"UNKNOWN {DOOR}") or robot.told(
+    assert robot.received(f"UNKNOWN {DOOR}", f"UNKNOWN {ARM}", f"UNKNOWN {DOOR}") or robot.received(
         f"UNKNOWN {ARM}", f"UNKNOWN {DOOR}", f"UNKNOWN {DOOR}"
     )
     assert graph.spin(lambda: robot.publisher.get_subscription_count() == 0)
@@ -87,7 +87,7 @@ def test_a_trigger_is_replaced_kept_and_removed_by_its_id(graph: Graph) -> None:
     robot = Robot(graph)
     assert accepted(robot.add("planner", DOOR, ARM))
     robot.see(DOOR)
-    assert robot.told(f"FALSE {ARM}", f"TRUE {DOOR}")
+    assert robot.received(f"FALSE {ARM}", f"TRUE {DOOR}")
     assert accepted(robot.add("planner", DOOR)), "the same"
     robot.see(DOOR)
     assert accepted(robot.add("planner", ARM, threshold=0.9)), "another"
@@ -97,7 +97,7 @@ def test_a_trigger_is_replaced_kept_and_removed_by_its_id(graph: Graph) -> None:
     unknown = robot.remove("planner", DOOR, "nothing")
     assert unknown.result.code == unknown.result.UNKNOWN_ID
     assert robot.remove("planner", DOOR).removed == 1
-    assert robot.told(*robot.history[:4], f"UNKNOWN {DOOR}")
+    assert robot.received(*robot.history[:4], f"UNKNOWN {DOOR}")
     assert [s.id for s in robot.states[-1].triggers] == [ARM]
 
 
@@ -127,7 +127,7 @@ def test_a_bad_request_is_a_reply_and_changes_nothing(
     assert "allowed: each text once" in result.reason
 
 
-def test_a_bad_list_at_the_start_is_told(graph: Graph) -> None:
+def test_a_bad_list_at_the_start_is_reported(graph: Graph) -> None:
     robot = Robot(graph, perception=False, triggers=[f"{DOOR} | high"])
     heard = graph.listen("diagnostic_msgs/msg/DiagnosticArray", "/diagnostics")
     assert graph.spin(lambda: (s := status(heard, "node: triggers")) and "'high'" in s.message), (
@@ -145,7 +145,7 @@ def test_texts_are_encoded_as_soon_as_somebody_does_that(graph: Graph) -> None:
     assert robot.shows(DOOR, "UNKNOWN", "NOT_SCORED")
     robot.start_perception()
     assert graph.spin(lambda: robot.history, again=lambda: robot.see(ARM, 0.2))
-    assert robot.told(f"FALSE {DOOR}"), "a text that cannot be encoded stops no other"
+    assert robot.received(f"FALSE {DOOR}"), "a text that cannot be encoded stops no other"
     assert graph.spin(lambda: "refused the text" in status(heard, "node: triggers").message)
     assert accepted(robot.remove("planner", UNREADABLE))
     assert graph.spin(lambda: status(heard, "node: triggers").message == "1 triggers of 1 owners")
@@ -177,7 +177,7 @@ def test_a_text_of_the_vocabulary_goes_by_its_label(graph: Graph) -> None:
 
     score(1.0)
     score(0.1)
-    assert robot.told("TRUE the door is open", "FALSE the door is open")
+    assert robot.received("TRUE the door is open", "FALSE the door is open")
     assert graph.set(robot.perception, "labels", ["a", "b"]).successful
     assert graph.spin(lambda: labels.get_subscription_count() == 0)
     assert robot.watches()
@@ -189,12 +189,12 @@ def test_what_stops_is_unknown_for_its_own_reason(graph: Graph) -> None:
     robot = Robot(graph, triggers=[DOOR], camera_timeout=0.5)
     assert robot.watches()
     robot.see(DOOR)
-    assert robot.told(f"TRUE {DOOR}")
+    assert robot.received(f"TRUE {DOOR}")
     assert robot.shows(DOOR, "UNKNOWN", "CAMERA_STOPPED")
-    assert robot.told(f"TRUE {DOOR}", f"UNKNOWN {DOOR}")
+    assert robot.received(f"TRUE {DOOR}", f"UNKNOWN {DOOR}")
     assert robot.events[-1].latency == 0
     robot.see(DOOR)
-    assert robot.told(f"TRUE {DOOR}", f"UNKNOWN {DOOR}", f"TRUE {DOOR}"), "and known again"
+    assert robot.received(f"TRUE {DOOR}", f"UNKNOWN {DOOR}", f"TRUE {DOOR}"), "and known again"
     robot.see(DOOR, 0.2, in_domain=False)
     assert robot.shows(DOOR, "UNKNOWN", "OUT_OF_DOMAIN")
     assert graph.set(robot.node, "camera_timeout", 60.0).successful
@@ -211,11 +211,11 @@ def test_another_model_changes_what_scores_mean(graph: Graph) -> None:
     assert robot.watches()
     robot.see(DOOR)
     robot.see(DOOR, 0.2, model_id="other-12345678")
-    assert robot.told(f"TRUE {DOOR}", f"UNKNOWN {DOOR}")
+    assert robot.received(f"TRUE {DOOR}", f"UNKNOWN {DOOR}")
     assert robot.events[-1].trigger.reason == STATUS.REASON_MODEL_CHANGED
     assert "come from model other-12345678" in robot.node.parts()[1].message
     robot.see(DOOR)
-    assert robot.told(f"TRUE {DOOR}", f"UNKNOWN {DOOR}", f"TRUE {DOOR}")
+    assert robot.received(f"TRUE {DOOR}", f"UNKNOWN {DOOR}", f"TRUE {DOOR}")
     info = graph.connect(graph.publisher("vljepa_ros/msg/ModelInfo", "model_info", LATCHED))
     graph.remove(robot.perception)
     info.publish(ros.interface("vljepa_ros/msg/ModelInfo")(model_id="other", calibration_id="1"))
@@ -238,7 +238,7 @@ def test_triggers_that_ask_for_it_are_unknown_while_the_robot_turns(graph: Graph
     robot.see(DOOR)
     turn(0.5)
     robot.see(DOOR, 0.2)
-    assert robot.told(f"FALSE {ARM}", f"TRUE {DOOR}", f"UNKNOWN {ARM}")
+    assert robot.received(f"FALSE {ARM}", f"TRUE {DOOR}", f"UNKNOWN {ARM}")
     assert robot.events[-1].trigger.reason == STATUS.REASON_TURNING
     turn(0.0)
     robot.see(DOOR)
@@ -261,7 +261,7 @@ def test_deactivation_publishes_last_that_nothing_is_known(graph: Graph) -> None
         assert robot.node.trigger_activate() == ros.TransitionCallbackReturn.SUCCESS
         assert robot.watches()
         robot.see(DOOR)
-        assert robot.told(f"FALSE {ARM}", f"TRUE {DOOR}")
+        assert robot.received(f"FALSE {ARM}", f"TRUE {DOOR}")
         assert robot.node.trigger_deactivate() == ros.TransitionCallbackReturn.SUCCESS
         graph.spin_once_all()
         assert sorted(robot.history[2:]) == sorted([f"UNKNOWN {ARM}", f"UNKNOWN {DOOR}"])
@@ -275,7 +275,7 @@ def test_unusable_embeddings_are_refused_and_counted(graph: Graph) -> None:
     robot.see(DOOR, 0.4, vector=array.array("f", np.full(8, np.nan).tolist()))
     robot.see(DOOR, 0.2, vector=array.array("f", [0.6, 0.8]))
     robot.see(DOOR)
-    assert robot.told(f"TRUE {DOOR}")
+    assert robot.received(f"TRUE {DOOR}")
     assert robot.node.parts()[1].values["refused"] == 3
 
 
@@ -283,9 +283,9 @@ def test_every_parameter_that_is_live_has_its_effect(graph: Graph) -> None:
     robot = Robot(graph, triggers=[DOOR], settle=0.0)
     assert robot.watches()
     robot.see(DOOR, 0.2)
-    assert robot.told(f"TRUE {DOOR}")
+    assert robot.received(f"TRUE {DOOR}")
     assert graph.set(robot.node, "threshold", 0.7).successful
-    assert robot.told(f"TRUE {DOOR}", f"UNKNOWN {DOOR}"), "with other limits it begins anew"
+    assert robot.received(f"TRUE {DOOR}", f"UNKNOWN {DOOR}"), "with other limits it begins anew"
     assert graph.spin(lambda: robot.shown(DOOR).threshold == pytest.approx(0.7))
     assert graph.set(robot.node, "settle", 1.5).successful
     robot.see(DOOR)

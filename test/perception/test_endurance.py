@@ -66,7 +66,7 @@ def test_ten_hours_with_restarts(tmp_path: Path) -> None:
 
     file = opened()
     decoder = started(scenes, file)
-    told: list[SceneUpdate] = []
+    updates: list[SceneUpdate] = []
     limits: list[float] = []
     restarts = [hour * 3600.0 for hour in RESTARTS]
     for now, vector in scenes.seen():
@@ -76,7 +76,7 @@ def test_ten_hours_with_restarts(tmp_path: Path) -> None:
             decoder = started(scenes, file)
         said = decoder.observe(now, vector)
         if said is not None:
-            told.append(said)
+            updates.append(said)
         last = decoder.last
         assert last is not None
         state = CameraState("q", now, last)
@@ -85,7 +85,7 @@ def test_ten_hours_with_restarts(tmp_path: Path) -> None:
             limits.append(decoder.detector.threshold)
     assert restarts == []
 
-    news = [said for said in told if said.is_event]
+    news = [said for said in updates if said.is_event]
     assert [said.sequence for said in news] == list(range(len(news))), "counted on, without a gap"
     assert news[0].reason == "first"
     assert {said.reason for said in news[1:]} <= {"change", "correction"}

@@ -15,22 +15,22 @@ from vljepa_ros.perception.selective_decoder import SceneUpdate, SelectiveDecode
 
 def play(decoder: SelectiveDecoder, texts: list[str], start: float = 0.0) -> list[SceneUpdate]:
     vectors = ColourEngine().encode_text(texts)
-    told = [decoder.observe(start + i / 5, vector) for i, vector in enumerate(vectors)]
-    return [update for update in told if update is not None]
+    updates = [decoder.observe(start + i / 5, vector) for i, vector in enumerate(vectors)]
+    return [update for update in updates if update is not None]
 
 
 def decoder() -> SelectiveDecoder:
     return SelectiveDecoder(AnchorDrift(AnchorDriftConfig()), ColourEngine().generate)
 
 
-def test_each_change_is_told_once_with_what_was_before() -> None:
-    told = play(decoder(), ["red"] * 20 + ["green"] * 20 + ["blue"] * 20)
-    assert [n.text for n in told] == ["it is red", "it is green", "it is blue"]
-    assert [n.previous_text for n in told] == ["", "it is red", "it is green"]
-    assert [n.sequence for n in told] == [0, 1, 2]
-    assert [n.reason for n in told] == ["first", "change", "change"]
-    assert all(n.is_event for n in told)
-    assert told[1].change > 0.9
+def test_each_change_is_published_once_with_what_was_before() -> None:
+    updates = play(decoder(), ["red"] * 20 + ["green"] * 20 + ["blue"] * 20)
+    assert [n.text for n in updates] == ["it is red", "it is green", "it is blue"]
+    assert [n.previous_text for n in updates] == ["", "it is red", "it is green"]
+    assert [n.sequence for n in updates] == [0, 1, 2]
+    assert [n.reason for n in updates] == ["first", "change", "change"]
+    assert all(n.is_event for n in updates)
+    assert updates[1].change > 0.9
 
 
 def test_decoding_happens_at_changes_only() -> None:
@@ -41,13 +41,13 @@ def test_decoding_happens_at_changes_only() -> None:
 
 def test_a_change_that_reads_the_same_is_no_news() -> None:
     n = decoder()
-    told = play(n, ["red"] * 20 + ["red yellow"] * 20 + ["blue"] * 20)
-    assert [(t.text, t.is_event, t.sequence) for t in told] == [
+    updates = play(n, ["red"] * 20 + ["red yellow"] * 20 + ["blue"] * 20)
+    assert [(t.text, t.is_event, t.sequence) for t in updates] == [
         ("it is red", True, 0),
         ("it is red", False, 0),
         ("it is blue", True, 1),
     ]
-    assert told[2].previous_text == "it is red"
+    assert updates[2].previous_text == "it is red"
 
 
 def test_a_change_without_a_sure_text_is_an_event_that_can_be_corrected() -> None:
@@ -59,16 +59,16 @@ def test_a_change_without_a_sure_text_is_an_event_that_can_be_corrected() -> Non
     scripted = ScriptedDetector(["first", "change", "correction", "correction", "change"])
     made = SelectiveDecoder(scripted, generate, min_confidence=0.5)
     seen = [*engine.encode_text(["red", "green", "blue", "blue", "red"])]
-    told = [made.observe(float(i), vector) for i, vector in enumerate(seen)]
-    assert [(t.text, t.reason, t.is_event, t.sequence, t.corrects) for t in told if t] == [
+    updates = [made.observe(float(i), vector) for i, vector in enumerate(seen)]
+    assert [(t.text, t.reason, t.is_event, t.sequence, t.corrects) for t in updates if t] == [
         ("it is red", "first", True, 0, 0),
         ("", "change", True, 1, 1),
         ("it is blue", "correction", True, 2, 1),
         ("it is blue", "correction", False, 2, 2),
         ("it is red", "change", True, 3, 3),
     ]
-    assert told[1] is not None
-    assert (told[1].confidence, told[1].decoded) == (0.0, False)
+    assert updates[1] is not None
+    assert (updates[1].confidence, updates[1].decoded) == (0.0, False)
 
 
 class ScriptedDetector(AnchorDrift):
@@ -102,13 +102,13 @@ def test_the_visual_part_finds_changes_and_the_whole_state_is_described() -> Non
     seen: list[Any] = []
     chance = np.random.default_rng(0)
     made = SelectiveDecoder(AnchorDrift(AnchorDriftConfig()), generate, sizes=(8, 2))
-    told = []
+    updates = []
     for i in range(80):
         language = chance.normal(size=6)
         picture = np.array([1.0, 0.0] if i < 40 else [0.0, 1.0])
         parts = [part / np.linalg.norm(part) / np.sqrt(2) for part in (language, picture)]
-        told.append(made.observe(i / 5, np.concatenate(parts).astype(np.float32)))
-    events = [update for update in told if update]
+        updates.append(made.observe(i / 5, np.concatenate(parts).astype(np.float32)))
+    events = [update for update in updates if update]
     assert [update.reason for update in events] == ["first", "change"]
     assert events[1].change > 0.9
     for state in (*seen, *(update.state for update in events), made.present):
@@ -133,12 +133,12 @@ def test_a_vocabulary_that_changes_under_an_unsure_state_is_no_event() -> None:
 def test_pictures_out_of_the_domain_have_no_text_until_they_are_of_it_again() -> None:
     n = decoder()
     vectors = ColourEngine().encode_text(["red"] * 20 + ["green"] * 20 + ["green"] * 20)
-    told = [
+    updates = [
         update
         for i, vector in enumerate(vectors)
         if (update := n.observe(i / 5, vector, not 10 <= i < 50))
     ]
-    assert [(t.text, t.reason, t.is_event, t.corrects) for t in told] == [
+    assert [(t.text, t.reason, t.is_event, t.corrects) for t in updates] == [
         ("it is red", "first", True, 0),
         ("", "correction", True, 0),
         ("", "change", True, 2),

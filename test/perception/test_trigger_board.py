@@ -1,4 +1,4 @@
-"""The board: it equals one plain trigger after another, and every change is told once."""
+"""The board: it equals one plain trigger after another, and every change is published once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VECTORS = np.eye(DIM, dtype=np.float32)
 TEXTS = EncodedTexts(
     "nano-1", {f"text {i}": EncodedText(v, CALIBRATION) for i, v in enumerate(VECTORS)}
 )
-NOW = 7  # the node's clock, where only that is told
+NOW = 7  # the node's clock, where only that is known
 
 
 def trigger(*texts: int, **fields: object) -> Trigger:
@@ -77,22 +77,22 @@ class Plain:
 
 
 class History:
-    """What subscribers have been told of each trigger."""
+    """What subscribers have received of each trigger."""
 
     def __init__(self) -> None:
-        self.told: dict[tuple[str, str], State] = {}
+        self.received: dict[tuple[str, str], State] = {}
 
     def tell(self, board: TriggerBoard, changes: list[StateChange]) -> None:
         for change in changes:
             key = board.triggers[change.index].key
             state = State(board.state[change.index])
-            assert change.previous == self.told.get(key, State.UNKNOWN), "begins where it ended"
+            assert change.previous == self.received.get(key, State.UNKNOWN), "begins where it ended"
             assert state != change.previous, "no event without a change"
-            self.told[key] = state
+            self.received[key] = state
 
     def agrees(self, board: TriggerBoard) -> None:
         for i, of in enumerate(board.triggers):
-            assert self.told.get(of.key, State.UNKNOWN) == board.state[i], "no change untold"
+            assert self.received.get(of.key, State.UNKNOWN) == board.state[i], "no change missed"
             assert (board.reason[i] == Reason.SCORED) == (board.state[i] != State.UNKNOWN)
 
 
@@ -165,7 +165,7 @@ def test_a_state_holds_from_the_first_image_on_and_says_what_decided() -> None:
     assert board.evaluated[0] == 2 * SECOND
     assert board.score[0] == pytest.approx(0.9, abs=1e-3)
     assert board.best_text(0) == "text 1"
-    assert changes == [], "it was told a second before"
+    assert changes == [], "it was published a second before"
     assert board.forget(Reason.MODEL_GONE, NOW) == [StateChange(0, State.TRUE)]
     assert board.forget(Reason.CAMERA_STOPPED, 99) == []
     assert (board.since[0], board.reason[0]) == (NOW, Reason.CAMERA_STOPPED)
@@ -246,7 +246,7 @@ def test_a_trigger_that_is_replaced_begins_anew_and_others_go_on() -> None:
     assert new.observe(1, seen({2: 0.9})) == [
         StateChange(1, State.UNKNOWN),
         StateChange(2, State.UNKNOWN),
-    ], "the first is not told again"
+    ], "the first is not published again"
 
 
 def test_no_triggers_are_possible() -> None:

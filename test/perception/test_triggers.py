@@ -99,9 +99,7 @@ def test_the_parameter_form_is_read(texts: list[str], threshold: float) -> None:
         ([f"t{i}" for i in range(MAX_TRIGGERS + 1)], "1001 triggers, allowed: 1 to 1000"),
     ],
 )
-def test_a_bad_parameter_is_refused_and_told_what_is_allowed(
-    entries: list[str], message: str
-) -> None:
+def test_a_bad_parameter_is_refused_with_what_is_allowed(entries: list[str], message: str) -> None:
     with pytest.raises(VocabularyError) as caught:
         parse_triggers(entries)
     assert message in str(caught.value)

@@ -5,7 +5,7 @@ import pytest
 from vljepa_ros.ros.builtin import configuration
 
 
-def test_discovery_stays_on_the_host_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_discovery_stays_on_the_host_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(configuration.DISCOVERY_VARIABLE, raising=False)
     monkeypatch.setenv("ROS_STATIC_PEERS", "10.0.0.7;robot.local")
     assert "127.0.0.1" in configuration.configuration()

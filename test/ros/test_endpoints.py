@@ -123,7 +123,7 @@ def test_a_stopped_reliable_reader_does_not_hold_up_its_publisher(
     far.send_signal(signal.SIGCONT)
 
 
-def test_incompatible_qos_is_told_on_both_sides(graph: Graph) -> None:
+def test_incompatible_qos_is_reported_on_both_sides(graph: Graph) -> None:
     node = graph.node("near")
     asked: list[Any] = []
     offered: list[Any] = []
@@ -153,7 +153,7 @@ def test_incompatible_qos_is_told_on_both_sides(graph: Graph) -> None:
     assert durability[0].policy == "DURABILITY"
 
 
-def test_deadlines_that_are_missed_are_told_on_both_sides(graph: Graph) -> None:
+def test_deadlines_that_are_missed_are_reported_on_both_sides(graph: Graph) -> None:
     node, got = graph.node("near"), []
     late: dict[str, list[Any]] = {"publisher": [], "subscription": []}
     span = ros.Duration(seconds=0.3)
@@ -166,8 +166,8 @@ def test_deadlines_that_are_missed_are_told_on_both_sides(graph: Graph) -> None:
     node.create_subscription(String, "x", got.append, qos, event_callbacks=events("subscription"))
     timer = node.create_timer(0.03, lambda: publisher.publish(String()), clock=ros.steady_clock())
     assert graph.until(lambda: len(got) > 3)
-    for told in late.values():
-        told.clear()  # a busy machine is late
+    for missed in late.values():
+        missed.clear()  # a busy machine is late
     seen = node.get_publishers_info_by_topic("x")[0].qos_profile
     assert seen.deadline == seen.liveliness_lease_duration == span
     node.destroy_timer(timer)

@@ -13,7 +13,7 @@ Transition = ros.interface("lifecycle_msgs/msg/Transition")
 
 
 class Recorder(ros.LifecycleNode):
-    """Says what was called, and answers as it is told."""
+    """Records what was called, and returns what the test wants."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []

@@ -75,24 +75,24 @@ def test_a_veto_leaves_everything_as_it_was(graph: Graph) -> None:
     node = graph.node("near")
     node.declare_parameter("a", 1)
     node.declare_parameter("b", 1)
-    told: list[str] = []
+    applied: list[str] = []
 
     def veto(parameters: list[Any]) -> Any:
         bad = [p.name for p in parameters if p.value == 13]
         return ros.SetParametersResult(successful=not bad, reason=f"unlucky: {bad}")
 
     node.add_on_set_parameters_callback(veto)
-    node.add_post_set_parameters_callback(lambda ps: told.extend(p.name for p in ps))
+    node.add_post_set_parameters_callback(lambda ps: applied.extend(p.name for p in ps))
     result = node.set_parameters_atomically([P("a", value=2), P("b", value=13)])
     assert not result.successful
     assert "unlucky: ['b']" in result.reason
     assert node.get_parameter("a").value == 1
-    assert told == []
+    assert applied == []
     assert [r.successful for r in node.set_parameters([P("a", value=2), P("b", value=13)])] == [
         True,
         False,
     ]
-    assert told == ["a"]
+    assert applied == ["a"]
 
 
 def test_values_from_files_and_arguments(make_graph: Callable[..., Graph], tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ class Robot:
             self.publisher.publish(message)
             self.graph.spin_once_all()
 
-    def told(self, *expected: str) -> bool:
+    def received(self, *expected: str) -> bool:
         """Whether these events, and no others, have come: 'STATE id'."""
         enough = self.graph.spin(lambda: len(self.events) >= len(expected), 5.0)
         self.graph.spin_once_all()

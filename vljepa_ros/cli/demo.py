@@ -93,7 +93,7 @@ def _print_summary(summary: JsonObject, files: list[Path]) -> None:
     late = "" if delay is None else f", {delay:.1f} s after their onset (median)"
     print(
         f"\n{summary['seconds']:.0f} s watched\n"
-        f"  events named rightly  {summary['events_told']} of {summary['events']}{late}\n"
+        f"  events named rightly  {summary['events_named']} of {summary['events']}{late}\n"
         f"  decodes               {summary['decodes']} instead of {summary['clips']}, "
         f"{percent(summary['decodes_saved'])} saved\n"
         f"  text right            {percent(summary['text_right_share'])} of the time "

@@ -185,7 +185,7 @@ class DemoRecord:
         """Figures of the whole demo; latencies in milliseconds, None if not measured."""
         ordered = sorted(self.latencies)
         delays = self.event_delays()
-        told = [delay for delay in delays if delay is not None]
+        known = [delay for delay in delays if delay is not None]
         constant, constant_share = self.constant_text()
         share, onset_share = self.right_share(), self.right_share(from_onset=True)
         median = p99 = None
@@ -195,8 +195,8 @@ class DemoRecord:
         return {
             "seconds": round(self.end - self.start, 1),
             "events": len(delays),
-            "events_told": len(told),
-            "delay_s": round(statistics.median(told), 2) if told else None,
+            "events_named": len(known),
+            "delay_s": round(statistics.median(known), 2) if known else None,
             "constant_text": constant,
             "constant_text_right_share": round(constant_share, 4),
             "text_right_share": None if share is None else round(share, 4),

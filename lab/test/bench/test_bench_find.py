@@ -32,7 +32,7 @@ def test_rate_counts_images_by_their_stamps_not_by_their_arrival() -> None:
     assert stream_figures(half, [(5 * SECOND, 10 * SECOND)])["fps"] == 5.0
 
 
-def test_a_stream_that_ended_is_told() -> None:
+def test_a_stream_that_ended_is_reported() -> None:
     with pytest.raises(ProcessFailed, match="the stream of embeddings ended"):
         stream_figures(stream([0.0, 0.1]), [(SECOND, 2 * SECOND)])
 

@@ -43,7 +43,7 @@ def test_a_quiet_noisy_stream_stays_silent(seed: int) -> None:
     assert [change.reason for change in changes] == [FIRST]
 
 
-def test_a_change_is_told_once_with_its_onset_and_the_state_after_it() -> None:
+def test_a_change_is_published_once_with_its_onset_and_the_state_after_it() -> None:
     before, after = direction(1), direction(2)
     detector = AnchorDrift(AnchorDriftConfig())
     stream = noisy(before, 25, 0.2, 1) + noisy(after, 50, 0.2, 2)

@@ -31,16 +31,16 @@ def test_ten_hours_without_a_wandering_threshold() -> None:
     """An accelerated stream: a sample every two seconds, a change every ten minutes."""
     detector = AnchorDrift(AnchorDriftConfig())
     shake = noise(1, 18_000, 0.3)
-    told, levels = [], []
+    published, levels = [], []
     states = [unit(seed) for seed in range(60)]
     for second in range(0, 36_000, 2):
         change = detector.observe(float(second), states[second // 600] + shake[second // 2])
         if change is not None:
-            told.append(change)
+            published.append(change)
         if second % 600 == 598:
             levels.append(detector.threshold)
-    changes = [c for c in told if c.reason == CHANGE]
-    assert len({int(c.stamp // 600) for c in changes}) == 59, "every change is told"
+    changes = [c for c in published if c.reason == CHANGE]
+    assert len({int(c.stamp // 600) for c in changes}) == 59, "every change is published"
     assert len(changes) <= 62, "and hardly anything else"
     early, late = np.mean(levels[:10]), np.mean(levels[-10:])
     assert late == pytest.approx(early, rel=0.2)
@@ -72,7 +72,7 @@ def test_what_cannot_be_restored_is_refused_and_another_size_starts_anew() -> No
     assert change.reason == FIRST
 
 
-def test_a_slow_change_is_told_although_no_step_is_seen() -> None:
+def test_a_slow_change_is_published_although_no_step_is_seen() -> None:
     start, goal = np.linalg.qr(np.random.default_rng(1).normal(size=(DIM, 2)))[0].T
     detector = AnchorDrift(AnchorDriftConfig())
     found = []

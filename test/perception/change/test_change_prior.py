@@ -28,7 +28,7 @@ def stay(state: np.ndarray, seconds: float) -> np.ndarray:
     return np.tile(state, (round(seconds * RATE), 1))
 
 
-def test_a_return_is_told_later_than_something_new() -> None:
+def test_a_return_is_published_later_than_something_new() -> None:
     back, on = (AnchorDrift(AnchorDriftConfig()) for _ in range(2))
     begin = np.concatenate([stay(HOME, 10), stay(AWAY, 8)])
     ends_back = detected(back, np.concatenate([begin, stay(HOME, 8)]))
@@ -98,7 +98,7 @@ def test_whatever_the_stamps_the_factor_keeps_its_bounds(steps: list[float], see
         assert 1.0 <= prior.evidence_factor(stamp, AWAY, 0.5) <= RETURN_FACTOR * MAX_QUIET_FACTOR
 
 
-def test_a_change_that_is_going_back_is_not_told() -> None:
+def test_a_change_that_is_going_back_is_not_published() -> None:
     """One odd picture in overlapping clips: sure of an event, then half sure, then nothing."""
     detector = AnchorDrift(AnchorDriftConfig())
     rng = np.random.default_rng(1)

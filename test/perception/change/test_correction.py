@@ -1,4 +1,4 @@
-"""A change told too early is corrected, once; what stays as it was told is not."""
+"""A change published too early is corrected, once; one that stays as published is not."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_time_that_jumps_back_leaves_nothing_to_correct() -> None:
     assert correction.due(0.01) is None
 
 
-def test_what_is_told_is_the_mean_of_the_whole_change_and_only_in_time() -> None:
+def test_what_is_published_is_the_mean_of_the_whole_change_and_only_in_time() -> None:
     correction = Correction()
     correction.start(10.0, 9.0, HOME, 1.5)
     assert correction.due(0.0) is None, "nothing has come since"

@@ -123,7 +123,7 @@ def on_a_small_disk(place: Path, script: str) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
-def test_full_disk_is_told_and_nothing_is_lost_when_there_is_room_again(tmp_path: Path) -> None:
+def test_full_disk_is_reported_and_nothing_is_lost_when_there_is_room_again(tmp_path: Path) -> None:
     result = on_a_small_disk(tmp_path, FULL)
     assert "cannot write to the memory" in result["problem"]
     assert result["found"] > 0
@@ -133,7 +133,7 @@ def test_full_disk_is_told_and_nothing_is_lost_when_there_is_room_again(tmp_path
     assert result["problems"][-1] == ""
 
 
-def test_read_only_disk_is_told_and_can_still_be_searched(tmp_path: Path) -> None:
+def test_read_only_disk_is_reported_and_can_still_be_searched(tmp_path: Path) -> None:
     result = on_a_small_disk(tmp_path, READ_ONLY)
     assert "cannot write to the memory" in result["problem"]
     assert "Read-only file system" in result["problem"]

@@ -40,17 +40,17 @@ def play(
     return [change for change in found if change is not None]
 
 
-def told(changes: list[Change]) -> list[tuple[float, float, str, bytes]]:
+def published(changes: list[Change]) -> list[tuple[float, float, str, bytes]]:
     return [(c.stamp, c.onset, c.reason, c.state.tobytes()) for c in changes]
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_the_same_stream_gives_the_same_changes(name: str) -> None:
     one = make(name)
-    first = told(play(one, walk(1, 200)))
+    first = published(play(one, walk(1, 200)))
     one.reset()
-    assert told(play(make(name), walk(1, 200))) == first
-    assert told(play(one, walk(1, 200))) == first, "after a reset nothing of before is left"
+    assert published(play(make(name), walk(1, 200))) == first
+    assert published(play(one, walk(1, 200))) == first, "after a reset nothing of before is left"
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -107,7 +107,7 @@ def test_the_minimum_gap_is_kept(name: str, seed: int) -> None:
 def test_unusable_samples_leave_no_trace(name: str, at: int, value: float) -> None:
     stream = walk(3, 100)
     clean, dirty = make(name), make(name)
-    expected = told(play(clean, stream))
+    expected = published(play(clean, stream))
     got = []
     for i, sample in enumerate(stream):
         if i == at:
@@ -115,7 +115,7 @@ def test_unusable_samples_leave_no_trace(name: str, at: int, value: float) -> No
             assert dirty.observe(math.nan, sample) is None
             assert dirty.observe(i / RATE - 0.1, np.ones(DIM + 1, np.float32)) is None
         got.append(dirty.observe(i / RATE, sample))
-    assert told([c for c in got if c is not None]) == expected
+    assert published([c for c in got if c is not None]) == expected
     assert (clean.refused, dirty.refused) == (0, 3)
 
 

@@ -47,26 +47,26 @@ def small_stream() -> ChangeStream:
     )
 
 
-def trace(*told: tuple[float, int]) -> DecodeTrace:
-    stamps = np.array([stamp for stamp, _ in told])
+def trace(*decoded: tuple[float, int]) -> DecodeTrace:
+    stamps = np.array([stamp for stamp, _ in decoded])
     return DecodeTrace(
-        stamps, stamps, np.array([text for _, text in told]), np.arange(len(told)) > 0
+        stamps, stamps, np.array([text for _, text in decoded]), np.arange(len(decoded)) > 0
     )
 
 
 def test_an_event_is_right_from_its_onset_until_two_seconds_after_its_end() -> None:
-    told = score(small_stream(), trace((0.0, 0), (11.0, 1), (13.5, 2)))
-    assert told.event_share == pytest.approx(2.5 / 4.0, abs=0.02)
-    assert told.right == pytest.approx(10.0 + 2.5 + 16.0, abs=0.15)
-    assert told.delays == told.strong_delays == (1.0,)
-    assert told.decodes == 3
+    scored = score(small_stream(), trace((0.0, 0), (11.0, 1), (13.5, 2)))
+    assert scored.event_share == pytest.approx(2.5 / 4.0, abs=0.02)
+    assert scored.right == pytest.approx(10.0 + 2.5 + 16.0, abs=0.15)
+    assert scored.delays == scored.strong_delays == (1.0,)
+    assert scored.decodes == 3
 
 
 def test_the_state_is_wrong_during_an_event_and_right_after_it() -> None:
-    told = score(small_stream(), trace((0.0, 0), (14.0, 2)))
-    assert told.event_share == 0.0
-    assert told.right == pytest.approx(26.0, abs=0.15)
-    assert told.delays == (4.0,)
+    scored = score(small_stream(), trace((0.0, 0), (14.0, 2)))
+    assert scored.event_share == 0.0
+    assert scored.right == pytest.approx(26.0, abs=0.15)
+    assert scored.delays == (4.0,)
     assert score(small_stream(), trace((0.0, 0))).delays == (math.inf,)
 
 
@@ -79,8 +79,8 @@ def test_boundaries_match_one_to_one() -> None:
     truth, found = np.array([1.0, 5.0, 9.0]), np.array([0.5, 1.2, 5.9, 20.0])
     assert boundary_counts(truth, found, 1.0) == 2
     assert boundary_counts(truth, np.array([]), 1.0) == 0
-    told = pool([score(small_stream(), trace((0.0, 0), (10.5, 1), (11.5, 2)))])
-    assert told["boundary_f1_1s"] == 1.0
+    scored = pool([score(small_stream(), trace((0.0, 0), (10.5, 1), (11.5, 2)))])
+    assert scored["boundary_f1_1s"] == 1.0
 
 
 @pytest.mark.parametrize(
@@ -110,9 +110,9 @@ def test_curves_are_read_in_both_directions() -> None:
 
 
 def test_a_curve_pools_streams_by_their_weight() -> None:
-    told = score(small_stream(), trace((0.0, 0), (10.0, 1), (14.0, 2)))
+    scored = score(small_stream(), trace((0.0, 0), (10.0, 1), (14.0, 2)))
     nothing = score(small_stream(), trace((0.0, 0)))
-    curve = Curve.of([[told, nothing]])
+    curve = Curve.of([[scored, nothing]])
     rates, shares = curve.points()
     assert (rates[0], shares[0]) == (pytest.approx(4.0), pytest.approx(0.5))
     assert curve.points(np.array([2.0, 0.0]))[1][0] == pytest.approx(1.0)

@@ -15,12 +15,12 @@ from vljepa_lab.evaluation.change.run import EventsConfig, merge, synthetic_jobs
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_results_come_in_the_order_of_the_jobs_with_progress(workers: int) -> None:
-    told: list[tuple[str, int, int]] = []
+    progress: list[tuple[str, int, int]] = []
     jobs = [partial(pow, *pair) for pair in ((2, 5), (3, 2), (5, 1))]
-    results = run_jobs(jobs, workers, "powers", lambda *seen: told.append(seen))
+    results = run_jobs(jobs, workers, "powers", lambda *seen: progress.append(seen))
     assert results == [32, 9, 5]
-    assert told[0] == ("powers", 0, 3)
-    assert told[-1] == ("powers", 3, 3)
+    assert progress[0] == ("powers", 0, 3)
+    assert progress[-1] == ("powers", 3, 3)
     assert run_jobs([], workers, "powers", lambda *_: None) == []
 
 

@@ -32,8 +32,8 @@ def test_a_perfect_model_is_right_but_for_the_time_that_confirming_takes():
     right, shown, _ = decode_stream(*stream(8), generate, CONFIG)
     assert right[:8] == [True] * 8
     assert right[11:] == [True] * 9
-    told = list(dict.fromkeys(shown))
-    assert [same_text(t, [w]) for t, w in zip(told, WORDS, strict=True)] == [True, True]
+    distinct = list(dict.fromkeys(shown))
+    assert [same_text(t, [w]) for t, w in zip(distinct, WORDS, strict=True)] == [True, True]
 
 
 def test_the_gate_is_set_as_the_decoder_node_is():
@@ -59,7 +59,7 @@ def test_images_without_a_truth_are_not_judged():
     assert (len(right), len(shown)) == (19, 20)
 
 
-def test_an_event_is_told_rightly_when_its_name_is_in_force_in_time():
+def test_an_event_is_named_rightly_when_its_name_is_in_force_in_time():
     stamps = [0.5 * t for t in range(20)]
     shown = ["nothing is happening"] * 10 + ["the door opens"] * 10
     opens, shut = Event("door opens", "", 3.0, 4.0), Event("door closes", "", 3.0, 4.0)

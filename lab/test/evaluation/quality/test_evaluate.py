@@ -52,7 +52,7 @@ def test_one_object_on_standard_output_with_stable_names(
     for name in (
         "macro_vqa",
         "text_right_share",
-        "events_told_share",
+        "events_named_share",
         "ece",
         "ece_open",
         "ece_none",

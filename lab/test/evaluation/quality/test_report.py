@@ -24,7 +24,7 @@ RESULT = {
     },
     "macro_vqa": 0.9,
     "ece_debiased": 0.02,
-    "events_told_share": 0.7,
+    "events_named_share": 0.7,
     "text_right_share": None,
 }
 
@@ -72,7 +72,7 @@ def test_card_is_replaced_in_place_and_written_only_once():
 def test_the_card_begins_with_the_two_figures_that_matter_most_and_names_what_failed():
     section = card_section(RESULT).splitlines()
     assert section[2] == "- **mean VQA accuracy: 0.900**"
-    assert section[3] == "- **share of events told rightly: 0.700**"
+    assert section[3] == "- **share of events named rightly: 0.700**"
     assert "not to be relied on" not in card_section(RESULT)
     failed = {"accuracy": 0.5, "ci": [0.48, 0.52], "blind": 0.5, "n": 90, "scenes": 20}
     worse = RESULT | {"tasks": RESULT["tasks"] | {"side": failed}}

@@ -190,13 +190,13 @@ def figures_of(
         "tasks": figures,
         **macro(figures),
     }
-    streams = {"text_right_share": done.text_right, "events_told_share": done.events_detected}
+    streams = {"text_right_share": done.text_right, "events_named_share": done.events_detected}
     for name, answers in streams.items():
         if answers.right:
             share = task_figures(answers)
             result |= {name: share["accuracy"], f"{name}_ci": share["ci"]}
     if done.events_detected.right:
-        result["events_told_n"] = len(done.events_detected.right)
+        result["events_named_n"] = len(done.events_detected.right)
     if done.seconds:
         result["decodes_per_minute"] = round(60 * done.decodes / done.seconds, 2)
     if done.decoded.right:

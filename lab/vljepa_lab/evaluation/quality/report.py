@@ -20,7 +20,7 @@ CARD_BEGIN = "<!-- generated from `vljepa eval`: begin -->"
 CARD_END = "<!-- generated from `vljepa eval`: end -->"
 HEADLINES = (
     ("macro_vqa", "mean VQA accuracy"),
-    ("events_told_share", "share of events told rightly"),
+    ("events_named_share", "share of events named rightly"),
     ("macro_vqa_above_blind", "mean share of the way from blind to perfect"),
     ("text_right_share", "share of time the robot's text is true"),
     ("unseen_action_ceiling", "unseen wording of actions, ceiling of the text side alone"),
