@@ -13,7 +13,7 @@ from vljepa_ros import ros
 from vljepa_ros.nodes.topics import IMAGES_OUT, image_message, to_stamp
 from vljepa_ros.perception.image_source import demo_clip
 
-CLOCK_S = 0.02  # between two messages on /clock
+CLOCK_S = 0.005  # between two messages on /clock: two images shall not have the same stamp
 SECOND = 1_000_000_000
 
 

@@ -165,6 +165,6 @@ def judged(code: int | str, output: str) -> str:
         return f"exit {code}: {output[-200:]}"
     if "Traceback (most recent" in output:
         return output[output.index("Traceback (most recent") :][-300:]
-    if code and not output.strip():
+    if code in CODES and code and not output.strip():  # one that was stopped owes none
         return f"exit code {code} without a word"
     return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ SAMPLE_S = 10.0
 WARM_UP, MOST_WARM_UP_S = 0.25, 1200.0
 MOST_MIB_PER_HOUR = 1.0
 Sample = dict[str, Any]
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")  # a stamp or a count: each would be a trouble of its own
 
 
 def soak(folder: Path, seconds: float, speed: float = 1.0) -> dict[str, Any]:
@@ -62,7 +64,7 @@ def soak(folder: Path, seconds: float, speed: float = 1.0) -> dict[str, Any]:
                 file.write(json.dumps(samples[-1]) + "\n")
                 file.flush()
                 for (part, text), count in watch.troubles.items():
-                    line = f"{part}: {text}"
+                    line = f"{part}: {_NUMBER.sub('N', text)}"
                     troubles[line] = troubles.get(line, 0) + count
                 watch.reset()
                 if turn % 30 == 0:

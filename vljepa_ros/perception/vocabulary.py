@@ -28,9 +28,9 @@ MAX_TEXT = 512  # characters
 BAR = "|"
 
 NONE_TAUGHT: Mapping[str, EncodedText] = {}
-SLICE_S = 0.03
-"""Work between two pauses of the encoder: what a frame may wait for new texts. Seven or eight texts
-of nano, which cost a tenth more than all at once; in slices of 10 ms they cost a quarter more."""
+SLICE_S = 0.04
+"""Work between two pauses of the encoder: what a frame may wait for new texts. Eight to ten texts
+of nano, a tenth dearer than all at once; in slices of 10 or 20 ms they would be by a quarter."""
 TEXTS_AT_ONCE = 4, 32
 """Minimum and maximum number of texts encoded at once. Encoded singly they take twice as long; more
 than the maximum might take too long after known ones, which take no time."""
