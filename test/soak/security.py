@@ -132,7 +132,7 @@ def yaml_objects(folder: Path) -> str:
     choose_model("auto", "demo", [file])
     shutil.copy(storage(folder), folder / "inside" / "bag.db3")
     with contextlib.suppress(BagError), BagReader(folder / "inside") as reader:
-        return f"refused four times; the bag is read without it: {reader.notes[0][:60]}"
+        return f"refused four times; the bag is read without it: {reader.notes[0]}"
     return "refused"
 
 
