@@ -102,8 +102,7 @@ class ConsoleCamera:
     def _as_jpeg(self, number: int, message: ros.Message) -> bytes:
         """Encode a picture, or return that of another page; in the encoder's thread."""
         if self._encoded != number:
-            self._jpeg = self._encode(message)
-            self._encoded = number
+            self._jpeg, self._encoded = self._encode(message), number
         return self._jpeg
 
     def _encode(self, message: ros.Message) -> bytes:

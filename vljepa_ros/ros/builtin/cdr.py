@@ -69,8 +69,7 @@ def _string(value: str) -> bytes:
     return _pack_length(len(data) + 1) + data + b"\0"
 
 
-# Names and labels come again with each message. Counters in diagnostics do not, and fill the cache:
-# 0.8 MB, within half an hour of a node's start.
+# Names and labels come again with each message; counters of diagnostics fill it: 2 MB at most.
 _short_string = lru_cache(2048)(_string)
 
 
