@@ -286,8 +286,7 @@ def in_slices(
         start += size
         now = time.perf_counter()
         fitting = SLICE_S * size / max(now - before, 1e-9)
-        size = int(max(least, min(fitting, 2 * size, most)))
-        before = now
+        size, before = int(max(least, min(fitting, 2 * size, most))), now
     return vectors
 
 
