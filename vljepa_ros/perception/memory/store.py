@@ -278,7 +278,8 @@ class MemoryStore:
 
         That of vectors is an inverted file, quantised to one bit for each dimension (RaBitQ):
         product quantisation took 30 times as long. A million rows of 256-d take one to two minutes
-        of a core, the columns that filters name half a second, for a third of a search's time.
+        of a core, the columns that filters name half a second; filtered searches take a third of
+        the time then.
 
         Returns:
             Whether that of vectors was built.
