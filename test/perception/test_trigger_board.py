@@ -82,7 +82,7 @@ class History:
     def __init__(self) -> None:
         self.received: dict[tuple[str, str], State] = {}
 
-    def tell(self, board: TriggerBoard, changes: list[StateChange]) -> None:
+    def take(self, board: TriggerBoard, changes: list[StateChange]) -> None:
         for change in changes:
             key = board.triggers[change.index].key
             state = State(board.state[change.index])
@@ -123,20 +123,20 @@ def test_the_board_equals_one_plain_trigger_after_another(steps: list, limits: t
     for name, step, scores in steps:
         stamp += step
         if name == "see":
-            history.tell(board, board.observe(round(stamp * SECOND), seen(dict(enumerate(scores)))))
+            history.take(board, board.observe(round(stamp * SECOND), seen(dict(enumerate(scores)))))
             for each, score in zip(
                 plain, (scores[0], scores[1], max(scores[0], scores[2]), scores[0]), strict=True
             ):
                 if not (turning and each.of.unknown_while_turning):
                     each.judge(stamp, score)
         elif name == "stop":
-            history.tell(board, board.forget(Reason.CAMERA_STOPPED, NOW))
+            history.take(board, board.forget(Reason.CAMERA_STOPPED, NOW))
             for each in plain:
                 each.to(State.UNKNOWN, Reason.CAMERA_STOPPED)
         elif name == "replace":  # the same list, and one that is gone, then there again
             rest = TriggerBoard([triggers[2], triggers[0]], TEXTS)
             gone, replaced = rest.carry_over(board, NOW)
-            history.tell(board, gone)
+            history.take(board, gone)
             assert replaced == []
             assert all(board.reason[change.index] == Reason.REMOVED for change in gone)
             whole = TriggerBoard(triggers, TEXTS)
@@ -147,7 +147,7 @@ def test_the_board_equals_one_plain_trigger_after_another(steps: list, limits: t
                 plain[1].reason = Reason.TURNING
         else:
             turning = name == "turn"
-            history.tell(board, board.turn(turning, NOW))
+            history.take(board, board.turn(turning, NOW))
             if turning:
                 plain[1].to(State.UNKNOWN, Reason.TURNING)
         history.agrees(board)

@@ -56,8 +56,8 @@ def run_part(name: str, scale: float) -> dict[str, Any]:
     seconds = round(time.perf_counter() - start)
     # Where it ran is no figure.
     text = json.dumps(figures)
-    for place, name in ((folder, "FOLDER"), (folder[1:], "FOLDER"), (str(ROOT), "ROOT")):
-        text = text.replace(place, name)  # LanceDB leaves out the first slash
+    for place, word in ((folder, "FOLDER"), (folder[1:], "FOLDER"), (str(ROOT), "ROOT")):
+        text = text.replace(place, word)  # LanceDB leaves out the first slash
     figures = json.loads(text)
     return {"scale": scale, "seconds": seconds, **figures, "run": provenance()}
 
